@@ -1,0 +1,21 @@
+"""Score the white cells of a blood smear with a VEXAS bundle, on the PC beside the analyzer."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vexas_edge.bundle import open_bundle
+    from vexas_edge.case import read_case
+    from vexas_edge.score import score_case
+
+__version__ = "0.1.0"
+__all__ = ["open_bundle", "read_case", "score_case"]
+
+_HOMES = {"open_bundle": "bundle", "read_case": "case", "score_case": "score"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the library face on first use, so that `--help` needs neither numpy nor onnxruntime."""
+    if name in _HOMES:
+        return getattr(import_module(f"vexas_edge.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'vexas_edge' has no attribute {name!r}")
