@@ -1,0 +1,292 @@
+"""A case, the cells of one smear: which file is a cell of which class, read from names alone."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from vexas_edge.errors import InputError, UsageError
+from vexas_edge.layout import (
+    IMAGE_SUFFIXES,
+    Place,
+    folder_of,
+    is_image,
+    places_from_folders,
+    prefix_of,
+)
+from vexas_edge.layout import Layout as Layout
+from vexas_edge.sources import MAX_FILE_BYTES, Refusal, Source, open_source, walk_folder
+from vexas_edge.vocabulary import DEFAULT, IGNORE, Vocabulary, vocabulary_from
+
+ClassFrom = Literal["folder", "prefix", "agree"]
+NamedBy = Literal["folder", "prefix", "declared"]
+IgnoredReason = (
+    Refusal
+    | Literal[
+        "not_an_image",
+        "file_too_large",
+        "outside_smear",
+        "unsigned_no_class",
+        "no_class",
+        "unknown_class",
+        "class_mapped_to_ignore",
+        "class_conflict",
+    ]
+)
+
+_NAMED_AT_MOST = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadOptions:
+    """How names are read. `cell_type` is the class of images that lie in no class folder.
+
+    Raises UsageError for a value that is none of the choices.
+    """
+
+    layout: Layout = "auto"
+    class_from: ClassFrom = "folder"
+    cell_type: str | None = None
+    vocabulary: Vocabulary = field(default_factory=lambda: vocabulary_from(DEFAULT))
+
+    def __post_init__(self) -> None:
+        _check_choice("layout", self.layout, get_args(Layout))
+        _check_choice("class_from", self.class_from, get_args(ClassFrom))
+        if self.cell_type is None:
+            return
+        if self.vocabulary.class_of(self.cell_type) in (None, IGNORE):
+            raise UsageError(
+                f"cell type {self.cell_type!r} is unknown; expected a canonical name such as "
+                f"'lymphocyte' or a name in the vocabulary {self.vocabulary.name!r}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """An image to be scored: its path in the source, its canonical class, and what named it."""
+
+    path: str
+    cell_class: str
+    named_by: NamedBy = "folder"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ignored:
+    """A file that is not scored. `class_name` is an unknown class as it was written."""
+
+    path: str
+    reason: IgnoredReason
+    class_name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conflict:
+    """An image whose folder and prefix name two different classes."""
+
+    path: str
+    folder_class: str
+    prefix_class: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """The cells of one smear and what was left out and why, each sorted by path."""
+
+    name: str
+    source: Source
+    cells: tuple[Cell, ...]
+    ignored: tuple[Ignored, ...]
+    conflicts: tuple[Conflict, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundCase:
+    """A smear that `find_cases` found; further smears below its folder are no part of it."""
+
+    name: str
+    path: Path
+
+
+def read_case(
+    where: str | os.PathLike[str] | FoundCase, options: ReadOptions | None = None
+) -> Case:
+    """The case in a folder or a zip; no image is opened.
+
+    Raises InputError where it is missing or unsafe, or holds several smears or no cell to score.
+    """
+    options = options or ReadOptions()
+    found = where if isinstance(where, FoundCase) else case_at(Path(where))
+    source = open_source(found.path)
+    try:
+        folders = {folder_of(file) for file in source.files if is_image(file)}
+        places = places_from_folders(folders, options.layout, options.vocabulary)
+        if found is where and found.path.is_dir():
+            places = {folder: place for folder, place in places.items() if not place.smear}
+        _check_one_smear(places.values(), found.path)
+        case = _case_from_names(found.name, source, places, options)
+        _check_cells(case, found.path)
+    except InputError:
+        source.close()
+        raise
+    return case
+
+
+def find_cases(
+    root: str | os.PathLike[str], options: ReadOptions | None = None
+) -> tuple[FoundCase, ...]:
+    """Every smear and every zip at or below `root`, each for `read_case`, sorted by name.
+
+    A name is the path below `root`, with `/`. Raises InputError where there is none.
+    """
+    options = options or ReadOptions()
+    own = case_at(Path(root))
+    if not own.path.is_dir():
+        open_source(own.path).close()
+        return (own,)
+    folders: set[str] = set()
+    paths: set[str] = set()
+    for file in _files_below(own.path):
+        if is_image(file):
+            folders.add(folder_of(file))
+        elif file.lower().endswith(".zip"):
+            paths.add(file)
+    places = places_from_folders(folders, options.layout, options.vocabulary)
+    paths |= {place.smear for place in places.values()}
+    if not paths:
+        raise InputError(f"{root} holds no smear; expected folders of images or .zip files in it")
+    return tuple(FoundCase(name=path or own.name, path=own.path / path) for path in sorted(paths))
+
+
+def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"{option} is {value!r}; expected one of {', '.join(choices)}")
+
+
+def case_at(path: Path) -> FoundCase:
+    resolved = path.resolve()
+    return FoundCase(name=resolved.name if path.is_dir() else resolved.stem, path=path)
+
+
+def _files_below(root: Path) -> Iterator[str]:
+    for file in walk_folder(root):
+        # read_case lists a refused image; a refused folder or zip may be a smear that none reads.
+        if file.refusal == "link_leaves_case" and not is_image(file.path):
+            raise InputError(f"{root / file.path} is a link that leaves {root}; score its target")
+        if file.refusal is None:
+            yield file.path
+
+
+def _check_one_smear(places: Iterable[Place], path: Path) -> None:
+    smears = sorted({place.smear for place in places})
+    if len(smears) > 1:
+        raise InputError(
+            f"{path} holds {len(smears)} smears: {_listed(repr(name or '.') for name in smears)}; "
+            "score each by itself or use --recursive (folders that are classes, not smears, "
+            "are named in --class-map)"
+        )
+
+
+def _case_from_names(
+    name: str, source: Source, places: Mapping[str, Place], options: ReadOptions
+) -> Case:
+    conflicts: list[Conflict] = []
+    judged: list[Cell | Ignored] = [
+        Ignored(path=path, reason=reason) for path, reason in source.refused.items()
+    ]
+    for path, size in source.files.items():
+        place = places.get(folder_of(path))
+        if not is_image(path):
+            judged.append(Ignored(path=path, reason="not_an_image"))
+        elif size > MAX_FILE_BYTES:
+            judged.append(Ignored(path=path, reason="file_too_large"))
+        elif place is None:
+            judged.append(Ignored(path=path, reason="outside_smear"))
+        else:
+            conflict = _conflict(path, place, options.vocabulary)
+            conflicts += [conflict] if conflict else []
+            judged.append(_cell(path, place, conflict, options))
+    judged.sort(key=_path)
+    return Case(
+        name=name,
+        source=source,
+        cells=tuple(file for file in judged if isinstance(file, Cell)),
+        ignored=tuple(file for file in judged if isinstance(file, Ignored)),
+        conflicts=tuple(sorted(conflicts, key=_path)),
+    )
+
+
+def _path(file: Cell | Ignored | Conflict) -> str:
+    return file.path
+
+
+def _conflict(path: str, place: Place, vocabulary: Vocabulary) -> Conflict | None:
+    """Folder against prefix, where the vocabulary knows both."""
+    prefix = prefix_of(path)
+    if place.class_name is None or prefix is None:
+        return None
+    by_folder, by_prefix = vocabulary.class_of(place.class_name), vocabulary.class_of(prefix)
+    if by_folder is None or by_prefix is None or by_folder == by_prefix:
+        return None
+    return Conflict(path=path, folder_class=by_folder, prefix_class=by_prefix)
+
+
+def _cell(
+    path: str, place: Place, conflict: Conflict | None, options: ReadOptions
+) -> Cell | Ignored:
+    if place.class_name is None and options.cell_type:
+        return _cell_named(path, options.cell_type, "declared", options.vocabulary)
+    if place.unsigned:
+        return Ignored(path=path, reason="unsigned_no_class")
+    if conflict and options.class_from == "agree":
+        return Ignored(path=path, reason="class_conflict")
+    if place.class_name is None or options.class_from == "prefix":
+        return _cell_named(path, prefix_of(path), "prefix", options.vocabulary)
+    return _cell_named(path, place.class_name, "folder", options.vocabulary)
+
+
+def _cell_named(
+    path: str, written: str | None, named_by: NamedBy, vocabulary: Vocabulary
+) -> Cell | Ignored:
+    if written is None:
+        return Ignored(path=path, reason="no_class")
+    cell_class = vocabulary.class_of(written)
+    if cell_class is None:
+        return Ignored(path=path, reason="unknown_class", class_name=written)
+    if cell_class == IGNORE:
+        return Ignored(path=path, reason="class_mapped_to_ignore")
+    return Cell(path=path, cell_class=cell_class, named_by=named_by)
+
+
+def _check_cells(case: Case, path: Path) -> None:
+    """Raises InputError that says what was found instead of a cell, and the remedy."""
+    if case.cells:
+        return
+    if not case.ignored:
+        raise InputError(f"{path} is empty; expected the images of one smear")
+    reasons = Counter(file.reason for file in case.ignored)
+    found = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
+    raise InputError(f"{path} holds no cell to score ({found}); {_remedy(case)}")
+
+
+def _remedy(case: Case) -> str:
+    unknown = Counter(file.class_name for file in case.ignored if file.class_name)
+    if unknown:
+        names = _listed(f"{name!r} {n}" for name, n in sorted(unknown.items()))
+        return f"name the unknown classes in a file for --class-map: {names}"
+    for file in case.ignored:
+        if file.reason in ("no_class", "unsigned_no_class"):
+            return (
+                f"nothing says the class of {file.path!r}: give --cell-type if all are of one "
+                "class, or name their folder in --class-map"
+            )
+    if any(is_image(file.path) for file in case.ignored):
+        return "see --layout, --class-from and --class-map"
+    return f"expected images ({' '.join(IMAGE_SUFFIXES)}) in class folders or with class prefixes"
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    more = len(every) - _NAMED_AT_MOST
+    return ", ".join(every[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
