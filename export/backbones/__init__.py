@@ -1,0 +1,163 @@
+"""Encoders in plain torch, by name, and their weights from files that cannot run code.
+
+All of them map float32 (N, 3, H, W), already preprocessed, to float32 (N, D): no classifier,
+global average pooling. The parameter names are torchvision's, so that its public weights load.
+"""
+
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vexas_edge.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_NAMED_KEYS = 4
+
+
+def _compact() -> "nn.Module":
+    from export.backbones.compact import Compact
+
+    return Compact()
+
+
+def _efficientnetb4() -> "nn.Module":
+    from export.backbones.efficientnetb4 import EfficientNetB4
+
+    return EfficientNetB4()
+
+
+def _inceptionv3() -> "nn.Module":
+    from export.backbones.inceptionv3 import InceptionV3
+
+    return InceptionV3()
+
+
+def _resnet18() -> "nn.Module":
+    from export.backbones.resnet import resnet18
+
+    return resnet18()
+
+
+def _resnet50() -> "nn.Module":
+    from export.backbones.resnet import resnet50
+
+    return resnet50()
+
+
+def _vgg16() -> "nn.Module":
+    from export.backbones.vgg16 import VGG16
+
+    return VGG16()
+
+
+BACKBONES: dict[str, Callable[[], "nn.Module"]] = {
+    "compact": _compact,
+    "efficientnetb4": _efficientnetb4,
+    "inceptionv3": _inceptionv3,
+    "resnet18": _resnet18,
+    "resnet50": _resnet50,
+    "vgg16": _vgg16,
+}
+
+
+def build_backbone(name: str) -> "nn.Module":
+    """The encoder called `name` with random weights, in training mode.
+
+    Raises UsageError, with the names there are, when `name` is none of them.
+    """
+    if name not in BACKBONES:
+        raise UsageError(f"no backbone is called {name!r}; there are: {', '.join(BACKBONES)}")
+    return BACKBONES[name]()
+
+
+def load_weights(module: "nn.Module", path: str | Path) -> None:
+    """Put the state_dict in `path` (.safetensors, .pt or .pth) into `module`.
+
+    Parameters of the parts that `module` declares absent (`absent_parts`, such as torchvision's
+    classifier) are left out; every other difference in names or shapes is refused. Raises
+    InputError and leaves `module` as it was when the file cannot be read or does not fit.
+    """
+    path = Path(path)
+    absent_parts = getattr(module, "absent_parts", ())
+    weights = {
+        key: tensor
+        for key, tensor in _read_state_dict(path).items()
+        if not key.startswith(absent_parts)
+    }
+    _require_fit(module.state_dict(), weights, path)
+    module.load_state_dict(weights, strict=False)
+
+
+def _read_state_dict(path: Path) -> "Mapping[str, Tensor]":
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such weights file")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if path.suffix in {".pt", ".pth"}:
+        return _read_checkpoint(path)
+    raise InputError(f"{path}: weights come as .safetensors, .pt or .pth")
+
+
+def _read_safetensors(path: Path) -> "Mapping[str, Tensor]":
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+def _read_checkpoint(path: Path) -> "Mapping[str, Tensor]":
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise InputError(
+            f"{path}: not a checkpoint of plain tensors, or damaged. Where it was made, run: "
+            "from safetensors.torch import save_file; "
+            "save_file(model.state_dict(), 'weights.safetensors')"
+        ) from error
+    is_state_dict = isinstance(content, Mapping) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
+    )
+    if not is_state_dict:
+        raise InputError(
+            f"{path}: holds {_outline(content)}, expected a bare state_dict (names to tensors); "
+            "save model.state_dict() alone"
+        )
+    return content
+
+
+def _outline(content: object) -> str:
+    if isinstance(content, Mapping):
+        return f"a mapping with {_first(content)}"
+    return f"a {type(content).__name__}"
+
+
+def _require_fit(
+    expected: "Mapping[str, Tensor]", found: "Mapping[str, Tensor]", path: Path
+) -> None:
+    # Checkpoints older than torch 0.4.1 lack this counter, which no output depends on.
+    missing = [
+        key for key in expected if key not in found and not key.endswith(".num_batches_tracked")
+    ]
+    unexpected = [key for key in found if key not in expected]
+    misshaped = [
+        f"{key} {tuple(found[key].shape)} instead of {tuple(expected[key].shape)}"
+        for key in expected
+        if key in found and found[key].shape != expected[key].shape
+    ]
+    differences = {"missing": missing, "unexpected": unexpected, "wrong shape": misshaped}
+    told = "; ".join(f"{what}: {_first(keys)}" for what, keys in differences.items() if keys)
+    if told:
+        raise InputError(f"{path}: these weights are not this encoder's. {told}")
+
+
+def _first(keys: "Mapping[str, object] | list[str]") -> str:
+    named = ", ".join(map(str, list(keys)[:_NAMED_KEYS]))
+    return f"{named} and {len(keys) - _NAMED_KEYS} more" if len(keys) > _NAMED_KEYS else named
