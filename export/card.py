@@ -1,0 +1,53 @@
+"""The model card: what a bundle is, what it was trained on, what it must not be used for."""
+
+from vexas_edge.manifest import Manifest, Model
+
+
+def card_from_manifest(manifest: Manifest) -> str:
+    """The card as Markdown, from what the manifest says."""
+    warning = (
+        ["**SYNTHETIC: made from drawn cells. Its scores mean nothing about any patient.**", ""]
+        if manifest.synthetic
+        else []
+    )
+    models = [line for name, model in manifest.models.items() for line in _model(name, model)]
+    lines = [
+        f"# {manifest.name} {manifest.version}",
+        "",
+        *warning,
+        f"Scores how much a smear's white cells look like `{manifest.positive}` "
+        f"among {', '.join(manifest.classes)}.",
+        "",
+        "## Intended use",
+        "",
+        manifest.intended_use,
+        "",
+        "Not to be used alone for a decision about a patient, nor on images from an analyzer, "
+        "stain or population other than those it was trained and checked on.",
+        "",
+        "## Training data",
+        "",
+        str(manifest.provenance["training_data"]),
+        "",
+        "## Measured performance",
+        "",
+        str(manifest.provenance["performance"]),
+        "",
+        "## Models",
+        "",
+        *models,
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _model(name: str, model: Model) -> list[str]:
+    recipe = model.aggregation
+    return [
+        f"### {name}",
+        "",
+        f"- cells: {', '.join(model.cells)}; at least {model.minimum_cells}",
+        f"- canvas {model.canvas_px} px, preprocessing {model.preprocessing.name}",
+        f"- {recipe.score_draws} medians of {recipe.draw_size} cells",
+        f"- threshold {model.threshold:g}",
+        "",
+    ]

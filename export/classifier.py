@@ -1,0 +1,222 @@
+"""From a fitted scikit-learn classifier to ONNX: what is accepted, and skl2onnx's walk over it.
+
+skl2onnx walks pipelines and converts what it converts well (PCA). The classes below have
+converters of ours, handed over for the one call, because the stock ones are inexact, slow or
+outside the operators that all engines share. The stock graph is the export's second opinion.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+from skl2onnx import convert_sklearn
+from skl2onnx._parse import _parse_sklearn
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.decomposition import PCA
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+from sklearn.svm import SVC
+
+from export.graph import OPSET, GraphBuilder, standard_model
+from export.svm import (
+    add_calibration,
+    add_decisions,
+    add_mean,
+    add_normalizer,
+    add_platt_coupling,
+    add_scaler,
+)
+from vexas_edge.errors import InputError
+from vexas_edge.manifest import LabelRule
+
+KERNELS = ("rbf", "linear")
+TRANSFORMERS = (Normalizer, StandardScaler, PCA)
+OWN_CONVERTERS = (SVC, CalibratedClassifierCV, Normalizer, StandardScaler)
+
+Classifier = SVC | CalibratedClassifierCV | Pipeline
+
+
+def onnx_from_classifier(classifier: Classifier, n_features: int, accumulate: type) -> ModelProto:
+    """`features` float32 (A, D) to `probabilities` (A, C) and `decisions` (A, P).
+
+    Args:
+        accumulate: numpy.float64 or numpy.float32, the type of the sum over support vectors and of
+            both outputs.
+
+    Raises:
+        InputError: a kind of classifier that is not supported, by name and with what to do.
+    """
+    check_supported(classifier, n_features)
+    vector = DoubleTensorType if accumulate is np.float64 else FloatTensorType
+    model = convert_sklearn(
+        classifier,
+        "classifier",
+        initial_types=[("features", FloatTensorType([None, n_features]))],
+        target_opset=OPSET,
+        custom_conversion_functions={kind: _converter(accumulate) for kind in OWN_CONVERTERS},
+        custom_shape_calculators=dict.fromkeys(OWN_CONVERTERS, _shapes_are_declared),
+        custom_parsers=_parsers(vector),
+        options={"zipmap": False},
+    )
+    return standard_model(model, "the converted classifier")
+
+
+def stock_onnx_from_classifier(classifier: Classifier, n_features: int) -> ModelProto:
+    """skl2onnx's own conversion: outputs label (A,) and probabilities (A, C)."""
+    return convert_sklearn(
+        classifier,
+        "stock",
+        initial_types=[("features", FloatTensorType([None, n_features]))],
+        target_opset={"": OPSET, "ai.onnx.ml": 3},
+        options={"zipmap": False},
+    )
+
+
+def support_vector_machines(classifier: Classifier) -> list[SVC]:
+    """Every SVC inside the classifier: one, or one for each calibrated fold."""
+    last = classifier.steps[-1][1] if isinstance(classifier, Pipeline) else classifier
+    if isinstance(last, CalibratedClassifierCV):
+        return [
+            m for c in last.calibrated_classifiers_ for m in support_vector_machines(c.estimator)
+        ]
+    return [last]
+
+
+def own_label_rule(classifier: Classifier) -> LabelRule:
+    """The rule of the classifier's own `predict`."""
+    last = classifier.steps[-1][1] if isinstance(classifier, Pipeline) else classifier
+    return "votes" if isinstance(last, SVC) else "argmax"
+
+
+def check_supported(classifier: Classifier, n_features: int) -> None:
+    """Pass if the export can convert this classifier exactly.
+
+    Raises:
+        InputError: it cannot; names the part and the remedy.
+    """
+    _check_classifier(classifier)
+    if not hasattr(classifier, "classes_"):
+        raise InputError("the classifier is not fitted")
+    if classifier.n_features_in_ != n_features:
+        raise InputError(
+            f"the classifier was fitted on {classifier.n_features_in_} features, "
+            f"the encoder gives {n_features}"
+        )
+    last = classifier.steps[-1][1] if isinstance(classifier, Pipeline) else classifier
+    if isinstance(last, SVC) and not hasattr(last, "_probA"):
+        raise InputError(_WITHOUT_PROBABILITIES)
+    if isinstance(last, SVC) and not len(last._probA):
+        raise InputError(_WITHOUT_PROBABILITIES)
+
+
+_WITHOUT_PROBABILITIES = (
+    "the SVC was fitted without probabilities: "
+    "fit CalibratedClassifierCV(SVC(...), method='sigmoid', ensemble=False) instead"
+)
+
+
+def _check_classifier(step: Any) -> None:
+    if isinstance(step, Pipeline):
+        for name, transformer in step.steps[:-1]:
+            if not isinstance(transformer, TRANSFORMERS):
+                raise InputError(
+                    f"pipeline step {name!r} is a {type(transformer).__name__}; "
+                    "Normalizer, StandardScaler and PCA are supported"
+                )
+        _check_classifier(step.steps[-1][1])
+    elif isinstance(step, CalibratedClassifierCV):
+        _check_calibration(step)
+    elif not isinstance(step, SVC):
+        raise InputError(
+            f"a classifier of kind {type(step).__name__} is not supported; use SVC, "
+            "CalibratedClassifierCV(SVC, method='sigmoid'), or a Pipeline of Normalizer, "
+            "StandardScaler or PCA before one of them"
+        )
+    elif step.kernel not in KERNELS:
+        raise InputError(
+            f"an SVC with kernel {step.kernel!r} is not supported; {' and '.join(KERNELS)} are"
+        )
+
+
+def _check_calibration(model: CalibratedClassifierCV) -> None:
+    if model.method != "sigmoid":
+        raise InputError(
+            f"calibration by {model.method!r} is not supported; use method='sigmoid' "
+            "(isotonic steps and temperatures are not exported)"
+        )
+    for member in getattr(model, "calibrated_classifiers_", []):
+        _check_classifier(member.estimator)
+        if not np.array_equal(member.estimator.classes_, model.classes_):
+            raise InputError("a calibration fold did not see every class; fit with fewer folds")
+    for svc in support_vector_machines(model):
+        if len(svc.classes_) > 2 and svc.decision_function_shape != "ovr":
+            raise InputError("a calibrated SVC needs decision_function_shape='ovr'")
+
+
+def _parsers(vector: type) -> dict[type, Callable[..., list[Any]]]:
+    """What each kind's converter takes and gives, in skl2onnx's terms."""
+
+    def parse_svc(scope: Any, svc: SVC, inputs: list[Any], **_: Any) -> list[Any]:
+        operator = scope.declare_local_operator("SVC", svc)
+        operator.inputs.extend(inputs)
+        return _declare_outputs(scope, operator, svc, bool(len(svc._probA)), vector)
+
+    def parse_calibrated(
+        scope: Any, model: CalibratedClassifierCV, inputs: list[Any], custom_parsers: Any = None
+    ) -> list[Any]:
+        operator = scope.declare_local_operator("CalibratedClassifierCV", model)
+        for member in model.calibrated_classifiers_:
+            outputs = _parse_sklearn(scope, member.estimator, inputs, custom_parsers)
+            operator.inputs.append(outputs[-1])
+        return _declare_outputs(scope, operator, model, True, vector)
+
+    return {SVC: parse_svc, CalibratedClassifierCV: parse_calibrated}
+
+
+def _declare_outputs(
+    scope: Any, operator: Any, classifier: Any, gives_probabilities: bool, vector: type
+) -> list[Any]:
+    """[probabilities,] decisions: the decisions come last, where calibration looks for them."""
+    n_classes = len(classifier.classes_)
+    widths = {"probabilities": n_classes} if gives_probabilities else {}
+    widths["decisions"] = n_classes * (n_classes - 1) // 2
+    for name, width in widths.items():
+        operator.outputs.append(scope.declare_local_variable(name, vector([None, width])))
+    return operator.outputs
+
+
+def _shapes_are_declared(operator: Any) -> None:
+    """Transformers keep their input's shape; the parsers declare the shapes of the others."""
+    if isinstance(operator.raw_operator, Normalizer | StandardScaler):
+        operator.outputs[0].type = FloatTensorType(operator.inputs[0].type.shape)
+
+
+def _converter(accumulate: type) -> Callable[..., None]:
+    """A conversion function for skl2onnx that emits one operator's nodes."""
+
+    def convert(scope: Any, operator: Any, container: Any) -> None:
+        graph = GraphBuilder(scope.get_unique_operator_name("svm") + "/")
+        inputs = [variable.full_name for variable in operator.inputs]
+        results = _results(graph, operator.raw_operator, inputs, accumulate)
+        for result, variable in zip(results, operator.outputs, strict=True):
+            graph.node("Identity", result, output=variable.full_name)
+        container.initializers.extend(graph.initializers)
+        container.nodes.extend(graph.nodes)
+
+    return convert
+
+
+def _results(graph: GraphBuilder, model: Any, inputs: list[str], accumulate: type) -> list[str]:
+    if isinstance(model, Normalizer):
+        return [add_normalizer(graph, model, inputs[0])]
+    if isinstance(model, StandardScaler):
+        return [add_scaler(graph, model, inputs[0])]
+    if isinstance(model, CalibratedClassifierCV):
+        probabilities = add_calibration(graph, model, inputs, accumulate)
+        return [probabilities, add_mean(graph, inputs, accumulate)]
+    decisions = add_decisions(graph, model, inputs[0], accumulate)
+    if not len(model._probA):
+        return [decisions]
+    return [add_platt_coupling(graph, model, decisions, accumulate), decisions]

@@ -1,0 +1,187 @@
+"""Encoders as ONNX, whatever they came as: one input float32 (N, 3, H, W), one output (N, D)."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto
+
+from export.graph import OPSET, GraphBuilder, standard_model, tensor, without_dead_nodes
+from vexas_edge.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+InputLayout = Literal["nchw", "nhwc"]
+INPUT_LAYOUTS: tuple[str, ...] = get_args(InputLayout)
+
+
+def onnx_from_torch(module: "nn.Module", canvas_px: int) -> ModelProto:
+    """The module as ONNX for cells of canvas_px x canvas_px, any number of them.
+
+    Raises:
+        InputError: it cannot be exported, or does not give float32 (N, D).
+    """
+    import torch
+
+    module = module.eval().to("cpu", torch.float32)
+    cells = torch.zeros(2, 3, canvas_px, canvas_px)
+    with torch.inference_mode():
+        embedding = module(cells)
+    if not isinstance(embedding, torch.Tensor) or embedding.ndim != 2 or len(embedding) != 2:
+        found = tuple(embedding.shape) if isinstance(embedding, torch.Tensor) else type(embedding)
+        raise InputError(f"the encoder gives {found} for 2 cells; it must give (N, D), here (2, D)")
+    return checked_encoder(_exported(module, cells), "the exported encoder")
+
+
+def _exported(module: "nn.Module", cells: "torch.Tensor") -> ModelProto:
+    import torch
+
+    try:
+        program = torch.onnx.export(
+            module,
+            (cells,),
+            input_names=["images"],
+            output_names=["embedding"],
+            opset_version=OPSET,
+            dynamic_shapes=({0: torch.export.Dim("N")},),
+            dynamo=True,
+            verbose=False,
+        )
+    except torch.onnx.OnnxExporterError as error:
+        raise InputError(
+            f"torch could not export the encoder ({_first_line(error)}); "
+            "export it to ONNX yourself and name the file as the encoder"
+        ) from error
+    return program.model_proto
+
+
+def onnx_from_file(path: Path, input_layout: InputLayout = "nchw") -> ModelProto:
+    """The encoder in an ONNX file, brought to our opset, its input turned to (N, 3, H, W).
+
+    Args:
+        input_layout: what the file wants; tf2onnx writes "nhwc".
+
+    Raises:
+        InputError: not readable, not standard, or not float32 images to (N, D).
+    """
+    try:
+        model = onnx.load(path)
+    except FileNotFoundError as error:
+        raise InputError(f"no encoder at {path}") from error
+    except Exception as error:
+        raise InputError(f"{path} is not an ONNX file ({_first_line(error)})") from error
+    model = standard_model(model, str(path))
+    if input_layout == "nhwc":
+        model = _with_channels_first(model)
+    return checked_encoder(model, str(path))
+
+
+def checked_encoder(model: ModelProto, source: str) -> ModelProto:
+    """The same encoder, its batch dimension free and its output's width known.
+
+    Raises:
+        InputError: more than one input, not float32 images, or an output that is not (N, D).
+    """
+    model = without_dead_nodes(standard_model(model, source))
+    constants = {t.name for t in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in constants]
+    outputs = list(model.graph.output)
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise InputError(
+            f"{source} has {len(inputs)} inputs and {len(outputs)} outputs; "
+            "an encoder has one of each: images and their encodings"
+        )
+    _free_batch(inputs[0], source, rank=4)
+    _free_batch(outputs[0], source, rank=2)
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    return model
+
+
+def _free_batch(value: onnx.ValueInfoProto, source: str, rank: int) -> None:
+    kind = value.type.tensor_type
+    shape = [d.dim_value or d.dim_param for d in kind.shape.dim]
+    expected = "(N, 3, H, W)" if rank == 4 else "(N, D)"
+    if kind.elem_type != TensorProto.FLOAT or len(shape) != rank:
+        type_name = TensorProto.DataType.Name(kind.elem_type).lower()
+        raise InputError(
+            f"{source}: {value.name!r} is {type_name} {tuple(shape)}; "
+            f"an encoder maps float32 (N, 3, H, W) to (N, D), here {expected} was expected"
+        )
+    kind.shape.dim[0].Clear()
+    kind.shape.dim[0].dim_param = "N"
+
+
+def with_known_width(model: ModelProto, canvas_px: int, source: str) -> ModelProto:
+    """The same encoder with D written into its output, measured on two empty cells.
+
+    Raises:
+        InputError: it does not run on this canvas, or not on a batch of two.
+    """
+    import onnxruntime
+
+    images = np.zeros((2, 3, canvas_px, canvas_px), np.float32)
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString())
+        (embedding,) = session.run(None, {session.get_inputs()[0].name: images})
+    except Exception as error:
+        raise InputError(
+            f"{source} does not run on 2 cells of {canvas_px} px ({_first_line(error)})"
+        ) from error
+    if embedding.ndim != 2 or len(embedding) != 2:
+        raise InputError(f"{source} gives {embedding.shape} for 2 cells; it must give (2, D)")
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.output[0].type.tensor_type.shape.dim[1].dim_value = embedding.shape[1]
+    return copy
+
+
+def _with_channels_first(model: ModelProto) -> ModelProto:
+    (image,) = model.graph.input
+    dims = [d.dim_value or d.dim_param for d in image.type.tensor_type.shape.dim]
+    if len(dims) != 4:
+        raise InputError(f"an nhwc encoder takes (N, H, W, 3), this one takes {tuple(dims)}")
+    graph = GraphBuilder()
+    last = graph.node("Transpose", "images", perm=[0, 2, 3, 1])
+    outputs = graph.place(model, "nhwc", {image.name: last})
+    (output,) = model.graph.output
+    embedding = graph.node("Identity", outputs[output.name], output="embedding")
+    width = [d.dim_value or d.dim_param for d in output.type.tensor_type.shape.dim]
+    return graph.model(
+        "encoder",
+        [tensor("images", TensorProto.FLOAT, [dims[0], dims[3], dims[1], dims[2]])],
+        [tensor(embedding, TensorProto.FLOAT, width)],
+    )
+
+
+def module_from_factory(reference: str, folder: Path) -> "nn.Module":
+    """What the function named `module:factory` returns; modules are looked up in `folder` first.
+
+    Raises:
+        UsageError: no such module or function, or it does not return an nn.Module.
+    """
+    from torch import nn
+
+    module_name, _, factory_name = reference.partition(":")
+    sys.path.insert(0, str(folder))
+    try:
+        factory = getattr(importlib.import_module(module_name), factory_name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"encoder {reference!r} cannot be loaded from {folder}: {error}"
+        ) from error
+    finally:
+        sys.path.remove(str(folder))
+    module = factory()
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"{reference}() gave a {type(module).__name__}, not a torch.nn.Module")
+    return module
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

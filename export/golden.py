@@ -1,0 +1,51 @@
+"""The self-test that a bundle carries: made-up cells and what each graph gave for them."""
+
+import io
+
+import numpy as np
+import onnxruntime
+
+_CELLS = 4
+_DRAWS = 8
+
+
+def golden_cells(canvas_px: int) -> np.ndarray:
+    """Made-up cells uint8 (4, canvas_px, canvas_px, 3): two drawn, an empty canvas, noise.
+
+    No patient's cell may travel in a bundle, so these are drawn: a pale disc with a dark one in it.
+    """
+    rng = np.random.Generator(np.random.PCG64(7))
+    cells = np.zeros((_CELLS, canvas_px, canvas_px, 3), np.uint8)
+    for cell, radius in zip(cells, (0.4, 0.3), strict=False):
+        _paint_disc(cell, radius, (222, 200, 214), rng)
+        _paint_disc(cell, radius * 0.6, (104, 68, 140), rng)
+    cells[3] = rng.integers(0, 256, cells[3].shape)
+    return cells
+
+
+def _paint_disc(
+    cell: np.ndarray, radius: float, colour: tuple[int, int, int], rng: np.random.Generator
+) -> None:
+    axis = (np.arange(len(cell)) + 0.5) / len(cell) - 0.5
+    inside = axis[:, None] ** 2 + axis**2 < radius**2
+    cell[inside] = np.clip(rng.normal(colour, 8, (int(inside.sum()), 3)), 0, 255)
+
+
+def golden_npz(fused: bytes, head: bytes, *, canvas_px: int, draw_size: int) -> bytes:
+    """golden.npz: `cells`, `draws`, and `<graph file>/<output>` as onnxruntime's CPU gave it."""
+    rng = np.random.Generator(np.random.PCG64(7))
+    cells = golden_cells(canvas_px)
+    draws = rng.integers(0, _CELLS, (_DRAWS, draw_size), dtype=np.int64)
+    outputs = _outputs("fused.fp32.onnx", fused, {"cells": cells, "draws": draws})
+    encodings = outputs["fused.fp32.onnx/encodings"]
+    outputs |= _outputs("head.onnx", head, {"encodings": encodings, "draws": draws})
+    stream = io.BytesIO()
+    np.savez_compressed(stream, cells=cells, draws=draws, **outputs)
+    return stream.getvalue()
+
+
+def _outputs(file: str, graph: bytes, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    values = session.run(names, feeds)
+    return {f"{file}/{name}": value for name, value in zip(names, values, strict=True)}

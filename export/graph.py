@@ -1,0 +1,209 @@
+"""ONNX graphs under construction: nodes, constants, and other models put in their place."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from vexas_edge.errors import InputError
+
+# Written explicitly: onnx's defaults run ahead of onnxruntime, TensorRT and skl2onnx.
+OPSET = 18
+IR_VERSION = 10
+
+
+class GraphBuilder:
+    """Collects standard ONNX nodes and constants; every method returns tensor names."""
+
+    def __init__(self, prefix: str = "") -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[TensorProto] = []
+        self._prefix = prefix
+        self._names = 0
+
+    def node(
+        self,
+        operator: str,
+        *inputs: str,
+        output: str = "",
+        unused_outputs: int = 0,
+        **attributes: Any,
+    ) -> str:
+        """Name of the first output of one new node."""
+        output = output or self._new_name(operator)
+        outputs = [output, *(f"{output}_unused_{i}" for i in range(unused_outputs))]
+        self.nodes.append(
+            helper.make_node(operator, list(inputs), outputs, name=output, **attributes)
+        )
+        return output
+
+    def constant(self, value: Any, dtype: Any = None) -> str:
+        """Name of a new initializer that holds `value`, of any shape."""
+        name = self._new_name("constant")
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def columns(self, *indices: int) -> str:
+        """An int64 constant, as Gather, ReduceSum and their like want their axes and indices."""
+        return self.constant(indices, np.int64)
+
+    def rename(self, old: str, new: str) -> str:
+        """Give a tensor that some node here makes the name `new`."""
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                for position, name in enumerate(names):
+                    if name == old:
+                        names[position] = new
+        return new
+
+    def place(self, model: ModelProto, name: str, inputs: Mapping[str, str]) -> dict[str, str]:
+        """Copy all of `model` in; gives its outputs' new names by their old ones.
+
+        Args:
+            model: a graph that passed `standard_model`.
+            name: what its tensors' new names begin with.
+            inputs: for each of the model's inputs, the tensor here that feeds it.
+        """
+        prefix = f"{self._prefix}{name}/"
+        copy = onnx.compose.add_prefix(model, prefix)
+        for old, new in inputs.items():
+            self.nodes.append(
+                helper.make_node("Identity", [new], [prefix + old], name=prefix + old)
+            )
+        self.nodes.extend(copy.graph.node)
+        self.initializers.extend(copy.graph.initializer)
+        return {value.name: prefix + value.name for value in model.graph.output}
+
+    def model(
+        self, name: str, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]
+    ) -> ModelProto:
+        """The finished model: dead nodes removed, checked, at our opset and IR version."""
+        graph = helper.make_graph(self.nodes, name, inputs, outputs, self.initializers)
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="vexas-edge",
+        )
+        model = without_dead_nodes(without_identities(model))
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def _new_name(self, stem: str) -> str:
+        self._names += 1
+        return f"{self._prefix}{stem}_{self._names}"
+
+
+def tensor(name: str, dtype: int, shape: Sequence[int | str]) -> ValueInfoProto:
+    """A graph input or output; a name in `shape` is a free dimension."""
+    return helper.make_tensor_value_info(name, dtype, list(shape))
+
+
+def standard_model(model: ModelProto, source: str) -> ModelProto:
+    """The same model in standard operators at our opset.
+
+    Raises:
+        InputError: it uses operators of another domain, or cannot be brought to our opset.
+    """
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    foreign = sorted(
+        {f"{n.domain}::{n.op_type}" for n in model.graph.node if n.domain not in ("", "ai.onnx")}
+    )
+    if foreign:
+        raise InputError(
+            f"{source} uses operators outside the ONNX standard: {', '.join(foreign[:5])}. "
+            "Export it with standard operators only, so that every engine can run it"
+        )
+    versions = {o.domain: o.version for o in model.opset_import}
+    if versions.get("", versions.get("ai.onnx")) != OPSET:
+        model = _converted(model, source)
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    del copy.opset_import[:]
+    copy.opset_import.append(helper.make_opsetid("", OPSET))
+    copy.ir_version = IR_VERSION
+    return copy
+
+
+def _converted(model: ModelProto, source: str) -> ModelProto:
+    # Older IR versions list every initializer among the inputs; those are no inputs to us.
+    constants = {tensor.name for tensor in model.graph.initializer}
+    free = [value for value in model.graph.input if value.name not in constants]
+    del model.graph.input[:]
+    model.graph.input.extend(free)
+    try:
+        return onnx.version_converter.convert_version(model, OPSET)
+    except Exception as error:
+        raise InputError(
+            f"{source} cannot be brought to opset {OPSET} ({error}); export it at opset {OPSET}"
+        ) from error
+
+
+def without_identities(model: ModelProto) -> ModelProto:
+    """The same model with Identity nodes bypassed, but for those that name a graph output."""
+    outputs = {value.name for value in model.graph.output}
+    bypass: dict[str, str] = {}
+    kept = []
+    for node in model.graph.node:
+        for position, name in enumerate(node.input):
+            node.input[position] = bypass.get(name, name)
+        if node.op_type == "Identity" and node.output[0] not in outputs:
+            bypass[node.output[0]] = node.input[0]
+        else:
+            kept.append(node)
+    return _with_nodes(model, kept)
+
+
+def without_dead_nodes(model: ModelProto) -> ModelProto:
+    """The same model without the nodes and initializers that no graph output depends on."""
+    needed = {value.name for value in model.graph.output}
+    kept = []
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            needed.update(_names_used_in_subgraphs(node))
+            kept.append(node)
+    return _with_nodes(model, kept[::-1], needed)
+
+
+def between(model: ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> ModelProto:
+    """The part of the model from the named tensors to the named ones, inner ones allowed."""
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    known = {v.name: v for v in [*inferred.value_info, *inferred.input, *inferred.output]}
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    makers = [node for node in copy.graph.node if not set(inputs).intersection(node.output)]
+    graph = helper.make_graph(
+        makers,
+        copy.graph.name,
+        [known[name] for name in inputs],
+        [known[name] for name in outputs],
+        copy.graph.initializer,
+    )
+    copy.graph.CopyFrom(graph)
+    return without_dead_nodes(copy)
+
+
+def _names_used_in_subgraphs(node: onnx.NodeProto) -> set[str]:
+    names: set[str] = set()
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            names.update(inner.input)
+            names.update(_names_used_in_subgraphs(inner))
+    return names
+
+
+def _with_nodes(
+    model: ModelProto, nodes: Sequence[onnx.NodeProto], needed: set[str] | None = None
+) -> ModelProto:
+    graph = model.graph
+    initializers = [t for t in graph.initializer if needed is None or t.name in needed]
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.CopyFrom(
+        helper.make_graph(nodes, graph.name, graph.input, graph.output, initializers)
+    )
+    return copy

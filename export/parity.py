@@ -1,0 +1,286 @@
+"""Proof that a model came through the export unchanged, step by step, on real cells.
+
+torch or the encoder's own file -> fused graph, scikit-learn -> head, head -> fused graph: each
+inner tensor is compared in the order in which the graph computes it, so the first breach names the
+culprit.
+"""
+
+import copy
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+import onnxruntime
+from onnx import ModelProto
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.pipeline import Pipeline
+from sklearn.svm import SVC
+
+from export.classifier import Classifier, stock_onnx_from_classifier
+from export.coupling import SMALLEST_PROBABILITY, UNROLLED_ITERATIONS, couple
+from export.fuse import SMALLEST_NORM
+from export.graph import between
+from export.preprocessing import Preprocessing, pixels_from_cells
+from vexas_edge.draws import draw_cells
+from vexas_edge.errors import BundleError
+from vexas_edge.labels import label_indices
+from vexas_edge.manifest import LabelRule
+
+# Largest element of any encoding, unless cells lie so near that this would hide a difference.
+ENCODING_TOLERANCE = 1e-5
+SHARE_OF_NEAREST_CELLS = 0.01
+
+PIXEL_TOLERANCE = 1e-3  # of 255
+EMBEDDING_TOLERANCE = 1e-3  # of the largest element
+DECISION_TOLERANCE = 1e-4  # of the largest decision value
+PROBABILITY_TOLERANCE = 1e-5
+FUSED_SCORE_TOLERANCE = 1e-3
+SHARE_AT_THRESHOLD = 1e-3
+
+_DRAWS = 1000
+_CELLS_A_CALL = 8
+
+
+class ParityError(BundleError):
+    """A step of the export changed the model's numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """What was measured, by the figure's name: largest differences unless the name says else."""
+
+    fused: dict[str, Any]
+    head: dict[str, Any]
+
+
+def check_parity(
+    fused: ModelProto,
+    head: ModelProto,
+    *,
+    cells: np.ndarray,
+    preprocessing: Preprocessing,
+    reference: Callable[[np.ndarray], np.ndarray],
+    classifier: Classifier,
+) -> Parity:
+    """Compare every step on these cells, uint8 (N, H, W, 3), at least two of them distinct.
+
+    Raises:
+        ParityError: a tensor differs by more than its tolerance; names the first that does.
+    """
+    draws = _draws_of(cells, head)
+    traced = _trace(fused, cells, draws)
+    of_encoder = encoder_parity(traced, pixels_from_cells(cells, preprocessing), reference)
+    of_head, outputs = classifier_parity(head, traced["encodings"], draws, classifier)
+    of_fused = {
+        "score": _compare(
+            "fused probabilities",
+            traced["probabilities"].mean(axis=0),
+            outputs["probabilities"].mean(axis=0),
+            FUSED_SCORE_TOLERANCE,
+        ),
+        "draw": _largest(traced["probabilities"], outputs["probabilities"]),
+    }
+    return Parity(fused={**of_encoder, **of_fused, "cells": len(cells)}, head=of_head)
+
+
+def encoder_parity(
+    traced: Mapping[str, np.ndarray],
+    pixels: np.ndarray,
+    reference: Callable[[np.ndarray], np.ndarray],
+) -> dict[str, float]:
+    """Pixels, embedding and encodings of the fused graph beside NumPy's and the source's own.
+
+    Raises:
+        ParityError: a tensor differs by more than its tolerance.
+    """
+    embedding = reference(pixels)
+    norms = np.maximum(np.linalg.norm(embedding, axis=1, keepdims=True), SMALLEST_NORM)
+    encodings = embedding / norms
+    largest, allowed = float(np.abs(embedding).max()), encoding_tolerance(encodings)
+    return {
+        "pixels": _compare("pixels", traced["pixels"], pixels, PIXEL_TOLERANCE),
+        "embedding": _compare(
+            "embedding", traced["embedding"], embedding, EMBEDDING_TOLERANCE * largest
+        ),
+        "encodings": _compare("encodings", traced["encodings"], encodings, allowed),
+        "encodings_allowed": _rounded(allowed),
+        "mean_pairwise_cosine": _rounded(mean_pairwise_cosine(encodings)),
+    }
+
+
+def encoding_tolerance(encodings: np.ndarray) -> float:
+    """1e-5, or 1 % of the smallest largest-element difference of two distinct cells if smaller."""
+    nearest = min(
+        (
+            float(np.abs(encodings[i + 1 :] - encodings[i]).max(axis=1).min())
+            for i in range(len(encodings) - 1)
+        ),
+    )
+    return min(ENCODING_TOLERANCE, SHARE_OF_NEAREST_CELLS * nearest)
+
+
+def mean_pairwise_cosine(encodings: np.ndarray) -> float:
+    """How alike the cells look to the encoder, -1 to 1; near 1, a parity check shows little."""
+    n = len(encodings)
+    total = float(np.sum(encodings.sum(axis=0, dtype=np.float64) ** 2))
+    return (total - float(np.sum(encodings.astype(np.float64) ** 2))) / (n * (n - 1))
+
+
+def classifier_parity(
+    head: ModelProto, encodings: np.ndarray, draws: np.ndarray, classifier: Classifier
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The head beside NumPy's median and scikit-learn's classifier; and the head's outputs.
+
+    Draws at the stopping threshold of libsvm's coupling, where it jumps, are counted apart.
+
+    Raises:
+        ParityError: a tensor differs, a label flips, or too many draws lie at the threshold.
+    """
+    names = ["aggregates", "decisions", "probabilities"]
+    outputs = _run(
+        between(head, ["encodings", "draws"], names), {"encodings": encodings, "draws": draws}
+    )
+    aggregates = np.median(encodings[draws], axis=1)
+    measured: dict[str, Any] = {
+        "aggregates": _compare("aggregates", outputs["aggregates"], aggregates, 0.0)
+    }
+    decisions = reference_decisions(classifier, aggregates)
+    probabilities = classifier.predict_proba(aggregates.astype(np.float64))
+    largest = float(np.abs(decisions).max())
+    measured["decisions"] = _compare(
+        "decisions", outputs["decisions"], decisions, DECISION_TOLERANCE * largest
+    )
+    jumps = _draws_at_threshold(classifier, decisions)
+    measured["probabilities"] = _compare(
+        "probabilities",
+        outputs["probabilities"][~jumps],
+        probabilities[~jumps],
+        PROBABILITY_TOLERANCE,
+    )
+    measured["draws_at_threshold"] = int(jumps.sum())
+    if jumps.mean() > SHARE_AT_THRESHOLD:
+        raise ParityError(f"{jumps.sum()} of {len(jumps)} draws lie at libsvm's stopping threshold")
+    measured["label_flips"] = _label_flips(outputs, decisions, probabilities, ~jumps)
+    measured["stock_skl2onnx"] = _stock_difference(classifier, aggregates, probabilities)
+    return measured, outputs
+
+
+def reference_decisions(classifier: Classifier, features: np.ndarray) -> np.ndarray:
+    """scikit-learn's decision values for each pair of classes, float64 (A, P)."""
+    if isinstance(classifier, Pipeline):
+        return reference_decisions(
+            classifier.steps[-1][1], classifier[:-1].transform(features.astype(np.float64))
+        )
+    if isinstance(classifier, CalibratedClassifierCV):
+        members = [
+            reference_decisions(member.estimator, features)
+            for member in classifier.calibrated_classifiers_
+        ]
+        return np.mean(members, axis=0)
+    pairwise = copy.copy(classifier).set_params(decision_function_shape="ovo")
+    return pairwise.decision_function(features.astype(np.float64)).reshape(len(features), -1)
+
+
+def _draws_at_threshold(classifier: Classifier, decisions: np.ndarray) -> np.ndarray:
+    """Which draws the coupling may put on either side of its stopping threshold, bool (A,)."""
+    svc = classifier.steps[-1][1] if isinstance(classifier, Pipeline) else classifier
+    if not isinstance(svc, SVC):
+        return np.zeros(len(decisions), bool)
+    n_classes = len(svc.classes_)
+    libsvm = -decisions if n_classes == 2 else decisions
+    pairwise = 1 / (1 + np.exp(svc._probA * libsvm + svc._probB))
+    pairwise = np.clip(pairwise, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    _, iterations, at_threshold = couple(pairwise, n_classes)
+    if iterations.max() > UNROLLED_ITERATIONS:
+        raise ParityError(
+            f"probabilities: libsvm's coupling took {iterations.max()} iterations, "
+            f"the graph has {UNROLLED_ITERATIONS}"
+        )
+    return at_threshold
+
+
+def _label_flips(
+    outputs: Mapping[str, np.ndarray],
+    decisions: np.ndarray,
+    probabilities: np.ndarray,
+    compared: np.ndarray,
+) -> int:
+    """Draws whose label differs from scikit-learn's under either rule: none, or ParityError."""
+    flips = 0
+    for rule in get_args(LabelRule):
+        ours = label_indices(outputs["decisions"], outputs["probabilities"], rule)
+        flips += int((ours != label_indices(decisions, probabilities, rule))[compared].sum())
+    if flips:
+        raise ParityError(f"labels: {flips} differ from scikit-learn's")
+    return flips
+
+
+def _stock_difference(
+    classifier: Classifier, aggregates: np.ndarray, probabilities: np.ndarray
+) -> float | str:
+    """How far skl2onnx's own graph lies from scikit-learn: recorded, since it is not what ships."""
+    try:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            stock = stock_onnx_from_classifier(classifier, aggregates.shape[1])
+        outputs = _run(stock, {"features": aggregates})
+    except Exception as error:  # noqa: BLE001 - whatever it raises, it gave no second opinion
+        return f"could not be had: {type(error).__name__}"
+    return _largest(outputs["probabilities"], probabilities)
+
+
+def _draws_of(cells: np.ndarray, head: ModelProto) -> np.ndarray:
+    draw_size = head.graph.input[1].type.tensor_type.shape.dim[1].dim_value
+    identities = [hashlib.sha256(cell.tobytes()).digest() for cell in cells]
+    return draw_cells(identities, _DRAWS, draw_size, seed=0)
+
+
+def _trace(fused: ModelProto, cells: np.ndarray, draws: np.ndarray) -> dict[str, np.ndarray]:
+    """Inner tensors of the fused graph on all cells, run in chunks as the edge does."""
+    encoder = _session(between(fused, ["cells"], ["pixels", "embedding", "encodings"]))
+    parts = [
+        encoder.run(None, {"cells": cells[i : i + _CELLS_A_CALL]})
+        for i in range(0, len(cells), _CELLS_A_CALL)
+    ]
+    names = [output.name for output in encoder.get_outputs()]
+    traced = {
+        name: np.concatenate(p) for name, p in zip(names, zip(*parts, strict=True), strict=True)
+    }
+    tail = between(fused, ["encodings", "draws"], ["probabilities"])
+    return {**traced, **_run(tail, {"encodings": traced["encodings"], "draws": draws})}
+
+
+def _compare(name: str, found: np.ndarray, expected: np.ndarray, allowed: float) -> float:
+    if found.shape != expected.shape:
+        raise ParityError(f"{name}: shape {found.shape}, expected {expected.shape}")
+    difference = _largest(found, expected)
+    if not difference <= allowed:
+        raise ParityError(
+            f"parity: {name} is the first tensor that diverges: {difference:.2e} off, "
+            f"allowed {allowed:.2e}"
+        )
+    return difference
+
+
+def _largest(found: np.ndarray, expected: np.ndarray) -> float:
+    difference = np.abs(found.astype(np.float64) - expected.astype(np.float64))
+    return _rounded(difference.max()) if difference.size else 0.0
+
+
+def _rounded(value: float) -> float:
+    """Three significant digits: a measured difference has no more."""
+    return float(f"{value:.2e}")
+
+
+def _run(model: ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    session = _session(model)
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, feeds), strict=True))
+
+
+def _session(model: ModelProto) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )

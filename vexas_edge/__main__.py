@@ -1,0 +1,3 @@
+from vexas_edge.cli import main
+
+main()

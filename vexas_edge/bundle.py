@@ -1,0 +1,185 @@
+"""Opening and writing bundles: a directory, or the same as one zip, checked before it is used."""
+
+import hashlib
+import os
+import stat
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vexas_edge.errors import BundleError
+from vexas_edge.manifest import FileEntry, Manifest, json_from_manifest, manifest_from_json
+
+MANIFEST = "manifest.json"
+CARD = "card.md"
+
+# A manifest of a hundred models is under 1 MiB; more is not a manifest.
+LARGEST_MANIFEST_BYTES = 8 << 20
+
+# One date for every zip entry, so that the same content gives the same bytes.
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """An opened bundle. Files are read, and checked against their hash, when they are asked for.
+
+    sha256: of manifest.json, so of everything in the bundle; the same for directory and zip.
+    """
+
+    path: Path
+    manifest: Manifest
+    sha256: str
+    _read: Callable[[str, int], bytes]
+
+    def model_file(self, model: str, name: str) -> bytes:
+        """The content of models/<model>/<name>.
+
+        Raises:
+            BundleError: the bundle has no such file, or its content is not what was hashed.
+        """
+        files = self.manifest.models[model].files
+        if name not in files:
+            raise BundleError(f"{self.path}: model {model!r} has no {name}")
+        return self._checked(f"models/{model}/{name}", files[name])
+
+    def card(self) -> str:
+        """The model card, as Markdown."""
+        return self._checked(CARD, self.manifest.files[CARD]).decode()
+
+    def check_all_files(self) -> None:
+        """Pass if every file is there and is what was hashed; else BundleError."""
+        for path, entry in listed_files(self.manifest).items():
+            self._checked(path, entry)
+
+    def _checked(self, path: str, entry: FileEntry) -> bytes:
+        content = self._read(path, entry.bytes)
+        if len(content) != entry.bytes or hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise BundleError(
+                f"{self.path}: {path} is not what the manifest says (changed or damaged); "
+                "copy the bundle again from where it came from"
+            )
+        return content
+
+
+def open_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """The bundle at `path`, its manifest validated and every listed file present.
+
+    Args:
+        path: a bundle's directory, or its zip (.vxb). Nothing is unpacked to disk.
+
+    Raises:
+        BundleError: no bundle, damaged, unsafe, incomplete, or of another schema version.
+    """
+    path = Path(path)
+    read, sizes = _zip_reader(path) if path.is_file() else _folder_reader(path)
+    if MANIFEST not in sizes:
+        raise BundleError(f"{path} is not a bundle: it holds no {MANIFEST}")
+    text = read(MANIFEST, LARGEST_MANIFEST_BYTES)
+    manifest = manifest_from_json(text)
+    for name, entry in listed_files(manifest).items():
+        if name not in sizes:
+            raise BundleError(f"{path}: {name} is missing from the bundle; copy it again")
+        if sizes[name] != entry.bytes:
+            raise BundleError(
+                f"{path}: {name} has {sizes[name]} bytes, the manifest says {entry.bytes}; "
+                "copy the bundle again from where it came from"
+            )
+    digest = hashlib.sha256(text).hexdigest()
+    return Bundle(path=path, manifest=manifest, sha256=digest, _read=read)
+
+
+def listed_files(manifest: Manifest) -> dict[str, FileEntry]:
+    """Every file that the manifest lists, by its path in the bundle."""
+    files = dict(manifest.files)
+    for model, entry in manifest.models.items():
+        files.update({f"models/{model}/{name}": file for name, file in entry.files.items()})
+    return files
+
+
+def file_entry(
+    content: bytes, opset: int | None = None, measured: dict[str, Any] | None = None
+) -> FileEntry:
+    """The manifest's entry for a file with this content."""
+    return FileEntry(
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        opset=opset,
+        measured=measured or {},
+    )
+
+
+def write_zip(manifest: Manifest, files: Mapping[str, bytes], to: Path) -> None:
+    """Write the bundle as one zip, atomically; the same content gives the same bytes.
+
+    Args:
+        files: content of every file but the manifest, by its path in the bundle.
+    """
+    if files.keys() != listed_files(manifest).keys():
+        raise ValueError("the files given are not those that the manifest lists")
+    partial = to.with_name(f".{to.name}.partial")
+    try:
+        # Stored: weights hardly compress, and a start-up should not pay for unpacking them.
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            for name, content in {MANIFEST: json_from_manifest(manifest), **files}.items():
+                entry = zipfile.ZipInfo(name, _ZIP_DATE)
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, content)
+        partial.replace(to)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _folder_reader(path: Path) -> tuple[Callable[[str, int], bytes], dict[str, int]]:
+    if not path.is_dir():
+        raise BundleError(f"no bundle at {path}")
+    root = path.resolve()
+    sizes = {}
+    for file in sorted(root.rglob("*")):
+        if not file.resolve().is_relative_to(root):
+            raise BundleError(f"{path}: {file.name} is a link that leaves the bundle")
+        if file.is_file():
+            sizes[file.relative_to(root).as_posix()] = file.stat().st_size
+
+    def read(name: str, limit: int) -> bytes:
+        with (root / name).open("rb") as stream:
+            return _limited(stream.read(limit + 1), limit, path, name)
+
+    return read, sizes
+
+
+def _zip_reader(path: Path) -> tuple[Callable[[str, int], bytes], dict[str, int]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise BundleError(f"{path} is not a bundle (no readable zip): {error}") from error
+    for entry in entries:
+        _check_entry(entry, path)
+    if len({entry.filename for entry in entries}) != len(entries):
+        raise BundleError(f"{path} holds one name twice; it was refused")
+
+    def read(name: str, limit: int) -> bytes:
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open(name) as stream:
+                return _limited(stream.read(limit + 1), limit, path, name)
+        except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError) as error:
+            raise BundleError(f"{path}: {name} cannot be read: {error}") from error
+
+    return read, {entry.filename: entry.file_size for entry in entries if not entry.is_dir()}
+
+
+def _check_entry(entry: zipfile.ZipInfo, path: Path) -> None:
+    name = PurePosixPath(entry.filename.replace("\\", "/"))
+    if name.is_absolute() or ".." in name.parts or ":" in entry.filename:
+        raise BundleError(f"{path}: unsafe path {entry.filename!r} in the bundle; it was refused")
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        raise BundleError(f"{path}: {entry.filename!r} is a link; bundles hold files only")
+
+
+def _limited(content: bytes, limit: int, path: Path, name: str) -> bytes:
+    if len(content) > limit:
+        raise BundleError(f"{path}: {name} is larger than the {limit} bytes it may have")
+    return content

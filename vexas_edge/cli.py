@@ -1,0 +1,158 @@
+"""The command `vexas-edge`: a thin skin over the library."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from vexas_edge import __version__
+from vexas_edge.case import ClassFrom, Layout
+from vexas_edge.console import run_command_line
+from vexas_edge.engines import DEVICES, ENGINES, PRECISIONS
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Score the white cells of blood smears with a VEXAS bundle. Research use; no diagnosis."""
+
+
+def _reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        click.argument("cases", nargs=-1, required=True, type=_PATH, metavar="CASE..."),
+        click.option("--recursive", is_flag=True, help="Find the cases below each CASE."),
+        click.option(
+            "--layout", type=click.Choice(get_args(Layout)), default="auto", show_default=True
+        ),
+        click.option(
+            "--class-from",
+            type=click.Choice(get_args(ClassFrom)),
+            default="folder",
+            show_default=True,
+            help="What to trust where folder and file prefix name a cell.",
+        ),
+        click.option("--cell-type", help="The class of images that no class folder holds."),
+        click.option(
+            "--class-map",
+            metavar="NAME|FILE",
+            help="Vocabulary of class names: cellavision, barcelona, munich, vexas, or your TOML.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        click.option(
+            "--bundle",
+            type=_PATH,
+            envvar="VEXAS_EDGE_BUNDLE",
+            required=True,
+            help="The bundle, a .vxb file or its folder.  [or $VEXAS_EDGE_BUNDLE]",
+        ),
+        click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),
+        click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
+        click.option(
+            "--precision",
+            type=click.Choice(("auto", *PRECISIONS)),
+            default="auto",
+            show_default=True,
+        ),
+        click.option("--threads", type=click.IntRange(1, 256), help="Compute threads."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@_reading_options
+@_engine_options
+@click.option("-o", "out", type=_PATH, help="Folder for results; without it nothing is written.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line a case, nothing else.")
+def score(**chosen: Any) -> int:
+    """Score each CASE: the folder or zip of one smear.
+
+    Exit status: 0 all scored, 3 some abstained, 5 unreadable, 6 bundle invalid, 7 some of a batch
+    failed, 4 this PC cannot do it, 2 usage.
+    """
+    from vexas_edge.scoring_run import ScoringRun, run_scoring
+
+    return run_scoring(ScoringRun(**chosen))
+
+
+@cli.command()
+@_reading_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line a case.")
+def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, **reading: Any) -> None:
+    """Show what would be read of each CASE and why; no bundle needed."""
+    import msgspec
+
+    from vexas_edge.case import read_case
+    from vexas_edge.scan import summary_from_case, table_from_summary
+    from vexas_edge.scoring_run import read_options, wanted_cases
+
+    options = read_options(**reading)
+    for wanted in wanted_cases(cases, options, recursive=recursive):
+        summary = summary_from_case(read_case(wanted, options))
+        text = msgspec.json.encode(summary).decode() if as_json else table_from_summary(summary)
+        click.echo(text)
+
+
+@cli.command()
+@click.argument("bundle", type=_PATH)
+def inspect(bundle: Path) -> None:
+    """Say in words what a BUNDLE is and what it holds."""
+    from vexas_edge.bundle import open_bundle
+    from vexas_edge.inspection import text_from_bundle
+
+    click.echo(text_from_bundle(open_bundle(bundle)))
+
+
+@cli.command()
+@click.argument("bundle", type=_PATH)
+@click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
+def verify(bundle: Path, engine: Any, device: Any) -> None:
+    """Check every hash of a BUNDLE and run its self-test on this PC."""
+    from vexas_edge.bundle import open_bundle
+    from vexas_edge.engines import EngineOptions
+    from vexas_edge.selftest import run_selftest
+
+    opened = open_bundle(bundle)
+    opened.check_all_files()
+    click.echo(f"{opened.manifest.name} {opened.manifest.version}: every file is as it was hashed")
+    for check in run_selftest(opened, EngineOptions(engine=engine, device=device)):
+        click.echo(
+            f"{check.model} {check.file}: agrees within {check.difference:.1e} "
+            f"(allowed {check.allowed:.0e})"
+        )
+
+
+@cli.command()
+@click.option(
+    "-o",
+    "out",
+    type=_PATH,
+    default=Path("vexas-edge-demo"),
+    show_default=True,
+    help="Folder for the results.",
+)
+def demo(out: Path) -> int:
+    """Score a made-up smear with a made-up bundle, both shipped inside this package."""
+    from vexas_edge.scoring_run import ScoringRun, run_scoring
+
+    shipped = Path(__file__).parent / "demo"
+    click.echo("SYNTHETIC demonstration: drawn cells, untrained encoders, no patient.")
+    run = ScoringRun(cases=(shipped / "smear.zip",), bundle=shipped / "demo.vxb", out=out)
+    return run_scoring(run)
+
+
+def main() -> None:
+    """Entry point of the command `vexas-edge`."""
+    run_command_line(cli)

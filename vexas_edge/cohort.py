@@ -1,0 +1,91 @@
+"""cohort.csv: many cases with their labels, read and checked in this one place."""
+
+import csv
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vexas_edge.errors import InputError
+
+REQUIRED_COLUMNS = ("patient", "sample", "path", "label", "split")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CohortCase:
+    """One row: a sample of a patient. path: its case, resolved from the cohort file's folder.
+
+    covariates: the further columns, as text.
+    """
+
+    patient: str
+    sample: str
+    path: Path
+    label: str
+    split: str
+    covariates: dict[str, str] = field(default_factory=dict)
+
+
+def read_cohort(path: str | os.PathLike[str]) -> tuple[CohortCase, ...]:
+    """The rows of a cohort file, in its order.
+
+    Raises:
+        InputError: it cannot be read, lacks a column or a value, names a sample or a path twice, or
+            puts one patient into two splits or under two labels; names the line.
+    """
+    path = Path(path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            missing = set(REQUIRED_COLUMNS) - set(reader.fieldnames or ())
+            if missing:
+                raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}")
+            rows = [(reader.line_num, _case(row, path, reader.line_num)) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cohort {path} cannot be read: {error}") from error
+    if not rows:
+        raise InputError(f"{path} has no row below its header")
+    _check_once(rows, "sample", path)
+    _check_once(rows, "path", path)
+    _check_one_each(rows, "split", path)
+    _check_one_each(rows, "label", path)
+    return tuple(case for _, case in rows)
+
+
+def _case(row: dict[str, str | None], path: Path, line: int) -> CohortCase:
+    if None in row or None in row.values():
+        raise InputError(f"{path}, line {line}: it has not as many values as there are columns")
+    values = {name: (value or "").strip() for name, value in row.items()}
+    empty = [name for name in REQUIRED_COLUMNS if not values[name]]
+    if empty:
+        raise InputError(f"{path}, line {line}: no value for {', '.join(empty)}")
+    return CohortCase(
+        patient=values["patient"],
+        sample=values["sample"],
+        path=path.parent / values["path"],
+        label=values["label"],
+        split=values["split"],
+        covariates={n: v for n, v in values.items() if n not in REQUIRED_COLUMNS},
+    )
+
+
+def _check_once(rows: Iterable[tuple[int, CohortCase]], column: str, path: Path) -> None:
+    first: dict[object, int] = {}
+    for line, case in rows:
+        value = getattr(case, column)
+        if first.setdefault(value, line) != line:
+            raise InputError(
+                f"{path}, line {line}: {column} {str(value)!r} stands in line {first[value]} too"
+            )
+
+
+def _check_one_each(rows: Iterable[tuple[int, CohortCase]], column: str, path: Path) -> None:
+    of_patient: dict[str, str] = {}
+    for line, case in rows:
+        value = getattr(case, column)
+        other = of_patient.setdefault(case.patient, value)
+        if other != value:
+            raise InputError(
+                f"{path}, line {line}: patient {case.patient!r} is in two {column}s, "
+                f"{other!r} and {value!r}"
+            )

@@ -1,0 +1,70 @@
+"""What all our command lines share: exit statuses, one-line errors, consoles of any encoding."""
+
+import io
+import sys
+import time
+from typing import NoReturn
+
+import click
+
+from vexas_edge.errors import VexasEdgeError
+
+INTERRUPTED = 130
+
+_LINE_SECONDS = {True: 0.1, False: 10.0}  # between progress lines, by whether a person watches
+
+
+def run_command_line(command: click.Command) -> NoReturn:
+    """Run a click command and exit: expected errors become one line and their status.
+
+    Any other exception is a bug of ours and keeps its traceback, with status 1.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A cp1252 console cannot show every file name; the run must not die of it.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = command.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        status = INTERRUPTED
+    except VexasEdgeError as error:
+        click.echo(f"error: {one_line(str(error))}", err=True)
+        status = error.exit_status
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def one_line(text: str) -> str:
+    """The same text without line breaks."""
+    return " ".join(text.split())
+
+
+class Progress:
+    """Says on stderr how far a case is: often to a person, seldom to a log file."""
+
+    def __init__(self, case: str) -> None:
+        self._case = case
+        self._watched = sys.stderr.isatty()
+        self._next = time.monotonic() + _LINE_SECONDS[self._watched]
+        self._width = 0
+
+    def __call__(self, model: str, done: int, total: int) -> None:
+        """Report `done` of `total` cells of one model, if it is time to."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _LINE_SECONDS[self._watched]
+        text = f"{self._case}: {model}, {done} of {total} cells"
+        if self._watched:
+            click.echo("\r" + text.ljust(self._width), nl=False, err=True)
+            self._width = len(text)
+        else:
+            click.echo(text, err=True)
+
+    def clear(self) -> None:
+        """Take the line away before something else is printed."""
+        if self._width:
+            click.echo("\r" + " " * self._width + "\r", nl=False, err=True)
+            self._width = 0

@@ -1,0 +1,76 @@
+"""What executes a graph on this host: one small contract, one file for each engine."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Protocol, Self, get_args
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+EngineName = Literal["auto", "onnxruntime"]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["fp32", "fp16", "int8"]
+ENGINES: tuple[str, ...] = get_args(EngineName)
+DEVICES: tuple[str, ...] = get_args(Device)
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+
+# More threads than this gain little on one case and crowd an analyzer's PC.
+MOST_THREADS = 8
+
+
+def default_threads() -> int:
+    """The cores this process may use, bounded."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), MOST_THREADS)
+    return min(os.cpu_count() or 1, MOST_THREADS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Which engine, where. A device that is asked for by name is used or refused, never replaced.
+
+    threads: compute threads; None means `default_threads()`.
+    """
+
+    engine: EngineName = "auto"
+    device: Device = "auto"
+    threads: int | None = None
+
+
+class Engine(Protocol):
+    """One graph, ready to run. Closing it frees its memory.
+
+    name, version, device: what really runs it, for the record. threads: of compute.
+    """
+
+    name: str
+    version: str
+    device: str
+    threads: int
+
+    def run(self, feeds: "Mapping[str, ndarray]") -> "dict[str, ndarray]":
+        """All outputs of the graph by name, for all its inputs by name."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+def open_engine(graph: bytes, options: EngineOptions) -> Engine:
+    """An engine that runs the ONNX graph.
+
+    Raises:
+        HostError: this PC has not the engine or the device asked for.
+    """
+    name = "onnxruntime" if options.engine == "auto" else options.engine
+    module = import_module(f"vexas_edge.engines.{name}_engine")
+    engine: Engine = module.start(graph, options)
+    return engine

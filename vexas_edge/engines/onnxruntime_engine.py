@@ -1,0 +1,89 @@
+"""onnxruntime: the reference engine, on CPU everywhere and on CUDA where its GPU build is there."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from numpy import ndarray
+
+from vexas_edge.engines import EngineOptions, default_threads
+from vexas_edge.errors import HostError
+
+try:
+    import onnxruntime
+except ImportError as error:
+    raise HostError(
+        f"onnxruntime cannot be loaded ({error}); on Windows install the Microsoft Visual C++ "
+        "runtime (the `msvc-runtime` wheel brings it without admin rights)"
+    ) from error
+
+_ERROR = 3  # onnxruntime's log level that leaves warnings out
+
+
+def start(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine":
+    """Load the graph on the device that the options name.
+
+    Raises:
+        HostError: CUDA was asked for and is not to be had, or the graph does not load.
+    """
+    cuda = "CUDAExecutionProvider"
+    if options.device == "cuda" and cuda not in onnxruntime.get_available_providers():
+        raise HostError(
+            f"device cuda was asked for, but this onnxruntime {onnxruntime.__version__} has no "
+            "CUDA support; install onnxruntime-gpu in place of onnxruntime, or use --device cpu"
+        )
+    threads = options.threads or default_threads()
+    wants_cuda = options.device != "cpu" and cuda in onnxruntime.get_available_providers()
+    providers: list[Any] = [(cuda, {"use_tf32": "0"})] if wants_cuda else []
+    try:
+        session = onnxruntime.InferenceSession(
+            graph, _session_options(threads), [*providers, "CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise HostError(f"onnxruntime cannot load the graph: {error}") from error
+    got_cuda = cuda in session.get_providers()
+    if options.device == "cuda" and not got_cuda:
+        raise HostError(
+            "device cuda was asked for, but onnxruntime fell back to the CPU: "
+            "no usable NVIDIA GPU, driver or CUDA libraries; use --device cpu or install them"
+        )
+    return OnnxRuntimeEngine(session, "cuda" if got_cuda else "cpu", threads)
+
+
+def _session_options(threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Spinning threads slow everything else on a shared PC, our own decoding first.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = _ERROR
+    return options
+
+
+class OnnxRuntimeEngine:
+    """A loaded onnxruntime session."""
+
+    name = "onnxruntime"
+
+    def __init__(self, session: Any, device: str, threads: int) -> None:
+        self.version: str = onnxruntime.__version__
+        self.device = device
+        self.threads = threads
+        self._session = session
+        self._outputs = [output.name for output in session.get_outputs()]
+
+    def run(self, feeds: Mapping[str, ndarray]) -> dict[str, ndarray]:
+        """All outputs by name."""
+        values = self._session.run(self._outputs, dict(feeds))
+        return dict(zip(self._outputs, values, strict=True))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._session = None

@@ -1,0 +1,33 @@
+"""From decision values and probabilities to labels, by the rule that the manifest names."""
+
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vexas_edge.manifest import LabelRule
+
+
+def label_indices(
+    decisions: NDArray[np.floating], probabilities: NDArray[np.floating], rule: LabelRule
+) -> NDArray[np.int64]:
+    """The label of each row, as a column index into the classes, int64 (A,).
+
+    `argmax` takes the largest probability. `votes` is libsvm's prediction: each pair of classes
+    gives one vote by its decision value. The two disagree on 5 to 30 % of aggregates; ties go to
+    the first class.
+
+    Args:
+        decisions: (A, 1) for two classes, positive for the second; else (A, C(C-1)/2), positive
+            for the first of each pair.
+        probabilities: (A, C).
+    """
+    if rule == "argmax":
+        return np.asarray(probabilities.argmax(axis=1), np.int64)
+    n_classes = probabilities.shape[1]
+    first_wins = decisions < 0 if n_classes == 2 else decisions > 0
+    votes = np.zeros(probabilities.shape, np.int64)
+    for pair, (i, j) in enumerate(combinations(range(n_classes), 2)):
+        votes[:, i] += first_wins[:, pair]
+        votes[:, j] += ~first_wins[:, pair]
+    return np.asarray(votes.argmax(axis=1), np.int64)

@@ -1,0 +1,138 @@
+"""The bundle's manifest: its fields, their limits, and the reading that refuses all others."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from vexas_edge.errors import BundleError
+
+SCHEMA_VERSION = 1
+
+LabelRule = Literal["votes", "argmax"]
+LargerCells = Literal["reject", "crop"]
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One file of the bundle. measured: what parity and the gates found, by figure's name."""
+
+    sha256: Sha256
+    bytes: Annotated[int, Meta(ge=0, le=2**31)]
+    opset: int | None = None
+    measured: dict[str, Any] = {}
+
+
+class Preprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the graph does to pixels, for the record: (pixel - mean) / scale in channel order."""
+
+    name: str
+    mean: tuple[float, float, float]
+    scale: tuple[float, float, float]
+    bgr: bool
+
+
+class Aggregation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How encodings of cells become one vector: the median of `draw_size` cells, many times.
+
+    fit_draws: aggregates a patient when the classifier was fitted. score_draws: when a case is
+    scored.
+    """
+
+    method: Literal["median"] = "median"
+    draw_size: Annotated[int, Meta(ge=1, le=1000)] = 10
+    fit_draws: Count = 100
+    score_draws: Count = 1000
+    seed: Annotated[int, Meta(ge=0, le=2**53)] = 0
+
+
+class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One cell type's encoder, aggregation and classifier.
+
+    cells: canonical names of the cell classes it accepts. larger: what happens to a cell that does
+    not fit the canvas. encoding_width: D. files: by their name below the model's folder.
+    """
+
+    cells: Annotated[tuple[str, ...], Meta(min_length=1)]
+    canvas_px: Annotated[int, Meta(ge=8, le=4096)]
+    larger: LargerCells
+    preprocessing: Preprocessing
+    aggregation: Aggregation
+    minimum_cells: Count
+    threshold: Share
+    encoding_width: Count
+    files: dict[str, FileEntry]
+
+
+class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole manifest. synthetic: made from drawn cells; every result says so."""
+
+    schema_version: int
+    name: Name
+    version: str
+    created: str
+    classes: Annotated[tuple[str, ...], Meta(min_length=2)]
+    positive: str
+    label_rule: LabelRule
+    lead: str | None
+    synthetic: bool
+    models: Annotated[dict[Name, Model], Meta(min_length=1)]
+    files: dict[str, FileEntry]
+    provenance: dict[str, Any]
+    intended_use: str
+
+
+class _AnySchema(Struct):
+    schema_version: int
+
+
+REQUIRED_FILES = ("fused.fp32.onnx", "head.onnx", "golden.npz")
+
+
+def manifest_from_json(text: bytes) -> Manifest:
+    """The manifest, complete and consistent.
+
+    Raises:
+        BundleError: not JSON, of another schema version, or a field that is missing, unknown, of
+            the wrong type or out of its range; names the field.
+    """
+    try:
+        version = msgspec.json.decode(text, type=_AnySchema).schema_version
+        if version != SCHEMA_VERSION:
+            raise BundleError(
+                f"the bundle has schema version {version}; this vexas-edge reads version "
+                f"{SCHEMA_VERSION}: use the vexas-edge that wrote it, or a newer one"
+            )
+        manifest = msgspec.json.decode(text, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise BundleError(f"the bundle's manifest.json is not valid: {error}") from error
+    _check_consistency(manifest)
+    return manifest
+
+
+def json_from_manifest(manifest: Manifest) -> bytes:
+    """Indented JSON with sorted keys: the same manifest always gives the same bytes."""
+    encoded = msgspec.json.encode(manifest, order="sorted")
+    return msgspec.json.format(encoded, indent=2) + b"\n"
+
+
+def _check_consistency(manifest: Manifest) -> None:
+    if len(set(manifest.classes)) != len(manifest.classes):
+        raise BundleError(f"manifest.json: classes {manifest.classes} repeat a name")
+    if manifest.positive not in manifest.classes:
+        raise BundleError(
+            f"manifest.json: positive class {manifest.positive!r} is not among {manifest.classes}"
+        )
+    if manifest.lead is not None and manifest.lead not in manifest.models:
+        raise BundleError(f"manifest.json: lead model {manifest.lead!r} is not in the bundle")
+    for name, model in manifest.models.items():
+        missing = [file for file in REQUIRED_FILES if file not in model.files]
+        if missing:
+            raise BundleError(f"manifest.json: model {name!r} lists no {', '.join(missing)}")
+        for file in model.files:
+            if "/" in file or "\\" in file or file.startswith("."):
+                raise BundleError(f"manifest.json: unsafe file name {file!r} in model {name!r}")

@@ -1,0 +1,289 @@
+"""Scoring a case: cells to encodings in chunks, encodings to probabilities by the exact head."""
+
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+import vexas_edge
+from vexas_edge.bundle import Bundle
+from vexas_edge.case import Case, Cell
+from vexas_edge.decoding import Canvas, DecodedCell, decode_cells
+from vexas_edge.draws import draw_cells
+from vexas_edge.errors import HostError
+from vexas_edge.labels import label_indices
+from vexas_edge.manifest import Model
+from vexas_edge.results import (
+    NOTICE,
+    SYNTHETIC_NOTICE,
+    BundleId,
+    CaseScore,
+    ModelScore,
+    Run,
+    Status,
+    UsedCell,
+)
+from vexas_edge.sessions import Sessions
+
+# How far the fused graph's own score may lie from the head's on the same encodings.
+CROSS_CHECK = 1e-3
+
+# Pixels a call: 8 cells of 272 px. Larger calls gain no speed and cost memory.
+_PIXELS_A_CALL = 8 * 272 * 272
+_MOST_CELLS_A_CALL = 64
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Encoded:
+    """A model's usable cells. encodings: float32 (N, D). probabilities: of the fused graph, where
+    the case fitted one call."""
+
+    records: tuple[UsedCell, ...]
+    identities: list[bytes]
+    encodings: NDArray[np.float32]
+    probabilities: NDArray[np.float32] | None
+
+
+def score_case(
+    case: Case,
+    bundle: Bundle,
+    engine: Sessions | None = None,
+    *,
+    chunk_cells: int | None = None,
+    progress: Progress | None = None,
+) -> CaseScore:
+    """The case's result: one score, or abstention with its reasons, for each model of the bundle.
+
+    Args:
+        engine: the bundle's sessions, to be shared between cases; None opens some for this case.
+        chunk_cells: cells a call to the engine; the scores do not depend on it.
+        progress: called with (model, cells done, cells in all).
+
+    Raises:
+        HostError: the engine is not there, or gives numbers that fail the cross-check.
+        BundleError: a graph is not what was hashed.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    with Sessions(bundle) if engine is None else nullcontext(engine) as sessions:
+        models = tuple(
+            _score_model(case, name, sessions, chunk_cells, progress or _silent)
+            for name in bundle.manifest.models
+        )
+        run = _run_facts(sessions, started, time.perf_counter() - clock)
+    return _case_score(case, bundle, models, run)
+
+
+def failed_case(name: str, error: Exception) -> CaseScore:
+    """The result of a case that could not be scored at all."""
+    return CaseScore(case=name, status="failed", notice=NOTICE, error=str(error))
+
+
+def bundle_id(bundle: Bundle) -> BundleId:
+    """What a result says of the bundle that made it."""
+    manifest = bundle.manifest
+    return BundleId(
+        name=manifest.name,
+        version=manifest.version,
+        sha256=bundle.sha256,
+        synthetic=manifest.synthetic,
+    )
+
+
+def cells_a_call(canvas_px: int) -> int:
+    """How many cells go into one call of the engine."""
+    return min(_MOST_CELLS_A_CALL, max(1, _PIXELS_A_CALL // canvas_px**2))
+
+
+def _silent(model: str, done: int, total: int) -> None:
+    pass
+
+
+def _score_model(
+    case: Case, name: str, sessions: Sessions, chunk_cells: int | None, progress: Progress
+) -> ModelScore:
+    model = sessions.bundle.manifest.models[name]
+    cells = [cell for cell in case.cells if cell.cell_class in model.cells]
+    empty = ModelScore(model=name, status="abstained", threshold=model.threshold, n_cells=0)
+    if not cells:
+        return replace(empty, reasons=("too_few_cells",))
+    size = chunk_cells or cells_a_call(model.canvas_px)
+    encoded = _encode(case, cells, name, sessions, size, progress)
+    counted = replace(empty, n_cells=len(encoded.identities), cells=encoded.records)
+    if counted.n_cells < model.minimum_cells:
+        return replace(counted, reasons=("too_few_cells",))
+    return _score_encodings(counted, encoded, sessions)
+
+
+def _encode(
+    case: Case, cells: list[Cell], name: str, sessions: Sessions, size: int, progress: Progress
+) -> _Encoded:
+    model, fused = sessions.bundle.manifest.models[name], sessions.fused(name)
+    canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
+    ahead = size + 8 * fused.threads
+    decoded = decode_cells(case.source, cells, canvas, threads=fused.threads, ahead=ahead)
+    records: list[UsedCell] = []
+    identities: list[bytes] = []
+    encodings = [np.empty((0, model.encoding_width), np.float32)]
+    probabilities = None
+    for group in _groups(_without_repeats(decoded), size):
+        records += [cell.record for cell in group]
+        pixels = [cell.pixels for cell in group if cell.pixels is not None]
+        new = [cell.identity for cell in group if cell.pixels is not None]
+        fits_one_call = not identities and len(records) == len(cells)
+        if new:
+            draws = _draws(new, model) if fits_one_call else _dummy_draw(model)
+            outputs = fused.run({"cells": np.stack(pixels), "draws": draws})
+            identities += new
+            encodings.append(outputs["encodings"])
+            probabilities = outputs["probabilities"] if fits_one_call else None
+        progress(name, len(records), len(cells))
+    return _Encoded(
+        records=tuple(records),
+        identities=identities,
+        encodings=np.concatenate(encodings),
+        probabilities=probabilities,
+    )
+
+
+def _without_repeats(decoded: Iterable[DecodedCell]) -> Iterator[DecodedCell]:
+    """The same cells, exact copies of earlier ones marked and without their pixels."""
+    first: dict[bytes, str] = {}
+    for cell in decoded:
+        if cell.pixels is None:
+            yield cell
+        elif cell.identity in first:
+            copied = replace(
+                cell.record,
+                status="duplicate",
+                reason="same_file_content",
+                detail=f"same content as {first[cell.identity]}",
+            )
+            yield replace(cell, record=copied, pixels=None)
+        else:
+            first[cell.identity] = cell.record.path
+            yield cell
+
+
+def _groups(cells: Iterable[DecodedCell], size: int) -> Iterator[list[DecodedCell]]:
+    """Runs of cells, each with `size` usable ones but the last; the others ride along."""
+    group: list[DecodedCell] = []
+    usable = 0
+    for cell in cells:
+        group.append(cell)
+        usable += cell.pixels is not None
+        if usable == size:
+            yield group
+            group, usable = [], 0
+    if group:
+        yield group
+
+
+def _draws(identities: list[bytes], model: Model) -> NDArray[np.int64]:
+    recipe = model.aggregation
+    return draw_cells(identities, recipe.score_draws, recipe.draw_size, recipe.seed)
+
+
+def _dummy_draw(model: Model) -> NDArray[np.int64]:
+    # No engine skips the classifier when only encodings are wanted, and none takes zero draws.
+    return np.zeros((1, model.aggregation.draw_size), np.int64)
+
+
+def _score_encodings(counted: ModelScore, encoded: _Encoded, sessions: Sessions) -> ModelScore:
+    manifest = sessions.bundle.manifest
+    model = manifest.models[counted.model]
+    if not np.isfinite(encoded.encodings).all():
+        raise HostError(
+            f"model {counted.model}: the engine gave encodings that are not finite; "
+            "run `vexas-edge verify` on this PC"
+        )
+    draws = _draws(encoded.identities, model)
+    outputs = sessions.head(counted.model).run({"encodings": encoded.encodings, "draws": draws})
+    probabilities = outputs["probabilities"].astype(np.float64)
+    if encoded.probabilities is not None:
+        _cross_check(counted.model, encoded.probabilities, probabilities)
+    labels = label_indices(outputs["decisions"], probabilities, manifest.label_rule)
+    positive = probabilities[:, manifest.classes.index(manifest.positive)]
+    score, error = float(positive.mean()), _standard_error(positive)
+    low, high = np.percentile(positive, [2.5, 97.5])
+    return replace(
+        counted,
+        status="scored",
+        n_draws=len(draws),
+        score=score,
+        standard_error=error,
+        low=float(low),
+        high=float(high),
+        share_over_threshold=float((positive >= model.threshold).mean()),
+        call=score >= model.threshold,
+        near_threshold=abs(score - model.threshold) <= 2 * error,
+        probabilities=dict(zip(manifest.classes, probabilities.mean(axis=0).tolist(), strict=True)),
+        label_shares={
+            label: float((labels == index).mean()) for index, label in enumerate(manifest.classes)
+        },
+    )
+
+
+def _standard_error(values: NDArray[np.float64]) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def _cross_check(name: str, fused: NDArray[np.float32], head: NDArray[np.float64]) -> None:
+    # Means, because single draws may jump by 5e-3 at libsvm's stopping threshold.
+    difference = float(np.abs(fused.mean(axis=0, dtype=np.float64) - head.mean(axis=0)).max())
+    if not difference <= CROSS_CHECK:
+        raise HostError(
+            f"model {name}: the fused graph's score differs from the head's by {difference:.1e} "
+            f"(allowed {CROSS_CHECK:.0e}); this engine cannot be trusted on this PC"
+        )
+
+
+def _case_score(case: Case, bundle: Bundle, models: tuple[ModelScore, ...], run: Run) -> CaseScore:
+    manifest = bundle.manifest
+    deciding = [m for m in models if manifest.lead in (None, m.model)]
+    status: Status = "scored" if any(m.status == "scored" for m in deciding) else "abstained"
+    return CaseScore(
+        case=case.name,
+        status=status,
+        notice=f"{SYNTHETIC_NOTICE} {NOTICE}" if manifest.synthetic else NOTICE,
+        call=deciding[0].call if len(deciding) == 1 else None,
+        lead=manifest.lead,
+        models=models,
+        unreadable=_with_status(models, "unreadable"),
+        duplicates=_with_status(models, "duplicate"),
+        ignored=dict(sorted(Counter(file.reason for file in case.ignored).items())),
+        conflicts=tuple(asdict(conflict) for conflict in case.conflicts),
+        classes=dict(sorted(Counter(cell.cell_class for cell in case.cells).items())),
+        bundle=bundle_id(bundle),
+        run=run,
+    )
+
+
+def _with_status(models: tuple[ModelScore, ...], status: str) -> tuple[UsedCell, ...]:
+    cells = {cell.path: cell for model in models for cell in model.cells if cell.status == status}
+    return tuple(cells[path] for path in sorted(cells))
+
+
+def _run_facts(sessions: Sessions, started: datetime, seconds: float) -> Run:
+    manifest, engine = sessions.bundle.manifest, sessions.used()
+    return Run(
+        vexas_edge=vexas_edge.__version__,
+        python=platform.python_version(),
+        numpy=np.__version__,
+        engine=engine.name if engine else None,
+        engine_version=engine.version if engine else None,
+        device=engine.device if engine else None,
+        threads=engine.threads if engine else None,
+        precision=sessions.precision,
+        seeds={name: model.aggregation.seed for name, model in manifest.models.items()},
+        host=platform.node(),
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(seconds, 3),
+    )

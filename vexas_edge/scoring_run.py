@@ -1,0 +1,201 @@
+"""One run of `vexas-edge score`: the cases found, scored in turn, printed, written, summed up."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+import vexas_edge
+from vexas_edge.bundle import Bundle, open_bundle
+from vexas_edge.case import (
+    ClassFrom,
+    FoundCase,
+    Layout,
+    ReadOptions,
+    case_at,
+    find_cases,
+    read_case,
+)
+from vexas_edge.console import Progress, one_line
+from vexas_edge.engines import Device, EngineName, EngineOptions, Precision
+from vexas_edge.errors import InputError
+from vexas_edge.output import ResultFolder, check_distinct, file_stem_for_case, json_from_score
+from vexas_edge.results import SCHEMA_VERSION, CaseScore, ModelScore, Status
+from vexas_edge.score import bundle_id, failed_case, score_case
+from vexas_edge.sessions import Sessions
+from vexas_edge.vocabulary import DEFAULT, vocabulary_from
+
+ABSTAINED, UNREADABLE, SOME_FAILED = 3, 5, 7
+
+_CELLS_NAMED_AT_MOST = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringRun:
+    """What was asked for, as `vexas-edge score` takes it."""
+
+    cases: tuple[Path, ...]
+    bundle: Path
+    out: Path | None = None
+    recursive: bool = False
+    layout: Layout = "auto"
+    class_from: ClassFrom = "folder"
+    cell_type: str | None = None
+    class_map: str | None = None
+    engine: EngineName = "auto"
+    device: Device = "auto"
+    precision: Literal["auto"] | Precision = "auto"
+    threads: int | None = None
+    as_json: bool = False
+
+
+def read_options(
+    *, layout: Layout, class_from: ClassFrom, cell_type: str | None, class_map: str | None
+) -> ReadOptions:
+    """The reading options that the command line's words stand for."""
+    return ReadOptions(
+        layout=layout,
+        class_from=class_from,
+        cell_type=cell_type,
+        vocabulary=vocabulary_from(class_map or DEFAULT),
+    )
+
+
+def wanted_cases(
+    paths: Sequence[Path], options: ReadOptions, *, recursive: bool
+) -> tuple[FoundCase, ...]:
+    """The cases that the arguments name, or all those below them."""
+    if not recursive:
+        return tuple(case_at(path) for path in paths)
+    return tuple(found for path in paths for found in find_cases(path, options))
+
+
+def run_scoring(asked: ScoringRun) -> int:
+    """Score every case; gives the exit status.
+
+    A case that cannot be read is reported and the others go on. An engine or a bundle that cannot
+    be trusted ends the run; the results of the cases before it stay.
+    """
+    options = read_options(
+        layout=asked.layout,
+        class_from=asked.class_from,
+        cell_type=asked.cell_type,
+        class_map=asked.class_map,
+    )
+    bundle = open_bundle(asked.bundle)
+    wanted = wanted_cases(asked.cases, options, recursive=asked.recursive)
+    check_distinct(case.name for case in wanted)
+    precision: Precision = "fp32" if asked.precision == "auto" else asked.precision
+    engine = EngineOptions(engine=asked.engine, device=asked.device, threads=asked.threads)
+    done = _Done(asked=asked, bundle=bundle)
+    with ExitStack() as stack:
+        folder = stack.enter_context(ResultFolder(asked.out)) if asked.out else None
+        sessions = stack.enter_context(Sessions(bundle, engine, precision))
+        try:
+            for case in wanted:
+                result = _score_one(case, options, sessions)
+                if folder:
+                    folder.add(result)
+                done.cases.append((result.case, result.status))
+                _show(result, as_json=asked.as_json)
+        except BaseException as error:
+            done.ended_by = one_line(str(error)) or type(error).__name__
+            raise
+        finally:
+            if folder:
+                folder.finish(done.record())
+    if asked.out and not asked.as_json:
+        click.echo(f"results: {asked.out.resolve()}")
+    return done.exit_status()
+
+
+@dataclass(kw_only=True)
+class _Done:
+    """What the run has done so far."""
+
+    asked: ScoringRun
+    bundle: Bundle
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    cases: list[tuple[str, Status]] = field(default_factory=list)
+    ended_by: str | None = None
+
+    def exit_status(self) -> int:
+        statuses = [status for _, status in self.cases]
+        if "failed" in statuses:
+            return SOME_FAILED if len(statuses) > 1 else UNREADABLE
+        return ABSTAINED if "abstained" in statuses else 0
+
+    def record(self) -> dict[str, Any]:
+        """The content of run.json."""
+        asked = {name: value for name, value in asdict(self.asked).items() if value is not None}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "vexas_edge": vexas_edge.__version__,
+            "asked": {name: _plain(value) for name, value in asked.items()},
+            "bundle": bundle_id(self.bundle),
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": round((datetime.now(UTC) - self.started).total_seconds(), 3),
+            "ended_by": self.ended_by,
+            "cases": [
+                {"case": case, "status": status, "file": f"{file_stem_for_case(case)}.json"}
+                for case, status in self.cases
+            ],
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _score_one(wanted: FoundCase, options: ReadOptions, sessions: Sessions) -> CaseScore:
+    progress = Progress(wanted.name)
+    try:
+        case = read_case(wanted, options)
+        with closing(case.source):
+            return score_case(case, sessions.bundle, sessions, progress=progress)
+    except InputError as error:
+        return failed_case(wanted.name, error)
+    finally:
+        progress.clear()
+
+
+def _show(result: CaseScore, *, as_json: bool) -> None:
+    """The result on stdout; what a person must know beside it on stderr."""
+    if as_json:
+        click.echo(json_from_score(result).decode())
+    elif result.error is None:
+        click.echo(line_from_score(result))
+    if result.error is not None:
+        click.echo(f"error: {result.case}: {one_line(result.error)}", err=True)
+    for cell in result.unreadable[:_CELLS_NAMED_AT_MOST]:
+        click.echo(f"warning: {result.case}: {one_line(cell.detail)}", err=True)
+    more = len(result.unreadable) - _CELLS_NAMED_AT_MOST
+    if more > 0:
+        click.echo(f"warning: {result.case}: {more} more cells could not be used", err=True)
+    if result.ignored:
+        counts = ", ".join(f"{reason} {n}" for reason, n in result.ignored.items())
+        click.echo(f"note: {result.case}: files that are no cells: {counts}", err=True)
+
+
+def line_from_score(result: CaseScore) -> str:
+    """One line for a person: each model's score, or why it has none."""
+    mark = "[SYNTHETIC] " if result.bundle and result.bundle.synthetic else ""
+    parts = "; ".join(_model_text(model) for model in result.models)
+    return f"{mark}{result.case}: {result.status}: {parts}"
+
+
+def _model_text(model: ModelScore) -> str:
+    if model.score is None:
+        return f"{model.model} {model.status} ({', '.join(model.reasons)}; {model.n_cells} cells)"
+    side = "at or over" if model.call else "under"
+    near = ", near it" if model.near_threshold else ""
+    return (
+        f"{model.model} {model.score:.3f} +- {model.standard_error:.3f}, "
+        f"{side} the threshold {model.threshold:g}{near} ({model.n_cells} cells)"
+    )

@@ -1,0 +1,65 @@
+"""A bundle's self-test: made-up cells whose outputs were recorded when the bundle was written."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vexas_edge.bundle import Bundle
+from vexas_edge.engines import Engine, EngineOptions, open_engine
+from vexas_edge.errors import HostError
+
+GOLDEN = "golden.npz"
+
+# Largest difference of any output from what the reference engine gave, by graph file.
+ALLOWED = {"head.onnx": 1e-5, "fused.fp32.onnx": 1e-3}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One graph's self-test on this host: the largest difference, and what was allowed."""
+
+    model: str
+    file: str
+    difference: float
+    allowed: float
+
+
+def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
+    """Each graph's check, as it is done; the head on the CPU, the others where options say.
+
+    Raises:
+        HostError: this PC cannot run a graph, or gives other numbers than the reference did.
+    """
+    on_cpu = EngineOptions(engine="onnxruntime", device="cpu", threads=options.threads)
+    for model, entry in bundle.manifest.models.items():
+        golden = golden_from_npz(bundle.model_file(model, GOLDEN))
+        for file in (name for name in entry.files if name in ALLOWED):
+            where = on_cpu if file == "head.onnx" else options
+            with open_engine(bundle.model_file(model, file), where) as engine:
+                yield _check(model, file, engine, golden)
+
+
+def golden_from_npz(content: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of golden.npz: `cells`, `draws`, and `<graph file>/<output>` for each graph."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _check(model: str, file: str, engine: Engine, golden: dict[str, NDArray[Any]]) -> Check:
+    first = "encodings" if file == "head.onnx" else "cells"
+    source = "fused.fp32.onnx/encodings" if first == "encodings" else "cells"
+    outputs = engine.run({first: golden[source], "draws": golden["draws"]})
+    difference = max(
+        float(np.abs(value.astype(np.float64) - golden[f"{file}/{name}"]).max())
+        for name, value in outputs.items()
+    )
+    if not difference <= ALLOWED[file]:
+        raise HostError(
+            f"self-test of {model} {file} failed on this PC: {difference:.1e} from the reference "
+            f"(allowed {ALLOWED[file]:.0e}); do not use {engine.name} on {engine.device} here"
+        )
+    return Check(model=model, file=file, difference=difference, allowed=ALLOWED[file])

@@ -1,0 +1,68 @@
+"""A bundle's graphs, loaded on this PC's engine and kept for the next case."""
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from vexas_edge.bundle import Bundle
+from vexas_edge.engines import PRECISIONS, Engine, EngineOptions, Precision, open_engine
+from vexas_edge.errors import HostError
+
+HEAD = "head.onnx"
+
+
+class Sessions:
+    """The engine of each of a bundle's models, opened on first use, closed together.
+
+    The head always runs in onnxruntime on the CPU, so that scores do not depend on the engine.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        options: EngineOptions | None = None,
+        precision: Precision = "fp32",
+    ) -> None:
+        self.bundle = bundle
+        self.options = options or EngineOptions()
+        self.precision = precision
+        self._opened: dict[tuple[str, str], Engine] = {}
+        self._stack = ExitStack()
+        for model, entry in bundle.manifest.models.items():
+            if f"fused.{precision}.onnx" not in entry.files:
+                there = [p for p in PRECISIONS if f"fused.{p}.onnx" in entry.files]
+                raise HostError(
+                    f"bundle {bundle.manifest.name} has no {precision} graph for {model!r}; "
+                    f"it has {', '.join(there)}"
+                )
+
+    def fused(self, model: str) -> Engine:
+        """The model's fused graph on the engine and device that the options name."""
+        return self._engine(model, f"fused.{self.precision}.onnx", self.options)
+
+    def head(self, model: str) -> Engine:
+        """The model's head, on the CPU."""
+        on_cpu = EngineOptions(engine="onnxruntime", device="cpu", threads=self.options.threads)
+        return self._engine(model, HEAD, on_cpu)
+
+    def used(self) -> Engine | None:
+        """Some engine that ran a fused graph, for the record; None before the first."""
+        return next((e for (_, f), e in self._opened.items() if f != HEAD), None)
+
+    def _engine(self, model: str, file: str, options: EngineOptions) -> Engine:
+        if (model, file) not in self._opened:
+            engine = open_engine(self.bundle.model_file(model, file), options)
+            self._opened[model, file] = self._stack.enter_context(engine)
+        return self._opened[model, file]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._opened.clear()
+        self._stack.close()
