@@ -1,0 +1,149 @@
+"""Made-up smears: determined by their seeds, told apart by the phenotype, laid out as an export."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.painting import CellTraits, Stain, paint_cell
+from training.synth import (
+    CELL_TYPES,
+    CellType,
+    SmearCell,
+    draw_patient,
+    draw_traits,
+    morphology_of,
+    synthesize_smear,
+    write_smear,
+)
+from vexas_edge.errors import UsageError
+
+ONE_OF_EACH = dict.fromkeys(CELL_TYPES, 1)
+
+
+def smear(**changes: object) -> list[SmearCell]:
+    asked = {"patient_seed": 1, "phenotype": "vexas", "strength": 1.0, "n_cells": ONE_OF_EACH}
+    return synthesize_smear(**(asked | changes))
+
+
+def same_pixels(one: list[SmearCell], other: list[SmearCell]) -> bool:
+    return all(np.array_equal(a.pixels, b.pixels) for a, b in zip(one, other, strict=True))
+
+
+def traits_of_many(cell_type: CellType, phenotype: str, strength: float) -> list[CellTraits]:
+    morphology = morphology_of(cell_type, phenotype, strength)
+    rng = np.random.default_rng(0)
+    return [draw_traits(morphology, draw_patient(seed), rng) for seed in range(300)]
+
+
+def mean_of(traits: list[CellTraits], name: str) -> float:
+    return float(np.mean([getattr(cell, name) for cell in traits]))
+
+
+def test_the_same_seed_gives_the_same_cells() -> None:
+    assert same_pixels(smear(), smear())
+
+
+def test_another_patient_looks_different() -> None:
+    assert not same_pixels(smear(), smear(patient_seed=2))
+
+
+def test_a_larger_smear_begins_with_the_same_cells() -> None:
+    larger = smear(n_cells={"neutrophil": 3})
+    assert np.array_equal(larger[0].pixels, smear()[0].pixels)
+    assert [cell.index for cell in larger] == [0, 1, 2]
+
+
+def test_strength_zero_leaves_no_difference() -> None:
+    assert same_pixels(smear(strength=0.0), smear(strength=0.0, phenotype="control"))
+    assert not same_pixels(smear(), smear(phenotype="control"))
+
+
+def test_the_control_does_not_depend_on_the_strength() -> None:
+    assert same_pixels(smear(phenotype="control"), smear(phenotype="control", strength=0.0))
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1])
+def test_a_strength_out_of_range_is_refused(strength: float) -> None:
+    with pytest.raises(UsageError, match=f"strength is {strength}"):
+        smear(strength=strength)
+
+
+@pytest.mark.parametrize(
+    ("cell_type", "smallest", "largest"),
+    [("neutrophil", 95, 140), ("monocyte", 105, 165), ("lymphocyte", 65, 105)],
+)
+def test_cells_have_their_types_size(cell_type: CellType, smallest: int, largest: int) -> None:
+    for cell in smear(n_cells={cell_type: 20}):
+        assert cell.pixels.dtype == np.uint8
+        assert cell.pixels.shape[2] == 3
+        assert all(smallest <= side <= largest for side in cell.pixels.shape[:2])
+
+
+def test_a_cell_fills_its_box_and_the_rest_is_black() -> None:
+    for cell in smear():
+        touched = cell.pixels.any(axis=2)
+        corners = cell.pixels[[0, 0, -1, -1], [0, -1, 0, -1]]
+        assert not corners.any()
+        assert touched.any(axis=0).all()
+        assert touched.any(axis=1).all()
+        assert 0.6 < touched.mean() < 0.9
+
+
+def test_vexas_neutrophils_have_vacuoles_and_fewer_lobes_and_granules() -> None:
+    control = traits_of_many("neutrophil", "control", 1.0)
+    halfway = traits_of_many("neutrophil", "vexas", 0.5)
+    vexas = traits_of_many("neutrophil", "vexas", 1.0)
+    vacuoles = [mean_of(traits, "vacuoles") for traits in (control, halfway, vexas)]
+    lobes = [mean_of(traits, "lobes") for traits in (control, halfway, vexas)]
+    granules = [mean_of(traits, "granules_per_px") for traits in (control, halfway, vexas)]
+    np.testing.assert_allclose(vacuoles, [0.4, 2.2, 4.0], rtol=0.25)
+    np.testing.assert_allclose(lobes, [3.4, 2.9, 2.4], rtol=0.05)
+    np.testing.assert_allclose(granules, [0.105, 0.068, 0.031], rtol=0.1)
+
+
+def test_neutrophils_have_two_to_five_lobes_and_the_others_one() -> None:
+    assert {cell.lobes for cell in traits_of_many("neutrophil", "control", 0.0)} == {2, 3, 4, 5}
+    assert {cell.lobes for cell in traits_of_many("monocyte", "control", 0.0)} == {1}
+
+
+def test_vacuoles_are_seen_as_bright_spots() -> None:
+    traits = replace(traits_of_many("monocyte", "control", 0.0)[0], vacuoles=0)
+    bright = [
+        np.mean(paint_cell(replace(traits, vacuoles=n), Stain(), np.random.default_rng(5)) > 215)
+        for n in (0, 8)
+    ]
+    assert bright[1] > bright[0] + 0.005
+
+
+def test_files_are_named_as_an_analyzer_names_them(tmp_path: Path) -> None:
+    paths = write_smear(tmp_path, smear(n_cells={"neutrophil": 2, "monocyte": 1, "lymphocyte": 1}))
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
+        "Signed slides/Segmented neutrophils/SNE_000001.png",
+        "Signed slides/Segmented neutrophils/SNE_000002.png",
+        "Signed slides/Monocyte/MO_000001.png",
+        "Signed slides/Lymphocyte/LY_000001.png",
+    ]
+
+
+def test_files_say_that_they_are_synthetic_and_keep_black_black(tmp_path: Path) -> None:
+    cells = smear()
+    for cell, path in zip(cells, write_smear(tmp_path, cells), strict=True):
+        with Image.open(path) as image:
+            assert image.info["Comment"] == "synthetic, vexas-edge"
+            pixels = np.asarray(image.convert("RGB"))
+        background = ~cell.pixels.any(axis=2)
+        assert not pixels[background].any()
+        assert np.abs(pixels.astype(int) - cell.pixels).mean() < 1.5
+
+
+def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
+    once, again = (write_smear(tmp_path / name, smear()) for name in ("once", "again"))
+    assert [path.read_bytes() for path in once] == [path.read_bytes() for path in again]
+
+
+def test_a_demo_smear_stays_small(tmp_path: Path) -> None:
+    paths = write_smear(tmp_path, smear(n_cells={"neutrophil": 6, "monocyte": 2, "lymphocyte": 3}))
+    assert sum(path.stat().st_size for path in paths) < 11 * 12_000
