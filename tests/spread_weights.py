@@ -14,13 +14,15 @@ DETAIL = 0.1
 
 
 @torch.no_grad()
-def spread_weights(module: nn.Module, images: Tensor, seed: int) -> None:
+def spread_weights(module: nn.Module, images: Tensor, seed: int, centre: float = 0.0) -> None:
     """Seeded weights for `module`, each layer scaled in turn on what reaches it from `images`.
 
     images: float32 (N, 3, H, W), preprocessed, some 8 or more distinct cells. Afterwards every
-    convolution or linear layer with a bias, and every batch normalisation, gives zero mean and
-    at most unit variance in each channel over `images` (after Mishkin and Matas, arXiv
-    1511.06422), and `module` is in evaluation mode.
+    convolution or linear layer with a bias gives zero mean, every batch normalisation the mean
+    `centre`, and both at most unit variance in each channel over `images` (after Mishkin and
+    Matas, arXiv 1511.06422), and `module` is in evaluation mode. A `centre` of 1 keeps a deep
+    network of smooth gates (EfficientNet) out of their bends: at 0 float32 rounding alone moves
+    its encodings by 4e-5, as float64 shows.
     """
     generator = torch.Generator().manual_seed(seed)
     hooks = []
@@ -30,6 +32,7 @@ def spread_weights(module: nn.Module, images: Tensor, seed: int) -> None:
             hooks.append(layer.register_forward_hook(_standardise))
         elif isinstance(layer, nn.BatchNorm2d):
             layer.reset_parameters()
+            layer.bias.fill_(centre)
             hooks.append(layer.register_forward_pre_hook(_measure))
     module.eval()
     module(images)
