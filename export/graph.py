@@ -102,7 +102,9 @@ def tensor(name: str, dtype: int, shape: Sequence[int | str]) -> ValueInfoProto:
 
 
 def standard_model(model: ModelProto, source: str) -> ModelProto:
-    """The same model in standard operators at our opset.
+    """The same model in standard operators at our opset, without remarks.
+
+    Exporters leave stack traces in their nodes, with paths of the machine they ran on.
 
     Raises:
         InputError: it uses operators of another domain, or cannot be brought to our opset.
@@ -125,6 +127,9 @@ def standard_model(model: ModelProto, source: str) -> ModelProto:
     del copy.opset_import[:]
     copy.opset_import.append(helper.make_opsetid("", OPSET))
     copy.ir_version = IR_VERSION
+    for part in (*copy.graph.node, *copy.graph.initializer, copy.graph):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
     return copy
 
 

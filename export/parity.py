@@ -75,13 +75,13 @@ def check_parity(
     of_encoder = encoder_parity(traced, pixels_from_cells(cells, preprocessing), reference)
     of_head, outputs = classifier_parity(head, traced["encodings"], draws, classifier)
     of_fused = {
-        "score": _compare(
+        "score_beside_head": _compare(
             "fused probabilities",
             traced["probabilities"].mean(axis=0),
             outputs["probabilities"].mean(axis=0),
             FUSED_SCORE_TOLERANCE,
         ),
-        "draw": _largest(traced["probabilities"], outputs["probabilities"]),
+        "draw_beside_head": _largest(traced["probabilities"], outputs["probabilities"]),
     }
     return Parity(fused={**of_encoder, **of_fused, "cells": len(cells)}, head=of_head)
 

@@ -1,0 +1,31 @@
+# Two commands matter: `make demo` and `make test`. The README has them as plain lines for Windows.
+PYTHON ?= python3
+BIN = .venv/bin
+DEMO_BIN = .venv-demo/bin
+
+.PHONY: demo test check demo-bundle
+
+demo: .venv-demo/installed
+	$(DEMO_BIN)/vexas-edge demo -o demo-results
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+check: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# One fixed day as the date of writing, so that a rebuild gives the same bundle.
+demo-bundle: .venv/installed
+	SOURCE_DATE_EPOCH=1767225600 $(BIN)/python -m training demo-bundle
+
+.venv-demo/installed: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv-demo
+	$(DEMO_BIN)/python -m pip install -q -c constraints.txt .
+	touch $@
+
+.venv/installed: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[test,check]"
+	touch $@

@@ -1,0 +1,1 @@
+"""The workshop's training code: cells to encoders and classifiers."""
