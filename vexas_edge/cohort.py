@@ -2,7 +2,8 @@
 
 import csv
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,12 +38,12 @@ def read_cohort(path: str | os.PathLike[str]) -> tuple[CohortCase, ...]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
-            missing = set(REQUIRED_COLUMNS) - set(reader.fieldnames or ())
-            if missing:
-                raise InputError(f"{path} lacks the columns {', '.join(sorted(missing))}")
+            reader.fieldnames = _columns(reader.fieldnames or (), path)
             rows = [(reader.line_num, _case(row, path, reader.line_num)) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cohort {path} cannot be read: {error}") from error
+    except OSError as error:
+        raise InputError(f"cohort {path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cohort {path} is not CSV in UTF-8: {error}") from error
     if not rows:
         raise InputError(f"{path} has no row below its header")
     _check_once(rows, "sample", path)
@@ -50,6 +51,20 @@ def read_cohort(path: str | os.PathLike[str]) -> tuple[CohortCase, ...]:
     _check_one_each(rows, "split", path)
     _check_one_each(rows, "label", path)
     return tuple(case for _, case in rows)
+
+
+def _columns(header: Sequence[str], path: Path) -> list[str]:
+    columns = [name.strip() for name in header]
+    missing = [name for name in REQUIRED_COLUMNS if name not in columns]
+    if missing:
+        raise InputError(
+            f"{path} lacks the columns {', '.join(missing)}; its header is "
+            f"{','.join(columns)!r}, names are separated by commas"
+        )
+    twice = [name for name, n in Counter(columns).items() if n > 1]
+    if twice:
+        raise InputError(f"{path} has the column {twice[0]!r} twice; rename one")
+    return columns
 
 
 def _case(row: dict[str, str | None], path: Path, line: int) -> CohortCase:
@@ -86,6 +101,6 @@ def _check_one_each(rows: Iterable[tuple[int, CohortCase]], column: str, path: P
         other = of_patient.setdefault(case.patient, value)
         if other != value:
             raise InputError(
-                f"{path}, line {line}: patient {case.patient!r} is in two {column}s, "
+                f"{path}, line {line}: patient {case.patient!r} has two {column}s, "
                 f"{other!r} and {value!r}"
             )
