@@ -1,8 +1,16 @@
 """What the tests share."""
 
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tiny import CANVAS_PX, PREPROCESSING, TinyModel, onnx_from_kernels, tiny_model, write_case
+
+from export import write_bundle
+from vexas_edge.cli import main
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +20,81 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real data are not at ../shared/data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_models() -> dict[str, TinyModel]:
+    """Three seeded models by name."""
+    return {
+        name: tiny_model(seed)
+        for seed, name in enumerate(("neutrophil", "monocyte", "lymphocyte"), start=1)
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(
+    tiny_models: dict[str, TinyModel], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A bundle of `tiny_models` from the real exporter: canvas 16 px, 200 draws, 5 cells a model.
+
+    The neutrophil model rejects larger cells, the monocyte model crops them.
+    """
+    folder = tmp_path_factory.mktemp("tiny")
+    cells = write_case(folder / "parity", neutrophil=40)
+    for name, model in tiny_models.items():
+        (folder / f"{name}.onnx").write_bytes(onnx_from_kernels(model.kernels).SerializeToString())
+    spec = {
+        "name": "tiny",
+        "version": "1.0.0",
+        "positive": "VEXAS",
+        "models": {
+            name: {
+                "cells": ["neutrophil_segmented", name] if name == "neutrophil" else [name],
+                "encoder": str(folder / f"{name}.onnx"),
+                "preprocessing": {"mean": PREPROCESSING.mean, "scale": PREPROCESSING.scale},
+                "parity_cells": str(cells),
+                "canvas_px": CANVAS_PX,
+                "larger": "crop" if name == "monocyte" else "reject",
+                "score_draws": 200,
+                "minimum_cells": 5,
+            }
+            for name in tiny_models
+        },
+    }
+    classifiers = {name: model.classifier for name, model in tiny_models.items()}
+    write_bundle(spec, classifier=classifiers, to=folder / "tiny.vxb")
+    return folder / "tiny.vxb"
+
+
+@pytest.fixture(scope="session")
+def tiny_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A smear of 12 neutrophils, 9 monocytes and 3 lymphocytes: too few of these. Do not change."""
+    folder = tmp_path_factory.mktemp("cases") / "P1"
+    return write_case(folder, neutrophil=12, monocyte=9, lymphocyte=3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def vexas_edge(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    """Runs `vexas-edge` with the given arguments, in this process, through its entry point."""
+    monkeypatch.delenv("VEXAS_EDGE_BUNDLE", raising=False)
+
+    def run(*arguments: str | os.PathLike[str]) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["vexas-edge", *map(os.fspath, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return Ended(status=ended.value.code or 0, out=captured.out, err=captured.err)
+
+    return run

@@ -1,0 +1,158 @@
+"""The smallest things that are whole: cells of a dozen pixels, encoders of two convolutions."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from onnx import ModelProto, TensorProto
+from PIL import Image
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.svm import SVC
+from torch.nn import functional
+
+from export.graph import GraphBuilder, tensor
+from export.preprocessing import Preprocessing, pixels_from_cells
+from vexas_edge.bundle import file_entry, listed_files, open_bundle, write_zip
+from vexas_edge.manifest import Manifest
+
+CANVAS_PX = 16
+WIDTH = 8  # of an encoding
+CLASSES = ("MDS", "VEXAS", "control")
+PREPROCESSING = Preprocessing(mean=(120, 110, 100), scale=(60, 60, 60))
+TINTS = ((200, 90, 120), (120, 190, 110), (90, 110, 210))
+
+
+def cell_pixels(seed: int, tint: int | None = None) -> np.ndarray:
+    """A made-up cell: uint8 (H, W, 3), 6 to 14 px a side, one of three tints and noise."""
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(6, 15, 2)
+    colour = TINTS[rng.integers(3) if tint is None else tint]
+    return np.clip(rng.normal(colour, 50, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """The pixels as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_cells(folder: Path, n: int, seed: int = 0) -> list[Path]:
+    """Write `n` made-up cells into a folder, 0.png and on; different seeds give different ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{i}.png" for i in range(n)]
+    for i, path in enumerate(paths):
+        path.write_bytes(png(cell_pixels(1000 * seed + i)))
+    return paths
+
+
+def write_case(folder: Path, seed: int = 0, **n_cells: int) -> Path:
+    """Write a smear of class folders, as in `write_case(folder, monocyte=3)`; gives the folder."""
+    for place, (cell_class, n) in enumerate((n_cells or {"neutrophil": 12}).items()):
+        write_cells(folder / cell_class, n, seed=10 * seed + place + 1)
+    return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyModel:
+    """Two convolutions and a classifier. kernels: float32 (O, I, 3, 3), both with stride 2."""
+
+    kernels: tuple[np.ndarray, np.ndarray]
+    classifier: Any
+
+    def encodings(self, cells: np.ndarray) -> np.ndarray:
+        """What torch gives for cells uint8 (N, H, W, 3): float32 (N, WIDTH), L2-normalised."""
+        return encodings_of(self.kernels, cells)
+
+
+def encodings_of(kernels: tuple[np.ndarray, np.ndarray], cells: np.ndarray) -> np.ndarray:
+    values = torch.from_numpy(pixels_from_cells(cells, PREPROCESSING))
+    for kernel in kernels:
+        values = functional.conv2d(values, torch.from_numpy(kernel), stride=2, padding=1).relu()
+    return functional.normalize(values.mean((2, 3))).numpy()
+
+
+def on_canvas(pixels: np.ndarray) -> np.ndarray:
+    """The cell centred on black, by other means than ours."""
+    height, width = pixels.shape[:2]
+    top, left = (CANVAS_PX - height) // 2, (CANVAS_PX - width) // 2
+    after = (CANVAS_PX - height - top, CANVAS_PX - width - left)
+    return np.pad(pixels, ((top, after[0]), (left, after[1]), (0, 0)))
+
+
+def tiny_model(seed: int) -> TinyModel:
+    """A seeded model; the classifier is fitted on the encodings of two dozen made-up cells."""
+    rng = np.random.default_rng(seed)
+    kernels = tuple(
+        (rng.normal(size=shape) * 0.3).astype(np.float32)
+        for shape in ((6, 3, 3, 3), (WIDTH, 6, 3, 3))
+    )
+    labels = np.arange(36) % 3
+    cells = np.stack([on_canvas(cell_pixels(seed + i, tint)) for i, tint in enumerate(labels)])
+    labels[::7] = rng.integers(0, 3, len(labels[::7]))  # so that no probability is near 0 or 1
+    classifier = CalibratedClassifierCV(SVC(C=3, gamma=4), ensemble=False, cv=3)
+    classifier.fit(encodings_of(kernels, cells), np.array(CLASSES)[labels])
+    return TinyModel(kernels=kernels, classifier=classifier)
+
+
+def onnx_from_kernels(kernels: tuple[np.ndarray, np.ndarray]) -> ModelProto:
+    """The encoder as an ONNX file of the user's might hold it."""
+    graph = GraphBuilder()
+    values = "images"
+    for kernel in kernels:
+        values = graph.node(
+            "Conv", values, graph.constant(kernel), strides=[2, 2], pads=[1, 1, 1, 1]
+        )
+        values = graph.node("Relu", values)
+    graph.node("ReduceMean", values, graph.columns(2, 3), keepdims=0, output="features")
+    images = tensor("images", TensorProto.FLOAT, ["N", 3, CANVAS_PX, CANVAS_PX])
+    return graph.model("tiny", [images], [tensor("features", TensorProto.FLOAT, ["N", WIDTH])])
+
+
+def rewritten(
+    bundle: Path, to: Path, files: Mapping[str, bytes] | None = None, **fields: Any
+) -> Path:
+    """The bundle with some files and manifest fields replaced and every hash put right."""
+    manifest, contents = bundle_content(bundle)
+    contents |= files or {}
+    manifest = msgspec.structs.replace(manifest, **fields)
+    models = {
+        name: msgspec.structs.replace(
+            model,
+            files={f: file_entry(contents[f"models/{name}/{f}"]) for f in model.files},
+        )
+        for name, model in manifest.models.items()
+    }
+    own = {name: file_entry(contents[name]) for name in manifest.files}
+    manifest = msgspec.structs.replace(manifest, models=models, files=own)
+    write_zip(manifest, {name: contents[name] for name in listed_files(manifest)}, to)
+    return to
+
+
+def bundle_content(bundle: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """A bundle's manifest, and every file that it lists by its path in the bundle."""
+    opened = open_bundle(bundle)
+    contents = {"card.md": opened.card().encode()}
+    for name, model in opened.manifest.models.items():
+        for file in model.files:
+            contents[f"models/{name}/{file}"] = opened.model_file(name, file)
+    return opened.manifest, contents
+
+
+def with_model(manifest: Manifest, name: str, **fields: Any) -> dict[str, Any]:
+    """The manifest's `models` with some fields of one of them replaced, for `rewritten`."""
+    model = msgspec.structs.replace(manifest.models[name], **fields)
+    return {"models": {**manifest.models, name: model}}
+
+
+def folder_from_bundle(bundle: Path, to: Path) -> Path:
+    """The same bundle as a folder."""
+    with zipfile.ZipFile(bundle) as archive:
+        archive.extractall(to)
+    return to
