@@ -4,19 +4,23 @@ import hashlib
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vexas_edge.errors import BundleError
+from vexas_edge.manifest import CARD as CARD
 from vexas_edge.manifest import FileEntry, Manifest, json_from_manifest, manifest_from_json
 
 MANIFEST = "manifest.json"
-CARD = "card.md"
 
 # A manifest of a hundred models is under 1 MiB; more is not a manifest.
 LARGEST_MANIFEST_BYTES = 8 << 20
+
+# What zipfile raises for a damaged, encrypted or strangely packed archive.
+_ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 
 # One date for every zip entry, so that the same content gives the same bytes.
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
@@ -134,18 +138,23 @@ def write_zip(manifest: Manifest, files: Mapping[str, bytes], to: Path) -> None:
 
 def _folder_reader(path: Path) -> tuple[Callable[[str, int], bytes], dict[str, int]]:
     if not path.is_dir():
-        raise BundleError(f"no bundle at {path}")
+        raise BundleError(f"no bundle at {path}; expected a .vxb file or its folder")
     root = path.resolve()
     sizes = {}
     for file in sorted(root.rglob("*")):
-        if not file.resolve().is_relative_to(root):
+        # Not Path.resolve: that raises RuntimeError for a link to itself.
+        if not Path(os.path.realpath(file)).is_relative_to(root):
             raise BundleError(f"{path}: {file.name} is a link that leaves the bundle")
         if file.is_file():
             sizes[file.relative_to(root).as_posix()] = file.stat().st_size
 
     def read(name: str, limit: int) -> bytes:
-        with (root / name).open("rb") as stream:
-            return _limited(stream.read(limit + 1), limit, path, name)
+        try:
+            with (root / name).open("rb") as stream:
+                content = stream.read(limit + 1)
+        except OSError as error:
+            raise BundleError(f"{path}: {name} cannot be read: {error.strerror}") from error
+        return _limited(content, limit, path, name)
 
     return read, sizes
 
@@ -154,8 +163,10 @@ def _zip_reader(path: Path) -> tuple[Callable[[str, int], bytes], dict[str, int]
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise BundleError(f"{path} is not a bundle (no readable zip): {error}") from error
+    except _ZIP_DAMAGE as error:
+        raise BundleError(
+            f"{path} is not a bundle (no readable zip: {error}); expected a .vxb file or its folder"
+        ) from error
     for entry in entries:
         _check_entry(entry, path)
     if len({entry.filename for entry in entries}) != len(entries):
@@ -164,9 +175,10 @@ def _zip_reader(path: Path) -> tuple[Callable[[str, int], bytes], dict[str, int]
     def read(name: str, limit: int) -> bytes:
         try:
             with zipfile.ZipFile(path) as archive, archive.open(name) as stream:
-                return _limited(stream.read(limit + 1), limit, path, name)
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError) as error:
+                content = stream.read(limit + 1)
+        except _ZIP_DAMAGE as error:
             raise BundleError(f"{path}: {name} cannot be read: {error}") from error
+        return _limited(content, limit, path, name)
 
     return read, {entry.filename: entry.file_size for entry in entries if not entry.is_dir()}
 

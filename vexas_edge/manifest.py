@@ -90,6 +90,7 @@ class _AnySchema(Struct):
     schema_version: int
 
 
+CARD = "card.md"
 REQUIRED_FILES = ("fused.fp32.onnx", "head.onnx", "golden.npz")
 
 
@@ -115,12 +116,13 @@ def manifest_from_json(text: bytes) -> Manifest:
 
 
 def json_from_manifest(manifest: Manifest) -> bytes:
-    """Indented JSON with sorted keys: the same manifest always gives the same bytes."""
-    encoded = msgspec.json.encode(manifest, order="sorted")
-    return msgspec.json.format(encoded, indent=2) + b"\n"
+    """Indented JSON, fields and models in their order: the same manifest gives the same bytes."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
 def _check_consistency(manifest: Manifest) -> None:
+    if CARD not in manifest.files:
+        raise BundleError(f"manifest.json lists no {CARD}; a bundle says what it is for")
     if len(set(manifest.classes)) != len(manifest.classes):
         raise BundleError(f"manifest.json: classes {manifest.classes} repeat a name")
     if manifest.positive not in manifest.classes:

@@ -1,0 +1,146 @@
+"""The manifest: what is refused of it, and why."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from vexas_edge.errors import BundleError
+from vexas_edge.manifest import json_from_manifest, manifest_from_json
+
+FILE = {"sha256": "0" * 64, "bytes": 1}
+
+
+def fields() -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "name": "site",
+        "version": "1.0.0",
+        "created": "2026-01-01",
+        "classes": ["control", "VEXAS"],
+        "positive": "VEXAS",
+        "label_rule": "votes",
+        "lead": None,
+        "synthetic": False,
+        "models": {
+            "neutrophil": {
+                "cells": ["neutrophil"],
+                "canvas_px": 16,
+                "larger": "reject",
+                "preprocessing": {
+                    "name": "explicit",
+                    "mean": [0.0, 0.0, 0.0],
+                    "scale": [1.0, 1.0, 1.0],
+                    "bgr": False,
+                },
+                "aggregation": {},
+                "minimum_cells": 5,
+                "threshold": 0.5,
+                "encoding_width": 8,
+                "files": {"fused.fp32.onnx": FILE, "head.onnx": FILE, "golden.npz": FILE},
+            }
+        },
+        "files": {"card.md": FILE},
+        "provenance": {},
+        "intended_use": "tests",
+    }
+
+
+def refusal(content: bytes | dict[str, Any]) -> str:
+    text = content if isinstance(content, bytes) else json.dumps(content).encode()
+    with pytest.raises(BundleError) as refused:
+        manifest_from_json(text)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_manifest_survives_writing_and_reading() -> None:
+    manifest = manifest_from_json(json.dumps(fields()).encode())
+    assert manifest.models["neutrophil"].aggregation.score_draws == 1000
+    text = json_from_manifest(manifest)
+    assert manifest_from_json(text) == manifest
+    assert json_from_manifest(manifest_from_json(text)) == text
+
+
+def test_a_newer_schema_is_refused_before_anything_else_is_read() -> None:
+    assert refusal({"schema_version": 2, "models": "of another shape"}) == (
+        "the bundle has schema version 2; this vexas-edge reads version 1: "
+        "use the vexas-edge that wrote it, or a newer one"
+    )
+
+
+@pytest.mark.parametrize("version", [0, "1", 1.5, None])
+def test_other_schema_versions_are_refused(version: object) -> None:
+    assert "schema" in refusal({**fields(), "schema_version": version})
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff\xfe{}", b"manifest"])
+def test_what_is_no_manifest_is_refused(text: bytes) -> None:
+    assert refusal(text).startswith("the bundle's manifest.json is not valid: ")
+
+
+def model_with(**changes: object) -> Callable[[dict[str, Any]], None]:
+    return lambda all_fields: all_fields["models"]["neutrophil"].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: f.update(colour="red"), "unknown field `colour`"),
+        (model_with(colour="red"), r"unknown field `colour` - at `$.models[...]`"),
+        (lambda f: f.pop("intended_use"), "missing required field `intended_use`"),
+        (lambda f: f.update(label_rule="best"), "Invalid enum value 'best' - at `$.label_rule`"),
+        (model_with(threshold=1.5), "`float` <= 1.0 - at `$.models[...].threshold`"),
+        (model_with(minimum_cells=0), "`int` >= 1 - at `$.models[...].minimum_cells`"),
+        (model_with(canvas_px=100_000), "`int` <= 4096 - at `$.models[...].canvas_px`"),
+        (model_with(larger="shrink"), "Invalid enum value 'shrink' - at `$.models[...].larger`"),
+        (model_with(aggregation={"seed": -1}), "$.models[...].aggregation.seed`"),
+        (lambda f: f.update(classes=["VEXAS"]), "length >= 2 - at `$.classes`"),
+        (lambda f: f.update(models={}), "length >= 1 - at `$.models`"),
+        (lambda f: f.update(name="../site"), "matching regex"),
+    ],
+)
+def test_a_field_that_is_not_as_it_must_be_is_named(
+    change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    changed = fields()
+    change(changed)
+    assert said in refusal(changed)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda f: f.update(positive="MDS"),
+            "manifest.json: positive class 'MDS' is not among ('control', 'VEXAS')",
+        ),
+        (
+            lambda f: f.update(classes=["VEXAS", "VEXAS"]),
+            "manifest.json: classes ('VEXAS', 'VEXAS') repeat a name",
+        ),
+        (
+            lambda f: f.update(lead="monocyte"),
+            "manifest.json: lead model 'monocyte' is not in the bundle",
+        ),
+        (
+            model_with(files={"head.onnx": FILE}),
+            "manifest.json: model 'neutrophil' lists no fused.fp32.onnx, golden.npz",
+        ),
+        (
+            lambda f: f["models"]["neutrophil"]["files"].update({"../x": FILE}),
+            "manifest.json: unsafe file name '../x' in model 'neutrophil'",
+        ),
+        (
+            lambda f: f.update(files={}),
+            "manifest.json lists no card.md; a bundle says what it is for",
+        ),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(
+    change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    changed = fields()
+    change(changed)
+    assert refusal(changed) == said
