@@ -145,12 +145,6 @@ def bundle_content(bundle: Path) -> tuple[Manifest, dict[str, bytes]]:
     return opened.manifest, contents
 
 
-def with_model(manifest: Manifest, name: str, **fields: Any) -> dict[str, Any]:
-    """The manifest's `models` with some fields of one of them replaced, for `rewritten`."""
-    model = msgspec.structs.replace(manifest.models[name], **fields)
-    return {"models": {**manifest.models, name: model}}
-
-
 def folder_from_bundle(bundle: Path, to: Path) -> Path:
     """The same bundle as a folder."""
     with zipfile.ZipFile(bundle) as archive:

@@ -17,7 +17,14 @@ from vexas_edge.layout import (
     prefix_of,
 )
 from vexas_edge.layout import Layout as Layout
-from vexas_edge.sources import MAX_FILE_BYTES, Refusal, Source, open_source, walk_folder
+from vexas_edge.sources import (
+    MAX_FILE_BYTES,
+    Refusal,
+    Source,
+    open_source,
+    unicode_text,
+    walk_folder,
+)
 from vexas_edge.vocabulary import DEFAULT, IGNORE, Vocabulary, vocabulary_from
 
 ClassFrom = Literal["folder", "prefix", "agree"]
@@ -165,8 +172,10 @@ def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def case_at(path: Path) -> FoundCase:
-    resolved = path.resolve()
-    return FoundCase(name=resolved.name if path.is_dir() else resolved.stem, path=path)
+    """The case at `path`, there or not, named after its folder or zip."""
+    # Not Path.resolve: that raises RuntimeError for a link to itself.
+    real = Path(os.path.realpath(path))
+    return FoundCase(name=unicode_text(real.name if path.is_dir() else real.stem), path=path)
 
 
 def _files_below(root: Path) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -41,8 +41,10 @@ class DecodedCell:
 
 def decode_cells(
     source: Source, cells: Sequence[Cell], canvas: Canvas, *, threads: int, ahead: int
-) -> Iterator[DecodedCell]:
+) -> Generator[DecodedCell, None, None]:
     """Each cell in turn, decoded by `threads` threads while the caller works on earlier ones.
+
+    Close it when stopping early, before the source is closed.
 
     Args:
         ahead: cells that may wait decoded, at most; it bounds memory.

@@ -75,7 +75,7 @@ class BundleId:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """How, where and when a result was made. The engine is absent where no model had a cell."""
+    """How, where and when a result was made. The engine is absent where none was started yet."""
 
     vexas_edge: str
     python: str

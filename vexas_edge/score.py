@@ -4,7 +4,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
@@ -30,6 +30,7 @@ from vexas_edge.results import (
     UsedCell,
 )
 from vexas_edge.sessions import Sessions
+from vexas_edge.sources import unicode_text
 
 # How far the fused graph's own score may lie from the head's on the same encodings.
 CROSS_CHECK = 1e-3
@@ -81,9 +82,20 @@ def score_case(
     return _case_score(case, bundle, models, run)
 
 
-def failed_case(name: str, error: Exception) -> CaseScore:
+def failed_case(name: str, error: Exception, bundle: Bundle) -> CaseScore:
     """The result of a case that could not be scored at all."""
-    return CaseScore(case=name, status="failed", notice=NOTICE, error=str(error))
+    return CaseScore(
+        case=name,
+        status="failed",
+        notice=_notice(bundle),
+        lead=bundle.manifest.lead,
+        bundle=bundle_id(bundle),
+        error=unicode_text(str(error)),
+    )
+
+
+def _notice(bundle: Bundle) -> str:
+    return f"{SYNTHETIC_NOTICE} {NOTICE}" if bundle.manifest.synthetic else NOTICE
 
 
 def bundle_id(bundle: Bundle) -> BundleId:
@@ -128,23 +140,24 @@ def _encode(
     model, fused = sessions.bundle.manifest.models[name], sessions.fused(name)
     canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
     ahead = size + 8 * fused.threads
-    decoded = decode_cells(case.source, cells, canvas, threads=fused.threads, ahead=ahead)
+    decoding = decode_cells(case.source, cells, canvas, threads=fused.threads, ahead=ahead)
     records: list[UsedCell] = []
     identities: list[bytes] = []
     encodings = [np.empty((0, model.encoding_width), np.float32)]
     probabilities = None
-    for group in _groups(_without_repeats(decoded), size):
-        records += [cell.record for cell in group]
-        pixels = [cell.pixels for cell in group if cell.pixels is not None]
-        new = [cell.identity for cell in group if cell.pixels is not None]
-        fits_one_call = not identities and len(records) == len(cells)
-        if new:
-            draws = _draws(new, model) if fits_one_call else _dummy_draw(model)
-            outputs = fused.run({"cells": np.stack(pixels), "draws": draws})
-            identities += new
-            encodings.append(outputs["encodings"])
-            probabilities = outputs["probabilities"] if fits_one_call else None
-        progress(name, len(records), len(cells))
+    with closing(decoding) as decoded:
+        for group in _groups(_without_repeats(decoded), size):
+            records += [cell.record for cell in group]
+            pixels = [cell.pixels for cell in group if cell.pixels is not None]
+            new = [cell.identity for cell in group if cell.pixels is not None]
+            fits_one_call = not identities and len(records) == len(cells)
+            if new:
+                draws = _draws(new, model) if fits_one_call else _dummy_draw(model)
+                outputs = fused.run({"cells": np.stack(pixels), "draws": draws})
+                identities += new
+                encodings.append(outputs["encodings"])
+                probabilities = outputs["probabilities"] if fits_one_call else None
+            progress(name, len(records), len(cells))
     return _Encoded(
         records=tuple(records),
         identities=identities,
@@ -173,15 +186,19 @@ def _without_repeats(decoded: Iterable[DecodedCell]) -> Iterator[DecodedCell]:
 
 
 def _groups(cells: Iterable[DecodedCell], size: int) -> Iterator[list[DecodedCell]]:
-    """Runs of cells, each with `size` usable ones but the last; the others ride along."""
+    """Runs of cells, each with `size` usable ones but the last; the others ride along.
+
+    A run ends before the next usable cell, not after its last, so that a case of `size` usable
+    cells is one run whatever follows them.
+    """
     group: list[DecodedCell] = []
     usable = 0
     for cell in cells:
-        group.append(cell)
-        usable += cell.pixels is not None
-        if usable == size:
+        if usable == size and cell.pixels is not None:
             yield group
             group, usable = [], 0
+        group.append(cell)
+        usable += cell.pixels is not None
     if group:
         yield group
 
@@ -252,7 +269,7 @@ def _case_score(case: Case, bundle: Bundle, models: tuple[ModelScore, ...], run:
     return CaseScore(
         case=case.name,
         status=status,
-        notice=f"{SYNTHETIC_NOTICE} {NOTICE}" if manifest.synthetic else NOTICE,
+        notice=_notice(bundle),
         call=deciding[0].call if len(deciding) == 1 else None,
         lead=manifest.lead,
         models=models,

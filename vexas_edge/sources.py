@@ -60,6 +60,11 @@ class WalkedFile:
     refusal: Refusal | None = None
 
 
+def unicode_text(text: str) -> str:
+    """The text with a mark for each part that is no Unicode, as file names may hold it."""
+    return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+
+
 def open_source(path: Path) -> Source:
     """The folder or zip at `path`, listed. Raises InputError where it is neither or is unsafe."""
     if path.is_dir():
@@ -100,8 +105,7 @@ def _walked(path: str, entry: os.DirEntry[str], root: Path) -> WalkedFile:
     try:
         path.encode()
     except UnicodeEncodeError:
-        shown = path.encode(errors="surrogateescape").decode(errors="replace")
-        return WalkedFile(path=shown, size=0, refusal="name_not_unicode")
+        return WalkedFile(path=unicode_text(path), size=0, refusal="name_not_unicode")
     refusal = _link_refusal(entry, root) if entry.is_symlink() else _kind_refusal(entry)
     try:
         return WalkedFile(path=path, size=0 if refusal else entry.stat().st_size, refusal=refusal)
@@ -146,9 +150,9 @@ class FolderSource:
         _check_listed(path, self.files)
         try:
             with (self._root / path).open("rb") as file:
-                return _bounded(file, path)
+                return _bounded(file)
         except OSError as error:
-            raise CellError("cannot_read", f"{path} cannot be read: {error.strerror}") from error
+            raise CellError("cannot_read", f"the file cannot be read: {error.strerror}") from error
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -181,9 +185,9 @@ class ZipSource:
         _check_listed(path, self.files)
         try:
             with self._lock, self._zip.open(self._members[path]) as file:
-                return _bounded(file, path)
+                return _bounded(file)
         except _ZIP_DAMAGE as error:
-            raise CellError("cannot_read", f"{path} cannot be read: {error}") from error
+            raise CellError("cannot_read", f"the file cannot be read: {error}") from error
 
     def close(self) -> None:
         """Close the zip; nothing can be read from it any more."""
@@ -228,14 +232,15 @@ def _check_count(count: int, where: Path) -> None:
 
 def _check_listed(path: str, files: Mapping[str, int]) -> None:
     if path not in files:
-        raise CellError("cannot_read", f"{path} is not among the files of this case")
+        raise CellError("cannot_read", "the file is not among the files of this case")
 
 
-def _bounded(file: IO[bytes], path: str) -> bytes:
+def _bounded(file: IO[bytes]) -> bytes:
     # The size in a zip's header may lie, and a file may grow: the cap is on what is read.
     data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise CellError(
-            "file_too_large", f"{path} is over {MAX_FILE_BYTES} bytes; expected the image of a cell"
+            "file_too_large",
+            f"the file is over {MAX_FILE_BYTES} bytes; expected the image of a cell",
         )
     return data

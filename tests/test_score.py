@@ -1,0 +1,422 @@
+"""Scores: what they are, and that nothing moves them that should not."""
+
+import hashlib
+import random
+import shutil
+import weakref
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from PIL import Image
+from tiny import (
+    CLASSES,
+    TinyModel,
+    bundle_content,
+    cell_pixels,
+    on_canvas,
+    png,
+    rewritten,
+    write_case,
+    write_cells,
+)
+
+from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge import score as score_module
+from vexas_edge.bundle import Bundle
+from vexas_edge.decoding import DecodedCell
+from vexas_edge.draws import draw_cells
+from vexas_edge.engines import EngineOptions
+from vexas_edge.errors import HostError
+from vexas_edge.results import NOTICE, SYNTHETIC_NOTICE, CaseScore, ModelScore, UsedCell
+from vexas_edge.sessions import Sessions
+
+
+@pytest.fixture(scope="module")
+def sessions(tiny_bundle: Path) -> Iterator[Sessions]:
+    with Sessions(open_bundle(tiny_bundle), EngineOptions(threads=2)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def score(sessions: Sessions) -> Callable[..., CaseScore]:
+    """Scores the case at a path with the tiny bundle."""
+
+    def score(path: Path, **options: Any) -> CaseScore:
+        return score_case(read_case(path), sessions.bundle, sessions, **options)
+
+    return score
+
+
+def model_of(result: CaseScore, name: str) -> ModelScore:
+    return next(model for model in result.models if model.model == name)
+
+
+def numbers(result: CaseScore) -> list[dict[str, Any]]:
+    """Everything about the models but the names of the cells."""
+    fields: list[dict[str, Any]] = msgspec.to_builtins(result.models)
+    for model in fields:
+        model["cells"] = sorted((cell["sha256"], cell["status"]) for cell in model["cells"])
+    return fields
+
+
+def numbers_only(result: CaseScore) -> list[dict[str, Any]]:
+    """Everything about the models but their cells."""
+    return [{**model, "cells": None} for model in numbers(result)]
+
+
+@pytest.mark.parametrize("name", ["neutrophil", "monocyte"])
+def test_a_score_is_what_numpy_torch_and_scikit_learn_give(
+    score: Callable[..., CaseScore], tiny_models: dict[str, TinyModel], tiny_case: Path, name: str
+) -> None:
+    files = sorted((tiny_case / name).iterdir())
+    cells = np.stack([on_canvas(np.asarray(Image.open(path))) for path in files])
+    identities = [hashlib.sha256(path.read_bytes()).digest() for path in files]
+    encodings = tiny_models[name].encodings(cells)
+    aggregates = np.median(encodings[draw_cells(identities, 200, 10, seed=0)], axis=1)
+    probabilities = tiny_models[name].classifier.predict_proba(aggregates.astype(np.float64))
+    positive = probabilities[:, CLASSES.index("VEXAS")]
+
+    found = model_of(score(tiny_case), name)
+    assert found.score == pytest.approx(positive.mean(), abs=1e-6)
+    error = positive.std(ddof=1) / np.sqrt(200)
+    assert found.standard_error == pytest.approx(error, abs=1e-6)
+    low, high = np.percentile(positive, [2.5, 97.5])
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-6), pytest.approx(high, abs=1e-6))
+    assert found.share_over_threshold == (positive >= 0.5).mean()
+    assert found.call == (positive.mean() >= 0.5)
+    assert found.near_threshold == (abs(positive.mean() - 0.5) <= 2 * error)
+    assert list(found.probabilities.values()) == pytest.approx(probabilities.mean(axis=0), abs=1e-6)
+    labels = [(probabilities.argmax(axis=1) == i).mean() for i in range(3)]
+    assert found.label_shares == dict(zip(CLASSES, labels, strict=True))
+    assert (found.status, found.n_cells, found.n_draws) == ("scored", len(files), 200)
+
+
+def test_the_draws_vary_so_that_these_tests_show_something(
+    score: Callable[..., CaseScore], tiny_case: Path
+) -> None:
+    for name in ("neutrophil", "monocyte"):
+        found = model_of(score(tiny_case), name)
+        assert found.high - found.low > 0.05
+
+
+@pytest.mark.parametrize("chunk_cells", [1, 2, 7, 1000])
+def test_chunks_do_not_change_a_bit(
+    score: Callable[..., CaseScore], tiny_case: Path, chunk_cells: int
+) -> None:
+    assert numbers(score(tiny_case, chunk_cells=chunk_cells)) == numbers(score(tiny_case))
+
+
+def test_renaming_and_reordering_the_cells_does_not_change_a_bit(
+    score: Callable[..., CaseScore], tiny_case: Path, tmp_path: Path
+) -> None:
+    names = random.Random(0)
+    for path in tiny_case.rglob("*.png"):
+        folder = tmp_path / "other" / path.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / f"{names.random()} zoë.PNG")
+    assert numbers(score(tmp_path / "other")) == numbers(score(tiny_case))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_packing_the_cells_does_not_change_a_bit(
+    score: Callable[..., CaseScore], tiny_case: Path, tmp_path: Path, compression: int
+) -> None:
+    with zipfile.ZipFile(tmp_path / "P1.zip", "w", compression) as archive:
+        for path in sorted(tiny_case.rglob("*.png"), reverse=True):
+            archive.write(path, f"top/{path.relative_to(tiny_case)}")
+    assert numbers(score(tmp_path / "P1.zip")) == numbers(score(tiny_case))
+
+
+def test_a_case_scored_alone_or_after_others_gives_the_same_bits(
+    score: Callable[..., CaseScore], tiny_bundle: Path, tiny_case: Path, tmp_path: Path
+) -> None:
+    alone = score_case(read_case(tiny_case), open_bundle(tiny_bundle))
+    score(write_case(tmp_path, seed=5, neutrophil=40))
+    assert numbers(score(tiny_case)) == numbers(alone)
+
+
+def test_removing_one_of_forty_cells_moves_the_score_little(
+    score: Callable[..., CaseScore], tmp_path: Path
+) -> None:
+    case = write_case(tmp_path / "P", neutrophil=40)
+    before = model_of(score(case), "neutrophil").score
+    moved = []
+    for path in sorted(case.rglob("*.png")):
+        content = path.read_bytes()
+        path.unlink()
+        moved.append(abs(model_of(score(case), "neutrophil").score - before))
+        path.write_bytes(content)
+    assert 0 < np.median(moved) < 0.02
+
+
+def test_an_exact_copy_counts_once_and_is_named(
+    score: Callable[..., CaseScore], tiny_case: Path, tmp_path: Path
+) -> None:
+    case = shutil.copytree(tiny_case, tmp_path / "P1")
+    shutil.copy(case / "neutrophil" / "3.png", case / "neutrophil" / "copy.png")
+    (case / "neutrophil_segmented").mkdir()
+    shutil.copy(case / "neutrophil" / "0.png", case / "neutrophil_segmented" / "again.png")
+    result = score(case)
+    assert numbers_only(result) == numbers_only(score(tiny_case))
+    assert [(cell.path, cell.detail) for cell in result.duplicates] == [
+        ("neutrophil/copy.png", "same content as neutrophil/3.png"),
+        ("neutrophil_segmented/again.png", "same content as neutrophil/0.png"),
+    ]
+    assert {cell.reason for cell in result.duplicates} == {"same_file_content"}
+
+
+def test_a_bad_cell_is_named_and_not_fatal(
+    score: Callable[..., CaseScore], tiny_case: Path, tmp_path: Path
+) -> None:
+    case = shutil.copytree(tiny_case, tmp_path / "P1")
+    (case / "neutrophil" / "00.png").write_bytes(b"")
+    (case / "neutrophil" / "z.png").write_bytes(png(cell_pixels(1))[:-30])
+    (case / "neutrophil" / "big.png").write_bytes(png(np.zeros((17, 4, 3), np.uint8)))
+    result = score(case)
+    assert numbers_only(result) == numbers_only(score(tiny_case))
+    assert [(cell.path, cell.reason) for cell in result.unreadable] == [
+        ("neutrophil/00.png", "empty_file"),
+        ("neutrophil/big.png", "larger_than_canvas"),
+        ("neutrophil/z.png", "truncated"),
+    ]
+    assert result.status == "scored"
+
+
+def test_a_larger_cell_is_cropped_where_its_model_says_so(
+    score: Callable[..., CaseScore], tiny_case: Path, tmp_path: Path
+) -> None:
+    case = shutil.copytree(tiny_case, tmp_path / "P1")
+    (case / "monocyte" / "big.png").write_bytes(png(np.full((40, 40, 3), 90, np.uint8)))
+    result = score(case)
+    assert model_of(result, "monocyte").n_cells == 10
+    assert result.unreadable == ()
+
+
+def test_too_few_cells_make_a_model_abstain(
+    score: Callable[..., CaseScore], tiny_case: Path
+) -> None:
+    result = score(tiny_case)
+    few = model_of(result, "lymphocyte")
+    assert (few.status, few.reasons, few.n_cells) == ("abstained", ("too_few_cells",), 3)
+    assert (few.score, few.call, few.n_draws, few.probabilities) == (None, None, None, {})
+    assert [cell.status for cell in few.cells] == ["used"] * 3
+
+
+@pytest.mark.parametrize(("n", "status"), [(4, "abstained"), (5, "scored")])
+def test_the_minimum_counts_distinct_readable_cells(
+    score: Callable[..., CaseScore], tmp_path: Path, n: int, status: str
+) -> None:
+    paths = write_cells(tmp_path / "neutrophil", n)
+    shutil.copy(paths[0], tmp_path / "neutrophil" / "copy.png")
+    (tmp_path / "neutrophil" / "bad.png").write_bytes(b"x")
+    found = model_of(score(tmp_path), "neutrophil")
+    assert (found.n_cells, found.status) == (n, status)
+
+
+def test_a_model_without_any_cell_abstains(tiny_bundle: Path, tmp_path: Path) -> None:
+    result = score_case(read_case(write_case(tmp_path, eosinophil=3)), open_bundle(tiny_bundle))
+    assert [(m.status, m.n_cells, m.reasons) for m in result.models] == [
+        ("abstained", 0, ("too_few_cells",))
+    ] * 3
+    assert (result.status, result.classes) == ("abstained", {"eosinophil": 3})
+    assert result.run is not None
+    assert result.run.engine is None
+
+
+def test_without_a_lead_model_a_case_is_scored_when_any_model_scored(
+    score: Callable[..., CaseScore], tiny_case: Path
+) -> None:
+    result = score(tiny_case)
+    assert [model.status for model in result.models] == ["scored", "scored", "abstained"]
+    assert (result.status, result.call, result.lead) == ("scored", None, None)
+
+
+@pytest.mark.parametrize(("lead", "status"), [("monocyte", "scored"), ("lymphocyte", "abstained")])
+def test_the_lead_model_alone_decides(
+    tiny_bundle: Path, tiny_case: Path, tmp_path: Path, lead: str, status: str
+) -> None:
+    bundle = open_bundle(rewritten(tiny_bundle, tmp_path / "b.vxb", lead=lead))
+    result = score_case(read_case(tiny_case), bundle)
+    assert (result.lead, result.status) == (lead, status)
+    assert result.call == model_of(result, lead).call
+    assert model_of(result, "neutrophil").status == "scored"
+
+
+def only_neutrophil(bundle: Path, to: Path, threshold: float) -> Bundle:
+    manifest, _ = bundle_content(bundle)
+    model = msgspec.structs.replace(manifest.models["neutrophil"], threshold=threshold)
+    return open_bundle(rewritten(bundle, to, models={"neutrophil": model}))
+
+
+def test_a_score_at_the_threshold_is_called_and_said_to_be_near(
+    score: Callable[..., CaseScore], tiny_bundle: Path, tiny_case: Path, tmp_path: Path
+) -> None:
+    known = model_of(score(tiny_case), "neutrophil")
+    at, two_errors = known.score, 2 * known.standard_error
+    for threshold, call, near in (
+        (at, True, True),
+        (np.nextafter(at, 1), False, True),
+        (at - 0.9 * two_errors, True, True),
+        (at - 1.1 * two_errors, True, False),
+        (at + 1.1 * two_errors, False, False),
+    ):
+        bundle = only_neutrophil(tiny_bundle, tmp_path / "b.vxb", float(threshold))
+        result = score_case(read_case(tiny_case), bundle)
+        (found,) = result.models
+        assert (found.call, found.near_threshold, found.score) == (call, near, at)
+        assert result.call == call  # the only model's
+
+
+def test_a_synthetic_bundle_says_so_in_every_result(
+    tiny_bundle: Path, tiny_case: Path, tmp_path: Path
+) -> None:
+    bundle = open_bundle(rewritten(tiny_bundle, tmp_path / "b.vxb", synthetic=True))
+    result = score_case(read_case(tiny_case), bundle)
+    assert result.notice == f"{SYNTHETIC_NOTICE} {NOTICE}"
+    assert result.bundle.synthetic
+
+
+def test_a_result_says_what_made_it(
+    score: Callable[..., CaseScore], sessions: Sessions, tiny_case: Path
+) -> None:
+    result = score(tiny_case)
+    assert (result.case, result.notice) == ("P1", NOTICE)
+    assert result.bundle.sha256 == sessions.bundle.sha256
+    assert (result.run.engine, result.run.device) == ("onnxruntime", "cpu")
+    assert (result.run.threads, result.run.precision) == (2, "fp32")
+    assert result.run.seeds == {"neutrophil": 0, "monocyte": 0, "lymphocyte": 0}
+    assert result.classes == {"lymphocyte": 3, "monocyte": 9, "neutrophil": 12}
+
+
+def shifted_classifier(bundle: Path, to: Path) -> Path:
+    """The bundle with every calibration offset of the fused neutrophil graph moved by one."""
+    _, contents = bundle_content(bundle)
+    graph = onnx.load_from_string(contents["models/neutrophil/fused.fp32.onnx"])
+    for tensor in graph.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.shape == (3,) and values.dtype == np.float32:
+            tensor.CopyFrom(numpy_helper.from_array(values + np.float32([1, 0, 0]), tensor.name))
+    return rewritten(bundle, to, {"models/neutrophil/fused.fp32.onnx": graph.SerializeToString()})
+
+
+def test_a_fused_graph_whose_classifier_was_changed_fails_loudly(
+    tiny_bundle: Path, tiny_case: Path, tmp_path: Path
+) -> None:
+    bundle = open_bundle(shifted_classifier(tiny_bundle, tmp_path / "b.vxb"))
+    with pytest.raises(HostError, match="model neutrophil: the fused graph's score differs from"):
+        score_case(read_case(tiny_case), bundle)
+
+
+def test_the_cross_check_covers_a_case_that_fills_one_call_exactly(
+    tiny_bundle: Path, tiny_case: Path, tmp_path: Path
+) -> None:
+    case = shutil.copytree(tiny_case, tmp_path / "P1")
+    (case / "neutrophil" / "zz.png").write_bytes(b"unreadable, after the last good cell")
+    bundle = open_bundle(shifted_classifier(tiny_bundle, tmp_path / "b.vxb"))
+    with pytest.raises(HostError, match="the fused graph's score differs"):
+        score_case(read_case(case), bundle, chunk_cells=12)
+
+
+def test_the_reported_score_is_the_heads(
+    score: Callable[..., CaseScore], tiny_bundle: Path, tiny_case: Path, tmp_path: Path
+) -> None:
+    bundle = open_bundle(shifted_classifier(tiny_bundle, tmp_path / "b.vxb"))
+    result = score_case(read_case(tiny_case), bundle, chunk_cells=5)
+    assert numbers(result) == numbers(score(tiny_case))
+
+
+def test_encodings_that_are_not_finite_fail_loudly(
+    tiny_bundle: Path, tiny_case: Path, tmp_path: Path
+) -> None:
+    _, contents = bundle_content(tiny_bundle)
+    graph = onnx.load_from_string(contents["models/neutrophil/fused.fp32.onnx"])
+    kernel = next(t for t in graph.graph.initializer if tuple(t.dims) == (6, 3, 3, 3))
+    values = np.full((6, 3, 3, 3), np.nan, np.float32)
+    kernel.CopyFrom(numpy_helper.from_array(values, kernel.name))
+    broken = {"models/neutrophil/fused.fp32.onnx": graph.SerializeToString()}
+    bundle = open_bundle(rewritten(tiny_bundle, tmp_path / "b.vxb", broken))
+    with pytest.raises(HostError, match="model neutrophil: the engine gave encodings that are not"):
+        score_case(read_case(tiny_case), bundle)
+
+
+def test_progress_counts_every_cell_of_every_model(
+    score: Callable[..., CaseScore], tiny_case: Path
+) -> None:
+    seen: list[tuple[str, int, int]] = []
+    score(tiny_case, chunk_cells=5, progress=lambda *step: seen.append(step))
+    assert seen == [
+        ("neutrophil", 5, 12),
+        ("neutrophil", 10, 12),
+        ("neutrophil", 12, 12),
+        ("monocyte", 5, 9),
+        ("monocyte", 9, 9),
+        ("lymphocyte", 3, 3),
+    ]
+
+
+def test_only_a_chunk_and_what_is_decoded_ahead_are_held(
+    sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = write_case(tmp_path, neutrophil=300)
+    alive = Alive()
+    decode = score_module.decode_cells
+    monkeypatch.setattr(
+        score_module, "decode_cells", lambda *a, **k: alive.watched(decode(*a, **k))
+    )
+    score_case(read_case(case), sessions.bundle, sessions, chunk_cells=10)
+    assert alive.seen == 300
+    assert alive.most <= 2 * 10 + 1  # one chunk with the engine, the next one filling
+
+
+class Alive:
+    """Counts the decoded cells whose pixels someone still holds."""
+
+    seen = most = 0
+
+    def watched(self, decoded: Iterator[DecodedCell]) -> Iterator[DecodedCell]:
+        held: weakref.WeakSet[Any] = weakref.WeakSet()
+        for cell in decoded:
+            held.add(pixels := cell.pixels.view(Watched))
+            self.seen += 1
+            self.most = max(self.most, len(held))
+            yield score_module.replace(cell, pixels=pixels)
+            del cell, pixels
+        del held
+
+
+class Watched(np.ndarray):
+    """An array that can be counted."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return id(self)
+
+
+def test_cells_a_call_bounds_pixels_and_count() -> None:
+    calls = {px: score_module.cells_a_call(px) for px in (8, 112, 272, 400, 4096)}
+    assert calls == {8: 64, 112: 47, 272: 8, 400: 3, 4096: 1}
+
+
+def test_a_run_of_cells_ends_before_the_next_usable_one() -> None:
+    def cell(path: str) -> DecodedCell:
+        record = UsedCell(path=path, cell_class="neutrophil", status="used")
+        pixels = None if path.startswith("x") else np.zeros(1)
+        return DecodedCell(record=record, identity=b"", pixels=pixels)
+
+    paths = ["x1", "a", "b", "x2", "x3", "c", "d", "x4"]
+    groups = score_module._groups(map(cell, paths), 2)
+    assert [[c.record.path for c in group] for group in groups] == [
+        ["x1", "a", "b", "x2", "x3"],
+        ["c", "d", "x4"],
+    ]
+
+
+def test_a_precision_that_the_bundle_has_not_is_refused(tiny_bundle: Path) -> None:
+    with pytest.raises(HostError, match="tiny has no int8 graph for 'neutrophil'; it has fp32"):
+        Sessions(open_bundle(tiny_bundle), precision="int8")
