@@ -11,12 +11,15 @@ from vexas_edge.errors import HostError
 
 try:
     import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as pybind
 except ImportError as error:
     raise HostError(
         f"onnxruntime cannot be loaded ({error}); on Windows install the Microsoft Visual C++ "
         "runtime (the `msvc-runtime` wheel brings it without admin rights)"
     ) from error
 
+# What a device raises; a graph that is fed wrongly raises others, which are bugs of ours.
+_FAILURES = (pybind.Fail, pybind.RuntimeException, pybind.EPFail)
 _ERROR = 3  # onnxruntime's log level that leaves warnings out
 
 
@@ -73,8 +76,15 @@ class OnnxRuntimeEngine:
         self._outputs = [output.name for output in session.get_outputs()]
 
     def run(self, feeds: Mapping[str, ndarray]) -> dict[str, ndarray]:
-        """All outputs by name."""
-        values = self._session.run(self._outputs, dict(feeds))
+        """All outputs by name.
+
+        Raises:
+            HostError: the device failed or has not memory enough.
+        """
+        try:
+            values = self._session.run(self._outputs, dict(feeds))
+        except _FAILURES as error:
+            raise HostError(f"onnxruntime failed on {self.device}: {error}") from error
         return dict(zip(self._outputs, values, strict=True))
 
     def __enter__(self) -> Self:

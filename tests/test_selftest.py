@@ -1,0 +1,100 @@
+"""The self-test that every bundle carries."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import bundle_content, rewritten
+
+from vexas_edge import selftest
+from vexas_edge.bundle import open_bundle
+from vexas_edge.engines import EngineOptions
+from vexas_edge.errors import HostError
+from vexas_edge.selftest import golden_from_npz, run_selftest
+
+GOLDEN = "models/monocyte/golden.npz"
+
+
+def with_golden(bundle: Path, to: Path, **changed: Callable[[np.ndarray], np.ndarray]) -> Path:
+    """The bundle with some of the monocyte model's golden arrays changed."""
+    golden = golden_from_npz(bundle_content(bundle)[1][GOLDEN])
+    for name, change in changed.items():
+        golden[name] = change(golden[name])
+    stream = io.BytesIO()
+    np.savez(stream, **golden)  # type: ignore[arg-type]
+    return rewritten(bundle, to, {GOLDEN: stream.getvalue()})
+
+
+def test_every_graph_of_a_bundle_agrees_where_it_was_made(tiny_bundle: Path) -> None:
+    checks = list(run_selftest(open_bundle(tiny_bundle), EngineOptions(threads=2)))
+    assert [(check.model, check.file) for check in checks] == [
+        (model, file)
+        for model in ("neutrophil", "monocyte", "lymphocyte")
+        for file in ("fused.fp32.onnx", "head.onnx")
+    ]
+    assert all(check.difference <= 1e-6 for check in checks)
+    assert {check.allowed for check in checks} == {1e-5, 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("array", "by", "said"),
+    [
+        ("head.onnx/probabilities", 1e-4, "monocyte head.onnx failed on this PC: 1.0e-04 from"),
+        ("fused.fp32.onnx/decisions", 0.1, "monocyte fused.fp32.onnx failed on this PC: 1.0e-01"),
+        (
+            "fused.fp32.onnx/probabilities",
+            np.nan,
+            "monocyte fused.fp32.onnx failed on this PC: nan",
+        ),
+    ],
+)
+def test_other_numbers_than_the_references_are_reported(
+    tiny_bundle: Path, tmp_path: Path, array: str, by: float, said: str
+) -> None:
+    path = with_golden(tiny_bundle, tmp_path / "b.vxb", **{array: lambda values: values + by})
+    with pytest.raises(HostError) as failed:
+        list(run_selftest(open_bundle(path), EngineOptions()))
+    assert said in str(failed.value)
+    assert str(failed.value).endswith("do not use onnxruntime on cpu here")
+
+
+def test_outputs_of_another_shape_are_reported_not_broadcast(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    path = with_golden(
+        tiny_bundle, tmp_path / "b.vxb", **{"head.onnx/decisions": lambda values: values[:1]}
+    )
+    with pytest.raises(HostError, match=r"monocyte head\.onnx failed on this PC: inf from"):
+        list(run_selftest(open_bundle(path), EngineOptions()))
+
+
+class NotANumber:
+    """An engine whose last output is not finite."""
+
+    name, device = "tensorrt", "cuda"
+
+    def __init__(self, golden: dict[str, Any]) -> None:
+        self.golden = golden
+
+    def run(self, _: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        names = ("encodings", "decisions", "probabilities")
+        outputs = {name: self.golden[f"fused.fp32.onnx/{name}"].copy() for name in names}
+        outputs["probabilities"][0, 0] = np.nan
+        return outputs
+
+
+def test_a_nan_is_not_passed_over(tiny_bundle: Path) -> None:
+    golden = golden_from_npz(bundle_content(tiny_bundle)[1][GOLDEN])
+    engine: Any = NotANumber(golden)
+    with pytest.raises(HostError, match=r"nan from the reference .* do not use tensorrt on cuda"):
+        selftest._check("monocyte", "fused.fp32.onnx", engine, golden)
+
+
+def test_golden_cells_are_made_up_and_cover_an_empty_canvas_and_noise(tiny_bundle: Path) -> None:
+    cells = golden_from_npz(bundle_content(tiny_bundle)[1][GOLDEN])["cells"]
+    assert cells.shape == (4, 16, 16, 3)
+    assert cells[2].max() == 0
+    assert cells[3].std() > 60
