@@ -91,17 +91,24 @@ def score(**chosen: Any) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a case.")
 def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, **reading: Any) -> None:
     """Show what would be read of each CASE and why; no bundle needed."""
+    from contextlib import closing
+
     import msgspec
 
     from vexas_edge.case import read_case
+    from vexas_edge.console import echo_json
     from vexas_edge.scan import summary_from_case, table_from_summary
     from vexas_edge.scoring_run import read_options, wanted_cases
 
     options = read_options(**reading)
     for wanted in wanted_cases(cases, options, recursive=recursive):
-        summary = summary_from_case(read_case(wanted, options))
-        text = msgspec.json.encode(summary).decode() if as_json else table_from_summary(summary)
-        click.echo(text)
+        case = read_case(wanted, options)
+        with closing(case.source):
+            summary = summary_from_case(case)
+        if as_json:
+            echo_json(msgspec.json.encode(summary))
+        else:
+            click.echo(table_from_summary(summary))
 
 
 @cli.command()

@@ -1,6 +1,7 @@
 """What all our command lines share: exit statuses, one-line errors, consoles of any encoding."""
 
 import io
+import json
 import sys
 import time
 from typing import NoReturn
@@ -28,25 +29,40 @@ def run_command_line(command: click.Command) -> NoReturn:
     except click.ClickException as error:
         error.show()
         status = error.exit_code
-    except click.Abort:
-        click.echo("interrupted", err=True)
+    except click.Abort as error:
+        if isinstance(error.__cause__, EOFError):  # click takes both for an interruption
+            raise error.__cause__ from None
+        _say("interrupted", error.__cause__)
         status = INTERRUPTED
     except VexasEdgeError as error:
-        click.echo(f"error: {one_line(str(error))}", err=True)
+        _say(f"error: {error}", error)
         status = error.exit_status
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _say(text: str, error: BaseException | None) -> None:
+    """The text on stderr, then what else went wrong on the way out, a line each."""
+    click.echo(one_line(text), err=True)
+    for note in getattr(error, "__notes__", ()):
+        click.echo(f"error: {one_line(note)}", err=True)
+
+
 def one_line(text: str) -> str:
-    """The same text without line breaks."""
-    return " ".join(text.split())
+    """The same text without line breaks, and with escapes for what would upset a terminal."""
+    line = " ".join(part.strip() for part in text.splitlines() if part.strip())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def echo_json(line: bytes) -> None:
+    """A JSON line on stdout, in ASCII: valid whatever the console's encoding is."""
+    click.echo(json.dumps(json.loads(line), separators=(",", ":")))
 
 
 class Progress:
     """Says on stderr how far a case is: often to a person, seldom to a log file."""
 
     def __init__(self, case: str) -> None:
-        self._case = case
+        self._case = one_line(case)
         self._watched = sys.stderr.isatty()
         self._next = time.monotonic() + _LINE_SECONDS[self._watched]
         self._width = 0

@@ -3,7 +3,8 @@
 import csv
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -35,20 +36,24 @@ CASE_COLUMNS = (
 CELL_COLUMNS = ("case", "model", "cell", "class", "status", "reason", "sha256")
 
 _UNSAFE = set('<>:"/\\|?*%')
-_RESERVED = {"CON", "PRN", "AUX", "NUL"} | {f"{d}{n}" for d in ("COM", "LPT") for n in range(1, 10)}
-_LONGEST_STEM = 120
+_DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
+    f"{device}{number}" for device in ("COM", "LPT") for number in "123456789\xb9\xb2\xb3"
+}
+RUN = "run"  # run.json is the run's own record
+_LONGEST_STEM_BYTES = 120  # of the 255 that a file system takes
 _RETRY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.5)
 
 
 def file_stem_for_case(case: str) -> str:
     """A file name, without suffix, that every system takes; different for different cases."""
     stem = "".join(_escaped(c) if c in _UNSAFE or c < " " else c for c in case) or "%"
-    if stem.split(".")[0].strip().upper() in _RESERVED:
+    if stem.split(".")[0].strip().upper() in _DEVICES or stem.lower() == RUN:
         stem = _escaped(stem[0]) + stem[1:]
     if stem[-1] in ". ":
         stem = stem[:-1] + _escaped(stem[-1])
-    if len(stem) > _LONGEST_STEM:
-        stem = f"{stem[:_LONGEST_STEM]}~{hashlib.sha256(case.encode()).hexdigest()[:8]}"
+    if len(stem.encode()) > _LONGEST_STEM_BYTES:
+        start = stem.encode()[:_LONGEST_STEM_BYTES].decode(errors="ignore")
+        stem = f"{start}~{hashlib.sha256(case.encode()).hexdigest()[:8]}"
     return stem
 
 
@@ -60,12 +65,13 @@ def check_distinct(names: Iterable[str]) -> None:
     """
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(file_stem_for_case(name).casefold(), name)
-        if other is not name:
+        file = file_stem_for_case(name).lower()
+        if file in seen:
             raise UsageError(
-                f"two cases have one name, {other!r} and {name!r}, and one result would replace "
-                "the other; rename one, or score them separately"
+                f"two cases have one name, {seen[file]!r} and {name!r}, and one result would "
+                "replace the other; rename one, or score them separately"
             )
+        seen[file] = name
 
 
 def json_from_score(score: CaseScore) -> bytes:
@@ -76,40 +82,58 @@ def json_from_score(score: CaseScore) -> bytes:
     return msgspec.json.encode(fields)
 
 
+class HeldFileError(HostError):
+    """A file's old content cannot be replaced, most likely because another program has it open."""
+
+
 class ResultFolder:
     """An output folder being filled, as a context manager.
 
-    Each case's JSON is there as soon as the case is done. The tables take their names when the
-    run ends, interrupted or not; then they hold every case that was done.
+    Each case's JSON is there as soon as the case is done. The tables and run.json take their names
+    when the run ends, interrupted or not, and hold every case that was done. A run that ends
+    before its first case is done leaves those of an earlier run alone.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, record: Callable[[], Mapping[str, Any]]) -> None:
         """Create the folder.
+
+        Args:
+            record: gives the content of run.json, once the run ends.
 
         Raises:
             HostError: it cannot be created or written.
         """
         self.folder = folder
+        self._record = record
+        self._problems: list[str] = []
+        self._n_cases = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._cases = _Table(folder / "cases.csv", CASE_COLUMNS)
-            self._cells = _Table(folder / "cells.csv", CELL_COLUMNS)
         except OSError as error:
             raise HostError(
-                f"output folder {folder} cannot be written: {error.strerror}"
+                f"output folder {folder} cannot be created: {error.strerror}; name another with -o"
             ) from error
+        self._cases = _Table(folder / "cases.csv", CASE_COLUMNS)
+        try:
+            self._cells = _Table(folder / "cells.csv", CELL_COLUMNS)
+        except HostError:
+            self._cases.discard()
+            raise
 
     def add(self, score: CaseScore) -> None:
-        """Write one case's result."""
-        pretty = msgspec.json.format(json_from_score(score), indent=2) + b"\n"
-        write_atomically(self.folder / f"{file_stem_for_case(score.case)}.json", pretty)
+        """Write one case's result. A file that is held open is reported when the run ends.
+
+        Raises:
+            HostError: the folder can no longer be written.
+        """
+        self._n_cases += 1
         self._cases.add(case_rows(score))
         self._cells.add(cell_rows(score))
-
-    def finish(self, run: Mapping[str, Any]) -> None:
-        """Write run.json: how the whole run went."""
-        pretty = msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
-        write_atomically(self.folder / "run.json", pretty)
+        pretty = msgspec.json.format(json_from_score(score), indent=2) + b"\n"
+        try:
+            write_atomically(self.folder / f"{file_stem_for_case(score.case)}.json", pretty)
+        except HeldFileError as error:
+            self._problems.append(str(error))
 
     def __enter__(self) -> Self:
         return self
@@ -120,8 +144,24 @@ class ResultFolder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._cases.close()
-        self._cells.close()
+        if not self._n_cases:
+            self._cases.discard()
+            self._cells.discard()
+            return
+        for close in (self._cases.close, self._cells.close, self._write_record):
+            try:
+                close()
+            except HostError as unwritten:
+                self._problems.append(str(unwritten))
+        if error:
+            for problem in self._problems:
+                error.add_note(problem)
+        elif self._problems:
+            raise HostError("; ".join(self._problems))
+
+    def _write_record(self) -> None:
+        pretty = msgspec.json.format(msgspec.json.encode(self._record()), indent=2) + b"\n"
+        write_atomically(self.folder / f"{RUN}.json", pretty)
 
 
 def case_rows(score: CaseScore) -> list[dict[str, Any]]:
@@ -165,32 +205,36 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that is whole or not there.
 
     Raises:
-        HostError: it cannot be written; what was written stays beside it under another name.
+        HeldFileError: the old file cannot be replaced; the new content stays beside it.
+        HostError: nothing can be written there.
     """
-    partial = path.with_name(f"{path.name}.partial")
+    partial = _partial(path)
     try:
         partial.write_bytes(content)
     except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
         raise HostError(f"{path} cannot be written: {error.strerror}") from error
     _replace(partial, path)
 
 
+def _partial(path: Path) -> Path:
+    return path.with_name(f"{path.name}.partial")
+
+
 def _replace(partial: Path, path: Path) -> None:
     # A spreadsheet that has the old file open holds it; most let go within a second or two.
-    for pause in _RETRY_SECONDS:
+    for pause in (*_RETRY_SECONDS, None):
         try:
             partial.replace(path)
-        except PermissionError:
-            time.sleep(pause)
-        else:
             return
-    try:
-        partial.replace(path)
-    except OSError as error:
-        raise HostError(
-            f"{path} cannot be replaced ({error.strerror}): is it open in another program? "
-            f"The new content is in {partial}"
-        ) from error
+        except OSError as error:
+            if pause is None or not isinstance(error, PermissionError):
+                raise HeldFileError(
+                    f"{path} cannot be replaced ({error.strerror}): is it open in another program? "
+                    f"The new content is in {partial}"
+                ) from error
+            time.sleep(pause)
 
 
 class _Table:
@@ -198,19 +242,35 @@ class _Table:
 
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         self._path = path
-        self._partial = path.with_name(f"{path.name}.partial")
-        self._stream = self._partial.open("w", encoding="utf-8", newline="")
+        try:
+            self._stream = _partial(path).open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise HostError(
+                f"{path} cannot be written: {error.strerror}; name another folder with -o"
+            ) from error
         self._writer = csv.DictWriter(self._stream, columns)
         self._writer.writeheader()
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        for row in rows:
-            self._writer.writerow({name: _csv_value(value) for name, value in row.items()})
-        self._stream.flush()
+        try:
+            for row in rows:
+                self._writer.writerow({name: _csv_value(value) for name, value in row.items()})
+            self._stream.flush()
+        except OSError as error:
+            raise HostError(f"{self._path} cannot be written: {error.strerror}") from error
 
     def close(self) -> None:
-        self._stream.close()
-        _replace(self._partial, self._path)
+        try:
+            self._stream.close()
+        except OSError as error:
+            raise HostError(f"{self._path} cannot be written: {error.strerror}") from error
+        _replace(_partial(self._path), self._path)
+
+    def discard(self) -> None:
+        with suppress(OSError):
+            self._stream.close()
+        with suppress(OSError):
+            _partial(self._path).unlink()
 
 
 def _csv_value(value: Any) -> Any:

@@ -20,13 +20,14 @@ from vexas_edge.case import (
     find_cases,
     read_case,
 )
-from vexas_edge.console import Progress, one_line
+from vexas_edge.console import Progress, echo_json, one_line
 from vexas_edge.engines import Device, EngineName, EngineOptions, Precision
 from vexas_edge.errors import InputError
 from vexas_edge.output import ResultFolder, check_distinct, file_stem_for_case, json_from_score
 from vexas_edge.results import SCHEMA_VERSION, CaseScore, ModelScore, Status
 from vexas_edge.score import bundle_id, failed_case, score_case
 from vexas_edge.sessions import Sessions
+from vexas_edge.sources import unicode_text
 from vexas_edge.vocabulary import DEFAULT, vocabulary_from
 
 ABSTAINED, UNREADABLE, SOME_FAILED = 3, 5, 7
@@ -93,7 +94,7 @@ def run_scoring(asked: ScoringRun) -> int:
     engine = EngineOptions(engine=asked.engine, device=asked.device, threads=asked.threads)
     done = _Done(asked=asked, bundle=bundle)
     with ExitStack() as stack:
-        folder = stack.enter_context(ResultFolder(asked.out)) if asked.out else None
+        folder = stack.enter_context(ResultFolder(asked.out, done.record)) if asked.out else None
         sessions = stack.enter_context(Sessions(bundle, engine, precision))
         try:
             for case in wanted:
@@ -105,11 +106,8 @@ def run_scoring(asked: ScoringRun) -> int:
         except BaseException as error:
             done.ended_by = one_line(str(error)) or type(error).__name__
             raise
-        finally:
-            if folder:
-                folder.finish(done.record())
     if asked.out and not asked.as_json:
-        click.echo(f"results: {asked.out.resolve()}")
+        click.echo(one_line(f"results: {asked.out.resolve()}"), err=True)
     return done.exit_status()
 
 
@@ -150,7 +148,7 @@ class _Done:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return unicode_text(str(value)) if isinstance(value, Path) else value
 
 
 def _score_one(wanted: FoundCase, options: ReadOptions, sessions: Sessions) -> CaseScore:
@@ -160,7 +158,7 @@ def _score_one(wanted: FoundCase, options: ReadOptions, sessions: Sessions) -> C
         with closing(case.source):
             return score_case(case, sessions.bundle, sessions, progress=progress)
     except InputError as error:
-        return failed_case(wanted.name, error)
+        return failed_case(wanted.name, error, sessions.bundle)
     finally:
         progress.clear()
 
@@ -168,19 +166,30 @@ def _score_one(wanted: FoundCase, options: ReadOptions, sessions: Sessions) -> C
 def _show(result: CaseScore, *, as_json: bool) -> None:
     """The result on stdout; what a person must know beside it on stderr."""
     if as_json:
-        click.echo(json_from_score(result).decode())
+        echo_json(json_from_score(result))
     elif result.error is None:
-        click.echo(line_from_score(result))
+        click.echo(one_line(line_from_score(result)))
+    for line in remarks_from_score(result):
+        click.echo(one_line(line), err=True)
+
+
+def remarks_from_score(result: CaseScore) -> list[str]:
+    """Why the case failed, which cells could not be used, and how many files were no cells."""
+    case, lines = result.case, []
     if result.error is not None:
-        click.echo(f"error: {result.case}: {one_line(result.error)}", err=True)
+        lines.append(f"error: {case}: {result.error}")
     for cell in result.unreadable[:_CELLS_NAMED_AT_MOST]:
-        click.echo(f"warning: {result.case}: {one_line(cell.detail)}", err=True)
+        lines.append(f"warning: {case}: {cell.path}: {cell.detail}")
     more = len(result.unreadable) - _CELLS_NAMED_AT_MOST
     if more > 0:
-        click.echo(f"warning: {result.case}: {more} more cells could not be used", err=True)
+        lines.append(f"warning: {case}: {more} more cells could not be used")
+    if result.duplicates:
+        n = len(result.duplicates)
+        lines.append(f"note: {case}: exact copies of other cells, counted once: {n}")
     if result.ignored:
         counts = ", ".join(f"{reason} {n}" for reason, n in result.ignored.items())
-        click.echo(f"note: {result.case}: files that are no cells: {counts}", err=True)
+        lines.append(f"note: {case}: files that were not scored: {counts} (see vexas-edge scan)")
+    return lines
 
 
 def line_from_score(result: CaseScore) -> str:
