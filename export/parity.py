@@ -38,7 +38,7 @@ EMBEDDING_TOLERANCE = 1e-3  # of the largest element
 DECISION_TOLERANCE = 1e-4  # of the largest decision value
 PROBABILITY_TOLERANCE = 1e-5
 FUSED_SCORE_TOLERANCE = 1e-3
-SHARE_AT_THRESHOLD = 1e-3
+SHARE_OF_JUMPS = 1e-3
 
 _DRAWS = 1000
 _CELLS_A_CALL = 8
@@ -134,10 +134,10 @@ def classifier_parity(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The head beside NumPy's median and scikit-learn's classifier; and the head's outputs.
 
-    Draws at the stopping threshold of libsvm's coupling, where it jumps, are counted apart.
+    Draws that jumped at the stopping threshold of libsvm's coupling are counted apart.
 
     Raises:
-        ParityError: a tensor differs, a label flips, or too many draws lie at the threshold.
+        ParityError: a tensor differs, a label flips, or too many draws jumped.
     """
     names = ["aggregates", "decisions", "probabilities"]
     outputs = _run(
@@ -153,16 +153,18 @@ def classifier_parity(
     measured["decisions"] = _compare(
         "decisions", outputs["decisions"], decisions, DECISION_TOLERANCE * largest
     )
-    jumps = _draws_at_threshold(classifier, decisions)
+    # Lying at the threshold is no fault: a sound classifier may have 0.1 % of its draws there.
+    apart = np.abs(outputs["probabilities"] - probabilities).max(axis=1) > PROBABILITY_TOLERANCE
+    jumps = apart & _draws_at_threshold(classifier, decisions)
     measured["probabilities"] = _compare(
         "probabilities",
         outputs["probabilities"][~jumps],
         probabilities[~jumps],
         PROBABILITY_TOLERANCE,
     )
-    measured["draws_at_threshold"] = int(jumps.sum())
-    if jumps.mean() > SHARE_AT_THRESHOLD:
-        raise ParityError(f"{jumps.sum()} of {len(jumps)} draws lie at libsvm's stopping threshold")
+    measured["draws_that_jumped"] = int(jumps.sum())
+    if jumps.mean() > SHARE_OF_JUMPS:
+        raise ParityError(f"{jumps.sum()} of {len(jumps)} draws jumped at libsvm's threshold")
     measured["label_flips"] = _label_flips(outputs, decisions, probabilities, ~jumps)
     measured["stock_skl2onnx"] = _stock_difference(classifier, aggregates, probabilities)
     return measured, outputs
