@@ -1,7 +1,9 @@
 """Encoders as ONNX, whatever they came as: one input float32 (N, 3, H, W), one output (N, D)."""
 
-import importlib.util
+import importlib
+import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -41,17 +43,20 @@ def onnx_from_torch(module: "nn.Module", canvas_px: int) -> ModelProto:
 def _exported(module: "nn.Module", cells: "torch.Tensor") -> ModelProto:
     import torch
 
+    # It warns of torchvision's absence and of its own deprecated parts: nothing a user can mend.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        program = torch.onnx.export(
-            module,
-            (cells,),
-            input_names=["images"],
-            output_names=["embedding"],
-            opset_version=OPSET,
-            dynamic_shapes=({0: torch.export.Dim("N")},),
-            dynamo=True,
-            verbose=False,
-        )
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            program = torch.onnx.export(
+                module,
+                (cells,),
+                input_names=["images"],
+                output_names=["embedding"],
+                opset_version=OPSET,
+                dynamic_shapes=({0: torch.export.Dim("N")},),
+                dynamo=True,
+                verbose=False,
+            )
     except torch.onnx.OnnxExporterError as error:
         raise InputError(
             f"torch could not export the encoder ({_first_line(error)}); "
@@ -168,6 +173,7 @@ def module_from_factory(reference: str, folder: Path) -> "nn.Module":
     from torch import nn
 
     module_name, _, factory_name = reference.partition(":")
+    _check_not_loaded_from_elsewhere(module_name, folder)
     sys.path.insert(0, str(folder))
     try:
         factory = getattr(importlib.import_module(module_name), factory_name)
@@ -181,6 +187,19 @@ def module_from_factory(reference: str, folder: Path) -> "nn.Module":
     if not isinstance(module, nn.Module):
         raise UsageError(f"{reference}() gave a {type(module).__name__}, not a torch.nn.Module")
     return module
+
+
+def _check_not_loaded_from_elsewhere(module_name: str, folder: Path) -> None:
+    """Python keeps modules by name: a second folder's namesake would silently be the first's."""
+    loaded = getattr(sys.modules.get(module_name), "__file__", None)
+    here = [
+        folder / f"{module_name.replace('.', '/')}{suffix}" for suffix in (".py", "/__init__.py")
+    ]
+    if loaded and any(file.is_file() and not file.samefile(loaded) for file in here):
+        raise UsageError(
+            f"module {module_name} is already loaded from {loaded}; export from {folder} in a "
+            "Python of its own"
+        )
 
 
 def _first_line(error: Exception) -> str:

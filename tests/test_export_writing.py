@@ -1,0 +1,220 @@
+"""A spec becomes a bundle that scores, or nothing at all."""
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skops.io
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
+from torch import nn
+
+import export
+from export import parity
+from export.fuse import fuse_graphs, head_from_classifier
+from export.parity import ParityError
+from export.preprocessing import PREPROCESSINGS
+from export.sources import load_cells, load_classifier, load_encoder
+from vexas_edge import open_bundle
+from vexas_edge.errors import HostError, InputError, UsageError
+
+PX = 16
+
+
+def net() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+
+
+def features() -> tuple[np.ndarray, list[str]]:
+    x = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True), ["MDS", "VEXAS"] * 15
+
+
+@pytest.fixture(scope="module")
+def svc() -> SVC:
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        return SVC(probability=True, random_state=0).fit(*features())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, svc: SVC) -> Path:
+    """What a researcher has: weights, a classifier, a factory, real cells."""
+    rng = np.random.default_rng(2)
+    (tmp_path / "cells").mkdir()
+    for index in range(6):
+        cell = rng.integers(0, 256, (10 + index, 12, 3), dtype=np.uint8)
+        Image.fromarray(cell).save(tmp_path / "cells" / f"{index}.png")
+    save_file(net().state_dict(), tmp_path / "pn.safetensors")
+    skops.io.dump(svc, tmp_path / "pn.skops")
+    return tmp_path
+
+
+def fields(folder: Path, **model: Any) -> dict[str, Any]:
+    common = {
+        "cells": ["monocyte"],
+        "preprocessing": "keras-caffe",
+        "canvas_px": PX,
+        "parity_cells": str(folder / "cells"),
+    }
+    models = {"monocyte": {**common, **model}}
+    return {"name": "site", "version": "1", "positive": "VEXAS", "models": models}
+
+
+def test_a_bundle_from_objects_in_memory_states_what_was_measured(folder: Path, svc: SVC) -> None:
+    export.write_bundle(fields(folder), encoder=net(), classifier=svc, to=folder / "b.vxb")
+    bundle = open_bundle(folder / "b.vxb")
+    bundle.check_all_files()
+    manifest = bundle.manifest
+    assert (manifest.classes, manifest.positive) == (("MDS", "VEXAS"), "VEXAS")
+    assert manifest.label_rule == "votes"
+    fused = manifest.models["monocyte"].files["fused.fp32.onnx"]
+    assert fused.opset == 18
+    assert fused.measured["cells"] == 6
+    assert 0 <= fused.measured["encodings"] <= fused.measured["encodings_allowed"] <= 1e-5
+    head = manifest.models["monocyte"].files["head.onnx"]
+    assert head.measured["probabilities"] <= 1e-5
+    assert head.measured["stock_skl2onnx"] <= 1e-5
+    assert head.measured["label_flips"] == 0
+    assert "VEXAS" in bundle.card()
+
+
+def test_the_same_sources_give_the_same_bytes(
+    folder: Path, svc: SVC, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    for name in ("a.vxb", "b.vxb"):
+        export.write_bundle(fields(folder), encoder=net(), classifier=svc, to=folder / name)
+    assert (folder / "a.vxb").read_bytes() == (folder / "b.vxb").read_bytes()
+    assert open_bundle(folder / "a.vxb").manifest.created == "1970-01-01"
+
+
+def test_a_calibrated_classifier_labels_by_argmax(folder: Path) -> None:
+    classifier = CalibratedClassifierCV(SVC(), ensemble=False).fit(*features())
+    manifest = export.write_bundle(
+        fields(folder), encoder=net(), classifier=classifier, to=folder / "b.vxb"
+    )
+    assert manifest.label_rule == "argmax"
+
+
+def test_models_with_other_classes_do_not_share_a_bundle(folder: Path, svc: SVC) -> None:
+    x, labels = features()
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        other = SVC(probability=True).fit(x, [label.lower() for label in labels])
+    spec = fields(folder)
+    spec["models"]["lymphocyte"] = {**spec["models"]["monocyte"], "cells": ["lymphocyte"]}
+    with pytest.raises(UsageError, match="models of one bundle share their classes"):
+        export.write_bundle(
+            spec,
+            encoder={"monocyte": net(), "lymphocyte": net()},
+            classifier={"monocyte": svc, "lymphocyte": other},
+            to=folder / "b.vxb",
+        )
+
+
+def other_net() -> nn.Module:
+    module = net()
+    with torch.no_grad():
+        module[2].weight *= 1.01
+    return module
+
+
+@pytest.mark.parametrize(
+    ("tensor", "preprocessing", "source"),
+    [("pixels", "keras-tf", net()), ("embedding", "keras-caffe", other_net())],
+)
+def test_the_first_tensor_that_diverges_is_named(
+    tensor: str, preprocessing: str, source: nn.Module, folder: Path, svc: SVC
+) -> None:
+    def reference(pixels: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return source.eval()(torch.from_numpy(pixels)).numpy()
+
+    encoder = load_encoder(None, folder, canvas_px=PX, module=net())
+    caffe = PREPROCESSINGS["keras-caffe"]
+    with pytest.raises(ParityError, match=f"{tensor} is the first tensor that diverges"):
+        parity.check_parity(
+            fuse_graphs(encoder.model, svc, caffe, canvas_px=PX, draw_size=10),
+            head_from_classifier(svc, n_features=8, draw_size=10),
+            cells=load_cells(folder / "cells", PX, "reject"),
+            preprocessing=PREPROCESSINGS[preprocessing],
+            reference=reference,
+            classifier=svc,
+        )
+
+
+def test_a_breach_of_parity_writes_nothing(
+    folder: Path, svc: SVC, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "PROBABILITY_TOLERANCE", 0.0)
+    with pytest.raises(ParityError, match="probabilities is the first tensor that diverges"):
+        export.write_bundle(fields(folder), encoder=net(), classifier=svc, to=folder / "b.vxb")
+    assert not list(folder.glob("*b.vxb*"))
+
+
+def test_a_classifier_other_than_the_exported_one_is_noticed(svc: SVC) -> None:
+    x, labels = features()
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        other = SVC(C=3, probability=True, random_state=0).fit(x, labels)
+    head = head_from_classifier(svc, n_features=8, draw_size=10)
+    draws = np.random.default_rng(0).integers(0, 30, (50, 10))
+    with pytest.raises(ParityError, match="decisions is the first tensor that diverges"):
+        parity.classifier_parity(head, x, draws, other)
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "message"),
+    [
+        ({"classifier": "absent.skops"}, InputError, "no classifier at"),
+        ({"classifier": "pn.pkl"}, InputError, r"import skops.io.*skops.io.dump\(classifier"),
+        ({"classifier": "logistic.skops"}, InputError, "LogisticRegression is not supported"),
+        ({"classifier": None}, UsageError, "names no classifier"),
+        ({"parity_cells": "absent"}, InputError, "absent was not found"),
+        ({"parity_cells": "one"}, InputError, "1 distinct cells; parity needs two"),
+        ({"canvas_px": 8}, InputError, "parity cell 0.png: the cell is 12 x 10 px"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_and_leaves_nothing(
+    model: dict[str, Any], kind: type[Exception], message: str, folder: Path, svc: SVC
+) -> None:
+    (folder / "pn.pkl").write_bytes(pickle.dumps(svc))
+    skops.io.dump(LogisticRegression().fit(*features()), folder / "logistic.skops")
+    (folder / "one").mkdir()
+    (folder / "one" / "a.png").write_bytes((folder / "cells" / "0.png").read_bytes())
+    chosen = {"classifier": "pn.skops", **model}
+    for key in ("classifier", "parity_cells"):
+        if chosen.get(key):
+            chosen[key] = str(folder / chosen[key])
+    with pytest.raises(kind, match=message):
+        export.write_bundle(fields(folder, **chosen), encoder=net(), to=folder / "b.vxb")
+    assert not list(folder.glob("*b.vxb*"))
+
+
+def test_a_skops_file_with_types_that_could_run_code_is_refused(folder: Path) -> None:
+    skops.io.dump({"classifier": np.polynomial.Polynomial([1.0])}, folder / "odd.skops")
+    with pytest.raises(InputError, match="types that are not trusted: numpy"):
+        load_classifier(folder / "odd.skops")
+
+
+def test_a_bundle_that_cannot_be_written_says_where(folder: Path, svc: SVC) -> None:
+    target = folder / "cells" / "0.png" / "b.vxb"
+    with pytest.raises(HostError, match="b.vxb cannot be written"):
+        export.write_bundle(fields(folder), encoder=net(), classifier=svc, to=target)
+
+
+def test_a_positive_class_that_the_classifier_does_not_know_is_refused(
+    folder: Path, svc: SVC
+) -> None:
+    with pytest.raises(UsageError, match="positive = 'CML' is none of the classes"):
+        export.write_bundle(
+            {**fields(folder), "positive": "CML"}, encoder=net(), classifier=svc, to=folder / "b"
+        )

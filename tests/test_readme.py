@@ -1,0 +1,115 @@
+"""Every command of the README runs, in the README's order, in a user's folder."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+NETS = """
+from torch import nn
+
+def build():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 5, stride=4), nn.ReLU(), nn.Conv2d(8, 16, 5, stride=4),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+    )
+"""
+
+# What the README takes for granted: a trained encoder and a fitted classifier, in memory.
+TRAINED = """
+import numpy as np, torch, warnings
+from sklearn.svm import SVC
+from mylab.nets import build
+torch.manual_seed(0)
+encoder = build().eval()
+rng = np.random.default_rng(0)
+features = rng.normal(size=(40, 16)).astype(np.float32)
+features /= np.linalg.norm(features, axis=1, keepdims=True)
+with warnings.catch_warnings(action="ignore"):
+    classifier = SVC(probability=True, random_state=0).fit(features, ["MDS", "VEXAS"] * 20)
+"""
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """The README's shell commands, but make's and the example's, which are run elsewhere."""
+    lines = [line.split("  #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith(("make ", "python examples/"))]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder somewhere else: a smear, a bundle, a network's module, some cells."""
+    folder = tmp_path_factory.mktemp("user")
+    demo = ROOT / "vexas_edge" / "demo"
+    shutil.copy(demo / "demo.vxb", folder / "site.vxb")
+    for name in ("smear", "smears/A", "smears/B"):
+        zipfile.ZipFile(demo / "smear.zip").extractall(folder / name)
+    cells = folder / "smear" / "Signed slides" / "Segmented neutrophils"
+    shutil.copytree(cells, folder / "cells" / "PN")
+    (folder / "mylab").mkdir()
+    (folder / "mylab" / "nets.py").write_text(NETS)
+    return folder
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env={**os.environ, "PATH": path}
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def python_block(containing: str) -> str:
+    (block,) = [block for block in blocks("python") if containing in block]
+    return block
+
+
+def test_every_command_of_the_readme_runs(folder: Path) -> None:
+    scoring = [c for c in commands() if c.startswith("vexas-edge")]
+    exporting = [c for c in commands() if c.startswith("python -m export")]
+    assert len(scoring) == 7
+    assert len(exporting) == 4
+    for command in scoring[:-1]:
+        run(folder, *command.split())
+    assert (folder / "results" / "smear.json").is_file()
+    assert len((folder / "all-results" / "cases.csv").read_text().splitlines()) == 1 + 2 * 3
+    run(folder, sys.executable, "-c", python_block("score_case"))
+    run(folder, sys.executable, "-c", TRAINED + python_block("save_file"))
+    run(folder, *exporting[0].split())
+    (smallest,) = [block for block in blocks("toml") if "[models.neutrophil]" in block]
+    (folder / "spec.toml").write_text(smallest)
+    for command in exporting[1:]:
+        run(folder, *command.split())
+    assert "scored: neutrophil" in run(folder, *scoring[-1].split()).stdout
+
+
+def test_the_notebook_path_writes_the_same_bundle_as_the_spec(folder: Path) -> None:
+    run(folder, sys.executable, "-c", TRAINED + python_block("export.write_bundle"))
+    lines = [line for line in python_block("export.write_bundle").splitlines() if line.strip()]
+    assert len(lines) <= 10
+    assert (
+        "scored: neutrophil"
+        in run(folder, "vexas-edge", "score", "smear", "--bundle", "site.vxb").stdout
+    )
+
+
+def test_the_template_of_export_init_is_the_readmes_spec_with_remarks(folder: Path) -> None:
+    import tomllib
+
+    run(folder, *["python", "-m", "export", "init", "-o", "fresh.toml"])
+    (smallest,) = [block for block in blocks("toml") if "[models.neutrophil]" in block]
+    assert tomllib.loads((folder / "fresh.toml").read_text()) == tomllib.loads(smallest)
