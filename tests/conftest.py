@@ -3,11 +3,18 @@
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tiny import CANVAS_PX, PREPROCESSING, TinyModel, onnx_from_kernels, tiny_model, write_case
+from tiny import (
+    CANVAS_PX,
+    PREPROCESSING,
+    Ended,
+    TinyModel,
+    onnx_from_kernels,
+    tiny_model,
+    write_case,
+)
 
 from export import write_bundle
 from vexas_edge.cli import main
@@ -71,15 +78,6 @@ def tiny_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A smear of 12 neutrophils, 9 monocytes and 3 lymphocytes: too few of these. Do not change."""
     folder = tmp_path_factory.mktemp("cases") / "P1"
     return write_case(folder, neutrophil=12, monocyte=9, lymphocyte=3)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
 
 
 @pytest.fixture

@@ -150,3 +150,12 @@ def folder_from_bundle(bundle: Path, to: Path) -> Path:
     with zipfile.ZipFile(bundle) as archive:
         archive.extractall(to)
     return to
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str

@@ -183,8 +183,15 @@ def _files_below(root: Path) -> Iterator[str]:
         # read_case lists a refused image; a refused folder or zip may be a smear that none reads.
         if file.refusal == "link_leaves_case" and not is_image(file.path):
             raise InputError(f"{root / file.path} is a link that leaves {root}; score its target")
+        if file.refusal == "name_not_unicode" and _hides_a_smear(file.path):
+            raise InputError(f"{root / file.path} has a name that is not Unicode; rename it")
         if file.refusal is None:
             yield file.path
+
+
+def _hides_a_smear(path: str) -> bool:
+    """Whether the mark for what is no Unicode stands in a folder's or a zip's name."""
+    return "\ufffd" in folder_of(path) or path.lower().endswith(".zip")
 
 
 def _check_one_smear(places: Iterable[Place], path: Path) -> None:

@@ -1,0 +1,427 @@
+"""The command line as a person or a script meets it."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import Ended, bundle_content, folder_from_bundle, rewritten, write_case
+
+from vexas_edge import __version__, open_bundle, scoring_run
+from vexas_edge.errors import BundleError, HostError
+from vexas_edge.output import CASE_COLUMNS, CELL_COLUMNS
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    """A folder of three smears: P1 scores, P2 abstains, P3 scores."""
+    for seed, (name, n) in enumerate((("P1", 12), ("P2", 3), ("P3", 9))):
+        write_case(tmp_path / "cases" / name, seed=seed, neutrophil=n)
+    return tmp_path / "cases"
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def run_in_subprocess(*arguments: str | Path, **environment: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "vexas_edge", *map(os.fspath, arguments)],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_the_version_is_the_packages(vexas_edge: Command) -> None:
+    ended = vexas_edge("--version")
+    assert (ended.status, ended.out.split()[-1]) == (0, __version__)
+
+
+def test_help_names_every_command(vexas_edge: Command) -> None:
+    ended = vexas_edge("--help")
+    assert ended.status == 0
+    for command in ("score", "scan", "inspect", "verify", "demo"):
+        assert f"  {command} " in ended.out
+
+
+@pytest.mark.parametrize("arguments", [(), ("score",), ("nothing",), ("score", "x", "--threads=0")])
+def test_a_command_that_makes_no_sense_is_status_2(
+    vexas_edge: Command, arguments: tuple[str, ...]
+) -> None:
+    ended = vexas_edge(*arguments)
+    assert (ended.status, ended.out) == (2, "")
+    assert "Usage: " in ended.err
+
+
+def test_score_wants_a_bundle(vexas_edge: Command, tiny_case: Path) -> None:
+    ended = vexas_edge("score", tiny_case)
+    assert ended.status == 2
+    assert "Missing option '--bundle'" in ended.err
+
+
+def test_a_case_is_one_line_on_stdout_and_nothing_is_written(
+    vexas_edge: Command,
+    tiny_bundle: Path,
+    tiny_case: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = sorted(tiny_case.parent.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    ended = vexas_edge("score", tiny_case, "--bundle", tiny_bundle)
+    assert (ended.status, ended.err) == (0, "")
+    (line,) = ended.out.splitlines()
+    assert line.startswith("P1: scored: neutrophil 0.")
+    assert "the threshold 0.5" in line
+    assert line.endswith("; lymphocyte abstained (too_few_cells; 3 cells)")
+    assert sorted(tiny_case.parent.rglob("*")) == before
+    assert files_in(tmp_path) == []
+
+
+def test_the_bundle_may_come_from_the_environment(
+    vexas_edge: Command, tiny_bundle: Path, tiny_case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VEXAS_EDGE_BUNDLE", str(tiny_bundle))
+    assert vexas_edge("score", tiny_case).status == 0
+
+
+def test_json_is_one_line_a_case_and_nothing_else(
+    vexas_edge: Command, tiny_bundle: Path, cases: Path
+) -> None:
+    (cases / "P1" / "Thumbs.db").write_bytes(b"x")
+    paths = (cases / "P1", cases / "nowhere", cases / "P2")
+    ended = vexas_edge("score", *paths, "--bundle", tiny_bundle, "--json")
+    assert ended.status == 7
+    results = [json.loads(line) for line in ended.out.splitlines()]
+    assert [(r["case"], r["status"]) for r in results] == [
+        ("P1", "scored"),
+        ("nowhere", "failed"),
+        ("P2", "abstained"),
+    ]
+    assert results[0]["ignored"] == {"not_an_image": 1}
+    assert results[1]["bundle"]["sha256"] == open_bundle(tiny_bundle).sha256
+    assert ended.err.splitlines() == [
+        "note: P1: files that were not scored: not_an_image 1 (see vexas-edge scan)",
+        f"error: nowhere: {cases / 'nowhere'} was not found; "
+        "expected the folder or .zip of one smear",
+    ]
+
+
+def test_json_and_the_library_give_the_same_numbers(
+    vexas_edge: Command, tiny_bundle: Path, tiny_case: Path
+) -> None:
+    from vexas_edge import read_case, score_case
+
+    result = score_case(read_case(tiny_case), open_bundle(tiny_bundle))
+    printed = json.loads(vexas_edge("score", tiny_case, "--bundle", tiny_bundle, "--json").out)
+    assert [model["score"] for model in printed["models"]] == [m.score for m in result.models]
+
+
+def test_results_are_written_where_o_says(
+    vexas_edge: Command, tiny_bundle: Path, cases: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "out"
+    paths = (cases / "P1", cases / "P2")
+    ended = vexas_edge("score", *paths, "--bundle", tiny_bundle, "-o", out, "--threads", "2")
+    assert (ended.status, len(ended.out.splitlines())) == (3, 2)
+    assert ended.err == f"results: {out}\n"
+    assert files_in(out) == ["P1.json", "P2.json", "cases.csv", "cells.csv", "run.json"]
+
+    scored = json.loads((out / "P1.json").read_text())
+    table = rows(out / "cases.csv")
+    assert tuple(table[0]) == CASE_COLUMNS
+    assert [(r["case"], r["model"], r["status"], r["n_cells"], r["reasons"]) for r in table] == [
+        ("P1", "neutrophil", "scored", "12", ""),
+        ("P1", "monocyte", "abstained", "0", "too_few_cells"),
+        ("P1", "lymphocyte", "abstained", "0", "too_few_cells"),
+        ("P2", "neutrophil", "abstained", "3", "too_few_cells"),
+        ("P2", "monocyte", "abstained", "0", "too_few_cells"),
+        ("P2", "lymphocyte", "abstained", "0", "too_few_cells"),
+    ]
+    for column in ("score", "standard_error", "low", "high", "threshold"):
+        assert float(table[0][column]) == scored["models"][0][column]
+    assert {row["case_status"] for row in table[:3]} == {"scored"}
+
+    cells = rows(out / "cells.csv")
+    assert tuple(cells[0]) == CELL_COLUMNS
+    assert len(cells) == 15
+    assert [(c["case"], c["cell"], c["status"]) for c in cells[:2]] == [
+        ("P1", "neutrophil/0.png", "used"),
+        ("P1", "neutrophil/1.png", "used"),
+    ]
+
+    run = json.loads((out / "run.json").read_text())
+    assert run["cases"] == [
+        {"case": "P1", "status": "scored", "file": "P1.json"},
+        {"case": "P2", "status": "abstained", "file": "P2.json"},
+    ]
+    assert run["bundle"]["sha256"] == open_bundle(tiny_bundle).sha256
+    assert run["asked"]["threads"] == 2
+    assert run["ended_by"] is None
+
+
+def test_recursive_and_one_by_one_give_the_same_bits(
+    vexas_edge: Command, tiny_bundle: Path, cases: Path
+) -> None:
+    def models(ended: Ended) -> list[Any]:
+        return [json.loads(line)["models"] for line in ended.out.splitlines()]
+
+    options = ("--bundle", tiny_bundle, "--json")
+    together = vexas_edge("score", cases, "--recursive", *options)
+    alone = [vexas_edge("score", cases / name, *options) for name in ("P1", "P2", "P3")]
+    assert together.status == 3
+    assert models(together) == [model for ended in alone for model in models(ended)]
+
+
+@pytest.mark.parametrize(
+    ("names", "status"),
+    [
+        (("P1", "P3"), 0),
+        (("P1", "P2"), 3),
+        (("P2",), 3),
+        (("nowhere",), 5),
+        (("P1", "nowhere"), 7),
+        (("nowhere", "P2"), 7),
+        (("nowhere", "elsewhere"), 7),
+    ],
+)
+def test_the_status_is_the_gravest_of_the_batch(
+    vexas_edge: Command, tiny_bundle: Path, cases: Path, names: tuple[str, ...], status: int
+) -> None:
+    paths = [cases / name for name in names]
+    assert vexas_edge("score", *paths, "--bundle", tiny_bundle).status == status
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(HostError("no such device"), 4), (BundleError("damaged"), 6)]
+)
+def test_an_engine_or_bundle_that_fails_midway_ends_the_run_and_keeps_the_results(
+    vexas_edge: Command,
+    tiny_bundle: Path,
+    cases: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+) -> None:
+    fail_at(monkeypatch, "P3", error)
+    paths = [cases / name for name in ("nowhere", "P1", "P3", "P2")]
+    ended = vexas_edge("score", *paths, "--bundle", tiny_bundle, "-o", tmp_path / "out")
+    assert ended.status == status
+    assert ended.err.splitlines()[-1] == f"error: {error}"
+    assert [row["case"] for row in rows(tmp_path / "out" / "cases.csv")] == ["nowhere"] + ["P1"] * 3
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert ([case["case"] for case in run["cases"]], run["ended_by"]) == (
+        ["nowhere", "P1"],
+        str(error),
+    )
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) -> None:
+    """Scoring the case of that name raises the error."""
+    score_case = scoring_run.score_case
+
+    def failing(case: Any, *arguments: Any, **options: Any) -> Any:
+        if case.name == name:
+            raise error
+        return score_case(case, *arguments, **options)
+
+    monkeypatch.setattr(scoring_run, "score_case", failing)
+
+
+def test_an_interruption_keeps_the_finished_cases(
+    vexas_edge: Command,
+    tiny_bundle: Path,
+    cases: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fail_at(monkeypatch, "P2", KeyboardInterrupt())
+    out = tmp_path / "out"
+    ended = vexas_edge("score", cases, "--recursive", "--bundle", tiny_bundle, "-o", out)
+    assert (ended.status, ended.err.split()) == (130, ["interrupted"])
+    assert files_in(out) == ["P1.json", "cases.csv", "cells.csv", "run.json"]
+    assert {row["case"] for row in rows(out / "cases.csv")} == {"P1"}
+    assert json.loads((out / "run.json").read_text())["ended_by"] == "KeyboardInterrupt"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process cannot be sent Ctrl-C alone on Windows")
+def test_ctrl_c_keeps_the_finished_cases(tiny_bundle: Path, tmp_path: Path) -> None:
+    first = write_case(tmp_path / "cases" / "P000", neutrophil=40)
+    for i in range(1, 500):
+        shutil.copytree(first, tmp_path / "cases" / f"P{i:03}", copy_function=os.link)
+    out = tmp_path / "out"
+    options = ("--recursive", "--bundle", tiny_bundle, "-o", out, "--json")
+    running = run_in_subprocess("score", tmp_path / "cases", *options)
+    deadline = time.monotonic() + 60
+    while not (out / "P000.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    printed, said = running.communicate(timeout=60)
+    assert (running.returncode, said.split()) == (130, [b"interrupted"])
+    done = [case["file"] for case in json.loads((out / "run.json").read_text())["cases"]]
+    assert 0 < len(done) < 500
+    assert {*done, "cases.csv", "cells.csv", "run.json"} <= set(files_in(out))
+    assert not list(out.glob("*.partial"))
+    assert len({row["case"] for row in rows(out / "cases.csv")}) - len(done) in (0, 1)
+    assert len(printed.splitlines()) - len(done) in (0, -1)
+
+
+def test_a_bug_keeps_its_traceback_and_the_finished_cases(
+    vexas_edge: Command,
+    tiny_bundle: Path,
+    cases: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fail_at(monkeypatch, "P2", ZeroDivisionError("a bug"))
+    out = tmp_path / "out"
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        vexas_edge("score", cases, "--recursive", "--bundle", tiny_bundle, "-o", out)
+    assert {row["case"] for row in rows(out / "cases.csv")} == {"P1"}
+    assert json.loads((out / "run.json").read_text())["ended_by"] == "a bug"
+
+
+def test_a_bug_exits_with_1() -> None:
+    code = (
+        "import sys; sys.argv = ['vexas-edge', 'inspect', 'x']\n"
+        "import vexas_edge.bundle as bundle\n"
+        "bundle.open_bundle = lambda path: 1 / 0\n"
+        "from vexas_edge.cli import main; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Traceback ")
+    assert ended.stderr.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_progress_of_a_long_case_goes_to_stderr(
+    vexas_edge: Command, tiny_bundle: Path, tiny_case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vexas_edge.console._LINE_SECONDS", {False: -1.0, True: -1.0})
+    ended = vexas_edge("score", tiny_case, "--bundle", tiny_bundle, "--json")
+    assert ended.err.splitlines() == [
+        "P1: neutrophil, 12 of 12 cells",
+        "P1: monocyte, 9 of 9 cells",
+        "P1: lymphocyte, 3 of 3 cells",
+    ]
+    assert len(ended.out.splitlines()) == 1
+
+
+def test_unreadable_cells_are_named_and_do_not_change_the_status(
+    vexas_edge: Command, tiny_bundle: Path, cases: Path
+) -> None:
+    for i in range(7):
+        (cases / "P1" / "neutrophil" / f"bad {i}.png").write_bytes(b"")
+    shutil.copy(cases / "P1/neutrophil/3.png", cases / "P1/neutrophil/copy.png")
+    ended = vexas_edge("score", cases / "P1", "--bundle", tiny_bundle)
+    assert ended.status == 0
+    assert ended.err.splitlines() == [
+        *(
+            f"warning: P1: neutrophil/bad {i}.png: the file is empty; was it still being copied?"
+            for i in range(5)
+        ),
+        "warning: P1: 2 more cells could not be used",
+        "note: P1: exact copies of other cells, counted once: 1",
+    ]
+
+
+def test_a_second_run_into_the_same_folder_describes_itself(
+    vexas_edge: Command, tiny_bundle: Path, cases: Path, tmp_path: Path
+) -> None:
+    options = ("--bundle", tiny_bundle, "-o", tmp_path / "out")
+    vexas_edge("score", cases, "--recursive", *options)
+    vexas_edge("score", cases / "P3", *options)
+    assert {row["case"] for row in rows(tmp_path / "out" / "cases.csv")} == {"P3"}
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert [case["case"] for case in run["cases"]] == ["P3"]
+    assert (tmp_path / "out" / "P1.json").exists()
+
+
+def test_a_synthetic_bundle_says_so_on_every_line(
+    vexas_edge: Command, tiny_bundle: Path, tiny_case: Path, tmp_path: Path
+) -> None:
+    bundle = rewritten(tiny_bundle, tmp_path / "b.vxb", synthetic=True)
+    ended = vexas_edge("score", tiny_case, "--bundle", bundle)
+    assert ended.out.startswith("[SYNTHETIC] P1: scored: ")
+    assert "SYNTHETIC: made from drawn cells" in vexas_edge("inspect", bundle).out
+
+
+def test_scan_needs_no_bundle(vexas_edge: Command, cases: Path) -> None:
+    (cases / "P1" / "Müller").mkdir()
+    (cases / "P1" / "Müller" / "1.png").write_bytes(b"x")
+    ended = vexas_edge("scan", cases / "P1", "--layout", "folders", "--json")
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.isascii()
+    summary = json.loads(ended.out)
+    assert summary["classes"] == {"neutrophil": {"n": 12, "from": "folder"}}
+    assert summary["ignored"]["unknown_classes"] == {"Müller": 1}
+    assert "neutrophil" in vexas_edge("scan", cases / "P1", "--layout", "folders").out
+
+
+def test_inspect_says_in_words_what_a_bundle_holds(vexas_edge: Command, tiny_bundle: Path) -> None:
+    ended = vexas_edge("inspect", tiny_bundle)
+    assert (ended.status, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert lines[0].startswith("tiny 1.0.0 (20")
+    assert lines[1] == f"manifest sha256 {open_bundle(tiny_bundle).sha256}"
+    assert "classes MDS, VEXAS, control; positive VEXAS; labels by argmax" in lines
+    assert "  cells: neutrophil_segmented, neutrophil; at least 5" in lines
+    assert "  canvas: 16 px, larger cells cropped" in lines
+    assert "  aggregation: median of 10 cells, 200 draws, seed 0" in lines
+
+
+def test_verify_checks_every_hash_and_runs_the_self_test(
+    vexas_edge: Command, tiny_bundle: Path
+) -> None:
+    ended = vexas_edge("verify", tiny_bundle)
+    assert (ended.status, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert lines[0] == "tiny 1.0.0: every file is as it was hashed"
+    assert [line.split(":")[0] for line in lines[1:]] == [
+        f"{model} {file}"
+        for model in ("neutrophil", "monocyte", "lymphocyte")
+        for file in ("fused.fp32.onnx", "head.onnx")
+    ]
+
+
+def test_verify_finds_damage_that_scoring_would_not_meet(
+    vexas_edge: Command, tiny_bundle: Path, tiny_case: Path, tmp_path: Path
+) -> None:
+    folder = folder_from_bundle(tiny_bundle, tmp_path / "b")
+    card = folder / "card.md"
+    card.write_bytes(card.read_bytes().swapcase())
+    assert vexas_edge("score", tiny_case, "--bundle", folder).status == 0
+    ended = vexas_edge("verify", folder)
+    assert (ended.status, ended.out) == (6, "")
+    assert ended.err == (
+        f"error: {folder}: card.md is not what the manifest says (changed or damaged); "
+        "copy the bundle again from where it came from\n"
+    )
+
+
+def test_verify_reports_a_pc_that_gives_other_numbers(
+    vexas_edge: Command, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    _, contents = bundle_content(tiny_bundle)
+    other = {"models/monocyte/head.onnx": contents["models/lymphocyte/head.onnx"]}
+    ended = vexas_edge("verify", rewritten(tiny_bundle, tmp_path / "b.vxb", other))
+    assert ended.status == 4
+    assert ended.err.startswith("error: self-test of monocyte head.onnx failed on this PC: ")
+    assert ended.err.endswith("do not use onnxruntime on cpu here\n")
