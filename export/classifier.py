@@ -78,9 +78,8 @@ def support_vector_machines(classifier: Classifier) -> list[SVC]:
     """Every SVC inside the classifier: one, or one for each calibrated fold."""
     last = classifier.steps[-1][1] if isinstance(classifier, Pipeline) else classifier
     if isinstance(last, CalibratedClassifierCV):
-        return [
-            m for c in last.calibrated_classifiers_ for m in support_vector_machines(c.estimator)
-        ]
+        members = getattr(last, "calibrated_classifiers_", [])  # none before it is fitted
+        return [svc for member in members for svc in support_vector_machines(member.estimator)]
     return [last]
 
 
