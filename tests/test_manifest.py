@@ -99,6 +99,7 @@ def model_with(**changes: object) -> Callable[[dict[str, Any]], None]:
         (lambda f: f.update(classes=["VEXAS"]), "length >= 2 - at `$.classes`"),
         (lambda f: f.update(models={}), "length >= 1 - at `$.models`"),
         (lambda f: f.update(name="../site"), "matching regex"),
+        (lambda f: f.update(name="site\n"), "matching regex"),
     ],
 )
 def test_a_field_that_is_not_as_it_must_be_is_named(

@@ -33,7 +33,7 @@ from vexas_edge.bundle import Bundle
 from vexas_edge.decoding import DecodedCell
 from vexas_edge.draws import draw_cells
 from vexas_edge.engines import EngineOptions
-from vexas_edge.errors import HostError
+from vexas_edge.errors import HostError, UsageError
 from vexas_edge.results import NOTICE, SYNTHETIC_NOTICE, CaseScore, ModelScore, UsedCell
 from vexas_edge.sessions import Sessions
 
@@ -420,3 +420,11 @@ def test_a_run_of_cells_ends_before_the_next_usable_one() -> None:
 def test_a_precision_that_the_bundle_has_not_is_refused(tiny_bundle: Path) -> None:
     with pytest.raises(HostError, match="tiny has no int8 graph for 'neutrophil'; it has fp32"):
         Sessions(open_bundle(tiny_bundle), precision="int8")
+
+
+def test_an_engine_of_another_bundle_is_refused(
+    sessions: Sessions, tiny_bundle: Path, tiny_case: Path, tmp_path: Path
+) -> None:
+    other = open_bundle(rewritten(tiny_bundle, tmp_path / "b.vxb", version="2.0.0"))
+    with pytest.raises(UsageError, match="the engine was opened for another bundle"):
+        score_case(read_case(tiny_case), other, sessions)

@@ -1,6 +1,7 @@
 """The self-test that every bundle carries."""
 
 import io
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from tiny import bundle_content, rewritten
 from vexas_edge import selftest
 from vexas_edge.bundle import open_bundle
 from vexas_edge.engines import EngineOptions
-from vexas_edge.errors import HostError
+from vexas_edge.errors import BundleError, HostError
 from vexas_edge.selftest import golden_from_npz, run_selftest
 
 GOLDEN = "models/monocyte/golden.npz"
@@ -98,3 +99,23 @@ def test_golden_cells_are_made_up_and_cover_an_empty_canvas_and_noise(tiny_bundl
     assert cells.shape == (4, 16, 16, 3)
     assert cells[2].max() == 0
     assert cells[3].std() > 60
+
+
+class Trap:
+    """What runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return (pytest.fail, ("a pickle was loaded",))
+
+
+@pytest.mark.parametrize("kind", ["array", "file", "cut"])
+def test_golden_arrays_are_never_unpickled(tiny_bundle: Path, kind: str) -> None:
+    stream = io.BytesIO()
+    np.savez(stream, cells=np.array([Trap()], object))
+    damaged = {
+        "array": stream.getvalue(),
+        "file": pickle.dumps(Trap()),
+        "cut": bundle_content(tiny_bundle)[1][GOLDEN][:-30],
+    }
+    with pytest.raises(BundleError, match=r"golden\.npz cannot be read"):
+        golden_from_npz(damaged[kind])

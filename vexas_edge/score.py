@@ -16,7 +16,7 @@ from vexas_edge.bundle import Bundle
 from vexas_edge.case import Case, Cell
 from vexas_edge.decoding import Canvas, DecodedCell, decode_cells
 from vexas_edge.draws import draw_cells
-from vexas_edge.errors import HostError
+from vexas_edge.errors import HostError, UsageError
 from vexas_edge.labels import label_indices
 from vexas_edge.manifest import Model
 from vexas_edge.results import (
@@ -69,10 +69,13 @@ def score_case(
         progress: called with (model, cells done, cells in all).
 
     Raises:
+        UsageError: the engine is another bundle's.
         HostError: the engine is not there, or gives numbers that fail the cross-check.
         BundleError: a graph is not what was hashed.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
+    if engine is not None and engine.bundle.sha256 != bundle.sha256:
+        raise UsageError("the engine was opened for another bundle than the one to score with")
     with Sessions(bundle) if engine is None else nullcontext(engine) as sessions:
         models = tuple(
             _score_model(case, name, sessions, chunk_cells, progress or _silent)

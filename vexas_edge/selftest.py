@@ -1,6 +1,7 @@
 """A bundle's self-test: made-up cells whose outputs were recorded when the bundle was written."""
 
 import io
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from vexas_edge.bundle import Bundle
 from vexas_edge.engines import Engine, EngineOptions, open_engine
-from vexas_edge.errors import HostError
+from vexas_edge.errors import BundleError, HostError
 
 GOLDEN = "golden.npz"
 
@@ -44,9 +45,16 @@ def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
 
 
 def golden_from_npz(content: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of golden.npz: `cells`, `draws`, and `<graph file>/<output>` for each graph."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    """The arrays of golden.npz: `cells`, `draws`, and `<graph file>/<output>` for each graph.
+
+    Raises:
+        BundleError: it is not readable, or holds what numpy would have to unpickle.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"the bundle's {GOLDEN} cannot be read: {error}") from error
 
 
 def _check(model: str, file: str, engine: Engine, golden: dict[str, NDArray[Any]]) -> Check:
