@@ -5,6 +5,8 @@ import io
 import numpy as np
 import onnxruntime
 
+from vexas_edge.manifest import FUSED, HEAD
+
 _CELLS = 4
 _DRAWS = 8
 
@@ -36,9 +38,9 @@ def golden_npz(fused: bytes, head: bytes, *, canvas_px: int, draw_size: int) -> 
     rng = np.random.Generator(np.random.PCG64(7))
     cells = golden_cells(canvas_px)
     draws = rng.integers(0, _CELLS, (_DRAWS, draw_size), dtype=np.int64)
-    outputs = _outputs("fused.fp32.onnx", fused, {"cells": cells, "draws": draws})
-    encodings = outputs["fused.fp32.onnx/encodings"]
-    outputs |= _outputs("head.onnx", head, {"encodings": encodings, "draws": draws})
+    outputs = _outputs(FUSED, fused, {"cells": cells, "draws": draws})
+    encodings = outputs[f"{FUSED}/encodings"]
+    outputs |= _outputs(HEAD, head, {"encodings": encodings, "draws": draws})
     stream = io.BytesIO()
     np.savez_compressed(stream, cells=cells, draws=draws, **outputs)
     return stream.getvalue()

@@ -13,6 +13,7 @@ import onnx
 import onnxruntime
 import skl2onnx
 import sklearn
+from onnx import ModelProto
 
 import vexas_edge
 from export.card import card_from_manifest
@@ -27,8 +28,7 @@ from export.spec import ModelSpec, Spec, spec_from_fields, spec_from_file
 from vexas_edge import manifest as schema
 from vexas_edge.bundle import CARD, file_entry, write_zip
 from vexas_edge.errors import HostError, UsageError
-from vexas_edge.manifest import Manifest
-from vexas_edge.selftest import GOLDEN
+from vexas_edge.manifest import FUSED, GOLDEN, HEAD, Manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,19 +87,11 @@ def export_model(
         input_layout=spec.input_layout,
         module=module,
     )
-    if classifier is None:
-        if spec.classifier is None:
-            raise UsageError("the spec names no classifier, and none was handed over")
-        classifier = load_classifier(folder / spec.classifier)
+    classifier = _classifier(spec, folder) if classifier is None else classifier
     n_features = embedding_width(encoder.model)
     check_supported(classifier, n_features)
-    fused = fuse_graphs(
-        encoder.model,
-        classifier,
-        preprocessing,
-        canvas_px=spec.canvas_px,
-        draw_size=spec.draw_size,
-    )
+    sizes = {"canvas_px": spec.canvas_px, "draw_size": spec.draw_size}
+    fused = fuse_graphs(encoder.model, classifier, preprocessing, **sizes)
     head = head_from_classifier(classifier, n_features=n_features, draw_size=spec.draw_size)
     parity = check_parity(
         fused,
@@ -109,28 +101,42 @@ def export_model(
         reference=encoder.reference,
         classifier=classifier,
     )
-    files = {
-        "fused.fp32.onnx": fused.SerializeToString(deterministic=True),
-        "head.onnx": head.SerializeToString(deterministic=True),
-    }
-    files[GOLDEN] = golden_npz(
-        files["fused.fp32.onnx"],
-        files["head.onnx"],
-        canvas_px=spec.canvas_px,
-        draw_size=spec.draw_size,
-    )
-    entries = {
-        "fused.fp32.onnx": file_entry(files["fused.fp32.onnx"], OPSET, parity.fused),
-        "head.onnx": file_entry(files["head.onnx"], OPSET, parity.head),
-        GOLDEN: file_entry(files[GOLDEN]),
-    }
+    files = _files(fused, head, spec)
+    measured = {FUSED: parity.fused, HEAD: parity.head}
     return ExportedModel(
-        entry=_model_entry(spec, preprocessing, n_features, entries),
+        entry=_model_entry(spec, preprocessing, n_features, _entries(files, measured)),
         files=files,
         classes=tuple(str(name) for name in classifier.classes_),
         label_rule=own_label_rule(classifier),
         source=encoder.source,
     )
+
+
+def _classifier(spec: ModelSpec, folder: Path) -> Classifier:
+    if spec.classifier is None:
+        raise UsageError("the spec names no classifier, and none was handed over")
+    return load_classifier(folder / spec.classifier)
+
+
+def _files(fused: ModelProto, head: ModelProto, spec: ModelSpec) -> dict[str, bytes]:
+    """The model's files by name: both graphs, and the self-test that they give."""
+    files = {
+        FUSED: fused.SerializeToString(deterministic=True),
+        HEAD: head.SerializeToString(deterministic=True),
+    }
+    golden = golden_npz(
+        files[FUSED], files[HEAD], canvas_px=spec.canvas_px, draw_size=spec.draw_size
+    )
+    return {**files, GOLDEN: golden}
+
+
+def _entries(
+    files: Mapping[str, bytes], measured: Mapping[str, dict[str, Any]]
+) -> dict[str, schema.FileEntry]:
+    return {
+        name: file_entry(content, OPSET if name in measured else None, measured.get(name))
+        for name, content in files.items()
+    }
 
 
 def _resolved(

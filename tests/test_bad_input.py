@@ -225,7 +225,8 @@ def test_a_smear_of_nothing_but_bad_cells_abstains(score: Score, case: Path) -> 
         path.write_bytes(b"")
     ended = score(case)
     assert ended.status == 3
-    assert ended.out.startswith("P1: abstained: neutrophil abstained (too_few_cells; 0 cells); ")
+    reason = "too_few_cells: 0 cells, at least 5 needed"
+    assert ended.out.startswith(f"P1: abstained: neutrophil abstained ({reason}); ")
     assert ended.err.splitlines()[-1] == "warning: P1: 7 more cells could not be used"
 
 

@@ -89,7 +89,7 @@ def test_a_case_is_one_line_on_stdout_and_nothing_is_written(
     (line,) = ended.out.splitlines()
     assert line.startswith("P1: scored: neutrophil 0.")
     assert "the threshold 0.5" in line
-    assert line.endswith("; lymphocyte abstained (too_few_cells; 3 cells)")
+    assert line.endswith("; lymphocyte abstained (too_few_cells: 3 cells, at least 5 needed)")
     assert sorted(tiny_case.parent.rglob("*")) == before
     assert files_in(tmp_path) == []
 

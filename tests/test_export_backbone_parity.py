@@ -46,7 +46,9 @@ def real_cells(shared_data: Path) -> np.ndarray:
 def normalised(module: torch.nn.Module, pixels: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         batches = torch.from_numpy(np.ascontiguousarray(pixels)).split(8)
-        return torch.cat([torch.nn.functional.normalize(module(batch)) for batch in batches]).numpy()
+        return torch.cat(
+            [torch.nn.functional.normalize(module(batch)) for batch in batches]
+        ).numpy()
 
 
 @pytest.mark.real_data

@@ -69,6 +69,7 @@ def scored(case: str = "P1", **fields: Any) -> CaseScore:
             status="scored",
             threshold=0.5,
             n_cells=12,
+            minimum_cells=10,
             n_draws=200,
             score=0.625,
             standard_error=0.01,
@@ -84,6 +85,7 @@ def scored(case: str = "P1", **fields: Any) -> CaseScore:
             status="abstained",
             threshold=0.5,
             n_cells=1,
+            minimum_cells=10,
             reasons=("too_few_cells", "out_of_domain"),
         ),
     )

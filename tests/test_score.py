@@ -6,6 +6,7 @@ import shutil
 import weakref
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,7 @@ from tiny import (
     write_cells,
 )
 
-from vexas_edge import open_bundle, read_case, score_case
-from vexas_edge import score as score_module
+from vexas_edge import encoding, open_bundle, read_case, score_case
 from vexas_edge.bundle import Bundle
 from vexas_edge.decoding import DecodedCell
 from vexas_edge.draws import draw_cells
@@ -366,10 +366,8 @@ def test_only_a_chunk_and_what_is_decoded_ahead_are_held(
 ) -> None:
     case = write_case(tmp_path, neutrophil=300)
     alive = Alive()
-    decode = score_module.decode_cells
-    monkeypatch.setattr(
-        score_module, "decode_cells", lambda *a, **k: alive.watched(decode(*a, **k))
-    )
+    decode = encoding.decode_cells
+    monkeypatch.setattr(encoding, "decode_cells", lambda *a, **k: alive.watched(decode(*a, **k)))
     score_case(read_case(case), sessions.bundle, sessions, chunk_cells=10)
     assert alive.seen == 300
     assert alive.most <= 2 * 10 + 1  # one chunk with the engine, the next one filling
@@ -386,7 +384,7 @@ class Alive:
             held.add(pixels := cell.pixels.view(Watched))
             self.seen += 1
             self.most = max(self.most, len(held))
-            yield score_module.replace(cell, pixels=pixels)
+            yield replace(cell, pixels=pixels)
             del cell, pixels
         del held
 
@@ -399,7 +397,7 @@ class Watched(np.ndarray):
 
 
 def test_cells_a_call_bounds_pixels_and_count() -> None:
-    calls = {px: score_module.cells_a_call(px) for px in (8, 112, 272, 400, 4096)}
+    calls = {px: encoding.cells_a_call(px) for px in (8, 112, 272, 400, 4096)}
     assert calls == {8: 64, 112: 47, 272: 8, 400: 3, 4096: 1}
 
 
@@ -410,7 +408,7 @@ def test_a_run_of_cells_ends_before_the_next_usable_one() -> None:
         return DecodedCell(record=record, identity=b"", pixels=pixels)
 
     paths = ["x1", "a", "b", "x2", "x3", "c", "d", "x4"]
-    groups = score_module._groups(map(cell, paths), 2)
+    groups = encoding._groups(map(cell, paths), 2)
     assert [[c.record.path for c in group] for group in groups] == [
         ["x1", "a", "b", "x2", "x3"],
         ["c", "d", "x4"],

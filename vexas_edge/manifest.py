@@ -91,7 +91,11 @@ class _AnySchema(Struct):
 
 
 CARD = "card.md"
-REQUIRED_FILES = ("fused.fp32.onnx", "head.onnx", "golden.npz")
+# A model's files: the reference graph, the graph that scores come from, the self-test.
+FUSED = "fused.fp32.onnx"
+HEAD = "head.onnx"
+GOLDEN = "golden.npz"
+REQUIRED_FILES = (FUSED, HEAD, GOLDEN)
 
 
 def manifest_from_json(text: bytes) -> Manifest:

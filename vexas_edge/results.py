@@ -42,13 +42,15 @@ class ModelScore:
     share_over_threshold: share of draws at or over the threshold.
     call: score >= threshold. near_threshold: the threshold lies within two standard errors.
     probabilities: mean of each class's probability. label_shares: share of draws with each label.
-    n_cells: distinct readable cells. reasons: machine-readable, why it did not score.
+    n_cells: distinct readable cells. minimum_cells: how many the model needs.
+    reasons: machine-readable, why it did not score.
     """
 
     model: str
     status: Status
     threshold: float
     n_cells: int
+    minimum_cells: int
     reasons: tuple[str, ...] = ()
     n_draws: int | None = None
     score: float | None = None

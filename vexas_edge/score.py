@@ -3,9 +3,8 @@
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, replace
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,12 +12,10 @@ from numpy.typing import NDArray
 
 import vexas_edge
 from vexas_edge.bundle import Bundle
-from vexas_edge.case import Case, Cell
-from vexas_edge.decoding import Canvas, DecodedCell, decode_cells
-from vexas_edge.draws import draw_cells
+from vexas_edge.case import Case
+from vexas_edge.encoding import Encoded, Progress, cells_a_call, draws_of, encode_cells
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.labels import label_indices
-from vexas_edge.manifest import Model
 from vexas_edge.results import (
     NOTICE,
     SYNTHETIC_NOTICE,
@@ -34,23 +31,6 @@ from vexas_edge.sources import unicode_text
 
 # How far the fused graph's own score may lie from the head's on the same encodings.
 CROSS_CHECK = 1e-3
-
-# Pixels a call: 8 cells of 272 px. Larger calls gain no speed and cost memory.
-_PIXELS_A_CALL = 8 * 272 * 272
-_MOST_CELLS_A_CALL = 64
-
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Encoded:
-    """A model's usable cells. encodings: float32 (N, D). probabilities: of the fused graph, where
-    the case fitted one call."""
-
-    records: tuple[UsedCell, ...]
-    identities: list[bytes]
-    encodings: NDArray[np.float32]
-    probabilities: NDArray[np.float32] | None
 
 
 def score_case(
@@ -112,11 +92,6 @@ def bundle_id(bundle: Bundle) -> BundleId:
     )
 
 
-def cells_a_call(canvas_px: int) -> int:
-    """How many cells go into one call of the engine."""
-    return min(_MOST_CELLS_A_CALL, max(1, _PIXELS_A_CALL // canvas_px**2))
-
-
 def _silent(model: str, done: int, total: int) -> None:
     pass
 
@@ -126,97 +101,24 @@ def _score_model(
 ) -> ModelScore:
     model = sessions.bundle.manifest.models[name]
     cells = [cell for cell in case.cells if cell.cell_class in model.cells]
-    empty = ModelScore(model=name, status="abstained", threshold=model.threshold, n_cells=0)
+    empty = ModelScore(
+        model=name,
+        status="abstained",
+        threshold=model.threshold,
+        n_cells=0,
+        minimum_cells=model.minimum_cells,
+    )
     if not cells:
         return replace(empty, reasons=("too_few_cells",))
     size = chunk_cells or cells_a_call(model.canvas_px)
-    encoded = _encode(case, cells, name, sessions, size, progress)
+    encoded = encode_cells(case.source, cells, name, sessions, size, progress)
     counted = replace(empty, n_cells=len(encoded.identities), cells=encoded.records)
     if counted.n_cells < model.minimum_cells:
         return replace(counted, reasons=("too_few_cells",))
     return _score_encodings(counted, encoded, sessions)
 
 
-def _encode(
-    case: Case, cells: list[Cell], name: str, sessions: Sessions, size: int, progress: Progress
-) -> _Encoded:
-    model, fused = sessions.bundle.manifest.models[name], sessions.fused(name)
-    canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
-    ahead = size + 8 * fused.threads
-    decoding = decode_cells(case.source, cells, canvas, threads=fused.threads, ahead=ahead)
-    records: list[UsedCell] = []
-    identities: list[bytes] = []
-    encodings = [np.empty((0, model.encoding_width), np.float32)]
-    probabilities = None
-    with closing(decoding) as decoded:
-        for group in _groups(_without_repeats(decoded), size):
-            records += [cell.record for cell in group]
-            pixels = [cell.pixels for cell in group if cell.pixels is not None]
-            new = [cell.identity for cell in group if cell.pixels is not None]
-            fits_one_call = not identities and len(records) == len(cells)
-            if new:
-                draws = _draws(new, model) if fits_one_call else _dummy_draw(model)
-                outputs = fused.run({"cells": np.stack(pixels), "draws": draws})
-                identities += new
-                encodings.append(outputs["encodings"])
-                probabilities = outputs["probabilities"] if fits_one_call else None
-            progress(name, len(records), len(cells))
-    return _Encoded(
-        records=tuple(records),
-        identities=identities,
-        encodings=np.concatenate(encodings),
-        probabilities=probabilities,
-    )
-
-
-def _without_repeats(decoded: Iterable[DecodedCell]) -> Iterator[DecodedCell]:
-    """The same cells, exact copies of earlier ones marked and without their pixels."""
-    first: dict[bytes, str] = {}
-    for cell in decoded:
-        if cell.pixels is None:
-            yield cell
-        elif cell.identity in first:
-            copied = replace(
-                cell.record,
-                status="duplicate",
-                reason="same_file_content",
-                detail=f"same content as {first[cell.identity]}",
-            )
-            yield replace(cell, record=copied, pixels=None)
-        else:
-            first[cell.identity] = cell.record.path
-            yield cell
-
-
-def _groups(cells: Iterable[DecodedCell], size: int) -> Iterator[list[DecodedCell]]:
-    """Runs of cells, each with `size` usable ones but the last; the others ride along.
-
-    A run ends before the next usable cell, not after its last, so that a case of `size` usable
-    cells is one run whatever follows them.
-    """
-    group: list[DecodedCell] = []
-    usable = 0
-    for cell in cells:
-        if usable == size and cell.pixels is not None:
-            yield group
-            group, usable = [], 0
-        group.append(cell)
-        usable += cell.pixels is not None
-    if group:
-        yield group
-
-
-def _draws(identities: list[bytes], model: Model) -> NDArray[np.int64]:
-    recipe = model.aggregation
-    return draw_cells(identities, recipe.score_draws, recipe.draw_size, recipe.seed)
-
-
-def _dummy_draw(model: Model) -> NDArray[np.int64]:
-    # No engine skips the classifier when only encodings are wanted, and none takes zero draws.
-    return np.zeros((1, model.aggregation.draw_size), np.int64)
-
-
-def _score_encodings(counted: ModelScore, encoded: _Encoded, sessions: Sessions) -> ModelScore:
+def _score_encodings(counted: ModelScore, encoded: Encoded, sessions: Sessions) -> ModelScore:
     manifest = sessions.bundle.manifest
     model = manifest.models[counted.model]
     if not np.isfinite(encoded.encodings).all():
@@ -224,7 +126,7 @@ def _score_encodings(counted: ModelScore, encoded: _Encoded, sessions: Sessions)
             f"model {counted.model}: the engine gave encodings that are not finite; "
             "run `vexas-edge verify` on this PC"
         )
-    draws = _draws(encoded.identities, model)
+    draws = draws_of(encoded.identities, model)
     outputs = sessions.head(counted.model).run({"encodings": encoded.encodings, "draws": draws})
     probabilities = outputs["probabilities"].astype(np.float64)
     if encoded.probabilities is not None:

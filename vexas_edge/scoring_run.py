@@ -201,7 +201,8 @@ def line_from_score(result: CaseScore) -> str:
 
 def _model_text(model: ModelScore) -> str:
     if model.score is None:
-        return f"{model.model} {model.status} ({', '.join(model.reasons)}; {model.n_cells} cells)"
+        cells = f"{model.n_cells} cells, at least {model.minimum_cells} needed"
+        return f"{model.model} {model.status} ({', '.join(model.reasons)}: {cells})"
     side = "at or over" if model.call else "under"
     near = ", near it" if model.near_threshold else ""
     return (

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from vexas_edge.bundle import Bundle
 from vexas_edge.engines import Engine, EngineOptions, open_engine
 from vexas_edge.errors import BundleError, HostError
-
-GOLDEN = "golden.npz"
+from vexas_edge.manifest import FUSED, GOLDEN, HEAD
 
 # Largest difference of any output from what the reference engine gave, by graph file.
-ALLOWED = {"head.onnx": 1e-5, "fused.fp32.onnx": 1e-3}
+ALLOWED = {HEAD: 1e-5, FUSED: 1e-3}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +38,7 @@ def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
     for model, entry in bundle.manifest.models.items():
         golden = golden_from_npz(bundle.model_file(model, GOLDEN))
         for file in (name for name in entry.files if name in ALLOWED):
-            where = on_cpu if file == "head.onnx" else options
+            where = on_cpu if file == HEAD else options
             with open_engine(bundle.model_file(model, file), where) as engine:
                 yield _check(model, file, engine, golden)
 
@@ -58,8 +57,8 @@ def golden_from_npz(content: bytes) -> dict[str, NDArray[Any]]:
 
 
 def _check(model: str, file: str, engine: Engine, golden: dict[str, NDArray[Any]]) -> Check:
-    first = "encodings" if file == "head.onnx" else "cells"
-    source = "fused.fp32.onnx/encodings" if first == "encodings" else "cells"
+    first = "encodings" if file == HEAD else "cells"
+    source = f"{FUSED}/encodings" if first == "encodings" else "cells"
     outputs = engine.run({first: golden[source], "draws": golden["draws"]})
     # np.max, not max: that one may pass over a NaN.
     difference = float(

@@ -7,8 +7,7 @@ from typing import Self
 from vexas_edge.bundle import Bundle
 from vexas_edge.engines import PRECISIONS, Engine, EngineOptions, Precision, open_engine
 from vexas_edge.errors import HostError
-
-HEAD = "head.onnx"
+from vexas_edge.manifest import HEAD
 
 
 class Sessions:
