@@ -1,0 +1,91 @@
+"""The cohort's patients: their cells as encodings, and the medians that an SVM is fitted on."""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from export.preprocessing import PREPROCESSINGS, pixels_from_cells
+from export.sources import Encoder, load_encoder
+from vexas_edge import read_case
+from vexas_edge.case import ReadOptions
+from vexas_edge.cohort import CohortCase, read_cohort
+from vexas_edge.decoding import Canvas, decode_cells
+from vexas_edge.draws import draw_cells
+from vexas_edge.engines import default_threads
+from vexas_edge.errors import InputError
+
+# What the encoder was trained with, and the part of each 224 px image that shows the cell.
+PREPROCESSING = "keras-caffe"
+CANVAS = Canvas(canvas_px=112, larger="crop")
+CELL_TYPE = "lymphocyte"
+
+# The VEXAS recipe: 100 medians of 10 cells for each patient. The score takes 1,000 of them.
+FIT_DRAWS, SCORE_DRAWS, DRAW_SIZE, SEED = 100, 1000, 10, 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """One patient: its row of cohort.csv and what its cells became.
+
+    identities: SHA-256 digest of each distinct cell's file. encodings: float32 (N, D), one row a
+    cell in the same order, L2-normalised.
+    """
+
+    row: CohortCase
+    identities: tuple[bytes, ...]
+    encodings: np.ndarray
+
+
+def read_patients(cohort_dir: Path, most_a_group: int | None) -> tuple[CohortCase, ...]:
+    """The rows of the cohort; of each split and label only the first `most_a_group`, if given.
+
+    Raises:
+        InputError: the cohort cannot be read, or a patient has several samples.
+    """
+    rows = read_cohort(cohort_dir / "cohort.csv")
+    patient, n_samples = Counter(row.patient for row in rows).most_common(1)[0]
+    if n_samples > 1:
+        raise InputError(
+            f"patient {patient!r} has {n_samples} samples; this example takes one a patient, "
+            "so that no patient is on both sides of a split"
+        )
+    met: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for row in rows:
+        met[row.split, row.label] += 1
+        if most_a_group is None or met[row.split, row.label] <= most_a_group:
+            kept.append(row)
+    return tuple(kept)
+
+
+def encode_patients(rows: Sequence[CohortCase], encoder_file: Path) -> list[Patient]:
+    """Every patient's cells read and placed as the edge does it, and encoded."""
+    encoder = load_encoder(encoder_file.name, encoder_file.parent, canvas_px=CANVAS.canvas_px)
+    return [_encoded(row, encoder) for row in rows]
+
+
+def _encoded(row: CohortCase, encoder: Encoder) -> Patient:
+    cells = _distinct_cells(row)
+    pixels = pixels_from_cells(np.stack(list(cells.values())), PREPROCESSINGS[PREPROCESSING])
+    embedding = encoder.reference(pixels)
+    encodings = embedding / np.linalg.norm(embedding, axis=1, keepdims=True)
+    return Patient(row=row, identities=tuple(cells), encodings=encodings)
+
+
+def _distinct_cells(row: CohortCase) -> dict[bytes, np.ndarray]:
+    """Pixels uint8 (112, 112, 3) by the identity of the cell's file."""
+    case = read_case(row.path, ReadOptions(cell_type=CELL_TYPE))
+    threads = default_threads()
+    with closing(case.source):
+        decoded = decode_cells(case.source, case.cells, CANVAS, threads=threads, ahead=64)
+        return {cell.identity: cell.pixels for cell in decoded if cell.pixels is not None}
+
+
+def aggregates(patient: Patient) -> np.ndarray:
+    """The patient's medians for fitting, float32 (100, D)."""
+    draws = draw_cells(patient.identities, FIT_DRAWS, DRAW_SIZE, SEED)
+    return np.median(patient.encodings[draws], axis=1)

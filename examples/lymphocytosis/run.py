@@ -1,0 +1,160 @@
+"""From a cohort of real cells and a trained encoder to a bundle, and to how well it separates.
+
+python examples/lymphocytosis/run.py COHORT_DIR ENCODER_ONNX -o OUT
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from figures import CovariateAlone, balanced_accuracy, covariate_alone, roc_auc, separation
+from fitting import (
+    COHORT,
+    Split,
+    cohort_split,
+    fit_classifiers,
+    fold_splits,
+    repeated_splits,
+    scores_in_process,
+)
+from patients import aggregates, encode_patients, read_patients
+from product import BUNDLE, BundleSource, export_bundle, score_patients, write_sources
+from report import Report, text_from_report
+from sklearn.svm import SVC
+
+from vexas_edge.cohort import CohortCase
+from vexas_edge.console import run_command_line
+
+POSITIVE = "tumoral"
+ENCODER = "encoder.onnx"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much is done. patients_a_group: of each split and label, None for all."""
+
+    folds: int = 5
+    repeats: int = 3
+    patients_a_group: int | None = None
+
+
+QUICK = Plan(folds=2, repeats=1, patients_a_group=6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What a bundle said of the patients that it was not fitted on.
+
+    scores: float64 (n,); calls: bool (n,), score at or over the threshold; both in the order of
+    the split's `judge`.
+    """
+
+    scores: np.ndarray
+    calls: np.ndarray
+    threshold: float
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("cohort_dir", type=click.Path(path_type=Path))
+@click.argument("encoder_onnx", type=click.Path(path_type=Path))
+@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="Output folder.")
+@click.option("--quick", is_flag=True, help="Few patients and two folds, to see that it runs.")
+def cli(cohort_dir: Path, encoder_onnx: Path, out: Path, quick: bool) -> None:
+    """Fit, export, score and judge on the cohort in COHORT_DIR, with the encoder ENCODER_ONNX."""
+    report = run_example(cohort_dir, encoder_onnx, out, QUICK if quick else Plan())
+    text = json.dumps(asdict(report), indent=2)
+    (out / "report.json").write_text(text + "\n", encoding="utf-8")
+    click.echo(text_from_report(report))
+    click.echo(f"\nbundle, scores and report.json: {out}")
+
+
+def run_example(cohort_dir: Path, encoder_onnx: Path, out: Path, plan: Plan) -> Report:
+    """The whole example; everything it makes lies in `out`."""
+    rows = read_patients(cohort_dir, plan.patients_a_group)
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(encoder_onnx, out / ENCODER)
+    patients = encode_patients(rows, out / ENCODER)
+    _say(f"encoded {sum(len(p.identities) for p in patients)} cells of {len(patients)} patients")
+    labels = [row.label for row in rows]
+    first, folds = cohort_split(rows), fold_splits(labels, plan.folds)
+    repeats = repeated_splits(labels, plan.repeats)
+    medians = [aggregates(patient) for patient in patients]
+    classifiers = fit_classifiers(medians, labels, [first, *folds, *repeats])
+    _say(f"fitted {len(classifiers)} classifiers")
+    judged = judge(rows, first, classifiers[0], out)
+    out_of_fold = np.empty(len(rows))
+    for fold, classifier in zip(folds, classifiers[1:], strict=False):
+        out_of_fold[fold.judge] = judge(rows, fold, classifier, out / fold.name).scores
+    positive = np.array([label == POSITIVE for label in labels])
+    return Report(
+        positive=POSITIVE,
+        threshold=judged.threshold,
+        n_support_vectors=len(classifiers[0].support_vectors_),
+        cohort_split=separation(judged.scores, positive[first.judge]),
+        balanced_accuracy=balanced_accuracy(judged.calls, positive[first.judge]),
+        n_folds=plan.folds,
+        out_of_fold=separation(out_of_fold, positive),
+        out_of_fold_scores=dict(zip([r.patient for r in rows], out_of_fold.tolist(), strict=True)),
+        repeats=_repeated(repeats, classifiers[1 + len(folds) :], medians, positive),
+        covariates=_covariates(rows, out_of_fold, positive),
+    )
+
+
+def judge(rows: Sequence[CohortCase], split: Split, classifier: SVC, folder: Path) -> Judged:
+    """The split's other patients, scored by the bundle that the public commands make of it."""
+    fitted_on = [rows[i] for i in split.fit]
+    source = BundleSource(
+        name=f"lymphocytosis-{split.name}",
+        classifier=classifier,
+        encoder=ENCODER if split.name == COHORT else f"../{ENCODER}",
+        positive=POSITIVE,
+        training_data=f"{len(fitted_on)} patients of the lymphocytosis cohort (hal-03032875)",
+        parity_cells=fitted_on[0].path,
+    )
+    write_sources(source, folder)
+    export_bundle(folder)
+    cases = [rows[i].path for i in split.judge]
+    found = score_patients(folder, cases)
+    scored = [found[case.name] for case in cases]
+    _say(f"scored {len(scored)} patients with {folder / BUNDLE}")
+    return Judged(
+        scores=np.array([float(row["score"]) for row in scored]),
+        calls=np.array([row["call"] == "true" for row in scored]),
+        threshold=float(scored[0]["threshold"]),
+    )
+
+
+def _repeated(
+    splits: Sequence[Split],
+    classifiers: Sequence[SVC],
+    medians: Sequence[np.ndarray],
+    positive: np.ndarray,
+) -> tuple[float, ...]:
+    aucs = []
+    for split, classifier in zip(splits, classifiers, strict=True):
+        scores = scores_in_process(classifier, [medians[i] for i in split.judge], POSITIVE)
+        aucs.append(roc_auc(scores, positive[split.judge]))
+    return tuple(aucs)
+
+
+def _covariates(
+    rows: Sequence[CohortCase], scores: np.ndarray, positive: np.ndarray
+) -> tuple[CovariateAlone, ...]:
+    """Every column of the cohort beyond the required ones, whatever it is called."""
+    found = [
+        covariate_alone(name, [row.covariates[name] for row in rows], scores, positive)
+        for name in rows[0].covariates
+    ]
+    return tuple(covariate for covariate in found if covariate)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+if __name__ == "__main__":
+    run_command_line(cli)
