@@ -1,0 +1,36 @@
+"""Largest memory of one process that scores one folder; `scoring.py` runs it, once a folder.
+
+python benchmarks/peak_memory.py BUNDLE FOLDER THREADS
+"""
+
+import json
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge.case import ReadOptions
+from vexas_edge.engines import EngineOptions
+from vexas_edge.sessions import Sessions
+
+
+def peak_from_scoring(bundle: Path, folder: Path, threads: int) -> dict[str, float]:
+    """Largest resident memory, and the size of the encodings within it, in MiB."""
+    opened = open_bundle(bundle)
+    case = read_case(folder, ReadOptions(cell_type="lymphocyte"))
+    with Sessions(opened, EngineOptions(threads=threads)) as sessions, closing(case.source):
+        (model,) = score_case(case, opened, sessions).models
+    width = opened.manifest.models[model.model].encoding_width
+    encodings_mib = model.n_cells * width * 4 / 2**20
+    return {"n_cells": model.n_cells, "peak_mib": _peak_mib(), "encodings_mib": encodings_mib}
+
+
+def _peak_mib() -> float:
+    # Not resource.getrusage: its figure begins with the peak of the process that started this one.
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+if __name__ == "__main__":
+    found = peak_from_scoring(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    sys.stdout.write(json.dumps(found) + "\n")

@@ -1,0 +1,101 @@
+"""What the benchmarks run on: folders of distinct cells, and bundles made for the purpose."""
+
+import shutil
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.svm import SVC
+
+from export import write_bundle
+from export.backbones import build_backbone
+from vexas_edge.images import rgb_from_bytes
+
+CELL_TYPE = "lymphocyte"
+PARITY_CELLS = 8
+N_VECTORS = 400
+
+# The size of a CellaVision export's images.
+EXPORT_PX = 360
+
+
+def copy_cells(files: list[Path], folder: Path) -> Path:
+    """A flat folder of copies."""
+    folder.mkdir(parents=True)
+    for index, file in enumerate(files):
+        shutil.copyfile(file, folder / f"{index:06d}{file.suffix}")
+    return folder
+
+
+def write_export_cells(files: list[Path], n_cells: int, folder: Path) -> Path:
+    """A flat folder of `n_cells` distinct JPEGs of 360 px from these cells, turned and mirrored."""
+    folder.mkdir(parents=True)
+    for index in range(n_cells):
+        pixels = rgb_from_bytes(files[index % len(files)].read_bytes())
+        image = Image.fromarray(pixels).resize((EXPORT_PX, EXPORT_PX))
+        turned = np.rot90(np.asarray(image), index // len(files))
+        Image.fromarray(turned).save(folder / f"{index:06d}.jpg", quality=90)
+    return folder
+
+
+def write_noisy_cells(n_cells: int, side_px: int, folder: Path) -> Path:
+    """A flat folder of distinct JPEGs: one drawn disc, and noise that differs."""
+    folder.mkdir(parents=True)
+    rng = np.random.Generator(np.random.PCG64(0))
+    axis = (np.arange(side_px) + 0.5) / side_px - 0.5
+    inside = (axis[:, None] ** 2 + axis**2 < 0.16)[..., None]
+    disc = np.where(inside, (150, 110, 170), 0).astype(np.uint8)
+    for index in range(n_cells):
+        noise = rng.integers(0, 32, disc.shape, dtype=np.uint8)
+        stream = BytesIO()
+        Image.fromarray(disc + noise).save(stream, "JPEG", quality=80)
+        (folder / f"{index:06d}.jpg").write_bytes(stream.getvalue())
+    return folder
+
+
+def write_backbone_bundle(name: str, width: int, canvas_px: int, cells: Path, to: Path) -> Path:
+    """A bundle of one of our backbones, its weights random: they cost what trained ones cost."""
+    torch.manual_seed(0)
+    spec = _spec(name, canvas_px, cells)
+    write_bundle(spec, to=to, encoder=build_backbone(name), classifier=_classifier(width))
+    return to
+
+
+def write_file_bundle(encoder: Path, width: int, canvas_px: int, cells: Path, to: Path) -> Path:
+    """A bundle of an encoder in an ONNX file."""
+    spec = _spec(encoder.stem, canvas_px, cells, encoder=str(encoder.resolve()))
+    write_bundle(spec, to=to, classifier=_classifier(width))
+    return to
+
+
+def _spec(name: str, canvas_px: int, cells: Path, **encoder: str) -> dict[str, object]:
+    few = copy_cells(
+        sorted(cells.iterdir())[:PARITY_CELLS], cells.with_name(f"{cells.name}-parity")
+    )
+    model = {
+        "cells": [CELL_TYPE],
+        "preprocessing": "keras-caffe",
+        "canvas_px": canvas_px,
+        "larger": "crop",
+        "parity_cells": str(few.resolve()),
+        **encoder,
+    }
+    return {
+        "name": f"benchmark-{name}",
+        "version": "1.0.0",
+        "positive": "b",
+        "training_data": "none: random numbers",
+        "models": {CELL_TYPE: model},
+    }
+
+
+def _classifier(width: int) -> CalibratedClassifierCV:
+    """An SVM of about 400 vectors, fitted on noise."""
+    rng = np.random.Generator(np.random.PCG64(0))
+    features = np.abs(rng.normal(size=(N_VECTORS, width)))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    labels = np.where(np.arange(N_VECTORS) % 2, "a", "b")
+    return CalibratedClassifierCV(SVC(), ensemble=False).fit(features, labels)

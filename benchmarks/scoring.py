@@ -1,0 +1,125 @@
+"""Does scoring from files run as fast as the engine and the decoding allow, in bounded memory?
+
+    python benchmarks/scoring.py DATA -o benchmarks/results/scoring.jsonl
+
+Throughput of `score_case` from files is compared with T_e + T_d / cores, the time a cell that the
+bare engine and perfectly spread decoding would take one after the other, and with a plain loop over
+the files. All are timed in turn, several times over; a ratio is taken within each turn. DATA is a
+folder with `lymphocytosis/`, `cells/` and `squeezenet11/`.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from host import host_facts
+from samples import (
+    copy_cells,
+    write_backbone_bundle,
+    write_export_cells,
+    write_file_bundle,
+    write_noisy_cells,
+)
+from throughput import throughput_line
+
+from vexas_edge import open_bundle
+from vexas_edge.engines import default_threads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How much is measured. turns: each after one that is left out, as warm-up."""
+
+    turns: int = 7
+    squeezenet_cells: int = 2000
+    vgg16_cells: int = 64
+    vgg16_turns: int = 5
+    few_cells: int = 1000
+    many_cells: int = 20_000
+    memory_turns: int = 3
+
+
+QUICK = Sizes(
+    turns=2,
+    squeezenet_cells=48,
+    vgg16_cells=8,
+    vgg16_turns=1,
+    few_cells=100,
+    many_cells=400,
+    memory_turns=1,
+)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="JSON lines file.")
+@click.option("--threads", type=click.IntRange(1, 256), default=default_threads())
+@click.option("--quick", is_flag=True, help="Few cells, to see that it runs; no figure to quote.")
+def cli(data: Path, out: Path, threads: int, quick: bool) -> None:
+    """Measure scoring on the cells in DATA and append a JSON line a question to the file."""
+    sizes = QUICK if quick else Sizes()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        for measure in (squeezenet_line, vgg16_line, memory_line):
+            line = {**measure(data, Path(scratch), threads, sizes), "quick": quick, **host_facts()}
+            with out.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
+            click.echo(json.dumps(line))
+
+
+def squeezenet_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[str, Any]:
+    """Throughput of a light encoder, where decoding weighs as much as the network."""
+    files = sorted((data / "lymphocytosis").glob("*/*.jpg"))[: sizes.squeezenet_cells]
+    cells = copy_cells(files, scratch / "squeezenet")
+    (encoder,) = (data / "squeezenet11").glob("*.onnx")
+    bundle = write_file_bundle(encoder, 512, 112, cells, scratch / "squeezenet.vxb")
+    return throughput_line("squeezenet11", bundle, cells, threads, sizes.turns)
+
+
+def vgg16_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[str, Any]:
+    """Throughput of the paper's heaviest encoder at the paper's size."""
+    files = sorted(file for file in (data / "cells").rglob("*") if file.is_file())
+    cells = write_export_cells(files, sizes.vgg16_cells, scratch / "vgg16")
+    bundle = write_backbone_bundle("vgg16", 512, 272, cells, scratch / "vgg16.vxb")
+    return throughput_line("vgg16", bundle, cells, threads, sizes.vgg16_turns)
+
+
+def memory_line(_: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[str, Any]:
+    """Peak memory for many cells beside few, encodings not counted."""
+    few = write_noisy_cells(sizes.few_cells, 128, scratch / "few")
+    many = write_noisy_cells(sizes.many_cells, 128, scratch / "many")
+    bundle = write_backbone_bundle("compact", 128, 128, few, scratch / "compact.vxb")
+    turns = [
+        [_peak_mib(bundle, folder, threads) for folder in (few, many)]
+        for _ in range(sizes.memory_turns)
+    ]
+    medians = [statistics.median(turn[i] for turn in turns) for i in range(2)]
+    return {
+        "question": "peak memory of many cells over few, encodings not counted",
+        "ratio": round(statistics.median(many / few for few, many in turns), 4),
+        "target": "<= 1.2",
+        "network": "compact",
+        "canvas_px": 128,
+        "n_cells": [sizes.few_cells, sizes.many_cells],
+        "threads": threads,
+        "repeats": sizes.memory_turns,
+        "medians_mib": {"few": round(medians[0], 1), "many": round(medians[1], 1)},
+        "bundle_sha256": open_bundle(bundle).sha256,
+    }
+
+
+def _peak_mib(bundle: Path, folder: Path, threads: int) -> float:
+    script = Path(__file__).with_name("peak_memory.py")
+    command = [sys.executable, str(script), str(bundle), str(folder), str(threads)]
+    found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    return found["peak_mib"] - found["encodings_mib"]
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,142 @@
+"""Milliseconds a cell of scoring from files, of its parts alone, and of a plain loop, in turns."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+from samples import CELL_TYPE
+
+from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge.bundle import Bundle
+from vexas_edge.case import Case, ReadOptions
+from vexas_edge.decoding import Canvas, decode_cell
+from vexas_edge.encoding import cells_a_call
+from vexas_edge.engines import EngineOptions
+from vexas_edge.sessions import Sessions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rig:
+    """One network with its cells, on disk and decoded. chunks: uint8 (n, H, W, 3) each."""
+
+    network: str
+    bundle: Bundle
+    sessions: Sessions
+    case: Case
+    folder: Path
+    canvas: Canvas
+    chunks: list[np.ndarray]
+    plain: onnxruntime.InferenceSession
+
+
+def throughput_line(
+    network: str, bundle_file: Path, folder: Path, threads: int, turns: int
+) -> dict[str, Any]:
+    """One network's figures; times are milliseconds a cell."""
+    bundle = open_bundle(bundle_file)
+    case = read_case(folder, ReadOptions(cell_type=CELL_TYPE))
+    with Sessions(bundle, EngineOptions(threads=threads)) as sessions, closing(case.source):
+        rig = _rig(network, bundle, sessions, case, folder)
+        measured = [_turn(rig) for _ in range(turns + 1)][1:]
+    cores = min(threads, os.cpu_count() or threads)
+    bound = [t["engine"] + t["decoding_cpu"] / cores for t in measured]
+    ratios = [b / t["score"] for b, t in zip(bound, measured, strict=True)]
+    over_loop = [t["loop"] / t["score"] for t in measured]
+    return {
+        "question": "throughput of scoring from files over what engine and decoding allow",
+        "ratio": round(statistics.median(ratios), 4),
+        "target": ">= 0.93",
+        "ratio_over_loop": round(statistics.median(over_loop), 4),
+        "network": network,
+        "canvas_px": rig.canvas.canvas_px,
+        "n_cells": len(case.cells),
+        "cells_a_call": len(rig.chunks[0]),
+        "threads": threads,
+        "repeats": turns,
+        "medians_ms_a_cell": {
+            name: round(statistics.median(t[name] for t in measured), 4) for name in measured[0]
+        },
+        "ratios": [round(ratio, 4) for ratio in ratios],
+        "ratios_over_loop": [round(ratio, 4) for ratio in over_loop],
+        "bundle_sha256": bundle.sha256,
+    }
+
+
+def _rig(network: str, bundle: Bundle, sessions: Sessions, case: Case, folder: Path) -> Rig:
+    model = bundle.manifest.models[CELL_TYPE]
+    canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
+    cells = [decode_cell(case.source, cell, canvas).pixels for cell in case.cells]
+    size = cells_a_call(model.canvas_px)
+    graph = bundle.model_file(CELL_TYPE, "fused.fp32.onnx")
+    return Rig(
+        network=network,
+        bundle=bundle,
+        sessions=sessions,
+        case=case,
+        folder=folder,
+        canvas=canvas,
+        chunks=[np.stack(cells[i : i + size]) for i in range(0, len(cells), size)],
+        plain=onnxruntime.InferenceSession(graph),
+    )
+
+
+def _turn(rig: Rig) -> dict[str, float]:
+    """Milliseconds a cell of each contender, one after the other."""
+    return {
+        "decoding_cpu": _ms_a_cell(rig, _decode_all, time.process_time),
+        "engine": _ms_a_cell(rig, _run_engine),
+        "score": _ms_a_cell(rig, _score),
+        "loop": _ms_a_cell(rig, _loop),
+    }
+
+
+def _ms_a_cell(
+    rig: Rig, work: Callable[[Rig], None], clock: Callable[[], float] = time.perf_counter
+) -> float:
+    started = clock()
+    work(rig)
+    return (clock() - started) * 1000 / len(rig.case.cells)
+
+
+def _decode_all(rig: Rig) -> None:
+    """Read, hash, decode and place each cell, in this thread."""
+    for cell in rig.case.cells:
+        decode_cell(rig.case.source, cell, rig.canvas)
+
+
+def _run_engine(rig: Rig) -> None:
+    """The fused graph alone, on decoded cells, in the chunks that scoring uses."""
+    engine = rig.sessions.fused(CELL_TYPE)
+    for chunk in rig.chunks:
+        engine.run({"cells": chunk, "draws": _one_draw(rig)})
+
+
+def _score(rig: Rig) -> None:
+    """What `vexas-edge score` does for a case, from the listing of its folder."""
+    case = read_case(rig.folder, ReadOptions(cell_type=CELL_TYPE))
+    with closing(case.source):
+        score_case(case, rig.bundle, rig.sessions)
+
+
+def _loop(rig: Rig) -> None:
+    """What a script would do: open, crop, run one cell; onnxruntime as it comes."""
+    side = rig.canvas.canvas_px
+    for file in sorted(rig.folder.iterdir()):
+        image = Image.open(BytesIO(file.read_bytes())).convert("RGB")
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        cell = np.asarray(image.crop((left, top, left + side, top + side)))
+        rig.plain.run(["encodings"], {"cells": cell[None], "draws": _one_draw(rig)})
+
+
+def _one_draw(rig: Rig) -> np.ndarray:
+    draw_size = rig.bundle.manifest.models[CELL_TYPE].aggregation.draw_size
+    return np.zeros((1, draw_size), np.int64)
