@@ -20,7 +20,7 @@ check: .venv/installed
 demo-bundle: .venv/installed
 	SOURCE_DATE_EPOCH=1767225600 $(BIN)/python -m training demo-bundle
 
-.venv-demo/installed: setup.cfg constraints.txt
+.venv-demo/installed: setup.cfg constraints.txt $(wildcard vexas_edge/* vexas_edge/*/*)
 	$(PYTHON) -m venv .venv-demo
 	$(DEMO_BIN)/python -m pip install -q -c constraints.txt .
 	touch $@

@@ -1,6 +1,18 @@
 """The workshop's exporter: from a trained encoder and a fitted SVM to one hashed bundle."""
 
-from export.spec import Spec, spec_from_fields, spec_from_file
-from export.writing import write_bundle
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from export.spec import Spec, spec_from_fields, spec_from_file
+    from export.writing import write_bundle
 
 __all__ = ["Spec", "spec_from_fields", "spec_from_file", "write_bundle"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load on first use: who only builds graphs needs neither scikit-learn nor torch."""
+    if name not in __all__:
+        raise AttributeError(f"module 'export' has no attribute {name!r}")
+    from export import spec, writing
+
+    return getattr(writing if name == "write_bundle" else spec, name)

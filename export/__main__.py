@@ -21,12 +21,22 @@ def cli() -> None:
 @click.option("-o", "out", type=_PATH, required=True, help="The bundle to write, NAME.vxb.")
 def bundle(spec: Path, out: Path) -> None:
     """Export what SPEC names, compare every step on its parity cells, write the bundle."""
+    from export.parity import ALIKE
     from export.writing import write_bundle
     from vexas_edge.bundle import open_bundle
     from vexas_edge.inspection import text_from_bundle
+    from vexas_edge.manifest import FUSED
 
-    write_bundle(spec, to=out)
+    manifest = write_bundle(spec, to=out)
     click.echo(text_from_bundle(open_bundle(out)))
+    for name, model in manifest.models.items():
+        cosine = model.files[FUSED].measured["mean_pairwise_cosine"]
+        if cosine > ALIKE:
+            click.echo(
+                f"warning: model {name}: the parity cells look alike to the encoder (mean cosine "
+                f"{cosine}); their agreement shows little. Are weights and preprocessing a pair?",
+                err=True,
+            )
     click.echo(f"\nbundle: {out}")
 
 

@@ -133,6 +133,10 @@ def _check_classifier(step: Any) -> None:
             "CalibratedClassifierCV(SVC, method='sigmoid'), or a Pipeline of Normalizer, "
             "StandardScaler or PCA before one of them"
         )
+    elif step.break_ties:
+        raise InputError("SVC(break_ties=True) is not supported: its labels follow a third rule")
+    elif getattr(step, "_sparse", False):
+        raise InputError("an SVC fitted on a sparse matrix is not supported; fit it on an array")
     elif step.kernel not in KERNELS:
         raise InputError(
             f"an SVC with kernel {step.kernel!r} is not supported; {' and '.join(KERNELS)} are"

@@ -5,13 +5,14 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto
 
 from export.graph import OPSET, GraphBuilder, standard_model, tensor, without_dead_nodes
+from export.running import run_graph
 from vexas_edge.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -19,21 +20,28 @@ if TYPE_CHECKING:
     from torch import nn
 
 InputLayout = Literal["nchw", "nhwc"]
-INPUT_LAYOUTS: tuple[str, ...] = get_args(InputLayout)
 
 
 def onnx_from_torch(module: "nn.Module", canvas_px: int) -> ModelProto:
     """The module as ONNX for cells of canvas_px x canvas_px, any number of them.
 
+    Args:
+        module: in evaluation mode, float32, on the CPU.
+
     Raises:
-        InputError: it cannot be exported, or does not give float32 (N, D).
+        InputError: it fails on such cells, cannot be exported, or does not give (N, D).
     """
     import torch
 
-    module = module.eval().to("cpu", torch.float32)
     cells = torch.zeros(2, 3, canvas_px, canvas_px)
-    with torch.inference_mode():
-        embedding = module(cells)
+    try:
+        with torch.inference_mode():
+            embedding = module(cells)
+    except Exception as error:
+        raise InputError(
+            f"the encoder fails on 2 cells of {canvas_px} px ({_first_line(error)}); "
+            "is canvas_px the canvas that it was trained with?"
+        ) from error
     if not isinstance(embedding, torch.Tensor) or embedding.ndim != 2 or len(embedding) != 2:
         found = tuple(embedding.shape) if isinstance(embedding, torch.Tensor) else type(embedding)
         raise InputError(f"the encoder gives {found} for 2 cells; it must give (N, D), here (2, D)")
@@ -123,26 +131,31 @@ def _free_batch(value: onnx.ValueInfoProto, source: str, rank: int) -> None:
 
 
 def with_known_width(model: ModelProto, canvas_px: int, source: str) -> ModelProto:
-    """The same encoder with D written into its output, measured on two empty cells.
+    """The same encoder with D written into its output, measured on one, two and three empty cells.
 
     Raises:
-        InputError: it does not run on this canvas, or not on a batch of two.
+        InputError: it does not run on this canvas, or not on any number of cells.
     """
-    import onnxruntime
-
-    images = np.zeros((2, 3, canvas_px, canvas_px), np.float32)
-    try:
-        session = onnxruntime.InferenceSession(model.SerializeToString())
-        (embedding,) = session.run(None, {session.get_inputs()[0].name: images})
-    except Exception as error:
-        raise InputError(
-            f"{source} does not run on 2 cells of {canvas_px} px ({_first_line(error)})"
-        ) from error
-    if embedding.ndim != 2 or len(embedding) != 2:
-        raise InputError(f"{source} gives {embedding.shape} for 2 cells; it must give (2, D)")
+    image = model.graph.input[0].name
+    width = 0
+    for n in (2, 1, 3):
+        cells = np.zeros((n, 3, canvas_px, canvas_px), np.float32)
+        try:
+            (embedding,) = run_graph(model, {image: cells}).values()
+        except Exception as error:
+            raise InputError(
+                f"{source} does not run on a batch of {n} cells of {canvas_px} px; it needs a free "
+                f"batch dimension and this canvas ({_first_line(error)})"
+            ) from error
+        width = width or embedding.shape[-1]
+        if embedding.shape != (n, width):
+            raise InputError(
+                f"{source} gives {embedding.shape} for a batch of {n} cells; it must give (N, D), "
+                f"here ({n}, {width})"
+            )
     copy = ModelProto()
     copy.CopyFrom(model)
-    copy.graph.output[0].type.tensor_type.shape.dim[1].dim_value = embedding.shape[1]
+    copy.graph.output[0].type.tensor_type.shape.dim[1].dim_value = width
     return copy
 
 
@@ -164,28 +177,24 @@ def _with_channels_first(model: ModelProto) -> ModelProto:
     )
 
 
-def module_from_factory(reference: str, folder: Path) -> "nn.Module":
+def module_from_factory(reference: str, folder: Path) -> Any:
     """What the function named `module:factory` returns; modules are looked up in `folder` first.
 
     Raises:
-        UsageError: no such module or function, or it does not return an nn.Module.
+        UsageError: no such module or function, or it fails.
     """
-    from torch import nn
-
     module_name, _, factory_name = reference.partition(":")
     _check_not_loaded_from_elsewhere(module_name, folder)
     sys.path.insert(0, str(folder))
     try:
-        factory = getattr(importlib.import_module(module_name), factory_name)
-    except (ImportError, AttributeError) as error:
+        module = getattr(importlib.import_module(module_name), factory_name)()
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise UsageError(
-            f"encoder {reference!r} cannot be loaded from {folder}: {error}"
+            f"encoder {reference!r}, looked up from {folder}, cannot be built: "
+            f"{type(error).__name__}: {_first_line(error)}"
         ) from error
     finally:
         sys.path.remove(str(folder))
-    module = factory()
-    if not isinstance(module, nn.Module):
-        raise UsageError(f"{reference}() gave a {type(module).__name__}, not a torch.nn.Module")
     return module
 
 
@@ -202,5 +211,5 @@ def _check_not_loaded_from_elsewhere(module_name: str, folder: Path) -> None:
         )
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

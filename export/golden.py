@@ -3,8 +3,8 @@
 import io
 
 import numpy as np
-import onnxruntime
 
+from export.running import run_graph
 from vexas_edge.manifest import FUSED, HEAD
 
 _CELLS = 4
@@ -47,7 +47,4 @@ def golden_npz(fused: bytes, head: bytes, *, canvas_px: int, draw_size: int) -> 
 
 
 def _outputs(file: str, graph: bytes, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    values = session.run(names, feeds)
-    return {f"{file}/{name}": value for name, value in zip(names, values, strict=True)}
+    return {f"{file}/{name}": value for name, value in run_graph(graph, feeds).items()}

@@ -1,6 +1,6 @@
 """ONNX graphs under construction: nodes, constants, and other models put in their place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ class GraphBuilder:
         self.initializers: list[TensorProto] = []
         self._prefix = prefix
         self._names = 0
+        self._renamed: set[str] = set()
 
     def node(
         self,
@@ -50,7 +51,8 @@ class GraphBuilder:
         return self.constant(indices, np.int64)
 
     def rename(self, old: str, new: str) -> str:
-        """Give a tensor that some node here makes the name `new`."""
+        """Give a tensor that some node here makes a name that the finished model keeps."""
+        self._renamed.add(new)
         for node in self.nodes:
             for names in (node.input, node.output):
                 for position, name in enumerate(names):
@@ -87,7 +89,7 @@ class GraphBuilder:
             ir_version=IR_VERSION,
             producer_name="vexas-edge",
         )
-        model = without_dead_nodes(without_identities(model))
+        model = without_dead_nodes(without_identities(model, keep=self._renamed))
         onnx.checker.check_model(model, full_check=True)
         return model
 
@@ -147,9 +149,9 @@ def _converted(model: ModelProto, source: str) -> ModelProto:
         ) from error
 
 
-def without_identities(model: ModelProto) -> ModelProto:
-    """The same model with Identity nodes bypassed, but for those that name a graph output."""
-    outputs = {value.name for value in model.graph.output}
+def without_identities(model: ModelProto, keep: Collection[str] = ()) -> ModelProto:
+    """The same model with Identity nodes bypassed, but for those that name an output or `keep`."""
+    outputs = {value.name for value in model.graph.output}.union(keep)
     bypass: dict[str, str] = {}
     kept = []
     for node in model.graph.node:

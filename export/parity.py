@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
-import onnxruntime
 from onnx import ModelProto
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.pipeline import Pipeline
@@ -24,6 +23,7 @@ from export.coupling import SMALLEST_PROBABILITY, UNROLLED_ITERATIONS, couple
 from export.fuse import SMALLEST_NORM
 from export.graph import between
 from export.preprocessing import Preprocessing, pixels_from_cells
+from export.running import run_graph, session_from
 from vexas_edge.draws import draw_cells
 from vexas_edge.errors import BundleError
 from vexas_edge.labels import label_indices
@@ -32,6 +32,10 @@ from vexas_edge.manifest import LabelRule
 # Largest element of any encoding, unless cells lie so near that this would hide a difference.
 ENCODING_TOLERANCE = 1e-5
 SHARE_OF_NEAREST_CELLS = 0.01
+FLOAT32_NOISE = 5e-7  # a few units in the last place of an element near 1
+
+# Over this mean pairwise cosine, cells look so alike that their agreement shows little.
+ALIKE = 0.99
 
 PIXEL_TOLERANCE = 1e-3  # of 255
 EMBEDDING_TOLERANCE = 1e-3  # of the largest element
@@ -112,14 +116,17 @@ def encoder_parity(
 
 
 def encoding_tolerance(encodings: np.ndarray) -> float:
-    """1e-5, or 1 % of the smallest largest-element difference of two distinct cells if smaller."""
+    """1e-5, or 1 % of the smallest largest-element difference of two distinct cells if smaller.
+
+    Never under what float32 itself leaves open: cells may differ in a pixel or two.
+    """
     nearest = min(
         (
             float(np.abs(encodings[i + 1 :] - encodings[i]).max(axis=1).min())
             for i in range(len(encodings) - 1)
         ),
     )
-    return min(ENCODING_TOLERANCE, SHARE_OF_NEAREST_CELLS * nearest)
+    return min(ENCODING_TOLERANCE, max(SHARE_OF_NEAREST_CELLS * nearest, FLOAT32_NOISE))
 
 
 def mean_pairwise_cosine(encodings: np.ndarray) -> float:
@@ -140,7 +147,7 @@ def classifier_parity(
         ParityError: a tensor differs, a label flips, or too many draws jumped.
     """
     names = ["aggregates", "decisions", "probabilities"]
-    outputs = _run(
+    outputs = run_graph(
         between(head, ["encodings", "draws"], names), {"encodings": encodings, "draws": draws}
     )
     aggregates = np.median(encodings[draws], axis=1)
@@ -227,7 +234,7 @@ def _stock_difference(
     try:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):
             stock = stock_onnx_from_classifier(classifier, aggregates.shape[1])
-        outputs = _run(stock, {"features": aggregates})
+        outputs = run_graph(stock, {"features": aggregates})
     except Exception as error:  # noqa: BLE001 - whatever it raises, it gave no second opinion
         return f"could not be had: {type(error).__name__}"
     return _largest(outputs["probabilities"], probabilities)
@@ -241,7 +248,7 @@ def _draws_of(cells: np.ndarray, head: ModelProto) -> np.ndarray:
 
 def _trace(fused: ModelProto, cells: np.ndarray, draws: np.ndarray) -> dict[str, np.ndarray]:
     """Inner tensors of the fused graph on all cells, run in chunks as the edge does."""
-    encoder = _session(between(fused, ["cells"], ["pixels", "embedding", "encodings"]))
+    encoder = session_from(between(fused, ["cells"], ["pixels", "embedding", "encodings"]))
     parts = [
         encoder.run(None, {"cells": cells[i : i + _CELLS_A_CALL]})
         for i in range(0, len(cells), _CELLS_A_CALL)
@@ -251,7 +258,7 @@ def _trace(fused: ModelProto, cells: np.ndarray, draws: np.ndarray) -> dict[str,
         name: np.concatenate(p) for name, p in zip(names, zip(*parts, strict=True), strict=True)
     }
     tail = between(fused, ["encodings", "draws"], ["probabilities"])
-    return {**traced, **_run(tail, {"encodings": traced["encodings"], "draws": draws})}
+    return {**traced, **run_graph(tail, {"encodings": traced["encodings"], "draws": draws})}
 
 
 def _compare(name: str, found: np.ndarray, expected: np.ndarray, allowed: float) -> float:
@@ -274,15 +281,3 @@ def _largest(found: np.ndarray, expected: np.ndarray) -> float:
 def _rounded(value: float) -> float:
     """Three significant digits: a measured difference has no more."""
     return float(f"{value:.2e}")
-
-
-def _run(model: ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    session = _session(model)
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(None, feeds), strict=True))
-
-
-def _session(model: ModelProto) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )

@@ -1,14 +1,16 @@
 """What an export starts from: encoders with their own reference, classifiers, parity cells."""
 
+import copy
 import hashlib
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
+import onnx
 import skops.io
 from onnx import ModelProto
 
@@ -21,6 +23,7 @@ from export.encoder import (
     onnx_from_torch,
     with_known_width,
 )
+from export.running import session_from
 from vexas_edge.case import is_image
 from vexas_edge.errors import CellError, InputError, UsageError
 from vexas_edge.images import place_on_canvas, rgb_from_bytes
@@ -85,6 +88,14 @@ def load_encoder(
 
 
 def _encoder_from_module(module: Any, source: dict[str, str], canvas_px: int) -> Encoder:
+    import torch
+
+    if not isinstance(module, torch.nn.Module):
+        raise UsageError(
+            f"{source['encoder']} is a {type(module).__name__}; an encoder is a torch.nn.Module"
+        )
+    # A copy: the caller may go on training what was handed over, on its device and in its mode.
+    module = copy.deepcopy(module).eval().to("cpu", torch.float32)
     model = with_known_width(onnx_from_torch(module, canvas_px), canvas_px, "the encoder")
     return Encoder(model=model, reference=_torch_reference(module), source=source)
 
@@ -103,14 +114,12 @@ def _encoder_from_file(path: Path, canvas_px: int, input_layout: InputLayout) ->
     return Encoder(
         model=model,
         reference=_file_reference(path, input_layout),
-        source={"encoder": path.name, "encoder_sha256": sha256_of_file(path)},
+        source={"encoder": path.name, "encoder_sha256": _sha256_of_graph(path)},
     )
 
 
 def _torch_reference(module: Any) -> Callable[[np.ndarray], np.ndarray]:
     import torch
-
-    module.eval()
 
     def reference(pixels: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
@@ -122,7 +131,7 @@ def _torch_reference(module: Any) -> Callable[[np.ndarray], np.ndarray]:
 
 def _file_reference(path: Path, input_layout: str) -> Callable[[np.ndarray], np.ndarray]:
     """The file as it came, before anything of ours, cell by cell where its batch is fixed."""
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    session = session_from(onnx.load(path))
     (image,) = session.get_inputs()
 
     def reference(pixels: np.ndarray) -> np.ndarray:
@@ -151,13 +160,15 @@ def load_classifier(path: Path) -> Classifier:
         )
     try:
         unknown = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)
-        if unknown:
-            raise InputError(
-                f"{path} holds types that are not trusted: {', '.join(sorted(unknown))}"
-            )
-        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+        classifier = None if unknown else skops.io.load(path, trusted=list(TRUSTED_TYPES))
     except (KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a readable skops file: {error}") from error
+    if unknown:
+        raise InputError(
+            f"{path} holds types that are not trusted: {', '.join(sorted(unknown))}; dump the "
+            "fitted classifier alone, without the search or the splitter that chose it"
+        )
+    return classifier
 
 
 def load_cells(folder: Path, canvas_px: int, larger: LargerCells) -> np.ndarray:
@@ -166,20 +177,22 @@ def load_cells(folder: Path, canvas_px: int, larger: LargerCells) -> np.ndarray:
     Raises:
         InputError: fewer than two cells, or one that cannot be used; all are needed.
     """
-    source = open_source(folder)
-    contents = {}
-    for name in sorted(filter(is_image, source.files)):
-        content = source.read(name)
-        contents.setdefault(hashlib.sha256(content).digest(), (name, content))
-    cells = []
-    for name, content in contents.values():
-        try:
-            cells.append(place_on_canvas(rgb_from_bytes(content), canvas_px, larger))
-        except CellError as error:
-            raise InputError(f"parity cell {name}: {error}") from error
+    cells: dict[bytes, np.ndarray] = {}
+    with closing(open_source(folder)) as source:
+        for name in sorted(filter(is_image, source.files)):
+            try:
+                pixels = place_on_canvas(rgb_from_bytes(source.read(name)), canvas_px, larger)
+            except CellError as error:
+                raise InputError(f"parity cell {name}: {error}") from error
+            cells.setdefault(pixels.tobytes(), pixels)
     if len(cells) < 2:
         raise InputError(f"{folder} holds {len(cells)} distinct cells; parity needs two at least")
-    return np.stack(cells)
+    return np.stack(list(cells.values()))
+
+
+def _sha256_of_graph(path: Path) -> str:
+    """Of the graph with its weights, which may lie in a file beside it."""
+    return hashlib.sha256(onnx.load(path).SerializeToString(deterministic=True)).hexdigest()
 
 
 def sha256_of_file(path: Path) -> str:

@@ -5,12 +5,23 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from vexas_edge import case as case_module
-from vexas_edge.case import Case, Cell, Conflict, Ignored, ReadOptions, find_cases, read_case
+from vexas_edge.case import (
+    Case,
+    Cell,
+    Conflict,
+    FoundCase,
+    Ignored,
+    ReadOptions,
+    case_at,
+    find_cases,
+    read_case,
+)
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.vocabulary import vocabulary_from
 
@@ -222,12 +233,17 @@ def test_the_cellavision_layout_leaves_other_images_out(tmp_path: Path) -> None:
         ),
     ],
 )
+@pytest.mark.parametrize("where", [Path, case_at])
 def test_a_case_without_one_smear_of_cells_is_refused_in_one_line(
-    tmp_path: Path, paths: list[str], options: dict[str, str], said: str
+    tmp_path: Path,
+    paths: list[str],
+    options: dict[str, str],
+    said: str,
+    where: Callable[[Path], Path | FoundCase],
 ) -> None:
     touch(tmp_path, *paths)
     with pytest.raises(InputError) as refused:
-        read_case(tmp_path, ReadOptions(**options))  # type: ignore[arg-type]
+        read_case(where(tmp_path), ReadOptions(**options))  # type: ignore[arg-type]
     assert said in str(refused.value)
     assert str(tmp_path) in str(refused.value)
     assert "\n" not in str(refused.value)

@@ -82,7 +82,7 @@ def test_a_file_that_cannot_take_the_canvas_is_refused(tmp_path: Path) -> None:
     )
     onnx.save(model, tmp_path / "eight.onnx")
     encoder = onnx_from_file(tmp_path / "eight.onnx")
-    with pytest.raises(InputError, match="does not run on 2 cells of 12 px"):
+    with pytest.raises(InputError, match="does not run on a batch of 2 cells of 12 px"):
         with_known_width(encoder, PX, "eight.onnx")
 
 
@@ -103,10 +103,75 @@ def test_a_factory_is_found_in_the_specs_folder(tmp_path: Path) -> None:
     encoder = load_encoder("my_nets_a:build", tmp_path, canvas_px=PX)
     assert encoder.reference(images(2)).shape == (2, 3)
     assert str(tmp_path) not in sys.path
-    with pytest.raises(UsageError, match=r"wrong\(\) gave a int, not a torch.nn.Module"):
+    with pytest.raises(
+        UsageError, match="my_nets_a:wrong is a int; an encoder is a torch.nn.Module"
+    ):
         load_encoder("my_nets_a:wrong", tmp_path, canvas_px=PX)
-    with pytest.raises(UsageError, match="'my_nets_a:absent' cannot be loaded"):
-        load_encoder("my_nets_a:absent", tmp_path, canvas_px=PX)
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ("broken_nets:absent", "AttributeError"),
+        ("broken_nets:fails", "ZeroDivisionError"),
+        ("broken_nets:wants_more", "TypeError"),
+        ("broken_nets:leaves", "SystemExit"),
+        ("not_there:build", "ModuleNotFoundError"),
+        ("wrong_syntax:build", "SyntaxError"),
+        (":build", "ValueError"),
+    ],
+)
+def test_a_factory_that_fails_is_the_users_error(
+    reference: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "broken_nets", raising=False)
+    (tmp_path / "broken_nets.py").write_text(
+        "def fails(): return 1 / 0\n"
+        "def wants_more(width): pass\n"
+        "def leaves(): raise SystemExit(3)\n"
+    )
+    (tmp_path / "wrong_syntax.py").write_text("def build(:")
+    with pytest.raises(UsageError, match=f"{reference}', looked up from .* built: {reason}"):
+        load_encoder(reference, tmp_path, canvas_px=PX)
+
+
+def test_a_module_for_another_canvas_is_refused_with_the_likely_reason() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 5))
+    with pytest.raises(InputError, match="fails on 2 cells of 12 px .*is canvas_px the canvas"):
+        onnx_from_torch(module, PX)
+
+
+def test_a_module_that_loses_the_batch_of_one_is_refused() -> None:
+    class Squeezing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((2, 3)).squeeze()
+
+    with pytest.raises(InputError, match=r"gives \(3,\) for a batch of 1 cells"):
+        load_encoder(None, Path(), canvas_px=PX, module=Squeezing())
+
+
+def test_the_callers_module_stays_as_it_was() -> None:
+    module = net().double().train()
+    load_encoder(None, Path(), canvas_px=PX, module=module)
+    assert module.training
+    assert {p.dtype for p in module.parameters()} == {torch.float64}
+
+
+def test_a_file_with_external_data_is_read_and_hashed_with_its_weights(tmp_path: Path) -> None:
+    hashes = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        model = onnx_from_torch(module, PX)
+        path = tmp_path / str(seed) / "net.onnx"
+        path.parent.mkdir()
+        onnx.save(model, path, save_as_external_data=True, location="net.data", size_threshold=0)
+        encoder = load_encoder(str(path), Path(), canvas_px=PX)
+        np.testing.assert_allclose(
+            run(encoder.model, images(3)), encoder.reference(images(3)), atol=1e-6
+        )
+        hashes.append(encoder.source["encoder_sha256"])
+    assert hashes[0] != hashes[1]
 
 
 @pytest.mark.parametrize(

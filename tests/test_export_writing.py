@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import skops.io
 import torch
+from onnx import parser
 from PIL import Image
 from safetensors.torch import save_file
 from sklearn.calibration import CalibratedClassifierCV
@@ -22,7 +24,8 @@ from export.fuse import fuse_graphs, head_from_classifier
 from export.parity import ParityError
 from export.preprocessing import PREPROCESSINGS
 from export.sources import load_cells, load_classifier, load_encoder
-from vexas_edge import open_bundle
+from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge.case import ReadOptions
 from vexas_edge.errors import HostError, InputError, UsageError
 
 PX = 16
@@ -86,6 +89,30 @@ def test_a_bundle_from_objects_in_memory_states_what_was_measured(folder: Path, 
     assert head.measured["stock_skl2onnx"] <= 1e-5
     assert head.measured["label_flips"] == 0
     assert "VEXAS" in bundle.card()
+
+
+@pytest.mark.parametrize(
+    ("input_layout", "shape", "axes"), [("nchw", "3,H,W", "2, 3"), ("nhwc", "H,W,3", "1, 2")]
+)
+def test_an_onnx_file_that_ends_in_identity_becomes_a_bundle_that_scores(
+    input_layout: str, shape: str, axes: str, folder: Path
+) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : 18]> g (float[N,{shape}] x) => (float[N,3] y)
+    <int64[2] axes = {{{axes}}}> {{ m = ReduceMean <keepdims = 0> (x, axes) y = Identity (m) }}"""
+    onnx.save(parser.parse_model(text), folder / "mean.onnx")
+    x, labels = features()
+    classifier = CalibratedClassifierCV(SVC(), ensemble=False).fit(x[:, :3], labels)
+    spec = fields(folder, encoder=str(folder / "mean.onnx"), input_layout=input_layout)
+    spec["models"]["monocyte"]["minimum_cells"] = 2
+    export.write_bundle(spec, classifier=classifier, to=folder / "b.vxb")
+    case = read_case(folder / "cells", ReadOptions(cell_type="monocyte"))
+    (scored,) = score_case(case, open_bundle(folder / "b.vxb")).models
+    cells = load_cells(folder / "cells", PX, "reject").astype(np.float64)
+    means = cells.mean(axis=(1, 2))[:, ::-1] - [103.939, 116.779, 123.68]
+    encodings = means / np.linalg.norm(means, axis=1, keepdims=True)
+    expected = classifier.predict_proba(encodings)[:, 1]
+    assert scored.status == "scored"
+    assert expected.min() <= scored.score <= expected.max()
 
 
 def test_the_same_sources_give_the_same_bytes(
@@ -197,6 +224,14 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(
     with pytest.raises(kind, match=message):
         export.write_bundle(fields(folder, **chosen), encoder=net(), to=folder / "b.vxb")
     assert not list(folder.glob("*b.vxb*"))
+
+
+def test_parity_cells_with_the_same_pixels_count_once(folder: Path, svc: SVC) -> None:
+    Image.open(folder / "cells" / "0.png").save(folder / "cells" / "0b.bmp")
+    manifest = export.write_bundle(
+        fields(folder), encoder=net(), classifier=svc, to=folder / "b.vxb"
+    )
+    assert manifest.models["monocyte"].files["fused.fp32.onnx"].measured["cells"] == 6
 
 
 def test_a_skops_file_with_types_that_could_run_code_is_refused(folder: Path) -> None:

@@ -29,11 +29,12 @@ from tiny import (
 )
 
 from vexas_edge import encoding, open_bundle, read_case, score_case
+from vexas_edge import sessions as sessions_module
 from vexas_edge.bundle import Bundle
 from vexas_edge.decoding import DecodedCell
 from vexas_edge.draws import draw_cells
 from vexas_edge.engines import EngineOptions
-from vexas_edge.errors import HostError, UsageError
+from vexas_edge.errors import BundleError, HostError, UsageError
 from vexas_edge.results import NOTICE, SYNTHETIC_NOTICE, CaseScore, ModelScore, UsedCell
 from vexas_edge.sessions import Sessions
 
@@ -295,41 +296,79 @@ def test_a_result_says_what_made_it(
     assert result.classes == {"lymphocyte": 3, "monocyte": 9, "neutrophil": 12}
 
 
-def shifted_classifier(bundle: Path, to: Path) -> Path:
-    """The bundle with every calibration offset of the fused neutrophil graph moved by one."""
+def shifted_classifier(bundle: Path, to: Path, by: float) -> Path:
+    """The bundle with every calibration offset of the fused neutrophil graph moved."""
     _, contents = bundle_content(bundle)
     graph = onnx.load_from_string(contents["models/neutrophil/fused.fp32.onnx"])
     for tensor in graph.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if values.shape == (3,) and values.dtype == np.float32:
-            tensor.CopyFrom(numpy_helper.from_array(values + np.float32([1, 0, 0]), tensor.name))
+            moved = values + np.float32([by, 0, 0])
+            tensor.CopyFrom(numpy_helper.from_array(moved, tensor.name))
     return rewritten(bundle, to, {"models/neutrophil/fused.fp32.onnx": graph.SerializeToString()})
 
 
+@pytest.mark.parametrize("chunk_cells", [1, 5, 12, None])
+@pytest.mark.parametrize("by", [0.1, 1.0])
 def test_a_fused_graph_whose_classifier_was_changed_fails_loudly(
-    tiny_bundle: Path, tiny_case: Path, tmp_path: Path
+    by: float, chunk_cells: int | None, tiny_bundle: Path, tiny_case: Path, tmp_path: Path
 ) -> None:
-    bundle = open_bundle(shifted_classifier(tiny_bundle, tmp_path / "b.vxb"))
+    bundle = open_bundle(shifted_classifier(tiny_bundle, tmp_path / "b.vxb", by))
     with pytest.raises(HostError, match="model neutrophil: the fused graph's score differs from"):
-        score_case(read_case(tiny_case), bundle)
-
-
-def test_the_cross_check_covers_a_case_that_fills_one_call_exactly(
-    tiny_bundle: Path, tiny_case: Path, tmp_path: Path
-) -> None:
-    case = shutil.copytree(tiny_case, tmp_path / "P1")
-    (case / "neutrophil" / "zz.png").write_bytes(b"unreadable, after the last good cell")
-    bundle = open_bundle(shifted_classifier(tiny_bundle, tmp_path / "b.vxb"))
-    with pytest.raises(HostError, match="the fused graph's score differs"):
-        score_case(read_case(case), bundle, chunk_cells=12)
+        score_case(read_case(tiny_case), bundle, chunk_cells=chunk_cells)
 
 
 def test_the_reported_score_is_the_heads(
     score: Callable[..., CaseScore], tiny_bundle: Path, tiny_case: Path, tmp_path: Path
 ) -> None:
-    bundle = open_bundle(shifted_classifier(tiny_bundle, tmp_path / "b.vxb"))
+    bundle = open_bundle(shifted_classifier(tiny_bundle, tmp_path / "b.vxb", 1e-4))
     result = score_case(read_case(tiny_case), bundle, chunk_cells=5)
     assert numbers(result) == numbers(score(tiny_case))
+
+
+def test_swapped_heads_fail_loudly(tiny_bundle: Path, tiny_case: Path, tmp_path: Path) -> None:
+    _, contents = bundle_content(tiny_bundle)
+    swapped = {"models/neutrophil/head.onnx": contents["models/monocyte/head.onnx"]}
+    bundle = open_bundle(rewritten(tiny_bundle, tmp_path / "b.vxb", swapped))
+    with pytest.raises(HostError, match="differs from the head's"):
+        score_case(read_case(tiny_case), bundle)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "tensor"),
+    [("canvas_px", 24, "cells"), ("encoding_width", 7, "encodings"), ("draw_size", 9, "draws")],
+)
+def test_a_manifest_that_contradicts_its_graphs_is_refused(
+    field: str, value: int, tensor: str, tiny_bundle: Path, tiny_case: Path, tmp_path: Path
+) -> None:
+    models = dict(open_bundle(tiny_bundle).manifest.models)
+    model = models["neutrophil"]
+    lie = {field: value}
+    if field == "draw_size":
+        lie = {"aggregation": msgspec.structs.replace(model.aggregation, draw_size=value)}
+    models["neutrophil"] = msgspec.structs.replace(model, **lie)
+    bundle = open_bundle(rewritten(tiny_bundle, tmp_path / "b.vxb", models=models))
+    with pytest.raises(BundleError, match=f"has {tensor} of shape .*the manifest says"):
+        score_case(read_case(tiny_case), bundle)
+
+
+def test_the_head_runs_on_the_cpu_whatever_was_asked_for(
+    tiny_bundle: Path, tiny_case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[bool, EngineOptions]] = []
+    honest = sessions_module.open_engine
+
+    def watched(graph: bytes, options: EngineOptions) -> Any:
+        names = {value.name for value in onnx.load_from_string(graph).graph.input}
+        opened.append(("cells" not in names, options))
+        return honest(graph, EngineOptions(device="cpu", threads=options.threads))
+
+    monkeypatch.setattr(sessions_module, "open_engine", watched)
+    bundle = open_bundle(tiny_bundle)
+    with Sessions(bundle, EngineOptions(device="cuda")) as sessions:
+        score_case(read_case(tiny_case), bundle, sessions)
+    assert {options.device for is_head, options in opened if is_head} == {"cpu"}
+    assert {options.device for is_head, options in opened if not is_head} == {"cuda"}
 
 
 def test_encodings_that_are_not_finite_fail_loudly(

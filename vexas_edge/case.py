@@ -110,10 +110,11 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundCase:
-    """A smear that `find_cases` found; further smears below its folder are no part of it."""
+    """Where a smear is said to be. `alone`: further smears below its folder are no part of it."""
 
     name: str
     path: Path
+    alone: bool = False
 
 
 def read_case(
@@ -129,7 +130,7 @@ def read_case(
     try:
         folders = {folder_of(file) for file in source.files if is_image(file)}
         places = places_from_folders(folders, options.layout, options.vocabulary)
-        if found is where and found.path.is_dir():
+        if found.alone and found.path.is_dir():
             places = {folder: place for folder, place in places.items() if not place.smear}
         _check_one_smear(places.values(), found.path)
         case = _case_from_names(found.name, source, places, options)
@@ -163,7 +164,9 @@ def find_cases(
     paths |= {place.smear for place in places.values()}
     if not paths:
         raise InputError(f"{root} holds no smear; expected folders of images or .zip files in it")
-    return tuple(FoundCase(name=path or own.name, path=own.path / path) for path in sorted(paths))
+    return tuple(
+        FoundCase(name=path or own.name, path=own.path / path, alone=True) for path in sorted(paths)
+    )
 
 
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

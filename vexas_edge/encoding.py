@@ -19,18 +19,32 @@ from vexas_edge.sources import Source
 _PIXELS_A_CALL = 8 * 272 * 272
 _MOST_CELLS_A_CALL = 64
 
+# Draws of the first call's cells on which the fused graph and the head must agree.
+CHECKED_DRAWS = 64
+
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class FirstCall:
+    """What the fused graph itself made of the first call's cells, for the head to agree with.
+
+    draws: int64 (A, K) over those cells. probabilities: float32 (A, C).
+    """
+
+    n_cells: int
+    draws: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """A model's usable cells. encodings: float32 (N, D). probabilities: of the fused graph, where
-    the case fitted one call."""
+    """A model's usable cells. encodings: float32 (N, D). first_call: absent without any cell."""
 
     records: tuple[UsedCell, ...]
     identities: list[bytes]
     encodings: NDArray[np.float32]
-    probabilities: NDArray[np.float32] | None
+    first_call: FirstCall | None
 
 
 def cells_a_call(canvas_px: int) -> int:
@@ -48,8 +62,8 @@ def encode_cells(
 ) -> Encoded:
     """The encodings of one model's cells, `size` cells a call to the engine.
 
-    A case that fits one call runs the fused graph once, with its real draws; a larger one goes
-    through in calls with one dummy draw each.
+    The first call takes some draws of its own cells along, for the head to agree with; each other
+    takes one, since no engine skips the classifier when only encodings are wanted.
     """
     model, fused = sessions.bundle.manifest.models[name], sessions.fused(name)
     canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
@@ -58,25 +72,26 @@ def encode_cells(
     records: list[UsedCell] = []
     identities: list[bytes] = []
     encodings = [np.empty((0, model.encoding_width), np.float32)]
-    probabilities = None
+    first_call = None
     with closing(decoding) as decoded:
         for group in _groups(_without_repeats(decoded), size):
             records += [cell.record for cell in group]
             pixels = [cell.pixels for cell in group if cell.pixels is not None]
             new = [cell.identity for cell in group if cell.pixels is not None]
-            fits_one_call = not identities and len(records) == len(cells)
             if new:
-                draws = draws_of(new, model) if fits_one_call else _dummy_draw(model)
+                draws = draws_of(new, model, n_draws=1 if identities else CHECKED_DRAWS)
                 outputs = fused.run({"cells": np.stack(pixels), "draws": draws})
+                first_call = first_call or FirstCall(
+                    n_cells=len(new), draws=draws, probabilities=outputs["probabilities"]
+                )
                 identities += new
                 encodings.append(outputs["encodings"])
-                probabilities = outputs["probabilities"] if fits_one_call else None
             progress(name, len(records), len(cells))
     return Encoded(
         records=tuple(records),
         identities=identities,
         encodings=np.concatenate(encodings),
-        probabilities=probabilities,
+        first_call=first_call,
     )
 
 
@@ -117,12 +132,10 @@ def _groups(cells: Iterable[DecodedCell], size: int) -> Iterator[list[DecodedCel
         yield group
 
 
-def draws_of(identities: list[bytes], model: Model) -> NDArray[np.int64]:
-    """The draws that a model's score is the mean over, int64 (score_draws, draw_size)."""
+def draws_of(
+    identities: list[bytes], model: Model, n_draws: int | None = None
+) -> NDArray[np.int64]:
+    """Draws of the model's size and seed, int64 (n_draws, draw_size); as many as it scores with."""
     recipe = model.aggregation
-    return draw_cells(identities, recipe.score_draws, recipe.draw_size, recipe.seed)
-
-
-def _dummy_draw(model: Model) -> NDArray[np.int64]:
-    # No engine skips the classifier when only encodings are wanted, and none takes zero draws.
-    return np.zeros((1, model.aggregation.draw_size), np.int64)
+    n_draws = recipe.score_draws if n_draws is None else n_draws
+    return draw_cells(identities, n_draws, recipe.draw_size, recipe.seed)

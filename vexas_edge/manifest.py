@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from vexas_edge.errors import BundleError
+from vexas_edge.vocabulary import CELL_CLASSES
 
 SCHEMA_VERSION = 1
 
@@ -136,6 +137,11 @@ def _check_consistency(manifest: Manifest) -> None:
     if manifest.lead is not None and manifest.lead not in manifest.models:
         raise BundleError(f"manifest.json: lead model {manifest.lead!r} is not in the bundle")
     for name, model in manifest.models.items():
+        unknown = [cell for cell in model.cells if cell not in CELL_CLASSES]
+        if unknown:
+            raise BundleError(
+                f"manifest.json: model {name!r} takes cells of unknown class {', '.join(unknown)}"
+            )
         missing = [file for file in REQUIRED_FILES if file not in model.files]
         if missing:
             raise BundleError(f"manifest.json: model {name!r} lists no {', '.join(missing)}")

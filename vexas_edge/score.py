@@ -14,6 +14,7 @@ import vexas_edge
 from vexas_edge.bundle import Bundle
 from vexas_edge.case import Case
 from vexas_edge.encoding import Encoded, Progress, cells_a_call, draws_of, encode_cells
+from vexas_edge.engines import Engine
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.labels import label_indices
 from vexas_edge.results import (
@@ -126,11 +127,11 @@ def _score_encodings(counted: ModelScore, encoded: Encoded, sessions: Sessions) 
             f"model {counted.model}: the engine gave encodings that are not finite; "
             "run `vexas-edge verify` on this PC"
         )
+    head = sessions.head(counted.model)
+    _cross_check(counted.model, encoded, head)
     draws = draws_of(encoded.identities, model)
-    outputs = sessions.head(counted.model).run({"encodings": encoded.encodings, "draws": draws})
+    outputs = head.run({"encodings": encoded.encodings, "draws": draws})
     probabilities = outputs["probabilities"].astype(np.float64)
-    if encoded.probabilities is not None:
-        _cross_check(counted.model, encoded.probabilities, probabilities)
     labels = label_indices(outputs["decisions"], probabilities, manifest.label_rule)
     positive = probabilities[:, manifest.classes.index(manifest.positive)]
     score, error = float(positive.mean()), _standard_error(positive)
@@ -157,9 +158,19 @@ def _standard_error(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
-def _cross_check(name: str, fused: NDArray[np.float32], head: NDArray[np.float64]) -> None:
-    # Means, because single draws may jump by 5e-3 at libsvm's stopping threshold.
-    difference = float(np.abs(fused.mean(axis=0, dtype=np.float64) - head.mean(axis=0)).max())
+def _cross_check(name: str, encoded: Encoded, head: Engine) -> None:
+    """The fused graph's own probabilities of the first call's cells must be the head's.
+
+    Means over draws, because single draws may jump by 5e-3 at libsvm's stopping threshold.
+    """
+    first = encoded.first_call
+    if first is None:
+        return
+    encodings = encoded.encodings[: first.n_cells]
+    outputs = head.run({"encodings": encodings, "draws": first.draws})
+    expected = outputs["probabilities"].mean(axis=0, dtype=np.float64)
+    found = first.probabilities.mean(axis=0, dtype=np.float64)
+    difference = float(np.abs(found - expected).max())
     if not difference <= CROSS_CHECK:
         raise HostError(
             f"model {name}: the fused graph's score differs from the head's by {difference:.1e} "

@@ -10,12 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle import Bundle
-from vexas_edge.engines import Engine, EngineOptions, open_engine
+from vexas_edge.engines import Engine, EngineOptions
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.manifest import FUSED, GOLDEN, HEAD
+from vexas_edge.sessions import Sessions
 
 # Largest difference of any output from what the reference engine gave, by graph file.
 ALLOWED = {HEAD: 1e-5, FUSED: 1e-3}
+
+GOLDEN_ARRAYS = (
+    "cells",
+    "draws",
+    *(f"{FUSED}/{output}" for output in ("encodings", "probabilities", "decisions")),
+    *(f"{HEAD}/{output}" for output in ("probabilities", "decisions")),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,13 +42,11 @@ def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
     Raises:
         HostError: this PC cannot run a graph, or gives other numbers than the reference did.
     """
-    on_cpu = EngineOptions(engine="onnxruntime", device="cpu", threads=options.threads)
-    for model, entry in bundle.manifest.models.items():
-        golden = golden_from_npz(bundle.model_file(model, GOLDEN))
-        for file in (name for name in entry.files if name in ALLOWED):
-            where = on_cpu if file == HEAD else options
-            with open_engine(bundle.model_file(model, file), where) as engine:
-                yield _check(model, file, engine, golden)
+    with Sessions(bundle, options) as sessions:
+        for model in bundle.manifest.models:
+            golden = golden_from_npz(bundle.model_file(model, GOLDEN))
+            yield _check(model, FUSED, sessions.fused(model), golden)
+            yield _check(model, HEAD, sessions.head(model), golden)
 
 
 def golden_from_npz(content: bytes) -> dict[str, NDArray[Any]]:
@@ -51,9 +57,13 @@ def golden_from_npz(content: bytes) -> dict[str, NDArray[Any]]:
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            golden = {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"the bundle's {GOLDEN} cannot be read: {error}") from error
+    missing = [name for name in GOLDEN_ARRAYS if name not in golden]
+    if missing:
+        raise BundleError(f"the bundle's {GOLDEN} lacks {', '.join(missing)}")
+    return golden
 
 
 def _check(model: str, file: str, engine: Engine, golden: dict[str, NDArray[Any]]) -> Check:

@@ -1,12 +1,11 @@
 """A bundle's graphs, loaded on this PC's engine and kept for the next case."""
 
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from vexas_edge.bundle import Bundle
 from vexas_edge.engines import PRECISIONS, Engine, EngineOptions, Precision, open_engine
-from vexas_edge.errors import HostError
+from vexas_edge.errors import BundleError, HostError
 from vexas_edge.manifest import HEAD
 
 
@@ -52,16 +51,31 @@ class Sessions:
         if (model, file) not in self._opened:
             engine = open_engine(self.bundle.model_file(model, file), options)
             self._opened[model, file] = self._stack.enter_context(engine)
+            self._check_shapes(model, file, engine)
         return self._opened[model, file]
+
+    def _check_shapes(self, model: str, file: str, engine: Engine) -> None:
+        manifest, entry = self.bundle.manifest, self.bundle.manifest.models[model]
+        n_classes = len(manifest.classes)
+        expected: dict[str, tuple[int | None, ...]] = {
+            "draws": (None, entry.aggregation.draw_size),
+            "encodings": (None, entry.encoding_width),
+            "probabilities": (None, n_classes),
+            "decisions": (None, n_classes * (n_classes - 1) // 2),
+        }
+        if file != HEAD:
+            expected["cells"] = (None, entry.canvas_px, entry.canvas_px, 3)
+        for name, shape in expected.items():
+            if engine.shapes.get(name) != shape:
+                raise BundleError(
+                    f"{self.bundle.path}: {file} of model {model!r} has {name} of shape "
+                    f"{engine.shapes.get(name)}, the manifest says {shape}; the bundle "
+                    "contradicts itself, export it again"
+                )
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._opened.clear()
         self._stack.close()

@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self, get_args
 
 if TYPE_CHECKING:
@@ -44,24 +43,21 @@ class Engine(Protocol):
     """One graph, ready to run. Closing it frees its memory.
 
     name, version, device: what really runs it, for the record. threads: of compute.
+    shapes: of each input and output by name, None where a dimension is free.
     """
 
     name: str
     version: str
     device: str
     threads: int
+    shapes: "Mapping[str, tuple[int | None, ...]]"
 
     def run(self, feeds: "Mapping[str, ndarray]") -> "dict[str, ndarray]":
         """All outputs of the graph by name, for all its inputs by name."""
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *raised: object) -> None: ...
 
 
 def open_engine(graph: bytes, options: EngineOptions) -> Engine:

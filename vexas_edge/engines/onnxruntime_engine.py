@@ -1,7 +1,7 @@
 """onnxruntime: the reference engine, on CPU everywhere and on CUDA where its GPU build is there."""
 
 from collections.abc import Mapping
-from types import TracebackType
+from pathlib import Path
 from typing import Any, Self
 
 from numpy import ndarray
@@ -59,6 +59,11 @@ def _session_options(threads: int) -> Any:
     options.inter_op_num_threads = 1
     # Spinning threads slow everything else on a shared PC, our own decoding first.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Weights live in the graph that was hashed; a graph that points to other files is refused.
+    nowhere = str(Path(__file__).with_name("no external data"))
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", nowhere
+    )
     options.log_severity_level = _ERROR
     return options
 
@@ -74,6 +79,10 @@ class OnnxRuntimeEngine:
         self.threads = threads
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
+        self.shapes = {
+            value.name: tuple(d if isinstance(d, int) else None for d in value.shape)
+            for value in (*session.get_inputs(), *session.get_outputs())
+        }
 
     def run(self, feeds: Mapping[str, ndarray]) -> dict[str, ndarray]:
         """All outputs by name.
@@ -90,10 +99,5 @@ class OnnxRuntimeEngine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._session = None
