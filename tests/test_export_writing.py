@@ -179,6 +179,50 @@ def test_the_first_tensor_that_diverges_is_named(
         )
 
 
+def check(folder: Path, svc: SVC, fused_classifier: SVC | None = None) -> parity.Parity:
+    encoder = load_encoder(None, folder, canvas_px=PX, module=net())
+    caffe = PREPROCESSINGS["keras-caffe"]
+    return parity.check_parity(
+        fuse_graphs(encoder.model, fused_classifier or svc, caffe, canvas_px=PX, draw_size=10),
+        head_from_classifier(svc, n_features=8, draw_size=10),
+        cells=load_cells(folder / "cells", PX, "reject"),
+        preprocessing=caffe,
+        reference=encoder.reference,
+        classifier=svc,
+    )
+
+
+def test_encodings_that_are_not_normalised_are_named(
+    folder: Path, svc: SVC, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("export.fuse.SMALLEST_NORM", 1e9)
+    with pytest.raises(ParityError, match="encodings is the first tensor that diverges"):
+        check(folder, svc)
+
+
+def test_a_median_that_is_none_is_named(
+    folder: Path, svc: SVC, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("export.median._middle", lambda size: [size // 2])
+    with pytest.raises(ParityError, match="aggregates is the first tensor that diverges"):
+        check(folder, svc)
+
+
+def test_a_fused_graph_with_another_classifier_is_named(folder: Path, svc: SVC) -> None:
+    x, labels = features()
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        other = SVC(C=30, probability=True, random_state=0).fit(x, labels)
+    with pytest.raises(ParityError, match="fused probabilities is the first tensor that diverges"):
+        check(folder, svc, fused_classifier=other)
+
+
+def test_a_flipped_label_is_counted_and_refused() -> None:
+    decisions, probabilities = np.array([[0.1], [-0.1]]), np.array([[0.4, 0.6], [0.6, 0.4]])
+    outputs = {"decisions": -decisions, "probabilities": probabilities}
+    with pytest.raises(ParityError, match="labels: 2 differ"):
+        parity._label_flips(outputs, decisions, probabilities, np.ones(2, bool))
+
+
 def test_a_breach_of_parity_writes_nothing(
     folder: Path, svc: SVC, monkeypatch: pytest.MonkeyPatch
 ) -> None:
