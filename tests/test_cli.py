@@ -363,6 +363,15 @@ def test_a_synthetic_bundle_says_so_on_every_line(
     assert "SYNTHETIC: made from drawn cells" in vexas_edge("inspect", bundle).out
 
 
+def test_scan_goes_on_after_a_case_that_cannot_be_read(vexas_edge: Command, cases: Path) -> None:
+    first = sorted(cases.iterdir())[0]
+    ended = vexas_edge("scan", cases / "absent", first)
+    assert ended.status == 7
+    assert "absent was not found" in ended.err
+    assert ended.out.startswith(first.name)
+    assert vexas_edge("scan", cases / "absent").status == 5
+
+
 def test_scan_needs_no_bundle(vexas_edge: Command, cases: Path) -> None:
     (cases / "P1" / "Müller").mkdir()
     (cases / "P1" / "Müller" / "1.png").write_bytes(b"x")

@@ -8,7 +8,7 @@ import click
 
 from vexas_edge import __version__
 from vexas_edge.case import ClassFrom, Layout
-from vexas_edge.console import run_command_line
+from vexas_edge.console import run_command_line, status_of_batch
 from vexas_edge.engines import DEVICES, ENGINES, PRECISIONS
 
 _PATH = click.Path(path_type=Path)
@@ -89,26 +89,18 @@ def score(**chosen: Any) -> int:
 @cli.command()
 @_reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a case.")
-def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, **reading: Any) -> None:
-    """Show what would be read of each CASE and why; no bundle needed."""
-    from contextlib import closing
+def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, **reading: Any) -> int:
+    """Show what would be read of each CASE and why; no bundle needed.
 
-    import msgspec
-
-    from vexas_edge.case import read_case
-    from vexas_edge.console import echo_json
-    from vexas_edge.scan import summary_from_case, table_from_summary
+    Exit status: 0 all can be read, 5 unreadable, 7 some of several cannot be read, 2 usage.
+    """
+    from vexas_edge.scan import scan_cases
     from vexas_edge.scoring_run import read_options, wanted_cases
 
     options = read_options(**reading)
-    for wanted in wanted_cases(cases, options, recursive=recursive):
-        case = read_case(wanted, options)
-        with closing(case.source):
-            summary = summary_from_case(case)
-        if as_json:
-            echo_json(msgspec.json.encode(summary))
-        else:
-            click.echo(table_from_summary(summary))
+    wanted = wanted_cases(cases, options, recursive=recursive)
+    unreadable = scan_cases(wanted, options, as_json=as_json)
+    return status_of_batch(len(wanted), unreadable)
 
 
 @cli.command()

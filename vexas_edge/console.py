@@ -10,7 +10,7 @@ import click
 
 from vexas_edge.errors import VexasEdgeError
 
-INTERRUPTED = 130
+UNREADABLE, SOME_FAILED, INTERRUPTED = 5, 7, 130
 
 _LINE_SECONDS = {True: 0.1, False: 10.0}  # between progress lines, by whether a person watches
 
@@ -38,6 +38,13 @@ def run_command_line(command: click.Command) -> NoReturn:
         _say(f"error: {error}", error)
         status = error.exit_status
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def status_of_batch(n_cases: int, n_failed: int) -> int:
+    """The exit status of a command that could not read some of its cases."""
+    if not n_failed:
+        return 0
+    return SOME_FAILED if n_cases > 1 else UNREADABLE
 
 
 def _say(text: str, error: BaseException | None) -> None:

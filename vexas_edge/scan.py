@@ -2,9 +2,34 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
-from vexas_edge.case import Case
+import click
+import msgspec
+
+from vexas_edge.case import Case, FoundCase, ReadOptions, read_case
+from vexas_edge.console import echo_json, one_line
+from vexas_edge.errors import InputError
+
+
+def scan_cases(wanted: Sequence[FoundCase], options: ReadOptions, *, as_json: bool) -> int:
+    """Print what would be read of each case; gives how many could not be read."""
+    unreadable = 0
+    for found in wanted:
+        try:
+            case = read_case(found, options)
+        except InputError as error:
+            click.echo(one_line(f"error: {found.name}: {error}"), err=True)
+            unreadable += 1
+            continue
+        with closing(case.source):
+            summary = summary_from_case(case)
+        if as_json:
+            echo_json(msgspec.json.encode(summary))
+        else:
+            click.echo(table_from_summary(summary))
+    return unreadable
 
 
 def summary_from_case(case: Case) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from vexas_edge.case import (
     find_cases,
     read_case,
 )
-from vexas_edge.console import Progress, echo_json, one_line
+from vexas_edge.console import Progress, echo_json, one_line, status_of_batch
 from vexas_edge.engines import Device, EngineName, EngineOptions, Precision
 from vexas_edge.errors import InputError
 from vexas_edge.output import ResultFolder, check_distinct, file_stem_for_case, json_from_score
@@ -30,7 +30,7 @@ from vexas_edge.sessions import Sessions
 from vexas_edge.sources import unicode_text
 from vexas_edge.vocabulary import DEFAULT, vocabulary_from
 
-ABSTAINED, UNREADABLE, SOME_FAILED = 3, 5, 7
+ABSTAINED = 3
 
 _CELLS_NAMED_AT_MOST = 5
 
@@ -123,9 +123,8 @@ class _Done:
 
     def exit_status(self) -> int:
         statuses = [status for _, status in self.cases]
-        if "failed" in statuses:
-            return SOME_FAILED if len(statuses) > 1 else UNREADABLE
-        return ABSTAINED if "abstained" in statuses else 0
+        failed = status_of_batch(len(statuses), statuses.count("failed"))
+        return failed or (ABSTAINED if "abstained" in statuses else 0)
 
     def record(self) -> dict[str, Any]:
         """The content of run.json."""
