@@ -96,7 +96,7 @@ def test_every_command_of_the_readme_runs(folder: Path) -> None:
     run(folder, *exporting[0].split())
     (smallest,) = [block for block in blocks("toml") if "[models.neutrophil]" in block]
     (folder / "spec.toml").write_text(smallest)
-    for command in exporting[1:]:
+    for command in [*exporting[1:], *(c for c in commands() if "calibration" in c)]:
         run(folder, *command.split())
     assert "scored: neutrophil" in run(folder, *scoring[-1].split()).stdout
 

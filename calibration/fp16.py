@@ -1,0 +1,103 @@
+"""Half precision, written in the graph: the encoder in float16, everything around it in float32."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from calibration.region import Region, encoder_region, float_constants
+from export.graph import without_dead_nodes
+from vexas_edge.errors import BundleError
+
+# No activation on the gate's cells may be larger: half of what float16 can hold.
+LARGEST_ACTIVATION = 32_768.0
+
+LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
+
+
+def half_precision(model: ModelProto) -> ModelProto:
+    """The fused graph with its encoder in float16: casts at its entry and exit, weights converted.
+
+    Raises:
+        BundleError: no fused graph, an unknown operator, or a weight that float16 cannot hold.
+    """
+    region = encoder_region(model)
+    weights = _half_weights(model, region)
+    halves = {name: f"{name}/float16" for name in (*region.tensors(), *weights)}
+    nodes: list[NodeProto] = []
+    for node in model.graph.node:
+        inside = node in region.nodes
+        nodes.append(_renamed(node, halves, halves) if inside else node)
+        if region.entry in node.output:
+            nodes.append(_cast(region.entry, halves[region.entry], TensorProto.FLOAT16))
+        if region.exit in node.output:
+            nodes.append(_cast(halves[region.exit], region.exit, TensorProto.FLOAT))
+    constants = [numpy_helper.from_array(half, halves[name]) for name, half in weights.items()]
+    return _rebuilt(model, nodes, constants)
+
+
+def emulated_half_precision(model: ModelProto) -> ModelProto:
+    """The fused graph in float32 that rounds weights and every encoder activation to float16.
+
+    Run it with graph optimisation off: onnxruntime's CPU provider executes float16 files in
+    float32, so their own outputs prove nothing, and its optimiser takes such casts away.
+    """
+    region = encoder_region(model)
+    weights = _half_weights(model, region)
+    rounded = {name: f"{name}/rounded" for name in weights}
+    raw = {name: f"{name}/raw" for name in region.tensors()}
+    nodes: list[NodeProto] = []
+    for node in model.graph.node:
+        nodes.append(_renamed(node, rounded if node in region.nodes else {}, raw))
+        for name in set(node.output).intersection(raw):
+            nodes.append(_cast(raw[name], f"{name}/float16", TensorProto.FLOAT16))
+            nodes.append(_cast(f"{name}/float16", name, TensorProto.FLOAT))
+    constants = [
+        numpy_helper.from_array(half.astype(np.float32), rounded[name])
+        for name, half in weights.items()
+    ]
+    return _rebuilt(model, nodes, constants)
+
+
+def _half_weights(model: ModelProto, region: Region) -> dict[str, np.ndarray]:
+    """The float32 constants that the region's nodes take, as float16, by name."""
+    constants = float_constants(model)
+    used = {name for node in region.nodes for name in node.input if name in constants}
+    weights = {name: numpy_helper.to_array(constants[name]) for name in sorted(used)}
+    for name, values in weights.items():
+        largest = float(np.abs(values).max()) if values.size else 0.0
+        if largest > LARGEST_FLOAT16:
+            raise BundleError(f"weight {name} reaches {largest:.3g}, more than float16 can hold")
+    return {name: values.astype(np.float16) for name, values in weights.items()}
+
+
+def _renamed(node: NodeProto, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> NodeProto:
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    copy.input[:] = [inputs.get(name, name) for name in node.input]
+    copy.output[:] = [outputs.get(name, name) for name in node.output]
+    return copy
+
+
+def _cast(source: str, target: str, to: int) -> NodeProto:
+    return helper.make_node("Cast", [source], [target], name=f"{target}/cast", to=to)
+
+
+def _rebuilt(
+    model: ModelProto, nodes: Sequence[NodeProto], constants: Sequence[TensorProto]
+) -> ModelProto:
+    """The same model with other nodes and more constants; those no longer used are dropped."""
+    graph = helper.make_graph(
+        nodes,
+        model.graph.name,
+        model.graph.input,
+        model.graph.output,
+        [*model.graph.initializer, *constants],
+    )
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.CopyFrom(graph)
+    copy = without_dead_nodes(copy)
+    onnx.checker.check_model(copy, full_check=True)
+    return copy

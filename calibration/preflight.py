@@ -1,0 +1,307 @@
+"""What TensorRT 11 would refuse or silently change in a graph, said before anyone is near a GPU.
+
+Static rules, from NVIDIA's documentation of TensorRT 11 (operator support, strongly typed networks,
+explicit quantisation); none of them has been tried on a GPU here.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+
+LARGEST_OPSET = 25
+LARGEST_TOPK = 3840
+
+# The output channel's axis of each operator's weights.
+_WEIGHT_AXES = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}
+_POOLINGS = ("GlobalAveragePool", "GlobalMaxPool", "ReduceMean")
+_INTEGER_OPERATORS = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing TensorRT would not take as it is. rule: machine-readable; where: node or tensor."""
+
+    rule: str
+    where: str
+    message: str
+    remedy: str
+
+
+class _Graph:
+    """A model with what every rule asks of it: constants, makers, users, element types."""
+
+    def __init__(self, model: ModelProto) -> None:
+        self.model = model
+        self.nodes = list(model.graph.node)
+        self.constants = {t.name: t for t in model.graph.initializer}
+        self.users: dict[str, list[NodeProto]] = {}
+        self.maker = {name: node for node in self.nodes for name in node.output}
+        for node in self.nodes:
+            for name in node.input:
+                self.users.setdefault(name, []).append(node)
+        self.types = _element_types(model)
+
+
+def preflight(model: ModelProto) -> list[Finding]:
+    """Every finding, rule by rule; none means that TensorRT 11 should take the graph as it is."""
+    graph = _Graph(model)
+    return [finding for rule in _RULES for finding in rule(graph)]
+
+
+def _foreign_operators(graph: _Graph) -> Iterator[Finding]:
+    for node in graph.nodes:
+        if node.domain not in ("", "ai.onnx"):
+            yield Finding(
+                rule="foreign_operator",
+                where=_name(node),
+                message=f"{node.domain}::{node.op_type} is no standard operator",
+                remedy="write the same in standard operators",
+            )
+    for opset in graph.model.opset_import:
+        if opset.domain not in ("", "ai.onnx"):
+            yield Finding(
+                rule="foreign_opset",
+                where=opset.domain,
+                message=f"opset {opset.domain} is imported",
+                remedy="take it out of opset_import",
+            )
+
+
+def _opset(graph: _Graph) -> Iterator[Finding]:
+    for opset in graph.model.opset_import:
+        if opset.domain in ("", "ai.onnx") and opset.version > LARGEST_OPSET:
+            yield Finding(
+                rule="opset",
+                where="opset_import",
+                message=f"opset {opset.version} is above {LARGEST_OPSET}",
+                remedy="export at opset 18",
+            )
+
+
+def _integer_operators(graph: _Graph) -> Iterator[Finding]:
+    for node in graph.nodes:
+        if node.op_type in _INTEGER_OPERATORS:
+            yield Finding(
+                rule="integer_operator",
+                where=_name(node),
+                message=f"{node.op_type} is not supported",
+                remedy="quantise with QuantizeLinear and DequantizeLinear pairs",
+            )
+
+
+def _uint8_tensors(graph: _Graph) -> Iterator[Finding]:
+    inputs = {value.name for value in graph.model.graph.input}
+    for name, kind in graph.types.items():
+        if kind != TensorProto.UINT8 or name in graph.constants:
+            continue
+        others = [n for n in graph.users.get(name, ()) if n.op_type != "Cast"]
+        if name not in inputs or others:
+            yield Finding(
+                rule="uint8_tensor",
+                where=name,
+                message="uint8 is taken as a graph input followed by Cast, and nowhere else",
+                remedy="cast to float first; quantise to int8",
+            )
+
+
+def _quantisers(graph: _Graph) -> Iterator[Finding]:
+    for node in graph.nodes:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        zero = graph.constants.get(node.input[2]) if len(node.input) > 2 else None
+        if (
+            node.op_type == "DequantizeLinear"
+            and graph.types.get(node.input[0]) == TensorProto.INT32
+        ):
+            yield Finding(
+                rule="quantised_bias",
+                where=_name(node),
+                message="an int32 bias is dequantised",
+                remedy="leave the bias in float",
+            )
+        integers = node.output[0] if node.op_type == "QuantizeLinear" else node.input[0]
+        if graph.types.get(integers) == TensorProto.UINT8:
+            yield Finding(
+                rule="uint8_quantiser",
+                where=_name(node),
+                message="it quantises to uint8",
+                remedy="use int8 with zero-point 0",
+            )
+        if zero is not None and np.any(numpy_helper.to_array(zero)):
+            yield Finding(
+                rule="zero_point",
+                where=_name(node),
+                message="its zero-point is not 0",
+                remedy="quantise symmetrically",
+            )
+        yield from _scale_findings(graph, node)
+
+
+def _scale_findings(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+    scale = graph.constants.get(node.input[1])
+    if scale is None:
+        yield Finding(
+            rule="dynamic_scale",
+            where=_name(node),
+            message="its scale is computed at run time",
+            remedy="quantise with calibrated, constant scales",
+        )
+    elif np.prod(scale.dims) > 1 and not _is_constant(graph, node.input[0]):
+        yield Finding(
+            rule="per_channel_activation",
+            where=_name(node),
+            message="an activation is quantised channel by channel",
+            remedy="one scale for the whole activation",
+        )
+    elif np.prod(scale.dims) > 1:
+        yield from _axis_findings(graph, node)
+
+
+def _axis_findings(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+    for user in graph.users.get(node.output[0], ()):
+        expected = _weight_axis(user)
+        if expected is not None and axis != expected:
+            yield Finding(
+                rule="weight_axis",
+                where=_name(node),
+                message=f"weights of {_name(user)} are quantised along axis {axis}",
+                remedy=f"quantise along axis {expected}, its output channels",
+            )
+
+
+def _weight_axis(node: NodeProto) -> int | None:
+    if node.op_type == "Gemm":
+        transposed = next((a.i for a in node.attribute if a.name == "transB"), 0)
+        return 0 if transposed else 1
+    return _WEIGHT_AXES.get(node.op_type)
+
+
+def _topk(graph: _Graph) -> Iterator[Finding]:
+    for node in graph.nodes:
+        if node.op_type != "TopK":
+            continue
+        k = graph.constants.get(node.input[1])
+        if k is None or int(numpy_helper.to_array(k).item()) > LARGEST_TOPK:
+            yield Finding(
+                rule="topk_size",
+                where=_name(node),
+                message=f"its K is above {LARGEST_TOPK} or not constant",
+                remedy=f"a constant K of at most {LARGEST_TOPK}",
+            )
+        if next((a.i for a in node.attribute if a.name == "sorted"), 1) == 0:
+            yield Finding(
+                rule="topk_unsorted",
+                where=_name(node),
+                message="unsorted TopK is not supported",
+                remedy="sorted = 1",
+            )
+
+
+def _doubles(graph: _Graph) -> Iterator[Finding]:
+    for name, kind in graph.types.items():
+        if kind == TensorProto.DOUBLE:
+            yield Finding(
+                rule="float64",
+                where=name,
+                message="float64 is silently computed in float32",
+                remedy="write it in float32, and check what that costs",
+            )
+
+
+def _dynamic_space(graph: _Graph) -> Iterator[Finding]:
+    for value in graph.model.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if len(dims) == 4 and any(not d.dim_value for d in dims[1:]):
+            yield Finding(
+                rule="dynamic_space",
+                where=value.name,
+                message="an image dimension other than the batch is free",
+                remedy="fix height, width and channels",
+            )
+
+
+def _quantised_head(graph: _Graph) -> Iterator[Finding]:
+    below = _downstream(graph, "encodings")
+    for node in graph.nodes:
+        if node.op_type != "QuantizeLinear":
+            continue
+        maker = graph.maker.get(node.input[0])
+        if node.input[0] in below:
+            yield Finding(
+                rule="quantised_head",
+                where=_name(node),
+                message="the head is quantised",
+                remedy="leave everything after the encodings in float32",
+            )
+        elif maker is not None and maker.op_type in _POOLINGS:
+            yield Finding(
+                rule="quantised_pooling",
+                where=_name(node),
+                message="the final pooling's output is quantised",
+                remedy="leave it in float32",
+            )
+
+
+def _mixed_floats(graph: _Graph) -> Iterator[Finding]:
+    for node in graph.nodes:
+        kinds = {graph.types.get(name) for name in node.input if name}
+        if len(kinds.intersection(_FLOATS)) > 1:
+            yield Finding(
+                rule="mixed_floats",
+                where=_name(node),
+                message=f"{node.op_type} takes float16 and float32 at once",
+                remedy="cast one of them",
+            )
+
+
+_RULES: tuple[Callable[[_Graph], Iterator[Finding]], ...] = (
+    _foreign_operators,
+    _opset,
+    _integer_operators,
+    _uint8_tensors,
+    _quantisers,
+    _topk,
+    _doubles,
+    _dynamic_space,
+    _quantised_head,
+    _mixed_floats,
+)
+
+
+def _name(node: NodeProto) -> str:
+    return node.name or node.output[0]
+
+
+def _is_constant(graph: _Graph, name: str) -> bool:
+    """Whether a tensor is a constant, or weights on their way through a quantiser."""
+    maker = graph.maker.get(name)
+    if maker is not None and maker.op_type == "QuantizeLinear":
+        return _is_constant(graph, maker.input[0])
+    return name in graph.constants
+
+
+def _downstream(graph: _Graph, name: str) -> set[str]:
+    """The tensor and all that is computed from it."""
+    reached, pending = {name}, [name]
+    while pending:
+        for node in graph.users.get(pending.pop(), ()):
+            new = set(node.output) - reached
+            reached |= new
+            pending += new
+    return reached
+
+
+def _element_types(model: ModelProto) -> dict[str, int]:
+    """Element type of every tensor whose type is known."""
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model).graph
+    except onnx.shape_inference.InferenceError:  # operators of a domain that onnx does not know
+        inferred = model.graph
+    values = [*inferred.input, *inferred.output, *inferred.value_info]
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    return types | {t.name: t.data_type for t in model.graph.initializer}

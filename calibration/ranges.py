@@ -1,0 +1,92 @@
+"""What values a graph's activations take on given cells, in memory that does not grow with them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+from onnx import ModelProto, TensorProto, helper
+
+from export.graph import between
+from vexas_edge.errors import BundleError
+
+_BINS = 4096
+
+Batches = Callable[[], Iterable[np.ndarray]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """An activation's smallest and largest value, as the quantiser is to take them."""
+
+    low: float
+    high: float
+
+
+def extreme_ranges(model: ModelProto, tensors: Sequence[str], batches: Batches) -> dict[str, Range]:
+    """Smallest and largest value of each tensor; the graph itself reduces them, batch by batch.
+
+    Args:
+        batches: gives, each time it is called, cells uint8 (n, H, W, 3) in batches of any size.
+
+    Raises:
+        BundleError: a value is not finite; names the tensor.
+    """
+    session = _session(_with_extremes(model, tensors))
+    lows = dict.fromkeys(tensors, np.inf)
+    highs = dict.fromkeys(tensors, -np.inf)
+    for cells in batches():
+        values = iter(session.run(None, {"cells": cells}))
+        for name, low, high in zip(tensors, values, values, strict=True):
+            if not (np.isfinite(low) and np.isfinite(high)):
+                raise BundleError(f"activation {name} is not finite on the calibration cells")
+            lows[name] = min(lows[name], float(low))
+            highs[name] = max(highs[name], float(high))
+    return {name: Range(low=lows[name], high=highs[name]) for name in tensors}
+
+
+def percentile_ranges(
+    model: ModelProto, tensors: Sequence[str], batches: Batches, percentile: float
+) -> dict[str, Range]:
+    """Each tensor's range without its rarest values: `percentile` per cent of them lie inside.
+
+    Histograms of fixed bins between the extremes, so neither chunking nor order changes a count.
+    """
+    extremes = extreme_ranges(model, tensors, batches)
+    counts = {name: np.zeros(_BINS, np.int64) for name in tensors}
+    session = _session(between(model, ["cells"], tensors))
+    for cells in batches():
+        for name, values in zip(tensors, session.run(None, {"cells": cells}), strict=True):
+            extent = (extremes[name].low, extremes[name].high)
+            counts[name] += np.histogram(values, _BINS, extent)[0]
+    return {name: _inner(extremes[name], counts[name], percentile) for name in tensors}
+
+
+def _inner(extremes: Range, counts: np.ndarray, percentile: float) -> Range:
+    outside = (1 - percentile / 100) / 2 * counts.sum()
+    edges = np.linspace(extremes.low, extremes.high, _BINS + 1)
+    below = np.cumsum(counts)
+    above = np.cumsum(counts[::-1])
+    low = edges[np.searchsorted(below, outside, side="right")]
+    high = edges[::-1][np.searchsorted(above, outside, side="right")]
+    return Range(low=float(min(low, high)), high=float(max(low, high)))
+
+
+def _with_extremes(model: ModelProto, tensors: Sequence[str]) -> ModelProto:
+    """The part of the graph up to the tensors, whose outputs are each one's minimum and maximum."""
+    part = between(model, ["cells"], tensors)
+    del part.graph.output[:]
+    for name in tensors:
+        for operator in ("ReduceMin", "ReduceMax"):
+            output = f"{name}/{operator}"
+            part.graph.node.append(
+                helper.make_node(operator, [name], [output], name=output, keepdims=0)
+            )
+            part.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, []))
+    return part
+
+
+def _session(model: ModelProto) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )

@@ -1,0 +1,84 @@
+"""Which part of a fused graph may leave float32: the encoder, from pixels to the final pooling.
+
+Preprocessing, the final pooling's output and the head stay in float32 in every precision.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnx import ModelProto, NodeProto, TensorProto
+
+from vexas_edge.errors import BundleError
+
+ENTRY, EMBEDDING = "pixels", "embedding"
+
+# What we know how to write in another precision; all take and give one kind of float.
+KNOWN_OPERATORS = {
+    *("Conv", "Gemm", "MatMul", "BatchNormalization", "Add", "Sub", "Mul", "Div"),
+    *("Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish"),
+    *("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Pad"),
+    *("Concat", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity"),
+}
+
+_POOLINGS = ("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax")
+_SHAPING = ("Flatten", "Squeeze", "Reshape", "Identity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """Nodes, in the graph's order, from the tensor `entry` to the tensor `exit`, both float32."""
+
+    entry: str
+    exit: str
+    nodes: tuple[NodeProto, ...]
+
+    def tensors(self) -> tuple[str, ...]:
+        """The region's activations, its entry first."""
+        return (self.entry, *(name for node in self.nodes for name in node.output if name))
+
+
+def encoder_region(model: ModelProto) -> Region:
+    """The encoder of a fused graph, up to the input of its final pooling.
+
+    Raises:
+        BundleError: no fused graph of ours, or operators that we cannot write in another
+            precision; names them.
+    """
+    makers = {name: node for node in model.graph.node for name in node.output}
+    if ENTRY not in makers or EMBEDDING not in makers:
+        raise BundleError(
+            f"the graph has no tensors {ENTRY!r} and {EMBEDDING!r}: not a fused graph"
+        )
+    leave = _before_pooling(makers)
+    nodes = _between(model.graph.node, leave)
+    unknown = sorted({node.op_type for node in nodes} - KNOWN_OPERATORS)
+    if unknown:
+        raise BundleError(f"the encoder has operators of no known precision: {', '.join(unknown)}")
+    return Region(entry=ENTRY, exit=leave, nodes=nodes)
+
+
+def _before_pooling(makers: dict[str, NodeProto]) -> str:
+    """The tensor that the final pooling takes; the embedding itself where there is none."""
+    name = EMBEDDING
+    while makers[name].op_type in _SHAPING:
+        name = makers[name].input[0]
+    return makers[name].input[0] if makers[name].op_type in _POOLINGS else EMBEDDING
+
+
+def _between(nodes: Sequence[NodeProto], leave: str) -> tuple[NodeProto, ...]:
+    needed = {leave}
+    found = []
+    for node in reversed(nodes):
+        if needed.intersection(node.output) and ENTRY not in node.output:
+            needed.update(name for name in node.input if name != ENTRY)
+            found.append(node)
+    return tuple(reversed(found))
+
+
+def float_constants(model: ModelProto) -> dict[str, TensorProto]:
+    """The graph's float32 initializers by name."""
+    return {
+        tensor.name: tensor
+        for tensor in model.graph.initializer
+        if tensor.data_type == TensorProto.FLOAT
+    }

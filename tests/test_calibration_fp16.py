@@ -1,0 +1,125 @@
+"""Half precision is written in the graph, and judged by an executor that really rounds."""
+
+import warnings
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from onnx import ModelProto, TensorProto, numpy_helper
+from sklearn.svm import SVC
+from torch import nn
+
+from calibration.fp16 import emulated_half_precision, half_precision
+from calibration.preflight import preflight
+from calibration.region import encoder_region
+from export.encoder import onnx_from_torch, with_known_width
+from export.fuse import fuse_graphs
+from export.preprocessing import PREPROCESSINGS
+from vexas_edge.errors import BundleError
+
+PX = 16
+CELLS = np.random.default_rng(0).integers(0, 256, (6, PX, PX, 3), dtype=np.uint8)
+DRAWS = np.random.default_rng(1).integers(0, 6, (5, 3))
+
+
+class Net(nn.Module):
+    """A shortcut, a gate and a pooling: what the real backbones are made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.inner = nn.Conv2d(8, 8, 3, padding=1)
+        self.act = nn.SiLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.stem(x / 64))
+        return torch.relu(x + self.inner(x)).mean((2, 3))
+
+
+@pytest.fixture(scope="module")
+def fused() -> ModelProto:
+    torch.manual_seed(0)
+    x = np.random.default_rng(2).normal(size=(20, 8)).astype(np.float32)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        svc = SVC(probability=True, random_state=0).fit(x, [0, 1] * 10)
+    encoder = with_known_width(onnx_from_torch(Net().eval(), PX), PX, "net")
+    return fuse_graphs(encoder, svc, PREPROCESSINGS["keras-caffe"], canvas_px=PX, draw_size=3)
+
+
+def encodings(model: ModelProto, *, optimised: bool = True) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    return session.run(["encodings"], {"cells": CELLS, "draws": DRAWS})[0]
+
+
+def test_the_region_ends_before_the_final_pooling(fused: ModelProto) -> None:
+    region = encoder_region(fused)
+    assert region.entry == "pixels"
+    assert [node.op_type for node in region.nodes] == [
+        *("Div", "Conv", "Sigmoid", "Mul", "Conv", "Add", "Relu"),
+    ]
+    assert region.exit == region.nodes[-1].output[0]
+
+
+def test_a_half_graph_is_half_inside_and_float32_around(fused: ModelProto) -> None:
+    half = half_precision(fused)
+    types = {t.name: t.data_type for t in half.graph.initializer}
+    used = {
+        node.name: {types[name] for name in node.input if name in types} for node in half.graph.node
+    }
+    for node in encoder_region(fused).nodes:
+        assert used[node.name] <= {TensorProto.FLOAT16}
+    assert used["encodings"] == set()
+    assert [(i.name, i.type.tensor_type.elem_type) for i in half.graph.output] == [
+        (o.name, TensorProto.FLOAT) for o in fused.graph.output
+    ]
+    assert preflight(half) == []
+    assert len(half.SerializeToString()) < len(fused.SerializeToString())
+
+
+def test_the_emulation_is_numpys_rounding_of_every_activation(fused: ModelProto) -> None:
+    emulated = encodings(emulated_half_precision(fused), optimised=False)
+    exact = encodings(fused)
+    cosine = (emulated * exact).sum(axis=1)
+    assert 0.9999 < cosine.min() < 1.0
+    assert np.abs(emulated - exact).max() > 1e-5
+    # onnxruntime's CPU runs the file in float32: it shows less than the rounding that a GPU makes.
+    on_cpu = np.abs(encodings(half_precision(fused)) - exact).max()
+    assert np.abs(emulated - exact).max() >= on_cpu
+
+
+def test_an_overflow_shows_in_the_emulation(fused: ModelProto) -> None:
+    huge = ModelProto()
+    huge.CopyFrom(fused)
+    for tensor in huge.graph.initializer:
+        if tuple(tensor.dims) == (8, 3, 3, 3):
+            values = numpy_helper.to_array(tensor) * np.float32(6e4)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    assert np.isfinite(encodings(huge)).all()
+    assert not np.isfinite(encodings(emulated_half_precision(huge), optimised=False)).all()
+
+
+def test_a_weight_that_float16_cannot_hold_is_refused(fused: ModelProto) -> None:
+    huge = ModelProto()
+    huge.CopyFrom(fused)
+    for tensor in huge.graph.initializer:
+        if tuple(tensor.dims) == (8, 3, 3, 3):
+            values = numpy_helper.to_array(tensor) * np.float32(1e7)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    with pytest.raises(BundleError, match="more than float16 can hold"):
+        half_precision(huge)
+
+
+def test_what_is_no_fused_graph_or_has_unknown_operators_is_refused(fused: ModelProto) -> None:
+    other = ModelProto()
+    other.CopyFrom(fused)
+    for node in other.graph.node:
+        if node.op_type == "Sigmoid" and node in encoder_region(fused).nodes:
+            node.op_type = "Erf"
+    with pytest.raises(BundleError, match="operators of no known precision: Erf"):
+        encoder_region(other)
+    with pytest.raises(BundleError, match="not a fused graph"):
+        encoder_region(ModelProto())
