@@ -48,6 +48,8 @@ def fold_splits(labels: Sequence[str], n_folds: int) -> list[Split]:
 
 def repeated_splits(labels: Sequence[str], n_repeats: int) -> list[Split]:
     """Further 60/40 splits, to show how much of a figure is the luck of the split."""
+    if not n_repeats:
+        return []
     shuffles = StratifiedShuffleSplit(n_repeats, test_size=JUDGED_SHARE, random_state=0)
     drawn = shuffles.split(labels, labels)
     return [Split(name=f"repeat-{k}", fit=f, judge=j) for k, (f, j) in enumerate(drawn, start=1)]

@@ -36,7 +36,7 @@ def text_from_report(report: Report) -> str:
         _line("the cohort's own split, by vexas-edge score", report.cohort_split),
         f"    balanced accuracy at threshold {report.threshold:g}: {report.balanced_accuracy:.3f}",
         _line(f"{report.n_folds} folds pooled, by vexas-edge score", report.out_of_fold),
-        f"further 60/40 splits, by scikit-learn on 100 draws: {further}",
+        f"further 60/40 splits, by scikit-learn on 100 draws: {further or 'none asked for'}",
         "each covariate alone, no image and no model:",
         *(_line(f"    {c.name} ({c.direction})", c.separation) for c in report.covariates),
         "",

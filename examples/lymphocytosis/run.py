@@ -59,13 +59,21 @@ class Judged:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("cohort_dir", type=click.Path(path_type=Path))
-@click.argument("encoder_onnx", type=click.Path(path_type=Path))
+@click.argument("cohort_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("encoder_onnx", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="Output folder.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(0, 100),
+    default=Plan.repeats,
+    show_default=True,
+    help="Further 60/40 splits.",
+)
 @click.option("--quick", is_flag=True, help="Few patients and two folds, to see that it runs.")
-def cli(cohort_dir: Path, encoder_onnx: Path, out: Path, quick: bool) -> None:
+def cli(cohort_dir: Path, encoder_onnx: Path, out: Path, repeats: int, quick: bool) -> None:
     """Fit, export, score and judge on the cohort in COHORT_DIR, with the encoder ENCODER_ONNX."""
-    report = run_example(cohort_dir, encoder_onnx, out, QUICK if quick else Plan())
+    plan = QUICK if quick else Plan(repeats=repeats)
+    report = run_example(cohort_dir, encoder_onnx, out, plan)
     text = json.dumps(asdict(report), indent=2)
     (out / "report.json").write_text(text + "\n", encoding="utf-8")
     click.echo(text_from_report(report))
