@@ -316,11 +316,9 @@ def test_progress_of_a_long_case_goes_to_stderr(
 ) -> None:
     monkeypatch.setattr("vexas_edge.console._LINE_SECONDS", {False: -1.0, True: -1.0})
     ended = vexas_edge("score", tiny_case, "--bundle", tiny_bundle, "--json")
-    assert ended.err.splitlines() == [
-        "P1: neutrophil, 12 of 12 cells",
-        "P1: monocyte, 9 of 9 cells",
-        "P1: lymphocyte, 3 of 3 cells",
-    ]
+    lines = ended.err.splitlines()
+    for said in ("neutrophil, 12 of 12", "monocyte, 9 of 9", "lymphocyte, 3 of 3"):
+        assert f"P1: {said} cells" in lines
     assert len(ended.out.splitlines()) == 1
 
 

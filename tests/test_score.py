@@ -35,7 +35,7 @@ from vexas_edge.decoding import DecodedCell
 from vexas_edge.draws import draw_cells
 from vexas_edge.engines import EngineOptions
 from vexas_edge.errors import BundleError, HostError, UsageError
-from vexas_edge.results import NOTICE, SYNTHETIC_NOTICE, CaseScore, ModelScore, UsedCell
+from vexas_edge.results import NOTICE, SYNTHETIC_NOTICE, CaseScore, ModelScore
 from vexas_edge.sessions import Sessions
 
 
@@ -400,32 +400,24 @@ def test_progress_counts_every_cell_of_every_model(
     ]
 
 
-def test_only_a_chunk_and_what_is_decoded_ahead_are_held(
+def test_only_the_pixels_of_calls_under_way_are_held(
     sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = write_case(tmp_path, neutrophil=300)
-    alive = Alive()
-    decode = encoding.decode_cells
-    monkeypatch.setattr(encoding, "decode_cells", lambda *a, **k: alive.watched(decode(*a, **k)))
+    held: weakref.WeakSet[Any] = weakref.WeakSet()
+    counts: list[int] = []
+    decode = encoding.decode_cell
+
+    def watched(*given: Any) -> DecodedCell:
+        cell = decode(*given)
+        held.add(pixels := cell.pixels.view(Watched))
+        counts.append(len(held))
+        return replace(cell, pixels=pixels)
+
+    monkeypatch.setattr(encoding, "decode_cell", watched)
     score_case(read_case(case), sessions.bundle, sessions, chunk_cells=10)
-    assert alive.seen == 300
-    assert alive.most <= 2 * 10 + 1  # one chunk with the engine, the next one filling
-
-
-class Alive:
-    """Counts the decoded cells whose pixels someone still holds."""
-
-    seen = most = 0
-
-    def watched(self, decoded: Iterator[DecodedCell]) -> Iterator[DecodedCell]:
-        held: weakref.WeakSet[Any] = weakref.WeakSet()
-        for cell in decoded:
-            held.add(pixels := cell.pixels.view(Watched))
-            self.seen += 1
-            self.most = max(self.most, len(held))
-            yield replace(cell, pixels=pixels)
-            del cell, pixels
-        del held
+    assert len(counts) == 300
+    assert max(counts) <= 10 * sessions.fused("neutrophil").threads + 1
 
 
 class Watched(np.ndarray):
@@ -435,23 +427,25 @@ class Watched(np.ndarray):
         return id(self)
 
 
-def test_cells_a_call_bounds_pixels_and_count() -> None:
-    calls = {px: encoding.cells_a_call(px) for px in (8, 112, 272, 400, 4096)}
-    assert calls == {8: 64, 112: 47, 272: 8, 400: 3, 4096: 1}
+def test_a_call_is_bounded_in_pixels_and_cells_and_leaves_some_for_every_thread() -> None:
+    calls = {px: encoding.cells_a_call(px, 1000, 2) for px in (8, 112, 272, 400, 4096)}
+    assert calls == {8: 32, 112: 23, 272: 4, 400: 1, 4096: 1}
+    assert [encoding.cells_a_call(112, n, 4) for n in (1, 4, 5, 40)] == [1, 1, 2, 10]
 
 
-def test_a_run_of_cells_ends_before_the_next_usable_one() -> None:
-    def cell(path: str) -> DecodedCell:
-        record = UsedCell(path=path, cell_class="neutrophil", status="used")
-        pixels = None if path.startswith("x") else np.zeros(1)
-        return DecodedCell(record=record, identity=b"", pixels=pixels)
-
-    paths = ["x1", "a", "b", "x2", "x3", "c", "d", "x4"]
-    groups = encoding._groups(map(cell, paths), 2)
-    assert [[c.record.path for c in group] for group in groups] == [
-        ["x1", "a", "b", "x2", "x3"],
-        ["c", "d", "x4"],
-    ]
+def test_an_exact_copy_in_another_call_counts_once(
+    sessions: Sessions, tiny_case: Path, tmp_path: Path
+) -> None:
+    case = shutil.copytree(tiny_case, tmp_path / "P1")
+    first = sorted((case / "neutrophil").iterdir())[0]
+    shutil.copy(first, case / "neutrophil" / "zz.png")
+    plain, copied = (
+        score_case(read_case(folder), sessions.bundle, sessions, chunk_cells=5)
+        for folder in (tiny_case, case)
+    )
+    assert [cell.path for cell in copied.duplicates] == ["neutrophil/zz.png"]
+    assert [m.score for m in copied.models] == [m.score for m in plain.models]
+    assert [m.n_cells for m in copied.models] == [m.n_cells for m in plain.models]
 
 
 def test_a_precision_that_the_bundle_has_not_is_refused(tiny_bundle: Path) -> None:

@@ -1,9 +1,6 @@
-"""Cells from files to canvases, ahead of the engine, in bounded memory and in a fixed order."""
+"""One cell from its file to a model's canvas."""
 
 import hashlib
-from collections import deque
-from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from numpy import ndarray
@@ -14,9 +11,6 @@ from vexas_edge.images import place_on_canvas, rgb_from_bytes
 from vexas_edge.manifest import LargerCells
 from vexas_edge.results import UsedCell
 from vexas_edge.sources import Source
-
-# Cells a task: enough that handing tasks over costs nothing beside decoding them.
-_CELLS_A_TASK = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,34 +31,6 @@ class DecodedCell:
     record: UsedCell
     identity: bytes
     pixels: ndarray | None
-
-
-def decode_cells(
-    source: Source, cells: Sequence[Cell], canvas: Canvas, *, threads: int, ahead: int
-) -> Generator[DecodedCell, None, None]:
-    """Each cell in turn, decoded by `threads` threads while the caller works on earlier ones.
-
-    Close it when stopping early, before the source is closed.
-
-    Args:
-        ahead: cells that may wait decoded, at most; it bounds memory.
-    """
-    tasks = [cells[i : i + _CELLS_A_TASK] for i in range(0, len(cells), _CELLS_A_TASK)]
-    waiting: deque[Future[list[DecodedCell]]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        try:
-            for task in tasks:
-                waiting.append(pool.submit(_decode_task, source, task, canvas))
-                if len(waiting) * _CELLS_A_TASK >= ahead:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _decode_task(source: Source, cells: Sequence[Cell], canvas: Canvas) -> list[DecodedCell]:
-    return [decode_cell(source, cell, canvas) for cell in cells]
 
 
 def decode_cell(source: Source, cell: Cell, canvas: Canvas) -> DecodedCell:

@@ -1,55 +1,72 @@
-"""Cells to encodings: decoded ahead, copies dropped, run through the engine call by call."""
+"""Cells to encodings: each thread decodes some cells and runs them; copies are dropped after.
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+Threads that each take a call of their own keep all cores busy. One call spread over all of them
+would wait at every operator for the thread that shares its core with decoding.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.ahead import run_ahead
 from vexas_edge.case import Cell
-from vexas_edge.decoding import Canvas, DecodedCell, decode_cells
+from vexas_edge.decoding import Canvas, decode_cell
 from vexas_edge.draws import draw_cells
+from vexas_edge.engines import Engine
 from vexas_edge.manifest import Model
 from vexas_edge.results import UsedCell
 from vexas_edge.sessions import Sessions
 from vexas_edge.sources import Source
 
-# Pixels a call: 8 cells of 272 px. Larger calls gain no speed and cost memory.
-_PIXELS_A_CALL = 8 * 272 * 272
-_MOST_CELLS_A_CALL = 64
+# Pixels a call: 4 cells of 272 px. Larger calls gain no speed and cost memory.
+_PIXELS_A_CALL = 4 * 272 * 272
+_MOST_CELLS_A_CALL = 32
 
-# Draws of the first call's cells on which the fused graph and the head must agree.
+# Draws of one call's cells on which the fused graph and the head must agree.
 CHECKED_DRAWS = 64
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FirstCall:
-    """What the fused graph itself made of the first call's cells, for the head to agree with.
+class CheckedCall:
+    """What the fused graph itself made of one call's cells, for the head to agree with.
 
-    draws: int64 (A, K) over those cells. probabilities: float32 (A, C).
+    encodings: float32 (n, D). draws: int64 (A, K) over them. probabilities: float32 (A, C).
     """
 
-    n_cells: int
+    encodings: NDArray[np.float32]
     draws: NDArray[np.int64]
     probabilities: NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """A model's usable cells. encodings: float32 (N, D). first_call: absent without any cell."""
+    """A model's usable cells. encodings: float32 (N, D). checked: absent without any cell."""
 
     records: tuple[UsedCell, ...]
     identities: list[bytes]
     encodings: NDArray[np.float32]
-    first_call: FirstCall | None
+    checked: CheckedCall | None
 
 
-def cells_a_call(canvas_px: int) -> int:
-    """How many cells go into one call of the engine."""
-    return min(_MOST_CELLS_A_CALL, max(1, _PIXELS_A_CALL // canvas_px**2))
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    """One call's cells. encodings: of those whose record says "used", in their order."""
+
+    records: list[UsedCell]
+    encodings: NDArray[np.float32]
+    checked: CheckedCall | None = None
+
+
+def cells_a_call(canvas_px: int, n_cells: int, threads: int) -> int:
+    """How many cells go into one call of the engine, so that every thread gets some."""
+    most = min(_MOST_CELLS_A_CALL, max(1, _PIXELS_A_CALL // canvas_px**2))
+    return max(1, min(most, -(-n_cells // threads)))
 
 
 def encode_cells(
@@ -57,83 +74,99 @@ def encode_cells(
     cells: Sequence[Cell],
     name: str,
     sessions: Sessions,
-    size: int,
+    chunk_cells: int | None,
     progress: Progress,
 ) -> Encoded:
-    """The encodings of one model's cells, `size` cells a call to the engine.
+    """The encodings of one model's cells, so many cells a call; None lets us choose.
 
-    The first call takes some draws of its own cells along, for the head to agree with; each other
-    takes one, since no engine skips the classifier when only encodings are wanted.
+    The first call that has a usable cell takes draws of its own cells along, for the head to agree
+    with; each other takes one, since no engine skips the classifier when only encodings are wanted.
     """
     model, fused = sessions.bundle.manifest.models[name], sessions.fused(name)
+    size = chunk_cells or cells_a_call(model.canvas_px, len(cells), fused.threads)
+    chunks = [cells[start : start + size] for start in range(0, len(cells), size)]
+    unchecked = threading.Lock()
+    calls: list[_Call] = []
+    first: dict[str, str] = {}
+    n_done = 0
+    work = run_ahead(
+        lambda chunk: _call(source, chunk, model, fused, unchecked), chunks, threads=fused.threads
+    )
+    with closing(work) as done:
+        for call in done:
+            calls.append(_without_repeats(call, first))
+            n_done += len(call.records)
+            progress(name, n_done, len(cells))
+    return _joined(calls, model)
+
+
+def _call(
+    source: Source, cells: Sequence[Cell], model: Model, fused: Engine, unchecked: threading.Lock
+) -> _Call:
     canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
-    ahead = size + 8 * fused.threads
-    decoding = decode_cells(source, cells, canvas, threads=fused.threads, ahead=ahead)
-    records: list[UsedCell] = []
-    identities: list[bytes] = []
-    encodings = [np.empty((0, model.encoding_width), np.float32)]
-    first_call = None
-    with closing(decoding) as decoded:
-        for group in _groups(_without_repeats(decoded), size):
-            records += [cell.record for cell in group]
-            pixels = [cell.pixels for cell in group if cell.pixels is not None]
-            new = [cell.identity for cell in group if cell.pixels is not None]
-            if new:
-                draws = draws_of(new, model, n_draws=1 if identities else CHECKED_DRAWS)
-                outputs = fused.run({"cells": np.stack(pixels), "draws": draws})
-                first_call = first_call or FirstCall(
-                    n_cells=len(new), draws=draws, probabilities=outputs["probabilities"]
-                )
-                identities += new
-                encodings.append(outputs["encodings"])
-            progress(name, len(records), len(cells))
-    return Encoded(
-        records=tuple(records),
-        identities=identities,
-        encodings=np.concatenate(encodings),
-        first_call=first_call,
+    decoded = [decode_cell(source, cell, canvas) for cell in cells]
+    records = [cell.record for cell in decoded]
+    pixels = [cell.pixels for cell in decoded if cell.pixels is not None]
+    if not pixels:
+        return _Call(records=records, encodings=np.empty((0, model.encoding_width), np.float32))
+    checked = unchecked.acquire(blocking=False)  # only ever taken once
+    identities = [cell.identity for cell in decoded if cell.pixels is not None]
+    draws = draws_of(identities, model, n_draws=CHECKED_DRAWS if checked else 1)
+    outputs = fused.run({"cells": np.stack(pixels), "draws": draws})
+    encodings, probabilities = outputs["encodings"], outputs["probabilities"]
+    return _Call(
+        records=records,
+        encodings=encodings,
+        checked=CheckedCall(encodings=encodings, draws=draws, probabilities=probabilities)
+        if checked
+        else None,
     )
 
 
-def _without_repeats(decoded: Iterable[DecodedCell]) -> Iterator[DecodedCell]:
-    """The same cells, exact copies of earlier ones marked and without their pixels."""
-    first: dict[bytes, str] = {}
-    for cell in decoded:
-        if cell.pixels is None:
-            yield cell
-        elif cell.identity in first:
-            copied = replace(
-                cell.record,
-                status="duplicate",
-                reason="same_file_content",
-                detail=f"same content as {first[cell.identity]}",
-            )
-            yield replace(cell, record=copied, pixels=None)
-        else:
-            first[cell.identity] = cell.record.path
-            yield cell
+def _without_repeats(call: _Call, first: dict[str, str]) -> _Call:
+    """The same call, exact copies of earlier cells marked and without their encodings.
 
-
-def _groups(cells: Iterable[DecodedCell], size: int) -> Iterator[list[DecodedCell]]:
-    """Runs of cells, each with `size` usable ones but the last; the others ride along.
-
-    A run ends before the next usable cell, not after its last, so that a case of `size` usable
-    cells is one run whatever follows them.
+    Args:
+        first: path of the first cell with each SHA-256; grows.
     """
-    group: list[DecodedCell] = []
-    usable = 0
-    for cell in cells:
-        if usable == size and cell.pixels is not None:
-            yield group
-            group, usable = [], 0
-        group.append(cell)
-        usable += cell.pixels is not None
-    if group:
-        yield group
+    records, kept, row = [], [], 0
+    for record in call.records:
+        if record.status != "used":
+            records.append(record)
+            continue
+        original = first.setdefault(record.sha256, record.path)
+        if original == record.path:
+            records.append(record)
+            kept.append(row)
+        else:
+            records.append(_copied(record, original))
+        row += 1
+    return replace(call, records=records, encodings=call.encodings[kept])
+
+
+def _copied(record: UsedCell, original: str) -> UsedCell:
+    return replace(
+        record,
+        status="duplicate",
+        reason="same_file_content",
+        detail=f"same content as {original}",
+    )
+
+
+def _joined(calls: Iterable[_Call], model: Model) -> Encoded:
+    calls = list(calls)
+    records = tuple(record for call in calls for record in call.records)
+    none = np.empty((0, model.encoding_width), np.float32)
+    return Encoded(
+        records=records,
+        identities=[bytes.fromhex(r.sha256) for r in records if r.status == "used"],
+        encodings=np.concatenate([none, *(call.encodings for call in calls)]),
+        checked=next((call.checked for call in calls if call.checked), None),
+    )
 
 
 def draws_of(
-    identities: list[bytes], model: Model, n_draws: int | None = None
+    identities: Sequence[bytes], model: Model, n_draws: int | None = None
 ) -> NDArray[np.int64]:
     """Draws of the model's size and seed, int64 (n_draws, draw_size); as many as it scores with."""
     recipe = model.aggregation

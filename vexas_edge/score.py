@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import vexas_edge
 from vexas_edge.bundle import Bundle
 from vexas_edge.case import Case
-from vexas_edge.encoding import Encoded, Progress, cells_a_call, draws_of, encode_cells
+from vexas_edge.encoding import Encoded, Progress, draws_of, encode_cells
 from vexas_edge.engines import Engine
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.labels import label_indices
@@ -111,8 +111,7 @@ def _score_model(
     )
     if not cells:
         return replace(empty, reasons=("too_few_cells",))
-    size = chunk_cells or cells_a_call(model.canvas_px)
-    encoded = encode_cells(case.source, cells, name, sessions, size, progress)
+    encoded = encode_cells(case.source, cells, name, sessions, chunk_cells, progress)
     counted = replace(empty, n_cells=len(encoded.identities), cells=encoded.records)
     if counted.n_cells < model.minimum_cells:
         return replace(counted, reasons=("too_few_cells",))
@@ -159,17 +158,16 @@ def _standard_error(values: NDArray[np.float64]) -> float:
 
 
 def _cross_check(name: str, encoded: Encoded, head: Engine) -> None:
-    """The fused graph's own probabilities of the first call's cells must be the head's.
+    """The fused graph's own probabilities of one call's cells must be the head's.
 
     Means over draws, because single draws may jump by 5e-3 at libsvm's stopping threshold.
     """
-    first = encoded.first_call
-    if first is None:
+    call = encoded.checked
+    if call is None:
         return
-    encodings = encoded.encodings[: first.n_cells]
-    outputs = head.run({"encodings": encodings, "draws": first.draws})
+    outputs = head.run({"encodings": call.encodings, "draws": call.draws})
     expected = outputs["probabilities"].mean(axis=0, dtype=np.float64)
-    found = first.probabilities.mean(axis=0, dtype=np.float64)
+    found = call.probabilities.mean(axis=0, dtype=np.float64)
     difference = float(np.abs(found - expected).max())
     if not difference <= CROSS_CHECK:
         raise HostError(

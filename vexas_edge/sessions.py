@@ -1,10 +1,18 @@
 """A bundle's graphs, loaded on this PC's engine and kept for the next case."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Self
 
 from vexas_edge.bundle import Bundle
-from vexas_edge.engines import PRECISIONS, Engine, EngineOptions, Precision, open_engine
+from vexas_edge.engines import (
+    PRECISIONS,
+    Engine,
+    EngineOptions,
+    Precision,
+    default_threads,
+    open_engine,
+)
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.manifest import HEAD
 
@@ -35,8 +43,10 @@ class Sessions:
                 )
 
     def fused(self, model: str) -> Engine:
-        """The model's fused graph on the engine and device that the options name."""
-        return self._engine(model, f"fused.{self.precision}.onnx", self.options)
+        """The model's fused graph where the options say; each thread makes calls of its own."""
+        threads = self.options.threads or default_threads()
+        options = replace(self.options, calls_at_once=threads)
+        return self._engine(model, f"fused.{self.precision}.onnx", options)
 
     def head(self, model: str) -> Engine:
         """The model's head, on the CPU."""

@@ -13,9 +13,8 @@ from export.sources import Encoder, load_encoder
 from vexas_edge import read_case
 from vexas_edge.case import ReadOptions
 from vexas_edge.cohort import CohortCase, read_cohort
-from vexas_edge.decoding import Canvas, decode_cells
+from vexas_edge.decoding import Canvas, decode_cell
 from vexas_edge.draws import draw_cells
-from vexas_edge.engines import default_threads
 from vexas_edge.errors import InputError
 
 # What the encoder was trained with, and the part of each 224 px image that shows the cell.
@@ -79,10 +78,9 @@ def _encoded(row: CohortCase, encoder: Encoder) -> Patient:
 def _distinct_cells(row: CohortCase) -> dict[bytes, np.ndarray]:
     """Pixels uint8 (112, 112, 3) by the identity of the cell's file."""
     case = read_case(row.path, ReadOptions(cell_type=CELL_TYPE))
-    threads = default_threads()
     with closing(case.source):
-        decoded = decode_cells(case.source, case.cells, CANVAS, threads=threads, ahead=64)
-        return {cell.identity: cell.pixels for cell in decoded if cell.pixels is not None}
+        decoded = [decode_cell(case.source, cell, CANVAS) for cell in case.cells]
+    return {cell.identity: cell.pixels for cell in decoded if cell.pixels is not None}
 
 
 def aggregates(patient: Patient) -> np.ndarray:

@@ -31,12 +31,14 @@ def default_threads() -> int:
 class EngineOptions:
     """Which engine, where. A device that is asked for by name is used or refused, never replaced.
 
-    threads: compute threads; None means `default_threads()`.
+    threads: compute threads; None means `default_threads()`. calls_at_once: how many threads will
+    call `run` at the same time, and so share the compute threads.
     """
 
     engine: EngineName = "auto"
     device: Device = "auto"
     threads: int | None = None
+    calls_at_once: int = 1
 
 
 class Engine(Protocol):
@@ -53,7 +55,7 @@ class Engine(Protocol):
     shapes: "Mapping[str, tuple[int | None, ...]]"
 
     def run(self, feeds: "Mapping[str, ndarray]") -> "dict[str, ndarray]":
-        """All outputs of the graph by name, for all its inputs by name."""
+        """All outputs of the graph by name, for all its inputs by name; from any thread."""
 
     def __enter__(self) -> Self: ...
 

@@ -40,7 +40,9 @@ def start(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine":
     providers: list[Any] = [(cuda, {"use_tf32": "0"})] if wants_cuda else []
     try:
         session = onnxruntime.InferenceSession(
-            graph, _session_options(threads), [*providers, "CPUExecutionProvider"]
+            graph,
+            _session_options(threads // options.calls_at_once),
+            [*providers, "CPUExecutionProvider"],
         )
     except Exception as error:
         raise HostError(f"onnxruntime cannot load the graph: {error}") from error
@@ -55,7 +57,7 @@ def start(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine":
 
 def _session_options(threads: int) -> Any:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = max(1, threads)
     options.inter_op_num_threads = 1
     # Spinning threads slow everything else on a shared PC, our own decoding first.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
