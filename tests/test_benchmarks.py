@@ -24,5 +24,11 @@ def test_scoring_benchmark_appends_one_line_a_question(shared_data: Path, tmp_pa
         assert line.keys() > FACTS | FIGURES
         assert line["quick"] is True
         assert line["ratio"] > 0
-    assert lines[0]["medians_ms_a_cell"].keys() == {"decoding_cpu", "engine", "score", "loop"}
+    assert lines[0]["medians_ms_a_cell"].keys() == {
+        "decoding_cpu",
+        "engine",
+        "engine_wide",
+        "score",
+        "loop",
+    }
     assert lines[2]["medians_mib"]["few"] < 1000
