@@ -432,3 +432,14 @@ def test_verify_reports_a_pc_that_gives_other_numbers(
     assert ended.status == 4
     assert ended.err.startswith("error: self-test of monocyte head.onnx failed on this PC: ")
     assert ended.err.endswith("do not use onnxruntime on cpu here\n")
+
+
+def test_a_patients_folder_with_a_dated_export_is_read_as_one_case(
+    vexas_edge: Command, tmp_path: Path
+) -> None:
+    slides = tmp_path / "P1" / "2024-01-01" / "Signed slides" / "Monocyte"
+    slides.mkdir(parents=True)
+    (slides / "MO_000001.jpg").write_bytes(b"names are enough")
+    ended = vexas_edge("scan", tmp_path / "P1")
+    assert (ended.status, ended.out.splitlines()[0]) == (0, "P1")
+    assert "monocyte" in ended.out

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
@@ -145,3 +146,20 @@ def test_closing_lets_go_of_the_session(graph: bytes) -> None:
     with engine:
         pass
     assert engine._session is None  # type: ignore[attr-defined]
+
+
+def test_a_graph_that_reads_weights_from_another_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = np.full((300, 4), 2, np.float32)
+    (tmp_path / "w.bin").write_bytes(weights.tobytes())
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 18]>'
+        " g (float[N,300] x) => (float[N,4] y) { y = MatMul (x, w) }"
+    )
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    onnx.external_data_helper.set_external_data(model.graph.initializer[0], "w.bin")
+    model.graph.initializer[0].ClearField("raw_data")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HostError, match="onnxruntime cannot load the graph"):
+        open_engine(model.SerializeToString(), EngineOptions(device="cpu"))

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from vexas_edge.bundle import open_bundle
 from vexas_edge.errors import BundleError
 from vexas_edge.manifest import json_from_manifest, manifest_from_json
 
@@ -145,3 +147,9 @@ def test_a_manifest_that_contradicts_itself_is_refused(
     changed = fields()
     change(changed)
     assert refusal(changed) == said
+
+
+def test_a_model_for_cells_of_an_unknown_class_is_refused(tiny_bundle: Path) -> None:
+    text = open_bundle(tiny_bundle)._read("manifest.json", 1 << 20)
+    with pytest.raises(BundleError, match="takes cells of unknown class neutrofil"):
+        manifest_from_json(text.replace(b'"neutrophil_segmented"', b'"neutrofil"', 1))

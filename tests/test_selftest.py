@@ -119,3 +119,10 @@ def test_golden_arrays_are_never_unpickled(tiny_bundle: Path, kind: str) -> None
     }
     with pytest.raises(BundleError, match=r"golden\.npz cannot be read"):
         golden_from_npz(damaged[kind])
+
+
+def test_golden_arrays_that_are_missing_are_named() -> None:
+    stream = io.BytesIO()
+    np.savez(stream, cells=np.zeros(1), draws=np.zeros(1))
+    with pytest.raises(BundleError, match="lacks fused.fp32.onnx/encodings"):
+        golden_from_npz(stream.getvalue())
