@@ -255,6 +255,19 @@ def test_a_run_that_does_nothing_leaves_the_tables_of_an_earlier_one(tmp_path: P
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_an_interruption_while_a_file_is_written_leaves_no_partial_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    write_atomically(tmp_path / "a", b"old")
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "a", b"new")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
+
+
 def test_writing_is_whole_or_not_at_all(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a", b"old")
     write_atomically(tmp_path / "a", b"new")

@@ -211,11 +211,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     partial = _partial(path)
     try:
         partial.write_bytes(content)
-    except OSError as error:
+        _replace(partial, path)
+    except HeldFileError:
+        raise
+    except BaseException as error:  # an interruption too leaves nothing half-written
         with suppress(OSError):
             partial.unlink()
-        raise HostError(f"{path} cannot be written: {error.strerror}") from error
-    _replace(partial, path)
+        if isinstance(error, OSError):
+            raise HostError(f"{path} cannot be written: {error.strerror}") from error
+        raise
 
 
 def _partial(path: Path) -> Path:
