@@ -1,13 +1,12 @@
 """Half precision, written in the graph: the encoder in float16, everything around it in float32."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
-import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from calibration.region import Region, encoder_region, float_constants
-from export.graph import without_dead_nodes
+from export.graph import rebuilt
 from vexas_edge.errors import BundleError
 
 # No activation on the gate's cells may be larger: half of what float16 can hold.
@@ -34,7 +33,7 @@ def half_precision(model: ModelProto) -> ModelProto:
         if region.exit in node.output:
             nodes.append(_cast(halves[region.exit], region.exit, TensorProto.FLOAT))
     constants = [numpy_helper.from_array(half, halves[name]) for name, half in weights.items()]
-    return _rebuilt(model, nodes, constants)
+    return rebuilt(model, nodes, constants)
 
 
 def emulated_half_precision(model: ModelProto) -> ModelProto:
@@ -57,7 +56,7 @@ def emulated_half_precision(model: ModelProto) -> ModelProto:
         numpy_helper.from_array(half.astype(np.float32), rounded[name])
         for name, half in weights.items()
     ]
-    return _rebuilt(model, nodes, constants)
+    return rebuilt(model, nodes, constants)
 
 
 def _half_weights(model: ModelProto, region: Region) -> dict[str, np.ndarray]:
@@ -82,22 +81,3 @@ def _renamed(node: NodeProto, inputs: Mapping[str, str], outputs: Mapping[str, s
 
 def _cast(source: str, target: str, to: int) -> NodeProto:
     return helper.make_node("Cast", [source], [target], name=f"{target}/cast", to=to)
-
-
-def _rebuilt(
-    model: ModelProto, nodes: Sequence[NodeProto], constants: Sequence[TensorProto]
-) -> ModelProto:
-    """The same model with other nodes and more constants; those no longer used are dropped."""
-    graph = helper.make_graph(
-        nodes,
-        model.graph.name,
-        model.graph.input,
-        model.graph.output,
-        [*model.graph.initializer, *constants],
-    )
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    copy.graph.CopyFrom(graph)
-    copy = without_dead_nodes(copy)
-    onnx.checker.check_model(copy, full_check=True)
-    return copy

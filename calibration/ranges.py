@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from export.graph import between
+from export.running import session_from
 from vexas_edge.errors import BundleError
 
 _BINS = 4096
@@ -32,11 +32,12 @@ def extreme_ranges(model: ModelProto, tensors: Sequence[str], batches: Batches) 
     Raises:
         BundleError: a value is not finite; names the tensor.
     """
-    session = _session(_with_extremes(model, tensors))
+    source = _source(model)
+    session = session_from(_with_extremes(model, tensors))
     lows = dict.fromkeys(tensors, np.inf)
     highs = dict.fromkeys(tensors, -np.inf)
     for cells in batches():
-        values = iter(session.run(None, {"cells": cells}))
+        values = iter(session.run(None, {source: cells}))
         for name, low, high in zip(tensors, values, values, strict=True):
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise BundleError(f"activation {name} is not finite on the calibration cells")
@@ -54,9 +55,10 @@ def percentile_ranges(
     """
     extremes = extreme_ranges(model, tensors, batches)
     counts = {name: np.zeros(_BINS, np.int64) for name in tensors}
-    session = _session(between(model, ["cells"], tensors))
+    source = _source(model)
+    session = session_from(between(model, [source], tensors))
     for cells in batches():
-        for name, values in zip(tensors, session.run(None, {"cells": cells}), strict=True):
+        for name, values in zip(tensors, session.run(None, {source: cells}), strict=True):
             extent = (extremes[name].low, extremes[name].high)
             counts[name] += np.histogram(values, _BINS, extent)[0]
     return {name: _inner(extremes[name], counts[name], percentile) for name in tensors}
@@ -72,21 +74,46 @@ def _inner(extremes: Range, counts: np.ndarray, percentile: float) -> Range:
     return Range(low=float(min(low, high)), high=float(max(low, high)))
 
 
+def channel_extents(
+    model: ModelProto, tensors: Sequence[str], batches: Batches
+) -> dict[str, np.ndarray]:
+    """Of each tensor (n, C, H, W) the largest magnitude in each channel, float32 (C,)."""
+    source, extents = _source(model), dict.fromkeys(tensors, np.float32(0))
+    session = session_from(_with_extents(model, tensors))
+    for cells in batches():
+        for name, values in zip(tensors, session.run(None, {source: cells}), strict=True):
+            extents[name] = np.maximum(extents[name], values)
+    return extents
+
+
+def _source(model: ModelProto) -> str:
+    return model.graph.input[0].name
+
+
 def _with_extremes(model: ModelProto, tensors: Sequence[str]) -> ModelProto:
     """The part of the graph up to the tensors, whose outputs are each one's minimum and maximum."""
-    part = between(model, ["cells"], tensors)
+    part = between(model, [_source(model)], tensors)
     del part.graph.output[:]
     for name in tensors:
         for operator in ("ReduceMin", "ReduceMax"):
-            output = f"{name}/{operator}"
-            part.graph.node.append(
-                helper.make_node(operator, [name], [output], name=output, keepdims=0)
-            )
-            part.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, []))
+            _add_output(part, operator, [name], f"{name}/{operator}", [])
     return part
 
 
-def _session(model: ModelProto) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+def _with_extents(model: ModelProto, tensors: Sequence[str]) -> ModelProto:
+    part = between(model, [_source(model)], tensors)
+    del part.graph.output[:]
+    part.graph.initializer.append(numpy_helper.from_array(np.array([0, 2, 3]), "but_channels"))
+    for name in tensors:
+        magnitude = f"{name}/Abs"
+        part.graph.node.append(helper.make_node("Abs", [name], [magnitude], name=magnitude))
+        _add_output(part, "ReduceMax", [magnitude, "but_channels"], f"{name}/extent", ["C"])
+    return part
+
+
+def _add_output(
+    part: ModelProto, operator: str, inputs: Sequence[str], output: str, shape: Sequence[str]
+) -> None:
+    node = helper.make_node(operator, inputs, [output], name=output, keepdims=0)
+    part.graph.node.append(node)
+    part.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, shape))

@@ -49,12 +49,32 @@ def encoder_region(model: ModelProto) -> Region:
         raise BundleError(
             f"the graph has no tensors {ENTRY!r} and {EMBEDDING!r}: not a fused graph"
         )
-    leave = _before_pooling(makers)
-    nodes = _between(model.graph.node, leave)
+    return _region(model, ENTRY, _before_pooling(makers))
+
+
+def classifier_region(model: ModelProto) -> Region:
+    """All of a bare classifier: from its one input to what its final Softmax takes.
+
+    Raises:
+        BundleError: several inputs, or operators that we cannot write in another precision.
+    """
+    graph = model.graph
+    constants = {tensor.name for tensor in graph.initializer}
+    entries = [value.name for value in graph.input if value.name not in constants]
+    if len(entries) != 1:
+        raise BundleError(f"a classifier takes one input; this graph takes {', '.join(entries)}")
+    makers = {name: node for node in graph.node for name in node.output}
+    last = makers[graph.output[0].name]
+    leave = last.input[0] if last.op_type == "Softmax" else last.output[0]
+    return _region(model, entries[0], leave)
+
+
+def _region(model: ModelProto, entry: str, leave: str) -> Region:
+    nodes = _between(model.graph.node, entry, leave)
     unknown = sorted({node.op_type for node in nodes} - KNOWN_OPERATORS)
     if unknown:
         raise BundleError(f"the encoder has operators of no known precision: {', '.join(unknown)}")
-    return Region(entry=ENTRY, exit=leave, nodes=nodes)
+    return Region(entry=entry, exit=leave, nodes=nodes)
 
 
 def _before_pooling(makers: dict[str, NodeProto]) -> str:
@@ -65,12 +85,12 @@ def _before_pooling(makers: dict[str, NodeProto]) -> str:
     return makers[name].input[0] if makers[name].op_type in _POOLINGS else EMBEDDING
 
 
-def _between(nodes: Sequence[NodeProto], leave: str) -> tuple[NodeProto, ...]:
+def _between(nodes: Sequence[NodeProto], entry: str, leave: str) -> tuple[NodeProto, ...]:
     needed = {leave}
     found = []
     for node in reversed(nodes):
-        if needed.intersection(node.output) and ENTRY not in node.output:
-            needed.update(name for name in node.input if name != ENTRY)
+        if needed.intersection(node.output) and entry not in node.output:
+            needed.update(name for name in node.input if name != entry)
             found.append(node)
     return tuple(reversed(found))
 
@@ -82,3 +102,12 @@ def float_constants(model: ModelProto) -> dict[str, TensorProto]:
         for tensor in model.graph.initializer
         if tensor.data_type == TensorProto.FLOAT
     }
+
+
+def users_of(model: ModelProto) -> dict[str, list[NodeProto]]:
+    """The nodes that take each tensor."""
+    users: dict[str, list[NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+    return users

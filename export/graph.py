@@ -194,6 +194,20 @@ def between(model: ModelProto, inputs: Sequence[str], outputs: Sequence[str]) ->
     return without_dead_nodes(copy)
 
 
+def rebuilt(
+    model: ModelProto, nodes: Sequence[onnx.NodeProto], constants: Sequence[TensorProto]
+) -> ModelProto:
+    """The same model with other nodes and more constants, checked; what is not used is dropped."""
+    graph = model.graph
+    constants = [*graph.initializer, *constants]
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.CopyFrom(helper.make_graph(nodes, graph.name, graph.input, graph.output, constants))
+    copy = without_dead_nodes(copy)
+    onnx.checker.check_model(copy, full_check=True)
+    return copy
+
+
 def _names_used_in_subgraphs(node: onnx.NodeProto) -> set[str]:
     names: set[str] = set()
     for attribute in node.attribute:
