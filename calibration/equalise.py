@@ -29,6 +29,8 @@ def equalise_channels(model: ModelProto, region: Region, batches: Batches) -> Mo
     layers = weighted_layers(model, region)
     walk = _Walk(model, region, layers)
     takers = {name: found for name in layers if (found := walk.takers(name))}
+    if not takers:
+        return model
     activations = {name: walk.activation(name) for name in takers}
     extents = channel_extents(model, list(activations.values()), batches)
     weights = {name: layer.weights.copy() for name, layer in layers.items()}

@@ -1,6 +1,6 @@
 """Eight-bit integers, written in the graph as pairs of QuantizeLinear and DequantizeLinear."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from onnx import ModelProto, NodeProto

@@ -238,13 +238,21 @@ def _quantised_head(graph: _Graph) -> Iterator[Finding]:
                 message="the head is quantised",
                 remedy="leave everything after the encodings in float32",
             )
-        elif maker is not None and maker.op_type in _POOLINGS:
+        elif maker is not None and _is_final_pooling(graph, maker):
             yield Finding(
                 rule="quantised_pooling",
                 where=_name(node),
                 message="the final pooling's output is quantised",
                 remedy="leave it in float32",
             )
+
+
+def _is_final_pooling(graph: _Graph, node: NodeProto) -> bool:
+    """A pooling that no convolution follows; squeeze-and-excitation has others within."""
+    below = _downstream(graph, node.output[0])
+    return node.op_type in _POOLINGS and not any(
+        user.op_type == "Conv" and below.intersection(user.input) for user in graph.nodes
+    )
 
 
 def _mixed_floats(graph: _Graph) -> Iterator[Finding]:

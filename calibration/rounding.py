@@ -7,6 +7,7 @@ which is never rounded: so a layer's mean error goes into its bias.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.lapack import dtrtri
 
 from calibration.grids import Grid, Scheme
 from calibration.layers import Layer
@@ -73,24 +74,27 @@ def _rounded(
     # The values that weigh most go first, while there are most others to make up for them.
     order = np.append(np.argsort(-np.diag(moments)[:k], kind="stable"), k)
     upper = _inverse_factor(moments[np.ix_(order, order)])
-    left = np.column_stack([weights, bias])[:, order]
-    integers = np.empty_like(weights)
+    left = np.vstack([weights.T, bias])[order]
+    integers = np.empty((k, len(weights)))
     for start in range(0, k, _BLOCK):
         stop = min(start + _BLOCK, k)
-        errors = np.empty((len(weights), stop - start))
+        errors = np.empty((stop - start, len(weights)))
         for i in range(start, stop):
-            rounded = np.clip(np.rint(left[:, i] / scales), -largest, largest)
-            error = (left[:, i] - rounded * scales) / upper[i, i]
-            left[:, i + 1 : stop] -= np.outer(error, upper[i, i + 1 : stop])
-            errors[:, i - start] = error
-            integers[:, order[i]] = rounded
-        left[:, stop:] -= errors @ upper[start:stop, stop:]
-    return integers, left[:, k]
+            rounded = np.clip(np.rint(left[i] / scales), -largest, largest)
+            error = (left[i] - rounded * scales) / upper[i, i]
+            left[i + 1 : stop] -= np.outer(upper[i, i + 1 : stop], error)
+            errors[i - start] = error
+            integers[order[i]] = rounded
+        left[stop:] -= upper[start:stop, stop:].T @ errors
+    return integers.T, left[k]
 
 
 def _inverse_factor(moments: np.ndarray) -> np.ndarray:
-    """The upper Cholesky factor of the inverse of the damped moments, float64."""
-    moments = moments.astype(np.float64)
-    damping = _DAMPING * np.diag(moments)[:-1].mean() + 1e-9
-    damped = moments + damping * np.eye(len(moments))
-    return np.linalg.cholesky(np.linalg.inv(damped)).T
+    """The upper triangular U, float64, for which U'U is the inverse of the damped moments."""
+    damped = moments.astype(np.float64)
+    weighted = np.arange(len(damped) - 1)  # not the bias, whose moment is 1 at any scale of inputs
+    damped[weighted, weighted] += _DAMPING * np.diag(damped)[:-1].mean() + 1e-9
+    # The Cholesky factor of the matrix turned by 180 degrees, turned back, is U's own inverse.
+    inverse = np.linalg.cholesky(damped[::-1, ::-1])[::-1, ::-1]
+    factor, _ = dtrtri(inverse, lower=0)
+    return np.asarray(factor)

@@ -1,0 +1,114 @@
+"""The recipe for integers: from a float graph and cells to a graph that any scheme is cut from.
+
+Fold, equalise, find ranges, find moments: these steps look at cells, once. Rounding and writing
+look at none, so all integer files of a model come from one calibration.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto
+
+from calibration.cache import cached_ranges
+from calibration.equalise import equalise_channels
+from calibration.folding import fold_for_integers
+from calibration.grids import Grid, Scheme, grids_from_ranges
+from calibration.int8 import quantize_int8
+from calibration.layers import Layer, weighted_layers
+from calibration.moments import input_moments
+from calibration.ranges import Batches, Range, extreme_ranges, percentile_ranges
+from calibration.region import Region, encoder_region
+from calibration.rounding import IntegerWeights, integer_weights
+
+# How inputs vary together is known from fewer cells than how far they reach.
+_CELLS_FOR_MOMENTS = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What calibration found. model: the float graph, folded and equalised.
+
+    moments: by layer, float32 (groups, K + 1, K + 1).
+    """
+
+    model: ModelProto
+    region: Region
+    layers: dict[str, Layer]
+    ranges: dict[str, Range]
+    moments: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundedModel:
+    """A model whose layers all have integer weights, to be written with some left in float."""
+
+    calibration: Calibration
+    scheme: Scheme
+    grids: dict[str, Grid]
+    weights: dict[str, IntegerWeights]
+
+    def graph(self, keep_float: Collection[str] = ()) -> ModelProto:
+        """The graph in integers, but for the layers in `keep_float`."""
+        found = self.calibration
+        weights = {name: w for name, w in self.weights.items() if name not in keep_float}
+        return quantize_int8(found.model, found.region, self.scheme, self.grids, weights)
+
+
+def calibrate(
+    model: ModelProto,
+    batches: Batches,
+    *,
+    region_of: Callable[[ModelProto], Region] = encoder_region,
+    percentile: float | None = None,
+    cells_key: str = "",
+    cache: Path | None = None,
+) -> Calibration:
+    """Everything that integers need to know of the graph and the cells.
+
+    Args:
+        batches: gives, each time it is called, what the graph's first input takes, in batches.
+        percentile: how much of each activation its range is to cover; None means all of it.
+        cells_key: what the cells are known by in the cache.
+        cache: where ranges of an earlier run are looked for; None means nowhere.
+
+    Raises:
+        BundleError: the graph has operators of no known precision, or values that are not finite.
+    """
+    model = fold_for_integers(model, region_of(model))
+    model = equalise_channels(model, region_of(model), batches)
+    region = region_of(model)
+    layers = weighted_layers(model, region)
+
+    def find() -> dict[str, Range]:
+        if percentile is None:
+            return extreme_ranges(model, region.tensors(), batches)
+        return percentile_ranges(model, region.tensors(), batches, percentile)
+
+    return Calibration(
+        model=model,
+        region=region,
+        layers=layers,
+        ranges=cached_ranges(cache, model, f"{cells_key} {percentile}", find),
+        moments=input_moments(model, layers, _first_cells(batches)),
+    )
+
+
+def round_model(found: Calibration, scheme: Scheme) -> RoundedModel:
+    """The model's weights as integers of the scheme."""
+    grids = grids_from_ranges(found.region, found.ranges, scheme)
+    weights = {
+        name: integer_weights(layer, scheme, grids[layer.node.input[0]], found.moments[name])
+        for name, layer in found.layers.items()
+    }
+    return RoundedModel(calibration=found, scheme=scheme, grids=grids, weights=weights)
+
+
+def _first_cells(batches: Batches) -> Iterator[np.ndarray]:
+    count = 0
+    for batch in batches():
+        yield batch
+        count += len(batch)
+        if count >= _CELLS_FOR_MOMENTS:
+            return

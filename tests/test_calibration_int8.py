@@ -1,0 +1,286 @@
+"""Integers: the same network folded and equalised, rounded well, and really run in integers."""
+
+import warnings
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import ModelProto, numpy_helper
+from sklearn.svm import SVC
+from torch import nn
+
+from calibration.census import executed_census, written_census
+from calibration.equalise import equalise_channels
+from calibration.folding import fold_for_integers
+from calibration.grids import Grid, Scheme, grid_from_range, grids_from_ranges
+from calibration.layers import Layer, weighted_layers
+from calibration.preflight import preflight
+from calibration.ranges import Range
+from calibration.recipe import RoundedModel, calibrate, round_model
+from calibration.region import encoder_region
+from calibration.rounding import integer_weights
+from export.encoder import onnx_from_torch, with_known_width
+from export.fuse import fuse_graphs
+from export.graph import between
+from export.preprocessing import PREPROCESSINGS
+from export.running import run_graph
+
+PX = 24
+WIDTH = 16
+rng = np.random.default_rng(0)
+CELLS = np.clip(rng.normal(150, 40, (48, PX, PX, 3)), 0, 255).astype(np.uint8)
+OTHERS = np.clip(rng.normal(140, 45, (16, PX, PX, 3)), 0, 255).astype(np.uint8)
+DRAWS = rng.integers(0, len(OTHERS), (4, 3))
+
+
+class Shortcut(nn.Module):
+    """ReLU, an addition and a max pooling, as in ResNets; one batch normalisation to fold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, stride=2, padding=1)
+        self.norm = nn.BatchNorm2d(16)
+        self.inner = nn.Conv2d(16, 16, 3, padding=1, bias=False)
+        self.last = nn.Conv2d(16, WIDTH, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.norm(self.stem(x / 64)))
+        x = nn.functional.max_pool2d(x, 3, 2)
+        return torch.relu(self.last(torch.relu(self.inner(x) + x))).mean((2, 3))
+
+
+class Branches(nn.Module):
+    """Two branches joined, a ReLU6, an inner average pooling, as in Inception and MobileNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, stride=2, padding=1)
+        self.wide = nn.Conv2d(16, 8, 3, padding=1)
+        self.narrow = nn.Conv2d(16, 8, 1)
+        self.last = nn.Conv2d(16, WIDTH, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.relu6(self.stem(x / 64))
+        x = torch.cat([torch.relu(self.wide(x)), torch.relu(self.narrow(x))], 1)
+        x = nn.functional.avg_pool2d(x, 3, 1, 1)
+        return torch.relu(self.last(x)).mean((2, 3))
+
+
+class Gates(nn.Module):
+    """SiLU, a depthwise convolution and squeeze-and-excitation, as in EfficientNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, stride=2, padding=1)
+        self.depthwise = nn.Conv2d(16, 16, 3, padding=1, groups=16)
+        self.squeeze = nn.Conv2d(16, 4, 1)
+        self.excite = nn.Conv2d(4, 16, 1)
+        self.last = nn.Conv2d(16, WIDTH, 1)
+        self.act = nn.SiLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.depthwise(self.act(self.stem(x / 64))))
+        gate = torch.sigmoid(self.excite(self.act(self.squeeze(x.mean((2, 3), keepdim=True)))))
+        return self.act(self.last(x * gate)).mean((2, 3))
+
+
+@pytest.fixture(scope="module", params=[Shortcut, Branches, Gates], ids=lambda kind: kind.__name__)
+def fused(request: pytest.FixtureRequest) -> ModelProto:
+    torch.manual_seed(0)
+    module = request.param().eval()
+    x = np.random.default_rng(2).normal(size=(20, WIDTH)).astype(np.float32)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        svc = SVC(probability=True, random_state=0).fit(x, [0, 1] * 10)
+    encoder = with_known_width(onnx_from_torch(module, PX), PX, "net")
+    return fuse_graphs(encoder, svc, PREPROCESSINGS["keras-caffe"], canvas_px=PX, draw_size=3)
+
+
+@pytest.fixture(scope="module")
+def rounded(fused: ModelProto) -> RoundedModel:
+    return round_model(calibrate(fused, batches), Scheme())
+
+
+def batches() -> list[np.ndarray]:
+    return np.array_split(CELLS, 5)
+
+
+def outputs(model: ModelProto) -> dict[str, np.ndarray]:
+    return run_graph(model, {"cells": OTHERS, "draws": DRAWS})
+
+
+def cosines(model: ModelProto, reference: ModelProto) -> np.ndarray:
+    return (outputs(model)["encodings"] * outputs(reference)["encodings"]).sum(axis=1)
+
+
+def encoder_of(model: ModelProto) -> ModelProto:
+    return between(model, ["cells"], ["embedding"])
+
+
+def test_folding_and_equalising_leave_the_network_as_it_is(fused: ModelProto) -> None:
+    folded = fold_for_integers(fused, encoder_region(fused))
+    assert not {"BatchNormalization", "ReduceMean"} & {
+        node.op_type for node in encoder_region(folded).nodes
+    }
+    equal = equalise_channels(folded, encoder_region(folded), batches)
+    for name, values in outputs(equal).items():
+        assert np.abs(values - outputs(fused)[name]).max() < 1e-5
+
+
+def test_a_batch_normalisation_of_its_own_becomes_a_depthwise_convolution() -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 18]>'
+        " g (uint8[N,2,4,4] cells) => (float[N,2] encodings)"
+        " <float[2] a = {1.5, 2.0}, float[2] b = {0.1, 0.2}, float[2] m = {9.0, 8.0},"
+        "  float[2] v = {4.0, 0.5}, int64[2] axes = {2, 3}>"
+        " { pixels = Cast <to = 1> (cells) p = Relu (pixels)"
+        "   n = BatchNormalization <epsilon = 0.001> (p, a, b, m, v)"
+        "   embedding = ReduceMean <keepdims = 0> (n, axes) encodings = Identity (embedding) }"
+    )
+    folded = fold_for_integers(model, encoder_region(model))
+    assert [node.op_type for node in folded.graph.node][2] == "Conv"
+    cells = CELLS[:, :2, :4, :3].repeat(2, axis=3)[..., :4]
+    assert np.allclose(*(run_graph(m, {"cells": cells})["encodings"] for m in (model, folded)))
+
+
+def test_channels_of_rectified_layers_come_closer_in_range() -> None:
+    torch.manual_seed(0)
+    module = Branches()
+    with torch.no_grad():
+        module.wide.weight[0] *= 100
+    encoder = with_known_width(onnx_from_torch(module.eval(), PX), PX, "net")
+    x = np.random.default_rng(2).normal(size=(20, WIDTH)).astype(np.float32)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        svc = SVC(probability=True, random_state=0).fit(x, [0, 1] * 10)
+    fused = fuse_graphs(encoder, svc, PREPROCESSINGS["keras-caffe"], canvas_px=PX, draw_size=3)
+    before = weighted_layers(fused, encoder_region(fused))
+    after = weighted_layers(*both(equalise_channels(fused, encoder_region(fused), batches)))
+    wide = next(name for name, layer in before.items() if layer.weights.shape == (8, 16, 3, 3))
+
+    def spread(layer: Layer) -> float:
+        largest = np.abs(layer.weights).max(axis=(1, 2, 3))
+        return float(largest.max() / largest.min())
+
+    assert spread(after[wide]) < 0.2 * spread(before[wide])
+
+
+def both(model: ModelProto) -> tuple:
+    return model, encoder_region(model)
+
+
+def test_what_runs_is_int8_and_the_encodings_stay(fused: ModelProto, rounded: RoundedModel) -> None:
+    int8 = rounded.graph()
+    found = executed_census(encoder_of(int8), {"cells": OTHERS})
+    assert (found.int8, found.fp32, found.float_layers) == (1, 0, ())
+    assert np.percentile(cosines(int8, fused), 1) > 0.999
+    assert executed_census(encoder_of(fused), {"cells": OTHERS}).fp32 == 1
+
+
+def test_seven_bits_stay_seven_bits(fused: ModelProto, rounded: RoundedModel) -> None:
+    seven = round_model(rounded.calibration, Scheme(weight_bits=7))
+    assert max(np.abs(w.integers).max() for w in seven.weights.values()) == 63
+    assert executed_census(encoder_of(seven.graph()), {"cells": OTHERS}).int8 == 1
+    assert np.percentile(cosines(seven.graph(), fused), 1) > 0.998
+
+
+def test_the_tensorrt_file_is_signed_and_passes_the_preflight(
+    fused: ModelProto, rounded: RoundedModel
+) -> None:
+    signed = round_model(rounded.calibration, Scheme(signed=True)).graph()
+    assert preflight(signed) == []
+    assert written_census(encoder_of(signed)).int8 == 1
+    assert np.percentile(cosines(signed, fused), 1) > 0.998
+    assert {finding.rule for finding in preflight(rounded.graph())} >= {"uint8_tensor"}
+
+
+def test_a_layer_kept_in_float_runs_in_float(fused: ModelProto, rounded: RoundedModel) -> None:
+    for name in rounded.weights:
+        found = executed_census(encoder_of(rounded.graph([name])), {"cells": OTHERS})
+        assert len(found.float_layers) == 1
+        assert found.float_layers[0].startswith(name)
+    all_float = rounded.graph(list(rounded.weights))
+    assert executed_census(encoder_of(all_float), {"cells": OTHERS}).fp32 == 1
+
+
+def test_preprocessing_pooling_and_head_stay_in_float(rounded: RoundedModel) -> None:
+    region = encoder_region(rounded.calibration.model)
+    inside = {*region.tensors()}
+    for node in rounded.graph().graph.node:
+        if node.op_type == "QuantizeLinear":
+            assert node.input[0] in inside
+
+
+def test_values_that_only_move_share_their_grid() -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 18]>'
+        " g (uint8[N,1,4,4] cells) => (float[N,2] encodings) <int64[2] axes = {2, 3}>"
+        " { pixels = Cast <to = 1> (cells) a = Relu (pixels) b = Sigmoid (pixels)"
+        "   c = Concat <axis = 1> (a, b)"
+        "   embedding = ReduceMean <keepdims = 0> (c, axes) encodings = Identity (embedding) }"
+    )
+    ranges = {
+        "pixels": Range(low=0, high=255),
+        "a": Range(low=-2, high=3),
+        "b": Range(low=0, high=9),
+        "c": Range(low=-2, high=9),
+    }
+    grids = grids_from_ranges(encoder_region(model), ranges, Scheme())
+    assert grids["a"] == grids["b"] == grids["c"] == grid_from_range(ranges["c"], Scheme())
+    assert grids["pixels"] == Grid(scale=1, zero_point=0)
+
+
+@pytest.mark.parametrize("extent", [(-3, 7), (2, 7), (-7, -2), (0, 0)])
+def test_zero_is_exact_on_every_grid(extent: tuple[float, float]) -> None:
+    low, high = extent
+    grid = grid_from_range(Range(low=low, high=high), Scheme())
+    assert 0 <= grid.zero_point <= 255
+    assert (0 - grid.zero_point) * grid.scale <= min(low, 0) + grid.scale
+    assert (255 - grid.zero_point) * grid.scale >= max(high, 0) - grid.scale
+    assert grid_from_range(Range(low=low, high=high), Scheme(signed=True)).zero_point == 0
+
+
+def made_up_layer(weights: np.ndarray, bias: np.ndarray) -> Layer:
+    node = onnx.helper.make_node("Conv", ["x", "w", "b"], ["y"])
+    return Layer(name="y", node=node, weights=weights, bias=bias, channels=0)
+
+
+def test_rounding_lets_later_weights_make_up_for_earlier_ones() -> None:
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(32, 8))
+    x = np.maximum(rng.normal(size=(4000, 8)) @ mixing.T + 0.3 * rng.normal(size=(4000, 32)), 0)
+    weights, bias = rng.normal(size=(16, 32, 1, 1)), rng.normal(size=16)
+    rows = np.column_stack([x, np.ones(len(x))])
+    moments = (rows.T @ rows / len(x))[None]
+    expected = x @ weights[..., 0, 0].T + bias
+
+    def error(moments: np.ndarray) -> np.ndarray:
+        found = integer_weights(
+            made_up_layer(weights, bias), Scheme(), Grid(scale=0.02, zero_point=0), moments
+        )
+        back = found.integers[..., 0, 0] * found.scales[:, None].astype(np.float64)
+        return x @ back.T + found.bias - expected
+
+    nearest = error(np.eye(33)[None])
+    ours = error(moments)
+    assert (ours**2).mean() < (nearest**2).mean() / 3
+    assert np.abs(ours.mean(axis=0)).max() < 1e-3 < np.abs(nearest.mean(axis=0)).max()
+
+
+def test_a_channel_without_weights_keeps_its_bias() -> None:
+    weights, bias = np.zeros((2, 3, 1, 1)), np.array([5.0, 0.0])
+    weights[1] = 0.5
+    grid = Grid(scale=0.02, zero_point=0)
+    found = integer_weights(made_up_layer(weights, bias), Scheme(), grid, np.eye(4)[None])
+    in_int32 = found.bias / (grid.scale * found.scales.astype(np.float64))
+    assert np.abs(in_int32).max() < 2**31 - 1
+    assert np.rint(in_int32[0]) * grid.scale * found.scales[0] == pytest.approx(5, rel=1e-6)
+
+
+def test_quantised_weights_are_where_onnx_looks_for_them(rounded: RoundedModel) -> None:
+    graph = rounded.graph().graph
+    kinds = {t.name: numpy_helper.to_array(t).dtype for t in graph.initializer}
+    makers = {node.output[0]: node for node in graph.node}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            assert kinds[makers[node.input[1]].input[0]] == np.int8
+            assert kinds[makers[node.input[2]].input[0]] == np.int32
