@@ -193,7 +193,7 @@ def test_the_tensorrt_file_is_signed_and_passes_the_preflight(
     assert {finding.rule for finding in preflight(rounded.graph())} >= {"uint8_tensor"}
 
 
-def test_a_layer_kept_in_float_runs_in_float(fused: ModelProto, rounded: RoundedModel) -> None:
+def test_a_layer_kept_in_float_runs_in_float(rounded: RoundedModel) -> None:
     for name in rounded.weights:
         found = executed_census(encoder_of(rounded.graph([name])), {"cells": OTHERS})
         assert len(found.float_layers) == 1
