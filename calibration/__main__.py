@@ -1,18 +1,175 @@
 """The command `python -m calibration`."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from vexas_edge.console import run_command_line
+from vexas_edge.cli import reading_options
+from vexas_edge.console import Progress, one_line, run_command_line
 from vexas_edge.errors import InputError
 
 NOT_FIT = 4
+INTEGERS = ("int8", "int8-rr", "int8-trt")
+_PATH = click.Path(path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Make a bundle's graphs cheaper, and prove that they are still the same model."""
+
+
+def _cohort_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        click.argument("bundle", type=_PATH),
+        click.option("--cohort", type=_PATH, required=True, help="cohort.csv: cases and labels."),
+        click.option(
+            "--gate",
+            default="judge",
+            show_default=True,
+            help="The cohort's split to judge on; `none` marks the graphs untested.",
+        ),
+        reading_options,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_OUT = click.option("-o", "out", type=_PATH, help="Write a new bundle instead of replacing this.")
+
+
+@cli.command()
+@_cohort_options
+@click.option(
+    "--calibrate", default="fit", show_default=True, help="The cohort's split to calibrate on."
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1, 100_000),
+    default=512,
+    show_default=True,
+    help="Cells that ranges are found on, for each model.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Which cells those are.")
+@click.option(
+    "--percentile",
+    type=click.FloatRange(50, 100, min_open=True),
+    help="Share of each activation's values that its range covers.  [default: all]",
+)
+@click.option(
+    "--only",
+    type=click.Choice(INTEGERS),
+    multiple=True,
+    help="Of the three files (CPU with VNNI, CPU without, TensorRT) make only this one.",
+)
+@_OUT
+def int8(bundle: Path, out: Path | None, only: tuple[str, ...], **asked: Any) -> None:
+    """Add graphs in 8-bit integers to BUNDLE, if they pass the gate; else leave it as it is.
+
+    Exit status: 0 added, 5 the cohort cannot be used, 6 refused: an unsupported graph or a figure
+    over its budget.
+    """
+    cache = Path(click.get_app_dir("vexas-edge")) / "calibration"
+    _convert(bundle, out, kinds=only or INTEGERS, cache=cache, **asked)
+
+
+@cli.command()
+@_cohort_options
+@_OUT
+def fp16(bundle: Path, out: Path | None, **asked: Any) -> None:
+    """Add graphs in float16 to BUNDLE, if they pass the gate; else leave it as it is.
+
+    Judged by an emulation that rounds every activation, as no GPU is asked here. Exit status: 0
+    added, 5 the cohort cannot be used, 6 refused.
+    """
+    _convert(bundle, out, kinds=("fp16",), **asked)
+
+
+def _convert(
+    bundle: Path,
+    out: Path | None,
+    *,
+    layout: Any,
+    class_from: Any,
+    cell_type: str | None,
+    class_map: str | None,
+    **asked: Any,
+) -> None:
+    from calibration.adding import check_target
+    from calibration.conversion import Console, Conversion, add_precisions
+    from vexas_edge.bundle import open_bundle
+    from vexas_edge.scoring_run import read_options
+
+    reading = read_options(
+        layout=layout, class_from=class_from, cell_type=cell_type, class_map=class_map
+    )
+    opened = open_bundle(bundle)
+    to = check_target(opened, out)
+    progress = Progress(bundle.name)
+    console = Console(progress=progress, show=_shower(progress), warn=_warner(progress))
+    try:
+        add_precisions(opened, Conversion(reading=reading, **asked), to, console)
+    finally:
+        progress.clear()
+    click.echo(f"wrote {to}")
+
+
+def _shower(progress: Progress) -> Callable[[Any], None]:
+    from calibration.verdicts import lines_from_verdict
+
+    def show(verdict: Any) -> None:
+        progress.clear()
+        for line in lines_from_verdict(verdict):
+            click.echo(one_line(line))
+
+    return show
+
+
+def _warner(progress: Progress) -> Callable[[str], None]:
+    def warn(text: str) -> None:
+        progress.clear()
+        click.echo(one_line(f"warning: {text}"), err=True)
+
+    return warn
+
+
+@cli.command()
+@_cohort_options
+@click.option("-o", "out", type=_PATH, help="Folder for compare.json and compare.png.")
+def compare(bundle: Path, cohort: Path, gate: str, out: Path | None, **reading: Any) -> None:
+    """Put all graphs of BUNDLE side by side, on the cohort's patients and on this PC's CPU."""
+    import msgspec
+
+    from calibration.comparison import compare_precisions, table_from_compared
+    from vexas_edge.bundle import open_bundle
+    from vexas_edge.scoring_run import read_options
+
+    progress = Progress(bundle.name)
+    opened = open_bundle(bundle)
+    try:
+        compared = compare_precisions(opened, cohort, gate, read_options(**reading), progress)
+    finally:
+        progress.clear()
+    click.echo(table_from_compared(compared))
+    if out:
+        from calibration.plotting import png_from_compared
+
+        _write(out / "compare.json", msgspec.json.format(msgspec.json.encode(compared), indent=2))
+        _write(out / "compare.png", png_from_compared(compared))
+
+
+def _write(path: Path, content: bytes) -> None:
+    from vexas_edge.errors import HostError
+    from vexas_edge.output import write_atomically
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError(f"folder {path.parent} cannot be created: {error.strerror}") from error
+    write_atomically(path, content)
+    click.echo(f"wrote {path}", err=True)
 
 
 @cli.command()

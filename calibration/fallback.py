@@ -45,7 +45,10 @@ class _Trial:
 
 
 class Rehearsal:
-    """Cells of calibration's own patients on which candidates are tried before the gate."""
+    """Cells of calibration's own patients on which candidates are tried before the gate.
+
+    encodings: what the reference makes of them, float32 (n, D).
+    """
 
     def __init__(self, reference: ModelProto, cells: np.ndarray) -> None:
         """Run the reference.
@@ -63,12 +66,12 @@ class Rehearsal:
             }
             for batch in (cells[i : i + _BATCH] for i in range(0, len(cells), _BATCH))
         ]
-        self._encodings, self._decisions, _ = self._run(reference)
+        self.encodings, self._decisions, _ = self._run(reference)
 
     def trial(self, candidate: ModelProto) -> _Trial:
         """How far a candidate lies from the reference, and how long it takes."""
         encodings, decisions, ms = self._run(candidate)
-        cosines = (encodings * self._encodings).sum(axis=1)
+        cosines = (encodings * self.encodings).sum(axis=1)
         return _Trial(
             cosine_p1=float(np.percentile(cosines, 1)),
             cosine_mean=float(cosines.mean()),

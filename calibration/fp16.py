@@ -1,6 +1,6 @@
 """Half precision, written in the graph: the encoder in float16, everything around it in float32."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
@@ -11,6 +11,9 @@ from vexas_edge.errors import BundleError
 
 # No activation on the gate's cells may be larger: half of what float16 can hold.
 LARGEST_ACTIVATION = 32_768.0
+
+# The emulation's output that it is read from.
+LARGEST = "largest_activation"
 
 LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
@@ -40,7 +43,8 @@ def emulated_half_precision(model: ModelProto) -> ModelProto:
     """The fused graph in float32 that rounds weights and every encoder activation to float16.
 
     Run it with graph optimisation off: onnxruntime's CPU provider executes float16 files in
-    float32, so their own outputs prove nothing, and its optimiser takes such casts away.
+    float32, so their own outputs prove nothing, and its optimiser takes such casts away. A further
+    output, float32 (), is the largest magnitude of any rounded activation.
     """
     region = encoder_region(model)
     weights = _half_weights(model, region)
@@ -52,11 +56,20 @@ def emulated_half_precision(model: ModelProto) -> ModelProto:
         for name in set(node.output).intersection(raw):
             nodes.append(_cast(raw[name], f"{name}/float16", TensorProto.FLOAT16))
             nodes.append(_cast(f"{name}/float16", name, TensorProto.FLOAT))
+    extremes = []
+    for name in region.tensors():
+        extremes.append(f"{name}/largest")
+        nodes.append(_node("Abs", [name], f"{name}/magnitude"))
+        nodes.append(_node("ReduceMax", [f"{name}/magnitude"], extremes[-1], keepdims=0))
+    nodes.append(_node("Max", extremes, LARGEST))
+    watched = ModelProto()
+    watched.CopyFrom(model)
+    watched.graph.output.append(helper.make_tensor_value_info(LARGEST, TensorProto.FLOAT, []))
     constants = [
         numpy_helper.from_array(half.astype(np.float32), rounded[name])
         for name, half in weights.items()
     ]
-    return rebuilt(model, nodes, constants)
+    return rebuilt(watched, nodes, constants)
 
 
 def _half_weights(model: ModelProto, region: Region) -> dict[str, np.ndarray]:
@@ -81,3 +94,7 @@ def _renamed(node: NodeProto, inputs: Mapping[str, str], outputs: Mapping[str, s
 
 def _cast(source: str, target: str, to: int) -> NodeProto:
     return helper.make_node("Cast", [source], [target], name=f"{target}/cast", to=to)
+
+
+def _node(operator: str, inputs: Sequence[str], output: str, **attributes: int) -> NodeProto:
+    return helper.make_node(operator, inputs, [output], name=output, **attributes)

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from export.encoder import InputLayout
 from vexas_edge.errors import InputError, UsageError
-from vexas_edge.manifest import LabelRule, LargerCells, Name
+from vexas_edge.manifest import Budgets, LabelRule, LargerCells, Name
 from vexas_edge.vocabulary import CELL_CLASSES
 
 INTENDED_USE = "Research only: comparing smears. Not for diagnosis."
@@ -51,7 +51,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole bundle. label_rule: absent means what the classifier's own `predict` does.
 
-    training_data and performance: statements for the model card and the manifest.
+    training_data and performance: statements for the model card and the manifest. budgets: what
+    `python -m calibration` holds cheaper graphs to.
     """
 
     name: Name
@@ -64,6 +65,7 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     training_data: str = "not stated"
     performance: str = "not stated"
     synthetic: bool = False
+    budgets: Budgets = Budgets()
 
 
 def spec_from_file(path: Path) -> Spec:
@@ -131,4 +133,12 @@ parity_cells = "cells/PN"           # real cells; every step of the export is co
 # draw_size = 10                    # cells of one aggregate
 # score_draws = 1000
 # seed = 0
+
+# [budgets.int8]                    # how far the int8 graph may lie from the float32 one
+# cosine_p1 = 0.998                 # of encodings, 1st percentile over cells
+# score_drift = 0.02                # mean over cases
+# auc_drop = 0.006
+# flipped_share = 0.025             # of cases, and only
+# flip_margin = 0.05                # this close to the threshold
+# calibration_likeness = 0.96       # of mean encodings, calibration's cells against the gate's
 """

@@ -222,6 +222,7 @@ def _assembled(
             "performance": spec.performance,
         },
         intended_use=spec.intended_use,
+        budgets=spec.budgets,
     )
     card = card_from_manifest(manifest).encode()
     files = {CARD: card}

@@ -53,6 +53,11 @@ class Bundle:
         """The model card, as Markdown."""
         return self._checked(CARD, self.manifest.files[CARD]).decode()
 
+    def content(self) -> dict[str, bytes]:
+        """Every listed file, by its path in the bundle."""
+        listed = listed_files(self.manifest)
+        return {path: self._checked(path, entry) for path, entry in listed.items()}
+
     def check_all_files(self) -> None:
         """Pass if every file is there and is what was hashed; else BundleError."""
         for path, entry in listed_files(self.manifest).items():
@@ -104,13 +109,18 @@ def listed_files(manifest: Manifest) -> dict[str, FileEntry]:
 
 
 def file_entry(
-    content: bytes, opset: int | None = None, measured: dict[str, Any] | None = None
+    content: bytes,
+    opset: int | None = None,
+    measured: dict[str, Any] | None = None,
+    *,
+    tested: bool = True,
 ) -> FileEntry:
     """The manifest's entry for a file with this content."""
     return FileEntry(
         sha256=hashlib.sha256(content).hexdigest(),
         bytes=len(content),
         opset=opset,
+        tested=tested,
         measured=measured or {},
     )
 

@@ -1,6 +1,6 @@
 """The command `vexas-edge`: a thin skin over the library."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,10 +20,17 @@ def cli() -> None:
     """Score the white cells of blood smears with a VEXAS bundle. Research use; no diagnosis."""
 
 
-def _reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def _cases(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.argument("cases", nargs=-1, required=True, type=_PATH, metavar="CASE..."),
         click.option("--recursive", is_flag=True, help="Find the cases below each CASE."),
+    )
+    return _with_options(command, options)
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how names are read, for `vexas_edge.scoring_run.read_options`."""
+    options = (
         click.option(
             "--layout", type=click.Choice(get_args(Layout)), default="auto", show_default=True
         ),
@@ -41,9 +48,7 @@ def _reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Vocabulary of class names: cellavision, barcelona, munich, vexas, or your TOML.",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _with_options(command, options)
 
 
 def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,13 +70,18 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--threads", type=click.IntRange(1, 256), help="Compute threads."),
     )
+    return _with_options(command, options)
+
+
+def _with_options(command: Callable[..., Any], options: Sequence[Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
 
 
 @cli.command()
-@_reading_options
+@_cases
+@reading_options
 @_engine_options
 @click.option("-o", "out", type=_PATH, help="Folder for results; without it nothing is written.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a case, nothing else.")
@@ -87,7 +97,8 @@ def score(**chosen: Any) -> int:
 
 
 @cli.command()
-@_reading_options
+@_cases
+@reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a case.")
 def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, **reading: Any) -> int:
     """Show what would be read of each CASE and why; no bundle needed.

@@ -20,11 +20,15 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One file of the bundle. measured: what parity and the gates found, by figure's name."""
+    """One file of the bundle. measured: what parity and the gates found, by figure's name.
+
+    tested: false for a graph that no gate has judged; it is not scored with.
+    """
 
     sha256: Sha256
     bytes: Annotated[int, Meta(ge=0, le=2**31)]
     opset: int | None = None
+    tested: bool = True
     measured: dict[str, Any] = {}
 
 
@@ -49,6 +53,45 @@ class Aggregation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     fit_draws: Count = 100
     score_draws: Count = 1000
     seed: Annotated[int, Meta(ge=0, le=2**53)] = 0
+
+
+class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far a cheaper graph may lie from the reference on patients that it has never seen.
+
+    cosine_p1: least cosine between both graphs' encodings of a cell, at the 1st percentile.
+    score_drift: most mean distance of scores. auc_drop: most loss of ROC-AUC. flipped_share: most
+    cases whose call changes, rounded down, and each of these cases only where the reference's score
+    lies within flip_margin of the threshold. calibration_likeness: least cosine between the mean
+    encodings of the cells that integers were calibrated on and of those that they are judged on.
+    """
+
+    cosine_p1: Annotated[float, Meta(ge=-1, le=1)]
+    score_drift: Share = 0.02
+    auc_drop: Share = 0.006
+    flipped_share: Share = 0.025
+    flip_margin: Share = 0.05
+    calibration_likeness: Annotated[float, Meta(ge=-1, le=1)] = 0.96
+
+
+class Budgets(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="kebab",
+    omit_defaults=True,
+):
+    """The budget of each kind of cheaper graph."""
+
+    fp16: Budget = Budget(cosine_p1=0.9999, flipped_share=0)
+    int8: Budget = Budget(cosine_p1=0.998)
+    int8_rr: Budget = Budget(cosine_p1=0.995)
+    int8_trt: Budget = Budget(cosine_p1=0.995)
+
+    def of(self, kind: str) -> Budget:
+        """The budget of one of `CHEAPER`."""
+        budget: Budget = getattr(self, kind.replace("-", "_"))
+        return budget
 
 
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,6 +128,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     files: dict[str, FileEntry]
     provenance: dict[str, Any]
     intended_use: str
+    budgets: Budgets = Budgets()
 
 
 class _AnySchema(Struct):
@@ -92,8 +136,18 @@ class _AnySchema(Struct):
 
 
 CARD = "card.md"
+# Graphs that are cheaper than the reference, by what their files are called: for a GPU; for CPUs
+# with VNNI; for other CPUs, with weights of 7 bits; for TensorRT.
+CHEAPER = ("fp16", "int8", "int8-rr", "int8-trt")
+
+
+def graph_file(kind: str) -> str:
+    """The name of a model's fused graph of one kind: "fp32" or one of `CHEAPER`."""
+    return f"fused.{kind}.onnx"
+
+
 # A model's files: the reference graph, the graph that scores come from, the self-test.
-FUSED = "fused.fp32.onnx"
+FUSED = graph_file("fp32")
 HEAD = "head.onnx"
 GOLDEN = "golden.npz"
 REQUIRED_FILES = (FUSED, HEAD, GOLDEN)

@@ -77,7 +77,10 @@ class BundleId:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """How, where and when a result was made. The engine is absent where none was started yet."""
+    """How, where and when a result was made. The engine is absent where none was started yet.
+
+    precision_reason: why the models ran in this precision, for people.
+    """
 
     vexas_edge: str
     python: str
@@ -87,6 +90,7 @@ class Run:
     device: str | None
     threads: int | None
     precision: str
+    precision_reason: str
     seeds: dict[str, int]
     host: str
     started: str

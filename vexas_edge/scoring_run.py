@@ -90,12 +90,11 @@ def run_scoring(asked: ScoringRun) -> int:
     bundle = open_bundle(asked.bundle)
     wanted = wanted_cases(asked.cases, options, recursive=asked.recursive)
     check_distinct(case.name for case in wanted)
-    precision: Precision = "fp32" if asked.precision == "auto" else asked.precision
     engine = EngineOptions(engine=asked.engine, device=asked.device, threads=asked.threads)
     done = _Done(asked=asked, bundle=bundle)
     with ExitStack() as stack:
         folder = stack.enter_context(ResultFolder(asked.out, done.record)) if asked.out else None
-        sessions = stack.enter_context(Sessions(bundle, engine, precision))
+        sessions = stack.enter_context(Sessions(bundle, engine, asked.precision))
         try:
             for case in wanted:
                 result = _score_one(case, options, sessions)

@@ -2,19 +2,13 @@
 
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Self
+from typing import Literal, Self
 
 from vexas_edge.bundle import Bundle
-from vexas_edge.engines import (
-    PRECISIONS,
-    Engine,
-    EngineOptions,
-    Precision,
-    default_threads,
-    open_engine,
-)
-from vexas_edge.errors import BundleError, HostError
+from vexas_edge.engines import Engine, EngineOptions, Precision, default_threads, open_engine
+from vexas_edge.errors import BundleError
 from vexas_edge.manifest import HEAD
+from vexas_edge.precision import choose_graph
 
 
 class Sessions:
@@ -27,26 +21,27 @@ class Sessions:
         self,
         bundle: Bundle,
         options: EngineOptions | None = None,
-        precision: Precision = "fp32",
+        precision: Literal["auto"] | Precision = "auto",
     ) -> None:
+        """Choose the graph; nothing is loaded yet.
+
+        Raises:
+            HostError: the precision asked for is not to be had on this PC with this bundle.
+        """
         self.bundle = bundle
         self.options = options or EngineOptions()
-        self.precision = precision
+        self.graph = choose_graph(bundle.manifest, precision, self.options)
         self._opened: dict[tuple[str, str], Engine] = {}
         self._stack = ExitStack()
-        for model, entry in bundle.manifest.models.items():
-            if f"fused.{precision}.onnx" not in entry.files:
-                there = [p for p in PRECISIONS if f"fused.{p}.onnx" in entry.files]
-                raise HostError(
-                    f"bundle {bundle.manifest.name} has no {precision} graph for {model!r}; "
-                    f"it has {', '.join(there)}"
-                )
 
-    def fused(self, model: str) -> Engine:
-        """The model's fused graph where the options say; each thread makes calls of its own."""
+    def fused(self, model: str, file: str = "") -> Engine:
+        """The model's fused graph, the chosen one if none is named, where the options say.
+
+        Each thread makes calls of its own.
+        """
         threads = self.options.threads or default_threads()
         options = replace(self.options, calls_at_once=threads)
-        return self._engine(model, f"fused.{self.precision}.onnx", options)
+        return self._engine(model, file or self.graph.file, options)
 
     def head(self, model: str) -> Engine:
         """The model's head, on the CPU."""

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from figures import CovariateAlone, Separation
+from covariates import CovariateAlone
+
+from calibration.separation import Separation
 
 _COLUMNS = "{:<56}{:>8}{:>9}   {}"
 

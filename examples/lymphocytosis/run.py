@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from figures import CovariateAlone, balanced_accuracy, covariate_alone, roc_auc, separation
+from covariates import CovariateAlone, balanced_accuracy, covariate_alone
 from fitting import (
     COHORT,
     Split,
@@ -26,6 +26,7 @@ from product import BUNDLE, BundleSource, export_bundle, score_patients, write_s
 from report import Report, text_from_report
 from sklearn.svm import SVC
 
+from calibration.separation import roc_auc, separation
 from vexas_edge.cohort import CohortCase
 from vexas_edge.console import run_command_line
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal, Protocol, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, get_args
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -62,13 +62,22 @@ class Engine(Protocol):
     def __exit__(self, *raised: object) -> None: ...
 
 
+def has_cuda(options: EngineOptions) -> bool:
+    """Whether the engine could run on a GPU of this PC, as far as can be said without trying."""
+    found: bool = _module(options).has_cuda()
+    return found
+
+
 def open_engine(graph: bytes, options: EngineOptions) -> Engine:
     """An engine that runs the ONNX graph.
 
     Raises:
         HostError: this PC has not the engine or the device asked for.
     """
-    name = "onnxruntime" if options.engine == "auto" else options.engine
-    module = import_module(f"vexas_edge.engines.{name}_engine")
-    engine: Engine = module.start(graph, options)
+    engine: Engine = _module(options).start(graph, options)
     return engine
+
+
+def _module(options: EngineOptions) -> Any:
+    name = "onnxruntime" if options.engine == "auto" else options.engine
+    return import_module(f"vexas_edge.engines.{name}_engine")

@@ -20,7 +20,13 @@ except ImportError as error:
 
 # What a device raises; a graph that is fed wrongly raises others, which are bugs of ours.
 _FAILURES = (pybind.Fail, pybind.RuntimeException, pybind.EPFail)
+_CUDA = "CUDAExecutionProvider"
 _ERROR = 3  # onnxruntime's log level that leaves warnings out
+
+
+def has_cuda() -> bool:
+    """Whether this build of onnxruntime has CUDA; a GPU may be missing even so."""
+    return _CUDA in onnxruntime.get_available_providers()
 
 
 def start(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine":
@@ -29,15 +35,14 @@ def start(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine":
     Raises:
         HostError: CUDA was asked for and is not to be had, or the graph does not load.
     """
-    cuda = "CUDAExecutionProvider"
-    if options.device == "cuda" and cuda not in onnxruntime.get_available_providers():
+    if options.device == "cuda" and not has_cuda():
         raise HostError(
             f"device cuda was asked for, but this onnxruntime {onnxruntime.__version__} has no "
             "CUDA support; install onnxruntime-gpu in place of onnxruntime, or use --device cpu"
         )
     threads = options.threads or default_threads()
-    wants_cuda = options.device != "cpu" and cuda in onnxruntime.get_available_providers()
-    providers: list[Any] = [(cuda, {"use_tf32": "0"})] if wants_cuda else []
+    wants_cuda = options.device != "cpu" and has_cuda()
+    providers: list[Any] = [(_CUDA, {"use_tf32": "0"})] if wants_cuda else []
     try:
         session = onnxruntime.InferenceSession(
             graph,
@@ -46,7 +51,7 @@ def start(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine":
         )
     except Exception as error:
         raise HostError(f"onnxruntime cannot load the graph: {error}") from error
-    got_cuda = cuda in session.get_providers()
+    got_cuda = _CUDA in session.get_providers()
     if options.device == "cuda" and not got_cuda:
         raise HostError(
             "device cuda was asked for, but onnxruntime fell back to the CPU: "

@@ -1,0 +1,137 @@
+"""Cheaper graphs of one model, each proven to compute in the numbers that it claims."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from onnx import ModelProto
+
+from calibration.census import Census, executed_census, written_census
+from calibration.fallback import KeptLayer, Progress, Rehearsal, choose_float_layers
+from calibration.fp16 import half_precision
+from calibration.grids import Scheme
+from calibration.preflight import preflight
+from calibration.recipe import calibrate, round_model
+from calibration.region import EMBEDDING
+from export.graph import between
+from vexas_edge.cpu import cpu_name
+from vexas_edge.errors import BundleError
+from vexas_edge.manifest import Budgets
+
+SCHEMES = {
+    "int8": Scheme(),
+    "int8-rr": Scheme(weight_bits=7),
+    "int8-trt": Scheme(signed=True),
+}
+
+# Judged by graphs that do the same arithmetic, until the device they are for has run them.
+EMULATED = "emulated"
+_FOR_TENSORRT = ("fp16", "int8-trt")
+
+# On the rehearsal a graph must do this much better than the budget: the gate's patients are others.
+_SHARE_OF_BUDGET = 0.75
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A graph to be judged. measured: what is known of it before that, for the manifest."""
+
+    kind: str
+    graph: ModelProto
+    measured: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegerPlan:
+    """How integers are found. cells_key: what the cells are known by. cache: a folder, or None."""
+
+    kinds: Sequence[str]
+    budgets: Budgets
+    percentile: float | None
+    cells_key: str
+    cache: Path | None
+
+
+def half_candidate(reference: ModelProto) -> Candidate:
+    """The float16 graph.
+
+    Raises:
+        BundleError: a weight does not fit, or TensorRT would not take the graph as it is.
+    """
+    graph = half_precision(reference)
+    census = written_census(_encoder(graph))
+    _check_census("fp16", census, kept=())
+    _check_preflight(graph)
+    return Candidate(kind="fp16", graph=graph, measured=_measured("fp16", census, ()))
+
+
+def integer_candidates(
+    reference: ModelProto,
+    batches: Callable[[], Iterator[np.ndarray]],
+    rehearsal: Rehearsal,
+    plan: IntegerPlan,
+    progress: Progress,
+) -> list[Candidate]:
+    """The integer graphs of the plan's kinds, cut from one calibration.
+
+    Raises:
+        BundleError: an operator of no known precision, or a layer that does not run in integers.
+    """
+    found = calibrate(
+        reference,
+        batches,
+        percentile=plan.percentile,
+        cells_key=plan.cells_key,
+        cache=plan.cache,
+    )
+    candidates = []
+    for kind in plan.kinds:
+        rounded = round_model(found, SCHEMES[kind])
+        target = 1 - (1 - plan.budgets.of(kind).cosine_p1) * _SHARE_OF_BUDGET
+        kept = choose_float_layers(rounded, rehearsal, target, progress)
+        graph = rounded.graph([layer.layer for layer in kept])
+        if kind in _FOR_TENSORRT:
+            census = written_census(_encoder(graph))
+            _check_preflight(graph)
+        else:
+            census = executed_census(_encoder(graph), {"cells": next(batches())[:1]})
+        _check_census(kind, census, kept)
+        candidates.append(Candidate(kind=kind, graph=graph, measured=_measured(kind, census, kept)))
+    return candidates
+
+
+def _encoder(graph: ModelProto) -> ModelProto:
+    return between(graph, ["cells"], [EMBEDDING])
+
+
+def _check_census(kind: str, census: Census, kept: Sequence[KeptLayer]) -> None:
+    meant = {layer.layer for layer in kept}
+    strange = [n for n in census.float_layers if n.removesuffix("/float") not in meant]
+    if strange:
+        raise BundleError(
+            f"the {kind} graph would still compute {len(strange)} layers in float32, "
+            f"{', '.join(strange[:5])}: it is not what it says"
+        )
+
+
+def _check_preflight(graph: ModelProto) -> None:
+    findings = preflight(graph)
+    if findings:
+        listed = "; ".join(f"{f.rule}: {f.where}: {f.message}" for f in findings[:3])
+        raise BundleError(f"TensorRT 11 would not take the graph as it is: {listed}")
+
+
+def _measured(kind: str, census: Census, kept: Sequence[KeptLayer]) -> dict[str, Any]:
+    emulated = kind in _FOR_TENSORRT
+    return {
+        "ran_on": EMULATED if emulated else f"onnxruntime {onnxruntime.__version__}, {cpu_name()}",
+        "multiply_adds": {
+            "int8": round(census.int8, 6),
+            "fp16": round(census.fp16, 6),
+            "fp32": round(census.fp32, 6),
+        },
+        "kept_float": [asdict(layer) for layer in kept],
+    }

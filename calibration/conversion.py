@@ -1,0 +1,201 @@
+"""A bundle's cheaper graphs: made, proven, judged on other patients; then all added, or none."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from onnx import ModelProto
+
+from calibration.adding import NewGraph, add_graphs
+from calibration.candidates import Candidate, IntegerPlan, half_candidate, integer_candidates
+from calibration.fallback import Rehearsal
+from calibration.gates import GateError, GateResult, failures, gate_result
+from calibration.judging import REFERENCE, check_labels, judge
+from calibration.samples import Progress, Smear, check_apart, draw_samples, open_smears
+from vexas_edge.bundle import Bundle
+from vexas_edge.case import ReadOptions
+from vexas_edge.cohort import read_cohort
+from vexas_edge.errors import UsageError
+from vexas_edge.manifest import FUSED, HEAD, Manifest, graph_file
+
+NO_GATE = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What was asked for. kinds: of graphs. calibrate, gate: splits of the cohort.
+
+    samples: cells that ranges are found on, a model. percentile: how much of an activation its
+    range covers; None means all. cache: where ranges are kept.
+    """
+
+    cohort: Path
+    kinds: tuple[str, ...]
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    calibrate: str = "fit"
+    gate: str = "judge"
+    samples: int = 512
+    seed: int = 0
+    percentile: float | None = None
+    cache: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """One graph's figures and what it missed. result: None where there was no gate."""
+
+    model: str
+    kind: str
+    result: GateResult | None
+    missed: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Console:
+    """Where it is said what goes on. warn: takes one line."""
+
+    progress: Progress
+    show: Callable[[Verdict], None]
+    warn: Callable[[str], None]
+
+
+def add_precisions(bundle: Bundle, asked: Conversion, to: Path, console: Console) -> Manifest:
+    """Write the bundle with the graphs asked for, if every one of them passes for every model.
+
+    Raises:
+        InputError: the cohort cannot be used, or calibration and gate overlap.
+        BundleError: a graph cannot be made, or GateError: one did not pass. Nothing is written.
+    """
+    with ExitStack() as stack:
+        smears = _open(bundle, asked, stack)
+        graphs: list[NewGraph] = []
+        missed: list[str] = []
+        for name in bundle.manifest.models:
+            for graph, verdict in _convert(bundle, name, asked, smears, console):
+                console.show(verdict)
+                graphs.append(graph)
+                missed += [f"{name} {graph.file}: {text}" for text in verdict.missed]
+    if missed:
+        raise GateError(f"{to} is as it was; over budget: {'; '.join(missed)}")
+    return add_graphs(bundle, graphs, to)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Smears:
+    calibration: tuple[Smear, ...]
+    gate: tuple[Smear, ...]
+
+
+def _open(bundle: Bundle, asked: Conversion, stack: ExitStack) -> _Smears:
+    rows = read_cohort(asked.cohort)
+    if asked.gate == asked.calibrate:
+        raise UsageError(f"calibration and gate are both {asked.gate!r}; they must differ")
+    calibration: tuple[Smear, ...] = ()
+    gate: tuple[Smear, ...] = ()
+    if asked.kinds != ("fp16",):
+        calibration = open_smears(rows, asked.calibrate, asked.reading, stack)
+    if asked.gate != NO_GATE:
+        gate = open_smears(rows, asked.gate, asked.reading, stack)
+        check_labels(gate, bundle.manifest)
+    check_apart(calibration, gate)
+    return _Smears(calibration=calibration, gate=gate)
+
+
+def _convert(
+    bundle: Bundle, name: str, asked: Conversion, smears: _Smears, console: Console
+) -> list[tuple[NewGraph, Verdict]]:
+    """One model's graphs and what the gate says of each."""
+    reference = ModelProto.FromString(bundle.model_file(name, FUSED))
+    made = _make(bundle, name, reference, asked, smears, console)
+    contents = {c.kind: c.graph.SerializeToString(deterministic=True) for c in made.candidates}
+    results: dict[str, GateResult] = {}
+    if smears.gate:
+        head = bundle.model_file(name, HEAD)
+        graphs = {REFERENCE: reference, **contents}
+        judgement = judge(smears.gate, bundle.manifest, name, head, graphs, console.progress)
+        for text in judgement.unreadable:
+            console.warn(f"not used: {text}")
+        threshold = bundle.manifest.models[name].threshold
+        results = {
+            kind: gate_result(judgement, kind, threshold, made.encodings) for kind in contents
+        }
+    budgets = bundle.manifest.budgets
+    found = []
+    for candidate in made.candidates:
+        kind, result = candidate.kind, results.get(candidate.kind)
+        missed = failures(result, budgets.of(kind)) if result else []
+        graph = NewGraph(
+            model=name,
+            file=graph_file(kind),
+            content=contents[kind],
+            measured={**candidate.measured, **made.facts, "gate": _figures(result)},
+            tested=result is not None,
+        )
+        verdict = Verdict(model=name, kind=kind, result=result, missed=tuple(missed))
+        found.append((graph, verdict))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """Graphs not judged yet. encodings: the reference's, of calibration's cells; None for fp16."""
+
+    candidates: Sequence[Candidate]
+    facts: dict[str, Any] = field(default_factory=dict)
+    encodings: np.ndarray | None = None
+
+
+def _make(
+    bundle: Bundle,
+    name: str,
+    reference: ModelProto,
+    asked: Conversion,
+    smears: _Smears,
+    console: Console,
+) -> _Made:
+    if asked.kinds == ("fp16",):
+        return _Made(candidates=[half_candidate(reference)])
+    model = bundle.manifest.models[name]
+    sample, rehearsed = draw_samples(smears.calibration, model, asked.samples, asked.seed)
+    for text in sample.unreadable:
+        console.warn(f"not used: {text}")
+    rehearsal = Rehearsal(reference, rehearsed)
+    plan = IntegerPlan(
+        kinds=asked.kinds,
+        budgets=bundle.manifest.budgets,
+        percentile=asked.percentile,
+        cells_key=sample.key,
+        cache=asked.cache,
+    )
+    batches = sample.with_progress(console.progress, f"{name}, activations")
+    facts = {
+        "cells": len(sample.cells),
+        "patients": len({smear.row.patient for smear, _ in sample.cells}),
+        "cells_sha256": sample.key,
+        "seed": asked.seed,
+        "percentile": asked.percentile,
+    }
+    return _Made(
+        candidates=integer_candidates(reference, batches, rehearsal, plan, console.progress),
+        facts={"calibration": facts},
+        encodings=rehearsal.encodings,
+    )
+
+
+def _figures(result: GateResult | None) -> Any:
+    """The gate's figures as the manifest holds them, six digits each."""
+    if result is None:
+        return NO_GATE
+    return _rounded(msgspec.to_builtins(result))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return round(value, 6) if isinstance(value, float) else value

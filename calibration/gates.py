@@ -1,0 +1,176 @@
+"""Whether a cheaper graph is still the same model: its figures, held against the budget."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.fp16 import LARGEST_ACTIVATION
+from calibration.judging import REFERENCE, Judgement
+from calibration.separation import roc_auc
+from vexas_edge.errors import BundleError
+from vexas_edge.manifest import Budget
+
+
+class GateError(BundleError):
+    """A cheaper graph did not pass; the bundle is as it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flip:
+    """A smear whose call changes, with both scores."""
+
+    sample: str
+    score_reference: float
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateResult:
+    """How far a graph lies from the reference, on smears that calibration never saw.
+
+    cosine_p1, cosine_min: of both graphs' encodings of a cell, over all cells. score_drift,
+    decision_drift: mean distances, over smears, and over smears and draws. auc: ROC-AUC over
+    patients. largest_activation: in float16's emulation only. calibration_likeness: cosine of the
+    mean encodings of calibration's cells and of these; for integers only.
+    """
+
+    threshold: float
+    n_patients: int
+    n_smears: int
+    n_cells: int
+    abstained: int
+    cosine_p1: float
+    cosine_min: float
+    score_drift: float
+    score_drift_max: float
+    decision_drift: float
+    auc: float
+    auc_reference: float
+    flips: tuple[Flip, ...]
+    largest_activation: float | None = None
+    calibration_likeness: float | None = None
+
+
+def gate_result(
+    judgement: Judgement,
+    kind: str,
+    threshold: float,
+    calibration_encodings: np.ndarray | None = None,
+) -> GateResult:
+    """The figures of one kind of graph.
+
+    Args:
+        calibration_encodings: the reference's, of cells that were calibrated on, float32 (n, D).
+    """
+    smears = judgement.smears
+    pairs = [(smear.by_kind[REFERENCE], smear.by_kind[kind]) for smear in smears]
+    cosines = np.concatenate([(ours.encodings * theirs.encodings).sum(1) for ours, theirs in pairs])
+    drifts = np.array([abs(theirs.score - ours.score) for ours, theirs in pairs])
+    decisions = [np.abs(theirs.decisions - ours.decisions).mean() for ours, theirs in pairs]
+    flips = tuple(
+        Flip(sample=smear.sample, score_reference=ours.score, score=theirs.score)
+        for smear, (ours, theirs) in zip(smears, pairs, strict=True)
+        if (ours.score >= threshold) != (theirs.score >= threshold)
+    )
+    return GateResult(
+        threshold=threshold,
+        n_patients=len({smear.patient for smear in smears}),
+        n_smears=len(smears),
+        n_cells=len(cosines),
+        abstained=len(judgement.abstained),
+        cosine_p1=float(np.percentile(cosines, 1)),
+        cosine_min=float(cosines.min()),
+        score_drift=float(drifts.mean()),
+        score_drift_max=float(drifts.max()),
+        decision_drift=float(np.mean(decisions)),
+        auc=roc_auc(*patient_scores(judgement, kind)),
+        auc_reference=roc_auc(*patient_scores(judgement, REFERENCE)),
+        flips=flips,
+        largest_activation=max(theirs.largest_activation for _, theirs in pairs)
+        if kind == "fp16"
+        else None,
+        calibration_likeness=None
+        if calibration_encodings is None
+        else _likeness(
+            calibration_encodings, np.concatenate([ours.encodings for ours, _ in pairs])
+        ),
+    )
+
+
+def patient_scores(judgement: Judgement, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Each patient's score, float (n,), the mean over its smears, and whether it is positive."""
+    scores: dict[str, list[float]] = {}
+    positive: dict[str, bool] = {}
+    for smear in judgement.smears:
+        scores.setdefault(smear.patient, []).append(smear.by_kind[kind].score)
+        positive[smear.patient] = smear.positive
+    return np.array([np.mean(s) for s in scores.values()]), np.array(list(positive.values()))
+
+
+def failures(result: GateResult, budget: Budget) -> list[str]:
+    """What the graph missed, each with its figure and its budget; none if it passed."""
+    found = []
+
+    def hold(passed: bool, text: str) -> None:
+        # Not "if failed": a figure that is no number passes no comparison.
+        if not passed:
+            found.append(text)
+
+    hold(
+        result.cosine_p1 >= budget.cosine_p1,
+        f"1st-percentile cosine of encodings {result.cosine_p1:.5f} (at least {budget.cosine_p1})",
+    )
+    hold(
+        result.score_drift <= budget.score_drift,
+        f"mean score drift {result.score_drift:.4f} (at most {budget.score_drift})",
+    )
+    drop = result.auc_reference - result.auc
+    hold(
+        drop <= budget.auc_drop,
+        f"ROC-AUC falls by {drop:.4f}, from {result.auc_reference:.4f} to {result.auc:.4f} "
+        f"(at most {budget.auc_drop})",
+    )
+    found += _flip_failures(result, budget)
+    if result.largest_activation is not None:
+        hold(
+            result.largest_activation <= LARGEST_ACTIVATION,
+            f"largest activation {result.largest_activation:.6g} (at most {LARGEST_ACTIVATION:g}: "
+            "float16 ends at 65504)",
+        )
+    if result.calibration_likeness is not None:
+        hold(
+            result.calibration_likeness >= budget.calibration_likeness,
+            f"calibration's cells look unlike the gate's: cosine of mean encodings "
+            f"{result.calibration_likeness:.4f} (at least {budget.calibration_likeness}); "
+            "are colours, crop and scanner the same?",
+        )
+    return found
+
+
+def _flip_failures(result: GateResult, budget: Budget) -> list[str]:
+    found = []
+    most = int(budget.flipped_share * result.n_smears)
+    if len(result.flips) > most:
+        scores = _scores(result.flips)
+        found.append(
+            f"{len(result.flips)} of {result.n_smears} calls flip (at most {most}): {scores}"
+        )
+    far = [
+        f for f in result.flips if abs(f.score_reference - result.threshold) > budget.flip_margin
+    ]
+    if far:
+        found.append(
+            f"calls flip far from the threshold {result.threshold:g} (at most {budget.flip_margin} "
+            f"from it): {_scores(far)}"
+        )
+    return found
+
+
+def _scores(flips: Sequence[Flip]) -> str:
+    return ", ".join(f"{f.sample} {f.score_reference:.3f} to {f.score:.3f}" for f in flips[:5])
+
+
+def _likeness(some: np.ndarray, others: np.ndarray) -> float:
+    one, other = some.mean(axis=0), others.mean(axis=0)
+    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))

@@ -1,0 +1,188 @@
+"""What cheaper graphs make of smears that calibration never saw, beside what the reference makes.
+
+Cells are encoded by each graph, scores come from the head on the draws that the edge would take:
+so what is compared is what `vexas-edge score` would report.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+from onnx import ModelProto
+
+from calibration.fp16 import LARGEST, emulated_half_precision
+from calibration.samples import BATCH, Progress, Smear, cells_of
+from export.running import session_from, session_options
+from vexas_edge.decoding import Canvas, decode_cell
+from vexas_edge.encoding import draws_of
+from vexas_edge.errors import InputError
+from vexas_edge.manifest import Manifest, Model
+
+REFERENCE = "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What one graph made of one smear.
+
+    encodings: float32 (N, D). decisions: float32 (A, n), for the reference's draws. score: mean
+    probability of the positive class. largest_activation: 0 where it was not looked for.
+    """
+
+    encodings: np.ndarray
+    decisions: np.ndarray
+    score: float
+    largest_activation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedSmear:
+    """One smear with enough cells, seen by every graph. by_kind: "fp32" and the cheaper kinds."""
+
+    sample: str
+    patient: str
+    positive: bool
+    by_kind: dict[str, Judged]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the graphs of one model made of the gate's smears.
+
+    abstained: smears with too few cells, by name. unreadable: cells, in words.
+    """
+
+    model: str
+    smears: tuple[JudgedSmear, ...]
+    abstained: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+
+def check_labels(smears: Sequence[Smear], manifest: Manifest) -> None:
+    """Pass if the smears' labels are the bundle's classes, the positive and another among them.
+
+    Raises:
+        InputError: they are not; a change of calls could not be judged.
+    """
+    labels = {smear.row.label for smear in smears}
+    unknown = sorted(labels.difference(manifest.classes))
+    if unknown:
+        raise InputError(
+            f"the gate's labels {', '.join(unknown)} are none of the bundle's classes "
+            f"{', '.join(manifest.classes)}"
+        )
+    if manifest.positive not in labels or len(labels) < 2:
+        raise InputError(
+            f"the gate's smears all have the label {', '.join(sorted(labels))}; it takes patients "
+            f"of the class {manifest.positive} and of another to judge a graph, or --gate none"
+        )
+
+
+def judge(
+    smears: Sequence[Smear],
+    manifest: Manifest,
+    name: str,
+    head: bytes,
+    graphs: Mapping[str, ModelProto | bytes],
+    progress: Progress,
+) -> Judgement:
+    """Every graph's view of every smear.
+
+    Args:
+        name: of the model. head: its head.onnx. graphs: by kind, "fp32" among them. fp16 graphs
+            are replaced by their emulation from the reference.
+
+    Raises:
+        InputError: no smear of a class has enough cells to be scored.
+    """
+    model = manifest.models[name]
+    judge_one = _Judge(manifest, model, head, graphs)
+    found, abstained, unreadable = [], [], []
+    for done, smear in enumerate(smears, start=1):
+        source, sample = smear.case.source, smear.row.sample
+        cells = [decode_cell(source, c, judge_one.canvas) for c in cells_of(smear, model)]
+        usable = [cell for cell in cells if cell.pixels is not None]
+        lost = [cell.record for cell in cells if cell.pixels is None]
+        unreadable += smear.unreadable
+        unreadable += [f"{sample}: {record.path}: {record.detail}" for record in lost]
+        if len(usable) < model.minimum_cells:
+            abstained.append(sample)
+        else:
+            pixels = np.stack([cell.pixels for cell in usable])
+            found.append(judge_one(smear, pixels, [cell.identity for cell in usable]))
+        progress(f"{name}, smears judged", done, len(smears))
+    if len({smear.positive for smear in found}) < 2:
+        raise InputError(
+            f"model {name!r}: of one class no smear of the gate has the "
+            f"{model.minimum_cells} cells that it takes ({len(abstained)} of {len(smears)} have too few)"
+        )
+    return Judgement(
+        model=name,
+        smears=tuple(found),
+        abstained=tuple(abstained),
+        unreadable=tuple(unreadable),
+    )
+
+
+class _Judge:
+    """One model's graphs, loaded."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        model: Model,
+        head: bytes,
+        graphs: Mapping[str, ModelProto | bytes],
+    ) -> None:
+        self._manifest = manifest
+        self._model = model
+        self.canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
+        self._head = session_from(head)
+        self._sessions = {kind: session_of(kind, graph, graphs) for kind, graph in graphs.items()}
+
+    def __call__(
+        self, smear: Smear, pixels: np.ndarray, identities: Sequence[bytes]
+    ) -> JudgedSmear:
+        draws = draws_of(identities, self._model)
+        return JudgedSmear(
+            sample=smear.row.sample,
+            patient=smear.row.patient,
+            positive=smear.row.label == self._manifest.positive,
+            by_kind={kind: self._judged(kind, pixels, draws) for kind in self._sessions},
+        )
+
+    def _judged(self, kind: str, pixels: np.ndarray, draws: np.ndarray) -> Judged:
+        session = self._sessions[kind]
+        names = [output.name for output in session.get_outputs()]
+        wanted = [name for name in ("encodings", LARGEST) if name in names]
+        one_draw = np.zeros((1, draws.shape[1]), np.int64)
+        outputs = [
+            session.run(wanted, {"cells": pixels[start : start + BATCH], "draws": one_draw})
+            for start in range(0, len(pixels), BATCH)
+        ]
+        encodings = np.concatenate([output[0] for output in outputs])
+        probabilities, decisions = self._head.run(
+            ["probabilities", "decisions"], {"encodings": encodings, "draws": draws}
+        )
+        column = self._manifest.classes.index(self._manifest.positive)
+        return Judged(
+            encodings=encodings,
+            decisions=decisions,
+            score=float(probabilities[:, column].mean(dtype=np.float64)),
+            largest_activation=max((float(o[1]) for o in outputs if len(o) > 1), default=0.0),
+        )
+
+
+def session_of(
+    kind: str, graph: ModelProto | bytes, graphs: Mapping[str, ModelProto | bytes]
+) -> onnxruntime.InferenceSession:
+    """A graph loaded so that its numbers are those of its precision, on this CPU."""
+    if kind != "fp16":
+        return session_from(graph)
+    reference = graphs[REFERENCE]
+    if isinstance(reference, bytes):
+        reference = ModelProto.FromString(reference)
+    options = session_options()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return session_from(emulated_half_precision(reference), options)

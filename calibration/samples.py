@@ -1,0 +1,192 @@
+"""Which cells calibration sees, and which smears the gate judges on: never the same ones."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from vexas_edge import read_case
+from vexas_edge.case import Case, Cell, ReadOptions
+from vexas_edge.cohort import CohortCase
+from vexas_edge.decoding import Canvas, decode_cell
+from vexas_edge.errors import CellError, InputError
+from vexas_edge.manifest import Model
+
+BATCH = 8
+
+# Of every so many sampled cells one is kept for the rehearsal: ranges never see it.
+_REHEARSED = 5
+_MOST_REHEARSED = 128
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smear:
+    """One case of the cohort, opened. digests: SHA-256 of each readable cell's file, by path.
+
+    unreadable: the other cells, in words.
+    """
+
+    row: CohortCase
+    case: Case
+    digests: dict[str, bytes]
+    unreadable: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Cells for calibration, drawn evenly over patients and classes; decoded whenever asked for.
+
+    key: what the cells are known by, for a cache. unreadable: cells passed over, in words.
+    """
+
+    cells: tuple[tuple[Smear, Cell], ...]
+    canvas: Canvas
+    key: str
+    unreadable: tuple[str, ...]
+
+    def batches(self) -> Iterator[np.ndarray]:
+        """uint8 (n, H, W, 3), a few cells at a time."""
+        for start in range(0, len(self.cells), BATCH):
+            yield self.pixels(self.cells[start : start + BATCH])
+
+    def pixels(self, cells: Sequence[tuple[Smear, Cell]]) -> np.ndarray:
+        """Some cells on the canvas, uint8 (n, H, W, 3)."""
+        placed = [decode_cell(smear.case.source, cell, self.canvas).pixels for smear, cell in cells]
+        if any(pixels is None for pixels in placed):
+            raise InputError("a cell can no longer be read; were files moved while this ran?")
+        return np.stack(placed)
+
+    def with_progress(self, progress: Progress, label: str) -> "Callable[[], Iterator[np.ndarray]]":
+        """`batches`, each of whose cells is reported."""
+
+        def batches() -> Iterator[np.ndarray]:
+            done = 0
+            for batch in self.batches():
+                yield batch
+                done += len(batch)
+                progress(label, done, len(self.cells))
+
+        return batches
+
+
+def open_smears(
+    rows: Sequence[CohortCase], split: str, options: ReadOptions, stack: ExitStack
+) -> tuple[Smear, ...]:
+    """The cohort's cases of one split, open until the stack closes, every cell hashed.
+
+    Raises:
+        InputError: no case is in the split, or one cannot be read.
+    """
+    chosen = [row for row in rows if row.split == split]
+    if not chosen:
+        splits = ", ".join(sorted({row.split for row in rows}))
+        raise InputError(f"the cohort has no case in the split {split!r}; its splits are {splits}")
+    return tuple(_opened(row, options, stack) for row in chosen)
+
+
+def _opened(row: CohortCase, options: ReadOptions, stack: ExitStack) -> Smear:
+    case = read_case(row.path, options)
+    stack.callback(case.source.close)
+    digests, unreadable = {}, []
+    for cell in case.cells:
+        try:
+            digests[cell.path] = hashlib.sha256(case.source.read(cell.path)).digest()
+        except CellError as error:
+            unreadable.append(f"{row.sample}: {cell.path}: {error}")
+    return Smear(row=row, case=case, digests=digests, unreadable=tuple(unreadable))
+
+
+def check_apart(calibration: Sequence[Smear], gate: Sequence[Smear]) -> None:
+    """Pass if calibration and gate share no patient and no cell.
+
+    Raises:
+        InputError: they do; names the patient, or both files.
+    """
+    patients = {smear.row.patient for smear in calibration}
+    seen = {
+        digest: f"{smear.row.sample}: {path}"
+        for smear in calibration
+        for path, digest in smear.digests.items()
+    }
+    for smear in gate:
+        if smear.row.patient in patients:
+            raise InputError(
+                f"patient {smear.row.patient!r} is in calibration and in the gate; a graph must be "
+                "judged on patients that its calibration never saw"
+            )
+        for path, digest in smear.digests.items():
+            if digest in seen:
+                raise InputError(
+                    f"one cell is in calibration ({seen[digest]}) and in the gate "
+                    f"({smear.row.sample}: {path}); a graph must be judged on cells that its "
+                    "calibration never saw"
+                )
+
+
+def cells_of(smear: Smear, model: Model) -> list[Cell]:
+    """The smear's cells that the model takes, each file content once."""
+    first: dict[bytes, Cell] = {}
+    for cell in smear.case.cells:
+        digest = smear.digests.get(cell.path)
+        if digest is not None and cell.cell_class in model.cells:
+            first.setdefault(digest, cell)
+    return list(first.values())
+
+
+def draw_samples(
+    smears: Sequence[Smear], model: Model, n_cells: int, seed: int
+) -> tuple[Sample, np.ndarray]:
+    """A sample for ranges, and further cells for the rehearsal, uint8 (n, H, W, 3).
+
+    One cell of each patient and class after the other, so that none has many more than another;
+    which cell is a matter of its content and the seed, not of names or order.
+
+    Raises:
+        InputError: no cell can be used.
+    """
+    canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
+    wanted = n_cells + n_cells // (_REHEARSED - 1)
+    chosen: list[tuple[Smear, Cell]] = []
+    unreadable: list[str] = []
+    for smear, cell in _in_turns(smears, model, seed):
+        if len(chosen) == wanted:
+            break
+        decoded = decode_cell(smear.case.source, cell, canvas)
+        if decoded.pixels is None:
+            unreadable.append(f"{smear.row.sample}: {cell.path}: {decoded.record.detail}")
+        else:
+            chosen.append((smear, cell))
+    if not chosen:
+        raise InputError(
+            f"the cohort's calibration split holds no readable cell of {', '.join(model.cells)}"
+        )
+    rehearsed = (chosen[_REHEARSED - 1 :: _REHEARSED] or chosen)[:_MOST_REHEARSED]
+    ranged = [c for i, c in enumerate(chosen) if i % _REHEARSED != _REHEARSED - 1]
+    digests = b"".join(smear.digests[cell.path] for smear, cell in ranged)
+    sample = Sample(
+        cells=tuple(ranged),
+        canvas=canvas,
+        key=hashlib.sha256(digests).hexdigest(),
+        unreadable=tuple(unreadable),
+    )
+    return sample, sample.pixels(rehearsed)
+
+
+def _in_turns(smears: Sequence[Smear], model: Model, seed: int) -> list[tuple[Smear, Cell]]:
+    groups: dict[tuple[str, str], list[tuple[bytes, Smear, Cell]]] = defaultdict(list)
+    for smear in smears:
+        for cell in cells_of(smear, model):
+            mixed = hashlib.sha256(f"{seed} ".encode() + smear.digests[cell.path]).digest()
+            groups[smear.row.patient, cell.cell_class].append((mixed, smear, cell))
+    ranked = [
+        (turn, mixed, smear, cell)
+        for group in groups.values()
+        for turn, (mixed, smear, cell) in enumerate(sorted(group, key=lambda found: found[0]))
+    ]
+    ranked.sort(key=lambda found: found[:2])
+    return [(smear, cell) for _, _, smear, cell in ranked]

@@ -1,0 +1,230 @@
+"""Whether cheaper graphs are still the same model, beside what onnxruntime's own recipe makes.
+
+    python examples/lymphocytosis/precision.py COHORT_DIR ENCODER_ONNX -o OUT
+
+Five splits of the patients: classifier and calibration on 60, every graph judged on the other 40,
+on the same draws. Nothing is refused here, so that every figure is seen.
+"""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import onnx
+from fitting import Split, fit_classifiers
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from patients import CELL_TYPE, aggregates, encode_patients, read_patients
+from product import BUNDLE, BundleSource, export_bundle, write_sources
+from sklearn.model_selection import train_test_split
+
+from calibration.gates import gate_result
+from calibration.judging import REFERENCE, judge
+from calibration.region import EMBEDDING, ENTRY
+from calibration.samples import draw_samples, open_smears
+from export.graph import between
+from vexas_edge.bundle import Bundle, open_bundle
+from vexas_edge.case import ReadOptions
+from vexas_edge.cohort import CohortCase, read_cohort
+from vexas_edge.console import Progress, run_command_line
+from vexas_edge.manifest import CHEAPER, FUSED, HEAD, graph_file
+
+POSITIVE, ENCODER, STOCK = "tumoral", "encoder.onnx", "stock"
+JUDGED = 40
+FIT, JUDGE = "fit", "judge"
+CALIBRATION_CELLS = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much is done. patients_a_group: of each split and label, None for all."""
+
+    seeds: int = 5
+    judged: int = JUDGED
+    patients_a_group: int | None = None
+
+
+QUICK = Plan(seeds=1, judged=8, patients_a_group=5)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("cohort_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("encoder_onnx", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="Output folder.")
+@click.option("--quick", is_flag=True, help="Few patients and one split, to see that it runs.")
+def cli(cohort_dir: Path, encoder_onnx: Path, out: Path, quick: bool) -> None:
+    """Convert and judge on five splits of the cohort in COHORT_DIR."""
+    plan = QUICK if quick else Plan()
+    rows = read_patients(cohort_dir, plan.patients_a_group)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / ENCODER).write_bytes(encoder_onnx.read_bytes())
+    labels = [row.label for row in rows]
+    splits = [stratified_split(labels, plan.judged, seed) for seed in range(plan.seeds)]
+    medians = [aggregates(patient) for patient in encode_patients(rows, out / ENCODER)]
+    classifiers = fit_classifiers(medians, labels, splits)
+    found = []
+    for split, classifier in zip(splits, classifiers, strict=True):
+        folder = out / split.name
+        source = BundleSource(
+            name=f"lymphocytosis-{split.name}",
+            classifier=classifier,
+            encoder=f"../{ENCODER}",
+            positive=POSITIVE,
+            training_data=f"{len(split.fit)} patients of the lymphocytosis cohort",
+            parity_cells=rows[split.fit[0]].path,
+        )
+        write_sources(source, folder)
+        export_bundle(folder)
+        write_cohort(rows, split, folder / "cohort.csv")
+        found += figures_of_split(folder, split.name)
+        click.echo(table_from_figures(found[-len(CHEAPER) - 1 :]))
+    (out / "precision.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    click.echo(summary_from_figures(found))
+
+
+def stratified_split(labels: Sequence[str], judged: int, seed: int) -> Split:
+    """`judged` patients set apart, in the cohort's proportion of labels."""
+    everyone = np.arange(len(labels))
+    fit, judge = train_test_split(everyone, test_size=judged, stratify=labels, random_state=seed)
+    return Split(name=f"split-{seed}", fit=np.sort(fit), judge=np.sort(judge))
+
+
+def write_cohort(rows: Sequence[CohortCase], split: Split, to: Path) -> None:
+    """The cohort file of one split."""
+    with to.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["patient", "sample", "path", "label", "split"])
+        for name, indices in ((FIT, split.fit), (JUDGE, split.judge)):
+            for row in (rows[i] for i in indices):
+                writer.writerow([row.patient, row.sample, row.path.resolve(), row.label, name])
+
+
+def figures_of_split(folder: Path, split: str) -> list[dict[str, Any]]:
+    """Convert by the public commands, convert by the stock recipe, judge all of them."""
+    for command in ("int8", "fp16"):
+        arguments = [command, BUNDLE, "--cohort", "cohort.csv", "--gate", "none"]
+        arguments += ["--cell-type", CELL_TYPE]
+        subprocess.run(
+            [sys.executable, "-m", "calibration", *arguments],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+    bundle, options = open_bundle(folder / BUNDLE), ReadOptions(cell_type=CELL_TYPE)
+    name, model = next(iter(bundle.manifest.models.items()))
+    rows = read_cohort(folder / "cohort.csv")
+    with ExitStack() as stack:
+        calibration = open_smears(rows, FIT, options, stack)
+        sample, _ = draw_samples(calibration, model, CALIBRATION_CELLS, seed=0)
+        graphs = {kind: bundle.model_file(name, graph_file(kind)) for kind in (REFERENCE, *CHEAPER)}
+        graphs[STOCK] = stock_int8(bundle, name, list(sample.batches()), folder)
+        smears = open_smears(rows, JUDGE, options, stack)
+        head = bundle.model_file(name, HEAD)
+        judgement = judge(smears, bundle.manifest, name, head, graphs, Progress(split))
+    results = {kind: gate_result(judgement, kind, model.threshold) for kind in graphs}
+    stock_drift = results[STOCK].decision_drift
+    return [
+        {
+            "split": split,
+            "graph": kind,
+            "auc": result.auc,
+            "auc_change": result.auc - result.auc_reference,
+            "flips": [abs(flip.score_reference - model.threshold) for flip in result.flips],
+            "cosine_p1": result.cosine_p1,
+            "decision_drift": result.decision_drift,
+            "of_stock_drift": result.decision_drift / stock_drift,
+            "largest_activation": result.largest_activation,
+        }
+        for kind, result in results.items()
+        if kind != REFERENCE
+    ]
+
+
+class _Cells(CalibrationDataReader):
+    def __init__(self, batches: list[np.ndarray], session_input: str) -> None:
+        self._feeds = iter([{session_input: batch} for batch in batches])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self._feeds, None)
+
+
+def stock_int8(bundle: Bundle, name: str, batches: list[np.ndarray], folder: Path) -> bytes:
+    """onnxruntime's static quantisation, U8S8, per channel, min-max, on the same cells.
+
+    The encoder alone is quantised, and put back between our own preprocessing and head.
+    """
+    fused = onnx.ModelProto.FromString(bundle.model_file(name, FUSED))
+    pixels = between(fused, ["cells"], [ENTRY])
+    encoder = folder / "stock-encoder.onnx"
+    onnx.save(between(fused, [ENTRY], [EMBEDDING]), encoder)
+    prepared, quantised = folder / "stock-prepared.onnx", folder / "stock-int8.onnx"
+    quant_pre_process(encoder, prepared, skip_symbolic_shape=True)
+    from export.running import session_from
+
+    session = session_from(pixels)
+    feeds = [session.run(None, {"cells": batch})[0] for batch in batches]
+    quantize_static(
+        prepared,
+        quantised,
+        _Cells(feeds, ENTRY),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    return with_encoder(fused, onnx.load(quantised)).SerializeToString()
+
+
+def with_encoder(fused: onnx.ModelProto, encoder: onnx.ModelProto) -> onnx.ModelProto:
+    """The fused graph with another encoder in its place."""
+    before = between(fused, ["cells"], [ENTRY])
+    after = between(fused, [EMBEDDING, "draws"], ["encodings", "probabilities", "decisions"])
+    graph = onnx.helper.make_graph(
+        [*before.graph.node, *encoder.graph.node, *after.graph.node],
+        "stock",
+        list(fused.graph.input),
+        list(fused.graph.output),
+        [*before.graph.initializer, *encoder.graph.initializer, *after.graph.initializer],
+    )
+    return onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10
+    )
+
+
+def table_from_figures(figures: Sequence[dict[str, Any]]) -> str:
+    """A line a graph."""
+    return "\n".join(
+        f"{f['split']} {f['graph']:<9} AUC {f['auc']:.4f} ({f['auc_change']:+.4f})  "
+        f"flips {len(f['flips'])} {[round(d, 3) for d in f['flips']]}  "
+        f"cosine p1 {f['cosine_p1']:.5f}  decision drift {f['decision_drift']:.4f} "
+        f"({f['of_stock_drift']:.2f} of stock)"
+        for f in figures
+    )
+
+
+def summary_from_figures(figures: Sequence[dict[str, Any]]) -> str:
+    """A line a graph over all splits."""
+    lines = ["", "over all splits:"]
+    for kind in dict.fromkeys(f["graph"] for f in figures):
+        own = [f for f in figures if f["graph"] == kind]
+        changes = [f["auc_change"] for f in own]
+        flips = [distance for f in own for distance in f["flips"]]
+        lines.append(
+            f"{kind:<9} AUC change mean {np.mean(changes):+.4f}, worst {min(changes):+.4f}; "
+            f"{len(flips)} calls flip, at most {max(flips, default=0):.3f} from the threshold; "
+            f"cosine p1 at least {min(f['cosine_p1'] for f in own):.5f}; "
+            f"decision drift {np.mean([f['of_stock_drift'] for f in own]):.2f} of stock"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_command_line(cli)

@@ -1,0 +1,43 @@
+"""What this PC's CPU can do with integers."""
+
+import platform
+import sys
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+# Multiply-adds of 8-bit integers that do not saturate: on x86 (VNNI), on ARM (dot product).
+_LINUX_FLAGS = {"avx512_vnni", "avx_vnni", "asimddp"}
+_NUMPY_FEATURES = ("AVX512VNNI", "ASIMDDP")
+
+
+@cache
+def has_vnni() -> bool:
+    """Whether sums of 8-bit products are exact here; False where that cannot be known.
+
+    Without it, weights of 8 bits may saturate, and the same file gives other numbers than on
+    another PC.
+    """
+    info = Path("/proc/cpuinfo")
+    if sys.platform == "linux" and info.exists():
+        return bool(_LINUX_FLAGS.intersection(info.read_text(errors="replace").split()))
+    # numpy asks the CPU itself; Windows has no list to read. It does not know AVX-VNNI.
+    return any(_numpy_features().get(name, False) for name in _NUMPY_FEATURES)
+
+
+def cpu_name() -> str:
+    """The CPU in its maker's words, where they can be had."""
+    info = Path("/proc/cpuinfo")
+    if sys.platform == "linux" and info.exists():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _numpy_features() -> dict[str, bool]:
+    try:
+        features = import_module("numpy._core._multiarray_umath").__cpu_features__
+    except (ImportError, AttributeError):  # numpy 1, or one that has moved it
+        return {}
+    return dict(features)

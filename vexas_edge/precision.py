@@ -1,0 +1,77 @@
+"""Which of a bundle's graphs runs on this PC, and why that one."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vexas_edge.cpu import has_vnni
+from vexas_edge.engines import EngineOptions, Precision, has_cuda
+from vexas_edge.errors import HostError
+from vexas_edge.manifest import FUSED, Manifest, graph_file
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChosenGraph:
+    """The graph that every model of a bundle is run with. reason: for people."""
+
+    precision: Precision
+    file: str
+    reason: str
+
+
+def choose_graph(
+    manifest: Manifest, asked: Literal["auto"] | Precision, options: EngineOptions
+) -> ChosenGraph:
+    """What was asked for; with "auto" the cheapest that was tested and suits this PC.
+
+    Raises:
+        HostError: the precision asked for does not run here, is not in the bundle, or is untested.
+    """
+    if asked == "auto":
+        return _cheapest(manifest, options)
+    if asked == "fp32":
+        return ChosenGraph(precision="fp32", file=FUSED, reason="asked for")
+    on_cuda = options.device != "cpu" and has_cuda(options)
+    if asked == "fp16" and not on_cuda:
+        raise HostError(
+            "this CPU would compute a float16 graph in float32: it runs on a GPU; "
+            "use --precision int8 or fp32 here"
+        )
+    if asked == "int8" and on_cuda:
+        raise HostError(
+            "the int8 graphs that this engine runs are for the CPU; use --device cpu, "
+            "or --precision fp16 or fp32"
+        )
+    file = graph_file("fp16") if asked == "fp16" else int8_file()
+    if problem := _problem(manifest, file):
+        raise HostError(f"bundle {manifest.name}: {problem}")
+    return ChosenGraph(precision=asked, file=file, reason="asked for")
+
+
+def int8_file() -> str:
+    """The int8 graph for this PC's CPU."""
+    return graph_file("int8" if has_vnni() else "int8-rr")
+
+
+def _cheapest(manifest: Manifest, options: EngineOptions) -> ChosenGraph:
+    if options.device != "cpu" and has_cuda(options):
+        # An fp16 graph is judged by emulation until a GPU has run it, so it is used on request.
+        return ChosenGraph(precision="fp32", file=FUSED, reason="the reference, on a GPU")
+    file = int8_file()
+    if problem := _problem(manifest, file):
+        return ChosenGraph(precision="fp32", file=FUSED, reason=problem)
+    suits = "with" if has_vnni() else "without"
+    reason = f"{file}, tested for every model, suits a CPU {suits} VNNI"
+    return ChosenGraph(precision="int8", file=file, reason=reason)
+
+
+def _problem(manifest: Manifest, file: str) -> str | None:
+    """Why not all models can be run with this graph."""
+    for name, model in manifest.models.items():
+        if file not in model.files:
+            return f"model {name!r} has no {file}; `python -m calibration` makes it"
+        if not model.files[file].tested:
+            return (
+                f"{file} of model {name!r} is untested; judge it on labelled patients with "
+                "`python -m calibration`"
+            )
+    return None
