@@ -107,7 +107,7 @@ def _convert(
     )
     opened = open_bundle(bundle)
     to = check_target(opened, out)
-    progress = Progress(bundle.name)
+    progress = Progress(bundle.name, unit="")
     console = Console(progress=progress, show=_shower(progress), warn=_warner(progress))
     try:
         add_precisions(opened, Conversion(reading=reading, **asked), to, console)
@@ -146,7 +146,7 @@ def compare(bundle: Path, cohort: Path, gate: str, out: Path | None, **reading: 
     from vexas_edge.bundle import open_bundle
     from vexas_edge.scoring_run import read_options
 
-    progress = Progress(bundle.name)
+    progress = Progress(bundle.name, unit="")
     opened = open_bundle(bundle)
     try:
         compared = compare_precisions(opened, cohort, gate, read_options(**reading), progress)

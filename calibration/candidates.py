@@ -109,7 +109,7 @@ def _encoder(graph: ModelProto) -> ModelProto:
 
 def _check_census(kind: str, census: Census, kept: Sequence[KeptLayer]) -> None:
     meant = {layer.layer for layer in kept}
-    strange = [n for n in census.float_layers if n.removesuffix("/float") not in meant]
+    strange = [name for name in census.float_layers if name.split("/float")[0] not in meant]
     if strange:
         raise BundleError(
             f"the {kind} graph would still compute {len(strange)} layers in float32, "

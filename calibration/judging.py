@@ -115,7 +115,8 @@ def judge(
     if len({smear.positive for smear in found}) < 2:
         raise InputError(
             f"model {name!r}: of one class no smear of the gate has the "
-            f"{model.minimum_cells} cells that it takes ({len(abstained)} of {len(smears)} have too few)"
+            f"{model.minimum_cells} cells that it takes "
+            f"({len(abstained)} of {len(smears)} have too few)"
         )
     return Judgement(
         model=name,

@@ -23,6 +23,7 @@ from PIL import Image
 from tiny import Ended, cell_pixels, folder_from_bundle, png, rewritten, write_case
 
 from vexas_edge import output
+from vexas_edge.precision import int8_file
 
 Score = Callable[..., Ended]
 
@@ -438,7 +439,11 @@ def test_a_gpu_that_is_not_there(score: Score, case: Path, tmp_path: Path) -> No
 
 def test_a_precision_that_the_bundle_has_not(score: Score, case: Path) -> None:
     assert score(case, "--precision", "int8") == Ended(
-        status=4, out="", err="error: bundle tiny has no int8 graph for 'neutrophil'; it has fp32\n"
+        status=4,
+        out="",
+        err=f"error: bundle tiny: model 'neutrophil' has no {int8_file()}; use --precision fp32, "
+        "or have the graph made and judged by `python -m calibration` where the model was "
+        "trained\n",
     )
 
 

@@ -447,11 +447,6 @@ def test_an_exact_copy_in_another_call_counts_once(
     assert [m.n_cells for m in copied.models] == [m.n_cells for m in plain.models]
 
 
-def test_a_precision_that_the_bundle_has_not_is_refused(tiny_bundle: Path) -> None:
-    with pytest.raises(HostError, match="tiny has no int8 graph for 'neutrophil'; it has fp32"):
-        Sessions(open_bundle(tiny_bundle), precision="int8")
-
-
 def test_an_engine_of_another_bundle_is_refused(
     sessions: Sessions, tiny_bundle: Path, tiny_case: Path, tmp_path: Path
 ) -> None:

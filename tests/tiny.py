@@ -59,6 +59,18 @@ def write_case(folder: Path, seed: int = 0, **n_cells: int) -> Path:
     return folder
 
 
+def write_cohort(folder: Path, n_patients: int = 10, cells: int = 8) -> Path:
+    """A cohort of made-up smears, alternately VEXAS and MDS, 6 to fit on and the rest to judge."""
+    lines = ["patient,sample,path,label,split"]
+    for i in range(n_patients):
+        types = {"neutrophil": cells, "monocyte": cells, "lymphocyte": cells}
+        write_case(folder / f"S{i}", seed=100 + i, **types)
+        split = "fit" if i < 6 else "judge"
+        lines.append(f"P{i},S{i},S{i},{CLASSES[i % 2]},{split}")
+    (folder / "cohort.csv").write_text("\n".join(lines) + "\n")
+    return folder / "cohort.csv"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TinyModel:
     """Two convolutions and a classifier. kernels: float32 (O, I, 3, 3), both with stride 2."""

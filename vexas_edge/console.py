@@ -66,20 +66,24 @@ def echo_json(line: bytes) -> None:
 
 
 class Progress:
-    """Says on stderr how far a case is: often to a person, seldom to a log file."""
+    """Says on stderr how far a case is: often to a person, seldom to a log file.
 
-    def __init__(self, case: str) -> None:
+    unit: what is counted.
+    """
+
+    def __init__(self, case: str, unit: str = "cells") -> None:
+        self._unit = unit
         self._case = one_line(case)
         self._watched = sys.stderr.isatty()
         self._next = time.monotonic() + _LINE_SECONDS[self._watched]
         self._width = 0
 
     def __call__(self, model: str, done: int, total: int) -> None:
-        """Report `done` of `total` cells of one model, if it is time to."""
+        """Report `done` of `total` for one model, if it is time to."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _LINE_SECONDS[self._watched]
-        text = f"{self._case}: {model}, {done} of {total} cells"
+        text = f"{self._case}: {model}, {done} of {total} {self._unit}".rstrip()
         if self._watched:
             click.echo("\r" + text.ljust(self._width), nl=False, err=True)
             self._width = len(text)

@@ -1,5 +1,7 @@
 """A bundle's manifest in words."""
 
+from typing import Any
+
 from vexas_edge.bundle import Bundle
 from vexas_edge.manifest import Model
 
@@ -33,6 +35,23 @@ def _model_lines(model: Model) -> list[str]:
         f"threshold {model.threshold:g}; encodings of {model.encoding_width}",
     ]
     for file, entry in sorted(model.files.items()):
-        measured = ", ".join(f"{name} {value}" for name, value in entry.measured.items())
-        lines.append(f"{file}: {entry.bytes} bytes{'; ' + measured if measured else ''}")
+        untested = "" if entry.tested else "; UNTESTED, not scored with"
+        lines.append(f"{file}: {entry.bytes} bytes{untested}")
+        lines += [f"  {line}" for line in _measured_lines(entry.measured)]
     return lines
+
+
+def _measured_lines(measured: dict[str, Any]) -> list[str]:
+    """Plain figures on one line, groups of figures on a line each, lists by their length."""
+    plain = {name: value for name, value in measured.items() if not isinstance(value, (dict, list))}
+    groups = {name: value for name, value in measured.items() if isinstance(value, dict)}
+    lists = {name: len(value) for name, value in measured.items() if isinstance(value, list)}
+    lines = [_figures(plain | lists)] if plain or lists else []
+    for name, group in groups.items():
+        counted = {k: len(v) if isinstance(v, list) else v for k, v in group.items()}
+        lines.append(f"{name}: {_figures(counted)}")
+    return lines
+
+
+def _figures(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

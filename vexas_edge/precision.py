@@ -43,8 +43,17 @@ def choose_graph(
         )
     file = graph_file("fp16") if asked == "fp16" else int8_file()
     if problem := _problem(manifest, file):
-        raise HostError(f"bundle {manifest.name}: {problem}")
+        raise HostError(
+            f"bundle {manifest.name}: {problem}; use --precision fp32, or have the graph made and "
+            "judged by `python -m calibration` where the model was trained"
+        )
     return ChosenGraph(precision=asked, file=file, reason="asked for")
+
+
+def cheaper_files(options: EngineOptions) -> tuple[str, ...]:
+    """The cheaper graphs that could run where the options say."""
+    on_cuda = options.device != "cpu" and has_cuda(options)
+    return (graph_file("fp16"),) if on_cuda else (int8_file(),)
 
 
 def int8_file() -> str:
@@ -68,10 +77,7 @@ def _problem(manifest: Manifest, file: str) -> str | None:
     """Why not all models can be run with this graph."""
     for name, model in manifest.models.items():
         if file not in model.files:
-            return f"model {name!r} has no {file}; `python -m calibration` makes it"
+            return f"model {name!r} has no {file}"
         if not model.files[file].tested:
-            return (
-                f"{file} of model {name!r} is untested; judge it on labelled patients with "
-                "`python -m calibration`"
-            )
+            return f"{file} of model {name!r} is untested: no gate has judged it on patients"
     return None

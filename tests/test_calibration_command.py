@@ -1,0 +1,348 @@
+"""`python -m calibration`: a graph that passed is added; else the bundle is as it was."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import onnx
+import pytest
+from tiny import Ended, bundle_content, png, rewritten, write_cohort
+
+from calibration import __main__ as command
+from calibration import conversion
+from vexas_edge import open_bundle
+from vexas_edge.console import run_command_line
+from vexas_edge.manifest import Budget, Budgets, graph_file
+
+MODELS = ("neutrophil", "monocyte", "lymphocyte")
+INT8 = ("int8", "int8-rr", "int8-trt")
+# Encoders of two untrained layers have no redundancy: their rounding is coarser than a network's.
+LENIENT = Budget(cosine_p1=0.95, auc_drop=1, flipped_share=1, flip_margin=1, score_drift=1)
+Calibration = Callable[..., Ended]
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cohort(tmp_path_factory.mktemp("cohort"))
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """The tiny bundle, with budgets that its tiny encoders can keep to."""
+    budgets = Budgets(fp16=LENIENT, int8=LENIENT, int8_rr=LENIENT, int8_trt=LENIENT)
+    return rewritten(tiny_bundle, tmp_path / "b.vxb", budgets=budgets)
+
+
+@pytest.fixture
+def calibration(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Calibration:
+    """Runs `python -m calibration`, in this process."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    def run(*arguments: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["calibration", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_command_line(command.cli)
+        captured = capsys.readouterr()
+        return Ended(status=ended.value.code or 0, out=captured.out, err=captured.err)
+
+    return run
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def with_rows(cohort: Path, folder: Path, change: Callable[[list[list[str]]], Any]) -> Path:
+    """A copy of the cohort with its rows changed in place."""
+    shutil.copytree(cohort.parent, folder)
+    rows = [line.split(",") for line in (folder / "cohort.csv").read_text().splitlines()]
+    change(rows)
+    (folder / "cohort.csv").write_text("\n".join(",".join(row) for row in rows) + "\n")
+    return folder / "cohort.csv"
+
+
+def test_int8_adds_three_graphs_that_were_judged_on_other_patients(
+    calibration: Calibration, bundle: Path, cohort: Path, vexas_edge: Callable[..., Ended]
+) -> None:
+    before = open_bundle(bundle)
+    ended = calibration("int8", bundle, "--cohort", cohort)
+    assert ended.status == 0, ended.err
+    assert ended.out.count(": passed: cosine p1 0.99") == 9
+    assert ended.out.endswith(f"wrote {bundle}\n")
+    after = open_bundle(bundle)
+    after.check_all_files()
+    for name in MODELS:
+        files = after.manifest.models[name].files
+        assert set(files) - set(before.manifest.models[name].files) == set(map(graph_file, INT8))
+        for kind in INT8:
+            measured = files[graph_file(kind)].measured
+            assert files[graph_file(kind)].tested
+            assert measured["multiply_adds"] == {"int8": 1.0, "fp16": 0.0, "fp32": 0.0}
+            assert measured["calibration"]["patients"] == 6
+            assert (measured["gate"]["n_patients"], measured["gate"]["n_cells"]) == (4, 32)
+            assert measured["ran_on"] == "emulated" or kind != "int8-trt"
+    assert vexas_edge("verify", bundle).out.count("fused.int8") == 3
+    scored = vexas_edge("score", cohort.parent / "S0", "--bundle", bundle, "--json")
+    assert json.loads(scored.out)["run"]["precision"] == "int8"
+
+
+def test_fp16_is_judged_by_emulation_and_says_so(
+    calibration: Calibration, bundle: Path, cohort: Path, vexas_edge: Callable[..., Ended]
+) -> None:
+    ended = calibration("fp16", bundle, "--cohort", cohort)
+    assert ended.status == 0, ended.err
+    entry = open_bundle(bundle).manifest.models["monocyte"].files["fused.fp16.onnx"]
+    assert entry.measured["ran_on"] == "emulated"
+    assert entry.measured["gate"]["cosine_p1"] > 0.9999
+    assert 0 < entry.measured["gate"]["largest_activation"] < 100
+    refused = vexas_edge(
+        "score", cohort.parent / "S0", "--bundle", bundle, "--precision", "fp16", "--device", "cpu"
+    )
+    assert refused.status == 4
+
+
+def test_the_same_command_gives_the_same_bytes_with_and_without_the_cache(
+    calibration: Calibration, bundle: Path, cohort: Path, tmp_path: Path
+) -> None:
+    out = [tmp_path / f"{i}.vxb" for i in range(2)]
+    for path in out:
+        assert calibration("int8", bundle, "--cohort", cohort, "-o", path).status == 0
+    assert digest(out[0]) == digest(out[1])
+    assert len(list((tmp_path / "config").rglob("ranges-*.json"))) == 3
+    assert set(open_bundle(bundle).manifest.models["monocyte"].files) == {
+        *("fused.fp32.onnx", "head.onnx", "golden.npz")
+    }
+
+
+def test_a_graph_over_its_budget_is_refused_and_the_bundle_stays(
+    calibration: Calibration, tiny_bundle: Path, cohort: Path, tmp_path: Path
+) -> None:
+    strict = Budgets(int8=Budget(cosine_p1=1, auc_drop=1))
+    bundle = rewritten(tiny_bundle, tmp_path / "b.vxb", budgets=strict)
+    before = digest(bundle)
+    ended = calibration("int8", bundle, "--cohort", cohort, "--only", "int8")
+    assert ended.status == 6
+    assert "monocyte fused.int8.onnx: REFUSED: cosine p1 " in ended.out
+    assert "1st-percentile cosine of encodings" in ended.err
+    assert "(at least 1.0)" in ended.err
+    assert f"error: {bundle} is as it was; over budget: " in ended.err
+    assert digest(bundle) == before
+
+
+def test_without_a_gate_a_graph_is_untested_and_not_scored_with(
+    calibration: Calibration, bundle: Path, cohort: Path, vexas_edge: Callable[..., Ended]
+) -> None:
+    ended = calibration("int8", bundle, "--cohort", cohort, "--gate", "none")
+    assert ended.status == 0, ended.err
+    assert ended.out.count("UNTESTED, no gate") == 9
+    entry = open_bundle(bundle).manifest.models["monocyte"].files["fused.int8.onnx"]
+    assert (entry.tested, entry.measured["gate"]) == (False, "none")
+    assert "UNTESTED" in vexas_edge("inspect", bundle).out
+    case = cohort.parent / "S0"
+    scored = json.loads(vexas_edge("score", case, "--bundle", bundle, "--json").out)
+    assert scored["run"]["precision"] == "fp32"
+    assert "untested" in scored["run"]["precision_reason"]
+    refused = vexas_edge("score", case, "--bundle", bundle, "--precision", "int8")
+    assert refused.status == 4
+    assert "is untested" in refused.err
+
+
+def _one_label(rows: list[list[str]]) -> None:
+    for row in rows[1:]:
+        row[3] = "VEXAS"
+
+
+def _unknown_label(rows: list[list[str]]) -> None:
+    rows[7][3] = "healthy"
+
+
+def _patient_in_both(rows: list[list[str]]) -> None:
+    rows[7][0], rows[7][3] = rows[1][0], rows[1][3]
+
+
+def _no_judge(rows: list[list[str]]) -> None:
+    for row in rows[1:]:
+        row[4] = "fit"
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "message"),
+    [
+        (_one_label, 5, "all have the label VEXAS; it takes patients of the class VEXAS"),
+        (_unknown_label, 5, "labels healthy are none of the bundle's classes MDS, VEXAS, control"),
+        (_patient_in_both, 5, "patient 'P0' has two splits"),
+        (_no_judge, 5, "no case in the split 'judge'; its splits are fit"),
+        (lambda rows: rows.__delitem__(slice(1, None)), 5, "has no row below its header"),
+    ],
+)
+def test_a_cohort_that_cannot_judge_changes_nothing(
+    calibration: Calibration,
+    bundle: Path,
+    cohort: Path,
+    tmp_path: Path,
+    change: Callable[[list[list[str]]], Any],
+    status: int,
+    message: str,
+) -> None:
+    before = digest(bundle)
+    changed = with_rows(cohort, tmp_path / "cohort", change)
+    ended = calibration("int8", bundle, "--cohort", changed)
+    assert (ended.status, ended.out) == (status, "")
+    assert message in ended.err
+    assert digest(bundle) == before
+
+
+def test_one_cell_in_calibration_and_in_the_gate_is_named(
+    calibration: Calibration, bundle: Path, cohort: Path, tmp_path: Path
+) -> None:
+    before = digest(bundle)
+    copied = with_rows(cohort, tmp_path / "cohort", lambda _: None)
+    shutil.copy(
+        copied.parent / "S1" / "monocyte" / "3.png", copied.parent / "S8" / "monocyte" / "x.png"
+    )
+    ended = calibration("int8", bundle, "--cohort", copied)
+    assert (ended.status, ended.out) == (5, "")
+    assert "(S1: monocyte/3.png) and in the gate (S8: monocyte/x.png)" in ended.err
+    assert digest(bundle) == before
+
+
+def test_one_split_for_both_is_refused(
+    calibration: Calibration, bundle: Path, cohort: Path
+) -> None:
+    ended = calibration("int8", bundle, "--cohort", cohort, "--gate", "fit")
+    assert ended.status == 2
+    assert "calibration and gate are both 'fit'; they must differ" in ended.err
+
+
+def test_a_model_without_any_cell_is_named(
+    calibration: Calibration, bundle: Path, cohort: Path, tmp_path: Path
+) -> None:
+    bare = with_rows(cohort, tmp_path / "cohort", lambda _: None)
+    for folder in bare.parent.glob("S*/monocyte"):
+        shutil.rmtree(folder)
+    ended = calibration("int8", bundle, "--cohort", bare)
+    assert ended.status == 5
+    assert "holds no readable cell of monocyte" in ended.err
+
+
+def test_an_unreadable_cell_is_named_and_the_others_are_used(
+    calibration: Calibration, bundle: Path, cohort: Path, tmp_path: Path
+) -> None:
+    damaged = with_rows(cohort, tmp_path / "cohort", lambda _: None)
+    (damaged.parent / "S2" / "monocyte" / "0.png").write_bytes(b"no image")
+    (damaged.parent / "S9" / "monocyte" / "0.png").write_bytes(b"no image either")
+    ended = calibration("int8", bundle, "--cohort", damaged, "--only", "int8")
+    assert ended.status == 0, ended.err
+    assert "warning: not used: S2: monocyte/0.png" in ended.err
+    assert "warning: not used: S9: monocyte/0.png" in ended.err
+
+
+def test_a_graph_with_an_unknown_operator_is_refused(
+    calibration: Calibration, bundle: Path, cohort: Path, tmp_path: Path
+) -> None:
+    path = "models/monocyte/fused.fp32.onnx"
+    model = onnx.ModelProto.FromString(bundle_content(bundle)[1][path])
+    relu = next(node for node in model.graph.node if node.op_type == "Relu")
+    relu.op_type = "Erf"
+    strange = rewritten(bundle, tmp_path / "strange.vxb", files={path: model.SerializeToString()})
+    before = digest(strange)
+    for kind in ("int8", "fp16"):
+        ended = calibration(kind, strange, "--cohort", cohort)
+        assert ended.status == 6
+        assert "operators of no known precision: Erf" in ended.err
+    assert digest(strange) == before
+
+
+def test_an_interrupted_run_changes_nothing(
+    calibration: Calibration, bundle: Path, cohort: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = digest(bundle)
+
+    def interrupted(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(conversion, "add_graphs", interrupted)
+    assert calibration("int8", bundle, "--cohort", cohort, "--only", "int8").status == 130
+    assert digest(bundle) == before
+    assert [path.name for path in bundle.parent.glob("*.partial")] == []
+
+
+def test_ctrl_c_in_a_process_of_its_own_changes_nothing(bundle: Path, cohort: Path) -> None:
+    before = digest(bundle)
+    arguments = ["int8", str(bundle), "--cohort", str(cohort)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "calibration", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert b"passed" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert digest(bundle) == before
+
+
+def test_a_folder_is_converted_into_a_new_bundle(
+    calibration: Calibration, bundle: Path, cohort: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        archive.extractall(tmp_path / "folder")
+    ended = calibration("fp16", tmp_path / "folder", "--cohort", cohort)
+    assert ended.status == 2
+    assert "name a new bundle with -o" in ended.err
+    to = tmp_path / "new.vxb"
+    assert calibration("fp16", tmp_path / "folder", "--cohort", cohort, "-o", to).status == 0
+    assert "fused.fp16.onnx" in open_bundle(to).manifest.models["monocyte"].files
+
+
+def test_a_second_conversion_keeps_the_first(
+    calibration: Calibration, bundle: Path, cohort: Path
+) -> None:
+    assert calibration("fp16", bundle, "--cohort", cohort).status == 0
+    assert calibration("int8", bundle, "--cohort", cohort, "--only", "int8").status == 0
+    files = open_bundle(bundle).manifest.models["monocyte"].files
+    assert {"fused.fp16.onnx", "fused.int8.onnx"} < set(files)
+
+
+def test_compare_puts_all_precisions_side_by_side(
+    calibration: Calibration, bundle: Path, cohort: Path, tmp_path: Path
+) -> None:
+    for kind in ("int8", "fp16"):
+        assert calibration(kind, bundle, "--cohort", cohort).status == 0
+    ended = calibration("compare", bundle, "--cohort", cohort, "-o", tmp_path / "out")
+    assert ended.status == 0, ended.err
+    lines = ended.out.splitlines()
+    assert len(lines) == 1 + 3 * 5
+    compared = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert [row["kind"] for row in compared[:5]] == ["fp32", "fp16", "int8", "int8-rr", "int8-trt"]
+    reference, half = compared[:2]
+    assert (reference["gate"]["cosine_p1"], reference["auc_change"]) == (pytest.approx(1), 0)
+    assert reference["ms_a_cell"] > 0
+    assert half["ms_a_cell"] is None
+    assert reference["auc"]["low"] <= reference["auc"]["roc_auc"] <= reference["auc"]["high"]
+    assert set(reference["scores"]) == {"S6", "S7", "S8", "S9"}
+    assert (tmp_path / "out" / "compare.png").read_bytes().startswith(png_start())
+
+
+def png_start() -> bytes:
+    import numpy as np
+
+    return png(np.zeros((1, 1, 3), np.uint8))[:8]
+
+
+def test_budgets_stand_in_the_manifest_and_read_back(bundle: Path) -> None:
+    text = json.loads(zipfile.ZipFile(bundle).read("manifest.json"))
+    assert text["budgets"]["int8-rr"]["cosine_p1"] == 0.95
+    assert msgspec.convert(text["budgets"], Budgets).of("int8-rr") == LENIENT
