@@ -22,10 +22,11 @@ def peak_from_scoring(bundle: Path, folder: Path, threads: int) -> dict[str, flo
         (model,) = score_case(case, opened, sessions).models
     width = opened.manifest.models[model.model].encoding_width
     encodings_mib = model.n_cells * width * 4 / 2**20
-    return {"n_cells": model.n_cells, "peak_mib": _peak_mib(), "encodings_mib": encodings_mib}
+    return {"n_cells": model.n_cells, "peak_mib": peak_mib(), "encodings_mib": encodings_mib}
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
+    """Largest resident memory of this process so far."""
     # Not resource.getrusage: its figure begins with the peak of the process that started this one.
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024

@@ -12,11 +12,15 @@ from sklearn.svm import SVC
 
 from export import write_bundle
 from export.backbones import build_backbone
-from vexas_edge.images import rgb_from_bytes
+from export.preprocessing import PREPROCESSINGS, pixels_from_cells
+from training.spread_weights import spread_weights
+from vexas_edge.images import place_on_canvas, rgb_from_bytes
 
 CELL_TYPE = "lymphocyte"
 PARITY_CELLS = 8
 N_VECTORS = 400
+PREPROCESSING = "keras-caffe"
+SPREAD_OVER = 16
 
 # The size of a CellaVision export's images.
 EXPORT_PX = 360
@@ -64,6 +68,26 @@ def write_backbone_bundle(name: str, width: int, canvas_px: int, cells: Path, to
     return to
 
 
+def write_spread_bundle(name: str, width: int, canvas_px: int, cells: Path, to: Path) -> Path:
+    """The same with weights that tell cells apart, as a quantiser needs them."""
+    few = [rgb_from_bytes(file.read_bytes()) for file in sorted(cells.iterdir())[:SPREAD_OVER]]
+    placed = np.stack([place_on_canvas(cell, canvas_px, "crop") for cell in few])
+    images = pixels_from_cells(placed, PREPROCESSINGS[PREPROCESSING])
+    module = build_backbone(name)
+    centre = 1.0 if name.startswith("efficientnet") else 0.0
+    spread_weights(module, torch.from_numpy(images), seed=0, centre=centre)
+    spec = _spec(name, canvas_px, cells)
+    write_bundle(spec, to=to, encoder=module, classifier=_classifier(width))
+    return to
+
+
+def write_calibration_cohort(cells: Path, to: Path) -> Path:
+    """A cohort of one case, enough where no gate judges."""
+    row = f"all,all,{cells.resolve()},a,fit"
+    to.write_text(f"patient,sample,path,label,split\n{row}\n", encoding="utf-8")
+    return to
+
+
 def write_file_bundle(encoder: Path, width: int, canvas_px: int, cells: Path, to: Path) -> Path:
     """A bundle of an encoder in an ONNX file."""
     spec = _spec(encoder.stem, canvas_px, cells, encoder=str(encoder.resolve()))
@@ -77,7 +101,7 @@ def _spec(name: str, canvas_px: int, cells: Path, **encoder: str) -> dict[str, o
     )
     model = {
         "cells": [CELL_TYPE],
-        "preprocessing": "keras-caffe",
+        "preprocessing": PREPROCESSING,
         "canvas_px": canvas_px,
         "larger": "crop",
         "parity_cells": str(few.resolve()),

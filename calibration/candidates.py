@@ -1,7 +1,7 @@
 """Cheaper graphs of one model, each proven to compute in the numbers that it claims."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from vexas_edge.manifest import Budgets
 SCHEMES = {
     "int8": Scheme(),
     "int8-rr": Scheme(weight_bits=7),
-    "int8-trt": Scheme(signed=True),
+    # Of what rectifiers give, a signed grid uses half: its rarest values would cost too much.
+    "int8-trt": Scheme(signed=True, percentile=99.999),
 }
 
 # Judged by graphs that do the same arithmetic, until the device they are for has run them.
@@ -46,13 +47,23 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class IntegerPlan:
-    """How integers are found. cells_key: what the cells are known by. cache: a folder, or None."""
+    """How integers are found. percentile: None means each scheme's own.
+
+    cells_key: what the cells are known by. cache: a folder for ranges, or None.
+    """
 
     kinds: Sequence[str]
     budgets: Budgets
     percentile: float | None
     cells_key: str
     cache: Path | None
+
+    def schemes(self) -> dict[str, Scheme]:
+        """The scheme of each kind."""
+        chosen = {kind: SCHEMES[kind] for kind in self.kinds}
+        if self.percentile is None:
+            return chosen
+        return {k: replace(scheme, percentile=self.percentile) for k, scheme in chosen.items()}
 
 
 def half_candidate(reference: ModelProto) -> Candidate:
@@ -83,13 +94,13 @@ def integer_candidates(
     found = calibrate(
         reference,
         batches,
-        percentile=plan.percentile,
+        percentiles={scheme.percentile for scheme in plan.schemes().values()},
         cells_key=plan.cells_key,
         cache=plan.cache,
     )
     candidates = []
-    for kind in plan.kinds:
-        rounded = round_model(found, SCHEMES[kind])
+    for kind, scheme in plan.schemes().items():
+        rounded = round_model(found, scheme)
         target = 1 - (1 - plan.budgets.of(kind).cosine_p1) * _SHARE_OF_BUDGET
         kept = choose_float_layers(rounded, rehearsal, target, progress)
         graph = rounded.graph([layer.layer for layer in kept])
@@ -99,7 +110,8 @@ def integer_candidates(
         else:
             census = executed_census(_encoder(graph), {"cells": next(batches())[:1]})
         _check_census(kind, census, kept)
-        candidates.append(Candidate(kind=kind, graph=graph, measured=_measured(kind, census, kept)))
+        measured = {**_measured(kind, census, kept), "percentile": scheme.percentile}
+        candidates.append(Candidate(kind=kind, graph=graph, measured=measured))
     return candidates
 
 

@@ -30,7 +30,7 @@ class Conversion:
     """What was asked for. kinds: of graphs. calibrate, gate: splits of the cohort.
 
     samples: cells that ranges are found on, a model. percentile: how much of an activation its
-    range covers; None means all. cache: where ranges are kept.
+    range covers; None means what suits each kind. cache: where ranges are kept.
     """
 
     cohort: Path
@@ -177,7 +177,6 @@ def _make(
         "patients": len({smear.row.patient for smear, _ in sample.cells}),
         "cells_sha256": sample.key,
         "seed": asked.seed,
-        "percentile": asked.percentile,
     }
     return _Made(
         candidates=integer_candidates(reference, batches, rehearsal, plan, console.progress),

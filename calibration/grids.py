@@ -22,11 +22,12 @@ class Scheme:
 
     signed: activations are int8, symmetric, zero-point 0, and biases stay float, as TensorRT
     wants them; else uint8 with a zero-point. weight_bits: 7 where 8 could saturate (CPUs without
-    VNNI).
+    VNNI). percentile: how much of each activation its grid covers; None means all of it.
     """
 
     signed: bool = False
     weight_bits: int = 8
+    percentile: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

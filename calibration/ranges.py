@@ -59,9 +59,15 @@ def percentile_ranges(
     session = session_from(between(model, [source], tensors))
     for cells in batches():
         for name, values in zip(tensors, session.run(None, {source: cells}), strict=True):
-            extent = (extremes[name].low, extremes[name].high)
-            counts[name] += np.histogram(values, _BINS, extent)[0]
+            counts[name] += _histogram(values, extremes[name])
     return {name: _inner(extremes[name], counts[name], percentile) for name in tensors}
+
+
+def _histogram(values: np.ndarray, extremes: Range) -> np.ndarray:
+    """How many values lie in each bin; much faster than numpy's own for so many of them."""
+    width = max(extremes.high - extremes.low, 1e-30) / _BINS
+    bins = ((values - np.float32(extremes.low)) / np.float32(width)).astype(np.int32)
+    return np.bincount(np.clip(bins.ravel(), 0, _BINS - 1), minlength=_BINS)
 
 
 def _inner(extremes: Range, counts: np.ndarray, percentile: float) -> Range:

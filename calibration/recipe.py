@@ -4,7 +4,7 @@ Fold, equalise, find ranges, find moments: these steps look at cells, once. Roun
 look at none, so all integer files of a model come from one calibration.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,21 +22,21 @@ from calibration.ranges import Batches, Range, extreme_ranges, percentile_ranges
 from calibration.region import Region, encoder_region
 from calibration.rounding import IntegerWeights, integer_weights
 
-# How inputs vary together is known from fewer cells than how far they reach.
-_CELLS_FOR_MOMENTS = 128
+# How values are spread and vary together is known from fewer cells than how far they reach.
+_CELLS_FOR_SPREAD = 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
     """What calibration found. model: the float graph, folded and equalised.
 
-    moments: by layer, float32 (groups, K + 1, K + 1).
+    ranges: by percentile, then by tensor. moments: by layer, float32 (groups, K + 1, K + 1).
     """
 
     model: ModelProto
     region: Region
     layers: dict[str, Layer]
-    ranges: dict[str, Range]
+    ranges: dict[float | None, dict[str, Range]]
     moments: dict[str, np.ndarray]
 
 
@@ -61,7 +61,7 @@ def calibrate(
     batches: Batches,
     *,
     region_of: Callable[[ModelProto], Region] = encoder_region,
-    percentile: float | None = None,
+    percentiles: Iterable[float | None] = (None,),
     cells_key: str = "",
     cache: Path | None = None,
 ) -> Calibration:
@@ -69,7 +69,7 @@ def calibrate(
 
     Args:
         batches: gives, each time it is called, what the graph's first input takes, in batches.
-        percentile: how much of each activation its range is to cover; None means all of it.
+        percentiles: how much of each activation ranges are to cover; None means all of it.
         cells_key: what the cells are known by in the cache.
         cache: where ranges of an earlier run are looked for; None means nowhere.
 
@@ -81,23 +81,27 @@ def calibrate(
     region = region_of(model)
     layers = weighted_layers(model, region)
 
-    def find() -> dict[str, Range]:
+    def find(percentile: float | None) -> dict[str, Range]:
         if percentile is None:
             return extreme_ranges(model, region.tensors(), batches)
-        return percentile_ranges(model, region.tensors(), batches, percentile)
+        return percentile_ranges(model, region.tensors(), lambda: _first_cells(batches), percentile)
+
+    def ranges(percentile: float | None) -> dict[str, Range]:
+        options = f"{cells_key} {percentile}"
+        return cached_ranges(cache, model, options, lambda: find(percentile))
 
     return Calibration(
         model=model,
         region=region,
         layers=layers,
-        ranges=cached_ranges(cache, model, f"{cells_key} {percentile}", find),
+        ranges={percentile: ranges(percentile) for percentile in percentiles},
         moments=input_moments(model, layers, _first_cells(batches)),
     )
 
 
 def round_model(found: Calibration, scheme: Scheme) -> RoundedModel:
     """The model's weights as integers of the scheme."""
-    grids = grids_from_ranges(found.region, found.ranges, scheme)
+    grids = grids_from_ranges(found.region, found.ranges[scheme.percentile], scheme)
     weights = {
         name: integer_weights(layer, scheme, grids[layer.node.input[0]], found.moments[name])
         for name, layer in found.layers.items()
@@ -110,5 +114,5 @@ def _first_cells(batches: Batches) -> Iterator[np.ndarray]:
     for batch in batches():
         yield batch
         count += len(batch)
-        if count >= _CELLS_FOR_MOMENTS:
+        if count >= _CELLS_FOR_SPREAD:
             return

@@ -1,0 +1,35 @@
+"""Largest memory of one process that calibrates on so many cells; `precision.py` runs it.
+
+python benchmarks/peak_memory_of_calibration.py BUNDLE COHORT SAMPLES
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from peak_memory import peak_mib
+from samples import CELL_TYPE
+
+from calibration.adding import check_target
+from calibration.conversion import NO_GATE, Console, Conversion, add_precisions
+from vexas_edge import open_bundle
+from vexas_edge.case import ReadOptions
+
+
+def calibrate(bundle: Path, cohort: Path, samples: int) -> None:
+    """All integer graphs of the bundle, written beside it; nothing is kept for another run."""
+    opened = open_bundle(bundle)
+    asked = Conversion(
+        cohort=cohort,
+        kinds=("int8", "int8-rr", "int8-trt"),
+        reading=ReadOptions(cell_type=CELL_TYPE),
+        gate=NO_GATE,
+        samples=samples,
+    )
+    silent = Console(progress=lambda *_: None, show=lambda _: None, warn=lambda _: None)
+    add_precisions(opened, asked, check_target(opened, bundle.with_suffix(".int8.vxb")), silent)
+
+
+if __name__ == "__main__":
+    calibrate(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    sys.stdout.write(json.dumps({"peak_mib": peak_mib()}) + "\n")

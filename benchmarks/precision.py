@@ -1,0 +1,216 @@
+"""Is int8 faster than float32 in the same engine, int8 throughout, and made in bounded memory?
+
+    python benchmarks/precision.py DATA -o benchmarks/results/precision.jsonl
+
+Each network becomes a bundle, gets all its cheaper graphs by `python -m calibration` (untested: the
+paper's backbones have random weights here, so how far they drift would be no claim), and the graphs
+for the CPU are timed in turn. DATA is a folder with `cells/`, `lymphocytosis/` and `squeezenet11/`.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import onnx
+from host import host_facts
+from samples import (
+    CELL_TYPE,
+    copy_cells,
+    write_calibration_cohort,
+    write_export_cells,
+    write_file_bundle,
+    write_noisy_cells,
+    write_spread_bundle,
+)
+
+from calibration.preflight import preflight
+from vexas_edge import open_bundle
+from vexas_edge.bundle import Bundle
+from vexas_edge.engines import Engine, EngineOptions, default_threads, open_engine
+from vexas_edge.images import place_on_canvas, rgb_from_bytes
+from vexas_edge.manifest import CHEAPER, graph_file
+
+BATCH = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """One network. speedup: of int8 over float32, that is aimed at."""
+
+    name: str
+    width: int
+    canvas_px: int
+    speedup: float
+
+
+SQUEEZENET = Network(name="squeezenet11", width=512, canvas_px=112, speedup=1.8)
+BACKBONES = (
+    Network(name="vgg16", width=512, canvas_px=272, speedup=3.7),
+    Network(name="resnet50", width=2048, canvas_px=272, speedup=3.0),
+    Network(name="inceptionv3", width=2048, canvas_px=272, speedup=2.5),
+    Network(name="efficientnetb4", width=1792, canvas_px=272, speedup=1.5),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How much is measured. turns: each after one that is left out, as warm-up."""
+
+    backbones: tuple[Network, ...] = BACKBONES
+    cells: int = 168
+    turns: int = 9
+    few_samples: int = 200
+    many_samples: int = 2000
+    memory_network: str = "resnet50"
+
+
+QUICK = Sizes(
+    backbones=(), cells=24, turns=2, few_samples=16, many_samples=32, memory_network="resnet18"
+)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="JSON lines file.")
+@click.option("--threads", type=click.IntRange(1, 256), default=default_threads())
+@click.option("--quick", is_flag=True, help="Few cells, to see that it runs; no figure to quote.")
+@click.option("--only", multiple=True, help="Of the questions, only this network's, or `memory`.")
+def cli(data: Path, out: Path, threads: int, quick: bool, only: tuple[str, ...]) -> None:
+    """Measure cheaper graphs on the cells in DATA and append a JSON line a question to the file."""
+    sizes = QUICK if quick else Sizes()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        for network in (SQUEEZENET, *sizes.backbones):
+            if not only or network.name in only:
+                _append(speed_line(network, data, Path(scratch), threads, sizes), quick, out)
+        if not only or "memory" in only:
+            _append(memory_line(data, Path(scratch), sizes), quick, out)
+
+
+def _append(line: dict[str, Any], quick: bool, out: Path) -> None:
+    text = json.dumps({**line, "quick": quick, **host_facts()})
+    with out.open("a", encoding="utf-8") as stream:
+        stream.write(text + "\n")
+    click.echo(text)
+
+
+def speed_line(
+    network: Network, data: Path, scratch: Path, threads: int, sizes: Sizes
+) -> dict[str, Any]:
+    """One network converted, its graphs proven and timed."""
+    bundle, cells = _bundle(network, data, scratch, sizes)
+    cohort = write_calibration_cohort(cells, scratch / f"{network.name}.csv")
+    converted = time.perf_counter()
+    for kind in ("int8", "fp16"):
+        _calibrate(kind, bundle, cohort)
+    seconds = time.perf_counter() - converted
+    opened = open_bundle(bundle)
+    turns = _timed(opened, _placed(cells, network.canvas_px), threads, sizes.turns)
+    medians = {kind: statistics.median(t[kind] for t in turns) for kind in turns[0]}
+    files = opened.manifest.models[CELL_TYPE].files
+    return {
+        "question": "speed of int8 over float32 in onnxruntime on the CPU",
+        "ratio": round(statistics.median(t["fp32"] / t["int8"] for t in turns), 3),
+        "target": f">= {network.speedup}",
+        "network": network.name,
+        "canvas_px": network.canvas_px,
+        "batch": BATCH,
+        "n_cells": sizes.cells,
+        "threads": threads,
+        "repeats": sizes.turns,
+        "medians_ms_a_cell": {kind: round(ms, 3) for kind, ms in medians.items()},
+        "multiply_adds": {k: files[graph_file(k)].measured["multiply_adds"] for k in CHEAPER},
+        "kept_float": {k: len(files[graph_file(k)].measured["kept_float"]) for k in CHEAPER},
+        "preflight_findings": {
+            kind: len(preflight(onnx.load_from_string(_graph(opened, kind))))
+            for kind in ("fp16", "int8-trt")
+        },
+        "conversion_seconds": round(seconds, 1),
+        "bundle_sha256": opened.sha256,
+    }
+
+
+def _bundle(network: Network, data: Path, scratch: Path, sizes: Sizes) -> tuple[Path, Path]:
+    """The network's bundle, and the cells to calibrate on."""
+    to = scratch / f"{network.name}.vxb"
+    if network is SQUEEZENET:
+        files = sorted((data / "lymphocytosis").glob("*/*.jpg"))[: sizes.cells]
+        cells = copy_cells(files, scratch / network.name)
+        (encoder,) = (data / network.name).glob("*.onnx")
+        return write_file_bundle(encoder, network.width, network.canvas_px, cells, to), cells
+    files = sorted(file for file in (data / "cells").rglob("*") if file.is_file())
+    cells = write_export_cells(files, sizes.cells, scratch / network.name)
+    return write_spread_bundle(network.name, network.width, network.canvas_px, cells, to), cells
+
+
+def _calibrate(kind: str, bundle: Path, cohort: Path, *options: str) -> None:
+    command = [sys.executable, "-m", "calibration", kind, bundle, "--cohort", cohort]
+    asked = ["--gate", "none", "--cell-type", CELL_TYPE, *options]
+    subprocess.run([*command, *asked], check=True, capture_output=True)
+
+
+def _placed(cells: Path, canvas_px: int) -> np.ndarray:
+    files = sorted(cells.iterdir())[:BATCH]
+    placed = [place_on_canvas(rgb_from_bytes(f.read_bytes()), canvas_px, "crop") for f in files]
+    return np.stack(placed)
+
+
+def _graph(bundle: Bundle, kind: str) -> bytes:
+    return bundle.model_file(CELL_TYPE, graph_file(kind))
+
+
+def _timed(bundle: Bundle, cells: np.ndarray, threads: int, n: int) -> list[dict[str, float]]:
+    """Milliseconds a cell of each graph in turn, by kind; a list entry a turn."""
+    options = EngineOptions(device="cpu", threads=threads)
+    kinds = ("fp32", "int8", "int8-rr")
+    engines = {kind: open_engine(_graph(bundle, kind), options) for kind in kinds}
+    draw_size = bundle.manifest.models[CELL_TYPE].aggregation.draw_size
+    feeds = {"cells": cells, "draws": np.zeros((1, draw_size), np.int64)}
+    turns = [{k: _ms_a_cell(engine, feeds) for k, engine in engines.items()} for _ in range(n + 1)]
+    return turns[1:]
+
+
+def _ms_a_cell(engine: Engine, feeds: dict[str, np.ndarray]) -> float:
+    started = time.perf_counter()
+    engine.run(feeds)
+    return (time.perf_counter() - started) * 1000 / BATCH
+
+
+def memory_line(_: Path, scratch: Path, sizes: Sizes) -> dict[str, Any]:
+    """Peak memory of a conversion that sees many cells, beside one that sees few."""
+    cells = write_noisy_cells(sizes.many_samples * 5 // 4, 272, scratch / "memory")
+    width = 2048 if sizes.memory_network == "resnet50" else 512
+    bundle = scratch / "memory.vxb"
+    write_spread_bundle(sizes.memory_network, width, 272, cells, bundle)
+    cohort = write_calibration_cohort(cells, scratch / "memory.csv")
+    script = Path(__file__).with_name("peak_memory_of_calibration.py")
+    peaks = {}
+    for samples in (sizes.few_samples, sizes.many_samples):
+        command = [sys.executable, str(script), str(bundle), str(cohort), str(samples)]
+        found = subprocess.run(command, check=True, capture_output=True)
+        peaks[samples] = json.loads(found.stdout.splitlines()[-1])["peak_mib"]
+    few, many = peaks.values()
+    return {
+        "question": "peak memory of calibration on many cells over few",
+        "ratio": round(many / few, 4),
+        "target": "<= 1.1",
+        "network": sizes.memory_network,
+        "canvas_px": 272,
+        "n_cells": list(peaks),
+        "threads": default_threads(),
+        "repeats": 1,
+        "peak_mib": {str(samples): round(peak, 1) for samples, peak in peaks.items()},
+        "bundle_sha256": open_bundle(bundle).sha256,
+    }
+
+
+if __name__ == "__main__":
+    cli()
