@@ -117,12 +117,11 @@ def _convert(
 
 
 def _shower(progress: Progress) -> Callable[[Any], None]:
-    from calibration.verdicts import lines_from_verdict
+    from calibration.verdicts import line_from_verdict
 
     def show(verdict: Any) -> None:
         progress.clear()
-        for line in lines_from_verdict(verdict):
-            click.echo(one_line(line))
+        click.echo(one_line(line_from_verdict(verdict)))
 
     return show
 

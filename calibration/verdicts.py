@@ -4,17 +4,15 @@ from calibration.conversion import Verdict
 from vexas_edge.manifest import graph_file
 
 
-def lines_from_verdict(verdict: Verdict) -> list[str]:
-    """A line of figures, and one for each budget that was missed."""
+def line_from_verdict(verdict: Verdict) -> str:
+    """One line; what was missed stands in the error that follows."""
     name = f"{verdict.model} {graph_file(verdict.kind)}"
     result = verdict.result
     if result is None:
-        return [f"{name}: UNTESTED, no gate; vexas-edge score refuses it"]
+        return f"{name}: UNTESTED, no gate; vexas-edge score refuses it"
     figures = (
         f"cosine p1 {result.cosine_p1:.5f}, score drift {result.score_drift:.4f} "
         f"(most {result.score_drift_max:.4f}), ROC-AUC {result.auc:.4f} "
         f"(fp32 {result.auc_reference:.4f}), {len(result.flips)} of {result.n_smears} calls flip"
     )
-    lines = [f"{name}: {'REFUSED' if verdict.missed else 'passed'}: {figures}"]
-    lines += [f"  {text}" for text in verdict.missed]
-    return lines
+    return f"{name}: {'REFUSED' if verdict.missed else 'passed'}: {figures}"

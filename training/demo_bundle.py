@@ -16,6 +16,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.svm import SVC
 
+from calibration.conversion import Console, Conversion, add_precisions
 from export import spec_from_fields, write_bundle
 from export.backbones import build_backbone
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
@@ -27,6 +28,7 @@ from training.synth import (
     synthesize_smear,
     write_smear,
 )
+from vexas_edge.bundle import open_bundle
 from vexas_edge.draws import draw_cells
 from vexas_edge.images import place_on_canvas
 
@@ -34,6 +36,10 @@ CANVAS_PX = 160
 PREPROCESSING = "torchvision"
 STRENGTH = 0.8
 FIT_DRAWS = 30
+
+# Untrained encoders make all cells much alike, so that scores hang on small differences: the demo
+# shows the gate at work, it does not show a model that was worth shipping.
+DEMO_BUDGET = {"score_drift": 0.05, "auc_drop": 0.05, "flipped_share": 0.2, "flip_margin": 0.1}
 
 # Enough cells of each type for its model to score, in the proportions of a blood smear.
 CELLS: dict[CellType, int] = {"neutrophil": 60, "monocyte": 12, "lymphocyte": 30}
@@ -44,8 +50,10 @@ MODELS: dict[CellType, dict[str, object]] = {
     "lymphocyte": {"cells": ["lymphocyte"], "minimum_cells": 25},
 }
 
-# Seeds of the patients to fit on, alternately control and vexas, and of the one who is shown.
+# Seeds of the patients to fit on, of those that the int8 graph is judged on, alternately control
+# and vexas, and of the one who is shown.
 FIT_PATIENTS = range(1, 17)
+JUDGED_PATIENTS = range(17, 33)
 SHOWN_PATIENT = 100
 
 
@@ -65,9 +73,31 @@ def build_demo(to: Path) -> None:
         write_smear(parity, synthesize_smear(FIT_PATIENTS[0], "vexas", STRENGTH, PARITY_CELLS))
         spec = spec_from_fields(_spec_fields(parity / "Signed slides"))
         write_bundle(spec, encoder=encoders, classifier=classifiers, to=to / "demo.vxb")
+        smears |= {
+            seed: synthesize_smear(seed, _phenotype(seed), STRENGTH, CELLS)
+            for seed in JUDGED_PATIENTS
+        }
+        add_int8(to / "demo.vxb", write_cohort(Path(folder), smears))
         shown = synthesize_smear(SHOWN_PATIENT, "vexas", STRENGTH, CELLS)
         files = write_smear(Path(folder) / "smear", shown)
         _zip(files, Path(folder) / "smear", to / "smear.zip")
+
+
+def write_cohort(folder: Path, smears: Mapping[int, list[SmearCell]]) -> Path:
+    """The smears as an analyzer would export them, and the cohort file that names them."""
+    rows = ["patient,sample,path,label,split"]
+    for seed, smear in smears.items():
+        write_smear(folder / f"smear-{seed}", smear)
+        split = "fit" if seed in FIT_PATIENTS else "judge"
+        rows.append(f"{seed},{seed},smear-{seed},{_phenotype(seed)},{split}")
+    (folder / "cohort.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return folder / "cohort.csv"
+
+
+def add_int8(bundle: Path, cohort: Path) -> None:
+    """The bundle gains the int8 graph for CPUs with VNNI, judged on drawn patients."""
+    silent = Console(progress=lambda *_: None, show=lambda _: None, warn=lambda _: None)
+    add_precisions(open_bundle(bundle), Conversion(cohort=cohort, kinds=("int8",)), bundle, silent)
 
 
 def untrained_encoder(cells: np.ndarray) -> torch.nn.Module:
@@ -139,6 +169,7 @@ def _spec_fields(parity: Path) -> dict[str, object]:
         "training_data": f"{len(FIT_PATIENTS)} synthetic smears (training/synth.py), no patient",
         "performance": "none: untrained encoders, drawn cells",
         "models": models,
+        "budgets": {"int8": {"cosine_p1": 0.998, **DEMO_BUDGET}},
     }
 
 
