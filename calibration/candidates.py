@@ -32,9 +32,6 @@ SCHEMES = {
 EMULATED = "emulated"
 _FOR_TENSORRT = ("fp16", "int8-trt")
 
-# On the rehearsal a graph must do this much better than the budget: the gate's patients are others.
-_SHARE_OF_BUDGET = 0.75
-
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
@@ -101,8 +98,8 @@ def integer_candidates(
     candidates = []
     for kind, scheme in plan.schemes().items():
         rounded = round_model(found, scheme)
-        target = 1 - (1 - plan.budgets.of(kind).cosine_p1) * _SHARE_OF_BUDGET
-        kept = choose_float_layers(rounded, rehearsal, target, progress)
+        budget = plan.budgets.of(kind).cosine_p1
+        kept = choose_float_layers(rounded, rehearsal, budget, progress)
         graph = rounded.graph([layer.layer for layer in kept])
         if kind in _FOR_TENSORRT:
             census = written_census(_encoder(graph))

@@ -11,8 +11,11 @@ from onnx import ModelProto
 from calibration.recipe import RoundedModel
 from export.running import session_from
 
-# Of the layers that most change encodings, so many are tried on the task itself.
+# So many layers are tried on the rehearsal's encodings, and so many of those on the task itself.
+_TRIED = 16
 _TRIED_ON_TASK = 8
+# On the rehearsal a graph must do this much better than the budget: the gate's patients are others.
+_SHARE_OF_BUDGET = 0.75
 _BATCH = 8
 _DRAWS_A_BATCH = 16
 _TIMED_RUNS = 5
@@ -89,28 +92,58 @@ class Rehearsal:
 
 
 def choose_float_layers(
-    model: RoundedModel, rehearsal: Rehearsal, target: float, progress: Progress
+    model: RoundedModel, rehearsal: Rehearsal, budget: float, progress: Progress
 ) -> tuple[KeptLayer, ...]:
-    """The layers to keep in float until the 1st percentile of cosines reaches the target.
+    """The fewest layers in float that bring the rehearsal's 1st-percentile cosine into budget.
 
-    None where all of the model may be in integers. Layers are ranked by what each, alone in float,
-    does for the encodings, and the first of them by what it does for the decisions. Where even
-    all tried together do not reach the target, they are all given: the gate has the last word.
+    None where all of the model may be in integers, or where no choice would bring it into its
+    budget: the gate has the last word. The layers that add most noise are tried one by one, ranked
+    by what each alone in float does for the encodings, and the first of them by what it does for
+    the decisions.
     """
+    target = 1 - (1 - budget) * _SHARE_OF_BUDGET
     base = rehearsal.trial(model.graph())
     if base.cosine_p1 >= target:
         return ()
+    noisiest = sorted(model.weights, key=lambda name: -noise_share(model, name))[:_TRIED]
+    if rehearsal.trial(model.graph(noisiest)).cosine_p1 < budget:
+        return ()
     trials = {}
-    for done, name in enumerate(model.weights):
-        progress("layers in float", done, len(model.weights))
+    for done, name in enumerate(noisiest, start=1):
         trials[name] = rehearsal.trial(model.graph([name]))
+        progress("layers tried in float", done, len(noisiest))
     closest = sorted(trials, key=lambda name: -trials[name].cosine_mean)[:_TRIED_ON_TASK]
     kept: list[str] = []
+    reached = base.cosine_p1
     for name in sorted(closest, key=lambda name: trials[name].decision_drift):
         kept.append(name)
-        if rehearsal.trial(model.graph(kept)).cosine_p1 >= target:
+        reached = rehearsal.trial(model.graph(kept)).cosine_p1
+        if reached >= target:
             break
+    if reached < budget:
+        return ()
     return tuple(_kept(name, trials[name], base) for name in kept)
+
+
+def noise_share(model: RoundedModel, name: str) -> float:
+    """Expected noise that a layer's integers add to its output, as a share of the output.
+
+    The rounding of its weights on the inputs of calibration, and the rounding of these inputs,
+    taken as uniform within a step of their grid.
+    """
+    layer, moments = model.calibration.layers[name], model.calibration.moments[name]
+    step = model.grids[layer.node.input[0]].scale
+    exact = layer.matrices()
+    weights = model.weights[name]
+    rounded = layer.matrices(weights.integers) * weights.scales.reshape(layer.groups, -1, 1)
+    inner = moments[:, :-1, :-1]
+    noise = _power(exact - rounded, inner) + step**2 / 12 * float((rounded**2).sum())
+    return noise / max(_power(exact, inner), 1e-30)
+
+
+def _power(matrices: np.ndarray, moments: np.ndarray) -> float:
+    """What the matrices give for inputs of these second moments: the mean square, summed."""
+    return float(((matrices @ moments) * matrices).sum())
 
 
 def _kept(name: str, trial: _Trial, base: _Trial) -> KeptLayer:

@@ -31,9 +31,9 @@ class Layer:
         """How many parts of the channels are convolved apart."""
         return int(self.attributes.get("group", 1))
 
-    def matrices(self) -> np.ndarray:
-        """The weights as (groups, output channels a group, values that each sums)."""
-        rows = np.moveaxis(self.weights, self.channels, 0)
+    def matrices(self, weights: np.ndarray | None = None) -> np.ndarray:
+        """The weights, or others of their shape, as (groups, channels a group, values summed)."""
+        rows = np.moveaxis(self.weights if weights is None else weights, self.channels, 0)
         return rows.reshape(self.groups, len(rows) // self.groups, -1)
 
     def from_matrices(self, matrices: np.ndarray) -> np.ndarray:

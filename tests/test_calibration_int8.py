@@ -1,6 +1,7 @@
 """Integers: the same network folded and equalised, rounded well, and really run in integers."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -12,6 +13,7 @@ from torch import nn
 
 from calibration.census import executed_census, written_census
 from calibration.equalise import equalise_channels
+from calibration.fallback import Rehearsal, choose_float_layers, noise_share
 from calibration.folding import fold_for_integers
 from calibration.grids import Grid, Scheme, grid_from_range, grids_from_ranges
 from calibration.layers import Layer, weighted_layers
@@ -200,6 +202,36 @@ def test_a_layer_kept_in_float_runs_in_float(rounded: RoundedModel) -> None:
         assert found.float_layers[0].startswith(name)
     all_float = rounded.graph(list(rounded.weights))
     assert executed_census(encoder_of(all_float), {"cells": OTHERS}).fp32 == 1
+
+
+def spoilt(rounded: RoundedModel, name: str) -> RoundedModel:
+    """The model with one layer rounded to a handful of integers."""
+    weights = rounded.weights[name]
+    coarse = replace(weights, integers=(weights.integers // 48 * 48).astype(np.int8))
+    return replace(rounded, weights={**rounded.weights, name: coarse})
+
+
+def test_the_one_layer_that_does_harm_stays_in_float(
+    fused: ModelProto, rounded: RoundedModel
+) -> None:
+    harmful = list(rounded.weights)[-1]
+    model, rehearsal = spoilt(rounded, harmful), Rehearsal(fused, OTHERS)
+    assert rehearsal.trial(model.graph()).cosine_p1 < 0.99
+    assert max(model.weights, key=lambda name: noise_share(model, name)) == harmful
+    said: list[int] = []
+    kept = choose_float_layers(model, rehearsal, 0.998, lambda _, done, __: said.append(done))
+    assert [layer.layer for layer in kept] == [harmful]
+    assert kept[0].cosine_gain > 0
+    assert said[-1] == len(rounded.weights)
+    assert rehearsal.trial(model.graph([harmful])).cosine_p1 > 0.998
+
+
+def test_no_layer_stays_in_float_where_none_needs_to_or_none_would_help(
+    fused: ModelProto, rounded: RoundedModel
+) -> None:
+    rehearsal = Rehearsal(fused, OTHERS)
+    assert choose_float_layers(rounded, rehearsal, 0.9, lambda *_: None) == ()
+    assert choose_float_layers(rounded, rehearsal, 1.0, lambda *_: None) == ()
 
 
 def test_preprocessing_pooling_and_head_stay_in_float(rounded: RoundedModel) -> None:
