@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+
+from calibration.graph_view import GraphView
 
 LARGEST_OPSET = 25
 LARGEST_TOPK = 3840
@@ -31,28 +32,13 @@ class Finding:
     remedy: str
 
 
-class _Graph:
-    """A model with what every rule asks of it: constants, makers, users, element types."""
-
-    def __init__(self, model: ModelProto) -> None:
-        self.model = model
-        self.nodes = list(model.graph.node)
-        self.constants = {t.name: t for t in model.graph.initializer}
-        self.users: dict[str, list[NodeProto]] = {}
-        self.maker = {name: node for node in self.nodes for name in node.output}
-        for node in self.nodes:
-            for name in node.input:
-                self.users.setdefault(name, []).append(node)
-        self.types = _element_types(model)
-
-
 def preflight(model: ModelProto) -> list[Finding]:
     """Every finding, rule by rule; none means that TensorRT 11 should take the graph as it is."""
-    graph = _Graph(model)
+    graph = GraphView(model)
     return [finding for rule in _RULES for finding in rule(graph)]
 
 
-def _foreign_operators(graph: _Graph) -> Iterator[Finding]:
+def _foreign_operators(graph: GraphView) -> Iterator[Finding]:
     for node in graph.nodes:
         if node.domain not in ("", "ai.onnx"):
             yield Finding(
@@ -71,7 +57,7 @@ def _foreign_operators(graph: _Graph) -> Iterator[Finding]:
             )
 
 
-def _opset(graph: _Graph) -> Iterator[Finding]:
+def _opset(graph: GraphView) -> Iterator[Finding]:
     for opset in graph.model.opset_import:
         if opset.domain in ("", "ai.onnx") and opset.version > LARGEST_OPSET:
             yield Finding(
@@ -82,7 +68,7 @@ def _opset(graph: _Graph) -> Iterator[Finding]:
             )
 
 
-def _integer_operators(graph: _Graph) -> Iterator[Finding]:
+def _integer_operators(graph: GraphView) -> Iterator[Finding]:
     for node in graph.nodes:
         if node.op_type in _INTEGER_OPERATORS:
             yield Finding(
@@ -93,7 +79,7 @@ def _integer_operators(graph: _Graph) -> Iterator[Finding]:
             )
 
 
-def _uint8_tensors(graph: _Graph) -> Iterator[Finding]:
+def _uint8_tensors(graph: GraphView) -> Iterator[Finding]:
     inputs = {value.name for value in graph.model.graph.input}
     for name, kind in graph.types.items():
         if kind != TensorProto.UINT8 or name in graph.constants:
@@ -108,7 +94,7 @@ def _uint8_tensors(graph: _Graph) -> Iterator[Finding]:
             )
 
 
-def _quantisers(graph: _Graph) -> Iterator[Finding]:
+def _quantisers(graph: GraphView) -> Iterator[Finding]:
     for node in graph.nodes:
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
             continue
@@ -141,7 +127,7 @@ def _quantisers(graph: _Graph) -> Iterator[Finding]:
         yield from _scale_findings(graph, node)
 
 
-def _scale_findings(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+def _scale_findings(graph: GraphView, node: NodeProto) -> Iterator[Finding]:
     scale = graph.constants.get(node.input[1])
     if scale is None:
         yield Finding(
@@ -150,7 +136,7 @@ def _scale_findings(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
             message="its scale is computed at run time",
             remedy="quantise with calibrated, constant scales",
         )
-    elif np.prod(scale.dims) > 1 and not _is_constant(graph, node.input[0]):
+    elif np.prod(scale.dims) > 1 and not graph.is_constant(node.input[0]):
         yield Finding(
             rule="per_channel_activation",
             where=_name(node),
@@ -161,7 +147,7 @@ def _scale_findings(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
         yield from _axis_findings(graph, node)
 
 
-def _axis_findings(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+def _axis_findings(graph: GraphView, node: NodeProto) -> Iterator[Finding]:
     axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
     for user in graph.users.get(node.output[0], ()):
         expected = _weight_axis(user)
@@ -181,7 +167,7 @@ def _weight_axis(node: NodeProto) -> int | None:
     return _WEIGHT_AXES.get(node.op_type)
 
 
-def _topk(graph: _Graph) -> Iterator[Finding]:
+def _topk(graph: GraphView) -> Iterator[Finding]:
     for node in graph.nodes:
         if node.op_type != "TopK":
             continue
@@ -202,7 +188,7 @@ def _topk(graph: _Graph) -> Iterator[Finding]:
             )
 
 
-def _doubles(graph: _Graph) -> Iterator[Finding]:
+def _doubles(graph: GraphView) -> Iterator[Finding]:
     for name, kind in graph.types.items():
         if kind == TensorProto.DOUBLE:
             yield Finding(
@@ -213,7 +199,7 @@ def _doubles(graph: _Graph) -> Iterator[Finding]:
             )
 
 
-def _dynamic_space(graph: _Graph) -> Iterator[Finding]:
+def _dynamic_space(graph: GraphView) -> Iterator[Finding]:
     for value in graph.model.graph.input:
         dims = value.type.tensor_type.shape.dim
         if len(dims) == 4 and any(not d.dim_value for d in dims[1:]):
@@ -225,8 +211,8 @@ def _dynamic_space(graph: _Graph) -> Iterator[Finding]:
             )
 
 
-def _quantised_head(graph: _Graph) -> Iterator[Finding]:
-    below = _downstream(graph, "encodings")
+def _quantised_head(graph: GraphView) -> Iterator[Finding]:
+    below = graph.downstream("encodings")
     for node in graph.nodes:
         if node.op_type != "QuantizeLinear":
             continue
@@ -247,15 +233,15 @@ def _quantised_head(graph: _Graph) -> Iterator[Finding]:
             )
 
 
-def _is_final_pooling(graph: _Graph, node: NodeProto) -> bool:
+def _is_final_pooling(graph: GraphView, node: NodeProto) -> bool:
     """A pooling that no convolution follows; squeeze-and-excitation has others within."""
-    below = _downstream(graph, node.output[0])
+    below = graph.downstream(node.output[0])
     return node.op_type in _POOLINGS and not any(
         user.op_type == "Conv" and below.intersection(user.input) for user in graph.nodes
     )
 
 
-def _mixed_floats(graph: _Graph) -> Iterator[Finding]:
+def _mixed_floats(graph: GraphView) -> Iterator[Finding]:
     for node in graph.nodes:
         kinds = {graph.types.get(name) for name in node.input if name}
         if len(kinds.intersection(_FLOATS)) > 1:
@@ -267,7 +253,7 @@ def _mixed_floats(graph: _Graph) -> Iterator[Finding]:
             )
 
 
-_RULES: tuple[Callable[[_Graph], Iterator[Finding]], ...] = (
+_RULES: tuple[Callable[[GraphView], Iterator[Finding]], ...] = (
     _foreign_operators,
     _opset,
     _integer_operators,
@@ -283,33 +269,3 @@ _RULES: tuple[Callable[[_Graph], Iterator[Finding]], ...] = (
 
 def _name(node: NodeProto) -> str:
     return node.name or node.output[0]
-
-
-def _is_constant(graph: _Graph, name: str) -> bool:
-    """Whether a tensor is a constant, or weights on their way through a quantiser."""
-    maker = graph.maker.get(name)
-    if maker is not None and maker.op_type == "QuantizeLinear":
-        return _is_constant(graph, maker.input[0])
-    return name in graph.constants
-
-
-def _downstream(graph: _Graph, name: str) -> set[str]:
-    """The tensor and all that is computed from it."""
-    reached, pending = {name}, [name]
-    while pending:
-        for node in graph.users.get(pending.pop(), ()):
-            new = set(node.output) - reached
-            reached |= new
-            pending += new
-    return reached
-
-
-def _element_types(model: ModelProto) -> dict[str, int]:
-    """Element type of every tensor whose type is known."""
-    try:
-        inferred = onnx.shape_inference.infer_shapes(model).graph
-    except onnx.shape_inference.InferenceError:  # operators of a domain that onnx does not know
-        inferred = model.graph
-    values = [*inferred.input, *inferred.output, *inferred.value_info]
-    types = {value.name: value.type.tensor_type.elem_type for value in values}
-    return types | {t.name: t.data_type for t in model.graph.initializer}

@@ -289,7 +289,7 @@ def test_ctrl_c_in_a_process_of_its_own_changes_nothing(bundle: Path, cohort: Pa
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        assert process.stdout is not None
+        assert process.stdout
         assert b"passed" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130

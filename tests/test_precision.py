@@ -99,8 +99,8 @@ def test_the_result_says_which_graph_ran_and_why(
     cheap = score_case(read_case(tiny_case), bundle)
     with Sessions(bundle, precision="fp32") as sessions:
         exact = score_case(read_case(tiny_case), bundle, sessions)
-    assert cheap.run is not None
-    assert exact.run is not None
+    assert cheap.run
+    assert exact.run
     assert (cheap.run.precision, exact.run.precision) == ("int8", "fp32")
     assert cheap.run.precision_reason.startswith(f"{file}, tested for every model")
     assert exact.run.precision_reason == "asked for"
