@@ -2,7 +2,6 @@
 
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,14 @@ import onnxruntime
 import PIL
 
 import vexas_edge
+from vexas_edge.cpu import cpu_name
 
 
 def host_facts() -> dict[str, Any]:
     """Machine, cores, load and versions, for a line of results."""
     return {
         "machine": platform.platform(),
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "load_1_minute": round(os.getloadavg()[0], 2),
         "versions": {
@@ -27,10 +27,3 @@ def host_facts() -> dict[str, Any]:
             "pillow": PIL.__version__,
         },
     }
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor()

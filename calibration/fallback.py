@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ _TRIED_ON_TASK = 8
 # On the rehearsal a graph must do this much better than the budget: the gate's patients are others.
 _SHARE_OF_BUDGET = 0.75
 _BATCH = 8
+# Batches that are enough to rank layers by.
+_FEW = 4
 _DRAWS_A_BATCH = 16
 _TIMED_RUNS = 5
 
@@ -28,7 +30,7 @@ class KeptLayer:
     """A layer left in float, by the tensor that it gives, and what that alone brings and costs.
 
     cosine_gain: how much closer the mean cosine comes to 1. decision_drift: mean distance of
-    decisions with this layer in float. extra_ms_a_cell: on this host's CPU.
+    decisions with this layer in float. extra_ms_a_cell: as this host's CPU runs the graph.
     """
 
     layer: str
@@ -44,7 +46,6 @@ class _Trial:
     cosine_p1: float
     cosine_mean: float
     decision_drift: float
-    ms_a_cell: float
 
 
 class Rehearsal:
@@ -69,26 +70,33 @@ class Rehearsal:
             }
             for batch in (cells[i : i + _BATCH] for i in range(0, len(cells), _BATCH))
         ]
-        self.encodings, self._decisions, _ = self._run(reference)
+        self.encodings, self._decisions = self._run(reference, None)
 
-    def trial(self, candidate: ModelProto) -> _Trial:
-        """How far a candidate lies from the reference, and how long it takes."""
-        encodings, decisions, ms = self._run(candidate)
-        cosines = (encodings * self.encodings).sum(axis=1)
+    def trial(self, candidate: ModelProto, batches: int | None = None) -> _Trial:
+        """How far a candidate lies from the reference, on all batches or some."""
+        encodings, decisions = self._run(candidate, batches)
+        cosines = (encodings * self.encodings[: len(encodings)]).sum(axis=1)
         return _Trial(
             cosine_p1=float(np.percentile(cosines, 1)),
             cosine_mean=float(cosines.mean()),
-            decision_drift=float(np.abs(decisions - self._decisions).mean()),
-            ms_a_cell=ms,
+            decision_drift=float(np.abs(decisions - self._decisions[: len(decisions)]).mean()),
         )
 
-    def _run(self, graph: ModelProto) -> tuple[np.ndarray, np.ndarray, float]:
-        session = session_from(graph)
-        outputs = [session.run(["encodings", "decisions"], feeds) for feeds in self._feeds]
-        seconds = [_seconds(session, self._feeds[0]) for _ in range(_TIMED_RUNS)]
-        ms = statistics.median(seconds) * 1000 / len(self._feeds[0]["cells"])
+    def ms_a_cell(self, graph: ModelProto) -> float:
+        """Median time on this CPU, after one run that is left out."""
+        session, feeds = session_from(graph), self._feeds[0]
+        seconds = []
+        for _ in range(_TIMED_RUNS + 1):
+            started = time.perf_counter()
+            session.run(None, feeds)
+            seconds.append(time.perf_counter() - started)
+        return statistics.median(seconds[1:]) * 1000 / len(feeds["cells"])
+
+    def _run(self, graph: ModelProto, batches: int | None) -> tuple[np.ndarray, np.ndarray]:
+        session, feeds = session_from(graph), self._feeds[:batches]
+        outputs = [session.run(["encodings", "decisions"], feed) for feed in feeds]
         encodings, decisions = zip(*outputs, strict=True)
-        return np.concatenate(encodings), np.concatenate(decisions), ms
+        return np.concatenate(encodings), np.concatenate(decisions)
 
 
 def choose_float_layers(
@@ -102,27 +110,41 @@ def choose_float_layers(
     the decisions.
     """
     target = 1 - (1 - budget) * _SHARE_OF_BUDGET
-    base = rehearsal.trial(model.graph())
-    if base.cosine_p1 >= target:
+    if rehearsal.trial(model.graph()).cosine_p1 >= target:
         return ()
     noisiest = sorted(model.weights, key=lambda name: -noise_share(model, name))[:_TRIED]
     if rehearsal.trial(model.graph(noisiest)).cosine_p1 < budget:
         return ()
     trials = {}
     for done, name in enumerate(noisiest, start=1):
-        trials[name] = rehearsal.trial(model.graph([name]))
+        trials[name] = rehearsal.trial(model.graph([name]), _FEW)
         progress("layers tried in float", done, len(noisiest))
     closest = sorted(trials, key=lambda name: -trials[name].cosine_mean)[:_TRIED_ON_TASK]
     kept: list[str] = []
-    reached = base.cosine_p1
     for name in sorted(closest, key=lambda name: trials[name].decision_drift):
         kept.append(name)
-        reached = rehearsal.trial(model.graph(kept)).cosine_p1
-        if reached >= target:
+        if rehearsal.trial(model.graph(kept), _FEW).cosine_p1 >= target:
             break
-    if reached < budget:
+    if rehearsal.trial(model.graph(kept)).cosine_p1 < budget:
         return ()
-    return tuple(_kept(name, trials[name], base) for name in kept)
+    return _described(model, rehearsal, {name: trials[name] for name in kept})
+
+
+def _described(
+    model: RoundedModel, rehearsal: Rehearsal, kept: Mapping[str, _Trial]
+) -> tuple[KeptLayer, ...]:
+    """What each kept layer alone brings, and the time that it costs."""
+    base = rehearsal.trial(model.graph(), _FEW)
+    ms = rehearsal.ms_a_cell(model.graph())
+    return tuple(
+        KeptLayer(
+            layer=name,
+            cosine_gain=trial.cosine_mean - base.cosine_mean,
+            decision_drift=trial.decision_drift,
+            extra_ms_a_cell=rehearsal.ms_a_cell(model.graph([name])) - ms,
+        )
+        for name, trial in kept.items()
+    )
 
 
 def noise_share(model: RoundedModel, name: str) -> float:
@@ -144,18 +166,3 @@ def noise_share(model: RoundedModel, name: str) -> float:
 def _power(matrices: np.ndarray, moments: np.ndarray) -> float:
     """What the matrices give for inputs of these second moments: the mean square, summed."""
     return float(((matrices @ moments) * matrices).sum())
-
-
-def _kept(name: str, trial: _Trial, base: _Trial) -> KeptLayer:
-    return KeptLayer(
-        layer=name,
-        cosine_gain=trial.cosine_mean - base.cosine_mean,
-        decision_drift=trial.decision_drift,
-        extra_ms_a_cell=trial.ms_a_cell - base.ms_a_cell,
-    )
-
-
-def _seconds(session, feeds) -> float:  # type: ignore[no-untyped-def]
-    started = time.perf_counter()
-    session.run(None, feeds)
-    return time.perf_counter() - started

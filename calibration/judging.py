@@ -100,17 +100,12 @@ def judge(
     judge_one = _Judge(manifest, model, head, graphs)
     found, abstained, unreadable = [], [], []
     for done, smear in enumerate(smears, start=1):
-        source, sample = smear.case.source, smear.row.sample
-        cells = [decode_cell(source, c, judge_one.canvas) for c in cells_of(smear, model)]
-        usable = [cell for cell in cells if cell.pixels is not None]
-        lost = [cell.record for cell in cells if cell.pixels is None]
-        unreadable += smear.unreadable
-        unreadable += [f"{sample}: {record.path}: {record.detail}" for record in lost]
+        usable, lost = _decoded(smear, model)
+        unreadable += lost
         if len(usable) < model.minimum_cells:
-            abstained.append(sample)
+            abstained.append(smear.row.sample)
         else:
-            pixels = np.stack([cell.pixels for cell in usable])
-            found.append(judge_one(smear, pixels, [cell.identity for cell in usable]))
+            found.append(judge_one(smear, usable))
         progress(f"{name}, smears judged", done, len(smears))
     if len({smear.positive for smear in found}) < 2:
         raise InputError(
@@ -126,6 +121,16 @@ def judge(
     )
 
 
+def _decoded(smear: Smear, model: Model) -> tuple[dict[bytes, np.ndarray], list[str]]:
+    """Pixels of the smear's usable cells by identity, and the other cells in words."""
+    canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
+    cells = [decode_cell(smear.case.source, cell, canvas) for cell in cells_of(smear, model)]
+    lost = [cell.record for cell in cells if cell.pixels is None]
+    words = [f"{smear.row.sample}: {record.path}: {record.detail}" for record in lost]
+    usable = {cell.identity: cell.pixels for cell in cells if cell.pixels is not None}
+    return usable, [*smear.unreadable, *words]
+
+
 class _Judge:
     """One model's graphs, loaded."""
 
@@ -138,14 +143,11 @@ class _Judge:
     ) -> None:
         self._manifest = manifest
         self._model = model
-        self.canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
         self._head = session_from(head)
         self._sessions = {kind: session_of(kind, graph, graphs) for kind, graph in graphs.items()}
 
-    def __call__(
-        self, smear: Smear, pixels: np.ndarray, identities: Sequence[bytes]
-    ) -> JudgedSmear:
-        draws = draws_of(identities, self._model)
+    def __call__(self, smear: Smear, cells: Mapping[bytes, np.ndarray]) -> JudgedSmear:
+        draws, pixels = draws_of(list(cells), self._model), np.stack(list(cells.values()))
         return JudgedSmear(
             sample=smear.row.sample,
             patient=smear.row.patient,

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
 from export.classifier import Classifier, stock_onnx_from_classifier
-from export.coupling import SMALLEST_PROBABILITY, UNROLLED_ITERATIONS, couple
+from export.coupling import SMALLEST_PROBABILITY, couple, unrolled_iterations
 from export.fuse import SMALLEST_NORM
 from export.graph import between
 from export.preprocessing import Preprocessing, pixels_from_cells
@@ -203,10 +203,10 @@ def _draws_at_threshold(classifier: Classifier, decisions: np.ndarray) -> np.nda
     pairwise = 1 / (1 + np.exp(svc._probA * libsvm + svc._probB))
     pairwise = np.clip(pairwise, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
     _, iterations, at_threshold = couple(pairwise, n_classes)
-    if iterations.max() > UNROLLED_ITERATIONS:
+    if iterations.max() > unrolled_iterations(n_classes):
         raise ParityError(
             f"probabilities: libsvm's coupling took {iterations.max()} iterations, "
-            f"the graph has {UNROLLED_ITERATIONS}"
+            f"the graph has {unrolled_iterations(n_classes)}"
         )
     return at_threshold
 

@@ -4,21 +4,26 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "scoring.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 FACTS = {"machine", "cpu", "cores", "versions", "threads", "network", "canvas_px", "n_cells"}
 FIGURES = {"question", "ratio", "target", "repeats", "bundle_sha256"}
+
+
+def lines_of(script: str, data: Path, out: Path) -> list[dict[str, Any]]:
+    command = [sys.executable, BENCHMARKS / script, data, "-o", out, "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in out.read_text().splitlines()]
 
 
 @pytest.mark.real_data
 def test_scoring_benchmark_appends_one_line_a_question(shared_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "results" / "scoring.jsonl"
-    command = [sys.executable, SCRIPT, shared_data, "-o", out, "--quick"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    lines = lines_of("scoring.py", shared_data, out)
     assert [line["network"] for line in lines] == ["squeezenet11", "vgg16", "compact"]
     for line in lines:
         assert line.keys() > FACTS | FIGURES
@@ -32,3 +37,15 @@ def test_scoring_benchmark_appends_one_line_a_question(shared_data: Path, tmp_pa
         "loop",
     }
     assert lines[2]["medians_mib"]["few"] < 1000
+
+
+@pytest.mark.real_data
+def test_precision_benchmark_appends_one_line_a_question(shared_data: Path, tmp_path: Path) -> None:
+    speed, memory = lines_of("precision.py", shared_data, tmp_path / "precision.jsonl")
+    for line in (speed, memory):
+        assert line.keys() > FACTS | FIGURES
+        assert line["ratio"] > 0
+    assert speed["multiply_adds"]["int8"] == {"int8": 1.0, "fp16": 0.0, "fp32": 0.0}
+    assert speed["preflight_findings"] == {"fp16": 0, "int8-trt": 0}
+    assert speed["medians_ms_a_cell"].keys() == {"fp32", "int8"}
+    assert memory["peak_mib"].keys() == {"16", "32"}

@@ -204,3 +204,23 @@ def test_quick_run_prints_the_covariates_beside_the_model(
     assert "the image score's figure shows no added value by itself" in printed
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["out_of_fold"]["n"] == 24
+
+
+def test_precision_judges_our_graphs_and_the_stock_recipe_alike(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    encoder = shared_data / "squeezenet11" / "squeezenet11_notop_gap.onnx"
+    script = SCRIPT.with_name("precision.py")
+    command = [sys.executable, script, shared_data / "lymphocytosis", encoder, "-o", tmp_path]
+    done = subprocess.run([*command, "--quick"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    figures = {f["graph"]: f for f in json.loads((tmp_path / "precision.json").read_text())}
+    ours, stock = figures["int8"], figures["stock-int8"]
+    assert figures.keys() == {
+        *("fp16", "int8", "int8-rr", "int8-trt"),
+        *("stock-int8", "stock-int8-rr", "stock-int8-trt"),
+    }
+    assert ours["cosine_p1"] > stock["cosine_p1"]
+    assert ours["of_stock_drift"] == pytest.approx(ours["decision_drift"] / stock["decision_drift"])
+    assert ours["of_stock_drift"] < 1
+    assert "over all splits:" in done.stdout

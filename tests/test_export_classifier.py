@@ -15,7 +15,7 @@ from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
 from sklearn.svm import SVC
 
 from export.classifier import check_supported, onnx_from_classifier, own_label_rule
-from export.coupling import couple
+from export.coupling import couple, unrolled_iterations
 from export.fuse import head_from_classifier
 from export.parity import classifier_parity, reference_decisions
 from vexas_edge.errors import InputError
@@ -231,3 +231,10 @@ def encodings_near_the_jump(classifier: SVC) -> np.ndarray:
     along -= np.outer(along @ slope, slope) / (slope @ slope)
     offset = (decision - classifier.intercept_[0]) / (slope @ slope)
     return (along + offset[:, None] * slope).astype(np.float32)
+
+
+def test_two_classes_never_need_more_iterations_than_are_unrolled() -> None:
+    tails = np.logspace(-7, -0.3, 20_001)
+    pairwise = np.concatenate([np.linspace(1e-7, 1 - 1e-7, 200_001), tails, 1 - tails])
+    _, iterations, _ = couple(pairwise[:, None], 2)
+    assert iterations.max() == unrolled_iterations(2)

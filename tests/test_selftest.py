@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from tiny import bundle_content, rewritten
 
+from calibration.adding import NewGraph, add_graphs
 from vexas_edge import selftest
 from vexas_edge.bundle import open_bundle
 from vexas_edge.engines import EngineOptions
 from vexas_edge.errors import BundleError, HostError
+from vexas_edge.manifest import FUSED
+from vexas_edge.precision import int8_file
 from vexas_edge.selftest import golden_from_npz, run_selftest
 
 GOLDEN = "models/monocyte/golden.npz"
@@ -70,6 +73,27 @@ def test_outputs_of_another_shape_are_reported_not_broadcast(
     )
     with pytest.raises(HostError, match=r"monocyte head\.onnx failed on this PC: inf from"):
         list(run_selftest(open_bundle(path), EngineOptions()))
+
+
+def test_the_cheaper_graph_that_this_pc_would_run_is_checked_too(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = open_bundle(tiny_bundle)
+    file = int8_file()
+    content = bundle.model_file("monocyte", FUSED)
+    graphs = [
+        NewGraph(model="monocyte", file=name, content=content, measured={}, tested=True)
+        for name in ("fused.int8.onnx", "fused.int8-rr.onnx")
+    ]
+    add_graphs(bundle, graphs, tmp_path / "more.vxb")
+    checks = list(run_selftest(open_bundle(tmp_path / "more.vxb"), EngineOptions(device="cpu")))
+    (check,) = [check for check in checks if check.file not in (FUSED, "head.onnx")]
+    assert (check.model, check.file, check.allowed) == ("monocyte", file, 1e-2)
+    saturated = with_golden(
+        tmp_path / "more.vxb", tmp_path / "b.vxb", **{f"{file}/encodings": lambda v: v + 0.02}
+    )
+    with pytest.raises(HostError, match=f"monocyte {file} failed on this PC: 2.0e-02"):
+        list(run_selftest(open_bundle(saturated), EngineOptions(device="cpu")))
 
 
 class NotANumber:

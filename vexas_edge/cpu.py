@@ -1,10 +1,11 @@
 """What this PC's CPU can do with integers."""
 
 import platform
-import sys
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+
+_CPUINFO = Path("/proc/cpuinfo")
 
 # Multiply-adds of 8-bit integers that do not saturate: on x86 (VNNI), on ARM (dot product).
 _LINUX_FLAGS = {"avx512_vnni", "avx_vnni", "asimddp"}
@@ -18,21 +19,25 @@ def has_vnni() -> bool:
     Without it, weights of 8 bits may saturate, and the same file gives other numbers than on
     another PC.
     """
-    info = Path("/proc/cpuinfo")
-    if sys.platform == "linux" and info.exists():
-        return bool(_LINUX_FLAGS.intersection(info.read_text(errors="replace").split()))
+    if info := _cpuinfo():
+        return bool(_LINUX_FLAGS.intersection(info.split()))
     # numpy asks the CPU itself; Windows has no list to read. It does not know AVX-VNNI.
     return any(_numpy_features().get(name, False) for name in _NUMPY_FEATURES)
 
 
 def cpu_name() -> str:
     """The CPU in its maker's words, where they can be had."""
-    info = Path("/proc/cpuinfo")
-    if sys.platform == "linux" and info.exists():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+    for line in _cpuinfo().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def _cpuinfo() -> str:
+    try:
+        return _CPUINFO.read_text(errors="replace")
+    except OSError:  # Windows and macOS have no such file
+        return ""
 
 
 def _numpy_features() -> dict[str, bool]:

@@ -26,7 +26,7 @@ from patients import CELL_TYPE, aggregates, encode_patients, read_patients
 from product import BUNDLE, BundleSource, export_bundle, write_sources
 from sklearn.model_selection import train_test_split
 
-from calibration.gates import gate_result
+from calibration.gates import GateResult, gate_result
 from calibration.judging import REFERENCE, judge
 from calibration.region import EMBEDDING, ENTRY
 from calibration.samples import draw_samples, open_smears
@@ -119,48 +119,41 @@ def write_cohort(rows: Sequence[CohortCase], split: Split, to: Path) -> None:
 
 def figures_of_split(folder: Path, split: str) -> list[dict[str, Any]]:
     """Convert by the public commands, convert by the stock recipe, judge all of them."""
-    for command in ("int8", "fp16"):
-        arguments = [command, BUNDLE, "--cohort", "cohort.csv", "--gate", "none"]
-        arguments += ["--cell-type", CELL_TYPE]
-        subprocess.run(
-            [sys.executable, "-m", "calibration", *arguments],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-        )
+    for kind in ("int8", "fp16"):
+        command = [sys.executable, "-m", "calibration", kind, BUNDLE, "--cohort", "cohort.csv"]
+        asked = ["--gate", "none", "--cell-type", CELL_TYPE]
+        subprocess.run([*command, *asked], cwd=folder, check=True, capture_output=True)
     bundle, reading = open_bundle(folder / BUNDLE), ReadOptions(cell_type=CELL_TYPE)
     name, model = next(iter(bundle.manifest.models.items()))
     rows = read_cohort(folder / "cohort.csv")
     with ExitStack() as stack:
-        calibration = open_smears(rows, FIT, reading, stack)
-        sample, _ = draw_samples(calibration, model, CALIBRATION_CELLS, seed=0)
+        seen = open_smears(rows, FIT, reading, stack)
+        sample, _ = draw_samples(seen, model, CALIBRATION_CELLS, seed=0)
         graphs = {kind: bundle.model_file(name, graph_file(kind)) for kind in (REFERENCE, *CHEAPER)}
-        fused = onnx.ModelProto.FromString(graphs[REFERENCE])
-        batches = list(sample.batches())
-        for kind, options in STOCK.items():
-            graphs[f"stock-{kind}"] = stock_graph(fused, batches, options, folder)
+        graphs |= stock_graphs(graphs[REFERENCE], list(sample.batches()), folder)
         smears = open_smears(rows, JUDGE, reading, stack)
         head = bundle.model_file(name, HEAD)
         judgement = judge(smears, bundle.manifest, name, head, graphs, Progress(split, unit=""))
     results = {kind: gate_result(judgement, kind, model.threshold) for kind in graphs}
-    drifts = {kind: result.decision_drift for kind, result in results.items()}
     return [
-        {
-            "split": split,
-            "graph": kind,
-            "auc": result.auc,
-            "auc_change": result.auc - result.auc_reference,
-            "flips": [abs(flip.score_reference - model.threshold) for flip in result.flips],
-            "cosine_p1": result.cosine_p1,
-            "decision_drift": result.decision_drift,
-            "of_stock_drift": result.decision_drift / drifts[f"stock-{kind}"]
-            if kind in STOCK
-            else None,
-            "largest_activation": result.largest_activation,
-        }
-        for kind, result in results.items()
+        {"split": split, "graph": kind, **_figures(kind, results)}
+        for kind in results
         if kind != REFERENCE
     ]
+
+
+def _figures(kind: str, results: dict[str, GateResult]) -> dict[str, Any]:
+    """flips: how far from the threshold each changed call's float32 score lies."""
+    result, stock = results[kind], results.get(f"stock-{kind}")
+    return {
+        "auc": result.auc,
+        "auc_change": result.auc - result.auc_reference,
+        "flips": [abs(flip.score_reference - result.threshold) for flip in result.flips],
+        "cosine_p1": result.cosine_p1,
+        "decision_drift": result.decision_drift,
+        "of_stock_drift": result.decision_drift / stock.decision_drift if stock else None,
+        "largest_activation": result.largest_activation,
+    }
 
 
 class _Cells(CalibrationDataReader):
@@ -171,28 +164,33 @@ class _Cells(CalibrationDataReader):
         return next(self._feeds, None)
 
 
-def stock_graph(
-    fused: onnx.ModelProto, batches: list[np.ndarray], options: dict[str, Any], folder: Path
-) -> bytes:
-    """onnxruntime's static quantisation, per channel, min-max, on the same cells.
+def stock_graphs(reference: bytes, batches: list[np.ndarray], folder: Path) -> dict[str, bytes]:
+    """onnxruntime's static quantisation, per channel, min-max, on the same cells, by kind.
 
     The encoder alone is quantised, and put back between our own preprocessing and head.
     """
-    encoder = folder / "stock-encoder.onnx"
-    prepared, quantised = folder / "stock-prepared.onnx", folder / "stock-int8.onnx"
+    fused = onnx.ModelProto.FromString(reference)
+    encoder, prepared, quantised = (
+        folder / f"stock-{n}.onnx" for n in ("fp32", "prepared", "int8")
+    )
     onnx.save(between(fused, [ENTRY], [EMBEDDING]), encoder)
     quant_pre_process(encoder, prepared, skip_symbolic_shape=True)
     preprocessing = session_from(between(fused, ["cells"], [ENTRY]))
-    quantize_static(
-        prepared,
-        quantised,
-        _Cells([preprocessing.run(None, {"cells": batch})[0] for batch in batches], ENTRY),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        **options,
-    )
-    return with_encoder(fused, onnx.load(quantised)).SerializeToString()
+    pixels = [preprocessing.run(None, {"cells": batch})[0] for batch in batches]
+    graphs = {}
+    for kind, options in STOCK.items():
+        quantize_static(
+            prepared,
+            quantised,
+            _Cells(pixels, ENTRY),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            **options,
+        )
+        whole = with_encoder(fused, onnx.load(quantised))
+        graphs[f"stock-{kind}"] = whole.SerializeToString()
+    return graphs
 
 
 def with_encoder(fused: onnx.ModelProto, encoder: onnx.ModelProto) -> onnx.ModelProto:
