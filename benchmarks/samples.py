@@ -15,6 +15,7 @@ from export.backbones import build_backbone
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from training.spread_weights import spread_weights
 from vexas_edge.images import place_on_canvas, rgb_from_bytes
+from vexas_edge.manifest import CHEAPER
 
 CELL_TYPE = "lymphocyte"
 PARITY_CELLS = 8
@@ -113,6 +114,8 @@ def _spec(name: str, canvas_px: int, cells: Path, **encoder: str) -> dict[str, o
         "positive": "b",
         "training_data": "none: random numbers",
         "models": {CELL_TYPE: model},
+        # Random weights: how far a cheaper graph lies from them is no claim, and moves no layer.
+        "budgets": {kind: {"cosine_p1": -1} for kind in CHEAPER},
     }
 
 

@@ -1,6 +1,7 @@
 """A bundle with further graphs: written anew beside the old one, which it replaces at once."""
 
 import io
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,17 +30,25 @@ class NewGraph:
 
 
 def check_target(bundle: Bundle, to: Path | None) -> Path:
-    """Where the bundle with further graphs is written.
+    """Where the bundle with further graphs is written; said before the long work, not after.
 
     Raises:
         UsageError: the bundle is a folder, which cannot be replaced at once.
+        HostError: there is no place for the file.
     """
     if to is None and bundle.path.is_dir():
         raise UsageError(
             f"{bundle.path} is a folder, which cannot be replaced all at once; "
             "name a new bundle with -o NAME.vxb"
         )
-    return to or bundle.path
+    to = to or bundle.path
+    if to.is_dir():
+        raise HostError(f"{to} is a folder; name a file with -o NAME.vxb")
+    if not os.access(to.absolute().parent, os.W_OK):
+        raise HostError(
+            f"bundle {to} cannot be written: its folder is not there or is write-protected"
+        )
+    return to
 
 
 def add_graphs(bundle: Bundle, graphs: list[NewGraph], to: Path) -> Manifest:

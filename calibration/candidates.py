@@ -1,6 +1,6 @@
 """Cheaper graphs of one model, each proven to compute in the numbers that it claims."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from calibration.census import Census, executed_census, written_census
 from calibration.fallback import KeptLayer, Progress, Rehearsal, choose_float_layers
 from calibration.fp16 import half_precision
 from calibration.grids import Scheme
+from calibration.layers import WEIGHTED
 from calibration.preflight import preflight
 from calibration.recipe import calibrate, round_model
-from calibration.region import EMBEDDING
+from calibration.region import EMBEDDING, encoder_region
 from export.graph import between
-from vexas_edge.cpu import cpu_name
-from vexas_edge.errors import BundleError
+from vexas_edge.cpu import cpu_name, has_vnni
+from vexas_edge.errors import BundleError, HostError
 from vexas_edge.manifest import Budgets
 
 SCHEMES = {
@@ -70,7 +71,7 @@ def half_candidate(reference: ModelProto) -> Candidate:
         BundleError: a weight does not fit, or TensorRT would not take the graph as it is.
     """
     graph = half_precision(reference)
-    census = written_census(_encoder(graph))
+    census = written_census(encoder_of(graph), dense_layers(reference))
     _check_census("fp16", census, kept=())
     _check_preflight(graph)
     return Candidate(kind="fp16", graph=graph, measured=_measured("fp16", census, ()))
@@ -95,35 +96,60 @@ def integer_candidates(
         cells_key=plan.cells_key,
         cache=plan.cache,
     )
-    candidates = []
+    candidates, dense = [], dense_layers(reference)
+    if "int8" in plan.kinds and not has_vnni():
+        raise HostError(
+            "this CPU has no VNNI: 8-bit weights may saturate on it, so the int8 graph cannot be "
+            "judged here; make the others with --only int8-rr --only int8-trt"
+        )
     for kind, scheme in plan.schemes().items():
         rounded = round_model(found, scheme)
         budget = plan.budgets.of(kind).cosine_p1
         kept = choose_float_layers(rounded, rehearsal, budget, progress)
         graph = rounded.graph([layer.layer for layer in kept])
         if kind in _FOR_TENSORRT:
-            census = written_census(_encoder(graph))
+            census = written_census(encoder_of(graph), dense)
             _check_preflight(graph)
         else:
-            census = executed_census(_encoder(graph), {"cells": next(batches())[:1]})
+            census = executed_census(encoder_of(graph), {"cells": next(batches())[:1]}, dense)
         _check_census(kind, census, kept)
         measured = {**_measured(kind, census, kept), "percentile": scheme.percentile}
         candidates.append(Candidate(kind=kind, graph=graph, measured=measured))
     return candidates
 
 
-def _encoder(graph: ModelProto) -> ModelProto:
+def encoder_of(graph: ModelProto) -> ModelProto:
+    """The part of a fused graph from cells to embedding."""
     return between(graph, ["cells"], [EMBEDDING])
+
+
+def dense_layers(model: ModelProto) -> list[str]:
+    """Names of the layers after the final pooling: they stay in float32 in every precision."""
+    region = encoder_region(model)
+    if region.exit == EMBEDDING:
+        return []
+    after = between(model, [region.exit], [EMBEDDING]).graph.node
+    return [node.name for node in after if node.op_type in WEIGHTED]
 
 
 def _check_census(kind: str, census: Census, kept: Sequence[KeptLayer]) -> None:
     meant = {layer.layer for layer in kept}
-    strange = [name for name in census.float_layers if name.split("/float")[0] not in meant]
+    found = {name: _kept_name(name, meant) for name in census.float_layers}
+    strange = [name for name, layer in found.items() if layer is None]
     if strange:
         raise BundleError(
             f"the {kind} graph would still compute {len(strange)} layers in float32, "
             f"{', '.join(strange[:5])}: it is not what it says"
         )
+    if missing := meant.difference(filter(None, found.values())):
+        raise BundleError(
+            f"the {kind} graph was to keep {', '.join(sorted(missing))} in float32, and does not"
+        )
+
+
+def _kept_name(executed: str, kept: Collection[str]) -> str | None:
+    """Which of the kept layers an executed node is; the optimiser appends to names."""
+    return next((name for name in kept if executed.startswith(f"{name}/float")), None)
 
 
 def _check_preflight(graph: ModelProto) -> None:

@@ -8,7 +8,7 @@ as it is written.
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -18,6 +18,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto
 
 from export.running import session_from, session_options
+from vexas_edge.errors import BundleError
 
 _INTEGER_LAYERS = ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
 _LAYERS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
@@ -41,8 +42,17 @@ class _Layer:
     multiply_adds: float
 
 
-def executed_census(model: ModelProto, feeds: Mapping[str, np.ndarray]) -> Census:
-    """What onnxruntime's CPU provider ran, after its own optimisation of the graph."""
+def executed_census(
+    model: ModelProto, feeds: Mapping[str, np.ndarray], without: Collection[str] = ()
+) -> Census:
+    """What onnxruntime's CPU provider ran, after its own optimisation of the graph.
+
+    Args:
+        without: names of nodes that are not counted.
+
+    Raises:
+        BundleError: no layer is left to be counted.
+    """
     with tempfile.TemporaryDirectory() as folder:
         options = session_options()
         options.optimized_model_filepath = str(Path(folder, "optimised.onnx"))
@@ -62,14 +72,22 @@ def executed_census(model: ModelProto, feeds: Mapping[str, np.ndarray]) -> Censu
     return _census(
         _layer(node, optimised, next(iter(outputs[node.name][0].values())), _executed_kind(node))
         for node in optimised.graph.node
-        if node.op_type in (*_LAYERS, *_INTEGER_LAYERS)
+        if node.op_type in (*_LAYERS, *_INTEGER_LAYERS) and node.name not in without
     )
 
 
-def written_census(model: ModelProto) -> Census:
-    """What a strongly typed engine is to run: a layer between quantisers runs in integers."""
-    inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
-    shapes = {v.name: [d.dim_value or 1 for d in v.type.tensor_type.shape.dim] for v in inferred}
+def written_census(model: ModelProto, without: Collection[str] = ()) -> Census:
+    """What a strongly typed engine is to run: a layer between quantisers runs in integers.
+
+    Args:
+        without: names of nodes that are not counted.
+
+    Raises:
+        BundleError: no layer is left to be counted.
+    """
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    values = [*inferred.value_info, *inferred.output]
+    shapes = {v.name: [d.dim_value or 1 for d in v.type.tensor_type.shape.dim] for v in values}
     makers = {name: node.op_type for node in model.graph.node for name in node.output}
     halves = {t.name for t in model.graph.initializer if t.data_type == TensorProto.FLOAT16}
 
@@ -81,7 +99,7 @@ def written_census(model: ModelProto) -> Census:
     return _census(
         _layer(node, model, shapes[node.output[0]], kind(node))
         for node in model.graph.node
-        if node.op_type in _LAYERS
+        if node.op_type in _LAYERS and node.name not in without
     )
 
 
@@ -106,10 +124,14 @@ def _weights(node: NodeProto, model: ModelProto) -> list[int]:
 
 def _census(layers: Iterable[_Layer]) -> Census:
     layers = list(layers)
+    if not layers:
+        raise BundleError(
+            "the graph has no layer that multiplies: nothing says what it computes in"
+        )
     total: Counter[str] = Counter()
     for layer in layers:
         total[layer.kind] += layer.multiply_adds  # type: ignore[assignment]
-    everything = sum(total.values()) or 1
+    everything = sum(total.values())
     return Census(
         int8=total["int8"] / everything,
         fp16=total["fp16"] / everything,

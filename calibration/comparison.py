@@ -13,10 +13,10 @@ from calibration.gates import GateResult, gate_result, patient_scores
 from calibration.judging import REFERENCE, Judgement, check_labels, judge
 from calibration.samples import BATCH, Progress, open_smears
 from calibration.separation import Separation, resampled_aucs, separation
-from export.running import session_from
 from vexas_edge.bundle import Bundle
 from vexas_edge.case import ReadOptions
 from vexas_edge.cohort import read_cohort
+from vexas_edge.engines import EngineOptions, open_engine
 from vexas_edge.manifest import CHEAPER, GOLDEN, HEAD, graph_file
 from vexas_edge.selftest import golden_from_npz
 
@@ -99,12 +99,15 @@ def _ms_a_cell(graphs: Mapping[str, bytes], cells: np.ndarray, draw_size: int) -
         "cells": np.resize(cells, (BATCH, *cells.shape[1:])),
         "draws": np.zeros((1, draw_size), np.int64),
     }
-    sessions = {kind: session_from(graph) for kind, graph in graphs.items() if kind in _TIMED}
-    seconds: dict[str, list[float]] = {kind: [] for kind in sessions}
+    options = EngineOptions(device="cpu")
+    engines = {
+        kind: open_engine(graph, options) for kind, graph in graphs.items() if kind in _TIMED
+    }
+    seconds: dict[str, list[float]] = {kind: [] for kind in engines}
     for turn in range(_ROUNDS + 1):
-        for kind, session in sessions.items():
+        for kind, engine in engines.items():
             started = time.perf_counter()
-            session.run(["encodings"], feeds)
+            engine.run(feeds)
             if turn:
                 seconds[kind].append(time.perf_counter() - started)
     return {kind: statistics.median(s) * 1000 / BATCH for kind, s in seconds.items()}

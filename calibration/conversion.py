@@ -18,7 +18,7 @@ from calibration.judging import REFERENCE, check_labels, judge
 from calibration.samples import Progress, Smear, check_apart, draw_samples, open_smears
 from vexas_edge.bundle import Bundle
 from vexas_edge.case import ReadOptions
-from vexas_edge.cohort import read_cohort
+from vexas_edge.cohort import CohortCase, read_cohort
 from vexas_edge.errors import UsageError
 from vexas_edge.manifest import FUSED, HEAD, Manifest, graph_file
 
@@ -71,7 +71,7 @@ def add_precisions(bundle: Bundle, asked: Conversion, to: Path, console: Console
         BundleError: a graph cannot be made, or GateError: one did not pass. Nothing is written.
     """
     with ExitStack() as stack:
-        smears = _open(bundle, asked, stack)
+        smears = _open(bundle, asked, console, stack)
         graphs: list[NewGraph] = []
         missed: list[str] = []
         for name in bundle.manifest.models:
@@ -90,19 +90,38 @@ class _Smears:
     gate: tuple[Smear, ...]
 
 
-def _open(bundle: Bundle, asked: Conversion, stack: ExitStack) -> _Smears:
+def _open(bundle: Bundle, asked: Conversion, console: Console, stack: ExitStack) -> _Smears:
+    """The smears of both splits; every file that cannot be read is named."""
     rows = read_cohort(asked.cohort)
-    if asked.gate == asked.calibrate:
-        raise UsageError(f"calibration and gate are both {asked.gate!r}; they must differ")
     calibration: tuple[Smear, ...] = ()
     gate: tuple[Smear, ...] = ()
     if asked.kinds != ("fp16",):
+        if asked.gate == asked.calibrate:
+            raise UsageError(f"calibration and gate are both {asked.gate!r}; they must differ")
         calibration = open_smears(rows, asked.calibrate, asked.reading, stack)
-    if asked.gate != NO_GATE:
+    if asked.gate == NO_GATE:
+        _check_ungated(bundle, asked, rows)
+    else:
         gate = open_smears(rows, asked.gate, asked.reading, stack)
         check_labels(gate, bundle.manifest)
     check_apart(calibration, gate)
+    for smear in (*calibration, *gate):
+        for text in smear.unreadable:
+            console.warn(f"not used: {text}")
     return _Smears(calibration=calibration, gate=gate)
+
+
+def _check_ungated(bundle: Bundle, asked: Conversion, rows: Sequence[CohortCase]) -> None:
+    if any(row.split == NO_GATE for row in rows):
+        raise UsageError(f"the cohort has a split {NO_GATE!r}, which --gate takes for no gate")
+    for name, model in bundle.manifest.models.items():
+        for kind in asked.kinds:
+            entry = model.files.get(graph_file(kind))
+            if entry and entry.tested:
+                raise UsageError(
+                    f"{graph_file(kind)} of model {name!r} was tested; an untested one would take "
+                    "its place. Name another bundle with a gate, or start from the export"
+                )
 
 
 def _convert(
@@ -119,6 +138,9 @@ def _convert(
         judgement = judge(smears.gate, bundle.manifest, name, head, graphs, console.progress)
         for text in judgement.unreadable:
             console.warn(f"not used: {text}")
+        if judgement.abstained:
+            named = ", ".join(judgement.abstained)
+            console.warn(f"model {name} abstains, too few cells, so these do not judge: {named}")
         threshold = bundle.manifest.models[name].threshold
         results = {
             kind: gate_result(judgement, kind, threshold, made.encodings) for kind in contents
@@ -132,7 +154,12 @@ def _convert(
             model=name,
             file=graph_file(kind),
             content=contents[kind],
-            measured={**candidate.measured, **made.facts, "gate": _figures(result)},
+            measured={
+                **candidate.measured,
+                **made.facts,
+                "gate": _figures(result),
+                "budget": msgspec.to_builtins(budgets.of(kind)),
+            },
             tested=result is not None,
         )
         verdict = Verdict(model=name, kind=kind, result=result, missed=tuple(missed))

@@ -87,13 +87,17 @@ class _Walk:
         output, inputs = user.output[0], list(user.input)
         if user.op_type in _PASSED_THROUGH:
             return self._reached(output, first)
-        if user.op_type == "Concat" and inputs.count(name) == 1:
+        if user.op_type == "Concat" and inputs.count(name) == 1 and _axis(user) == 1:
             before = [self._channels[other] for other in inputs[: inputs.index(name)]]
             return self._reached(output, first + sum(before))
         layer = self._layers.get(output)
         if layer is None or user.op_type != "Conv" or layer.groups > 1:
             return None
         return [(output, first)]
+
+
+def _axis(node: NodeProto) -> int:
+    return next((a.i for a in node.attribute if a.name == "axis"), 0)
 
 
 def _channels(model: ModelProto) -> dict[str, int]:

@@ -59,7 +59,7 @@ class Rehearsal:
 
         Args:
             reference: a fused graph.
-            cells: uint8 (n, H, W, 3), none of which the ranges were found on.
+            cells: uint8 (n, H, W, 3), of calibration's patients; ranges were found on others.
         """
         draw_size = reference.graph.input[1].type.tensor_type.shape.dim[1].dim_value
         rng = np.random.Generator(np.random.PCG64(0))
@@ -102,12 +102,12 @@ class Rehearsal:
 def choose_float_layers(
     model: RoundedModel, rehearsal: Rehearsal, budget: float, progress: Progress
 ) -> tuple[KeptLayer, ...]:
-    """The fewest layers in float that bring the rehearsal's 1st-percentile cosine into budget.
+    """Few layers in float that bring the rehearsal's 1st-percentile cosine into budget.
 
     None where all of the model may be in integers, or where no choice would bring it into its
     budget: the gate has the last word. The layers that add most noise are tried one by one, ranked
     by what each alone in float does for the encodings, and the first of them by what it does for
-    the decisions.
+    the decisions; in this order they are kept, one more at a time.
     """
     target = 1 - (1 - budget) * _SHARE_OF_BUDGET
     if rehearsal.trial(model.graph()).cosine_p1 >= target:

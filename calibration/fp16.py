@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from calibration.region import Region, encoder_region, float_constants
@@ -11,7 +12,6 @@ from vexas_edge.errors import BundleError
 
 # No activation on the gate's cells may be larger: half of what float16 can hold.
 LARGEST_ACTIVATION = 32_768.0
-
 # The emulation's output that it is read from.
 LARGEST = "largest_activation"
 
@@ -39,37 +39,49 @@ def half_precision(model: ModelProto) -> ModelProto:
     return rebuilt(model, nodes, constants)
 
 
-def emulated_half_precision(model: ModelProto) -> ModelProto:
-    """The fused graph in float32 that rounds weights and every encoder activation to float16.
+def emulated_half_precision(half: ModelProto) -> ModelProto:
+    """What a graph with float16 tensors computes, as float32 that is rounded at each of them.
 
     Run it with graph optimisation off: onnxruntime's CPU provider executes float16 files in
     float32, so their own outputs prove nothing, and its optimiser takes such casts away. A further
-    output, float32 (), is the largest magnitude of any rounded activation.
+    output, float32 (), is the largest magnitude of any float16 activation, and no number if one is
+    none.
+
+    Args:
+        half: the graph that is judged; its own weights and casts are what is emulated.
     """
-    region = encoder_region(model)
-    weights = _half_weights(model, region)
-    rounded = {name: f"{name}/rounded" for name in weights}
-    raw = {name: f"{name}/raw" for name in region.tensors()}
+    known = onnx.shape_inference.infer_shapes(half).graph.value_info
+    halves = {v.name for v in known if v.type.tensor_type.elem_type == TensorProto.FLOAT16}
     nodes: list[NodeProto] = []
-    for node in model.graph.node:
-        nodes.append(_renamed(node, rounded if node in region.nodes else {}, raw))
-        for name in set(node.output).intersection(raw):
-            nodes.append(_cast(raw[name], f"{name}/float16", TensorProto.FLOAT16))
-            nodes.append(_cast(f"{name}/float16", name, TensorProto.FLOAT))
-    extremes = []
-    for name in region.tensors():
-        extremes.append(f"{name}/largest")
-        nodes.append(_node("Abs", [name], f"{name}/magnitude"))
-        nodes.append(_node("ReduceMax", [f"{name}/magnitude"], extremes[-1], keepdims=0))
-    nodes.append(_node("Max", extremes, LARGEST))
+    extremes, faults = [], []
+    for node in half.graph.node:
+        rounded = halves.intersection(node.output)
+        copy = _renamed(node, {}, {name: f"{name}/exact" for name in rounded})
+        if node.op_type == "Cast" and (rounded or halves.intersection(node.input)):
+            copy = helper.make_node("Identity", copy.input, copy.output, name=node.name)
+        nodes.append(copy)
+        for name in rounded:
+            half_width = f"{name}/rounded"
+            nodes.append(_node("Cast", [f"{name}/exact"], half_width, to=TensorProto.FLOAT16))
+            nodes.append(_node("Cast", [half_width], name, to=TensorProto.FLOAT))
+            nodes.append(_node("Abs", [name], f"{name}/magnitude"))
+            nodes.append(_node("ReduceMax", [f"{name}/magnitude"], f"{name}/largest", keepdims=0))
+            # Zero, but no number where a value is none: ReduceMax passes over these.
+            nodes.append(_node("Sub", [name, name], f"{name}/zeros"))
+            nodes.append(_node("ReduceSum", [f"{name}/zeros"], f"{name}/fault", keepdims=0))
+            extremes.append(f"{name}/largest")
+            faults.append(f"{name}/fault")
+    nodes.append(_node("Max", extremes, f"{LARGEST}/finite"))
+    nodes.append(_node("Sum", [f"{LARGEST}/finite", *faults], LARGEST))
     watched = ModelProto()
-    watched.CopyFrom(model)
+    watched.CopyFrom(half)
     watched.graph.output.append(helper.make_tensor_value_info(LARGEST, TensorProto.FLOAT, []))
-    constants = [
-        numpy_helper.from_array(half.astype(np.float32), rounded[name])
-        for name, half in weights.items()
-    ]
-    return rebuilt(watched, nodes, constants)
+    for tensor in watched.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT16:
+            exact = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(exact, tensor.name))
+    del watched.graph.value_info[:]
+    return rebuilt(watched, nodes, [])
 
 
 def _half_weights(model: ModelProto, region: Region) -> dict[str, np.ndarray]:

@@ -31,15 +31,17 @@ class GateResult:
 
     cosine_p1, cosine_min: of both graphs' encodings of a cell, over all cells. score_drift,
     decision_drift: mean distances, over smears, and over smears and draws. auc: ROC-AUC over
-    patients. largest_activation: in float16's emulation only. calibration_likeness: cosine of the
-    mean encodings of calibration's cells and of these; for integers only.
+    patients. largest_activation: in float16's emulation only. calibration_distance: of
+    calibration's cells from these, as in the budget; for integers only. abstained: smears with too
+    few cells, by name.
     """
 
     threshold: float
-    n_patients: int
+    n_positive: int
+    n_other: int
     n_smears: int
     n_cells: int
-    abstained: int
+    abstained: tuple[str, ...]
     cosine_p1: float
     cosine_min: float
     score_drift: float
@@ -49,7 +51,7 @@ class GateResult:
     auc_reference: float
     flips: tuple[Flip, ...]
     largest_activation: float | None = None
-    calibration_likeness: float | None = None
+    calibration_distance: float | None = None
 
 
 def gate_result(
@@ -61,7 +63,8 @@ def gate_result(
     """The figures of one kind of graph.
 
     Args:
-        calibration_encodings: the reference's, of cells that were calibrated on, float32 (n, D).
+        calibration_encodings: the reference's, of further cells of calibration's patients, float32
+            (n, D).
     """
     smears = judgement.smears
     pairs = [(smear.by_kind[REFERENCE], smear.by_kind[kind]) for smear in smears]
@@ -73,28 +76,27 @@ def gate_result(
         for smear, (ours, theirs) in zip(smears, pairs, strict=True)
         if (ours.score >= threshold) != (theirs.score >= threshold)
     )
+    scores, positive = patient_scores(judgement, kind)
+    references = np.concatenate([ours.encodings for ours, _ in pairs])
     return GateResult(
         threshold=threshold,
-        n_patients=len({smear.patient for smear in smears}),
+        n_positive=int(positive.sum()),
+        n_other=int((~positive).sum()),
         n_smears=len(smears),
         n_cells=len(cosines),
-        abstained=len(judgement.abstained),
+        abstained=judgement.abstained,
         cosine_p1=float(np.percentile(cosines, 1)),
         cosine_min=float(cosines.min()),
         score_drift=float(drifts.mean()),
         score_drift_max=float(drifts.max()),
         decision_drift=float(np.mean(decisions)),
-        auc=roc_auc(*patient_scores(judgement, kind)),
+        auc=roc_auc(scores, positive),
         auc_reference=roc_auc(*patient_scores(judgement, REFERENCE)),
         flips=flips,
-        largest_activation=max(theirs.largest_activation for _, theirs in pairs)
-        if kind == "fp16"
-        else None,
-        calibration_likeness=None
+        largest_activation=_largest([theirs.largest_activation for _, theirs in pairs]),
+        calibration_distance=None
         if calibration_encodings is None
-        else _likeness(
-            calibration_encodings, np.concatenate([ours.encodings for ours, _ in pairs])
-        ),
+        else _distance(calibration_encodings, references),
     )
 
 
@@ -117,6 +119,11 @@ def failures(result: GateResult, budget: Budget) -> list[str]:
         if not passed:
             found.append(text)
 
+    fewest = min(result.n_positive, result.n_other)
+    hold(
+        fewest >= budget.patients_a_class,
+        f"{fewest} patients of one class judge (at least {budget.patients_a_class})",
+    )
     hold(
         result.cosine_p1 >= budget.cosine_p1,
         f"1st-percentile cosine of encodings {result.cosine_p1:.5f} (at least {budget.cosine_p1})",
@@ -138,12 +145,12 @@ def failures(result: GateResult, budget: Budget) -> list[str]:
             f"largest activation {result.largest_activation:.6g} (at most {LARGEST_ACTIVATION:g}: "
             "float16 ends at 65504)",
         )
-    if result.calibration_likeness is not None:
+    if result.calibration_distance is not None:
         hold(
-            result.calibration_likeness >= budget.calibration_likeness,
-            f"calibration's cells look unlike the gate's: cosine of mean encodings "
-            f"{result.calibration_likeness:.4f} (at least {budget.calibration_likeness}); "
-            "are colours, crop and scanner the same?",
+            result.calibration_distance <= budget.calibration_distance,
+            "calibration's cells look unlike the gate's: distance "
+            f"{result.calibration_distance:.3f} (at most {budget.calibration_distance}); are "
+            "colours, crop and scanner the same?",
         )
     return found
 
@@ -171,6 +178,13 @@ def _scores(flips: Sequence[Flip]) -> str:
     return ", ".join(f"{f.sample} {f.score_reference:.3f} to {f.score:.3f}" for f in flips[:5])
 
 
-def _likeness(some: np.ndarray, others: np.ndarray) -> float:
-    one, other = some.mean(axis=0), others.mean(axis=0)
-    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+def _largest(values: Sequence[float | None]) -> float | None:
+    # np.max, not max: that one may pass over what is no number.
+    return None if None in values else float(np.max(values))
+
+
+def _distance(some: np.ndarray, others: np.ndarray) -> float:
+    """Squared distance of the means, over the mean squared distance of `others` from their mean."""
+    centre = others.mean(axis=0)
+    spread = ((others - centre) ** 2).sum(axis=1).mean()
+    return float(((some.mean(axis=0) - centre) ** 2).sum() / max(spread, 1e-12))

@@ -13,6 +13,13 @@ class GraphView:
         self.model = model
         self.nodes = list(model.graph.node)
         self.constants = {t.name: t for t in model.graph.initializer}
+        self.constants |= {
+            node.output[0]: attribute.t
+            for node in self.nodes
+            if node.op_type == "Constant"
+            for attribute in node.attribute
+            if attribute.name == "value"
+        }
         self.users = users_of(model)
         self.maker = {name: node for node in self.nodes for name in node.output}
         self.types = _element_types(model)
@@ -23,6 +30,13 @@ class GraphView:
         if maker is not None and maker.op_type == "QuantizeLinear":
             return self.is_constant(maker.input[0])
         return name in self.constants
+
+    def rank(self, name: str) -> int:
+        """How many dimensions a constant has, or weights on their way through a quantiser."""
+        maker = self.maker.get(name)
+        if maker is not None and maker.op_type == "QuantizeLinear":
+            return self.rank(maker.input[0])
+        return len(self.constants[name].dims)
 
     def downstream(self, name: str) -> set[str]:
         """The tensor and all that is computed from it."""

@@ -27,13 +27,13 @@ class Judged:
     """What one graph made of one smear.
 
     encodings: float32 (N, D). decisions: float32 (A, n), for the reference's draws. score: mean
-    probability of the positive class. largest_activation: 0 where it was not looked for.
+    probability of the positive class. largest_activation: of the fp16 graph's emulation only.
     """
 
     encodings: np.ndarray
     decisions: np.ndarray
     score: float
-    largest_activation: float
+    largest_activation: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +90,8 @@ def judge(
     """Every graph's view of every smear.
 
     Args:
-        name: of the model. head: its head.onnx. graphs: by kind, "fp32" among them. fp16 graphs
-            are replaced by their emulation from the reference.
+        name: of the model. head: its head.onnx. graphs: by kind, "fp32" among them; an fp16 graph
+            is run as its own emulation.
 
     Raises:
         InputError: no smear of a class has enough cells to be scored.
@@ -122,13 +122,13 @@ def judge(
 
 
 def _decoded(smear: Smear, model: Model) -> tuple[dict[bytes, np.ndarray], list[str]]:
-    """Pixels of the smear's usable cells by identity, and the other cells in words."""
+    """Pixels of the smear's usable cells by identity, and those that cannot be decoded in words."""
     canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
     cells = [decode_cell(smear.case.source, cell, canvas) for cell in cells_of(smear, model)]
     lost = [cell.record for cell in cells if cell.pixels is None]
     words = [f"{smear.row.sample}: {record.path}: {record.detail}" for record in lost]
     usable = {cell.identity: cell.pixels for cell in cells if cell.pixels is not None}
-    return usable, [*smear.unreadable, *words]
+    return usable, words
 
 
 class _Judge:
@@ -144,7 +144,7 @@ class _Judge:
         self._manifest = manifest
         self._model = model
         self._head = session_from(head)
-        self._sessions = {kind: session_of(kind, graph, graphs) for kind, graph in graphs.items()}
+        self._sessions = {kind: session_of(kind, graph) for kind, graph in graphs.items()}
 
     def __call__(self, smear: Smear, cells: Mapping[bytes, np.ndarray]) -> JudgedSmear:
         draws, pixels = draws_of(list(cells), self._model), np.stack(list(cells.values()))
@@ -173,19 +173,16 @@ class _Judge:
             encodings=encodings,
             decisions=decisions,
             score=float(probabilities[:, column].mean(dtype=np.float64)),
-            largest_activation=max((float(o[1]) for o in outputs if len(o) > 1), default=0.0),
+            # np.max, not max: that one may pass over what is no number.
+            largest_activation=float(np.max([o[1] for o in outputs])) if LARGEST in names else None,
         )
 
 
-def session_of(
-    kind: str, graph: ModelProto | bytes, graphs: Mapping[str, ModelProto | bytes]
-) -> onnxruntime.InferenceSession:
+def session_of(kind: str, graph: ModelProto | bytes) -> onnxruntime.InferenceSession:
     """A graph loaded so that its numbers are those of its precision, on this CPU."""
     if kind != "fp16":
         return session_from(graph)
-    reference = graphs[REFERENCE]
-    if isinstance(reference, bytes):
-        reference = ModelProto.FromString(reference)
+    half = ModelProto.FromString(graph) if isinstance(graph, bytes) else graph
     options = session_options()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return session_from(emulated_half_precision(reference), options)
+    return session_from(emulated_half_precision(half), options)

@@ -7,6 +7,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from calibration.region import Region
+from vexas_edge.errors import BundleError
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 
@@ -43,7 +44,11 @@ class Layer:
 
 
 def weighted_layers(model: ModelProto, region: Region) -> dict[str, Layer]:
-    """The region's layers by name, in order."""
+    """The region's layers by name, in order.
+
+    Raises:
+        BundleError: a convolution whose padding is not written in the graph.
+    """
     constants = {t.name: t for t in model.graph.initializer}
 
     def values(name: str) -> np.ndarray:
@@ -54,6 +59,11 @@ def weighted_layers(model: ModelProto, region: Region) -> dict[str, Layer]:
         if node.op_type not in WEIGHTED or node.input[1] not in constants:
             continue
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
+            raise BundleError(
+                f"convolution {node.output[0]} leaves its padding to the engine (auto_pad); "
+                "export the encoder with explicit pads"
+            )
         if attributes.get("transA") or {attributes.get(n, 1.0) for n in ("alpha", "beta")} != {1.0}:
             continue
         weights = values(node.input[1])

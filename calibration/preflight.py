@@ -18,6 +18,7 @@ LARGEST_TOPK = 3840
 # The output channel's axis of each operator's weights.
 _WEIGHT_AXES = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}
 _POOLINGS = ("GlobalAveragePool", "GlobalMaxPool", "ReduceMean")
+_SHAPING = ("Flatten", "Squeeze", "Unsqueeze", "Reshape", "Identity")
 _INTEGER_OPERATORS = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
@@ -149,6 +150,7 @@ def _scale_findings(graph: GraphView, node: NodeProto) -> Iterator[Finding]:
 
 def _axis_findings(graph: GraphView, node: NodeProto) -> Iterator[Finding]:
     axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+    axis += graph.rank(node.input[0]) if axis < 0 else 0
     for user in graph.users.get(node.output[0], ()):
         expected = _weight_axis(user)
         if expected is not None and axis != expected:
@@ -214,17 +216,17 @@ def _dynamic_space(graph: GraphView) -> Iterator[Finding]:
 def _quantised_head(graph: GraphView) -> Iterator[Finding]:
     below = graph.downstream("encodings")
     for node in graph.nodes:
-        if node.op_type != "QuantizeLinear":
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
             continue
-        maker = graph.maker.get(node.input[0])
-        if node.input[0] in below:
+        beside = {name for user in graph.users.get(node.output[0], ()) for name in user.input}
+        if below.intersection([*node.input, *beside]):
             yield Finding(
                 rule="quantised_head",
                 where=_name(node),
                 message="the head is quantised",
                 remedy="leave everything after the encodings in float32",
             )
-        elif maker is not None and _is_final_pooling(graph, maker):
+        elif node.op_type == "QuantizeLinear" and _is_final_pooling(graph, node.input[0]):
             yield Finding(
                 rule="quantised_pooling",
                 where=_name(node),
@@ -233,10 +235,15 @@ def _quantised_head(graph: GraphView) -> Iterator[Finding]:
             )
 
 
-def _is_final_pooling(graph: GraphView, node: NodeProto) -> bool:
-    """A pooling that no convolution follows; squeeze-and-excitation has others within."""
+def _is_final_pooling(graph: GraphView, name: str) -> bool:
+    """A pooling's output, reshaped or not, that no convolution follows; inner ones have some."""
+    node = graph.maker.get(name)
+    while node is not None and node.op_type in _SHAPING:
+        node = graph.maker.get(node.input[0])
+    if node is None or node.op_type not in _POOLINGS:
+        return False
     below = graph.downstream(node.output[0])
-    return node.op_type in _POOLINGS and not any(
+    return not any(
         user.op_type == "Conv" and below.intersection(user.input) for user in graph.nodes
     )
 

@@ -1,6 +1,6 @@
 """What values a graph's activations take on given cells, in memory that does not grow with them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,8 +38,8 @@ def extreme_ranges(model: ModelProto, tensors: Sequence[str], batches: Batches) 
     highs = dict.fromkeys(tensors, -np.inf)
     for cells in batches():
         values = iter(session.run(None, {source: cells}))
-        for name, low, high in zip(tensors, values, values, strict=True):
-            if not (np.isfinite(low) and np.isfinite(high)):
+        for name, low, high, fault in zip(tensors, values, values, values, strict=True):
+            if not (np.isfinite(low) and np.isfinite(high) and fault == 0):
                 raise BundleError(f"activation {name} is not finite on the calibration cells")
             lows[name] = min(lows[name], float(low))
             highs[name] = max(highs[name], float(high))
@@ -47,13 +47,16 @@ def extreme_ranges(model: ModelProto, tensors: Sequence[str], batches: Batches) 
 
 
 def percentile_ranges(
-    model: ModelProto, tensors: Sequence[str], batches: Batches, percentile: float
+    model: ModelProto, extremes: Mapping[str, Range], batches: Batches, percentile: float
 ) -> dict[str, Range]:
     """Each tensor's range without its rarest values: `percentile` per cent of them lie inside.
 
     Histograms of fixed bins between the extremes, so neither chunking nor order changes a count.
+
+    Args:
+        extremes: of the same batches, from `extreme_ranges`.
     """
-    extremes = extreme_ranges(model, tensors, batches)
+    tensors = list(extremes)
     counts = {name: np.zeros(_BINS, np.int64) for name in tensors}
     source = _source(model)
     session = session_from(between(model, [source], tensors))
@@ -97,12 +100,17 @@ def _source(model: ModelProto) -> str:
 
 
 def _with_extremes(model: ModelProto, tensors: Sequence[str]) -> ModelProto:
-    """The part of the graph up to the tensors, whose outputs are each one's minimum and maximum."""
+    """The part of the graph up to the tensors, whose outputs are each one's extremes and its fault.
+
+    The fault is 0, but no number where a value is none: minimum and maximum pass over these.
+    """
     part = between(model, [_source(model)], tensors)
     del part.graph.output[:]
     for name in tensors:
         for operator in ("ReduceMin", "ReduceMax"):
             _add_output(part, operator, [name], f"{name}/{operator}", [])
+        part.graph.node.append(helper.make_node("Sub", [name, name], [f"{name}/zeros"]))
+        _add_output(part, "ReduceSum", [f"{name}/zeros"], f"{name}/fault", [])
     return part
 
 

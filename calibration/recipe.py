@@ -6,6 +6,7 @@ look at none, so all integer files of a model come from one calibration.
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ from calibration.ranges import Batches, Range, extreme_ranges, percentile_ranges
 from calibration.region import Region, encoder_region
 from calibration.rounding import IntegerWeights, integer_weights
 
-# How values are spread and vary together is known from fewer cells than how far they reach.
-_CELLS_FOR_SPREAD = 128
+# How values vary together is known from fewer cells than how far they reach.
+_CELLS_FOR_MOMENTS = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,20 +82,17 @@ def calibrate(
     region = region_of(model)
     layers = weighted_layers(model, region)
 
-    def find(percentile: float | None) -> dict[str, Range]:
-        if percentile is None:
-            return extreme_ranges(model, region.tensors(), batches)
-        return percentile_ranges(model, region.tensors(), lambda: _first_cells(batches), percentile)
-
-    def ranges(percentile: float | None) -> dict[str, Range]:
-        options = f"{cells_key} {percentile}"
-        return cached_ranges(cache, model, options, lambda: find(percentile))
-
+    find = partial(extreme_ranges, model, region.tensors(), batches)
+    extremes = cached_ranges(cache, model, cells_key, find)
+    ranges: dict[float | None, dict[str, Range]] = {None: extremes}
+    for percentile in {*percentiles} - {None}:
+        find = partial(percentile_ranges, model, extremes, batches, percentile)
+        ranges[percentile] = cached_ranges(cache, model, f"{cells_key} {percentile}", find)
     return Calibration(
         model=model,
         region=region,
         layers=layers,
-        ranges={percentile: ranges(percentile) for percentile in percentiles},
+        ranges=ranges,
         moments=input_moments(model, layers, _first_cells(batches)),
     )
 
@@ -114,5 +112,5 @@ def _first_cells(batches: Batches) -> Iterator[np.ndarray]:
     for batch in batches():
         yield batch
         count += len(batch)
-        if count >= _CELLS_FOR_SPREAD:
+        if count >= _CELLS_FOR_MOMENTS:
             return

@@ -6,6 +6,7 @@ Preprocessing, the final pooling's output and the head stay in float32 in every 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import onnx
 from onnx import ModelProto, NodeProto, TensorProto
 
 from vexas_edge.errors import BundleError
@@ -20,8 +21,9 @@ KNOWN_OPERATORS = {
     *("Concat", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity"),
 }
 
-_POOLINGS = ("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax")
-_SHAPING = ("Flatten", "Squeeze", "Reshape", "Identity")
+_GLOBAL = ("GlobalAveragePool", "GlobalMaxPool")
+_POOLINGS = ("AveragePool", "MaxPool", "ReduceMean", "ReduceMax")
+_MAP_RANK = 4  # cells, channels, height, width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ def encoder_region(model: ModelProto) -> Region:
         raise BundleError(
             f"the graph has no tensors {ENTRY!r} and {EMBEDDING!r}: not a fused graph"
         )
-    return _region(model, ENTRY, _before_pooling(makers))
+    return _region(model, ENTRY, _last_map(model, makers))
 
 
 def classifier_region(model: ModelProto) -> Region:
@@ -77,12 +79,27 @@ def _region(model: ModelProto, entry: str, leave: str) -> Region:
     return Region(entry=entry, exit=leave, nodes=nodes)
 
 
-def _before_pooling(makers: dict[str, NodeProto]) -> str:
-    """The tensor that the final pooling takes; the embedding itself where there is none."""
+def _last_map(model: ModelProto, makers: dict[str, NodeProto]) -> str:
+    """The last tensor that has height and width, before the pooling that takes them away.
+
+    What follows it, the final pooling and any dense layer, stays in float32.
+    """
+    shapes = _shapes(model)
+    constants = {tensor.name for tensor in model.graph.initializer}
     name = EMBEDDING
-    while makers[name].op_type in _SHAPING:
-        name = makers[name].input[0]
-    return makers[name].input[0] if makers[name].op_type in _POOLINGS else EMBEDDING
+    while len(shapes.get(name, ())) != _MAP_RANK:
+        inputs = [i for i in makers[name].input if i in makers and i not in constants]
+        if not inputs or name == ENTRY:
+            return EMBEDDING
+        name = inputs[0]
+    pooled = shapes[name][2:] == (1, 1) and makers[name].op_type in _POOLINGS
+    return makers[name].input[0] if pooled or makers[name].op_type in _GLOBAL else name
+
+
+def _shapes(model: ModelProto) -> dict[str, tuple[int, ...]]:
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    values = [*inferred.value_info, *inferred.input, *inferred.output]
+    return {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
 
 
 def _between(nodes: Sequence[NodeProto], entry: str, leave: str) -> tuple[NodeProto, ...]:

@@ -53,6 +53,9 @@ def integer_weights(
     scales = np.abs(matrices).max(axis=2) / largest
     needed = np.abs(biases) / grid.scale / _LARGEST_BIAS
     scales = np.maximum(scales, np.maximum(needed, 1e-12)).astype(np.float32)
+    if layer.node.op_type == "MatMul":  # which has no bias to put an error into
+        moments = moments.copy()
+        moments[:, -1, :-1] = moments[:, :-1, -1] = 0
     rounded = [
         _rounded(*group, largest)
         for group in zip(matrices, biases, scales.astype(np.float64), moments, strict=True)

@@ -165,6 +165,7 @@ def draw_samples(
         raise InputError(
             f"the cohort's calibration split holds no readable cell of {', '.join(model.cells)}"
         )
+    # Fewer cells than that rehearse what they were calibrated on; no gate will like either.
     rehearsed = (chosen[_REHEARSED - 1 :: _REHEARSED] or chosen)[:_MOST_REHEARSED]
     ranged = [c for i, c in enumerate(chosen) if i % _REHEARSED != _REHEARSED - 1]
     digests = b"".join(smear.digests[cell.path] for smear, cell in ranged)

@@ -14,5 +14,6 @@ def line_from_verdict(verdict: Verdict) -> str:
         f"cosine p1 {result.cosine_p1:.5f}, score drift {result.score_drift:.4f} "
         f"(most {result.score_drift_max:.4f}), ROC-AUC {result.auc:.4f} "
         f"(fp32 {result.auc_reference:.4f}), {len(result.flips)} of {result.n_smears} calls flip"
+        + (f", {len(result.abstained)} smears too small to judge" if result.abstained else "")
     )
     return f"{name}: {'REFUSED' if verdict.missed else 'passed'}: {figures}"

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -18,7 +17,6 @@ import pytest
 from tiny import Ended, bundle_content, png, rewritten, write_cohort
 
 from calibration import __main__ as command
-from calibration import conversion
 from vexas_edge import open_bundle
 from vexas_edge.console import run_command_line
 from vexas_edge.manifest import Budget, Budgets, graph_file
@@ -26,7 +24,15 @@ from vexas_edge.manifest import Budget, Budgets, graph_file
 MODELS = ("neutrophil", "monocyte", "lymphocyte")
 INT8 = ("int8", "int8-rr", "int8-trt")
 # Encoders of two untrained layers have no redundancy: their rounding is coarser than a network's.
-LENIENT = Budget(cosine_p1=0.95, auc_drop=1, flipped_share=1, flip_margin=1, score_drift=1)
+LENIENT = Budget(
+    cosine_p1=0.95,
+    auc_drop=1,
+    flipped_share=1,
+    flip_margin=1,
+    score_drift=1,
+    patients_a_class=2,
+    calibration_distance=1,
+)
 Calibration = Callable[..., Ended]
 
 
@@ -91,7 +97,7 @@ def test_int8_adds_three_graphs_that_were_judged_on_other_patients(
             assert files[graph_file(kind)].tested
             assert measured["multiply_adds"] == {"int8": 1.0, "fp16": 0.0, "fp32": 0.0}
             assert measured["calibration"]["patients"] == 6
-            assert (measured["gate"]["n_patients"], measured["gate"]["n_cells"]) == (4, 32)
+            assert (measured["gate"]["n_positive"], measured["gate"]["n_cells"]) == (2, 32)
             assert measured["ran_on"] == "emulated" or kind != "int8-trt"
     assert vexas_edge("verify", bundle).out.count("fused.int8") == 3
     scored = vexas_edge("score", cohort.parent / "S0", "--bundle", bundle, "--json")
@@ -267,18 +273,30 @@ def test_a_graph_with_an_unknown_operator_is_refused(
     assert digest(strange) == before
 
 
-def test_an_interrupted_run_changes_nothing(
-    calibration: Calibration, bundle: Path, cohort: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("moment", ["in a file", "before it takes its place"])
+def test_an_interruption_while_writing_changes_nothing(
+    calibration: Calibration,
+    bundle: Path,
+    cohort: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
 ) -> None:
     before = digest(bundle)
+    partial = bundle.with_name(f".{bundle.name}.partial")
+    seen = []
 
     def interrupted(*_: Any) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        seen.append(partial.stat().st_size)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(conversion, "add_graphs", interrupted)
-    assert calibration("int8", bundle, "--cohort", cohort, "--only", "int8").status == 130
+    if moment == "in a file":
+        monkeypatch.setattr(zipfile.ZipFile, "writestr", interrupted)
+    else:
+        monkeypatch.setattr(Path, "replace", interrupted)
+    assert calibration("fp16", bundle, "--cohort", cohort).status == 130
+    assert len(seen) == 1  # it was being written
     assert digest(bundle) == before
-    assert [path.name for path in bundle.parent.glob("*.partial")] == []
+    assert not partial.exists()
 
 
 def test_ctrl_c_in_a_process_of_its_own_changes_nothing(bundle: Path, cohort: Path) -> None:
@@ -307,6 +325,46 @@ def test_a_folder_is_converted_into_a_new_bundle(
     to = tmp_path / "new.vxb"
     assert calibration("fp16", tmp_path / "folder", "--cohort", cohort, "-o", to).status == 0
     assert "fused.fp16.onnx" in open_bundle(to).manifest.models["monocyte"].files
+
+
+def test_a_place_that_cannot_be_written_is_named_before_any_work(
+    calibration: Calibration, bundle: Path, cohort: Path, tmp_path: Path
+) -> None:
+    for to, said in ((tmp_path, "is a folder"), (tmp_path / "no" / "b.vxb", "cannot be written")):
+        ended = calibration("int8", bundle, "--cohort", cohort, "-o", to)
+        assert (ended.status, ended.out) == (4, "")
+        assert said in ended.err
+
+
+def test_too_few_patients_cannot_judge_and_those_who_abstain_are_named(
+    calibration: Calibration, bundle: Path, cohort: Path, tmp_path: Path
+) -> None:
+    before = digest(bundle)
+    few = with_rows(cohort, tmp_path / "cohort", lambda _: None)
+    for file in list((few.parent / "S9" / "monocyte").iterdir())[:5]:
+        file.unlink()
+    ended = calibration("fp16", bundle, "--cohort", few)
+    assert ended.status == 6
+    assert "monocyte fused.fp16.onnx: 1 patients of one class judge (at least 2)" in ended.err
+    assert "model monocyte abstains, too few cells, so these do not judge: S9" in ended.err
+    assert digest(bundle) == before
+
+
+def test_an_untested_graph_does_not_replace_a_tested_one(
+    calibration: Calibration, bundle: Path, cohort: Path
+) -> None:
+    assert calibration("fp16", bundle, "--cohort", cohort).status == 0
+    before = digest(bundle)
+    ended = calibration("fp16", bundle, "--cohort", cohort, "--gate", "none")
+    assert ended.status == 2
+    assert "was tested; an untested one would take its place" in ended.err
+    assert digest(bundle) == before
+
+
+def test_float16_may_be_judged_on_the_patients_that_integers_are_calibrated_on(
+    calibration: Calibration, bundle: Path, cohort: Path
+) -> None:
+    assert calibration("fp16", bundle, "--cohort", cohort, "--gate", "fit").status == 0
 
 
 def test_a_second_conversion_keeps_the_first(

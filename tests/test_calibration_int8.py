@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,11 +12,12 @@ from onnx import ModelProto, numpy_helper
 from sklearn.svm import SVC
 from torch import nn
 
-from calibration.census import executed_census, written_census
+from calibration.candidates import dense_layers, encoder_of
+from calibration.census import Census, executed_census, written_census
 from calibration.equalise import equalise_channels
 from calibration.fallback import Rehearsal, choose_float_layers, noise_share
 from calibration.folding import fold_for_integers
-from calibration.grids import Grid, Scheme, grid_from_range, grids_from_ranges
+from calibration.grids import PASSING, Grid, Scheme, grid_from_range, grids_from_ranges
 from calibration.layers import Layer, weighted_layers
 from calibration.preflight import preflight
 from calibration.ranges import Range
@@ -24,9 +26,8 @@ from calibration.region import encoder_region
 from calibration.rounding import integer_weights
 from export.encoder import onnx_from_torch, with_known_width
 from export.fuse import fuse_graphs
-from export.graph import between
 from export.preprocessing import PREPROCESSINGS
-from export.running import run_graph
+from export.running import run_graph, session_from, session_options
 
 PX = 24
 WIDTH = 16
@@ -87,7 +88,22 @@ class Gates(nn.Module):
         return self.act(self.last(x * gate)).mean((2, 3))
 
 
-@pytest.fixture(scope="module", params=[Shortcut, Branches, Gates], ids=lambda kind: kind.__name__)
+class Dense(nn.Module):
+    """A pooling that a dense layer follows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, stride=2, padding=1)
+        self.dense = nn.Linear(16, WIDTH)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.dense(torch.relu(self.stem(x / 64)).mean((2, 3)))
+
+
+NETS = (Shortcut, Branches, Gates, Dense)
+
+
+@pytest.fixture(scope="module", params=NETS, ids=lambda kind: kind.__name__)
 def fused(request: pytest.FixtureRequest) -> ModelProto:
     torch.manual_seed(0)
     module = request.param().eval()
@@ -115,8 +131,8 @@ def cosines(model: ModelProto, reference: ModelProto) -> np.ndarray:
     return (outputs(model)["encodings"] * outputs(reference)["encodings"]).sum(axis=1)
 
 
-def encoder_of(model: ModelProto) -> ModelProto:
-    return between(model, ["cells"], ["embedding"])
+def executed(model: ModelProto, fused: ModelProto) -> Census:
+    return executed_census(encoder_of(model), {"cells": OTHERS}, dense_layers(fused))
 
 
 def test_folding_and_equalising_leave_the_network_as_it_is(fused: ModelProto) -> None:
@@ -172,16 +188,16 @@ def both(model: ModelProto) -> tuple:
 
 def test_what_runs_is_int8_and_the_encodings_stay(fused: ModelProto, rounded: RoundedModel) -> None:
     int8 = rounded.graph()
-    found = executed_census(encoder_of(int8), {"cells": OTHERS})
+    found = executed(int8, fused)
     assert (found.int8, found.fp32, found.float_layers) == (1, 0, ())
     assert np.percentile(cosines(int8, fused), 1) > 0.999
-    assert executed_census(encoder_of(fused), {"cells": OTHERS}).fp32 == 1
+    assert executed(fused, fused).fp32 == 1
 
 
 def test_seven_bits_stay_seven_bits(fused: ModelProto, rounded: RoundedModel) -> None:
     seven = round_model(rounded.calibration, Scheme(weight_bits=7))
     assert max(np.abs(w.integers).max() for w in seven.weights.values()) == 63
-    assert executed_census(encoder_of(seven.graph()), {"cells": OTHERS}).int8 == 1
+    assert executed(seven.graph(), fused).int8 == 1
     assert np.percentile(cosines(seven.graph(), fused), 1) > 0.998
 
 
@@ -190,18 +206,18 @@ def test_the_tensorrt_file_is_signed_and_passes_the_preflight(
 ) -> None:
     signed = round_model(rounded.calibration, Scheme(signed=True)).graph()
     assert preflight(signed) == []
-    assert written_census(encoder_of(signed)).int8 == 1
+    assert written_census(encoder_of(signed), dense_layers(fused)).int8 == 1
     assert np.percentile(cosines(signed, fused), 1) > 0.998
     assert {finding.rule for finding in preflight(rounded.graph())} >= {"uint8_tensor"}
 
 
-def test_a_layer_kept_in_float_runs_in_float(rounded: RoundedModel) -> None:
+def test_a_layer_kept_in_float_runs_in_float(fused: ModelProto, rounded: RoundedModel) -> None:
     for name in rounded.weights:
-        found = executed_census(encoder_of(rounded.graph([name])), {"cells": OTHERS})
+        found = executed(rounded.graph([name]), fused)
         assert len(found.float_layers) == 1
         assert found.float_layers[0].startswith(name)
     all_float = rounded.graph(list(rounded.weights))
-    assert executed_census(encoder_of(all_float), {"cells": OTHERS}).fp32 == 1
+    assert executed(all_float, fused).fp32 == 1
 
 
 def spoilt(rounded: RoundedModel, name: str) -> RoundedModel:
@@ -296,6 +312,39 @@ def test_rounding_lets_later_weights_make_up_for_earlier_ones() -> None:
     ours = error(moments)
     assert (ours**2).mean() < (nearest**2).mean() / 3
     assert np.abs(ours.mean(axis=0)).max() < 1e-3 < np.abs(nearest.mean(axis=0)).max()
+
+
+def test_a_product_without_bias_puts_no_error_into_one() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2000, 12)) + 2
+    rows = np.column_stack([x, np.ones(len(x))])
+    moments = (rows.T @ rows / len(x))[None]
+    node = onnx.helper.make_node("MatMul", ["x", "w"], ["y"])
+    weights = rng.normal(size=(12, 6))
+    layer = Layer(name="y", node=node, weights=weights, bias=np.zeros(6), channels=1)
+    found = integer_weights(layer, Scheme(weight_bits=5), Grid(scale=0.02, zero_point=0), moments)
+    back = found.integers * found.scales.astype(np.float64)
+    nearest = np.rint(weights / found.scales) * found.scales
+    assert np.abs(found.bias).max() == 0
+    assert ((x @ (back - weights)) ** 2).mean() < ((x @ (nearest - weights)) ** 2).mean() / 2
+
+
+def test_between_the_first_and_the_last_quantiser_all_runs_in_integers(
+    rounded: RoundedModel, tmp_path: Path
+) -> None:
+    options = session_options()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    session_from(encoder_of(rounded.graph()), options)
+    nodes = onnx.load(options.optimized_model_filepath).graph.node
+    (entry,) = [n for n in nodes if n.op_type == "QuantizeLinear"]
+    inside, floats = set(entry.output), []
+    for node in nodes:
+        if inside.intersection(node.input) and node.op_type != "DequantizeLinear":
+            inside.update(node.output)
+            kind = node.op_type.removeprefix("Nhwc")
+            if not kind.startswith("QLinear") and kind not in PASSING:
+                floats.append(node.op_type)
+    assert floats == []
 
 
 def test_a_channel_without_weights_keeps_its_bias() -> None:

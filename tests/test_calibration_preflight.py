@@ -125,6 +125,39 @@ def test_a_planted_fault_is_the_only_one_named(rule: str) -> None:
     assert rules(with_weights(parser.parse_model(text))) == {rule}
 
 
+@pytest.mark.parametrize(
+    ("rule", "new"),
+    [
+        (
+            "quantised_pooling",
+            "p = GlobalAveragePool (y) f = Flatten (p) r = QuantizeLinear (f, s, z)"
+            " encodings = DequantizeLinear (r, s, z)",
+        ),
+        (
+            "quantised_head",
+            f"{MEAN} hw = DequantizeLinear (headweights, s, z) decisions = MatMul (encodings, hw)",
+        ),
+    ],
+)
+def test_faults_behind_a_reshape_or_in_weights_alone_are_named(rule: str, new: str) -> None:
+    model = with_weights(parser.parse_model(SOUND.replace(MEAN, new)))
+    head = np.ones((4, 2), np.int8)
+    model.graph.initializer.append(numpy_helper.from_array(head, "headweights"))
+    assert rules(model) == {rule}
+
+
+@pytest.mark.parametrize("axis", [0, -4])
+def test_an_axis_may_be_counted_from_the_end(axis: int) -> None:
+    text = SOUND.replace("<axis = 0>", f"<axis = {axis}>")
+    assert rules(with_weights(parser.parse_model(text))) == set()
+
+
+def test_a_scale_in_a_constant_node_is_constant() -> None:
+    text = SOUND.replace("q = Quant", "c = Constant <value = float {0.1}> () q = Quant")
+    text = text.replace("(pixels, s, z)", "(pixels, c, z)").replace("(q, s, z)", "(q, c, z)")
+    assert rules(with_weights(parser.parse_model(text))) == set()
+
+
 def test_the_command_names_each_finding_and_its_remedy(tmp_path: Path) -> None:
     faulty = with_weights(parser.parse_model(SOUND.replace("int8 z = {0}", "int8 z = {3}")))
     onnx.save(faulty, tmp_path / "faulty.onnx")

@@ -33,12 +33,13 @@ def test_batches_and_order_change_nothing(model: ModelProto, n_batches: int, see
     low, high = float(CELLS.min()), float(CELLS.max())
     assert (extremes["image"].low, extremes["image"].high) == (low, high)
     assert (extremes["shifted"].low, extremes["shifted"].high) == (low - 100, high - 100)
-    whole = percentile_ranges(model, TENSORS, lambda: [CELLS], 99)
-    assert percentile_ranges(model, TENSORS, batches, 99) == whole
+    whole = percentile_ranges(model, extremes, lambda: [CELLS], 99)
+    assert percentile_ranges(model, extremes, batches, 99) == whole
 
 
 def test_a_percentile_leaves_its_share_of_values_outside(model: ModelProto) -> None:
-    inner = percentile_ranges(model, TENSORS, lambda: [CELLS], 90)["image"]
+    extremes = extreme_ranges(model, TENSORS, lambda: [CELLS])
+    inner = percentile_ranges(model, extremes, lambda: [CELLS], 90)["image"]
     outside = (inner.low > CELLS) | (inner.high < CELLS)
     assert 0.08 < outside.mean() < 0.10
 
@@ -48,3 +49,16 @@ def test_a_value_that_is_not_finite_is_named(model: ModelProto) -> None:
         tensor.float_data[:] = [float("inf")]
     with pytest.raises(BundleError, match="activation shifted is not finite"):
         extreme_ranges(model, TENSORS, lambda: [CELLS])
+
+
+def test_a_single_nan_among_many_values_is_named() -> None:
+    model = parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 18]>'
+        " g (uint8[N,4,4,3] cells) => (float[N,4,4,3] out)"
+        " { image = Cast <to = 1> (cells) log = Log (image) same = Mul (image, log)"
+        "   out = Relu (same) }"
+    )
+    cells = np.full((2, 4, 4, 3), 7, np.uint8)
+    cells[1, 2, 2, 1] = 0
+    with pytest.raises(BundleError, match="activation same is not finite"):
+        extreme_ranges(model, ["same"], lambda: [cells])

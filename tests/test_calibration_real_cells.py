@@ -99,9 +99,10 @@ def test_a_sound_calibration_passes(shared_data: Path, bundle: Path, tmp_path: P
     assert ended.returncode == 0, ended.stderr
     entry = open_bundle(copy).manifest.models["lymphocyte"].files["fused.int8.onnx"]
     gate = entry.measured["gate"]
-    assert (gate["n_patients"], entry.measured["calibration"]["patients"]) == (40, 60)
+    assert (gate["n_positive"] + gate["n_other"], gate["n_other"]) == (40, 13)
+    assert entry.measured["calibration"]["patients"] == 60
     assert gate["cosine_p1"] >= 0.998
-    assert gate["calibration_likeness"] > 0.99
+    assert gate["calibration_distance"] < 0.05
 
 
 def swapped(pixels: np.ndarray, _: int) -> np.ndarray:
@@ -115,7 +116,7 @@ def black(pixels: np.ndarray, i: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("change", "missed"),
     [
-        (swapped, "calibration's cells look unlike the gate's: cosine of mean encodings 0.9"),
+        (swapped, "calibration's cells look unlike the gate's: distance 0.2"),
         (black, "1st-percentile cosine of encodings"),
     ],
 )

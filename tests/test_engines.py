@@ -12,7 +12,13 @@ from onnx import TensorProto, helper
 from tiny import CANVAS_PX, WIDTH
 
 from vexas_edge.bundle import open_bundle
-from vexas_edge.engines import MOST_THREADS, EngineOptions, default_threads, open_engine
+from vexas_edge.engines import (
+    MOST_THREADS,
+    EngineOptions,
+    default_threads,
+    has_cuda,
+    open_engine,
+)
 from vexas_edge.engines import onnxruntime_engine as module
 from vexas_edge.errors import HostError
 
@@ -108,8 +114,16 @@ def test_a_silent_fall_back_to_the_cpu_is_refused(
     )
     with pytest.raises(HostError, match="onnxruntime fell back to the CPU"):
         open_engine(graph, EngineOptions(device="cuda"))
+    module.has_cuda.cache_clear()
+    assert not has_cuda(EngineOptions())  # so no graph is chosen as if there were a GPU
+    module.has_cuda.cache_clear()
     with open_engine(graph, EngineOptions(device="auto")) as engine:
         assert engine.device == "cpu"
+
+
+def test_the_probe_for_a_gpu_is_a_graph_that_runs() -> None:
+    session = onnxruntime.InferenceSession(module._NOTHING, providers=["CPUExecutionProvider"])
+    assert session.run(None, {"x": np.float32([3])})[0] == [3]
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph", bytes(1000)])

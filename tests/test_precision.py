@@ -1,6 +1,7 @@
 """The graph that runs is the cheapest that was tested and suits this PC; the result says why."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -32,7 +33,8 @@ def with_graphs(bundle: Path, to: Path, *files: str, tested: bool = True) -> Pat
     for name, model in manifest.models.items():
         graph = content[f"models/{name}/{FUSED}"]
         content |= {f"models/{name}/{file}": graph for file in files}
-        entries = {file: file_entry(graph, tested=tested) for file in files}
+        measured: dict[str, Any] = {"gate": {}} if tested else {}
+        entries = {file: file_entry(graph, measured=measured, tested=tested) for file in files}
         models[name] = msgspec.structs.replace(model, files={**model.files, **entries})
     write_zip(msgspec.structs.replace(manifest, models=models), content, to)
     return to
@@ -72,6 +74,22 @@ def test_an_untested_graph_is_never_chosen_and_refused_when_asked_for(
     assert "is untested" in chosen.reason
     with pytest.raises(HostError, match=f"{file} of model 'neutrophil' is untested: no gate"):
         choose_graph(manifest, "int8", CPU)
+
+
+def test_a_graph_without_figures_of_a_gate_is_untested_whatever_it_says(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = with_graphs(tiny_bundle, tmp_path / "b.vxb", precision.int8_file())
+    manifest = open_bundle(bundle).manifest
+    models = {
+        name: msgspec.structs.replace(
+            model,
+            files={f: msgspec.structs.replace(e, measured={}) for f, e in model.files.items()},
+        )
+        for name, model in manifest.models.items()
+    }
+    bare = msgspec.structs.replace(manifest, models=models)
+    assert choose_graph(bare, "auto", CPU).precision == "fp32"
 
 
 def test_float16_is_refused_on_a_cpu(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -88,11 +88,13 @@ def test_the_cheaper_graph_that_this_pc_would_run_is_checked_too(
     add_graphs(bundle, graphs, tmp_path / "more.vxb")
     checks = list(run_selftest(open_bundle(tmp_path / "more.vxb"), EngineOptions(device="cpu")))
     (check,) = [check for check in checks if check.file not in (FUSED, "head.onnx")]
-    assert (check.model, check.file, check.allowed) == ("monocyte", file, 1e-2)
+    assert (check.model, check.file, check.allowed) == ("monocyte", file, 1e-3)
     saturated = with_golden(
-        tmp_path / "more.vxb", tmp_path / "b.vxb", **{f"{file}/encodings": lambda v: v + 0.02}
+        tmp_path / "more.vxb",
+        tmp_path / "b.vxb",
+        **{f"{file}/encodings": lambda a: np.roll(a, 1, 1)},
     )
-    with pytest.raises(HostError, match=f"monocyte {file} failed on this PC: 2.0e-02"):
+    with pytest.raises(HostError, match=f"monocyte {file} failed on this PC: "):
         list(run_selftest(open_bundle(saturated), EngineOptions(device="cpu")))
 
 

@@ -113,7 +113,7 @@ def file_entry(
     opset: int | None = None,
     measured: dict[str, Any] | None = None,
     *,
-    tested: bool = True,
+    tested: bool = False,
 ) -> FileEntry:
     """The manifest's entry for a file with this content."""
     return FileEntry(

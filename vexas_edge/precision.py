@@ -78,6 +78,7 @@ def _problem(manifest: Manifest, file: str) -> str | None:
     for name, model in manifest.models.items():
         if file not in model.files:
             return f"model {name!r} has no {file}"
-        if not model.files[file].tested:
+        entry = model.files[file]
+        if not (entry.tested and isinstance(entry.measured.get("gate"), dict)):
             return f"{file} of model {name!r} is untested: no gate has judged it on patients"
     return None

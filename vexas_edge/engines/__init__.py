@@ -63,7 +63,7 @@ class Engine(Protocol):
 
 
 def has_cuda(options: EngineOptions) -> bool:
-    """Whether the engine could run on a GPU of this PC, as far as can be said without trying."""
+    """Whether the engine runs on a GPU of this PC."""
     found: bool = _module(options).has_cuda()
     return found
 

@@ -1,6 +1,7 @@
 """onnxruntime: the reference engine, on CPU everywhere and on CUDA where its GPU build is there."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,12 +22,24 @@ except ImportError as error:
 # What a device raises; a graph that is fed wrongly raises others, which are bugs of ours.
 _FAILURES = (pybind.Fail, pybind.RuntimeException, pybind.EPFail)
 _CUDA = "CUDAExecutionProvider"
+# The smallest graph there is: one float, handed through.
+_NOTHING = bytes.fromhex(
+    "080a3a370a100a017812017922084964656e746974791201675a0f0a0178120a0a08080112040a020801"
+    "620f0a0179120a0a08080112040a02080142040a001012"
+)
 _ERROR = 3  # onnxruntime's log level that leaves warnings out
 
 
+@cache
 def has_cuda() -> bool:
-    """Whether this build of onnxruntime has CUDA; a GPU may be missing even so."""
-    return _CUDA in onnxruntime.get_available_providers()
+    """Whether a graph really runs on a GPU here: a build with CUDA may lack GPU or libraries."""
+    if _CUDA not in onnxruntime.get_available_providers():
+        return False
+    try:
+        probe = onnxruntime.InferenceSession(_NOTHING, _session_options(1), [_CUDA])
+    except (RuntimeError, *_FAILURES):
+        return False
+    return _CUDA in probe.get_providers()
 
 
 def start(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine":
@@ -35,7 +48,7 @@ def start(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine":
     Raises:
         HostError: CUDA was asked for and is not to be had, or the graph does not load.
     """
-    if options.device == "cuda" and not has_cuda():
+    if options.device == "cuda" and _CUDA not in onnxruntime.get_available_providers():
         raise HostError(
             f"device cuda was asked for, but this onnxruntime {onnxruntime.__version__} has no "
             "CUDA support; install onnxruntime-gpu in place of onnxruntime, or use --device cpu"
