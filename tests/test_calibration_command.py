@@ -161,7 +161,7 @@ def test_without_a_gate_a_graph_is_untested_and_not_scored_with(
     case = cohort.parent / "S0"
     scored = json.loads(vexas_edge("score", case, "--bundle", bundle, "--json").out)
     assert scored["run"]["precision"] == "fp32"
-    assert "untested" in scored["run"]["precision_reason"]
+    assert "untested" in scored["run"]["choice_reason"]
     refused = vexas_edge("score", case, "--bundle", bundle, "--precision", "int8")
     assert refused.status == 4
     assert "is untested" in refused.err

@@ -114,9 +114,9 @@ def test_a_silent_fall_back_to_the_cpu_is_refused(
     )
     with pytest.raises(HostError, match="onnxruntime fell back to the CPU"):
         open_engine(graph, EngineOptions(device="cuda"))
-    module.has_cuda.cache_clear()
+    module._runs_cuda.cache_clear()
     assert not has_cuda(EngineOptions())  # so no graph is chosen as if there were a GPU
-    module.has_cuda.cache_clear()
+    module._runs_cuda.cache_clear()
     with open_engine(graph, EngineOptions(device="auto")) as engine:
         assert engine.device == "cpu"
 

@@ -1,6 +1,8 @@
 """The command `vexas-edge`: a thin skin over the library."""
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -8,8 +10,9 @@ import click
 
 from vexas_edge import __version__
 from vexas_edge.case import ClassFrom, Layout
-from vexas_edge.console import run_command_line, status_of_batch
+from vexas_edge.console import one_line, run_command_line, status_of_batch
 from vexas_edge.engines import DEVICES, ENGINES, PRECISIONS
+from vexas_edge.errors import HostError
 
 _PATH = click.Path(path_type=Path)
 
@@ -53,13 +56,7 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
-        click.option(
-            "--bundle",
-            type=_PATH,
-            envvar="VEXAS_EDGE_BUNDLE",
-            required=True,
-            help="The bundle, a .vxb file or its folder.  [or $VEXAS_EDGE_BUNDLE]",
-        ),
+        _bundle_option(required=True),
         click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),
         click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
         click.option(
@@ -71,6 +68,16 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--threads", type=click.IntRange(1, 256), help="Compute threads."),
     )
     return _with_options(command, options)
+
+
+def _bundle_option(*, required: bool) -> Callable[..., Any]:
+    return click.option(
+        "--bundle",
+        type=_PATH,
+        envvar="VEXAS_EDGE_BUNDLE",
+        required=required,
+        help="The bundle, a .vxb file or its folder.  [or $VEXAS_EDGE_BUNDLE]",
+    )
 
 
 def _with_options(command: Callable[..., Any], options: Sequence[Any]) -> Callable[..., Any]:
@@ -142,6 +149,61 @@ def verify(bundle: Path, engine: Any, device: Any) -> None:
             f"{check.model} {check.file}: agrees within {check.difference:.1e} "
             f"(allowed {check.allowed:.0e})"
         )
+
+
+@cli.command()
+@click.option("-o", "out", type=_PATH, default=Path(), help="Where results would be written.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line a finding.")
+def doctor(out: Path, as_json: bool) -> int:
+    """Say what this PC can run, why not the rest, and what to do about it.
+
+    Exit status: 0 it can score, 4 it cannot.
+    """
+    from vexas_edge.doctor import can_score, examine
+
+    findings = tuple(examine(out))
+    for finding in findings:
+        if as_json:
+            click.echo(json.dumps(asdict(finding)))
+            continue
+        click.echo(one_line(f"{finding.state:8} {finding.subject}: {finding.found}"))
+        if finding.remedy:
+            click.echo(f"{'':9}remedy: {one_line(finding.remedy)}")
+    return 0 if can_score(findings) else HostError.exit_status
+
+
+@cli.command()
+@_bundle_option(required=False)
+@click.option("--threads", type=click.IntRange(1, 256), help="Compute threads.")
+@click.option("--seconds", type=click.FloatRange(0.1, 600), default=3.0, show_default=True)
+@click.option("--clear", is_flag=True, help="Empty the cache of this PC instead.")
+def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: bool) -> None:
+    """Find what runs a bundle fastest on this PC, and remember it for `score`.
+
+    Each installed engine is tested against the bundle's recorded numbers and timed for so many
+    seconds.
+    """
+    from vexas_edge import host_cache
+    from vexas_edge.bundle import open_bundle
+    from vexas_edge.choosing import fastest
+    from vexas_edge.prepare import prepare as measure
+
+    if clear:
+        click.echo(f"{host_cache.clear()} files removed from {host_cache.cache_folder()}")
+        return
+    if bundle is None:
+        raise click.UsageError("Missing option '--bundle'.")
+    measured = measure(open_bundle(bundle), _say, threads=threads, seconds=seconds)
+    chosen = fastest(measured)
+    for way in sorted(measured, key=lambda way: way.ms_a_cell or float("inf")):
+        found = f"{way.ms_a_cell:9.3f} ms a cell" if way.ms_a_cell else one_line(str(way.problem))
+        mark = "  <- chosen" if way == chosen else ""
+        click.echo(f"{way.engine} {way.device} {way.precision}".ljust(24) + found + mark)
+    _say(f"remembered in {host_cache.cache_folder()}")
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 @cli.command()

@@ -19,12 +19,8 @@ from vexas_edge.draws import draw_cells
 from vexas_edge.engines import Engine
 from vexas_edge.manifest import Model
 from vexas_edge.results import UsedCell
-from vexas_edge.sessions import Sessions
+from vexas_edge.sessions import Sessions, most_cells_a_call
 from vexas_edge.sources import Source
-
-# Pixels a call: 4 cells of 272 px. Larger calls gain no speed and cost memory.
-_PIXELS_A_CALL = 4 * 272 * 272
-_MOST_CELLS_A_CALL = 32
 
 # Draws of one call's cells on which the fused graph and the head must agree.
 CHECKED_DRAWS = 64
@@ -65,8 +61,7 @@ class _Call:
 
 def cells_a_call(canvas_px: int, n_cells: int, threads: int) -> int:
     """How many cells go into one call of the engine, so that every thread gets some."""
-    most = min(_MOST_CELLS_A_CALL, max(1, _PIXELS_A_CALL // canvas_px**2))
-    return max(1, min(most, -(-n_cells // threads)))
+    return max(1, min(most_cells_a_call(canvas_px), -(-n_cells // threads)))
 
 
 def encode_cells(

@@ -201,14 +201,17 @@ def cell_rows(score: CaseScore) -> list[dict[str, Any]]:
     ]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, partial: Path | None = None) -> None:
     """Write a file that is whole or not there.
+
+    Args:
+        partial: where it is written first, on the same disk; None means beside it.
 
     Raises:
         HeldFileError: the old file cannot be replaced; the new content stays beside it.
         HostError: nothing can be written there.
     """
-    partial = _partial(path)
+    partial = partial or _partial(path)
     try:
         partial.write_bytes(content)
         _replace(partial, path)

@@ -79,7 +79,7 @@ class BundleId:
 class Run:
     """How, where and when a result was made. The engine is absent where none was started yet.
 
-    precision_reason: why the models ran in this precision, for people.
+    choice_reason: why this engine ran them in this precision, for people.
     """
 
     vexas_edge: str
@@ -90,7 +90,7 @@ class Run:
     device: str | None
     threads: int | None
     precision: str
-    precision_reason: str
+    choice_reason: str
     seeds: dict[str, int]
     host: str
     started: str

@@ -213,7 +213,7 @@ def _run_facts(sessions: Sessions, started: datetime, seconds: float) -> Run:
         device=engine.device if engine else None,
         threads=engine.threads if engine else None,
         precision=sessions.graph.precision,
-        precision_reason=sessions.graph.reason,
+        choice_reason=sessions.graph.reason,
         seeds={name: model.aggregation.seed for name, model in manifest.models.items()},
         host=platform.node(),
         started=started.isoformat(timespec="seconds"),

@@ -5,10 +5,19 @@ from dataclasses import replace
 from typing import Literal, Self
 
 from vexas_edge.bundle import Bundle
+from vexas_edge.choosing import choose
 from vexas_edge.engines import Engine, EngineOptions, Precision, default_threads, open_engine
 from vexas_edge.errors import BundleError
 from vexas_edge.manifest import HEAD
-from vexas_edge.precision import choose_graph
+
+# Pixels a call: 4 cells of 272 px. Larger calls gain no speed and cost memory.
+_PIXELS_A_CALL = 4 * 272 * 272
+_MOST_CELLS_A_CALL = 32
+
+
+def most_cells_a_call(canvas_px: int) -> int:
+    """How many cells an engine is given at once, at most, where nobody says otherwise."""
+    return min(_MOST_CELLS_A_CALL, max(1, _PIXELS_A_CALL // canvas_px**2))
 
 
 class Sessions:
@@ -23,14 +32,13 @@ class Sessions:
         options: EngineOptions | None = None,
         precision: Literal["auto"] | Precision = "auto",
     ) -> None:
-        """Choose the graph; nothing is loaded yet.
+        """Choose engine and graph; nothing is loaded yet.
 
         Raises:
             HostError: the precision asked for is not to be had on this PC with this bundle.
         """
         self.bundle = bundle
-        self.options = options or EngineOptions()
-        self.graph = choose_graph(bundle.manifest, precision, self.options)
+        self.options, self.graph = choose(bundle, options or EngineOptions(), precision)
         self._opened: dict[tuple[str, str], Engine] = {}
         self._stack = ExitStack()
 
@@ -40,7 +48,10 @@ class Sessions:
         Each thread makes calls of its own.
         """
         threads = self.options.threads or default_threads()
-        options = replace(self.options, calls_at_once=threads)
+        canvas_px = self.bundle.manifest.models[model].canvas_px
+        options = replace(
+            self.options, calls_at_once=threads, cells_a_call=most_cells_a_call(canvas_px)
+        )
         return self._engine(model, file or self.graph.file, options)
 
     def head(self, model: str) -> Engine:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, get_args
 if TYPE_CHECKING:
     from numpy import ndarray
 
-EngineName = Literal["auto", "onnxruntime"]
+EngineName = Literal["auto", "onnxruntime", "openvino"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "fp16", "int8"]
-ENGINES: tuple[str, ...] = get_args(EngineName)
-DEVICES: tuple[str, ...] = get_args(Device)
-PRECISIONS: tuple[str, ...] = get_args(Precision)
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+DEVICES: tuple[Device, ...] = get_args(Device)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 # More threads than this gain little on one case and crowd an analyzer's PC.
 MOST_THREADS = 8
@@ -32,13 +32,15 @@ class EngineOptions:
     """Which engine, where. A device that is asked for by name is used or refused, never replaced.
 
     threads: compute threads; None means `default_threads()`. calls_at_once: how many threads will
-    call `run` at the same time, and so share the compute threads.
+    call `run` at the same time, and so share the compute threads. cells_a_call: for how many cells
+    an engine of fixed shapes prepares; None where any number is to be expected.
     """
 
     engine: EngineName = "auto"
     device: Device = "auto"
     threads: int | None = None
     calls_at_once: int = 1
+    cells_a_call: int | None = None
 
 
 class Engine(Protocol):
@@ -64,8 +66,17 @@ class Engine(Protocol):
 
 def has_cuda(options: EngineOptions) -> bool:
     """Whether the engine runs on a GPU of this PC."""
-    found: bool = _module(options).has_cuda()
-    return found
+    return "cuda" in devices_of(options.engine)
+
+
+def devices_of(engine: EngineName) -> tuple[Device, ...]:
+    """Where the engine runs on this PC.
+
+    Raises:
+        HostError: it is not there; the message says what to install.
+    """
+    devices: tuple[Device, ...] = _module(engine).devices()
+    return devices
 
 
 def open_engine(graph: bytes, options: EngineOptions) -> Engine:
@@ -74,10 +85,10 @@ def open_engine(graph: bytes, options: EngineOptions) -> Engine:
     Raises:
         HostError: this PC has not the engine or the device asked for.
     """
-    engine: Engine = _module(options).start(graph, options)
+    engine: Engine = _module(options.engine).start(graph, options)
     return engine
 
 
-def _module(options: EngineOptions) -> Any:
-    name = "onnxruntime" if options.engine == "auto" else options.engine
+def _module(engine: EngineName) -> Any:
+    name = "onnxruntime" if engine == "auto" else engine
     return import_module(f"vexas_edge.engines.{name}_engine")

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from numpy import ndarray
 
-from vexas_edge.engines import EngineOptions, default_threads
+from vexas_edge.engines import Device, EngineOptions, default_threads
 from vexas_edge.errors import HostError
 
 try:
@@ -30,9 +30,13 @@ _NOTHING = bytes.fromhex(
 _ERROR = 3  # onnxruntime's log level that leaves warnings out
 
 
+def devices() -> tuple[Device, ...]:
+    """Where graphs really run here: a build with CUDA may lack a GPU or its libraries."""
+    return ("cpu", "cuda") if _runs_cuda() else ("cpu",)
+
+
 @cache
-def has_cuda() -> bool:
-    """Whether a graph really runs on a GPU here: a build with CUDA may lack GPU or libraries."""
+def _runs_cuda() -> bool:
     if _CUDA not in onnxruntime.get_available_providers():
         return False
     try:
@@ -54,7 +58,7 @@ def start(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine":
             "CUDA support; install onnxruntime-gpu in place of onnxruntime, or use --device cpu"
         )
     threads = options.threads or default_threads()
-    wants_cuda = options.device != "cpu" and has_cuda()
+    wants_cuda = options.device != "cpu" and _runs_cuda()
     providers: list[Any] = [(_CUDA, {"use_tf32": "0"})] if wants_cuda else []
     try:
         session = onnxruntime.InferenceSession(

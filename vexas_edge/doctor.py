@@ -1,0 +1,181 @@
+"""What this PC can run, why not the rest, and what to do about it."""
+
+import ctypes
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from vexas_edge.cpu import cpu_name, has_vnni
+from vexas_edge.engines import ENGINES, EngineName, default_threads, devices_of
+from vexas_edge.errors import HostError
+from vexas_edge.host import gpu_and_driver
+from vexas_edge.host_cache import FOLDER_VARIABLE, cache_folder
+
+# What onnxruntime-gpu 1.31 asks of a PC: CUDA 13, whose least driver NVIDIA's release notes name.
+_LEAST_DRIVER = 580
+
+_NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p"}
+_REMOTE_DRIVE = 4  # GetDriveTypeW
+_WINDOWS_PATH_LIMIT = 260
+_LONGEST_NAME = 120  # of a result, below the folder
+
+State = Literal["ok", "limited", "missing"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing looked at. remedy: what a person can do; empty where nothing is wrong."""
+
+    subject: str
+    state: State
+    found: str
+    remedy: str = ""
+
+
+def examine(folder: Path) -> Iterator[Finding]:
+    """All findings of this PC; `folder` is where results would be written."""
+    yield _cpu()
+    yield from _gpu()
+    yield from (_engine(engine) for engine in ENGINES if engine != "auto")
+    yield from _two_wheels()
+    yield _writable("cache", cache_folder(), f"set {FOLDER_VARIABLE} to a folder of yours")
+    yield _writable("results", folder, "choose another folder, such as one below your own")
+    yield from _network(folder)
+    yield from _long_paths(folder)
+
+
+def can_score(findings: "tuple[Finding, ...]") -> bool:
+    """Whether the reference engine runs, from which every score comes."""
+    return any(f.subject == "onnxruntime" and f.state == "ok" for f in findings)
+
+
+def _cpu() -> Finding:
+    cpu = f"{cpu_name()}, {default_threads()} threads"
+    if has_vnni():
+        return Finding(subject="CPU", state="ok", found=f"{cpu}, VNNI: int8 graphs of 8 bits")
+    return Finding(
+        subject="CPU",
+        state="limited",
+        found=f"{cpu}, no VNNI seen: int8 graphs with 7-bit weights, which gain less",
+        remedy="none needed; a CPU of 2019 or later has VNNI",
+    )
+
+
+def _gpu() -> Iterator[Finding]:
+    gpu = gpu_and_driver()
+    if gpu is None:
+        yield Finding(subject="GPU", state="limited", found="no NVIDIA GPU, or no driver for it")
+        return
+    driver = gpu.rsplit(",", 1)[-1].strip()
+    if not driver.split(".")[0].isdigit() or int(driver.split(".")[0]) >= _LEAST_DRIVER:
+        yield Finding(subject="GPU", state="ok", found=gpu)
+        return
+    yield Finding(
+        subject="GPU",
+        state="limited",
+        found=f"{gpu}: the driver is too old for CUDA 13",
+        remedy=f"install driver {_LEAST_DRIVER} or newer, or score on the CPU",
+    )
+
+
+def _engine(engine: EngineName) -> Finding:
+    try:
+        devices = devices_of(engine)
+    except HostError as error:
+        found, _, remedy = str(error).partition("; ")
+        return Finding(subject=engine, state="missing", found=found, remedy=remedy)
+    found = f"{_installed(engine) or _installed(f'{engine}-gpu')}, runs on {', '.join(devices)}"
+    if engine == "onnxruntime" and gpu_and_driver() and "cuda" not in devices:
+        return Finding(
+            subject=engine,
+            state="ok",
+            found=f"{found}; there is a GPU, which it does not use",
+            remedy="to use it, install onnxruntime-gpu[cuda,cudnn] in place of onnxruntime",
+        )
+    return Finding(subject=engine, state="ok", found=found)
+
+
+def _two_wheels() -> Iterator[Finding]:
+    if _installed("onnxruntime") and _installed("onnxruntime-gpu"):
+        yield Finding(
+            subject="onnxruntime wheels",
+            state="limited",
+            found="onnxruntime and onnxruntime-gpu are both installed, and one hides the other",
+            remedy="uninstall both, then install the one that you want",
+        )
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _writable(subject: str, folder: Path, remedy: str) -> Finding:
+    subject = f"{subject} folder"
+    existing = next(f for f in (folder, *folder.absolute().parents) if f.is_dir())
+    try:
+        with tempfile.NamedTemporaryFile(dir=existing, prefix=".vexas-edge-"):
+            return Finding(subject=subject, state="ok", found=f"{folder} can be written")
+    except OSError as error:
+        found = f"{folder} cannot be written: {error.strerror}"
+        return Finding(subject=subject, state="missing", found=found, remedy=remedy)
+
+
+def _network(folder: Path) -> Iterator[Finding]:
+    if is_network_share(folder.absolute()):
+        yield Finding(
+            subject="results folder",
+            state="limited",
+            found=f"{folder} is on a network share, which may stall or vanish",
+            remedy="write results to a local folder and copy them from there",
+        )
+
+
+def is_network_share(folder: Path) -> bool:
+    """Whether a folder lies on another machine, as far as the system says."""
+    if sys.platform == "win32":
+        return str(folder).startswith("\\\\") or _drive_type(folder.anchor) == _REMOTE_DRIVE
+    try:
+        mounts = Path("/proc/mounts").read_text(errors="replace").splitlines()
+    except OSError:  # macOS
+        return False
+    kinds = {fields[1]: fields[2] for fields in map(str.split, mounts) if len(fields) > 2}
+    nearest = next((f for f in (folder, *folder.parents) if str(f) in kinds), None)
+    return nearest is not None and kinds[str(nearest)] in _NETWORK_FILE_SYSTEMS
+
+
+def _drive_type(anchor: str) -> int:
+    windows: Any = getattr(ctypes, "windll")  # noqa: B009 - not there elsewhere
+    kind: int = windows.kernel32.GetDriveTypeW(anchor)
+    return kind
+
+
+def _long_paths(folder: Path, allowed: "Callable[[], bool] | None" = None) -> Iterator[Finding]:
+    longest = len(str(folder.absolute())) + 1 + _LONGEST_NAME
+    if os.name != "nt" or longest < _WINDOWS_PATH_LIMIT or (allowed or _allows_long_paths)():
+        return
+    yield Finding(
+        subject="results folder",
+        state="limited",
+        found=f"{folder}: with a case's name, paths may exceed {_WINDOWS_PATH_LIMIT} characters",
+        remedy="use a folder nearer to the root, such as C:\\vexas",
+    )
+
+
+def _allows_long_paths() -> bool:
+    import winreg
+
+    registry: Any = winreg
+    place = r"SYSTEM\CurrentControlSet\Control\FileSystem"
+    try:
+        with registry.OpenKey(registry.HKEY_LOCAL_MACHINE, place) as key:
+            return bool(registry.QueryValueEx(key, "LongPathsEnabled")[0])
+    except OSError:
+        return False

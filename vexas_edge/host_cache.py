@@ -1,0 +1,152 @@
+"""What was measured or built on this PC, kept for the next run: whole, checked, keyed by all it
+depends on.
+
+An entry is one file: a line of JSON with its kind, its key and the SHA-256 of the content, then the
+content. Its name is the hash of kind and key, so an entry is found only where every part of the key
+is the same.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from vexas_edge.errors import HostError
+from vexas_edge.output import write_atomically
+
+FOLDER_VARIABLE = "VEXAS_EDGE_CACHE"
+_SUFFIX = ".entry"
+
+Key = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """A look into the cache. content: None on a miss. missed: why, in words."""
+
+    content: bytes | None
+    missed: str = ""
+
+
+def cache_folder() -> Path:
+    """Where this PC's cache lies: $VEXAS_EDGE_CACHE, or the user's own cache folder."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named) if named else user_cache_path("vexas-edge", appauthor=False)
+
+
+def store(kind: str, key: Key, content: bytes) -> Path:
+    """Keep the content; an entry of the same key is replaced at once, never half.
+
+    Raises:
+        HostError: the folder cannot be written.
+    """
+    header = {"kind": kind, "key": key, "sha256": hashlib.sha256(content).hexdigest()}
+    path = _path(kind, key)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError(
+            f"the cache folder {path.parent} cannot be made ({error.strerror}); "
+            f"set {FOLDER_VARIABLE} to a folder that you may write to"
+        ) from error
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # two may store at once
+    write_atomically(path, _line(header) + content, partial)
+    return path
+
+
+def find(kind: str, key: Key, same: str) -> Found:
+    """The content that was stored under the key.
+
+    Args:
+        same: the part of the key that says what an entry is about: on a miss, the differences from
+            an entry that agrees in it are the reason.
+    """
+    path = _path(kind, key)
+    try:
+        header, content = _read(path)
+    except FileNotFoundError:
+        return Found(content=None, missed=_why_missed(kind, key, same))
+    except (OSError, ValueError) as error:
+        return Found(content=None, missed=f"its entry {path} is damaged ({error})")
+    if header["key"] != json.loads(_line(key)) or header["kind"] != kind:
+        return Found(content=None, missed=f"its entry {path} is another one's")
+    return Found(content=content)
+
+
+def clear() -> int:
+    """Empty the cache; gives the number of files that went.
+
+    Raises:
+        HostError: a file cannot be removed.
+    """
+    n_removed = 0
+    for path in sorted(_files(f"*{_SUFFIX}*")):  # half-written ones too
+        try:
+            path.unlink()
+            n_removed += 1
+        except FileNotFoundError:  # another process was faster
+            pass
+        except OSError as error:
+            raise HostError(f"{path} cannot be removed: {error.strerror}") from error
+    return n_removed
+
+
+def _files(pattern: str) -> list[Path]:
+    return list(cache_folder().glob(pattern))
+
+
+def _path(kind: str, key: Key) -> Path:
+    name = hashlib.sha256(_line({"kind": kind, "key": key})).hexdigest()[:32]
+    return cache_folder() / f"{kind}-{name}{_SUFFIX}"
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True).encode() + b"\n"
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bytes]:
+    """An entry's header and content.
+
+    Raises:
+        ValueError: it is not whole.
+    """
+    line, _, content = path.read_bytes().partition(b"\n")
+    header = json.loads(line)
+    if not isinstance(header, dict) or not {"kind", "key", "sha256"} <= header.keys():
+        raise ValueError("its first line is no header")
+    if hashlib.sha256(content).hexdigest() != header["sha256"]:
+        raise ValueError("its content is not what was hashed")
+    return header, content
+
+
+def _why_missed(kind: str, key: Key, same: str) -> str:
+    wanted = json.loads(_line(key))
+    others = [h for h in _headers() if h["kind"] == kind and h["key"].get(same) == wanted[same]]
+    if not others:
+        return "never done on this PC"
+    closest = min((_differences(other["key"], wanted) for other in others), key=len)
+    return "done on this PC with " + ", ".join(closest)
+
+
+def _headers() -> Iterator[dict[str, Any]]:
+    for path in _files(f"*{_SUFFIX}"):
+        with suppress(OSError, ValueError):
+            yield _read(path)[0]
+
+
+def _differences(old: Key, new: Key) -> list[str]:
+    """What differs between two keys, as in "openvino 2026.4.1, now 2026.5.0"."""
+    found = []
+    for name in sorted(old.keys() | new.keys()):
+        before, now = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(now, dict):
+            found += _differences(before, now)
+        elif before != now:
+            found.append(f"{name} {before or 'absent'}, now {now or 'absent'}")
+    return found
