@@ -152,6 +152,24 @@ def verify(bundle: Path, engine: Any, device: Any) -> None:
 
 
 @cli.command()
+@_engine_options
+@click.option("--cells", type=click.IntRange(1), default=100, show_default=True, help="A model.")
+@click.option("--seconds", type=click.FloatRange(0.1), default=5.0, show_default=True)
+@click.option("-o", "out", type=_PATH, help="File for the figures, JSON lines.")
+@click.option("--plot", type=_PATH, help="File for a plot of latency against batch (PNG, SVG).")
+@click.option("--baseline", type=_PATH, help="Earlier figures of this PC to compare with.")
+def bench(**chosen: Any) -> int:
+    """Measure how fast a bundle scores here: single-stream, offline, case, cold start.
+
+    Each is queried for so many seconds at least, in turns. Exit status: 0; 8 slower than the
+    baseline.
+    """
+    from vexas_edge.bench.running import BenchRun, run_bench
+
+    return run_bench(BenchRun(**chosen))
+
+
+@cli.command()
 @click.option("-o", "out", type=_PATH, default=Path(), help="Where results would be written.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a finding.")
 def doctor(out: Path, as_json: bool) -> int:

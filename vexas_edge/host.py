@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import vexas_edge
 from vexas_edge.cpu import cpu_name, has_vnni
@@ -38,6 +39,16 @@ def this_host(threads: int | None = None) -> Host:
         gpu=gpu_and_driver(),
         versions={"vexas-edge": vexas_edge.__version__, **versions},
     )
+
+
+def peak_memory_mib() -> float | None:
+    """Largest resident memory of this process so far; None where the system does not say."""
+    # Not resource.getrusage: its figure begins with the peak of the process that started this one.
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:  # Windows and macOS
+        return None
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 @cache

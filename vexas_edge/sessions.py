@@ -39,7 +39,7 @@ class Sessions:
         """
         self.bundle = bundle
         self.options, self.graph = choose(bundle, options or EngineOptions(), precision)
-        self._opened: dict[tuple[str, str], Engine] = {}
+        self._opened: dict[tuple[str, str, EngineOptions], Engine] = {}
         self._stack = ExitStack()
 
     def fused(self, model: str, file: str = "") -> Engine:
@@ -54,6 +54,11 @@ class Sessions:
         )
         return self._engine(model, file or self.graph.file, options)
 
+    def fused_alone(self, model: str) -> Engine:
+        """The same graph in an engine of its own whose every call has all threads."""
+        options = replace(self.options, cells_a_call=1)
+        return self._engine(model, self.graph.file, options)
+
     def head(self, model: str) -> Engine:
         """The model's head, on the CPU."""
         on_cpu = EngineOptions(engine="onnxruntime", device="cpu", threads=self.options.threads)
@@ -61,14 +66,15 @@ class Sessions:
 
     def used(self) -> Engine | None:
         """Some engine that ran a fused graph, for the record; None before the first."""
-        return next((e for (_, f), e in self._opened.items() if f != HEAD), None)
+        return next((e for (_, f, _), e in self._opened.items() if f != HEAD), None)
 
     def _engine(self, model: str, file: str, options: EngineOptions) -> Engine:
-        if (model, file) not in self._opened:
+        key = (model, file, options)
+        if key not in self._opened:
             engine = open_engine(self.bundle.model_file(model, file), options)
-            self._opened[model, file] = self._stack.enter_context(engine)
+            self._opened[key] = self._stack.enter_context(engine)
             self._check_shapes(model, file, engine)
-        return self._opened[model, file]
+        return self._opened[key]
 
     def _check_shapes(self, model: str, file: str, engine: Engine) -> None:
         manifest, entry = self.bundle.manifest, self.bundle.manifest.models[model]

@@ -1,0 +1,137 @@
+"""One run of `vexas-edge bench`: measured, printed, written, compared, drawn."""
+
+import json
+import platform
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from vexas_edge.bench.baseline import changes
+from vexas_edge.bench.scenarios import Figure, measure
+from vexas_edge.bench.smear import write_smear
+from vexas_edge.bundle import Bundle, open_bundle
+from vexas_edge.engines import Device, EngineName, EngineOptions, Precision
+from vexas_edge.errors import InputError
+from vexas_edge.host import peak_memory_mib, this_host
+from vexas_edge.output import write_atomically
+from vexas_edge.sessions import Sessions
+
+REGRESSED = 8
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchRun:
+    """What was asked for, as `vexas-edge bench` takes it."""
+
+    bundle: Path
+    engine: EngineName = "auto"
+    device: Device = "auto"
+    precision: Literal["auto"] | Precision = "auto"
+    threads: int | None = None
+    cells: int = 100
+    seconds: float = 5.0
+    out: Path | None = None
+    plot: Path | None = None
+    baseline: Path | None = None
+
+
+def run_bench(asked: BenchRun) -> int:
+    """Measure, show, write, compare; gives the exit status."""
+    earlier = _lines_of(asked.baseline) if asked.baseline else []
+    lines = _measured(asked)
+    click.echo("\n".join(_table(lines)))
+    if asked.out:
+        write_atomically(asked.out, "".join(json.dumps(line) + "\n" for line in lines).encode())
+    if asked.plot:
+        from vexas_edge.bench.plot import draw_latency
+
+        draw_latency(lines, asked.plot)
+    return _compared(lines, earlier) if earlier else 0
+
+
+def _measured(asked: BenchRun) -> list[Line]:
+    bundle = open_bundle(asked.bundle)
+    options = EngineOptions(engine=asked.engine, device=asked.device, threads=asked.threads)
+    with (
+        tempfile.TemporaryDirectory(prefix="vexas-edge-bench-") as scratch,
+        Sessions(bundle, options, asked.precision) as sessions,
+    ):
+        least = max(model.minimum_cells for model in bundle.manifest.models.values())
+        smear = write_smear(bundle.manifest, max(asked.cells, least), Path(scratch) / "smear")
+        small = write_smear(bundle.manifest, least, Path(scratch) / "small")
+        figures = measure(sessions, smear, small, seconds=asked.seconds, report=_say)
+        run = _run_facts(bundle, sessions)
+    return [asdict(figure) | {"run": run} for figure in figures]
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _run_facts(bundle: Bundle, sessions: Sessions) -> Line:
+    """The PC's fingerprint and what ran on it."""
+    used = sessions.used()
+    peak = peak_memory_mib()
+    return {
+        **asdict(this_host(sessions.options.threads)),
+        "host_name": platform.node(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "bundle": bundle.sha256,
+        "engine": used.name if used else None,
+        "device": used.device if used else None,
+        "precision": sessions.graph.precision,
+        "choice_reason": sessions.graph.reason,
+        "peak_memory_mib": round(peak, 1) if peak else None,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _lines_of(path: Path) -> list[Line]:
+    """The lines of an earlier run.
+
+    Raises:
+        InputError: the file is none of ours.
+    """
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        wanted = {*Figure.__dataclass_fields__, "run"}
+        if lines and all(wanted <= line.keys() for line in lines):
+            return lines
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"the baseline {path} cannot be read: {error}") from error
+    raise InputError(f"the baseline {path} is no file that `vexas-edge bench -o` wrote")
+
+
+def _table(lines: Sequence[Line]) -> Iterable[str]:
+    run = lines[0]["run"]
+    yield f"{run['engine']} on {run['device']}, {run['precision']}, {run['threads']} threads"
+    yield f"{run['cpu']}; peak memory {run['peak_memory_mib'] or '?'} MiB"
+    heads = ("what", "cells", "median", "95 % interval", "p90", "p99", "queries")
+    yield "{:28}{:>6} {:>12} {:>20} {:>9} {:>9} {:>8}".format(*heads)
+    for line in lines:
+        what = f"{line['model'] or ''} {line['scenario']}".strip()
+        interval = f"{line['low']:.4g} to {line['high']:.4g}"
+        median = f"{line['value']:.4g} {line['unit']}"
+        yield (
+            f"{what:28}{line['batch']:>6} {median:>12} {interval:>20}"
+            f" {line['p90']:>9.4g} {line['p99']:>9.4g} {line['count']:>8}"
+        )
+    for model, stages in {ln["model"]: ln["stages_ms"] for ln in lines if ln["model"]}.items():
+        shown = ", ".join(f"{stage} {ms:.3g}" for stage, ms in stages.items())
+        yield f"{model}, ms a cell and ms of the head: {shown}"
+
+
+def _compared(lines: Sequence[Line], earlier: Sequence[Line]) -> int:
+    found = changes(lines, earlier)
+    for change in found:
+        mark = "  REGRESSED" if change.regressed else ""
+        click.echo(f"{change.name}: {change.ratio:.3f} times the baseline's time{mark}")
+    return REGRESSED if any(change.regressed for change in found) else 0

@@ -1,0 +1,200 @@
+"""What is measured, and how each figure is made of times."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vexas_edge.ahead import run_ahead
+from vexas_edge.bench.timing import Times, seconds_of, times_in_turns
+from vexas_edge.case import read_case
+from vexas_edge.draws import draw_cells
+from vexas_edge.engines import Engine
+from vexas_edge.images import place_on_canvas, rgb_from_bytes
+from vexas_edge.score import score_case
+from vexas_edge.sessions import Sessions, most_cells_a_call
+
+Scenario = Literal["single_stream", "offline", "case", "cold_start", "batch"]
+Feeds = Mapping[str, NDArray[np.uint8] | NDArray[np.int64]]
+
+BATCHES = (2, 4, 8, 16, 32)
+_LEAST = {"single_stream": 200, "offline": 20, "case": 10, "cold_start": 10, "batch": 20}
+_STAGE_REPEATS = 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One measured figure: its median, the middle 95 % of that, percentiles of single queries.
+
+    batch: cells a query. model: absent where all take part. stages_ms: of one cell of the model,
+    each stage alone (decode and canvas in one thread, compute in all), and of the head of one case.
+    """
+
+    scenario: Scenario
+    unit: Literal["ms", "cells/s"]
+    value: float
+    low: float
+    high: float
+    p90: float
+    p99: float
+    count: int
+    batch: int
+    model: str | None = None
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Query:
+    """Something to be timed, of `batch` cells."""
+
+    scenario: Scenario
+    batch: int
+    run: Callable[[], object]
+    model: str | None = None
+
+
+def measure(
+    sessions: Sessions,
+    smear: Path,
+    small_smear: Path,
+    *,
+    seconds: float,
+    report: Callable[[str], None],
+) -> list[Figure]:
+    """All figures of a bundle on cells in class folders.
+
+    Args:
+        small_smear: the case that a new process scores.
+        seconds: of each query at least, over all turns.
+    """
+    models = sessions.bundle.manifest.models
+    files = {name: _files(smear, model.cells[0]) for name, model in models.items()}
+    queries = [query for name in models for query in _of_model(sessions, name, files[name])]
+    queries += _of_case(sessions, smear, small_smear)
+    stages = {name: _stages_ms(sessions, name, files[name]) for name in models}
+    times = times_in_turns(
+        [query.run for query in queries],
+        seconds=seconds,
+        least=[_LEAST[query.scenario] for query in queries],
+        report=report,
+    )
+    return [
+        _figure(query, taken, stages.get(query.model or "", {}))
+        for query, taken in zip(queries, times, strict=True)
+    ]
+
+
+def _files(smear: Path, folder: str) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((smear / folder).iterdir())]
+
+
+def _of_model(sessions: Sessions, name: str, files: list[bytes]) -> Iterator[_Query]:
+    canvas_px = sessions.bundle.manifest.models[name].canvas_px
+    size = most_cells_a_call(canvas_px)
+    cells = _cells(sessions, name, files, max(size, *BATCHES))
+    alone, fused = sessions.fused_alone(name), sessions.fused(name)
+    for batch in (1, *BATCHES):
+        scenario: Scenario = "single_stream" if batch == 1 else "batch"
+        call = partial(alone.run, _feeds(sessions, name, cells[:batch]))
+        yield _Query(scenario=scenario, batch=batch, run=call, model=name)
+    calls = partial(_on_every_thread, fused, _feeds(sessions, name, cells[:size]))
+    yield _Query(scenario="offline", batch=size * fused.threads, run=calls, model=name)
+
+
+def _of_case(sessions: Sessions, smear: Path, small_smear: Path) -> Iterator[_Query]:
+    n_cells, few = (sum(path.is_file() for path in f.rglob("*")) for f in (smear, small_smear))
+    yield _Query(scenario="case", batch=n_cells, run=partial(_score, sessions, smear))
+    new_process = partial(_score_in_a_new_process, sessions, small_smear)
+    yield _Query(scenario="cold_start", batch=few, run=new_process)
+
+
+def _cells(sessions: Sessions, name: str, files: list[bytes], n: int) -> NDArray[np.uint8]:
+    model = sessions.bundle.manifest.models[name]
+    placed = [place_on_canvas(rgb_from_bytes(f), model.canvas_px, "crop") for f in files[:n]]
+    return np.resize(np.stack(placed), (n, *placed[0].shape))
+
+
+def _feeds(sessions: Sessions, name: str, cells: NDArray[np.uint8]) -> Feeds:
+    draw_size = sessions.bundle.manifest.models[name].aggregation.draw_size
+    return {"cells": cells, "draws": np.zeros((1, draw_size), np.int64)}
+
+
+def _on_every_thread(engine: Engine, feeds: Feeds) -> None:
+    """One call a thread at the same time, as scoring makes them."""
+    for _ in run_ahead(engine.run, [feeds] * engine.threads, threads=engine.threads):
+        pass
+
+
+def _score(sessions: Sessions, folder: Path) -> None:
+    case = read_case(folder)
+    with closing(case.source):
+        score_case(case, sessions.bundle, sessions)
+
+
+def _score_in_a_new_process(sessions: Sessions, folder: Path) -> None:
+    options = {
+        "--bundle": sessions.bundle.path,
+        "--engine": sessions.options.engine,
+        "--device": sessions.options.device,
+        "--precision": sessions.graph.precision,
+        **({"--threads": sessions.options.threads} if sessions.options.threads else {}),
+    }
+    words = [str(word) for pair in options.items() for word in pair]
+    command = [sys.executable, "-m", "vexas_edge", "score", str(folder), "--json", *words]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _stages_ms(sessions: Sessions, name: str, files: list[bytes]) -> dict[str, float]:
+    model = sessions.bundle.manifest.models[name]
+    size = most_cells_a_call(model.canvas_px)
+    files = [files[i % len(files)] for i in range(size)]
+    pixels = [rgb_from_bytes(file) for file in files]
+    cells = _cells(sessions, name, files, size)
+    fused, head = sessions.fused(name), sessions.head(name)
+    feeds = _feeds(sessions, name, cells)
+    encodings = fused.run(feeds)["encodings"]
+    recipe = model.aggregation
+    draws = draw_cells([b"%8d" % i for i in range(size)], recipe.score_draws, recipe.draw_size, 0)
+    of_cells = {
+        "decode": seconds_of(lambda: [rgb_from_bytes(f) for f in files], _STAGE_REPEATS) / size,
+        "canvas": seconds_of(
+            lambda: [place_on_canvas(p, model.canvas_px, "crop") for p in pixels], _STAGE_REPEATS
+        )
+        / size,
+        "compute": seconds_of(lambda: _on_every_thread(fused, feeds), _STAGE_REPEATS)
+        / size
+        / fused.threads,
+        "head": seconds_of(
+            lambda: head.run({"encodings": encodings, "draws": draws}), _STAGE_REPEATS
+        ),
+    }
+    return {stage: round(seconds * 1000, 4) for stage, seconds in of_cells.items()}
+
+
+def _figure(query: _Query, times: Times, stages: dict[str, float]) -> Figure:
+    low, high = times.interval()
+    per_second = query.scenario == "offline"
+
+    def shown(seconds: float) -> float:
+        return query.batch / seconds if per_second else seconds * 1000
+
+    return Figure(
+        scenario=query.scenario,
+        unit="cells/s" if per_second else "ms",
+        value=shown(times.percentile(50)),
+        low=shown(high if per_second else low),
+        high=shown(low if per_second else high),
+        p90=shown(times.percentile(90)),
+        p99=shown(times.percentile(99)),
+        count=times.count,
+        batch=query.batch,
+        model=query.model,
+        stages_ms=stages,
+    )

@@ -1,0 +1,81 @@
+"""Times of several things, taken in turns; medians with intervals that know of a PC's busy spells.
+
+Times within a turn resemble each other more than times of different turns do, so intervals come
+from drawing whole turns again (a block bootstrap), not single times.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TURNS = 10
+_RESAMPLES = 1000
+
+Turns = Sequence[NDArray[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Times:
+    """Seconds a query, a list entry a turn."""
+
+    turns: Turns
+
+    @property
+    def count(self) -> int:
+        """Of queries."""
+        return sum(map(len, self.turns))
+
+    def percentile(self, q: float) -> float:
+        """The q-th percentile of all, in seconds."""
+        return float(np.percentile(np.concatenate(self.turns), q))
+
+    def interval(self, q: float = 50) -> tuple[float, float]:
+        """The middle 95 % of that percentile, had the turns come out otherwise; in seconds."""
+        rng = np.random.Generator(np.random.PCG64(0))
+        drawn = rng.integers(0, len(self.turns), (_RESAMPLES, len(self.turns)))
+        values = [np.percentile(np.concatenate([self.turns[i] for i in row]), q) for row in drawn]
+        low, high = np.percentile(values, [2.5, 97.5])
+        return float(low), float(high)
+
+
+def times_in_turns(
+    queries: Sequence[Callable[[], object]],
+    *,
+    seconds: float,
+    least: Sequence[int],
+    report: Callable[[str], None],
+) -> list[Times]:
+    """Each query's times, after one that is left out, as warm-up.
+
+    Args:
+        seconds: how long each is queried at least, over all turns.
+        least: how many times each is queried at least.
+        report: called with what is being done, before each turn.
+    """
+    for query in queries:
+        query()
+    taken: list[list[NDArray[np.float64]]] = [[] for _ in queries]
+    for turn in range(_TURNS):
+        report(f"turn {turn + 1} of {_TURNS}")
+        for query, turns, fewest in zip(queries, taken, least, strict=True):
+            turns.append(_one_turn(query, seconds / _TURNS, -(-fewest // _TURNS)))
+    return [Times(turns=turns) for turns in taken]
+
+
+def _one_turn(query: Callable[[], object], seconds: float, fewest: int) -> NDArray[np.float64]:
+    times: list[float] = []
+    ends = time.perf_counter() + seconds
+    while len(times) < fewest or time.perf_counter() < ends:
+        started = time.perf_counter()
+        query()
+        times.append(time.perf_counter() - started)
+    return np.array(times)
+
+
+def seconds_of(query: Callable[[], object], repeats: int) -> float:
+    """The median time of one query, after one that is left out."""
+    times = [_one_turn(query, 0, 1)[0] for _ in range(repeats + 1)]
+    return float(np.median(times[1:]))
