@@ -1,6 +1,7 @@
 """What the tests share."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,12 @@ from tiny import (
 from export import write_bundle
 from vexas_edge.cli import main
 from vexas_edge.host_cache import FOLDER_VARIABLE
+
+
+def pytest_configure() -> None:
+    """Let the commands under test be interrupted, even if a background shell started us deaf."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
