@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 DEMO_BIN = .venv-demo/bin
 
-.PHONY: demo test check demo-bundle
+.PHONY: demo test check demo-bundle kit
 
 demo: .venv-demo/installed
 	$(DEMO_BIN)/vexas-edge demo -o demo-results
@@ -19,6 +19,12 @@ check: .venv/installed
 # One fixed day as the date of writing, so that a rebuild gives the same bundle.
 demo-bundle: .venv/installed
 	SOURCE_DATE_EPOCH=1767225600 $(BIN)/python -m training demo-bundle
+
+# A folder for PCs without network or admin rights, with BUNDLE, in KIT.
+BUNDLE ?= vexas_edge/demo/demo.vxb
+KIT ?= vexas-edge-kit
+kit: .venv/installed
+	$(BIN)/python -m kit --bundle $(BUNDLE) -o $(KIT)
 
 .venv-demo/installed: setup.cfg constraints.txt $(wildcard vexas_edge/* vexas_edge/*/*)
 	$(PYTHON) -m venv .venv-demo

@@ -16,6 +16,7 @@ import pytest
 from tiny import Ended, bundle_content, folder_from_bundle, rewritten, write_case
 
 from vexas_edge import __version__, open_bundle, scoring_run
+from vexas_edge.engines import default_threads
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.output import CASE_COLUMNS, CELL_COLUMNS
 
@@ -443,3 +444,24 @@ def test_a_patients_folder_with_a_dated_export_is_read_as_one_case(
     ended = vexas_edge("scan", tmp_path / "P1")
     assert (ended.status, ended.out.splitlines()[0]) == (0, "P1")
     assert "monocyte" in ended.out
+
+
+POLITE = """
+import atexit, os, runpy, sys
+atexit.register(lambda: print(os.nice(0)))
+sys.argv[0] = "vexas-edge"
+runpy.run_module("vexas_edge", run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="niceness of POSIX")
+def test_a_polite_run_has_low_priority_and_leaves_a_core_free(
+    tiny_bundle: Path, tiny_case: Path, tmp_path: Path
+) -> None:
+    asked = ["score", tiny_case, "--bundle", tiny_bundle, "--polite", "-o", tmp_path / "out"]
+    ended = subprocess.run(
+        [sys.executable, "-c", POLITE, *asked], capture_output=True, text=True, check=False
+    )
+    assert int(ended.stdout.splitlines()[-1]) == min(19, os.nice(0) + 10)
+    run = json.loads((tmp_path / "out" / "P1.json").read_text())["run"]
+    assert run["threads"] == max(1, default_threads() - 1)

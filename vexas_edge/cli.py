@@ -90,6 +90,7 @@ def _with_options(command: Callable[..., Any], options: Sequence[Any]) -> Callab
 @_cases
 @reading_options
 @_engine_options
+@click.option("--polite", is_flag=True, help="Let other programs go first; leave a core free.")
 @click.option("-o", "out", type=_PATH, help="Folder for results; without it nothing is written.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a case, nothing else.")
 def score(**chosen: Any) -> int:

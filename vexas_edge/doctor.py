@@ -152,8 +152,9 @@ def is_network_share(folder: Path) -> bool:
 
 
 def _drive_type(anchor: str) -> int:
-    windows: Any = getattr(ctypes, "windll")  # noqa: B009 - not there elsewhere
-    kind: int = windows.kernel32.GetDriveTypeW(anchor)
+    if sys.platform != "win32":
+        return 0
+    kind: int = ctypes.windll.kernel32.GetDriveTypeW(anchor)
     return kind
 
 

@@ -1,11 +1,15 @@
 """What this PC is: what measured figures and engines built here depend on."""
 
+import ctypes
+import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import vexas_edge
 from vexas_edge.cpu import cpu_name, has_vnni
@@ -13,6 +17,9 @@ from vexas_edge.engines import default_threads
 
 # Whose versions change numbers or speed.
 PACKAGES = ("onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "numpy", "pillow")
+
+_BELOW_NORMAL = 0x4000  # Windows' BELOW_NORMAL_PRIORITY_CLASS
+_NICER = 10
 
 _GPU_QUERY = ("--query-gpu=name,driver_version", "--format=csv,noheader")
 
@@ -49,6 +56,15 @@ def peak_memory_mib() -> float | None:
     except OSError:  # Windows and macOS
         return None
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def lower_priority() -> None:
+    """Let every other program of this PC go first, from now on."""
+    if sys.platform == "win32":
+        windows: Any = ctypes.windll
+        windows.kernel32.SetPriorityClass(windows.kernel32.GetCurrentProcess(), _BELOW_NORMAL)
+    else:
+        os.nice(_NICER)
 
 
 @cache

@@ -21,8 +21,9 @@ from vexas_edge.case import (
     read_case,
 )
 from vexas_edge.console import Progress, echo_json, one_line, status_of_batch
-from vexas_edge.engines import Device, EngineName, EngineOptions, Precision
+from vexas_edge.engines import Device, EngineName, EngineOptions, Precision, default_threads
 from vexas_edge.errors import InputError
+from vexas_edge.host import lower_priority
 from vexas_edge.output import ResultFolder, check_distinct, file_stem_for_case, json_from_score
 from vexas_edge.results import SCHEMA_VERSION, CaseScore, ModelScore, Status
 from vexas_edge.score import bundle_id, failed_case, score_case
@@ -51,6 +52,7 @@ class ScoringRun:
     device: Device = "auto"
     precision: Literal["auto"] | Precision = "auto"
     threads: int | None = None
+    polite: bool = False
     as_json: bool = False
 
 
@@ -90,7 +92,9 @@ def run_scoring(asked: ScoringRun) -> int:
     bundle = open_bundle(asked.bundle)
     wanted = wanted_cases(asked.cases, options, recursive=asked.recursive)
     check_distinct(case.name for case in wanted)
-    engine = EngineOptions(engine=asked.engine, device=asked.device, threads=asked.threads)
+    engine = EngineOptions(engine=asked.engine, device=asked.device, threads=_threads(asked))
+    if asked.polite:
+        lower_priority()
     done = _Done(asked=asked, bundle=bundle)
     with ExitStack() as stack:
         folder = stack.enter_context(ResultFolder(asked.out, done.record)) if asked.out else None
@@ -108,6 +112,12 @@ def run_scoring(asked: ScoringRun) -> int:
     if asked.out and not asked.as_json:
         click.echo(one_line(f"results: {asked.out.resolve()}"), err=True)
     return done.exit_status()
+
+
+def _threads(asked: ScoringRun) -> int | None:
+    if asked.polite and asked.threads is None:
+        return max(1, default_threads() - 1)
+    return asked.threads
 
 
 @dataclass(kw_only=True)

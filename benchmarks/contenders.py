@@ -1,0 +1,161 @@
+"""What a user would pick instead: scripts of a few lines around each library, as its docs have it.
+
+Each takes batches of cells, uint8 (8, H, W, 3), and gives encodings, float32 (8, D), of length 1.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+import torch
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import nn
+
+from export.encoder import onnx_from_torch
+from export.preprocessing import PREPROCESSINGS, pixels_from_cells
+
+BATCH = 8
+
+Batches = Iterable[np.ndarray]
+EncodeAll = Callable[[Batches], list[np.ndarray]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What all contenders are made of. cells: to calibrate on, uint8 (N, H, W, 3)."""
+
+    module: nn.Module
+    preprocessing: str
+    canvas_px: int
+    cells: np.ndarray
+    threads: int
+    folder: Path
+
+    def pixels(self, cells: np.ndarray) -> np.ndarray:
+        """float32 (N, 3, H, W)."""
+        return pixels_from_cells(cells, PREPROCESSINGS[self.preprocessing])
+
+    @property
+    def encoder(self) -> Path:
+        """The module as ONNX."""
+        path = self.folder / "encoder.onnx"
+        if not path.exists():
+            onnx.save(onnx_from_torch(self.module, self.canvas_px), path)
+        return path
+
+
+def contenders(material: Material) -> Iterator[tuple[str, EncodeAll]]:
+    """Each contender by name, made when it is asked for."""
+    torch.set_num_threads(material.threads)
+    yield "torch eager", _torch(material, material.module, torch.float32, torch.contiguous_format)
+    yield "torch bf16 channels-last", _torch_bf16(material)
+    compiled = torch.compile(material.module)
+    yield "torch.compile", _torch(material, compiled, torch.float32, torch.contiguous_format)
+    yield "onnxruntime script", _onnxruntime(material, material.encoder)
+    yield "onnxruntime int8, stock recipe", _onnxruntime(material, _stock_int8(material))
+    model = openvino.Core().read_model(material.encoder)
+    yield "openvino fp32", _openvino(material, model, "f32")
+    yield "openvino bf16", _openvino(material, model, "bf16")
+    yield "openvino int8 (nncf)", _openvino(material, _nncf_int8(material, model), "f32")
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(values, axis=1, keepdims=True)
+    return np.asarray(values / np.maximum(norms, 1e-12), np.float32)
+
+
+def _torch(
+    material: Material, module: Any, dtype: torch.dtype, layout: torch.memory_format
+) -> EncodeAll:
+    def encode(cells: np.ndarray) -> np.ndarray:
+        pixels = torch.from_numpy(material.pixels(cells)).to(dtype=dtype, memory_format=layout)
+        return _unit(module(pixels).float().numpy())
+
+    def encode_all(batches: Batches) -> list[np.ndarray]:
+        with torch.inference_mode():
+            return [encode(cells) for cells in batches]
+
+    return encode_all
+
+
+def _torch_bf16(material: Material) -> EncodeAll:
+    module = deepcopy(material.module).to(dtype=torch.bfloat16, memory_format=torch.channels_last)
+    return _torch(material, module, torch.bfloat16, torch.channels_last)
+
+
+def _onnxruntime(material: Material, path: Path) -> EncodeAll:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+
+    def encode_all(batches: Batches) -> list[np.ndarray]:
+        return [_unit(session.run(None, {given.name: material.pixels(c)})[0]) for c in batches]
+
+    return encode_all
+
+
+class _Pixels(CalibrationDataReader):
+    def __init__(self, material: Material, name: str) -> None:
+        self._batches = ({name: material.pixels(cells)} for cells in _in_batches(material.cells))
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self._batches, None)
+
+
+def _stock_int8(material: Material) -> Path:
+    prepared, quantised = (material.folder / f"{n}.onnx" for n in ("prepared", "stock-int8"))
+    quant_pre_process(material.encoder, prepared, skip_symbolic_shape=True)
+    name = onnx.load(prepared).graph.input[0].name
+    quantize_static(
+        prepared,
+        quantised,
+        _Pixels(material, name),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    return quantised
+
+
+def _nncf_int8(material: Material, model: Any) -> Any:
+    import nncf
+
+    batches = [material.pixels(cells) for cells in _in_batches(material.cells)]
+    return nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches))
+
+
+def _openvino(material: Material, model: Any, precision: str) -> EncodeAll:
+    model = model.clone()
+    model.reshape([BATCH, 3, material.canvas_px, material.canvas_px])
+    config = {
+        "PERFORMANCE_HINT": "THROUGHPUT",
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": material.threads,
+    }
+    compiled = openvino.Core().compile_model(model, "CPU", config)
+    queue = openvino.AsyncInferQueue(compiled)
+    found: dict[int, np.ndarray] = {}
+    queue.set_callback(
+        lambda request, i: found.update({i: request.get_output_tensor().data.copy()})
+    )
+
+    def encode_all(batches: Batches) -> list[np.ndarray]:
+        found.clear()
+        for index, cells in enumerate(batches):
+            queue.start_async({0: material.pixels(cells)}, userdata=index)
+        queue.wait_all()
+        return [_unit(found[index]) for index in sorted(found)]
+
+    return encode_all
+
+
+def _in_batches(cells: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(cells), BATCH):
+        yield cells[start : start + BATCH]

@@ -1,0 +1,272 @@
+"""Is scoring as fast as anything that a user would pick instead, and as faithful?
+
+    python benchmarks/peers.py DATA -o benchmarks/results/peers.jsonl
+
+Five networks; the same cells, threads and turns for `vexas-edge score` and for scripts of a few
+lines around PyTorch, onnxruntime and OpenVINO; from files to scores, and the bare encoder. Needs
+the extra `peers`. The paper's backbones have random weights that tell cells apart, so their drift
+says how much a precision rounds, not what it does to patients. DATA is a folder with `cells/`,
+`lymphocytosis/` and `squeezenet11/`.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from contenders import BATCH, EncodeAll, Material, contenders
+from host import host_facts
+from samples import (
+    CELL_TYPE,
+    PREPROCESSING,
+    add_int8_for_timing,
+    copy_cells,
+    spread_module,
+    write_export_cells,
+    write_file_bundle,
+    write_module_bundle,
+)
+from squeezenet import module_from_file
+
+from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge.ahead import run_ahead
+from vexas_edge.bundle import Bundle
+from vexas_edge.case import ReadOptions
+from vexas_edge.choosing import fastest
+from vexas_edge.draws import draw_cells
+from vexas_edge.engines import Engine, default_threads
+from vexas_edge.images import place_on_canvas, rgb_from_bytes
+from vexas_edge.prepare import prepare
+from vexas_edge.sessions import Sessions, most_cells_a_call
+
+OURS = "vexas-edge score"
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """One network, and how many of its cells a turn takes. module: None for the ONNX file."""
+
+    name: str
+    width: int
+    canvas_px: int
+    n_cells: int
+
+
+NETWORKS = (
+    Network(name="squeezenet11", width=512, canvas_px=112, n_cells=400),
+    Network(name="vgg16", width=512, canvas_px=272, n_cells=32),
+    Network(name="resnet50", width=2048, canvas_px=272, n_cells=64),
+    Network(name="inceptionv3", width=2048, canvas_px=272, n_cells=64),
+    Network(name="efficientnetb4", width=1792, canvas_px=272, n_cells=64),
+)
+QUICK = (Network(name="squeezenet11", width=512, canvas_px=112, n_cells=16),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rig:
+    """One network, ready. folder: its cells as files; batches: the same, decoded."""
+
+    bundle: Bundle
+    sessions: Sessions
+    folder: Path
+    batches: list[np.ndarray]
+    contenders: dict[str, EncodeAll]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="JSON lines file.")
+@click.option("--quick", is_flag=True, help="Few cells, to see that it runs; no figure to quote.")
+@click.option("--only", multiple=True, help="Of the networks, only this one.")
+@click.option("--turns", default=7, show_default=True, help="After one that is left out.")
+def cli(data: Path, out: Path, quick: bool, only: tuple[str, ...], turns: int) -> None:
+    """Measure on the cells in DATA and append a JSON line a network to the file."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for network in QUICK if quick else NETWORKS:
+        if only and network.name not in only:
+            continue
+        with tempfile.TemporaryDirectory() as scratch:
+            line = peers_line(network, data, Path(scratch), 2 if quick else turns)
+        text = json.dumps({**line, "quick": quick, **host_facts()})
+        with out.open("a", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+        click.echo(text)
+
+
+def peers_line(network: Network, data: Path, scratch: Path, turns: int) -> dict[str, Any]:
+    """One network's figures: how many times as fast `vexas-edge score` is, ratios of each turn."""
+    bundle, material, folder = _made(network, data, scratch)
+    chosen = fastest(prepare(bundle, lambda _: None))
+    with Sessions(bundle) as sessions:
+        rig = Rig(
+            bundle=bundle,
+            sessions=sessions,
+            folder=folder,
+            batches=list(_decoded(sorted(folder.iterdir()), network.canvas_px)),
+            contenders=dict(contenders(material)),
+        )
+        files = _in_turns(_from_files(rig), turns, network.n_cells)
+        bare = _in_turns(_bare(rig), turns, network.n_cells)
+        drift = _drift(rig)
+    return {
+        "question": "vexas-edge score beside what a user would pick instead",
+        "network": network.name,
+        "times_as_fast_from_files": _ratios(files),
+        "times_as_fast_bare_encoder": _ratios(bare),
+        "drift_from_torch_eager": drift,
+        "medians_ms_a_cell_from_files": _medians(files),
+        "medians_ms_a_cell_bare_encoder": _medians(bare),
+        "chosen": f"{chosen.engine} {chosen.precision}" if chosen else None,
+        "canvas_px": network.canvas_px,
+        "batch": BATCH,
+        "n_cells": network.n_cells,
+        "threads": default_threads(),
+        "repeats": turns,
+        "peers": {"torch": torch.__version__, **_versions("openvino", "nncf")},
+        "bundle_sha256": bundle.sha256,
+    }
+
+
+def _made(network: Network, data: Path, scratch: Path) -> tuple[Bundle, Material, Path]:
+    """The network as a bundle with int8, as a torch module, and its cells as files."""
+    to = scratch / "bundle.vxb"
+    if network.name == "squeezenet11":
+        files = sorted((data / "lymphocytosis").glob("*/*.jpg"))[: network.n_cells]
+        folder = copy_cells(files, scratch / "cells")
+        (encoder,) = (data / network.name).glob("*.onnx")
+        module: torch.nn.Module = module_from_file(encoder)
+        write_file_bundle(encoder, network.width, network.canvas_px, folder, to)
+    else:
+        files = sorted(file for file in (data / "cells").rglob("*") if file.is_file())
+        folder = write_export_cells(files, network.n_cells, scratch / "cells")
+        module = spread_module(network.name, network.canvas_px, folder)
+        write_module_bundle(module, network.name, network.width, network.canvas_px, folder, to)
+    add_int8_for_timing(to, folder)
+    cells = np.concatenate(list(_decoded(sorted(folder.iterdir()), network.canvas_px)))
+    material = Material(
+        module=module.eval(),
+        preprocessing=PREPROCESSING,
+        canvas_px=network.canvas_px,
+        cells=cells[:64],
+        threads=default_threads(),
+        folder=scratch,
+    )
+    return open_bundle(to), material, folder
+
+
+def _decoded(files: list[Path], canvas_px: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(files), BATCH):
+        pixels = [rgb_from_bytes(file.read_bytes()) for file in files[start : start + BATCH]]
+        yield np.stack([place_on_canvas(cell, canvas_px, "crop") for cell in pixels])
+
+
+def _from_files(rig: Rig) -> dict[str, Callable[[], object]]:
+    files = sorted(rig.folder.iterdir())
+    canvas_px = rig.bundle.manifest.models[CELL_TYPE].canvas_px
+
+    def script(encode_all: EncodeAll) -> Callable[[], object]:
+        return lambda: _probabilities(rig, encode_all(_decoded(files, canvas_px)))
+
+    return {OURS: lambda: _score(rig), **{n: script(e) for n, e in rig.contenders.items()}}
+
+
+def _bare(rig: Rig) -> dict[str, Callable[[], object]]:
+    def script(encode_all: EncodeAll) -> Callable[[], object]:
+        return lambda: encode_all(rig.batches)
+
+    return {OURS: lambda: _encode(rig), **{n: script(e) for n, e in rig.contenders.items()}}
+
+
+def _score(rig: Rig) -> None:
+    case = read_case(rig.folder, ReadOptions(cell_type=CELL_TYPE))
+    with closing(case.source):
+        score_case(case, rig.bundle, rig.sessions)
+
+
+def _encode(rig: Rig) -> list[np.ndarray]:
+    """The calls that scoring makes, on decoded cells."""
+    engine, model = rig.sessions.fused(CELL_TYPE), rig.bundle.manifest.models[CELL_TYPE]
+    cells, size = np.concatenate(rig.batches), most_cells_a_call(model.canvas_px)
+    chunks = [cells[start : start + size] for start in range(0, len(cells), size)]
+    draws = np.zeros((1, model.aggregation.draw_size), np.int64)
+
+    def encode(chunk: np.ndarray, engine: Engine = engine) -> np.ndarray:
+        return engine.run({"cells": chunk, "draws": draws})["encodings"]
+
+    return list(run_ahead(encode, chunks, threads=engine.threads))
+
+
+def _probabilities(rig: Rig, encodings: list[np.ndarray]) -> np.ndarray:
+    """What every script ends with: medians of draws, the SVM."""
+    together, recipe = np.concatenate(encodings), rig.bundle.manifest.models[CELL_TYPE].aggregation
+    identities = [b"%8d" % index for index in range(len(together))]
+    draws = draw_cells(identities, recipe.score_draws, recipe.draw_size, recipe.seed)
+    head = rig.sessions.head(CELL_TYPE)
+    return head.run({"encodings": together, "draws": draws})["probabilities"]
+
+
+def _in_turns(
+    work: dict[str, Callable[[], object]], turns: int, n_cells: int
+) -> list[dict[str, float]]:
+    """Milliseconds a cell of each, a list entry a turn."""
+    found = []
+    for _ in range(turns + 1):
+        turn = {}
+        for name, run in work.items():
+            started = time.perf_counter()
+            run()
+            turn[name] = (time.perf_counter() - started) * 1000 / n_cells
+        found.append(turn)
+    return found[1:]
+
+
+def _ratios(turns: list[dict[str, float]]) -> dict[str, list[float]]:
+    """How many times as fast we are: median of the turns' ratios, and the middle 95 % of it."""
+    rng = np.random.Generator(np.random.PCG64(0))
+    found = {}
+    for name in turns[0].keys() - {OURS}:
+        ratios = np.array([turn[name] / turn[OURS] for turn in turns])
+        drawn = np.median(rng.choice(ratios, (_RESAMPLES, len(ratios))), axis=1)
+        values = (np.median(ratios), *np.percentile(drawn, [2.5, 97.5]))
+        found[name] = [round(float(value), 3) for value in values]
+    return dict(sorted(found.items()))
+
+
+def _medians(turns: list[dict[str, float]]) -> dict[str, float]:
+    return {n: round(float(np.median([turn[n] for turn in turns])), 3) for n in turns[0]}
+
+
+def _drift(rig: Rig) -> dict[str, dict[str, float]]:
+    """Of each: the 1st percentile of encodings' cosines, and how far the score moves."""
+    made = {OURS: _encode(rig), **{n: e(rig.batches) for n, e in rig.contenders.items()}}
+    reference = np.concatenate(made["torch eager"])
+    score = _probabilities(rig, made["torch eager"]).mean(axis=0)
+    return {
+        name: {
+            "cosine_p1": round(
+                float(np.percentile((np.concatenate(encodings) * reference).sum(axis=1), 1)), 6
+            ),
+            "score": round(
+                float(np.abs(_probabilities(rig, encodings).mean(axis=0) - score).max()), 6
+            ),
+        }
+        for name, encodings in made.items()
+    }
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {package: version(package) for package in packages}
+
+
+if __name__ == "__main__":
+    cli()

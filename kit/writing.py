@@ -1,0 +1,134 @@
+"""The kit's folder: wheels, hashes, what installs and what scores, the bundle, the README."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+from kit.targets import Target
+from kit.wheels import fetcher, needed_wheels, versions_from_constraints
+from vexas_edge import open_bundle
+from vexas_edge.errors import UsageError
+
+ROOTS = ("vexas-edge[openvino]",)
+# onnxruntime's DLLs need Microsoft's runtime, which a bare PC has not.
+ROOTS_ON_WINDOWS = ("msvc-runtime",)
+
+# The README's part for the person beside the analyzer, by its headings.
+EDGE_SECTIONS = ("Score a smear", "On this PC")
+
+_REPOSITORY = Path(__file__).parents[1]
+_FILES = Path(__file__).with_name("files")
+
+
+def write_kit(
+    bundle: Path, to: Path, targets: Sequence[Target], report: Callable[[str], None]
+) -> None:
+    """Write the whole kit into a new folder.
+
+    Raises:
+        UsageError: the folder is there already.
+        BundleError: a file of the bundle is not what was hashed.
+        HostError: a wheel is not to be had.
+    """
+    if to.exists():
+        raise UsageError(f"{to} is there already; name a new folder, or remove it")
+    open_bundle(bundle).check_all_files()
+    with tempfile.TemporaryDirectory(dir=to.absolute().parent, prefix=".kit-") as scratch:
+        kit = Path(scratch) / "kit"
+        (kit / "wheels").mkdir(parents=True)
+        wheels = _gather(kit / "wheels", targets, report)
+        (kit / "requirements.txt").write_text(requirements_from_wheels(wheels))
+        for file in sorted(_FILES.iterdir()):
+            _copy_script(file, kit)
+        shutil.copyfile(bundle, kit / "bundle.vxb")
+        shutil.copyfile(_REPOSITORY / "vexas_edge" / "demo" / "smear.zip", kit / "demo-smear.zip")
+        shutil.copyfile(_REPOSITORY / "LICENSE", kit / "LICENSE.txt")
+        readme = (_REPOSITORY / "README.md").read_text(encoding="utf-8")
+        (kit / "README.md").write_text(edge_half(readme), encoding="utf-8")
+        (kit / "SHA256SUMS").write_text(_hashes(kit))
+        kit.replace(to)
+
+
+def _gather(
+    folder: Path, targets: Sequence[Target], report: Callable[[str], None]
+) -> dict[Path, set[str]]:
+    """Each wheel, and the systems that need it."""
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, _REPOSITORY]
+    subprocess.run(command, check=True)
+    (ours,) = folder.iterdir()
+    fetch = fetcher(versions_from_constraints(_REPOSITORY / "constraints.txt"), ours, folder)
+    found: dict[Path, set[str]] = {}
+    for target in targets:
+        report(f"wheels for {target.system}, Python {target.python}")
+        roots = [*ROOTS, *(ROOTS_ON_WINDOWS if target.system == "windows" else ())]
+        for wheel in needed_wheels(map(Requirement, roots), target, fetch):
+            found.setdefault(wheel, set()).add(target.system)
+    return found
+
+
+def requirements_from_wheels(wheels: dict[Path, set[str]]) -> str:
+    """Lines for `pip install --require-hashes`: each package, its exact version, all its hashes.
+
+    Args:
+        wheels: each wheel, and the systems that need it.
+    """
+    lines: dict[str, set[str]] = {}
+    systems: dict[str, set[str]] = {}
+    for wheel, needed_by in wheels.items():
+        name, version, _, _ = parse_wheel_filename(wheel.name)
+        pinned = f"{canonicalize_name(name)}=={version}"
+        lines.setdefault(pinned, set()).add(_sha256(wheel))
+        systems.setdefault(pinned, set()).update(needed_by)
+    text = "# Made by `make kit`; nothing else is installed.\n"
+    for pinned in sorted(lines):
+        only = {"windows": "win32", "linux": "linux"}.get("".join(systems[pinned]), "")
+        marker = f' ; sys_platform == "{only}"' if only else ""
+        text += pinned + marker
+        text += "".join(f" \\\n    --hash=sha256:{digest}" for digest in sorted(lines[pinned]))
+        text += "\n"
+    return text
+
+
+def edge_half(readme: str) -> str:
+    """The README's title, its first paragraphs, and the sections that the edge needs.
+
+    Raises:
+        UsageError: a section is not there.
+    """
+    start, *sections = re.split(r"^(?=## )", readme, flags=re.MULTILINE)
+    by_heading = {section.splitlines()[0].removeprefix("## "): section for section in sections}
+    if missing := [name for name in EDGE_SECTIONS if name not in by_heading]:
+        raise UsageError(f"the README has no section {', '.join(missing)}")
+    install = (
+        "## Install\n\n"
+        "Windows: run `install.cmd`, then drop the folder of a smear onto `score.cmd`. Linux: "
+        "`sh install.sh`,\nthen `sh score.sh FOLDER`. Neither needs a network or an administrator; "
+        "both need CPython 3.11 to\n3.13. `VEXAS_EDGE_HOME` names another folder to install to. "
+        "`demo-smear.zip` is a drawn smear to try.\n\n"
+    )
+    return start + install + "".join(by_heading[name] for name in EDGE_SECTIONS)
+
+
+def _copy_script(file: Path, kit: Path) -> None:
+    text = file.read_text(encoding="ascii")
+    ending = "\r\n" if file.suffix == ".cmd" else "\n"
+    (kit / file.name).write_text(text, encoding="ascii", newline=ending)
+    (kit / file.name).chmod(0o755)
+
+
+def _hashes(kit: Path) -> str:
+    files = sorted(path for path in kit.rglob("*") if path.is_file())
+    return "".join(f"{_sha256(path)}  {path.relative_to(kit).as_posix()}\n" for path in files)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,144 @@
+"""The kit: the right wheels for each PC, pinned and hashed, and what installs and scores."""
+
+import hashlib
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from kit import wheels, writing
+from kit.__main__ import kit as command
+from kit.targets import Target, all_targets
+from kit.wheels import fetcher, needed_wheels, versions_from_constraints
+from kit.writing import EDGE_SECTIONS, edge_half, requirements_from_wheels
+from vexas_edge.errors import HostError, UsageError
+
+ROOT = Path(__file__).parents[1]
+WINDOWS = Target(system="windows", python="3.12")
+LINUX = Target(system="linux", python="3.11")
+
+
+def write_wheel(folder: Path, name: str, *required: str, tag: str = "py3-none-any") -> Path:
+    """A wheel of nothing but metadata."""
+    path = folder / f"{name.replace('-', '_')}-1.0-{tag}.whl"
+    metadata = f"Name: {name}\nVersion: 1.0\n" + "".join(f"Requires-Dist: {r}\n" for r in required)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{name.replace('-', '_')}-1.0.dist-info/METADATA", metadata)
+    return path
+
+
+@pytest.fixture
+def fetch(tmp_path: Path) -> Callable[[str, Target], Path]:
+    """Fetches from a made-up index."""
+    made = {
+        "edge": write_wheel(
+            tmp_path, "edge", "click>=8", 'fast[more]; extra == "fast"', 'tests; extra == "test"'
+        ),
+        "click": write_wheel(tmp_path, "click", 'Colorama; platform_system == "Windows"'),
+        "colorama": write_wheel(tmp_path, "colorama"),
+        "fast": write_wheel(
+            tmp_path, "fast", 'old; python_version < "3.12"', 'extra-of-fast; extra == "more"'
+        ),
+        "old": write_wheel(tmp_path, "old", "edge"),
+        "extra-of-fast": write_wheel(tmp_path, "extra-of-fast"),
+    }
+    return lambda name, _: made[name]
+
+
+def names(paths: set[Path]) -> set[str]:
+    return {path.name.split("-")[0] for path in paths}
+
+
+def test_markers_are_read_for_the_target_not_for_this_pc(
+    fetch: Callable[[str, Target], Path],
+) -> None:
+    roots = [Requirement("edge[fast]")]
+    assert names(needed_wheels(roots, WINDOWS, fetch)) == {
+        "edge",
+        "click",
+        "colorama",
+        "fast",
+        "extra_of_fast",
+    }
+    assert names(needed_wheels(roots, LINUX, fetch)) == {
+        "edge",
+        "click",
+        "fast",
+        "old",
+        "extra_of_fast",
+    }
+
+
+def test_what_only_one_system_needs_is_marked_and_every_wheel_is_hashed(tmp_path: Path) -> None:
+    everywhere = [
+        write_wheel(tmp_path, "numpy", tag=tag)
+        for tag in ("cp311-cp311-win_amd64", "cp311-cp311-manylinux_2_28_x86_64")
+    ]
+    runtime = write_wheel(tmp_path, "msvc-runtime", tag="cp311-cp311-win_amd64")
+    text = requirements_from_wheels(
+        {everywhere[0]: {"windows"}, everywhere[1]: {"linux"}, runtime: {"windows"}}
+    )
+    assert 'msvc-runtime==1.0 ; sys_platform == "win32" \\\n' in text
+    assert "numpy==1.0 \\\n" in text
+    for wheel in (*everywhere, runtime):
+        assert f"--hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}" in text
+
+
+def test_a_kit_is_for_two_systems_and_three_pythons() -> None:
+    assert {(t.system, t.python) for t in all_targets()} == {
+        (system, python) for system in ("windows", "linux") for python in ("3.11", "3.12", "3.13")
+    }
+    assert "--only-binary=:all:" in WINDOWS.pip_options  # so nothing is ever compiled
+    assert "win_amd64" in WINDOWS.pip_options
+
+
+def test_everything_that_a_kit_holds_has_an_exact_version() -> None:
+    versions = versions_from_constraints(ROOT / "constraints.txt")
+    assert {"onnxruntime", "numpy", "openvino", "msvc-runtime", "colorama"} <= versions.keys()
+
+
+def test_a_package_without_an_exact_version_is_refused(tmp_path: Path) -> None:
+    ours = write_wheel(tmp_path, "vexas-edge")
+    fetch = fetcher({}, ours, tmp_path)
+    assert fetch("vexas-edge", LINUX) == ours
+    with pytest.raises(UsageError, match=r"needs numpy, of which constraints\.txt names no exact"):
+        fetch("numpy", LINUX)
+
+
+def test_a_wheel_that_is_not_to_be_had_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = subprocess.CompletedProcess([], 1, "", "ERROR: one\nERROR: No matching distribution\n")
+    monkeypatch.setattr(wheels.subprocess, "run", lambda *_, **__: ended)
+    fetch = fetcher({"numpy": "2.4.6"}, write_wheel(tmp_path, "vexas-edge"), tmp_path)
+    with pytest.raises(HostError, match=r"numpy==2\.4\.6 for windows, Python 3\.12: ERROR: No mat"):
+        fetch("numpy", WINDOWS)
+
+
+def test_the_readme_of_a_kit_is_the_edges_half() -> None:
+    text = edge_half((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert text.startswith("# vexas-edge\n")
+    assert "no diagnosis" in text
+    assert all(f"## {heading}\n" in text for heading in ("Install", *EDGE_SECTIONS))
+    assert "python -m export" not in text
+    with pytest.raises(UsageError, match="the README has no section Score a smear, On this PC"):
+        edge_half("# vexas-edge\n## Start\n")
+
+
+def test_scripts_have_the_line_ends_of_their_system_and_parse(tmp_path: Path) -> None:
+    for file in writing._FILES.iterdir():
+        writing._copy_script(file, tmp_path)
+    for file in tmp_path.glob("*.cmd"):
+        content = file.read_bytes()
+        assert content.count(b"\n") == content.count(b"\r\n") > 5
+    for file in tmp_path.glob("*.sh"):
+        assert b"\r" not in file.read_bytes()
+        subprocess.run(["sh", "-n", file], check=True)
+
+
+def test_a_folder_that_is_there_is_not_overwritten(tmp_path: Path, tiny_bundle: Path) -> None:
+    with pytest.raises(UsageError, match="is there already"):
+        command.main(["--bundle", str(tiny_bundle), "-o", str(tmp_path)], standalone_mode=False)
