@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from export.backbones import BACKBONES
-from vexas_edge.console import run_command_line
+from vexas_edge.console import one_line, run_command_line
+from vexas_edge.engines import PRECISIONS, Precision
 from vexas_edge.errors import HostError
 
 _PATH = click.Path(path_type=Path)
@@ -83,6 +84,33 @@ def svm(classifier: Path, draw_size: int, out: Path) -> None:
     fitted = load_classifier(classifier)
     head = head_from_classifier(fitted, n_features=fitted.n_features_in_, draw_size=draw_size)
     _write(out, head.SerializeToString(deterministic=True))
+
+
+@cli.command()
+@click.argument("bundle", type=_PATH)
+@click.option(
+    "--precision",
+    "precisions",
+    type=click.Choice(PRECISIONS),
+    multiple=True,
+    help="Only this one.  [default: all that BUNDLE has, judged]",
+)
+@click.option("--model", "models", multiple=True, help="Only this one.  [default: all]")
+def engine(bundle: Path, precisions: tuple[Precision, ...], models: tuple[str, ...]) -> None:
+    """Build BUNDLE's TensorRT engines on this PC, for its GPU; `vexas-edge` finds them there.
+
+    Each takes minutes and is kept once its layers are proved to compute in its precision.
+    Exit status: 0, 4 no TensorRT, no GPU, or an engine that cannot be built or proved.
+    """
+    from export.engine import build_engines
+    from vexas_edge.bundle import open_bundle
+    from vexas_edge.host_cache import cache_folder
+
+    def say(line: str) -> None:
+        click.echo(one_line(line), err=True)
+
+    n = build_engines(open_bundle(bundle), say, precisions=precisions, models=models)
+    click.echo(f"{n} engines in {cache_folder()}")
 
 
 def _write(path: Path, content: bytes) -> None:

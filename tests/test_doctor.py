@@ -28,7 +28,9 @@ def test_json_has_a_line_a_finding(tmp_path: Path, vexas_edge: Callable[..., End
     lines = vexas_edge("doctor", "-o", tmp_path, "--json").out.splitlines()
     subjects = [json.loads(line)["subject"] for line in lines]
     assert subjects[:2] == ["CPU", "GPU"]
-    assert {"onnxruntime", "openvino", "cache folder", "results folder"} <= set(subjects)
+    assert {"onnxruntime", "openvino", "tensorrt", "cache folder", "results folder"} <= set(
+        subjects
+    )
 
 
 def test_a_cpu_without_vnni_is_told_what_it_means(

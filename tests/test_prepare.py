@@ -67,12 +67,13 @@ def test_every_way_is_tested_timed_and_remembered(tiny_bundle: Path, tiny_case: 
         (engine, precision)
         for engine in ("onnxruntime", "openvino")
         for precision in ("fp32", "fp16", "int8")
-    }
+    } | {("tensorrt", "fp32")}
     assert {way for way, found in ways.items() if found.problem is None} == {
         ("onnxruntime", "fp32"),
         ("openvino", "fp32"),
     }
     assert "has no fused.int8" in str(ways["onnxruntime", "int8"].problem)
+    assert "tensorrt cannot be loaded" in str(ways["tensorrt", "fp32"].problem)
     assert "testing openvino on cpu in fp32" in said
 
     best = fastest(measured)
@@ -81,7 +82,7 @@ def test_every_way_is_tested_timed_and_remembered(tiny_bundle: Path, tiny_case: 
         run = score_case(read_case(tiny_case), bundle, sessions).run
     assert run
     assert (run.engine, run.precision) == (best.engine, best.precision)
-    assert run.choice_reason.startswith("the fastest on this PC of 6 that")
+    assert run.choice_reason.startswith("the fastest on this PC of 7 that")
 
 
 def test_a_remembered_engine_runs_where_none_is_named(tiny_bundle: Path) -> None:
@@ -186,7 +187,7 @@ def test_two_prepare_at_once_give_one_right_answer(
     assert [process.returncode for process in both] == [0, 0]
     assert all(text.count("<- chosen") == 1 for text in shown)
     ended = vexas_edge("score", tiny_case, "--bundle", tiny_bundle, "--threads", "1", "--json")
-    assert "the fastest on this PC of 6" in ended.out
+    assert "the fastest on this PC of 7" in ended.out
 
 
 def test_the_command_shows_each_way_and_clears(
@@ -195,7 +196,7 @@ def test_the_command_shows_each_way_and_clears(
     ended = vexas_edge("prepare", "--bundle", tiny_bundle, "--seconds", "0.1")
     lines = ended.out.splitlines()
     assert ended.status == 0
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert "ms a cell  <- chosen" in lines[0]
     assert "remembered in" in ended.err
     assert vexas_edge("prepare", "--clear").out.startswith("1 files removed from")

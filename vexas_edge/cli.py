@@ -200,7 +200,7 @@ def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: boo
     """Find what runs a bundle fastest on this PC, and remember it for `score`.
 
     Each installed engine is tested against the bundle's recorded numbers and timed for so many
-    seconds.
+    seconds. TensorRT's engines are built first, which takes minutes.
     """
     from vexas_edge import host_cache
     from vexas_edge.bundle import open_bundle

@@ -74,11 +74,14 @@ def encode_cells(
 ) -> Encoded:
     """The encodings of one model's cells, so many cells a call; None lets us choose.
 
+    An engine that takes fewer cells a call gets as many as it takes.
+
     The first call that has a usable cell takes draws of its own cells along, for the head to agree
     with; each other takes one, since no engine skips the classifier when only encodings are wanted.
     """
     model, fused = sessions.bundle.manifest.models[name], sessions.fused(name)
     size = chunk_cells or cells_a_call(model.canvas_px, len(cells), fused.threads)
+    size = min(size, fused.most_cells or size)
     chunks = [cells[start : start + size] for start in range(0, len(cells), size)]
     unchecked = threading.Lock()
     calls: list[_Call] = []

@@ -30,18 +30,17 @@ def choose_graph(
         return _cheapest(manifest, options)
     if asked == "fp32":
         return ChosenGraph(precision="fp32", file=FUSED, reason="asked for")
-    on_cuda = options.device != "cpu" and has_cuda(options)
-    if asked == "fp16" and not on_cuda:
+    file = _cheaper(options).get(asked)
+    if file is None and asked == "fp16":
         raise HostError(
             "this CPU would compute a float16 graph in float32: it runs on a GPU; "
             "use --precision int8 or fp32 here"
         )
-    if asked == "int8" and on_cuda:
+    if file is None:
         raise HostError(
             "the int8 graphs that this engine runs are for the CPU; use --device cpu, "
-            "or --precision fp16 or fp32"
+            "--engine tensorrt, or --precision fp16 or fp32"
         )
-    file = graph_file("fp16") if asked == "fp16" else int8_file()
     if problem := _problem(manifest, file):
         raise HostError(
             f"bundle {manifest.name}: {problem}; use --precision fp32, or have the graph made and "
@@ -52,8 +51,14 @@ def choose_graph(
 
 def cheaper_files(options: EngineOptions) -> tuple[str, ...]:
     """The cheaper graphs that could run where the options say."""
-    on_cuda = options.device != "cpu" and has_cuda(options)
-    return (graph_file("fp16"),) if on_cuda else (int8_file(),)
+    return tuple(_cheaper(options).values())
+
+
+def precision_of(file: str) -> Precision:
+    """What a fused graph computes in, by the name of its file."""
+    if file == FUSED:
+        return "fp32"
+    return "fp16" if file == graph_file("fp16") else "int8"
 
 
 def int8_file() -> str:
@@ -61,8 +66,20 @@ def int8_file() -> str:
     return graph_file("int8" if has_vnni() else "int8-rr")
 
 
+def _cheaper(options: EngineOptions) -> dict[Precision, str]:
+    """The cheaper graph of each precision that the engine runs where the options say."""
+    if options.engine == "tensorrt":
+        return {"fp16": graph_file("fp16"), "int8": graph_file("int8-trt")}
+    return {"fp16": graph_file("fp16")} if _on_gpu(options) else {"int8": int8_file()}
+
+
+def _on_gpu(options: EngineOptions) -> bool:
+    """Whether graphs run on a GPU; TensorRT runs nowhere else."""
+    return options.engine == "tensorrt" or (options.device != "cpu" and has_cuda(options))
+
+
 def _cheapest(manifest: Manifest, options: EngineOptions) -> ChosenGraph:
-    if options.device != "cpu" and has_cuda(options):
+    if _on_gpu(options):
         # An fp16 graph is judged by emulation until a GPU has run it, so it is used on request.
         return ChosenGraph(precision="fp32", file=FUSED, reason="the reference, on a GPU")
     file = int8_file()

@@ -46,7 +46,10 @@ def prepare(
         tested = []
         for way in _ways():
             report(f"testing {way.engine} on {way.device} in {way.precision}")
-            tested.append(_tested(bundle, way, threads, stack))
+            options = EngineOptions(
+                engine=way.engine, device=way.device, threads=threads, build=True, report=report
+            )
+            tested.append(_tested(bundle, way, options, stack))
         sessions = {way: session for way, session in tested if session is not None}
         report(f"timing {len(sessions)} ways to run it, {seconds:g} s each")
         times = _timed(bundle, sessions, seconds)
@@ -74,12 +77,11 @@ def _ways() -> Iterator[Measured]:
 
 
 def _tested(
-    bundle: Bundle, way: Measured, threads: int | None, stack: ExitStack
+    bundle: Bundle, way: Measured, options: EngineOptions, stack: ExitStack
 ) -> tuple[Measured, Sessions | None]:
     """The way's open sessions, or why it cannot be used: not to be had, or other numbers."""
     if way.problem:
         return way, None
-    options = EngineOptions(engine=way.engine, device=way.device, threads=threads)
     try:
         sessions = Sessions(bundle, options, way.precision)
         for model in bundle.manifest.models:

@@ -46,7 +46,8 @@ def score_case(
 
     Args:
         engine: the bundle's sessions, to be shared between cases; None opens some for this case.
-        chunk_cells: cells a call to the engine; the scores do not depend on it.
+        chunk_cells: cells a call to the engine, or as many as it takes; the scores do not depend
+            on it.
         progress: called with (model, cells done, cells in all).
 
     Raises:

@@ -43,16 +43,20 @@ class Check:
 def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
     """Each graph's check, as it is done; the head on the CPU, the others where options say.
 
-    Of cheaper graphs only those that this PC would run.
+    Of cheaper graphs only those that this PC would run, so none that is untested.
 
     Raises:
         HostError: this PC cannot run a graph, or gives other numbers than the reference did.
     """
     with Sessions(bundle, options) as sessions:
         for model, entry in bundle.manifest.models.items():
-            for file in (FUSED, HEAD, *cheaper_files(sessions.options)):
-                if file in entry.files:
-                    yield check_graph(sessions, model, file)
+            cheaper = [
+                file
+                for file in cheaper_files(sessions.options)
+                if file in entry.files and entry.files[file].tested
+            ]
+            for file in (FUSED, HEAD, *cheaper):
+                yield check_graph(sessions, model, file)
 
 
 def golden_from_npz(content: bytes) -> dict[str, NDArray[Any]]:

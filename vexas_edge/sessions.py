@@ -9,6 +9,7 @@ from vexas_edge.choosing import choose
 from vexas_edge.engines import Engine, EngineOptions, Precision, default_threads, open_engine
 from vexas_edge.errors import BundleError
 from vexas_edge.manifest import HEAD
+from vexas_edge.precision import precision_of
 
 # Pixels a call: 4 cells of 272 px. Larger calls gain no speed and cost memory.
 _PIXELS_A_CALL = 4 * 272 * 272
@@ -47,15 +48,22 @@ class Sessions:
 
         Each thread makes calls of its own.
         """
-        threads = self.options.threads or default_threads()
-        canvas_px = self.bundle.manifest.models[model].canvas_px
+        file = file or self.graph.file
         options = replace(
-            self.options, calls_at_once=threads, cells_a_call=most_cells_a_call(canvas_px)
+            self.options,
+            calls_at_once=self.options.threads or default_threads(),
+            cells_a_call=most_cells_a_call(self.bundle.manifest.models[model].canvas_px),
+            precision=precision_of(file),
         )
-        return self._engine(model, file or self.graph.file, options)
+        return self._engine(model, file, options)
 
     def fused_alone(self, model: str) -> Engine:
-        """The same graph in an engine of its own whose every call has all threads."""
+        """The same graph in an engine of its own whose every call has all threads.
+
+        TensorRT's is the same engine: it was built before, and a GPU has no threads to share.
+        """
+        if self.options.engine == "tensorrt":
+            return self.fused(model)
         options = replace(self.options, cells_a_call=1)
         return self._engine(model, self.graph.file, options)
 

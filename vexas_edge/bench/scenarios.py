@@ -101,6 +101,8 @@ def _of_model(sessions: Sessions, name: str, files: list[bytes]) -> Iterator[_Qu
     cells = _cells(sessions, name, files, max(size, *BATCHES))
     alone, fused = sessions.fused_alone(name), sessions.fused(name)
     for batch in (1, *BATCHES):
+        if batch > (alone.most_cells or batch):
+            break
         scenario: Scenario = "single_stream" if batch == 1 else "batch"
         call = partial(alone.run, _feeds(sessions, name, cells[:batch]))
         yield _Query(scenario=scenario, batch=batch, run=call, model=name)

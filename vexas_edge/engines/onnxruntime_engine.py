@@ -96,6 +96,7 @@ class OnnxRuntimeEngine:
     """A loaded onnxruntime session."""
 
     name = "onnxruntime"
+    most_cells: int | None = None
 
     def __init__(self, session: Any, device: str, threads: int) -> None:
         self.version: str = onnxruntime.__version__

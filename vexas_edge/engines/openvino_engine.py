@@ -1,6 +1,5 @@
 """OpenVINO on the CPU: an optional engine, often the fastest for int8 on Intel and AMD."""
 
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy import ndarray
 
-from vexas_edge.engines import Device, EngineOptions, default_threads
+from vexas_edge.engines import Device, EngineOptions, default_threads, refuse_external_data
 from vexas_edge.errors import HostError
 
 try:
@@ -20,9 +19,6 @@ except ImportError as error:
         f"openvino cannot be loaded ({error}); install it with `python -m pip install "
         "vexas-edge[openvino]`, or use --engine onnxruntime"
     ) from error
-
-# The key of a tensor's external data, as protobuf writes a string of eight characters.
-_EXTERNAL_DATA = re.compile(rb"[\x08\x00]location")
 
 
 def devices() -> tuple[Device, ...]:
@@ -38,8 +34,7 @@ def start(graph: bytes, options: EngineOptions) -> "OpenVinoEngine":
     """
     if options.device == "cuda":
         raise HostError("openvino does not run on CUDA; use --engine onnxruntime or --device cpu")
-    if _EXTERNAL_DATA.search(graph):
-        raise HostError("openvino was given a graph that refers to another file; it is refused")
+    refuse_external_data(graph, "openvino")
     return OpenVinoEngine(graph, options)
 
 
@@ -52,6 +47,7 @@ class OpenVinoEngine:
 
     name = "openvino"
     device = "cpu"
+    most_cells: int | None = None
 
     def __init__(self, graph: bytes, options: EngineOptions) -> None:
         self.version: str = openvino.__version__.split("-")[0]

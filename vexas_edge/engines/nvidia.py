@@ -1,0 +1,178 @@
+"""NVIDIA's libraries, TensorRT and CUDA, whose every refusal here becomes a HostError.
+
+CUDA's calls give a status first, TensorRT's give None or False, and their reason goes to a log.
+"""
+
+import ctypes
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from vexas_edge.engines.tensorrt_plans import Gpu, n_bytes
+from vexas_edge.errors import HostError
+from vexas_edge.host import gpu_and_driver
+
+try:
+    import tensorrt
+    from cuda.bindings import runtime
+except (ImportError, OSError) as error:  # OSError: the package is there, a library of it is not
+    raise HostError(
+        f"tensorrt cannot be loaded ({error}); install it with `python -m pip install "
+        "vexas-edge[tensorrt]` on a PC with an NVIDIA GPU, or use --engine onnxruntime"
+    ) from error
+
+__all__ = [
+    "Buffer",
+    "allocated",
+    "captured",
+    "checked",
+    "given",
+    "log",
+    "runtime",
+    "tensorrt",
+    "this_gpu",
+]
+
+# Older ones may compute in less than the graph says.
+_LEAST_VERSION = 11
+
+if int(tensorrt.__version__.partition(".")[0]) < _LEAST_VERSION:
+    raise HostError(
+        f"tensorrt {tensorrt.__version__} is installed, which decides by itself what it computes "
+        f"in; install {_LEAST_VERSION} or newer with `python -m pip install vexas-edge[tensorrt]`"
+    )
+
+
+def checked(answer: Sequence[Any]) -> Any:
+    """What a CUDA call gave beside its status; None where that is all.
+
+    Raises:
+        HostError: the status is no success; names it.
+    """
+    status, *values = answer
+    if status != runtime.cudaError_t.cudaSuccess:
+        name, text = (
+            asked(status)[1].decode()
+            for asked in (runtime.cudaGetErrorName, runtime.cudaGetErrorString)
+        )
+        raise HostError(
+            f"the GPU failed: {text} ({name}); close what else uses it, or use --engine onnxruntime"
+        )
+    return values[0] if values else None
+
+
+def given(value: Any, doing: str) -> Any:
+    """What TensorRT gave.
+
+    Raises:
+        HostError: None or False, its way to say that it failed; with the reason that it logged.
+    """
+    if value is None or value is False:
+        reason = "; ".join(log().errors) or "no reason given"
+        log().errors.clear()  # they are told once
+        raise HostError(f"tensorrt {tensorrt.__version__} failed {doing}: {reason}")
+    return value
+
+
+class _Log(tensorrt.ILogger):  # type: ignore[misc]
+    """Keeps the last errors, to be told of if a call fails; nothing is printed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: deque[str] = deque(maxlen=3)
+
+    def log(self, severity: Any, message: str) -> None:
+        if severity.name in ("ERROR", "INTERNAL_ERROR"):
+            self.errors.append(message)
+
+
+@cache
+def log() -> _Log:
+    """The one log that all of this process's TensorRT objects write to, as TensorRT wants it."""
+    return _Log()
+
+
+def this_gpu() -> Gpu:
+    """The GPU that everything runs on: CUDA's first.
+
+    Raises:
+        HostError: there is none that CUDA can use.
+    """
+    status, count = runtime.cudaGetDeviceCount()
+    if status != runtime.cudaError_t.cudaSuccess or count < 1:
+        raise HostError(
+            f"tensorrt {tensorrt.__version__} is installed, but finds no NVIDIA GPU with a driver "
+            "for CUDA 13; install driver 580 or newer, or use --engine onnxruntime"
+        )
+    found = checked(runtime.cudaGetDeviceProperties(0))
+    _, _, driver = (gpu_and_driver() or "").rpartition(", ")
+    return Gpu(
+        name=found.name.decode(),
+        capability=f"{found.major}.{found.minor}",
+        driver=driver or f"CUDA {checked(runtime.cudaDriverGetVersion())}",
+        tensorrt=tensorrt.__version__,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Buffer:
+    """One tensor's memory twice: in the PC, as an array, and at an address of the GPU."""
+
+    host: NDArray[Any]
+    device: int
+
+    def upload(self, stream: Any) -> None:
+        """Enqueue the copy from the PC to the GPU."""
+        kind = runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
+        self._copy(self.device, self.host.ctypes.data, kind, stream)
+
+    def download(self, stream: Any) -> None:
+        """Enqueue the copy from the GPU to the PC."""
+        kind = runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        self._copy(self.host.ctypes.data, self.device, kind, stream)
+
+    def _copy(self, to: int, of: int, kind: Any, stream: Any) -> None:
+        checked(runtime.cudaMemcpyAsync(to, of, self.host.nbytes, kind, stream))
+
+
+def allocated(name: str, shape: Sequence[int], dtype: DTypeLike, closing: ExitStack) -> Buffer:
+    """Memory for a tensor, zero in the PC and pinned there, so that copies need not wait.
+
+    Args:
+        closing: frees it, unchecked: where that fails, an earlier call has said why.
+    """
+    size = n_bytes(name, shape, dtype)
+    pinned = int(checked(runtime.cudaMallocHost(size)))
+    closing.callback(runtime.cudaFreeHost, pinned)
+    device = int(checked(runtime.cudaMalloc(size)))
+    closing.callback(runtime.cudaFree, device)
+    memory = memoryview((ctypes.c_uint8 * size).from_address(pinned))
+    host = np.ndarray(tuple(shape), dtype, memory)
+    host[...] = 0
+    return Buffer(host=host, device=device)
+
+
+def captured(enqueue: Callable[[], None], stream: Any, closing: ExitStack) -> Any:
+    """All that `enqueue` puts on the stream, as a CUDA graph: one launch instead of hundreds.
+
+    Only this thread's calls are captured; others may allocate meanwhile.
+
+    Args:
+        closing: frees it.
+    """
+    mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+    checked(runtime.cudaStreamBeginCapture(stream, mode))
+    try:
+        enqueue()
+    finally:
+        graph = checked(runtime.cudaStreamEndCapture(stream))
+    closing.callback(runtime.cudaGraphDestroy, graph)
+    executable = checked(runtime.cudaGraphInstantiate(graph, 0))
+    closing.callback(runtime.cudaGraphExecDestroy, executable)
+    return executable

@@ -1,0 +1,113 @@
+"""A TensorRT plan from an ONNX graph: minutes of work, reported as it goes, ended by Ctrl-C.
+
+Networks are strongly typed since TensorRT 11, so the plan computes in what the graph says. What the
+builder could still change is set here: no TF32, whose 10 bits stand for float32's 23, and no REFIT,
+of which NVIDIA's release notes warn that it may drop a bias.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from vexas_edge.engines.nvidia import given, log, tensorrt
+from vexas_edge.engines.tensorrt_plans import Gpu, input_shape, timings_key
+from vexas_edge.errors import HostError
+from vexas_edge.host_cache import find, store
+
+Report = Callable[[str], None]
+
+_TIMINGS = "tensorrt-timings"
+_SECONDS_A_LINE = 10.0
+
+
+def plan_from_graph(graph: bytes, buckets: Sequence[int], gpu: Gpu, report: Report) -> bytes:
+    """The plan, with a profile for each bucket in their order; timings of kernels are kept.
+
+    Raises:
+        HostError: TensorRT does not take the graph, or fails.
+        KeyboardInterrupt: after Ctrl-C, at the end of a step.
+    """
+    builder = tensorrt.Builder(log())
+    network = given(builder.create_network(), "making a network")
+    _parse(graph, network)
+    config = _config(builder, network, buckets)
+    timings = find(_TIMINGS, timings_key(gpu), same="name").content
+    config.set_timing_cache(config.create_timing_cache(timings or b""), ignore_mismatch=False)
+    monitor = _Monitor(report)
+    config.progress_monitor = monitor
+    with _ended_by_interrupt(monitor):
+        plan = builder.build_serialized_network(network, config)
+    plan = bytes(given(plan, "building the engine"))
+    store(_TIMINGS, timings_key(gpu), bytes(config.get_timing_cache().serialize()))
+    return plan
+
+
+def _parse(graph: bytes, network: Any) -> None:
+    parser = tensorrt.OnnxParser(network, log())
+    if not parser.parse(graph):
+        errors = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
+        raise HostError(
+            f"tensorrt {tensorrt.__version__} does not take the graph: {errors}; "
+            "`python -m calibration preflight` says what it refuses, use --engine onnxruntime"
+        )
+
+
+def _config(builder: Any, network: Any, buckets: Sequence[int]) -> Any:
+    config = given(builder.create_builder_config(), "making a configuration")
+    config.clear_flag(tensorrt.BuilderFlag.TF32)
+    # So that the engine can say what each of its layers computes in.
+    config.profiling_verbosity = tensorrt.ProfilingVerbosity.DETAILED
+    inputs = [network.get_input(i) for i in range(network.num_inputs)]
+    for bucket in buckets:
+        profile = builder.create_optimization_profile()
+        for tensor in inputs:
+            shape = input_shape(tensor.name, tuple(tensor.shape), bucket)
+            profile.set_shape(tensor.name, shape, shape, shape)  # least, best, most
+        config.add_optimization_profile(profile)
+    return config
+
+
+class _Monitor(tensorrt.IProgressMonitor):  # type: ignore[misc]
+    """Reports how far a build is, now and then; called from threads of TensorRT."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.stopped = False
+        self._report = report
+        self._n_steps: dict[str, int] = {}
+        self._next = time.monotonic()
+
+    def phase_start(self, phase_name: str, _parent: str | None, num_steps: int) -> None:
+        self._n_steps[phase_name] = num_steps
+
+    def step_complete(self, phase_name: str, step: int) -> bool:
+        """Whether to go on."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _SECONDS_A_LINE
+            self._report(f"building: {phase_name}, {step + 1} of {self._n_steps[phase_name]}")
+        return not self.stopped
+
+    def phase_finish(self, phase_name: str) -> None:
+        self._n_steps.pop(phase_name, None)
+
+    def stop(self, *_: object) -> None:
+        """Have TensorRT end the build after the step that it is at."""
+        self.stopped = True
+
+
+@contextmanager
+def _ended_by_interrupt(monitor: _Monitor) -> Iterator[None]:
+    """Let Ctrl-C end the build at its next step: no exception may pass through the builder."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, monitor.stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if monitor.stopped:
+        raise KeyboardInterrupt

@@ -1,0 +1,190 @@
+"""TensorRT on an NVIDIA GPU: an optional engine, built for the very GPU that it runs on.
+
+Building takes minutes, so it is never done unasked: a plan is looked up in this PC's cache, and
+`vexas-edge prepare` or `python -m export engine` puts it there.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Self
+
+import numpy as np
+from numpy import ndarray
+
+from vexas_edge.engines import Device, EngineOptions, default_threads, refuse_external_data
+from vexas_edge.engines.nvidia import (
+    allocated,
+    captured,
+    checked,
+    given,
+    log,
+    runtime,
+    tensorrt,
+    this_gpu,
+)
+from vexas_edge.engines.tensorrt_build import plan_from_graph
+from vexas_edge.engines.tensorrt_plans import (
+    bucket_of,
+    buckets_for,
+    fill,
+    input_shape,
+    plan_key,
+    without_padding,
+)
+from vexas_edge.engines.tensorrt_proof import proved
+from vexas_edge.errors import HostError
+from vexas_edge.host_cache import find, store
+
+_PLAN = "tensorrt-plan"
+
+
+def devices() -> tuple[Device, ...]:
+    """Where it runs here.
+
+    Raises:
+        HostError: there is no GPU that CUDA can use.
+    """
+    this_gpu()
+    return ("cuda",)
+
+
+def start(graph: bytes, options: EngineOptions) -> "TensorRtEngine":
+    """The graph's plan from this PC's cache, loaded; built before where the options allow it.
+
+    A plan is kept once its layers are proved to compute in `options.precision`.
+
+    Raises:
+        HostError: the CPU was asked for, there is no GPU, the graph refers to another file or is
+            not taken, no plan is there and none may be built, or it computes in something else.
+    """
+    if options.device == "cpu":
+        raise HostError(
+            "tensorrt does not run on the CPU; use --engine onnxruntime or --device cuda"
+        )
+    refuse_external_data(graph, "tensorrt")
+    buckets, gpu = buckets_for(options.cells_a_call), this_gpu()
+    key = plan_key(graph, options.precision, buckets, gpu)
+    found = find(_PLAN, key, same="graph")
+    if found.content is not None:
+        return TensorRtEngine(found.content, buckets, options)
+    if not options.build:
+        raise HostError(
+            f"tensorrt has no engine for this graph on this PC: {found.missed}; build it, which "
+            "takes minutes, with `vexas-edge prepare --bundle BUNDLE` or `python -m export engine "
+            "BUNDLE`, or use --engine onnxruntime"
+        )
+    plan = plan_from_graph(graph, buckets, gpu, options.report)
+    with ExitStack() as closing_if_refused:
+        engine = closing_if_refused.enter_context(TensorRtEngine(plan, buckets, options))
+        for bucket in buckets:
+            words = proved(engine.description(bucket), options.precision)
+            options.report(f"built for {bucket} cells a call: {words}")
+        store(_PLAN, key, plan)
+        closing_if_refused.pop_all()
+    return engine
+
+
+class TensorRtEngine:
+    """A plan, loaded; what a bucket needs is made when it is first used.
+
+    Calls of many threads take turns: the GPU computes one at a time anyway.
+    """
+
+    name = "tensorrt"
+    device = "cuda"
+
+    def __init__(self, plan: bytes, buckets: Sequence[int], options: EngineOptions) -> None:
+        self.version: str = tensorrt.__version__
+        self.threads = options.threads or default_threads()
+        self.most_cells: int | None = max(buckets)
+        self._sizes = tuple(buckets)
+        self._buckets: dict[int, _Bucket] = {}
+        self._turn = threading.Lock()
+        with ExitStack() as self._closing:
+            self._runtime = tensorrt.Runtime(log())
+            self._engine = given(self._runtime.deserialize_cuda_engine(plan), "loading the engine")
+            self._stream = checked(runtime.cudaStreamCreate())
+            self._closing.callback(runtime.cudaStreamDestroy, self._stream)
+            largest = self._bucket(self._sizes[-1])
+            self._closing = self._closing.pop_all()  # nothing failed: keep all until it is closed
+        buffers = {**largest.inputs, **largest.outputs}
+        # Of every input and output only the rows are free: those of cells or of draws.
+        self.shapes: dict[str, tuple[int | None, ...]] = {
+            name: (None, *buffer.host.shape[1:]) for name, buffer in buffers.items()
+        }
+
+    def run(self, feeds: Mapping[str, ndarray]) -> dict[str, ndarray]:
+        """All outputs by name.
+
+        Raises:
+            HostError: more cells or draws than the engine was built for, or the GPU failed.
+        """
+        n_cells, n_draws = len(feeds["cells"]), len(feeds["draws"])
+        with self._turn:
+            bucket = self._bucket(bucket_of(n_cells, self._sizes))
+            for name, buffer in bucket.inputs.items():
+                fill(buffer.host, name, feeds[name])
+            checked(runtime.cudaGraphLaunch(bucket.work, self._stream))
+            checked(runtime.cudaStreamSynchronize(self._stream))
+            outputs = {name: buffer.host for name, buffer in bucket.outputs.items()}
+            return without_padding(outputs, n_cells, n_draws)
+
+    def description(self, bucket: int) -> str:
+        """What TensorRT says of the engine's layers in a bucket, JSON."""
+        inspector = given(self._engine.create_engine_inspector(), "describing the engine")
+        # Without a context whose shapes are set it does not say what a layer takes.
+        inspector.execution_context = self._bucket(bucket).context
+        text: str = inspector.get_engine_information(tensorrt.LayerInformationFormat.JSON)
+        return text
+
+    def _bucket(self, size: int) -> "_Bucket":
+        if size not in self._buckets:
+            profile = self._sizes.index(size)
+            self._buckets[size] = _Bucket(self._engine, profile, size, self._stream, self._closing)
+        return self._buckets[size]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._closing.close()
+        self._buckets.clear()
+        self._engine = self._runtime = None
+
+
+class _Bucket:
+    """A batch of one size: its context, its memory, and the work of a call as one CUDA graph."""
+
+    def __init__(
+        self, engine: Any, profile: int, size: int, stream: Any, closing: ExitStack
+    ) -> None:
+        self.context = given(engine.create_execution_context(), "making a context")
+        self._stream = stream
+        context, doing = self.context, f"preparing for {size} cells a call"
+        given(context.set_optimization_profile_async(profile, int(stream)), doing)
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        modes = {name: engine.get_tensor_mode(name) for name in names}
+        inputs = [name for name in names if modes[name] == tensorrt.TensorIOMode.INPUT]
+        for name in inputs:
+            shape = input_shape(name, tuple(engine.get_tensor_shape(name)), size)
+            given(context.set_input_shape(name, shape), doing)
+        buffers = {}
+        for name in names:
+            dtype = np.dtype(tensorrt.nptype(engine.get_tensor_dtype(name)))
+            buffers[name] = allocated(name, tuple(context.get_tensor_shape(name)), dtype, closing)
+            given(context.set_tensor_address(name, buffers[name].device), doing)
+        self.inputs = {name: buffers[name] for name in inputs}
+        self.outputs = {name: buffers[name] for name in names if name not in inputs}
+        # The first run of a context does what may not be captured.
+        self._enqueue()
+        checked(runtime.cudaStreamSynchronize(stream))
+        self.work = captured(self._enqueue, stream, closing)
+
+    def _enqueue(self) -> None:
+        """Put a whole call on the stream."""
+        for buffer in self.inputs.values():
+            buffer.upload(self._stream)
+        given(self.context.execute_async_v3(int(self._stream)), "running")
+        for buffer in self.outputs.values():
+            buffer.download(self._stream)
