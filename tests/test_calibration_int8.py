@@ -161,6 +161,31 @@ def test_a_batch_normalisation_of_its_own_becomes_a_depthwise_convolution() -> N
     assert np.allclose(*(run_graph(m, {"cells": cells})["encodings"] for m in (model, folded)))
 
 
+@pytest.mark.parametrize(
+    ("attributes", "operator"),
+    [
+        ("kernel_shape = [3, 3], strides = [2, 2]", "Conv"),
+        ("kernel_shape = [3, 2], pads = [1, 1, 1, 0], count_include_pad = 1", "Conv"),
+        ("kernel_shape = [3, 3], pads = [1, 1, 1, 1]", "AveragePool"),  # fewer values at the edge
+        ("kernel_shape = [2, 2], strides = [3, 3], ceil_mode = 1", "AveragePool"),
+    ],
+)
+def test_a_mean_over_whole_windows_becomes_a_depthwise_convolution(
+    attributes: str, operator: str
+) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 18]>'
+        " g (uint8[N,2,7,7] cells) => (float[N,2] encodings) <int64[2] axes = {2, 3}>"
+        " { pixels = Cast <to = 1> (cells) p = Relu (pixels)"
+        f"   a = AveragePool <{attributes}> (p) r = Relu (a)"
+        "   embedding = ReduceMean <keepdims = 0> (r, axes) encodings = Identity (embedding) }"
+    )
+    folded = fold_for_integers(model, encoder_region(model))
+    assert [node.op_type for node in folded.graph.node][2] == operator
+    cells = CELLS[:, :7, :7, :2].transpose(0, 3, 1, 2)
+    assert np.allclose(*(run_graph(m, {"cells": cells})["encodings"] for m in (model, folded)))
+
+
 def test_channels_of_rectified_layers_come_closer_in_range() -> None:
     torch.manual_seed(0)
     module = Branches()

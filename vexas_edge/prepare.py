@@ -16,7 +16,6 @@ from vexas_edge.engines import (
     PRECISIONS,
     Engine,
     EngineOptions,
-    default_threads,
     devices_of,
 )
 from vexas_edge.errors import HostError
@@ -83,13 +82,13 @@ def _tested(
     if way.problem:
         return way, None
     try:
-        sessions = Sessions(bundle, options, way.precision)
+        sessions = stack.enter_context(Sessions(bundle, options, way.precision))
         for model in bundle.manifest.models:
             for file in (HEAD, sessions.graph.file):
                 check_graph(sessions, model, file)
     except HostError as error:
         return replace(way, problem=str(error)), None
-    return way, stack.enter_context(sessions)
+    return way, sessions
 
 
 def _timed(
@@ -115,7 +114,7 @@ def _interleaved(
 ) -> dict[Measured, float]:
     rounds: list[dict[Measured, float]] = []
     ends = time.monotonic() + seconds * len(engines)
-    with ThreadPoolExecutor(default_threads()) as pool:
+    with ThreadPoolExecutor(max(engine.threads for engine in engines.values())) as pool:
         while len(rounds) <= _LEAST_ROUNDS or time.monotonic() < ends:
             rounds.append({way: _ms_a_cell(engine, feeds, pool) for way, engine in engines.items()})
     return {way: statistics.median(r[way] for r in rounds[1:]) for way in engines}
