@@ -10,6 +10,7 @@ says how much a precision rounds, not what it does to patients. DATA is a folder
 """
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ from vexas_edge.case import ReadOptions
 from vexas_edge.choosing import fastest
 from vexas_edge.draws import draw_cells
 from vexas_edge.engines import Engine, default_threads
+from vexas_edge.host_cache import FOLDER_VARIABLE
 from vexas_edge.images import place_on_canvas, rgb_from_bytes
 from vexas_edge.prepare import prepare
 from vexas_edge.sessions import Sessions, most_cells_a_call
@@ -94,6 +96,7 @@ def cli(data: Path, out: Path, quick: bool, only: tuple[str, ...], turns: int) -
         if only and network.name not in only:
             continue
         with tempfile.TemporaryDirectory() as scratch:
+            os.environ[FOLDER_VARIABLE] = scratch  # what is prepared here is not for later
             line = peers_line(network, data, Path(scratch), 2 if quick else turns)
         text = json.dumps({**line, "quick": quick, **host_facts()})
         with out.open("a", encoding="utf-8") as stream:
