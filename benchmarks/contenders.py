@@ -1,5 +1,7 @@
 """What a user would pick instead: scripts of a few lines around each library, as its docs have it.
 
+The scripts leave onnxruntime's threads as they come, one a core; torch and OpenVINO are told so many.
+
 Each takes batches of cells, uint8 (8, H, W, 3), and gives encodings, float32 (8, D), of length 1.
 """
 
