@@ -1,6 +1,6 @@
 """What a user would pick instead: scripts of a few lines around each library, as its docs have it.
 
-The scripts leave onnxruntime's threads as they come, one a core; torch and OpenVINO are told so many.
+The scripts leave onnxruntime as it comes, a thread a core; torch and OpenVINO are told as many.
 
 Each takes batches of cells, uint8 (8, H, W, 3), and gives encodings, float32 (8, D), of length 1.
 """

@@ -20,7 +20,7 @@ from calibration.region import EMBEDDING, encoder_region
 from export.graph import between
 from vexas_edge.cpu import cpu_name, has_vnni
 from vexas_edge.errors import BundleError, HostError
-from vexas_edge.manifest import Budgets
+from vexas_edge.manifest import EMULATED, Budgets
 
 SCHEMES = {
     "int8": Scheme(),
@@ -30,7 +30,6 @@ SCHEMES = {
 }
 
 # Judged by graphs that do the same arithmetic, until the device they are for has run them.
-EMULATED = "emulated"
 _FOR_TENSORRT = ("fp16", "int8-trt")
 
 

@@ -47,6 +47,6 @@ def build_engines(
         with sessions:
             for model in models or bundle.manifest.models:
                 report(f"{model} in {precision}")
-                sessions.fused(model)
+                sessions.check(model, sessions.graph.file)
                 n_engines += 1
     return n_engines

@@ -12,7 +12,7 @@ from PIL import Image
 from tiny import Ended
 
 from vexas_edge import open_bundle, read_case
-from vexas_edge.bench.baseline import changes
+from vexas_edge.bench.baseline import changes, check_same
 from vexas_edge.bench.smear import write_smear
 from vexas_edge.bench.timing import Times, seconds_of, times_in_turns
 from vexas_edge.engines import onnxruntime_engine
@@ -133,14 +133,15 @@ def test_a_change_within_the_intervals_is_no_regression(lines: list[dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("what", "value"), [("host_name", "another"), ("threads", 9), ("bundle", "0"), ("gpu", "T4")]
+    ("what", "value"),
+    [("host_name", "another"), ("threads", 9), ("bundle", "0"), ("device", "cuda")],
 )
 def test_runs_of_different_hosts_or_bundles_are_not_compared(
     lines: list[dict[str, Any]], what: str, value: Any
 ) -> None:
-    other = [{**line, "run": {**line["run"], what: value}} for line in lines]
+    other = {**lines[0]["run"], what: value}
     with pytest.raises(UsageError, match=f"cannot be compared with; {what}: {value} then"):
-        changes(lines, other)
+        check_same(lines[0]["run"], other)
 
 
 def test_an_engine_made_slower_is_reported_as_a_regression(
@@ -164,7 +165,7 @@ def test_an_engine_made_slower_is_reported_as_a_regression(
     assert line.endswith("REGRESSED")
 
 
-@pytest.mark.parametrize("content", ["", "no json", "{}\n", "[1]\n"])
+@pytest.mark.parametrize("content", ["", "no json", "{}\n", "[1]\n", '{"run": {}}\n'])
 def test_a_baseline_that_is_none_is_refused_before_anything_is_measured(
     tiny_bundle: Path, tmp_path: Path, vexas_edge: Callable[..., Ended], content: str
 ) -> None:

@@ -101,6 +101,44 @@ def test_a_folder_that_cannot_be_written_is_named(
     assert found.found.endswith("cannot be written: Permission denied")
 
 
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("file/results", "is no folder"),
+        ("file", "is no folder"),
+    ],
+)
+def test_a_folder_that_cannot_be_is_named(tmp_path: Path, place: str, said: str) -> None:
+    (tmp_path / "file").write_text("")
+    found = finding("results folder", tmp_path / place)
+    assert found.state == "missing"
+    assert said in found.found
+
+
+class Gone:
+    """A folder on a drive that is not there any more."""
+
+    parents = ()
+
+    def absolute(self) -> "Gone":
+        return self
+
+    def is_dir(self) -> bool:
+        return False
+
+    exists = is_dir
+
+    def __str__(self) -> str:
+        return "Z:/results"
+
+
+def test_a_drive_that_is_gone_is_named() -> None:
+    folder: Any = Gone()
+    found = doctor._writable("results", folder, "choose another")
+    assert found.state == "missing"
+    assert found.found.startswith("Z:/results cannot be written: no such drive")
+
+
 def test_a_network_share_is_known_by_its_mount(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,15 +1,13 @@
 """The graph that runs is the cheapest that was tested and suits this PC; the result says why."""
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from tiny import bundle_content
 
+from calibration.adding import NewGraph, add_graphs
 from vexas_edge import open_bundle, precision, read_case, score_case
-from vexas_edge.bundle import file_entry, write_zip
 from vexas_edge.engines import EngineOptions
 from vexas_edge.errors import HostError
 from vexas_edge.manifest import FUSED, Manifest
@@ -28,15 +26,19 @@ def vnni(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
 
 def with_graphs(bundle: Path, to: Path, *files: str, tested: bool = True) -> Path:
     """The bundle whose models have further graphs, copies of the reference."""
-    manifest, content = bundle_content(bundle)
-    models = {}
-    for name, model in manifest.models.items():
-        graph = content[f"models/{name}/{FUSED}"]
-        content |= {f"models/{name}/{file}": graph for file in files}
-        measured: dict[str, Any] = {"gate": {}} if tested else {}
-        entries = {file: file_entry(graph, measured=measured, tested=tested) for file in files}
-        models[name] = msgspec.structs.replace(model, files={**model.files, **entries})
-    write_zip(msgspec.structs.replace(manifest, models=models), content, to)
+    opened = open_bundle(bundle)
+    graphs = [
+        NewGraph(
+            model=model,
+            file=file,
+            content=opened.model_file(model, FUSED),
+            measured={"gate": {}} if tested else {},
+            tested=tested,
+        )
+        for model in opened.manifest.models
+        for file in files
+    ]
+    add_graphs(opened, graphs, to)
     return to
 
 

@@ -74,7 +74,7 @@ def test_every_way_is_tested_timed_and_remembered(tiny_bundle: Path, tiny_case: 
     }
     assert "has no fused.int8" in str(ways["onnxruntime", "int8"].problem)
     assert "tensorrt cannot be loaded" in str(ways["tensorrt", "fp32"].problem)
-    assert "testing openvino on cpu in fp32" in said
+    assert "monocyte: testing openvino on cpu in fp32" in said
 
     best = fastest(measured)
     assert best
@@ -87,7 +87,7 @@ def test_every_way_is_tested_timed_and_remembered(tiny_bundle: Path, tiny_case: 
 
 def test_a_remembered_engine_runs_where_none_is_named(tiny_bundle: Path) -> None:
     bundle = open_bundle(tiny_bundle)
-    remember(bundle, [ORT, OPENVINO], threads=1)
+    remember(bundle, [ORT, OPENVINO])
     options, graph = choose(bundle, AUTO, "auto")
     assert (options.engine, options.device, graph.file) == ("openvino", "cpu", FUSED)
     named, _ = choose(bundle, EngineOptions(engine="onnxruntime", threads=1), "auto")
@@ -109,13 +109,13 @@ def test_another_version_of_an_engine_is_not_trusted_and_the_result_says_so(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = open_bundle(tiny_bundle)
-    remember(bundle, [ORT, OPENVINO], threads=1)
-    now = choosing.this_host(1)
+    remember(bundle, [ORT, OPENVINO])
+    now = choosing.this_host()
     other = {**now.versions, "openvino": "2031.1"}
     monkeypatch.setattr(
         choosing,
         "this_host",
-        lambda _: type(now)(**{**msgspec.to_builtins(now), "versions": other}),
+        lambda: type(now)(**{**msgspec.to_builtins(now), "versions": other}),
     )
     options, graph = choose(bundle, AUTO, "auto")
     assert options.engine == "onnxruntime"
@@ -128,7 +128,7 @@ def test_a_damaged_memory_is_not_trusted_and_the_result_says_so(
     tiny_bundle: Path, tmp_path: Path
 ) -> None:
     bundle = open_bundle(tiny_bundle)
-    remember(bundle, [ORT, OPENVINO], threads=1)
+    remember(bundle, [ORT, OPENVINO])
     (entry,) = (tmp_path / "cache").iterdir()
     entry.write_bytes(entry.read_bytes()[:-20])
     options, graph = choose(bundle, AUTO, "auto")
@@ -156,11 +156,15 @@ def test_an_engine_of_other_numbers_is_never_chosen(
     assert choose(bundle, AUTO, "auto")[0].engine == "onnxruntime"
 
 
-def test_where_nothing_agrees_nothing_is_remembered(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_where_nothing_agrees_nothing_is_scored(
+    tiny_bundle: Path, tmp_path: Path, vexas_edge: Callable[..., Ended], tiny_case: Path
+) -> None:
     path = with_golden(tiny_bundle, tmp_path / "b.vxb", **{"head.onnx/decisions": lambda v: v + 1})
     with pytest.raises(HostError, match="nothing on this PC runs this bundle as it should: onnxr"):
         prepare.prepare(open_bundle(path), print, threads=1, seconds=0.1)
-    assert not (tmp_path / "cache").exists()
+    ended = vexas_edge("score", tiny_case, "--bundle", path)
+    assert ended.status == HostError.exit_status
+    assert "`vexas-edge prepare` found: self-test of monocyte head.onnx failed" in ended.err
 
 
 def test_an_engine_that_is_not_installed_is_told_of(
@@ -203,3 +207,57 @@ def test_the_command_shows_each_way_and_clears(
     missing = vexas_edge("prepare")
     assert missing.status == 2
     assert "--bundle" in missing.err
+
+
+def test_a_graph_judged_by_an_emulation_alone_runs_on_request_only() -> None:
+    emulated = Measured(
+        engine="tensorrt", device="cuda", precision="fp16", emulated=True, ms_a_cell=0.1
+    )
+    assert fastest([ORT, emulated]) == ORT
+    assert fastest([ORT, emulated], precision="fp16") == emulated
+
+
+class Drifting(openvino_engine.OpenVinoEngine):
+    """OpenVINO, whose encodings lie beside what they should be."""
+
+    def run(self, feeds: Any) -> dict[str, np.ndarray]:
+        outputs = super().run(feeds)
+        return {**outputs, "encodings": outputs["encodings"] + 2e-3}
+
+
+def test_a_named_engine_that_was_never_prepared_passes_its_self_test_before_it_scores(
+    tiny_bundle: Path,
+    tiny_case: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    vexas_edge: Callable[..., Ended],
+) -> None:
+    asked = ("score", tiny_case, "--bundle", tiny_bundle, "--engine", "openvino")
+    assert vexas_edge(*asked).status == 0
+    monkeypatch.setattr(openvino_engine, "OpenVinoEngine", Drifting)
+    ended = vexas_edge(*asked)
+    assert ended.status == HostError.exit_status
+    assert ended.out == ""
+    assert "do not use openvino on cpu here" in ended.err
+
+
+def test_a_polite_run_uses_what_was_prepared(
+    tiny_bundle: Path, tiny_case: Path, vexas_edge: Callable[..., Ended]
+) -> None:
+    remember(open_bundle(tiny_bundle), [ORT, OPENVINO])
+    ended = vexas_edge("score", tiny_case, "--bundle", tiny_bundle, "--threads", "1", "--json")
+    assert '"engine":"openvino"' in ended.out
+    assert ended.err == ""
+
+
+def test_a_choice_that_no_longer_holds_is_told_of_on_stderr(
+    tiny_bundle: Path,
+    tiny_case: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    vexas_edge: Callable[..., Ended],
+) -> None:
+    remember(open_bundle(tiny_bundle), [ORT, OPENVINO])
+    monkeypatch.setattr(choosing, "_RECIPE", choosing._RECIPE + 1)
+    ended = vexas_edge("score", tiny_case, "--bundle", tiny_bundle)
+    assert (
+        "note: `vexas-edge prepare` is due again: done on this PC with recipe 1, now 2" in ended.err
+    )

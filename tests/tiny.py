@@ -137,7 +137,14 @@ def rewritten(
     models = {
         name: msgspec.structs.replace(
             model,
-            files={f: file_entry(contents[f"models/{name}/{f}"]) for f in model.files},
+            files={
+                file: file_entry(
+                    contents[f"models/{name}/{file}"],
+                    measured=entry.measured,
+                    tested=entry.tested,
+                )
+                for file, entry in model.files.items()
+            },
         )
         for name, model in manifest.models.items()
     }

@@ -11,37 +11,42 @@ import msgspec
 
 from vexas_edge.bundle import Bundle
 from vexas_edge.engines import Device, EngineName, EngineOptions, Precision
+from vexas_edge.errors import HostError
 from vexas_edge.host import this_host
-from vexas_edge.host_cache import find, store
+from vexas_edge.host_cache import NEVER, Found, find, store
 from vexas_edge.precision import ChosenGraph, choose_graph
 
 # A cheaper graph that is not so many times as fast as float32 is not worth its rounding.
 LEAST_GAIN = 1.2
 
 _KIND = "prepared"
+# Counts up when engines are set up, tested or remembered otherwise.
+_RECIPE = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """One way to run a bundle here. ms_a_cell: of all its models together, absent with a problem.
 
+    emulated: whether patients judged the graph by an emulation alone, so it runs on request only.
     problem: why it cannot be used on this PC.
     """
 
     engine: EngineName
     device: Device
     precision: Precision
+    emulated: bool = False
     ms_a_cell: float | None = None
     problem: str | None = None
 
 
-def remember(bundle: Bundle, measured: Sequence[Measured], threads: int | None) -> None:
+def remember(bundle: Bundle, measured: Sequence[Measured]) -> None:
     """Keep what was measured, for this bundle on this PC as it is now.
 
     Raises:
         HostError: the cache cannot be written.
     """
-    store(_KIND, _key(bundle, threads), msgspec.json.encode(list(measured)))
+    store(_KIND, _key(bundle), msgspec.json.encode(list(measured)))
 
 
 def choose(
@@ -54,21 +59,36 @@ def choose(
     """
     if options.engine != "auto":
         return options, choose_graph(bundle.manifest, precision, options)
-    found = find(_KIND, _key(bundle, options.threads), same="bundle")
+    found = find(_KIND, _key(bundle), same="bundle")
     measured = msgspec.json.decode(found.content, type=list[Measured]) if found.content else []
     best = fastest(measured, options.device, precision)
     if best is None:
-        missed = found.missed or "nothing that was measured suits"
-        options = replace(options, engine="onnxruntime")
-        graph = choose_graph(bundle.manifest, precision, options)
-        return options, replace(graph, reason=f"{graph.reason}; not prepared: {missed}")
+        return _unprepared(bundle, options, precision, found, measured)
     options = replace(options, engine=best.engine, device=best.device)
     graph = choose_graph(bundle.manifest, best.precision, options)
     reason = (
         f"the fastest on this PC of {len(measured)} that `vexas-edge prepare` measured: "
         f"{best.ms_a_cell:.3g} ms a cell"
     )
-    return options, replace(graph, reason=reason)
+    return options, replace(graph, reason=reason, proved=True)
+
+
+def _unprepared(
+    bundle: Bundle,
+    options: EngineOptions,
+    precision: Literal["auto"] | Precision,
+    found: Found,
+    measured: Sequence[Measured],
+) -> tuple[EngineOptions, ChosenGraph]:
+    """The reference engine, unless `prepare` has found that it fails here."""
+    options = replace(options, engine="onnxruntime")
+    graph = choose_graph(bundle.manifest, precision, options)
+    for way in measured:
+        if way.problem and (way.engine, way.precision) == ("onnxruntime", graph.precision):
+            raise HostError(f"`vexas-edge prepare` found: {way.problem}")
+    missed = found.missed or "nothing that was measured suits"
+    reason = f"{graph.reason}; not prepared: {missed}"
+    return options, replace(graph, reason=reason, stale="" if missed == NEVER else found.missed)
 
 
 def fastest(
@@ -76,13 +96,17 @@ def fastest(
     device: Device = "auto",
     precision: Literal["auto"] | Precision = "auto",
 ) -> Measured | None:
-    """The fastest that agrees and suits; a cheaper precision only if it gains `LEAST_GAIN`."""
+    """The fastest that agrees and suits.
+
+    With "auto", a cheaper precision only if patients judged it in a real engine and it gains
+    `LEAST_GAIN`.
+    """
     suiting = {
         m: m.ms_a_cell
         for m in measured
         if m.ms_a_cell is not None
         and device in ("auto", m.device)
-        and precision in ("auto", m.precision)
+        and (precision == m.precision or (precision == "auto" and not m.emulated))
     }
     exact = {m: ms for m, ms in suiting.items() if m.precision == "fp32"}
     if precision == "auto" and exact:
@@ -91,5 +115,8 @@ def fastest(
     return min(suiting, key=suiting.__getitem__, default=None)
 
 
-def _key(bundle: Bundle, threads: int | None) -> dict[str, object]:
-    return {"bundle": bundle.sha256, **asdict(this_host(threads))}
+def _key(bundle: Bundle) -> dict[str, object]:
+    """All that the choice depends on but the number of threads, which favours no engine."""
+    host = asdict(this_host())
+    del host["threads"]
+    return {"bundle": bundle.sha256, "recipe": _RECIPE, **host}

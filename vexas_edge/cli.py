@@ -140,7 +140,7 @@ def verify(bundle: Path, engine: Any, device: Any) -> None:
     """Check every hash of a BUNDLE and run its self-test on this PC."""
     from vexas_edge.bundle import open_bundle
     from vexas_edge.engines import EngineOptions
-    from vexas_edge.selftest import run_selftest
+    from vexas_edge.verification import run_selftest
 
     opened = open_bundle(bundle)
     opened.check_all_files()

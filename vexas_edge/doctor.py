@@ -119,13 +119,19 @@ def _installed(package: str) -> str | None:
 
 def _writable(subject: str, folder: Path, remedy: str) -> Finding:
     subject = f"{subject} folder"
-    existing = next(f for f in (folder, *folder.absolute().parents) if f.is_dir())
-    try:
-        with tempfile.NamedTemporaryFile(dir=existing, prefix=".vexas-edge-"):
-            return Finding(subject=subject, state="ok", found=f"{folder} can be written")
-    except OSError as error:
-        found = f"{folder} cannot be written: {error.strerror}"
-        return Finding(subject=subject, state="missing", found=found, remedy=remedy)
+    problem = f"{folder} cannot be written: no such drive or folder above it"
+    for place in (folder, *folder.absolute().parents):
+        try:
+            if place.is_dir():
+                with tempfile.NamedTemporaryFile(dir=place, prefix=".vexas-edge-"):
+                    return Finding(subject=subject, state="ok", found=f"{folder} can be written")
+            elif not place.exists():
+                continue
+            problem = f"{folder} cannot be written: {place} is no folder"
+        except OSError as error:
+            problem = f"{folder} cannot be written: {error.strerror}"
+        break
+    return Finding(subject=subject, state="missing", found=problem, remedy=remedy)
 
 
 def _network(folder: Path) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from vexas_edge.errors import HostError
 from vexas_edge.output import write_atomically
 
 FOLDER_VARIABLE = "VEXAS_EDGE_CACHE"
+NEVER = "never done on this PC"
 _SUFFIX = ".entry"
 
 Key = Mapping[str, Any]
@@ -117,27 +118,33 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
         ValueError: it is not whole.
     """
     line, _, content = path.read_bytes().partition(b"\n")
-    header = json.loads(line)
-    if not isinstance(header, dict) or not {"kind", "key", "sha256"} <= header.keys():
-        raise ValueError("its first line is no header")
+    header = _header(line)
     if hashlib.sha256(content).hexdigest() != header["sha256"]:
         raise ValueError("its content is not what was hashed")
     return header, content
 
 
+def _header(line: bytes) -> dict[str, Any]:
+    header = json.loads(line)
+    if not isinstance(header, dict) or not {"kind", "key", "sha256"} <= header.keys():
+        raise ValueError("its first line is no header")
+    return header
+
+
 def _why_missed(kind: str, key: Key, same: str) -> str:
     wanted = json.loads(_line(key))
-    others = [h for h in _headers() if h["kind"] == kind and h["key"].get(same) == wanted[same]]
+    others = [header for header in _headers(kind) if header["key"].get(same) == wanted[same]]
     if not others:
-        return "never done on this PC"
+        return NEVER
     closest = min((_differences(other["key"], wanted) for other in others), key=len)
     return "done on this PC with " + ", ".join(closest)
 
 
-def _headers() -> Iterator[dict[str, Any]]:
-    for path in _files(f"*{_SUFFIX}"):
-        with suppress(OSError, ValueError):
-            yield _read(path)[0]
+def _headers(kind: str) -> Iterator[dict[str, Any]]:
+    """Of the entries of a kind; their contents, which may be large, are not read."""
+    for path in _files(f"{kind}-*{_SUFFIX}"):
+        with suppress(OSError, ValueError), path.open("rb") as stream:
+            yield _header(stream.readline())
 
 
 def _differences(old: Key, new: Key) -> list[str]:

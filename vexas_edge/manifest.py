@@ -19,6 +19,10 @@ Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
+# What a graph's figures say where they are of a graph that does the same arithmetic on the CPU.
+EMULATED = "emulated"
+
+
 class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One file of the bundle. measured: what parity and the gates found, by figure's name.
 

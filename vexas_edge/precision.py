@@ -11,11 +11,17 @@ from vexas_edge.manifest import FUSED, Manifest, graph_file
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChosenGraph:
-    """The graph that every model of a bundle is run with. reason: for people."""
+    """The graph that every model of a bundle is run with.
+
+    reason: for people. proved: whether its self-test passed on this PC as it is now. stale: why
+    what `vexas-edge prepare` once found here no longer holds; empty where it does, or never was.
+    """
 
     precision: Precision
     file: str
     reason: str
+    proved: bool = False
+    stale: str = ""
 
 
 def choose_graph(

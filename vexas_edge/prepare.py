@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,14 +19,22 @@ from vexas_edge.engines import (
     devices_of,
 )
 from vexas_edge.errors import HostError
-from vexas_edge.manifest import HEAD
-from vexas_edge.selftest import check_graph
+from vexas_edge.manifest import EMULATED, HEAD, Model
 from vexas_edge.sessions import Sessions, most_cells_a_call
 
 Report = Callable[[str], None]
 Feeds = dict[str, np.ndarray]
 
 _LEAST_ROUNDS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """How to measure. seconds: that each way is timed with one model."""
+
+    threads: int | None
+    seconds: float
+    report: Report
 
 
 def prepare(
@@ -41,23 +49,16 @@ def prepare(
     Raises:
         HostError: nothing here gives the recorded numbers, or the cache cannot be written.
     """
-    with ExitStack() as stack:
-        tested = []
-        for way in _ways():
-            report(f"testing {way.engine} on {way.device} in {way.precision}")
-            options = EngineOptions(
-                engine=way.engine, device=way.device, threads=threads, build=True, report=report
-            )
-            tested.append(_tested(bundle, way, options, stack))
-        sessions = {way: session for way, session in tested if session is not None}
-        report(f"timing {len(sessions)} ways to run it, {seconds:g} s each")
-        times = _timed(bundle, sessions, seconds)
-    measured = tuple(replace(way, ms_a_cell=times.get(way)) for way, _ in tested)
-    if not sessions:
-        problems = "; ".join(f"{m.engine} {m.precision}: {m.problem}" for m in measured)
+    models = bundle.manifest.models
+    asked = _Asked(threads=threads, seconds=seconds / len(models), report=report)
+    ways = tuple(_ways())
+    for model in models:
+        ways = _with_model(bundle, model, ways, asked)
+    remember(bundle, ways)
+    if all(way.problem for way in ways):
+        problems = "; ".join(f"{way.engine} {way.precision}: {way.problem}" for way in ways)
         raise HostError(f"nothing on this PC runs this bundle as it should: {problems}")
-    remember(bundle, measured, threads)
-    return measured
+    return ways
 
 
 def _ways() -> Iterator[Measured]:
@@ -75,38 +76,53 @@ def _ways() -> Iterator[Measured]:
                 yield Measured(engine=engine, device=device, precision=precision)
 
 
+def _with_model(
+    bundle: Bundle, model: str, ways: Sequence[Measured], asked: _Asked
+) -> tuple[Measured, ...]:
+    """The ways with one model more: its time added, or the problem that it met."""
+    with ExitStack() as stack:
+        tested = [_tested(bundle, model, way, asked, stack) for way in ways]
+        engines = {way: engine for way, engine in tested if engine is not None}
+        asked.report(f"{model}: timing {len(engines)} ways, {asked.seconds:.1f} s each")
+        feeds = _feeds(bundle.manifest.models[model])
+        times = _interleaved(engines, feeds, asked.seconds) if engines else {}
+    return tuple(
+        replace(way, ms_a_cell=(way.ms_a_cell or 0.0) + times[way] if way in times else None)
+        for way, _ in tested
+    )
+
+
 def _tested(
-    bundle: Bundle, way: Measured, options: EngineOptions, stack: ExitStack
-) -> tuple[Measured, Sessions | None]:
-    """The way's open sessions, or why it cannot be used: not to be had, or other numbers."""
+    bundle: Bundle, model: str, way: Measured, asked: _Asked, stack: ExitStack
+) -> tuple[Measured, Engine | None]:
+    """The way's engine once its self-test has passed; or none, and the problem."""
     if way.problem:
         return way, None
+    asked.report(f"{model}: testing {way.engine} on {way.device} in {way.precision}")
+    options = EngineOptions(
+        engine=way.engine,
+        device=way.device,
+        threads=asked.threads,
+        build=True,
+        report=asked.report,
+    )
     try:
         sessions = stack.enter_context(Sessions(bundle, options, way.precision))
-        for model in bundle.manifest.models:
-            for file in (HEAD, sessions.graph.file):
-                check_graph(sessions, model, file)
+        for file in (HEAD, sessions.graph.file):
+            sessions.check(model, file)
     except HostError as error:
         return replace(way, problem=str(error)), None
-    return way, sessions
+    entry = bundle.manifest.models[model].files[sessions.graph.file]
+    emulated = way.emulated or entry.measured.get("ran_on") == EMULATED
+    return replace(way, emulated=emulated), sessions.fused(model)
 
 
-def _timed(
-    bundle: Bundle, sessions: dict[Measured, Sessions], seconds: float
-) -> dict[Measured, float]:
-    """Milliseconds a cell of each way, of one cell of each model; medians of interleaved rounds."""
-    models = bundle.manifest.models
-    totals = dict.fromkeys(sessions, 0.0)
-    for model in models:
-        engines = {way: opened.fused(model) for way, opened in sessions.items()}
-        canvas_px, draw_size = models[model].canvas_px, models[model].aggregation.draw_size
-        n_cells = most_cells_a_call(canvas_px)
-        rng = np.random.Generator(np.random.PCG64(0))
-        cells = rng.integers(0, 256, (n_cells, canvas_px, canvas_px, 3), dtype=np.uint8)
-        feeds: Feeds = {"cells": cells, "draws": np.zeros((1, draw_size), np.int64)}
-        for way, ms in _interleaved(engines, feeds, seconds / len(models)).items():
-            totals[way] += ms
-    return totals
+def _feeds(model: Model) -> Feeds:
+    """Noise, as much of it as scoring hands over at once."""
+    n_cells = most_cells_a_call(model.canvas_px)
+    rng = np.random.Generator(np.random.PCG64(0))
+    cells = rng.integers(0, 256, (n_cells, model.canvas_px, model.canvas_px, 3), dtype=np.uint8)
+    return {"cells": cells, "draws": np.zeros((1, model.aggregation.draw_size), np.int64)}
 
 
 def _interleaved(

@@ -99,6 +99,9 @@ def run_scoring(asked: ScoringRun) -> int:
     with ExitStack() as stack:
         folder = stack.enter_context(ResultFolder(asked.out, done.record)) if asked.out else None
         sessions = stack.enter_context(Sessions(bundle, engine, asked.precision))
+        if sessions.graph.stale:
+            stale = f"note: `vexas-edge prepare` is due again: {sessions.graph.stale}"
+            click.echo(one_line(stale), err=True)
         try:
             for case in wanted:
                 result = _score_one(case, options, sessions)

@@ -2,19 +2,16 @@
 
 import io
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.bundle import Bundle
-from vexas_edge.engines import Engine, EngineOptions
+from vexas_edge.engines import Engine
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.manifest import FUSED, GOLDEN, HEAD
-from vexas_edge.precision import cheaper_files
-from vexas_edge.sessions import Sessions
 
 # Largest difference of any output from what the reference engine gave, by graph file.
 ALLOWED = {HEAD: 1e-5, FUSED: 1e-3}
@@ -40,25 +37,6 @@ class Check:
     allowed: float
 
 
-def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
-    """Each graph's check, as it is done; the head on the CPU, the others where options say.
-
-    Of cheaper graphs only those that this PC would run, so none that is untested.
-
-    Raises:
-        HostError: this PC cannot run a graph, or gives other numbers than the reference did.
-    """
-    with Sessions(bundle, options) as sessions:
-        for model, entry in bundle.manifest.models.items():
-            cheaper = [
-                file
-                for file in cheaper_files(sessions.options)
-                if file in entry.files and entry.files[file].tested
-            ]
-            for file in (FUSED, HEAD, *cheaper):
-                yield check_graph(sessions, model, file)
-
-
 def golden_from_npz(content: bytes) -> dict[str, NDArray[Any]]:
     """The arrays of golden.npz: `cells`, `draws`, and `<graph file>/<output>` for each graph.
 
@@ -76,18 +54,14 @@ def golden_from_npz(content: bytes) -> dict[str, NDArray[Any]]:
     return golden
 
 
-def check_graph(sessions: Sessions, model: str, file: str) -> Check:
-    """One graph's outputs of the made-up cells, beside those that were recorded.
+def check_engine(
+    model: str, file: str, engine: Engine, golden: Mapping[str, NDArray[Any]]
+) -> Check:
+    """A graph's outputs of the made-up cells in an engine, beside those that were recorded.
 
     Raises:
         HostError: they differ by more than is allowed.
     """
-    golden = golden_from_npz(sessions.bundle.model_file(model, GOLDEN))
-    engine = sessions.head(model) if file == HEAD else sessions.fused(model, file)
-    return _check(model, file, engine, golden)
-
-
-def _check(model: str, file: str, engine: Engine, golden: dict[str, NDArray[Any]]) -> Check:
     first = "encodings" if file == HEAD else "cells"
     source = f"{FUSED}/encodings" if first == "encodings" else "cells"
     outputs = engine.run({first: golden[source], "draws": golden["draws"]})

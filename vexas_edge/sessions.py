@@ -8,8 +8,9 @@ from vexas_edge.bundle import Bundle
 from vexas_edge.choosing import choose
 from vexas_edge.engines import Engine, EngineOptions, Precision, default_threads, open_engine
 from vexas_edge.errors import BundleError
-from vexas_edge.manifest import HEAD
+from vexas_edge.manifest import FUSED, GOLDEN, HEAD
 from vexas_edge.precision import precision_of
+from vexas_edge.selftest import Check, check_engine, golden_from_npz
 
 # Pixels a call: 4 cells of 272 px. Larger calls gain no speed and cost memory.
 _PIXELS_A_CALL = 4 * 272 * 272
@@ -24,7 +25,9 @@ def most_cells_a_call(canvas_px: int) -> int:
 class Sessions:
     """The engine of each of a bundle's models, opened on first use, closed together.
 
-    The head always runs in onnxruntime on the CPU, so that scores do not depend on the engine.
+    The head always runs in onnxruntime on the CPU, so that scores do not depend on the engine. Any
+    other than the reference engine and graph passes its self-test before its first call, unless
+    `vexas-edge prepare` has seen it pass.
     """
 
     def __init__(
@@ -72,6 +75,16 @@ class Sessions:
         on_cpu = EngineOptions(engine="onnxruntime", device="cpu", threads=self.options.threads)
         return self._engine(model, HEAD, on_cpu)
 
+    def check(self, model: str, file: str) -> Check:
+        """The self-test of one graph in the engine that runs it here.
+
+        Raises:
+            HostError: it gives other numbers than were recorded.
+        """
+        engine = self.head(model) if file == HEAD else self.fused(model, file)
+        golden = golden_from_npz(self.bundle.model_file(model, GOLDEN))
+        return check_engine(model, file, engine, golden)
+
     def used(self) -> Engine | None:
         """Some engine that ran a fused graph, for the record; None before the first."""
         return next((e for (_, f, _), e in self._opened.items() if f != HEAD), None)
@@ -82,7 +95,15 @@ class Sessions:
             engine = open_engine(self.bundle.model_file(model, file), options)
             self._opened[key] = self._stack.enter_context(engine)
             self._check_shapes(model, file, engine)
+            if not self._is_trusted(file):
+                self.check(model, file)
         return self._opened[key]
+
+    def _is_trusted(self, file: str) -> bool:
+        """Whether the graph needs no self-test now: the reference engine's, or `prepare` did it."""
+        reference = self.options.engine == "onnxruntime" and file == FUSED
+        proved = self.graph.proved and file == self.graph.file
+        return file == HEAD or reference or proved
 
     def _check_shapes(self, model: str, file: str, engine: Engine) -> None:
         manifest, entry = self.bundle.manifest, self.bundle.manifest.models[model]

@@ -10,7 +10,7 @@ from vexas_edge.errors import InputError, UsageError
 LEAST_CHANGE = 0.05
 
 # What makes two runs comparable: a PC, and what it was asked to run. Versions may differ.
-_SAME = ("host_name", "system", "cpu", "gpu", "threads", "bundle", "engine", "precision")
+SAME = {"host_name", "cpu", "gpu", "threads", "bundle", "engine", "device", "precision"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,22 +22,26 @@ class Change:
     regressed: bool
 
 
+def check_same(now: Mapping[str, Any], then: Mapping[str, Any]) -> None:
+    """Pass if two runs may be compared.
+
+    Raises:
+        UsageError: they are of different PCs, bundles, engines, devices, precisions or threads.
+    """
+    differ = [w for w in sorted(SAME) if then[w] != now[w]]
+    if differ:
+        named = "; ".join(f"{what}: {then[what]} then, {now[what]} now" for what in differ)
+        raise UsageError(f"the baseline cannot be compared with; {named}")
+
+
 def changes(
     lines: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]]
 ) -> list[Change]:
     """Each figure that both runs have; regressed where the intervals do not meet.
 
     Raises:
-        UsageError: the runs are of different PCs, bundles, engines, precisions or threads.
         InputError: they have no figure in common.
     """
-    differ = [
-        f"{what}: {earlier[0]['run'][what]} then, {lines[0]['run'][what]} now"
-        for what in _SAME
-        if earlier[0]["run"][what] != lines[0]["run"][what]
-    ]
-    if differ:
-        raise UsageError(f"the baseline cannot be compared with; {'; '.join(differ)}")
     then = {_name(line): line for line in earlier}
     found = [_change(line, then[_name(line)]) for line in lines if _name(line) in then]
     if not found:

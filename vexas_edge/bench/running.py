@@ -6,12 +6,13 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
-from vexas_edge.bench.baseline import changes
+from vexas_edge.bench.baseline import SAME, changes, check_same
 from vexas_edge.bench.scenarios import Figure, measure
 from vexas_edge.bench.smear import write_smear
 from vexas_edge.bundle import Bundle, open_bundle
@@ -45,30 +46,46 @@ class BenchRun:
 def run_bench(asked: BenchRun) -> int:
     """Measure, show, write, compare; gives the exit status."""
     earlier = _lines_of(asked.baseline) if asked.baseline else []
-    lines = _measured(asked)
+    draw = import_module("vexas_edge.bench.plot").draw_latency if asked.plot else None
+    lines = _measured(asked, earlier)
     click.echo("\n".join(_table(lines)))
     if asked.out:
         write_atomically(asked.out, "".join(json.dumps(line) + "\n" for line in lines).encode())
-    if asked.plot:
-        from vexas_edge.bench.plot import draw_latency
-
-        draw_latency(lines, asked.plot)
+    if draw:
+        draw(lines, asked.plot)
     return _compared(lines, earlier) if earlier else 0
 
 
-def _measured(asked: BenchRun) -> list[Line]:
+def _measured(asked: BenchRun, earlier: Sequence[Line]) -> list[Line]:
     bundle = open_bundle(asked.bundle)
     options = EngineOptions(engine=asked.engine, device=asked.device, threads=asked.threads)
     with (
         tempfile.TemporaryDirectory(prefix="vexas-edge-bench-") as scratch,
         Sessions(bundle, options, asked.precision) as sessions,
     ):
+        run = _run_facts(bundle, sessions)
+        if earlier:
+            check_same(run, earlier[0]["run"])
         least = max(model.minimum_cells for model in bundle.manifest.models.values())
         smear = write_smear(bundle.manifest, max(asked.cells, least), Path(scratch) / "smear")
         small = write_smear(bundle.manifest, least, Path(scratch) / "small")
-        figures = measure(sessions, smear, small, seconds=asked.seconds, report=_say)
-        run = _run_facts(bundle, sessions)
+        figures = measure(
+            sessions,
+            smear,
+            small,
+            score_options=_score_options(asked),
+            seconds=asked.seconds,
+            report=_say,
+        )
+    peak = peak_memory_mib()
+    run["peak_memory_mib"] = round(peak, 1) if peak else None
     return [asdict(figure) | {"run": run} for figure in figures]
+
+
+def _score_options(asked: BenchRun) -> list[str]:
+    words = ["--bundle", str(asked.bundle), "--engine", asked.engine, "--device", asked.device]
+    words += ["--precision", asked.precision]
+    return [*words, "--threads", str(asked.threads)] if asked.threads else words
 
 
 def _say(line: str) -> None:
@@ -77,19 +94,17 @@ def _say(line: str) -> None:
 
 def _run_facts(bundle: Bundle, sessions: Sessions) -> Line:
     """The PC's fingerprint and what ran on it."""
-    used = sessions.used()
-    peak = peak_memory_mib()
+    engine = sessions.fused(next(iter(bundle.manifest.models)))
     return {
         **asdict(this_host(sessions.options.threads)),
         "host_name": platform.node(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "bundle": bundle.sha256,
-        "engine": used.name if used else None,
-        "device": used.device if used else None,
+        "engine": engine.name,
+        "device": engine.device,
         "precision": sessions.graph.precision,
         "choice_reason": sessions.graph.reason,
-        "peak_memory_mib": round(peak, 1) if peak else None,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -103,7 +118,7 @@ def _lines_of(path: Path) -> list[Line]:
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         wanted = {*Figure.__dataclass_fields__, "run"}
-        if lines and all(wanted <= line.keys() for line in lines):
+        if lines and all(wanted <= line.keys() and line["run"].keys() >= SAME for line in lines):
             return lines
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"the baseline {path} cannot be read: {error}") from error
@@ -119,10 +134,11 @@ def _table(lines: Sequence[Line]) -> Iterable[str]:
     for line in lines:
         what = f"{line['model'] or ''} {line['scenario']}".strip()
         interval = f"{line['low']:.4g} to {line['high']:.4g}"
+        p99 = f"{line['p99']:.4g}" if line["p99"] else "-"
         median = f"{line['value']:.4g} {line['unit']}"
         yield (
             f"{what:28}{line['batch']:>6} {median:>12} {interval:>20}"
-            f" {line['p90']:>9.4g} {line['p99']:>9.4g} {line['count']:>8}"
+            f" {line['p90']:>9.4g} {p99:>9} {line['count']:>8}"
         )
     for model, stages in {ln["model"]: ln["stages_ms"] for ln in lines if ln["model"]}.items():
         shown = ", ".join(f"{stage} {ms:.3g}" for stage, ms in stages.items())

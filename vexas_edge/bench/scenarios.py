@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,7 @@ from vexas_edge.bench.timing import Times, seconds_of, times_in_turns
 from vexas_edge.case import read_case
 from vexas_edge.draws import draw_cells
 from vexas_edge.engines import Engine
+from vexas_edge.errors import HostError
 from vexas_edge.images import place_on_canvas, rgb_from_bytes
 from vexas_edge.score import score_case
 from vexas_edge.sessions import Sessions, most_cells_a_call
@@ -27,6 +28,7 @@ Feeds = Mapping[str, NDArray[np.uint8] | NDArray[np.int64]]
 BATCHES = (2, 4, 8, 16, 32)
 _LEAST = {"single_stream": 200, "offline": 20, "case": 10, "cold_start": 10, "batch": 20}
 _STAGE_REPEATS = 9
+_LEAST_FOR_P99 = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ class Figure:
     low: float
     high: float
     p90: float
-    p99: float
+    p99: float | None
     count: int
     batch: int
     model: str | None = None
@@ -65,6 +67,7 @@ def measure(
     smear: Path,
     small_smear: Path,
     *,
+    score_options: Sequence[str],
     seconds: float,
     report: Callable[[str], None],
 ) -> list[Figure]:
@@ -72,12 +75,13 @@ def measure(
 
     Args:
         small_smear: the case that a new process scores.
+        score_options: what that is given, as words of `vexas-edge score`.
         seconds: of each query at least, over all turns.
     """
     models = sessions.bundle.manifest.models
     files = {name: _files(smear, model.cells[0]) for name, model in models.items()}
     queries = [query for name in models for query in _of_model(sessions, name, files[name])]
-    queries += _of_case(sessions, smear, small_smear)
+    queries += _of_case(sessions, smear, small_smear, score_options)
     stages = {name: _stages_ms(sessions, name, files[name]) for name in models}
     times = times_in_turns(
         [query.run for query in queries],
@@ -110,16 +114,18 @@ def _of_model(sessions: Sessions, name: str, files: list[bytes]) -> Iterator[_Qu
     yield _Query(scenario="offline", batch=size * fused.threads, run=calls, model=name)
 
 
-def _of_case(sessions: Sessions, smear: Path, small_smear: Path) -> Iterator[_Query]:
+def _of_case(
+    sessions: Sessions, smear: Path, small_smear: Path, score_options: Sequence[str]
+) -> Iterator[_Query]:
     n_cells, few = (sum(path.is_file() for path in f.rglob("*")) for f in (smear, small_smear))
     yield _Query(scenario="case", batch=n_cells, run=partial(_score, sessions, smear))
-    new_process = partial(_score_in_a_new_process, sessions, small_smear)
+    new_process = partial(_score_in_a_new_process, small_smear, score_options)
     yield _Query(scenario="cold_start", batch=few, run=new_process)
 
 
 def _cells(sessions: Sessions, name: str, files: list[bytes], n: int) -> NDArray[np.uint8]:
     model = sessions.bundle.manifest.models[name]
-    placed = [place_on_canvas(rgb_from_bytes(f), model.canvas_px, "crop") for f in files[:n]]
+    placed = [place_on_canvas(rgb_from_bytes(f), model.canvas_px, model.larger) for f in files[:n]]
     return np.resize(np.stack(placed), (n, *placed[0].shape))
 
 
@@ -140,17 +146,11 @@ def _score(sessions: Sessions, folder: Path) -> None:
         score_case(case, sessions.bundle, sessions)
 
 
-def _score_in_a_new_process(sessions: Sessions, folder: Path) -> None:
-    options = {
-        "--bundle": sessions.bundle.path,
-        "--engine": sessions.options.engine,
-        "--device": sessions.options.device,
-        "--precision": sessions.graph.precision,
-        **({"--threads": sessions.options.threads} if sessions.options.threads else {}),
-    }
-    words = [str(word) for pair in options.items() for word in pair]
-    command = [sys.executable, "-m", "vexas_edge", "score", str(folder), "--json", *words]
-    subprocess.run(command, check=True, capture_output=True)
+def _score_in_a_new_process(folder: Path, options: Sequence[str]) -> None:
+    command = [sys.executable, "-m", "vexas_edge", "score", str(folder), "--json", *options]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise HostError(f"a new process could not score: {ended.stderr.strip()}")
 
 
 def _stages_ms(sessions: Sessions, name: str, files: list[bytes]) -> dict[str, float]:
@@ -167,7 +167,8 @@ def _stages_ms(sessions: Sessions, name: str, files: list[bytes]) -> dict[str, f
     of_cells = {
         "decode": seconds_of(lambda: [rgb_from_bytes(f) for f in files], _STAGE_REPEATS) / size,
         "canvas": seconds_of(
-            lambda: [place_on_canvas(p, model.canvas_px, "crop") for p in pixels], _STAGE_REPEATS
+            lambda: [place_on_canvas(p, model.canvas_px, model.larger) for p in pixels],
+            _STAGE_REPEATS,
         )
         / size,
         "compute": seconds_of(lambda: _on_every_thread(fused, feeds), _STAGE_REPEATS)
@@ -194,7 +195,7 @@ def _figure(query: _Query, times: Times, stages: dict[str, float]) -> Figure:
         low=shown(high if per_second else low),
         high=shown(low if per_second else high),
         p90=shown(times.percentile(90)),
-        p99=shown(times.percentile(99)),
+        p99=shown(times.percentile(99)) if times.count >= _LEAST_FOR_P99 else None,
         count=times.count,
         batch=query.batch,
         model=query.model,

@@ -2,9 +2,11 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, get_args
 
 from vexas_edge.errors import HostError
@@ -114,6 +116,15 @@ def refuse_external_data(graph: bytes, engine: EngineName) -> None:
     """
     if _EXTERNAL_DATA.search(graph):
         raise HostError(f"{engine} was given a graph that refers to another file; it is refused")
+
+
+def find_windows_runtime() -> None:
+    """Let libraries find Microsoft's C++ runtime where the `msvc-runtime` wheel has put it.
+
+    That is the environment's own folder, in which Windows does not look by itself.
+    """
+    if sys.platform == "win32" and Path(sys.prefix, "msvcp140.dll").is_file():
+        os.add_dll_directory(sys.prefix)
 
 
 def _module(engine: EngineName) -> Any:

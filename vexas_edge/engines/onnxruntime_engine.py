@@ -7,9 +7,10 @@ from typing import Any, Self
 
 from numpy import ndarray
 
-from vexas_edge.engines import Device, EngineOptions, default_threads
+from vexas_edge.engines import Device, EngineOptions, default_threads, find_windows_runtime
 from vexas_edge.errors import HostError
 
+find_windows_runtime()
 try:
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as pybind

@@ -9,9 +9,16 @@ from typing import Any, Self
 import numpy as np
 from numpy import ndarray
 
-from vexas_edge.engines import Device, EngineOptions, default_threads, refuse_external_data
+from vexas_edge.engines import (
+    Device,
+    EngineOptions,
+    default_threads,
+    find_windows_runtime,
+    refuse_external_data,
+)
 from vexas_edge.errors import HostError
 
+find_windows_runtime()
 try:
     import openvino
 except ImportError as error:
@@ -23,7 +30,8 @@ except ImportError as error:
 
 def devices() -> tuple[Device, ...]:
     """Where it runs here. Its GPUs are Intel's, on which no graph of ours was ever judged."""
-    return ("cpu",) if "CPU" in openvino.Core().available_devices else ()
+    with _failing_clearly("cannot start"):
+        return ("cpu",) if "CPU" in openvino.Core().available_devices else ()
 
 
 def start(graph: bytes, options: EngineOptions) -> "OpenVinoEngine":
@@ -54,8 +62,9 @@ class OpenVinoEngine:
         self.threads = options.threads or default_threads()
         self._block = options.cells_a_call
         self._calls = options.calls_at_once
-        self._core = openvino.Core()
-        self._model = _read(self._core, graph)
+        with _failing_clearly("cannot load the graph"):
+            self._core = openvino.Core()
+            self._model = self._core.read_model(graph, b"")
         self._outputs = [output.get_any_name() for output in self._model.outputs]
         self.shapes = {
             value.get_any_name(): _shape(value)
@@ -74,14 +83,11 @@ class OpenVinoEngine:
         """
         n_cells = len(feeds["cells"]) if "cells" in feeds else 0
         size = -(-n_cells // self._block) * self._block if self._block and n_cells else None
-        try:
-            with self._request(size) as request:
-                request.infer(_filled(feeds, size), share_inputs=True)
-                values = [request.get_output_tensor(i).data for i in range(len(self._outputs))]
-                # Copies: the next call writes where this one's outputs lie.
-                outputs = dict(zip(self._outputs, map(np.array, values), strict=True))
-        except RuntimeError as error:
-            raise HostError(f"openvino failed on the CPU: {error}") from error
+        with self._request(size) as request, _failing_clearly("failed on the CPU"):
+            request.infer(_filled(feeds, size), share_inputs=True)
+            values = [request.get_output_tensor(i).data for i in range(len(self._outputs))]
+            # Copies: the next call writes where this one's outputs lie.
+            outputs = dict(zip(self._outputs, map(np.array, values), strict=True))
         if size:
             outputs["encodings"] = outputs["encodings"][:n_cells]
         return outputs
@@ -96,7 +102,7 @@ class OpenVinoEngine:
             free.put(request)
 
     def _requests_of(self, size: int | None) -> "SimpleQueue[Any]":
-        with self._compiling:
+        with self._compiling, _failing_clearly("cannot compile the graph"):
             if size not in self._requests:
                 compiled = self._compiled(size)
                 self._requests[size] = SimpleQueue()
@@ -128,11 +134,12 @@ class OpenVinoEngine:
         self._requests.clear()
 
 
-def _read(core: Any, graph: bytes) -> Any:
+@contextmanager
+def _failing_clearly(what: str) -> Iterator[None]:
     try:
-        return core.read_model(graph, b"")
+        yield
     except RuntimeError as error:
-        raise HostError(f"openvino cannot load the graph: {error}") from error
+        raise HostError(f"openvino {what}: {error}") from error
 
 
 def _shape(value: Any) -> tuple[int | None, ...]:

@@ -22,6 +22,8 @@ from vexas_edge.errors import HostError
 DRAW_ROWS = 64
 # The cells of a bundle's self-test, which has to run whatever the canvas is.
 _SELF_TEST_CELLS = 4
+# Counts up when plans are built otherwise: flags, profiles, proof.
+_RECIPE = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,7 @@ def plan_key(
         "precision": precision,
         "buckets": list(buckets),
         "draw_rows": DRAW_ROWS,
+        "recipe": _RECIPE,
         **timings_key(gpu),
     }
 
