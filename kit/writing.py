@@ -1,28 +1,24 @@
 """The kit's folder: wheels, hashes, what installs and what scores, the bundle, the README."""
 
 import hashlib
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from kit.targets import Target
+from kit.targets import PYTHONS, Target
 from kit.wheels import fetcher, needed_wheels, versions_from_constraints
 from vexas_edge import open_bundle
-from vexas_edge.errors import UsageError
+from vexas_edge.errors import HostError, UsageError
 
 ROOTS = ("vexas-edge[openvino]",)
 # onnxruntime's DLLs need Microsoft's runtime, which a bare PC has not.
 ROOTS_ON_WINDOWS = ("msvc-runtime",)
-
-# The README's part for the person beside the analyzer, by its headings.
-EDGE_SECTIONS = ("Score a smear", "On this PC")
 
 _REPOSITORY = Path(__file__).parents[1]
 _FILES = Path(__file__).with_name("files")
@@ -34,25 +30,27 @@ def write_kit(
     """Write the whole kit into a new folder.
 
     Raises:
-        UsageError: the folder is there already.
+        UsageError: the folder is there already, or cannot be, or the bundle is no file.
         BundleError: a file of the bundle is not what was hashed.
         HostError: a wheel is not to be had.
     """
     if to.exists():
         raise UsageError(f"{to} is there already; name a new folder, or remove it")
+    if not to.absolute().parent.is_dir():
+        raise UsageError(f"{to.absolute().parent} is not there; make it first")
+    if not bundle.is_file():
+        raise UsageError(f"{bundle} is no .vxb file, which a kit needs")
     open_bundle(bundle).check_all_files()
     with tempfile.TemporaryDirectory(dir=to.absolute().parent, prefix=".kit-") as scratch:
         kit = Path(scratch) / "kit"
         (kit / "wheels").mkdir(parents=True)
         wheels = _gather(kit / "wheels", targets, report)
         (kit / "requirements.txt").write_text(requirements_from_wheels(wheels))
-        for file in sorted(_FILES.iterdir()):
-            _copy_script(file, kit)
+        for file in scripts_for({target.system for target in targets}):
+            _copy_text(file, kit, [target.python for target in targets])
         shutil.copyfile(bundle, kit / "bundle.vxb")
         shutil.copyfile(_REPOSITORY / "vexas_edge" / "demo" / "smear.zip", kit / "demo-smear.zip")
         shutil.copyfile(_REPOSITORY / "LICENSE", kit / "LICENSE.txt")
-        readme = (_REPOSITORY / "README.md").read_text(encoding="utf-8")
-        (kit / "README.md").write_text(edge_half(readme), encoding="utf-8")
         (kit / "SHA256SUMS").write_text(_hashes(kit))
         kit.replace(to)
 
@@ -62,7 +60,9 @@ def _gather(
 ) -> dict[Path, set[str]]:
     """Each wheel, and the systems that need it."""
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, _REPOSITORY]
-    subprocess.run(command, check=True)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise HostError(f"the wheel of vexas-edge cannot be built: {ended.stderr.strip()}")
     (ours,) = folder.iterdir()
     fetch = fetcher(versions_from_constraints(_REPOSITORY / "constraints.txt"), ours, folder)
     found: dict[Path, set[str]] = {}
@@ -97,28 +97,17 @@ def requirements_from_wheels(wheels: dict[Path, set[str]]) -> str:
     return text
 
 
-def edge_half(readme: str) -> str:
-    """The README's title, its first paragraphs, and the sections that the edge needs.
-
-    Raises:
-        UsageError: a section is not there.
-    """
-    start, *sections = re.split(r"^(?=## )", readme, flags=re.MULTILINE)
-    by_heading = {section.splitlines()[0].removeprefix("## "): section for section in sections}
-    if missing := [name for name in EDGE_SECTIONS if name not in by_heading]:
-        raise UsageError(f"the README has no section {', '.join(missing)}")
-    install = (
-        "## Install\n\n"
-        "Windows: run `install.cmd`, then drop the folder of a smear onto `score.cmd`. Linux: "
-        "`sh install.sh`,\nthen `sh score.sh FOLDER`. Neither needs a network or an administrator; "
-        "both need CPython 3.11 to\n3.13. `VEXAS_EDGE_HOME` names another folder to install to. "
-        "`demo-smear.zip` is a drawn smear to try.\n\n"
-    )
-    return start + install + "".join(by_heading[name] for name in EDGE_SECTIONS)
+def scripts_for(systems: Iterable[str]) -> list[Path]:
+    """What installs and scores on these systems, and the text that says how."""
+    suffixes = {"windows": ".cmd", "linux": ".sh"}
+    wanted = {".md", *(suffixes[system] for system in systems)}
+    return [file for file in sorted(_FILES.iterdir()) if file.suffix in wanted]
 
 
-def _copy_script(file: Path, kit: Path) -> None:
+def _copy_text(file: Path, kit: Path, pythons: Iterable[str]) -> None:
     text = file.read_text(encoding="ascii")
+    newest_first = sorted(set(pythons), key=PYTHONS.index, reverse=True)
+    text = text.replace(" ".join(reversed(PYTHONS)), " ".join(newest_first))
     ending = "\r\n" if file.suffix == ".cmd" else "\n"
     (kit / file.name).write_text(text, encoding="ascii", newline=ending)
     (kit / file.name).chmod(0o755)

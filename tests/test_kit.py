@@ -11,9 +11,9 @@ from packaging.requirements import Requirement
 
 from kit import wheels, writing
 from kit.__main__ import kit as command
-from kit.targets import Target, all_targets
+from kit.targets import PYTHONS, Target, all_targets
 from kit.wheels import fetcher, needed_wheels, versions_from_constraints
-from kit.writing import EDGE_SECTIONS, edge_half, requirements_from_wheels
+from kit.writing import requirements_from_wheels, scripts_for
 from vexas_edge.errors import HostError, UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -118,19 +118,39 @@ def test_a_wheel_that_is_not_to_be_had_is_named(
         fetch("numpy", WINDOWS)
 
 
-def test_the_readme_of_a_kit_is_the_edges_half() -> None:
-    text = edge_half((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert text.startswith("# vexas-edge\n")
-    assert "no diagnosis" in text
-    assert all(f"## {heading}\n" in text for heading in ("Install", *EDGE_SECTIONS))
-    assert "python -m export" not in text
-    with pytest.raises(UsageError, match="the README has no section Score a smear, On this PC"):
-        edge_half("# vexas-edge\n## Start\n")
+def test_a_kit_for_one_system_has_its_scripts_alone() -> None:
+    assert [file.name for file in scripts_for({"windows"})] == [
+        "README.md",
+        "install.cmd",
+        "score.cmd",
+    ]
+    assert [file.name for file in scripts_for({"linux"})] == ["README.md", "install.sh", "score.sh"]
+
+
+def test_results_lie_beside_the_smear_whatever_dots_its_name_has() -> None:
+    assert '"%~dpnx1-vexas-edge"' in (writing._FILES / "score.cmd").read_text()
+
+
+def test_nothing_but_an_environment_of_the_kits_own_is_ever_cleared() -> None:
+    shell = (writing._FILES / "install.sh").read_text()
+    assert [line[-12:] for line in shell.splitlines() if line.startswith("environment=")] == [
+        "/environment"
+    ]
+    assert '--clear "$environment"' in shell
+    windows = (writing._FILES / "install.cmd").read_text()
+    assert windows.count('\\environment"') == windows.count('set "environment=') == 2
+    assert '--clear "%environment%"' in windows
+
+
+def test_scripts_look_for_the_pythons_that_the_kit_has_wheels_for(tmp_path: Path) -> None:
+    for name, line in (("install.sh", 'versions="3.12 3.11"'), ("install.cmd", "=3.12 3.11")):
+        writing._copy_text(writing._FILES / name, tmp_path, ["3.11", "3.12", "3.11"])
+        assert line in (tmp_path / name).read_text()
 
 
 def test_scripts_have_the_line_ends_of_their_system_and_parse(tmp_path: Path) -> None:
     for file in writing._FILES.iterdir():
-        writing._copy_script(file, tmp_path)
+        writing._copy_text(file, tmp_path, PYTHONS)
     for file in tmp_path.glob("*.cmd"):
         content = file.read_bytes()
         assert content.count(b"\n") == content.count(b"\r\n") > 5
@@ -142,3 +162,10 @@ def test_scripts_have_the_line_ends_of_their_system_and_parse(tmp_path: Path) ->
 def test_a_folder_that_is_there_is_not_overwritten(tmp_path: Path, tiny_bundle: Path) -> None:
     with pytest.raises(UsageError, match="is there already"):
         command.main(["--bundle", str(tiny_bundle), "-o", str(tmp_path)], standalone_mode=False)
+
+
+def test_a_bundle_that_is_a_folder_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    asked = ["--bundle", str(tmp_path / "bundle"), "-o", str(tmp_path / "kit")]
+    with pytest.raises(UsageError, match=r"is no \.vxb file"):
+        command.main(asked, standalone_mode=False)
