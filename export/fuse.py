@@ -28,7 +28,7 @@ def fuse_graphs(
     """
     n_features = embedding_width(encoder)
     graph = GraphBuilder()
-    pixels = add_preprocessing(graph, "cells", preprocessing)
+    pixels = add_preprocessing(graph, "cells", preprocessing, canvas_px)
     pixels = graph.rename(pixels, "pixels")
     outputs = graph.place(encoder, "encoder", {encoder.graph.input[0].name: pixels})
     embedding = graph.rename(outputs[encoder.graph.output[0].name], "embedding")
