@@ -97,7 +97,7 @@ def test_a_kit_is_for_two_systems_and_three_pythons() -> None:
 
 def test_everything_that_a_kit_holds_has_an_exact_version() -> None:
     versions = versions_from_constraints(ROOT / "constraints.txt")
-    assert {"onnxruntime", "numpy", "openvino", "msvc-runtime", "colorama"} <= versions.keys()
+    assert {"onnxruntime", "numpy", "openvino", "msvc-runtime"} <= versions.keys()
 
 
 def test_a_package_without_an_exact_version_is_refused(tmp_path: Path) -> None:
