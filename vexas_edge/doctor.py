@@ -119,19 +119,25 @@ def _installed(package: str) -> str | None:
 
 def _writable(subject: str, folder: Path, remedy: str) -> Finding:
     subject = f"{subject} folder"
-    problem = f"{folder} cannot be written: no such drive or folder above it"
-    for place in (folder, *folder.absolute().parents):
-        try:
-            if place.is_dir():
-                with tempfile.NamedTemporaryFile(dir=place, prefix=".vexas-edge-"):
-                    return Finding(subject=subject, state="ok", found=f"{folder} can be written")
-            elif not place.exists():
-                continue
-            problem = f"{folder} cannot be written: {place} is no folder"
-        except OSError as error:
-            problem = f"{folder} cannot be written: {error.strerror}"
-        break
-    return Finding(subject=subject, state="missing", found=problem, remedy=remedy)
+    if problem := _problem_of_writing(folder):
+        found = f"{folder} cannot be written: {problem}"
+        return Finding(subject=subject, state="missing", found=found, remedy=remedy)
+    return Finding(subject=subject, state="ok", found=f"{folder} can be written")
+
+
+def _problem_of_writing(folder: Path) -> str:
+    """Why nothing can be written to the folder, which may not be there yet; empty if it can."""
+    places = (folder, *folder.absolute().parents)
+    try:
+        place = next((place for place in places if place.exists()), None)
+        if place is None:
+            return "no such drive or folder above it"
+        if not place.is_dir():
+            return f"{place} is no folder"
+        with tempfile.NamedTemporaryFile(dir=place, prefix=".vexas-edge-"):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _network(folder: Path) -> Iterator[Finding]:
