@@ -20,11 +20,13 @@ from typing import Any
 import click
 from host import host_facts
 from samples import (
+    add_int8_for_timing,
     copy_cells,
     write_backbone_bundle,
     write_export_cells,
     write_file_bundle,
     write_noisy_cells,
+    write_spread_bundle,
 )
 from throughput import throughput_line
 
@@ -37,9 +39,9 @@ class Sizes:
     """How much is measured. turns: each after one that is left out, as warm-up."""
 
     turns: int = 7
-    squeezenet_cells: int = 2000
-    vgg16_cells: int = 64
-    vgg16_turns: int = 5
+    squeezenet_cells: int = 1000
+    vgg16_cells: int = 1000
+    vgg16_turns: int = 2
     few_cells: int = 1000
     many_cells: int = 20_000
     memory_turns: int = 3
@@ -61,12 +63,14 @@ QUICK = Sizes(
 @click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="JSON lines file.")
 @click.option("--threads", type=click.IntRange(1, 256), default=default_threads())
 @click.option("--quick", is_flag=True, help="Few cells, to see that it runs; no figure to quote.")
-def cli(data: Path, out: Path, threads: int, quick: bool) -> None:
+@click.option("--only", multiple=True, help="Of the questions, squeezenet, vgg16 or memory.")
+def cli(data: Path, out: Path, threads: int, quick: bool, only: tuple[str, ...]) -> None:
     """Measure scoring on the cells in DATA and append a JSON line a question to the file."""
     sizes = QUICK if quick else Sizes()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        for measure in (squeezenet_line, vgg16_line, memory_line):
+        questions = {"squeezenet": squeezenet_line, "vgg16": vgg16_line, "memory": memory_line}
+        for measure in (q for name, q in questions.items() if not only or name in only):
             line = {**measure(data, Path(scratch), threads, sizes), "quick": quick, **host_facts()}
             with out.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(line) + "\n")
@@ -83,10 +87,11 @@ def squeezenet_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> di
 
 
 def vgg16_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[str, Any]:
-    """Throughput of the paper's heaviest encoder at the paper's size."""
+    """Throughput of the paper's heaviest encoder at the paper's size, in int8."""
     files = sorted(file for file in (data / "cells").rglob("*") if file.is_file())
     cells = write_export_cells(files, sizes.vgg16_cells, scratch / "vgg16")
-    bundle = write_backbone_bundle("vgg16", 512, 272, cells, scratch / "vgg16.vxb")
+    bundle = write_spread_bundle("vgg16", 512, 272, cells, scratch / "vgg16.vxb")
+    add_int8_for_timing(bundle, cells)
     return throughput_line("vgg16", bundle, cells, threads, sizes.vgg16_turns)
 
 

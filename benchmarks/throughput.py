@@ -64,6 +64,7 @@ def throughput_line(
         "target": ">= 0.93",
         "ratio_over_loop": round(statistics.median(over_loop), 4),
         "network": network,
+        "precision": rig.sessions.graph.precision,
         "canvas_px": rig.canvas.canvas_px,
         "n_cells": len(case.cells),
         "cells_a_call": len(rig.chunks[0]),
@@ -84,7 +85,7 @@ def _rig(network: str, bundle: Bundle, sessions: Sessions, case: Case, folder: P
     cells = [decode_cell(case.source, cell, canvas).pixels for cell in case.cells]
     threads = sessions.fused(CELL_TYPE).threads
     size = cells_a_call(model.canvas_px, len(cells), threads)
-    graph = bundle.model_file(CELL_TYPE, "fused.fp32.onnx")
+    graph = bundle.model_file(CELL_TYPE, sessions.graph.file)
     return Rig(
         network=network,
         bundle=bundle,

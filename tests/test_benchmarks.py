@@ -1,6 +1,7 @@
 """The benchmarks run and say what they measured on; their figures are not judged here."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ def test_scoring_benchmark_appends_one_line_a_question(shared_data: Path, tmp_pa
         "score",
         "loop",
     }
+    assert lines[1]["precision"] == "int8"
     assert lines[2]["medians_mib"]["few"] < 1000
 
 
@@ -49,3 +51,29 @@ def test_precision_benchmark_appends_one_line_a_question(shared_data: Path, tmp_
     assert speed["preflight_findings"] == {"fp16": 0, "int8-trt": 0}
     assert speed["medians_ms_a_cell"].keys() == {"fp32", "int8"}
     assert memory["peak_mib"].keys() == {"16", "32"}
+
+
+@pytest.mark.real_data
+def test_peers_benchmark_puts_ratios_and_drift_side_by_side(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler, and there is no g++")
+    (line,) = lines_of("peers.py", shared_data, tmp_path / "peers.jsonl")
+    assert line.keys() > FACTS
+    peers = line["times_as_fast_from_files"].keys()
+    assert len(peers) == 8
+    assert line["times_as_fast_from_decoded_cells"].keys() == peers
+    assert line["drift_from_torch_eager"].keys() == peers | {"vexas-edge score"}
+    exact = line["drift_from_torch_eager"]["onnxruntime script"]
+    assert exact["cosine_p1"] > 0.99999
+
+
+def test_regressions_benchmark_counts_what_was_found(tiny_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "regressions.jsonl"
+    command = [sys.executable, BENCHMARKS / "regressions.py", tiny_bundle, "-o", out]
+    done = subprocess.run([*command, "--seconds", "0.1"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    line = json.loads(out.read_text())
+    assert line["figures"] == 23
+    assert line["slowed"] == 21
