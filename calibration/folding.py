@@ -1,10 +1,9 @@
 """A graph with the same values, in the operators that integers can run."""
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, helper, numpy_helper, shape_inference
+from onnx import ModelProto, NodeProto, numpy_helper
 
 from calibration.region import Region
 from export.graph import GraphBuilder, rebuilt
@@ -16,9 +15,8 @@ def fold_for_integers(model: ModelProto, region: Region) -> ModelProto:
     """The model with the region's batch normalisations and means over space written otherwise.
 
     A batch normalisation becomes part of the convolution before it, or a depthwise convolution of
-    its own; a mean over height and width becomes a GlobalAveragePool; a mean over windows becomes
-    a depthwise convolution of equal weights, since onnxruntime's own integer average took as long
-    as all 94 convolutions of an InceptionV3. Every tensor that is left keeps its name.
+    its own; a mean over height and width becomes a GlobalAveragePool. Every tensor that is left
+    keeps its name.
     """
     return _Folding(model, region).folded()
 
@@ -31,7 +29,6 @@ class _Folding:
         self._uses = Counter(name for node in model.graph.node for name in node.input)
         self._uses.update(value.name for value in model.graph.output)
         self._convolutions: dict[str, NodeProto] = {}
-        self._channels = _channels(model)
         self._graph = GraphBuilder("folded/")
 
     def folded(self) -> ModelProto:
@@ -41,8 +38,6 @@ class _Folding:
                 self._normalisation(node)
             elif inside and node.op_type == "ReduceMean" and self._is_over_space(node):
                 self._graph.node("GlobalAveragePool", node.input[0], output=node.output[0])
-            elif inside and node.op_type == "AveragePool" and self._is_convolution(node):
-                self._window_mean(node)
             else:
                 self._copied(node)
         return rebuilt(self._model, self._graph.nodes, self._graph.initializers)
@@ -60,28 +55,6 @@ class _Folding:
         if not keeps or axes is None:
             return False
         return tuple(sorted(int(a) % 4 for a in numpy_helper.to_array(axes))) == _SPATIAL
-
-    def _is_convolution(self, node: NodeProto) -> bool:
-        """Whether each value is the mean of as many others, of a known number of channels."""
-        attributes = _attributes(node)
-        padded = any(attributes.get("pads", ())) and not attributes.get("count_include_pad", 0)
-        dilated = any(step != 1 for step in attributes.get("dilations", ()))
-        automatic = attributes.get("auto_pad", b"NOTSET") != b"NOTSET"
-        by_engine = automatic or attributes.get("ceil_mode", 0)
-        return not (padded or dilated or by_engine) and node.input[0] in self._channels
-
-    def _window_mean(self, node: NodeProto) -> None:
-        attributes, n_channels = _attributes(node), self._channels[node.input[0]]
-        window = attributes["kernel_shape"]
-        weights = np.full((n_channels, 1, *window), 1 / np.prod(window))
-        self._graph.node(
-            "Conv",
-            node.input[0],
-            self._graph.constant(weights, np.float32),
-            output=node.output[0],
-            group=n_channels,
-            **{name: attributes[name] for name in ("pads", "strides") if name in attributes},
-        )
 
     def _normalisation(self, node: NodeProto) -> None:
         gain, offset, mean, variance = (self._values(name) for name in node.input[1:5])
@@ -109,18 +82,3 @@ class _Folding:
 
     def _values(self, name: str) -> np.ndarray:
         return numpy_helper.to_array(self._constants[name]).astype(np.float64)
-
-
-def _attributes(node: NodeProto) -> dict[str, Any]:
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
-
-
-def _channels(model: ModelProto) -> dict[str, int]:
-    """The second dimension of each tensor of four, where it is known."""
-    inferred = shape_inference.infer_shapes(model).graph
-    shapes = {v.name: v.type.tensor_type.shape.dim for v in (*inferred.value_info, *inferred.input)}
-    return {
-        name: dims[1].dim_value
-        for name, dims in shapes.items()
-        if len(dims) == 4 and dims[1].dim_value
-    }

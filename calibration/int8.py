@@ -7,6 +7,7 @@ from onnx import ModelProto, NodeProto
 
 from calibration.grids import PASSING, Grid, Scheme
 from calibration.layers import WEIGHTED
+from calibration.pooling import channels_of_means, mean_as_convolution
 from calibration.region import Region, users_of
 from calibration.rounding import IntegerWeights
 from export.graph import GraphBuilder, rebuilt
@@ -55,6 +56,8 @@ class _Int8:
         self._grids = grids
         self._weights = weights
         self._graph = GraphBuilder("int8/")
+        # TensorRT, which the signed grids are for, has a fast integer average of its own.
+        self._means = {} if scheme.signed else channels_of_means(model)
         self._users = users_of(model)
         self._operators = {node.output[0]: node.op_type for node in region.nodes}
         self._integer = self._integer_nodes()
@@ -88,6 +91,8 @@ class _Int8:
         copy.input[:] = [self._dequantised.get(i, i) for i in node.input]
         if name in self._weights:
             self._put_weights(copy, self._weights[name], self._grids[node.input[0]])
+        if name in self._means and name in self._integer:
+            copy = mean_as_convolution(self._graph, copy, self._means[name])
         self._graph.nodes.append(copy)
         if self._operators.get(name) in WEIGHTED and name not in self._weights:
             self._keep_in_float(copy)

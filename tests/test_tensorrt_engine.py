@@ -440,12 +440,12 @@ def test_engines_of_a_bundle_are_built_by_model_and_precision(
     opened: list[tuple[str, str]] = []
     said: list[str] = []
 
-    def fused(self: Sessions, model: str) -> None:
+    def check(self: Sessions, model: str, file: str) -> None:
         assert (self.options.engine, self.options.build) == ("tensorrt", True)
-        opened.append((model, self.graph.file))
+        opened.append((model, file))
 
     monkeypatch.setattr("export.engine.devices_of", lambda _: ("cuda",))
-    monkeypatch.setattr(Sessions, "fused", fused)
+    monkeypatch.setattr(Sessions, "check", check)
     bundle = open_bundle(path)
     models = ("neutrophil", "monocyte", "lymphocyte")
     assert build_engines(bundle, said.append) == 6
