@@ -156,18 +156,33 @@ def test_the_svm_is_the_one_that_the_plain_recipe_fits(example: Example) -> None
     assert np.abs(classifier.dual_coef_ - plain.dual_coef_).max() < 1e-9
 
 
-def test_one_command_scores_a_folder_of_the_other_forty(example: Example, tmp_path: Path) -> None:
-    ward, out = tmp_path / "ward", tmp_path / "scores"
+def scores_of_the_other_forty(example: Example, folder: Path, *options: str) -> dict[str, float]:
+    """What one command makes of a folder of the patients that were not fitted on."""
+    ward, out = folder / "ward", folder / "scores"
     for name, patient in example.patients.items():
         if patient.split == "judge":
             shutil.copytree(patient.folder, ward / name)
     bundle = example.out / "lymphocytosis.vxb"
     command = [sys.executable, "-m", "vexas_edge", "score", ward, "--recursive"]
-    command += ["--cell-type", "lymphocyte", "--bundle", bundle, "-o", out]
+    command += ["--cell-type", "lymphocyte", "--bundle", bundle, "-o", out, *options]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 40
-    assert case_scores(out) == case_scores(example.out / "scores")
+    return case_scores(out)
+
+
+def test_one_command_scores_a_folder_of_the_other_forty(example: Example, tmp_path: Path) -> None:
+    found = scores_of_the_other_forty(example, tmp_path)
+    assert found == case_scores(example.out / "scores")
+
+
+def test_scores_of_real_patients_agree_across_engines(example: Example, tmp_path: Path) -> None:
+    found = scores_of_the_other_forty(
+        example, tmp_path, "--engine", "openvino", "--precision", "fp32"
+    )
+    reference = case_scores(example.out / "scores")
+    assert found.keys() == reference.keys()
+    assert max(abs(found[name] - reference[name]) for name in reference) < 1e-3
 
 
 def test_head_of_over_two_thousand_vectors_is_scikit_learn_on_every_draw(example: Example) -> None:
