@@ -29,9 +29,7 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(
-    tests_cache: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache of each test's own: nothing that another has prepared decides what it runs."""
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("cache")))
 
