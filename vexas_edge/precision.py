@@ -55,11 +55,6 @@ def choose_graph(
     return ChosenGraph(precision=asked, file=file, reason="asked for")
 
 
-def cheaper_files(options: EngineOptions) -> tuple[str, ...]:
-    """The cheaper graphs that could run where the options say."""
-    return tuple(_cheaper(options).values())
-
-
 def precision_of(file: str) -> Precision:
     """What a fused graph computes in, by the name of its file."""
     if file == FUSED:
