@@ -21,7 +21,7 @@ _EXPONENT = 0.5
 # Channels that hardly ever speak are not raised further than this.
 _SMALLEST_SHARE = 1e-3
 
-_PASSED_THROUGH = ("Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool")
+_PASSED_THROUGH = ("Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "Resize")
 
 
 def equalise_channels(model: ModelProto, region: Region, batches: Batches) -> ModelProto:

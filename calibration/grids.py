@@ -8,9 +8,9 @@ import numpy as np
 from calibration.ranges import Range
 from calibration.region import Region
 
-# Operators that only pick, move or join values: what they take and give is on one grid, so that
-# nothing is rounded twice.
-PASSING = ("MaxPool", "Concat", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
+# Operators that only pick, move, join or enlarge values: what they take and give is on one grid, so
+# that nothing is rounded twice.
+PASSING = ("MaxPool", "Concat", "Resize", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
 
 # A tensor of zeros still needs a scale.
 _SMALLEST = 1e-12

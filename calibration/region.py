@@ -3,7 +3,7 @@
 Preprocessing, the final pooling's output and the head stay in float32 in every precision.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from vexas_edge.errors import BundleError
 
-ENTRY, EMBEDDING = "pixels", "embedding"
+ENTRY, EMBEDDING, LOGITS = "pixels", "embedding", "logits"
 
 # What we know how to write in another precision; all take and give one kind of float.
 KNOWN_OPERATORS = {
@@ -20,6 +20,9 @@ KNOWN_OPERATORS = {
     *("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Pad"),
     *("Concat", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity"),
 }
+
+# Of a mask network, beside these.
+_ENLARGING = {"Resize"}
 
 _GLOBAL = ("GlobalAveragePool", "GlobalMaxPool")
 _POOLINGS = ("AveragePool", "MaxPool", "ReduceMean", "ReduceMax")
@@ -71,11 +74,26 @@ def classifier_region(model: ModelProto) -> Region:
     return _region(model, entries[0], leave)
 
 
-def _region(model: ModelProto, entry: str, leave: str) -> Region:
+def mask_region(model: ModelProto) -> Region:
+    """All that is learnt of a mask network, from `export.isolation`.
+
+    Raises:
+        BundleError: no mask network of ours, or operators that we cannot write in another
+            precision.
+    """
+    makers = {name for node in model.graph.node for name in node.output}
+    if not {ENTRY, LOGITS} <= makers:
+        raise BundleError(f"the graph has no tensors {ENTRY!r} and {LOGITS!r}: no mask network")
+    return _region(model, ENTRY, LOGITS, KNOWN_OPERATORS | _ENLARGING)
+
+
+def _region(
+    model: ModelProto, entry: str, leave: str, known: Collection[str] = KNOWN_OPERATORS
+) -> Region:
     nodes = _between(model.graph.node, entry, leave)
-    unknown = sorted({node.op_type for node in nodes} - KNOWN_OPERATORS)
+    unknown = sorted({node.op_type for node in nodes} - set(known))
     if unknown:
-        raise BundleError(f"the encoder has operators of no known precision: {', '.join(unknown)}")
+        raise BundleError(f"the network has operators of no known precision: {', '.join(unknown)}")
     return Region(entry=entry, exit=leave, nodes=nodes)
 
 

@@ -1,0 +1,83 @@
+"""The mask network in integers: really so, and its masks hardly differ."""
+
+import numpy as np
+import onnx
+import pytest
+from drawn_crops import drawn_crops, drawn_network
+from onnx import ModelProto
+
+from calibration.census import executed_census
+from calibration.grids import Scheme
+from calibration.isolation import integer_masks, mask_agreement
+from calibration.region import encoder_region, mask_region
+from export.graph import IR_VERSION, OPSET
+from export.isolation import masks_from_crops, onnx_from_unet
+from training.masks import crops_of
+from vexas_edge.errors import BundleError
+
+CROPS = crops_of(drawn_crops(16))
+OTHERS = crops_of(drawn_crops(8, first=100))
+
+
+def batches() -> list[np.ndarray]:
+    return np.array_split(CROPS, 2)
+
+
+@pytest.fixture(scope="module")
+def graph() -> ModelProto:
+    return onnx_from_unet(drawn_network())
+
+
+@pytest.fixture(scope="module")
+def integers(graph: ModelProto) -> ModelProto:
+    return integer_masks(graph, batches)
+
+
+def test_all_layers_run_in_integers(integers: ModelProto) -> None:
+    census = executed_census(integers, {"crops": OTHERS[:1]})
+    assert (census.int8, census.fp32) == (1.0, 0.0)
+
+
+def test_the_graph_stays_standard_and_a_quarter_of_the_size(
+    graph: ModelProto, integers: ModelProto
+) -> None:
+    onnx.checker.check_model(integers, full_check=True)
+    assert integers.ir_version == IR_VERSION
+    assert [(o.domain, o.version) for o in integers.opset_import] == [("", OPSET)]
+    assert [v.name for v in (*integers.graph.input, *integers.graph.output)] == ["crops", "masks"]
+    assert integers.ByteSize() < 0.35 * graph.ByteSize()
+
+
+def test_masks_hardly_differ(graph: ModelProto, integers: ModelProto) -> None:
+    agreement = mask_agreement(graph, integers, OTHERS)
+    assert agreement.crops == 8
+    assert agreement.dice_mean > 0.995
+    assert agreement.dice_p1 > 0.99
+    assert agreement.same_class > 0.995
+    assert agreement.figures()["dice_mean"] == agreement.dice_mean
+
+
+def test_a_network_agrees_with_itself(graph: ModelProto) -> None:
+    agreement = mask_agreement(graph, graph, OTHERS)
+    assert (agreement.dice_mean, agreement.dice_p1, agreement.same_class) == (1, 1, 1)
+
+
+def test_seven_bits_are_to_be_had_for_cpus_without_vnni(graph: ModelProto) -> None:
+    reduced = integer_masks(graph, batches, Scheme(weight_bits=7))
+    assert mask_agreement(graph, reduced, OTHERS).dice_mean > 0.99
+
+
+def test_integers_do_not_depend_on_how_crops_are_batched(
+    integers: ModelProto, graph: ModelProto
+) -> None:
+    again = integer_masks(graph, lambda: np.array_split(CROPS, 4))
+    np.testing.assert_allclose(
+        masks_from_crops(again, OTHERS), masks_from_crops(integers, OTHERS), atol=0.05
+    )
+
+
+def test_other_graphs_have_no_mask_region(graph: ModelProto) -> None:
+    with pytest.raises(BundleError, match="no mask network"):
+        mask_region(ModelProto())
+    with pytest.raises(BundleError, match="not a fused graph"):
+        encoder_region(graph)

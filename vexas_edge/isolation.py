@@ -1,0 +1,261 @@
+"""One leukocyte on black from an analyzer's crop, by what the mask network says of its pixels.
+
+The network looks at the whole crop on a small grid. There the cell is chosen among all that were
+found and judged whether it can be one; its outline is then cut at the crop's own resolution.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vexas_edge.errors import CellError
+
+# The side of the square that the mask network sees.
+GRID_PX = 128
+
+IsolationReason = Literal[
+    "no_cell_found",
+    "cell_size_implausible",
+    "cell_touches_border",
+    "several_nuclei",
+    "nucleus_share_implausible",
+]
+
+_BACKGROUND, _CYTOPLASM, _NUCLEUS = range(3)
+
+# Where an outline is cut, in probability.
+_EDGE = 0.5
+
+# Of several cells, those with a nucleus this large beside the largest nucleus can be the crop's.
+_RIVAL_NUCLEUS = 0.3
+
+# Parts below this share of a nucleus are specks.
+_NUCLEUS_PART = 0.15
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IsolationLimits:
+    """What still passes for one whole leukocyte.
+
+    smallest_area, largest_area: of the cell, as a share of the crop. border_contact: how much of
+    the cell may lie on the crop's border, and nuclei_apart: how far parts of the nucleus may lie
+    from each other, both over the cell's diameter. smallest_nucleus, largest_nucleus: share of the
+    cell's area.
+    """
+
+    smallest_area: float = 0.01
+    largest_area: float = 0.75
+    border_contact: float = 0.25
+    nuclei_apart: float = 0.66
+    smallest_nucleus: float = 0.1
+    largest_nucleus: float = 0.97
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundCell:
+    """The cell of a crop, whatever it looks like; figures as in IsolationLimits.
+
+    mask: bool (H, W) at the crop's resolution, without holes.
+    """
+
+    mask: NDArray[np.bool_]
+    area: float
+    border_contact: float
+    nuclei_apart: float
+    nucleus_share: float
+
+
+def resize_for_isolation(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What the mask network sees of a crop: uint8 (GRID_PX, GRID_PX, 3) of uint8 (H, W, 3) RGB."""
+    size = (GRID_PX, GRID_PX)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+
+
+def isolate_cell(
+    probabilities: NDArray[np.float32], pixels: NDArray[np.uint8], limits: IsolationLimits
+) -> NDArray[np.uint8]:
+    """The cell in its tight box, black around it, uint8 (h, w, 3), at the crop's resolution.
+
+    Args:
+        probabilities: of background, cytoplasm and nucleus, float32 (3, GRID_PX, GRID_PX), of the
+            crop as `resize_for_isolation` gives it.
+        pixels: the crop, uint8 (H, W, 3) RGB.
+
+    Raises:
+        CellError: no cell was found, or it is implausible; the reason is an `IsolationReason`.
+    """
+    cell = find_cell(probabilities, pixels.shape[:2])
+    check_plausible(cell, limits)
+    return cut_out(pixels, cell.mask)
+
+
+def find_cell(probabilities: NDArray[np.float32], shape: tuple[int, int]) -> FoundCell:
+    """The cell that the crop is of, as it lies in a crop of this height and width.
+
+    Raises:
+        CellError: reason `no_cell_found`: nothing that has a nucleus was found.
+    """
+    inside = 1 - probabilities[_BACKGROUND]
+    nucleus = probabilities[_NUCLEUS] > probabilities[_CYTOPLASM]
+    labels = label_components(inside >= _EDGE)
+    chosen = labels == _chosen_label(labels, nucleus)
+    filled = fill_holes(chosen)
+    # Nothing outside the chosen cell may reach the edge's probability when it is resized.
+    inside[(labels > 0) & ~filled] = 0
+    inside[filled & ~chosen] = 1
+    return FoundCell(
+        mask=_resized(inside, shape) >= _EDGE,
+        area=float(filled.mean()),
+        border_contact=_on_border(filled) / _diameter(filled),
+        nuclei_apart=_nuclei_apart(nucleus & filled) / _diameter(filled),
+        nucleus_share=float(nucleus[filled].mean()),
+    )
+
+
+def check_plausible(cell: FoundCell, limits: IsolationLimits) -> None:
+    """Pass if this can be one whole leukocyte.
+
+    Raises:
+        CellError: it cannot; the reason is an `IsolationReason`.
+    """
+    if not limits.smallest_area <= cell.area <= limits.largest_area:
+        raise _implausible(
+            "cell_size_implausible",
+            f"the cell covers {cell.area:.1%} of the image; expected "
+            f"{limits.smallest_area:.1%} to {limits.largest_area:.0%}",
+        )
+    if cell.border_contact > limits.border_contact:
+        raise _implausible(
+            "cell_touches_border",
+            f"{cell.border_contact:.2f} of the cell's diameter lies on the image's border; "
+            f"expected at most {limits.border_contact:.2f}: part of the cell is missing",
+        )
+    if cell.nuclei_apart > limits.nuclei_apart:
+        raise _implausible(
+            "several_nuclei",
+            f"parts of the nucleus lie {cell.nuclei_apart:.2f} of the cell's diameter apart; "
+            f"expected at most {limits.nuclei_apart:.2f}: these may be several cells",
+        )
+    if not limits.smallest_nucleus <= cell.nucleus_share <= limits.largest_nucleus:
+        raise _implausible(
+            "nucleus_share_implausible",
+            f"the nucleus covers {cell.nucleus_share:.0%} of the cell; expected "
+            f"{limits.smallest_nucleus:.0%} to {limits.largest_nucleus:.0%}",
+        )
+
+
+def cut_out(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """What lies in the mask, in its tight box, black around it: uint8 (h, w, 3)."""
+    box = _box(mask)
+    return pixels[box] * mask[box][..., None]
+
+
+def label_components(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Which component each pixel belongs to, (H, W): 0 outside the mask, else from 1 on.
+
+    Pixels belong together where they share a side. Worked out on runs, the stretches of a row that
+    lie in the mask, of which there are far fewer than pixels.
+    """
+    starts, ends = _runs(mask)
+    below = mask.shape[1] + 1
+    first = np.searchsorted(ends, starts + below, side="right")
+    last = np.searchsorted(starts, ends + below, side="left")
+    component = np.asarray(_joined(first.tolist(), last.tolist()), np.int64)
+    numbers = np.unique(component, return_inverse=True)[1] + 1
+    labels = np.zeros(mask.shape, np.int64)
+    labels[mask] = np.repeat(numbers, ends - starts)
+    return labels
+
+
+def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask with all that it encloses: vacuoles, and cytoplasm as pale as the slide."""
+    outside = label_components(~mask)
+    return mask | ~np.isin(outside, _border(outside))
+
+
+def _runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each run starts and where it has ended, as row * (W + 1) + column, in rising order."""
+    height, width = mask.shape
+    edged = np.zeros((height, width + 2), np.int8)
+    edged[:, 1:-1] = mask
+    steps = np.diff(edged, axis=1).ravel()
+    return np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+
+
+def _joined(first: list[int], last: list[int]) -> list[int]:
+    """The first run of each run's component; first and last: which runs below touch each."""
+    parents = list(range(len(first)))
+
+    def root(run: int) -> int:
+        while parents[run] != run:
+            parents[run] = parents[parents[run]]
+            run = parents[run]
+        return run
+
+    for upper, touched in enumerate(zip(first, last, strict=True)):
+        for lower in range(*touched):
+            one, other = root(upper), root(lower)
+            parents[max(one, other)] = min(one, other)
+    return [root(run) for run in range(len(parents))]
+
+
+def _chosen_label(labels: NDArray[np.int64], nucleus: NDArray[np.bool_]) -> int:
+    """The component that the crop is of: near its centre, where an analyzer puts it, and whole."""
+    nuclei = np.bincount(labels.ravel(), weights=nucleus.ravel())
+    nuclei[0] = 0
+    if not nuclei.any():
+        raise CellError("no_cell_found", "no leukocyte was found in the image")
+    rivals = np.flatnonzero(nuclei >= _RIVAL_NUCLEUS * nuclei.max())
+    return int(min(rivals, key=lambda label: _eccentricity(labels == label)))
+
+
+def _eccentricity(mask: NDArray[np.bool_]) -> float:
+    """Distance from the centre over the crop's side, and how much of the cell the border cuts."""
+    centre = (np.asarray(mask.shape) - 1) / 2
+    away = np.linalg.norm(_centroid(mask) - centre) / mask.shape[0]
+    return float(away + _on_border(mask) / _diameter(mask))
+
+
+def _nuclei_apart(nucleus: NDArray[np.bool_]) -> float:
+    """Greatest distance between the centres of two large parts of a nucleus, in px of the grid."""
+    labels = label_components(nucleus)
+    areas = np.bincount(labels.ravel())[1:]
+    large = np.flatnonzero(areas >= _NUCLEUS_PART * areas.sum()) + 1
+    centres = np.array([_centroid(labels == label) for label in large]).reshape(-1, 2)
+    apart = np.linalg.norm(centres[:, None] - centres, axis=-1)
+    return float(apart.max(initial=0.0))
+
+
+def _centroid(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.asarray(np.argwhere(mask).mean(axis=0))
+
+
+def _diameter(mask: NDArray[np.bool_]) -> float:
+    """Of the circle of the same area, px."""
+    return float(2 * np.sqrt(mask.sum() / np.pi))
+
+
+def _on_border(mask: NDArray[np.bool_]) -> int:
+    return int(_border(mask).sum())
+
+
+def _border(plane: NDArray[Any]) -> NDArray[Any]:
+    """The values along the four sides, one after the other."""
+    return np.concatenate([plane[0], plane[-1], plane[1:-1, 0], plane[1:-1, -1]])
+
+
+def _resized(plane: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    size = shape[::-1]
+    return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR))
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _implausible(reason: IsolationReason, message: str) -> CellError:
+    return CellError(reason, message)
