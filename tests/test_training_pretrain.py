@@ -1,0 +1,316 @@
+"""Pretraining: the same seed gives the same encoder, whether the run was interrupted or not."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tiny import write_cohort
+from torch import Tensor
+from training_command import Training
+from training_command import training as training
+
+from export.backbones import build_backbone, load_weights
+from export.preprocessing import PREPROCESSINGS, pixels_from_cells
+from training import pretrain
+from training.cell_stack import CellStack, WantedCells, stack_cells
+from training.pace import PaceOptions, is_over, rate_at
+from training.pretrain import Pretraining, PretrainOptions
+from training.pretraining_run import CHECKPOINT, CURVE, LOG, WEIGHTS, pretrain_into
+from training.torch_encoder import encode_pixels
+from training.views import ViewOptions
+from vexas_edge.case import ReadOptions
+from vexas_edge.cohort import read_cohort
+from vexas_edge.errors import InputError, UsageError
+
+QUICK = PretrainOptions(
+    backbone="compact",
+    preprocessing="torchvision",
+    views=ViewOptions(crop_px=16),
+    pace=PaceOptions(rate=1e-3, epochs=4),
+)
+COMMAND = ("--cells", "neutrophil", "--backbone", "compact", "--preprocessing", "torchvision")
+COMMAND += ("--crop-px", "16", "--rate", "1e-3", "--epochs", "2")
+
+
+class PulledPlugError(Exception):
+    """Somebody pulled the plug."""
+
+
+def silent(*_: object) -> None:
+    """Says nothing."""
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Path:
+    return write_cohort(tmp_path / "cohort", n_patients=4, cells=4)
+
+
+@pytest.fixture
+def cells(cohort: Path) -> CellStack:
+    wanted = WantedCells(classes=("neutrophil",), reading=ReadOptions())
+    return stack_cells(read_cohort(cohort), wanted)[0]
+
+
+def run_in(folder: Path, cells: CellStack, options: PretrainOptions, **more: object) -> list:
+    return pretrain_into(folder, cells, options, progress=silent, say=silent, **more)
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    assert one.keys() == other.keys()
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"queue": 12, "weight_decay": 0.01, "patients_a_batch": 2},
+        {"pace": PaceOptions(schedule="cosine", rate=1e-3, warm_up=1.5, epochs=4)},
+    ],
+    ids=["paper", "queue", "cosine"],
+)
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(
+    cells: CellStack, tmp_path: Path, changes: dict
+) -> None:
+    options = replace(QUICK, **changes)
+    whole = run_in(tmp_path / "whole", cells, options)
+
+    def pull_the_plug(name: str, done: int, _: int) -> None:
+        if name == "epoch 3" and done == 2:
+            raise PulledPlugError
+
+    with pytest.raises(PulledPlugError):
+        pretrain_into(tmp_path / "cut", cells, options, progress=pull_the_plug, say=silent)
+    assert not (tmp_path / "cut" / WEIGHTS).exists()
+    torch.manual_seed(99)  # nothing hangs on torch's own random state
+    assert run_in(tmp_path / "cut", cells, options) == whole
+    assert len(whole) == 4
+    for file in (WEIGHTS, CHECKPOINT):
+        assert same(load_file(tmp_path / "whole" / file), load_file(tmp_path / "cut" / file))
+    assert (tmp_path / "whole" / LOG).read_text() == (tmp_path / "cut" / LOG).read_text()
+
+
+def test_a_finished_run_is_not_run_again(cells: CellStack, tmp_path: Path) -> None:
+    history = run_in(tmp_path, cells, QUICK)
+    before = (tmp_path / WEIGHTS).read_bytes()
+    said: list[str] = []
+    again = pretrain_into(tmp_path, cells, QUICK, progress=silent, say=said.append)
+    assert again == history
+    assert said == [f"{tmp_path / CHECKPOINT}: goes on after epoch 4"]
+    assert (tmp_path / WEIGHTS).read_bytes() == before
+
+
+def test_a_seed_gives_one_encoder_and_another_seed_another(cells: CellStack) -> None:
+    found = []
+    for seed in (1, 1, 2):
+        run = Pretraining(cells, replace(QUICK, seed=seed))
+        run.run_epoch(silent)
+        found.append(run.best_weights())
+    assert same(found[0], found[1])
+    assert not same(found[0], found[2])
+
+
+def test_the_best_epochs_weights_are_kept(
+    cells: CellStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each epoch has two batches; the losses stand in for those of a run that gets worse again.
+    wanted = iter([5.0, 5.0, 2.0, 2.0, 4.0, 4.0])
+    true_loss = pretrain.contrastive_loss
+
+    def told(*views: Tensor) -> Tensor:
+        loss = true_loss(*views)
+        return loss * (next(wanted) / loss.item())
+
+    monkeypatch.setattr(pretrain, "contrastive_loss", told)
+    run = Pretraining(cells, QUICK)
+    after_each = []
+    for _ in range(3):
+        run.run_epoch(silent)
+        state = run.checkpoint().part("encoder")
+        after_each.append(state)
+    assert [round(record["loss"], 6) for record in run.history] == [5, 2, 4]
+    assert same(run.best_weights(), after_each[1])
+    assert not same(run.best_weights(), after_each[2])
+
+
+def test_learning_brings_views_of_a_cell_together(cells: CellStack) -> None:
+    views = ViewOptions(crop_px=16, turn_deg=0)
+    pace = PaceOptions(rate=3e-3)
+    options = replace(QUICK, batch=16, temperature=0.2, views=views, pace=pace)
+    run = Pretraining(cells, options)
+    records = [run.run_epoch(silent) for _ in range(20)]
+    assert records[0]["loss"] > math.log(16) - 0.6
+    assert records[-1]["loss"] < 0.3 * records[0]["loss"]
+    assert records[-1]["contrastive_accuracy"] > 0.8 > records[0]["contrastive_accuracy"]
+
+
+def test_the_papers_settings_are_the_defaults() -> None:
+    options = PretrainOptions()
+    assert (options.backbone, options.queue, options.temperature) == ("vgg16", 0, 0.07)
+    assert (options.batch, options.projection, options.weight_decay) == (8, 128, 0)
+    assert options.views == ViewOptions(crop_px=128, flip=0.5, turn_deg=180, jitter=0, grey=0)
+    pace = options.pace
+    assert (pace.schedule, pace.rate, pace.lowest_rate) == ("plateau", 1e-5, 1e-5)
+    assert (pace.least_fall, pace.halve_after, pace.stop_after) == (1e-3, 3, 5)
+
+
+def test_a_plateau_halves_the_rate_after_3_epochs_and_ends_after_5() -> None:
+    pace = PaceOptions(rate=8e-5)
+    losses = [3.0, 2.0, 1.9995, 1.9993, 2.5]  # 3 epochs without a fall of 1e-3
+    assert [rate_at(losses[:n], 0.5, pace) for n in (2, 4)] == [8e-5] * 2
+    assert rate_at(losses, 0.5, pace) == 4e-5
+    assert not is_over([*losses, 2.0], pace)
+    assert is_over([*losses, 2.0, 2.0], pace)
+    fallen = [*losses, 1.9]
+    assert not is_over([*fallen, 1.9, 1.9, 1.9, 1.9], pace)
+    assert rate_at([*fallen, 1.9, 1.9, 1.9], 0.5, pace) == 2e-5
+    long = [1.0, *[1.0] * 30]
+    assert rate_at(long, 0.5, replace(pace, stop_after=100)) == 1e-5  # the floor
+    assert rate_at(long, 0.5, PaceOptions()) == 1e-5  # the paper's rate is the floor already
+
+
+def test_a_cosine_rises_over_its_warm_up_and_falls_to_nothing() -> None:
+    pace = PaceOptions(schedule="cosine", rate=1.0, warm_up=2, epochs=12)
+    rates = [rate_at([9.0] * epoch, 0.0, pace) for epoch in range(12)]
+    assert rates[:3] == pytest.approx([0, 0.5, 1])
+    assert rates[7] == pytest.approx(0.5)
+    assert sorted(rates[2:], reverse=True) == rates[2:]
+    assert rate_at([9.0] * 11, 1.0, pace) == pytest.approx(0)
+    assert not is_over([9.0] * 11, pace)
+    assert is_over([9.0] * 12, pace)
+
+
+def test_batches_hold_every_cell_once_and_few_patients_where_that_is_asked(
+    cells: CellStack,
+) -> None:
+    for few in (0, 1, 2, 3):
+        run = Pretraining(cells, replace(QUICK, batch=4, patients_a_batch=few))
+        batches = list(run._batches())
+        assert sorted(torch.cat(batches).tolist()) == list(range(16))
+        for rows in batches if few else ():
+            assert len({cells.patients[row] for row in rows}) <= few
+    five = list(Pretraining(cells, replace(QUICK, batch=5))._batches())
+    assert [len(rows) for rows in five] == [5, 5, 5]  # the sixteenth has no contrast
+
+
+def test_encoding_is_what_the_backbone_gives_in_evaluation(cells: CellStack) -> None:
+    encoder = build_backbone("compact").train()
+    found = encode_pixels(encoder, cells.pixels, PREPROCESSINGS["keras-caffe"])
+    assert encoder.training
+    pixels = pixels_from_cells(cells.pixels.numpy(), PREPROCESSINGS["keras-caffe"])
+    with torch.inference_mode():
+        expected = encoder.eval()(torch.from_numpy(pixels)).numpy()
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_learning_starts_from_the_weights_that_are_named(cells: CellStack, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    start = build_backbone("compact").state_dict()
+    save_file(start, tmp_path / "start.safetensors")
+    torch.save(start, tmp_path / "start.pth")
+    for name in ("start.safetensors", "start.pth"):
+        run = Pretraining(cells, replace(QUICK, start=str(tmp_path / name)))
+        assert same(run.checkpoint().part("encoder"), start)
+    save_file({"x": torch.ones(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match="not this encoder's"):
+        Pretraining(cells, replace(QUICK, start=str(tmp_path / "other.safetensors")))
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_leaves_no_weights(
+    cells: CellStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrain, "contrastive_loss", lambda *_: torch.tensor(float("nan")))
+    with pytest.raises(InputError, match=r"the loss is nan in epoch 1; take a lower rate"):
+        run_in(tmp_path, cells, QUICK)
+    assert list(tmp_path.glob("*.*")) == []
+
+
+def test_a_checkpoint_of_another_run_is_refused(cells: CellStack, tmp_path: Path) -> None:
+    one_epoch = replace(QUICK, pace=replace(QUICK.pace, epochs=1))
+    run_in(tmp_path, cells, one_epoch)
+    with pytest.raises(UsageError, match=r"temperature was 0\.07, now 0\.5.*give the same options"):
+        run_in(tmp_path, cells, replace(one_epoch, temperature=0.5))
+    fewer = replace(cells, identities=cells.identities[::-1])
+    with pytest.raises(UsageError, match="cells was"):
+        run_in(tmp_path, fewer, one_epoch)
+    (tmp_path / CHECKPOINT).write_bytes(b"no checkpoint")
+    with pytest.raises(InputError, match="no checkpoint of ours, or damaged"):
+        run_in(tmp_path, cells, one_epoch)
+
+
+def test_cells_are_distinct_and_a_larger_one_is_cut(cohort: Path) -> None:
+    folder = cohort.parent / "S0" / "neutrophil"
+    (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
+    Image.new("RGB", (30, 10), (9, 8, 7)).save(folder / "wide.png")
+    rows = read_cohort(cohort)
+    wanted = WantedCells(classes=("neutrophil",), reading=ReadOptions())
+    cells, lost = stack_cells(rows, wanted)
+    assert (len(cells), lost) == (17, ())
+    assert cells.pixels.shape == (17, 30, 30, 3)
+    cut, _ = stack_cells(rows, replace(wanted, canvas_px=12))
+    wide = cut.identities.index(cells.identities[4])
+    assert cut.sizes[wide].tolist() == [10, 12]
+    assert cut.pixels[wide, 1:11].unique(dim=0).shape[0] == 1
+    assert not cut.pixels[wide, 0].any()
+
+
+def test_the_command_learns_writes_and_says(
+    training: Training, cohort: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    ended = training("pretrain", cohort, *COMMAND, "--probe", cohort, "-o", out)
+    assert ended.status == 0, ended.err
+    assert f"{out / WEIGHTS}: epoch " in ended.out
+    assert "16 cells of 4 patients, 0 unreadable" in ended.err
+    assert "epoch 2 of at most 2: loss " in ended.err
+    load_weights(build_backbone("compact"), out / WEIGHTS)
+    head, *records = map(json.loads, (out / LOG).read_text().splitlines())
+    assert head["options"]["views"]["crop_px"] == 16
+    assert head["options"]["batch"] == 8
+    assert [record["epoch"] for record in records] == [1, 2]
+    assert 0 <= records[0]["probe_accuracy"] <= 1
+    with Image.open(out / CURVE) as image:
+        assert image.format == "PNG"
+
+
+def test_an_unreadable_cell_is_named_and_the_run_fails_or_goes_on_without_it(
+    training: Training, cohort: Path, tmp_path: Path
+) -> None:
+    (cohort.parent / "S1" / "neutrophil" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
+    ended = training("pretrain", cohort, *COMMAND, "-o", tmp_path / "out")
+    assert ended.status == 5
+    assert "1 cells cannot be read, the first of them S1: neutrophil/2.png: " in ended.err
+    assert not (tmp_path / "out").exists()
+    ended = training("pretrain", cohort, *COMMAND, "--skip-unreadable", "-o", tmp_path / "out")
+    assert ended.status == 0, ended.err
+    assert "warning: S1: neutrophil/2.png" in ended.err
+    head = json.loads((tmp_path / "out" / LOG).read_text().splitlines()[0])
+    assert head["cells"] == 15
+    assert len(head["unreadable"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        (("--cells", "eosinophil"), 5, "no readable cell of eosinophil is in any of 4 cases"),
+        (("--split", "train"), 5, "no case in the split 'train'; its splits are fit"),
+        (("--preprocessing", "mine"), 2, "unknown preprocessing 'mine'"),
+        (("--temperature", "0"), 2, "a temperature above 0"),
+        (("--start", "nowhere.pth"), 5, "there is no such weights file"),
+        (("--rate", "0"), 2, "is no way to learn"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    training: Training, cohort: Path, tmp_path: Path, changes: tuple, status: int, said: str
+) -> None:
+    ended = training("pretrain", cohort, *COMMAND, *changes, "-o", tmp_path / "out")
+    assert ended.status == status
+    assert said in ended.err
+    assert not (tmp_path / "out" / WEIGHTS).exists()

@@ -1,0 +1,125 @@
+"""A cohort's cells, all decoded, in one array: what a network is trained on without waiting."""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vexas_edge import read_case
+from vexas_edge.ahead import run_ahead
+from vexas_edge.case import Case, Cell, ReadOptions
+from vexas_edge.cohort import CohortCase
+from vexas_edge.engines import default_threads
+from vexas_edge.errors import CellError, InputError
+from vexas_edge.images import place_on_canvas, rgb_from_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellStack:
+    """Distinct cells, each in the middle of a black square.
+
+    pixels: uint8 (N, S, S, 3) RGB. sizes: int64 (N, 2), height and width of each cell's image, on
+    the CPU. patients, samples, labels: of each cell. identities: SHA-256 of each cell's file.
+    """
+
+    pixels: Tensor
+    sizes: Tensor
+    patients: tuple[str, ...]
+    samples: tuple[str, ...]
+    labels: tuple[str, ...]
+    identities: tuple[bytes, ...]
+
+    def __len__(self) -> int:
+        return len(self.identities)
+
+    def on(self, device: torch.device) -> "CellStack":
+        """The same with its pixels on that device."""
+        return replace(self, pixels=self.pixels.to(device))
+
+    def sha256(self) -> str:
+        """Of the cells and of how they lie in their squares, in hex."""
+        content = b"".join(self.identities) + str(tuple(self.pixels.shape)).encode()
+        return hashlib.sha256(content).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedCells:
+    """Which cells are read. classes: their canonical names.
+
+    canvas_px: side of the square, out of whose middle larger images are cut; None for the side of
+    the largest image. skip_unreadable: whether cells that cannot be read are passed over, and said.
+    """
+
+    classes: tuple[str, ...]
+    canvas_px: int | None = None
+    skip_unreadable: bool = False
+    reading: ReadOptions
+
+
+_Image = tuple[bytes, np.ndarray]
+
+
+def stack_cells(
+    rows: Sequence[CohortCase], wanted: WantedCells
+) -> tuple[CellStack, tuple[str, ...]]:
+    """Every distinct cell of the wanted classes in these cases, and the unreadable ones in words.
+
+    Raises:
+        InputError: a case cannot be read, no cell of the classes is in any, or a cell is unreadable
+            and these are not to be skipped.
+    """
+    owner: dict[bytes, CohortCase] = {}
+    images: dict[bytes, np.ndarray] = {}
+    lost: list[str] = []
+    for row in rows:
+        case = read_case(row.path, wanted.reading)
+        with closing(case.source):
+            for found in _images(case, wanted):
+                if isinstance(found, str):
+                    lost.append(f"{row.sample}: {found}")
+                else:
+                    owner.setdefault(found[0], row)
+                    images.setdefault(*found)
+    if lost and not wanted.skip_unreadable:
+        raise InputError(f"{len(lost)} cells cannot be read, the first of them {lost[0]}")
+    if not images:
+        raise InputError(
+            f"no readable cell of {', '.join(wanted.classes)} is in any of {len(rows)} cases"
+        )
+    return _stacked(images, list(owner.values()), wanted.canvas_px), tuple(lost)
+
+
+def _images(case: Case, wanted: WantedCells) -> list[_Image | str]:
+    """Each cell's identity and uint8 (H, W, 3) RGB, or why it cannot be read."""
+
+    def read(cell: Cell) -> _Image | str:
+        try:
+            content = case.source.read(cell.path)
+            return hashlib.sha256(content).digest(), rgb_from_bytes(content)
+        except CellError as error:
+            return f"{cell.path}: {error}"
+
+    cells = [cell for cell in case.cells if cell.cell_class in wanted.classes]
+    return list(run_ahead(read, cells, threads=default_threads()))
+
+
+def _stacked(
+    images: dict[bytes, np.ndarray], rows: list[CohortCase], canvas_px: int | None
+) -> CellStack:
+    side = canvas_px or max(max(image.shape[:2]) for image in images.values())
+    pixels = np.zeros((len(images), side, side, 3), np.uint8)
+    for place, image in zip(pixels, images.values(), strict=True):
+        place[:] = place_on_canvas(image, side, "crop")
+    sizes = [[min(side, length) for length in image.shape[:2]] for image in images.values()]
+    return CellStack(
+        pixels=torch.from_numpy(pixels),
+        sizes=torch.tensor(sizes),
+        patients=tuple(row.patient for row in rows),
+        samples=tuple(row.sample for row in rows),
+        labels=tuple(row.label for row in rows),
+        identities=tuple(images),
+    )

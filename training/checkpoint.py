@@ -1,0 +1,76 @@
+"""Where a training run stands, in one file that cannot run code: tensors, and JSON beside them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from vexas_edge.errors import InputError, UsageError
+from vexas_edge.output import write_atomically
+
+_KEY = "run"  # of the JSON among a safetensors file's own metadata
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """options: all that the result depends on, beside the seed's random numbers.
+
+    history: a record an epoch.
+    """
+
+    tensors: dict[str, Tensor]
+    options: dict[str, Any]
+    history: list[dict[str, Any]]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors whose names begin with `name.`, without that."""
+        start = f"{name}."
+        return {key[len(start) :]: t for key, t in self.tensors.items() if key.startswith(start)}
+
+
+def parted(**parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Named groups of tensors as one, for `Checkpoint.part`; each has memory of its own."""
+    return {
+        f"{part}.{key}": tensor.detach().cpu().contiguous().clone()
+        for part, tensors in parts.items()
+        for key, tensor in tensors.items()
+    }
+
+
+def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """The whole file, or the one that was there before."""
+    facts = json.dumps({"options": checkpoint.options, "history": checkpoint.history})
+    write_atomically(path, save(checkpoint.tensors, metadata={_KEY: facts}))
+
+
+def read_checkpoint(path: Path, options: Mapping[str, Any]) -> Checkpoint:
+    """The checkpoint in a file, if it is of a run with these options.
+
+    Raises:
+        UsageError: it is of other options; names the first that differ.
+        InputError: it is damaged or no checkpoint of ours.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})[_KEY])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        found = Checkpoint(tensors=tensors, **facts)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no checkpoint of ours, or damaged: {error}") from error
+    wanted = json.loads(json.dumps(options))
+    differing = [
+        f"{name} was {found.options.get(name)!r}, now {wanted.get(name)!r}"
+        for name in sorted(found.options.keys() | wanted.keys())
+        if found.options.get(name) != wanted.get(name)
+    ]
+    if differing:
+        raise UsageError(
+            f"{path} is of another run ({'; '.join(differing[:3])}); give the same options, "
+            "another folder, or delete the file to begin anew"
+        )
+    return found

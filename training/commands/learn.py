@@ -1,0 +1,145 @@
+"""The command that trains an encoder without labels: `pretrain`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vexas_edge.cli import reading_options
+from vexas_edge.console import one_line
+
+_PATH = click.Path(path_type=Path)
+_BACKBONES = (
+    "vgg16", "resnet50", "inceptionv3", "efficientnetb4", "resnet18", "compact",
+)  # fmt: skip
+
+
+def _learning_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Everything of `PretrainOptions`; what is not given keeps its default there, the paper's."""
+    at_least_one, some = click.IntRange(1), click.FloatRange(0)
+    options: tuple[tuple[str, Any, str], ...] = (
+        ("--start", _PATH, "Weights to start from: .safetensors, .pt or .pth.  [default: random]"),
+        ("--crop-px", at_least_one, "Side of a view, cut out anywhere."),
+        ("--flip", some, "Share of views mirrored, along each axis."),
+        ("--turn-deg", some, "The largest turn either way."),
+        ("--jitter", some, "Spread of stain between views; 0 for none, as in the paper."),
+        ("--grey", some, "Share of views without colour."),
+        ("--queue", click.IntRange(0), "Earlier projections to look for neighbours in (NNCLR)."),
+        ("--projection", at_least_one, "Width of the projection head."),
+        ("--temperature", some, "Of the similarities."),
+        ("--batch", click.IntRange(2), "Cells a batch."),
+        ("--patients-a-batch", click.IntRange(0), "Whose cells a batch is of; 0 for anyone's."),
+        ("--weight-decay", some, "AdamW's."),
+        ("--schedule", click.Choice(("plateau", "cosine")), "How the rate falls."),
+        ("--rate", some, "The first or highest learning rate."),
+        ("--lowest-rate", some, "On a plateau the rate is not halved below it."),
+        ("--warm-up", some, "Epochs over which the rate rises from nothing."),
+        ("--epochs", at_least_one, "At most, or with `cosine` exactly."),
+        ("--seed", click.IntRange(0), "Of everything that is random."),
+    )
+    for name, kind, said in reversed(options):
+        command = click.option(name, type=kind, help=said)(command)
+    return command
+
+
+@click.command()
+@click.argument("cohort", type=_PATH)
+@click.option("--cells", required=True, help="Canonical classes, commas between them.")
+@click.option("--split", default="fit", show_default=True, help="Of the cohort.")
+@click.option("--backbone", type=click.Choice(_BACKBONES), required=True)
+@click.option("--preprocessing", required=True, help="By name, as in a spec.")
+@click.option(
+    "--canvas-px", type=click.IntRange(8, 4096), help="Cut larger images to their middle."
+)
+@click.option("--probe", type=_PATH, help="A cohort whose `label` is its cells'; watched.")
+@click.option("--skip-unreadable", is_flag=True, help="Name cells that cannot be read and go on.")
+@_learning_options
+@click.option("--device", type=click.Choice(("cpu", "cuda")), default="cpu", show_default=True)
+@click.option("--threads", type=click.IntRange(1), help="Cores to use.  [default: all]")
+@reading_options
+@click.option("-o", "out", type=_PATH, required=True, help="A folder; a run there goes on.")
+def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked: Any) -> None:
+    """Train an encoder on the cells of COHORT (cohort.csv) by contrast alone, without labels.
+
+    The defaults are the VEXAS paper's. The folder gets encoder.safetensors, which a spec takes as
+    `weights`, pretrain.jsonl, pretrain.png and a checkpoint: the same command goes on from it.
+    """
+    import torch
+
+    from training.pretraining_run import WEIGHTS, pretrain_into
+    from vexas_edge.console import Progress
+    from vexas_edge.errors import HostError
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise HostError("torch finds no CUDA device here; take --device cpu")
+    if threads:
+        torch.set_num_threads(threads)
+    cells, probe, lost = _cells(cohort, asked)
+    for line in lost:
+        click.echo(one_line(f"warning: {line}"), err=True)
+    progress = Progress("pretrain", unit="batches")
+
+    def say(text: str) -> None:
+        progress.clear()
+        click.echo(text, err=True)
+
+    options = _options(asked)
+    say(f"{len(cells)} cells of {len(set(cells.patients))} patients, {len(lost)} unreadable")
+    history = pretrain_into(
+        out,
+        cells,
+        options,
+        unreadable=lost,
+        probe=probe,
+        device=device,
+        progress=progress,
+        say=say,
+    )
+    best = min(history, key=lambda record: record["loss"])
+    click.echo(f"{out / WEIGHTS}: epoch {best['epoch']} of {len(history)}, loss {best['loss']:.4f}")
+
+
+def _cells(cohort: Path, asked: dict[str, Any]) -> Any:
+    """The cells to learn from, those of the probe or None, and the unreadable ones in words."""
+    from training.cell_stack import WantedCells, stack_cells
+    from vexas_edge.cohort import read_cohort
+    from vexas_edge.errors import InputError
+    from vexas_edge.scoring_run import read_options
+
+    words = ("layout", "class_from", "cell_type", "class_map")
+    wanted = WantedCells(
+        classes=tuple(name.strip() for name in asked.pop("cells").split(",")),
+        canvas_px=asked.pop("canvas_px"),
+        skip_unreadable=asked.pop("skip_unreadable"),
+        reading=read_options(**{word: asked.pop(word) for word in words}),
+    )
+    split, labelled = asked.pop("split"), asked.pop("probe")
+    rows = read_cohort(cohort)
+    chosen = [row for row in rows if row.split == split]
+    if not chosen:
+        splits = ", ".join(sorted({row.split for row in rows}))
+        raise InputError(f"the cohort has no case in the split {split!r}; its splits are {splits}")
+    cells, lost = stack_cells(chosen, wanted)
+    if labelled is None:
+        return cells, None, lost
+    probe, also_lost = stack_cells(read_cohort(labelled), wanted)
+    return cells, probe, lost + also_lost
+
+
+def _options(asked: dict[str, Any]) -> Any:
+    """What was asked for; the dataclasses' defaults for the rest."""
+    from dataclasses import fields
+
+    from training.pace import PaceOptions
+    from training.pretrain import PretrainOptions
+    from training.views import ViewOptions
+
+    given = {name: value for name, value in asked.items() if value is not None}
+    given |= {"start": str(given["start"])} if "start" in given else {}
+    parts = {"views": ViewOptions, "pace": PaceOptions}
+    of_part = {
+        part: kind(**{f.name: given.pop(f.name) for f in fields(kind) if f.name in given})
+        for part, kind in parts.items()
+    }
+    return PretrainOptions(**of_part, **given)
