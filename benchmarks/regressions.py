@@ -2,9 +2,9 @@
 
     python benchmarks/regressions.py BUNDLE -o benchmarks/results/regressions.jsonl
 
-Three runs: two alike, then one whose every call of the engine takes a fifth longer. A case and a
-cold start are more than calls of the engine, so what was slowed in them is less than a fifth; only
-the other figures count as slowed.
+Three runs, compared by their times in yardsticks: two alike, then one whose every call of the
+engine takes a fifth longer. A case and a cold start are more than such calls, so what was slowed
+in them is less than a fifth; only the other figures count as slowed.
 """
 
 import json

@@ -63,7 +63,7 @@ def compare_precisions(
             kinds = [k for k in (REFERENCE, *CHEAPER) if graph_file(k) in model.files]
             graphs = {kind: bundle.model_file(name, graph_file(kind)) for kind in kinds}
             head = bundle.model_file(name, HEAD)
-            judgement = judge(smears, bundle.manifest, name, head, graphs, progress)
+            judgement = judge(smears, bundle, name, head, graphs, progress)
             cells = golden_from_npz(bundle.model_file(name, GOLDEN))["cells"]
             timed = _ms_a_cell(graphs, cells, model.aggregation.draw_size)
             compared += [_compared(bundle, judgement, kind, timed.get(kind)) for kind in kinds]

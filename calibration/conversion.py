@@ -15,7 +15,7 @@ from calibration.candidates import Candidate, IntegerPlan, half_candidate, integ
 from calibration.fallback import Rehearsal
 from calibration.gates import GateError, GateResult, failures, gate_result
 from calibration.judging import REFERENCE, check_labels, judge
-from calibration.samples import Progress, Smear, check_apart, draw_samples, open_smears
+from calibration.samples import Progress, Smear, canvas_of, check_apart, draw_samples, open_smears
 from vexas_edge.bundle import Bundle
 from vexas_edge.case import ReadOptions
 from vexas_edge.cohort import CohortCase, read_cohort
@@ -135,7 +135,7 @@ def _convert(
     if smears.gate:
         head = bundle.model_file(name, HEAD)
         graphs = {REFERENCE: reference, **contents}
-        judgement = judge(smears.gate, bundle.manifest, name, head, graphs, console.progress)
+        judgement = judge(smears.gate, bundle, name, head, graphs, console.progress)
         for text in judgement.unreadable:
             console.warn(f"not used: {text}")
         if judgement.abstained:
@@ -187,7 +187,8 @@ def _make(
     if asked.kinds == ("fp16",):
         return _Made(candidates=[half_candidate(reference)])
     model = bundle.manifest.models[name]
-    sample, rehearsed = draw_samples(smears.calibration, model, asked.samples, asked.seed)
+    canvas = canvas_of(bundle, name)
+    sample, rehearsed = draw_samples(smears.calibration, model, canvas, asked.samples, asked.seed)
     for text in sample.unreadable:
         console.warn(f"not used: {text}")
     rehearsal = Rehearsal(reference, rehearsed)

@@ -12,8 +12,9 @@ import onnxruntime
 from onnx import ModelProto
 
 from calibration.fp16 import LARGEST, emulated_half_precision
-from calibration.samples import BATCH, Progress, Smear, cells_of
+from calibration.samples import BATCH, Progress, Smear, canvas_of, cells_of
 from export.running import session_from, session_options
+from vexas_edge.bundle import Bundle
 from vexas_edge.decoding import Canvas, decode_cell
 from vexas_edge.encoding import draws_of
 from vexas_edge.errors import InputError
@@ -81,7 +82,7 @@ def check_labels(smears: Sequence[Smear], manifest: Manifest) -> None:
 
 def judge(
     smears: Sequence[Smear],
-    manifest: Manifest,
+    bundle: Bundle,
     name: str,
     head: bytes,
     graphs: Mapping[str, ModelProto | bytes],
@@ -96,11 +97,12 @@ def judge(
     Raises:
         InputError: no smear of a class has enough cells to be scored.
     """
-    model = manifest.models[name]
-    judge_one = _Judge(manifest, model, head, graphs)
+    model = bundle.manifest.models[name]
+    canvas = canvas_of(bundle, name)
+    judge_one = _Judge(bundle.manifest, model, head, graphs)
     found, abstained, unreadable = [], [], []
     for done, smear in enumerate(smears, start=1):
-        usable, lost = _decoded(smear, model)
+        usable, lost = _decoded(smear, model, canvas)
         unreadable += lost
         if len(usable) < model.minimum_cells:
             abstained.append(smear.row.sample)
@@ -121,9 +123,10 @@ def judge(
     )
 
 
-def _decoded(smear: Smear, model: Model) -> tuple[dict[bytes, np.ndarray], list[str]]:
-    """Pixels of the smear's usable cells by identity, and those that cannot be decoded in words."""
-    canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
+def _decoded(
+    smear: Smear, model: Model, canvas: Canvas
+) -> tuple[dict[bytes, np.ndarray], list[str]]:
+    """Pixels of the smear's usable cells by identity, and those that cannot be used in words."""
     cells = [decode_cell(smear.case.source, cell, canvas) for cell in cells_of(smear, model)]
     lost = [cell.record for cell in cells if cell.pixels is None]
     words = [f"{smear.row.sample}: {record.path}: {record.detail}" for record in lost]

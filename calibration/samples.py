@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from vexas_edge import read_case
+from vexas_edge.bundle import Bundle
 from vexas_edge.case import Case, Cell, ReadOptions
 from vexas_edge.cohort import CohortCase
 from vexas_edge.decoding import Canvas, decode_cell
+from vexas_edge.engines import EngineOptions
 from vexas_edge.errors import CellError, InputError
 from vexas_edge.manifest import Model
+from vexas_edge.sessions import Sessions
 
 BATCH = 8
 
@@ -128,6 +131,12 @@ def check_apart(calibration: Sequence[Smear], gate: Sequence[Smear]) -> None:
                 )
 
 
+def canvas_of(bundle: Bundle, name: str) -> Canvas:
+    """How one of the bundle's models has its cells put before it, by the reference engine."""
+    on_cpu = EngineOptions(engine="onnxruntime", device="cpu")
+    return Sessions(bundle, on_cpu, "fp32").canvas(name)
+
+
 def cells_of(smear: Smear, model: Model) -> list[Cell]:
     """The smear's cells that the model takes, each file content once."""
     first: dict[bytes, Cell] = {}
@@ -139,7 +148,7 @@ def cells_of(smear: Smear, model: Model) -> list[Cell]:
 
 
 def draw_samples(
-    smears: Sequence[Smear], model: Model, n_cells: int, seed: int
+    smears: Sequence[Smear], model: Model, canvas: Canvas, n_cells: int, seed: int
 ) -> tuple[Sample, np.ndarray]:
     """A sample for ranges, and further cells for the rehearsal, uint8 (n, H, W, 3).
 
@@ -149,7 +158,6 @@ def draw_samples(
     Raises:
         InputError: no cell can be used.
     """
-    canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
     wanted = n_cells + n_cells // (_REHEARSED - 1)
     chosen: list[tuple[Smear, Cell]] = []
     unreadable: list[str] = []

@@ -28,16 +28,19 @@ def fuse_graphs(
     """
     n_features = embedding_width(encoder)
     graph = GraphBuilder()
-    pixels = add_preprocessing(graph, "cells", preprocessing, canvas_px)
-    pixels = graph.rename(pixels, "pixels")
-    outputs = graph.place(encoder, "encoder", {encoder.graph.input[0].name: pixels})
-    embedding = graph.rename(outputs[encoder.graph.output[0].name], "embedding")
-    _add_normalised(graph, embedding, "encodings")
+    cells, encodings = _add_encodings(graph, encoder, preprocessing, canvas_px)
     aggregates = graph.rename(add_median(graph, "encodings", "draws", draw_size), "aggregates")
     _add_classifier(graph, aggregates, onnx_from_classifier(classifier, n_features, np.float32))
-    cells = tensor("cells", TensorProto.UINT8, ["N", canvas_px, canvas_px, 3])
-    encodings = tensor("encodings", TensorProto.FLOAT, ["N", n_features])
     return graph.model("fused", [cells, _draws(draw_size)], [encodings, *_results(classifier)])
+
+
+def encoding_graph(
+    encoder: ModelProto, preprocessing: Preprocessing, *, canvas_px: int
+) -> ModelProto:
+    """The part of the fused graph that comes before any classifier: `cells` to `encodings`."""
+    graph = GraphBuilder()
+    cells, encodings = _add_encodings(graph, encoder, preprocessing, canvas_px)
+    return graph.model("encoding", [cells], [encodings])
 
 
 def head_from_classifier(classifier: Classifier, *, n_features: int, draw_size: int) -> ModelProto:
@@ -55,6 +58,19 @@ def head_from_classifier(classifier: Classifier, *, n_features: int, draw_size: 
 def embedding_width(encoder: ModelProto) -> int:
     """D, the number of features that an encoder gives for a cell."""
     return encoder.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+
+
+def _add_encodings(
+    graph: GraphBuilder, encoder: ModelProto, preprocessing: Preprocessing, canvas_px: int
+) -> tuple[ValueInfoProto, ValueInfoProto]:
+    """Nodes from `cells` to `encodings`; gives both, to be the graph's input and output."""
+    pixels = add_preprocessing(graph, "cells", preprocessing, canvas_px)
+    pixels = graph.rename(pixels, "pixels")
+    outputs = graph.place(encoder, "encoder", {encoder.graph.input[0].name: pixels})
+    embedding = graph.rename(outputs[encoder.graph.output[0].name], "embedding")
+    _add_normalised(graph, embedding, "encodings")
+    cells = tensor("cells", TensorProto.UINT8, ["N", canvas_px, canvas_px, 3])
+    return cells, tensor("encodings", TensorProto.FLOAT, ["N", embedding_width(encoder)])
 
 
 def _add_normalised(graph: GraphBuilder, embedding: str, output: str) -> None:

@@ -1,11 +1,13 @@
 """The self-test that a bundle carries: made-up cells and what each graph gave for them."""
 
 import io
+from collections.abc import Mapping
 
 import numpy as np
 
 from export.running import run_graph
-from vexas_edge.manifest import FUSED, HEAD
+from vexas_edge.isolation import GRID_PX
+from vexas_edge.manifest import FUSED, HEAD, ISOLATE
 
 _CELLS = 4
 _DRAWS = 8
@@ -35,14 +37,21 @@ def _paint_disc(
     cell[inside] = np.clip(rng.normal(colour, 8, (int(inside.sum()), 3)), 0, 255)
 
 
-def golden_npz(fused: bytes, head: bytes, *, canvas_px: int, draw_size: int) -> bytes:
-    """golden.npz: `cells`, `draws`, and `<graph file>/<output>` as onnxruntime's CPU gave it."""
+def golden_npz(files: Mapping[str, bytes], *, canvas_px: int, draw_size: int) -> bytes:
+    """golden.npz: `cells`, `draws`, and `<graph file>/<output>` as onnxruntime's CPU gave it.
+
+    Args:
+        files: the model's graphs by name; of a mask network, `crops` are recorded too.
+    """
     rng = np.random.Generator(np.random.PCG64(7))
     cells = golden_cells(canvas_px)
     draws = rng.integers(0, _CELLS, (_DRAWS, draw_size), dtype=np.int64)
-    outputs = _outputs(FUSED, fused, {"cells": cells, "draws": draws})
+    outputs = _outputs(FUSED, files[FUSED], {"cells": cells, "draws": draws})
     encodings = outputs[f"{FUSED}/encodings"]
-    outputs |= _outputs(HEAD, head, {"encodings": encodings, "draws": draws})
+    outputs |= _outputs(HEAD, files[HEAD], {"encodings": encodings, "draws": draws})
+    if ISOLATE in files:
+        crops = golden_cells(GRID_PX)
+        outputs |= {"crops": crops, **_outputs(ISOLATE, files[ISOLATE], {"crops": crops})}
     stream = io.BytesIO()
     np.savez_compressed(stream, cells=cells, draws=draws, **outputs)
     return stream.getvalue()

@@ -25,9 +25,9 @@ from export.encoder import (
 )
 from export.running import session_from
 from vexas_edge.case import is_image
+from vexas_edge.decoding import Canvas
 from vexas_edge.errors import CellError, InputError, UsageError
-from vexas_edge.images import place_on_canvas, rgb_from_bytes
-from vexas_edge.manifest import LargerCells
+from vexas_edge.images import rgb_from_bytes
 from vexas_edge.sources import open_source
 
 # What skops does not know by itself and a calibrated SVC needs; anything else is refused.
@@ -171,7 +171,7 @@ def load_classifier(path: Path) -> Classifier:
     return classifier
 
 
-def load_cells(folder: Path, canvas_px: int, larger: LargerCells) -> np.ndarray:
+def load_cells(folder: Path, canvas: Canvas) -> np.ndarray:
     """Every distinct cell below a folder, or in a zip, on the canvas: uint8 (N, H, W, 3) RGB.
 
     Raises:
@@ -181,7 +181,7 @@ def load_cells(folder: Path, canvas_px: int, larger: LargerCells) -> np.ndarray:
     with closing(open_source(folder)) as source:
         for name in sorted(filter(is_image, source.files)):
             try:
-                pixels = place_on_canvas(rgb_from_bytes(source.read(name)), canvas_px, larger)
+                pixels = canvas.place(rgb_from_bytes(source.read(name)))
             except CellError as error:
                 raise InputError(f"parity cell {name}: {error}") from error
             cells.setdefault(pixels.tobytes(), pixels)

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from export.encoder import InputLayout
 from vexas_edge.errors import InputError, UsageError
-from vexas_edge.manifest import Budgets, LabelRule, LargerCells, Name
+from vexas_edge.manifest import Budgets, IsolationLimits, LabelRule, LargerCells, Name
 from vexas_edge.vocabulary import CELL_CLASSES
 
 INTENDED_USE = "Research only: comparing smears. Not for diagnosis."
@@ -29,6 +29,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cells: canonical names of the classes it accepts. encoder: one of our backbones, an .onnx file,
     or `module:factory`; absent when the module is handed over in memory, as is classifier, a .skops
     file. parity_cells: a folder of real cells on which every step of the export is compared.
+    isolate: the mask network's .onnx file, for cells that are not isolated yet, and what it may
+    find.
     """
 
     cells: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -45,6 +47,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     score_draws: Annotated[int, Meta(ge=1)] = 1000
     seed: Annotated[int, Meta(ge=0, le=2**53)] = 0
     minimum_cells: Annotated[int, Meta(ge=1)] = 10
+    isolate: str | None = None
+    isolation: IsolationLimits = IsolationLimits()
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5
 
 
@@ -128,6 +132,7 @@ canvas_px = 272                     # the canvas that the encoder was trained wi
 # larger = "reject"                 # or "crop": what happens to a cell that does not fit
 classifier = "pn.skops"             # skops.io.dump(classifier, "pn.skops")
 parity_cells = "cells/PN"           # real cells; every step of the export is compared on them
+# isolate = "isolate.onnx"          # where images show more than the cell; see `python -m training`
 # minimum_cells = 10                # suggested: 50 neutrophils, 10 monocytes, 25 lymphocytes
 # threshold = 0.5
 # draw_size = 10                    # cells of one aggregate

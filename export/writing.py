@@ -27,8 +27,10 @@ from export.sources import load_cells, load_classifier, load_encoder
 from export.spec import ModelSpec, Spec, spec_from_fields, spec_from_file
 from vexas_edge import manifest as schema
 from vexas_edge.bundle import CARD, file_entry, write_zip
-from vexas_edge.errors import HostError, UsageError
-from vexas_edge.manifest import FUSED, GOLDEN, HEAD, Manifest
+from vexas_edge.decoding import Canvas
+from vexas_edge.errors import HostError, InputError, UsageError
+from vexas_edge.isolating import isolator_from_graph
+from vexas_edge.manifest import FUSED, GOLDEN, HEAD, ISOLATE, Manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,8 @@ def export_model(
 ) -> ExportedModel:
     """One model exported and compared with its sources on the spec's parity cells."""
     preprocessing = _preprocessing(spec)
+    masks = _mask_network(spec, folder)
+    canvas = _canvas(spec, masks)
     encoder = load_encoder(
         spec.encoder,
         folder,
@@ -96,12 +100,12 @@ def export_model(
     parity = check_parity(
         fused,
         head,
-        cells=load_cells(folder / spec.parity_cells, spec.canvas_px, spec.larger),
+        cells=load_cells(folder / spec.parity_cells, canvas),
         preprocessing=preprocessing,
         reference=encoder.reference,
         classifier=classifier,
     )
-    files = _files(fused, head, spec)
+    files = _files(fused, head, masks, spec)
     measured = {FUSED: parity.fused, HEAD: parity.head}
     return ExportedModel(
         entry=_model_entry(spec, preprocessing, n_features, _entries(files, measured)),
@@ -118,15 +122,35 @@ def _classifier(spec: ModelSpec, folder: Path) -> Classifier:
     return load_classifier(folder / spec.classifier)
 
 
-def _files(fused: ModelProto, head: ModelProto, spec: ModelSpec) -> dict[str, bytes]:
-    """The model's files by name: both graphs, and the self-test that they give."""
+def _mask_network(spec: ModelSpec, folder: Path) -> dict[str, bytes]:
+    """The mask network's file by its name in the bundle; nothing where cells are isolated."""
+    if spec.isolate is None:
+        return {}
+    try:
+        return {ISOLATE: (folder / spec.isolate).read_bytes()}
+    except OSError as error:
+        raise InputError(
+            f"mask network {folder / spec.isolate} cannot be read: {error.strerror}"
+        ) from error
+
+
+def _canvas(spec: ModelSpec, masks: Mapping[str, bytes]) -> Canvas:
+    isolate = None
+    if masks:
+        isolate = isolator_from_graph(masks[ISOLATE], spec.isolation)
+    return Canvas(canvas_px=spec.canvas_px, larger=spec.larger, isolate=isolate)
+
+
+def _files(
+    fused: ModelProto, head: ModelProto, masks: Mapping[str, bytes], spec: ModelSpec
+) -> dict[str, bytes]:
+    """The model's files by name: all graphs, and the self-test that they give."""
     files = {
         FUSED: fused.SerializeToString(deterministic=True),
         HEAD: head.SerializeToString(deterministic=True),
+        **masks,
     }
-    golden = golden_npz(
-        files[FUSED], files[HEAD], canvas_px=spec.canvas_px, draw_size=spec.draw_size
-    )
+    golden = golden_npz(files, canvas_px=spec.canvas_px, draw_size=spec.draw_size)
     return {**files, GOLDEN: golden}
 
 
@@ -188,6 +212,7 @@ def _model_entry(
         threshold=spec.threshold,
         encoding_width=n_features,
         files=files,
+        isolation=spec.isolation if spec.isolate else None,
     )
 
 

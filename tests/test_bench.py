@@ -27,17 +27,28 @@ def silent(_: str) -> None:
 
 
 def test_percentiles_and_interval_are_of_all_turns() -> None:
-    times = Times(turns=[np.array([1.0, 2, 3]), np.array([2.0, 3, 4]), np.array([9.0])])
+    turns = [np.array([1.0, 2, 3]), np.array([2.0, 3, 4]), np.array([9.0])]
+    times = Times(turns=turns, yardsticks=[1.0, 1, 3])
     assert times.count == 7
     assert times.percentile(50) == 3
     low, high = times.interval()
     assert 2 <= low < 3 < high <= 9
 
 
+def test_times_in_yardsticks_outlive_a_pc_that_becomes_slower() -> None:
+    slow = np.repeat([1.0, 1.3], 5)
+    times = Times(turns=[np.array([2.0, 2.0]) * by for by in slow], yardsticks=0.5 * slow)
+    assert times.interval() == (2.0, 2.6)
+    assert times.in_yardsticks().interval() == pytest.approx((4.0, 4.0))
+
+
 def test_the_interval_knows_of_busy_turns() -> None:
     rng = np.random.default_rng(0)
-    steady = Times(turns=[rng.normal(10, 1, 50) for _ in range(10)])
-    spells = Times(turns=[rng.normal(10 + 4 * (turn % 2), 1, 50) for turn in range(10)])
+    alike = [1.0] * 10
+    steady = Times(turns=[rng.normal(10, 1, 50) for _ in alike], yardsticks=alike)
+    spells = Times(
+        turns=[rng.normal(10 + 4 * (turn % 2), 1, 50) for turn in range(10)], yardsticks=alike
+    )
 
     def width(times: Times) -> float:
         low, high = times.interval()
@@ -94,6 +105,7 @@ def test_every_scenario_has_its_line(lines: list[dict[str, Any]]) -> None:
 def test_lines_say_what_ran_where_and_how_sure_they_are(lines: list[dict[str, Any]]) -> None:
     for line in lines:
         assert 0 < line["low"] <= line["value"] <= line["high"]
+        assert 0 < line["relative_low"] <= line["relative"] <= line["relative_high"]
         assert line["count"] >= 10
         assert (line["run"]["engine"], line["run"]["precision"]) == ("onnxruntime", "fp32")
         assert line["run"]["threads"] == 1
@@ -107,15 +119,17 @@ def test_lines_say_what_ran_where_and_how_sure_they_are(lines: list[dict[str, An
 
 def scaled(lines: list[dict[str, Any]], factor: float) -> list[dict[str, Any]]:
     """The same run with every query's time multiplied."""
-    found = []
-    for line in lines:
-        by = 1 / factor if line["unit"] == "cells/s" else factor
-        found.append({**line, **{k: line[k] * by for k in ("value", "low", "high")}})
-    return found
+    figures = ("relative", "relative_low", "relative_high")
+    return [{**line, **{k: line[k] * factor for k in figures}} for line in lines]
 
 
 def narrow(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**ln, "low": ln["value"] * 0.97, "high": ln["value"] * 1.03} for ln in lines]
+    return [within(line, 0.97, 1.03) for line in lines]
+
+
+def within(line: dict[str, Any], low: float, high: float) -> dict[str, Any]:
+    relative = line["relative"]
+    return {**line, "relative_low": relative * low, "relative_high": relative * high}
 
 
 def test_the_same_run_is_no_regression_and_a_slower_one_is(lines: list[dict[str, Any]]) -> None:
@@ -128,7 +142,7 @@ def test_the_same_run_is_no_regression_and_a_slower_one_is(lines: list[dict[str,
 
 
 def test_a_change_within_the_intervals_is_no_regression(lines: list[dict[str, Any]]) -> None:
-    wide = [{**ln, "low": ln["value"] * 0.8, "high": ln["value"] * 1.3} for ln in lines]
+    wide = [within(line, 0.8, 1.3) for line in lines]
     assert not any(change.regressed for change in changes(scaled(wide, 1.2), wide))
 
 

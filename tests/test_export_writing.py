@@ -26,6 +26,7 @@ from export.preprocessing import PREPROCESSINGS
 from export.sources import load_cells, load_classifier, load_encoder
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.case import ReadOptions
+from vexas_edge.decoding import Canvas
 from vexas_edge.errors import HostError, InputError, UsageError
 
 PX = 16
@@ -107,7 +108,7 @@ def test_an_onnx_file_that_ends_in_identity_becomes_a_bundle_that_scores(
     export.write_bundle(spec, classifier=classifier, to=folder / "b.vxb")
     case = read_case(folder / "cells", ReadOptions(cell_type="monocyte"))
     (scored,) = score_case(case, open_bundle(folder / "b.vxb")).models
-    cells = load_cells(folder / "cells", PX, "reject").astype(np.float64)
+    cells = load_cells(folder / "cells", Canvas(canvas_px=PX, larger="reject")).astype(np.float64)
     means = cells.mean(axis=(1, 2))[:, ::-1] - [103.939, 116.779, 123.68]
     encodings = means / np.linalg.norm(means, axis=1, keepdims=True)
     expected = classifier.predict_proba(encodings)[:, 1]
@@ -172,7 +173,7 @@ def test_the_first_tensor_that_diverges_is_named(
         parity.check_parity(
             fuse_graphs(encoder.model, svc, caffe, canvas_px=PX, draw_size=10),
             head_from_classifier(svc, n_features=8, draw_size=10),
-            cells=load_cells(folder / "cells", PX, "reject"),
+            cells=load_cells(folder / "cells", Canvas(canvas_px=PX, larger="reject")),
             preprocessing=PREPROCESSINGS[preprocessing],
             reference=reference,
             classifier=svc,
@@ -185,7 +186,7 @@ def check(folder: Path, svc: SVC, fused_classifier: SVC | None = None) -> parity
     return parity.check_parity(
         fuse_graphs(encoder.model, fused_classifier or svc, caffe, canvas_px=PX, draw_size=10),
         head_from_classifier(svc, n_features=8, draw_size=10),
-        cells=load_cells(folder / "cells", PX, "reject"),
+        cells=load_cells(folder / "cells", Canvas(canvas_px=PX, larger="reject")),
         preprocessing=caffe,
         reference=encoder.reference,
         classifier=svc,

@@ -19,6 +19,7 @@ from torch.nn import functional
 from export.graph import GraphBuilder, tensor
 from export.preprocessing import Preprocessing, pixels_from_cells
 from vexas_edge.bundle import file_entry, listed_files, open_bundle, write_zip
+from vexas_edge.isolation import GRID_PX
 from vexas_edge.manifest import Manifest
 
 CANVAS_PX = 16
@@ -125,6 +126,29 @@ def onnx_from_kernels(kernels: tuple[np.ndarray, np.ndarray]) -> ModelProto:
     graph.node("ReduceMean", values, graph.columns(2, 3), keepdims=0, output="features")
     images = tensor("images", TensorProto.FLOAT, ["N", 3, CANVAS_PX, CANVAS_PX])
     return graph.model("tiny", [images], [tensor("features", TensorProto.FLOAT, ["N", WIDTH])])
+
+
+def mask_network() -> ModelProto:
+    """Takes for a cell what lets little green light through, for its nucleus what lets least."""
+    graph = GraphBuilder()
+    light = graph.node("Cast", "crops", to=TensorProto.FLOAT)
+    light = graph.node("Transpose", light, perm=[0, 3, 1, 2])
+    green = graph.node("Gather", light, graph.constant(np.array([1])), axis=1)
+    cell, nucleus = (_darker_than(graph, green, level) for level in (180, 90))
+    background = graph.node("Sub", graph.constant(np.float32(1)), cell)
+    cytoplasm = graph.node("Sub", cell, nucleus)
+    graph.node("Concat", background, cytoplasm, nucleus, axis=1, output="masks")
+    crops = tensor("crops", TensorProto.UINT8, ["N", GRID_PX, GRID_PX, 3])
+    masks = tensor("masks", TensorProto.FLOAT, ["N", 3, GRID_PX, GRID_PX])
+    return graph.model("isolate", [crops], [masks])
+
+
+def _darker_than(graph: GraphBuilder, light: str, level: int) -> str:
+    """1 well below the level, 0 well above it."""
+    below = graph.node("Sub", graph.constant(np.float32(level)), light)
+    share = graph.node("Mul", below, graph.constant(np.float32(0.1)))
+    zero, one = graph.constant(np.float32(0)), graph.constant(np.float32(1))
+    return graph.node("Clip", graph.node("Add", share, graph.constant(np.float32(0.5))), zero, one)
 
 
 def rewritten(

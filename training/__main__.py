@@ -4,6 +4,10 @@ from pathlib import Path
 
 import click
 
+from training.commands.isolate import segmenter
+from training.commands.judge import evaluate, fit, probe
+from training.commands.learn import pretrain
+from training.commands.make import encode, synth
 from vexas_edge.console import run_command_line
 
 
@@ -24,6 +28,9 @@ def demo_bundle(out: Path) -> None:
     for file in sorted(out.iterdir()):
         click.echo(f"{file}: {file.stat().st_size} bytes")
 
+
+for _command in (synth, pretrain, encode, probe, evaluate, fit, segmenter):
+    cli.add_command(_command)
 
 if __name__ == "__main__":
     run_command_line(cli)

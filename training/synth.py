@@ -19,6 +19,7 @@ from vexas_edge.errors import UsageError
 
 CellType = Literal["neutrophil", "monocyte", "lymphocyte"]
 Phenotype = Literal["control", "vexas"]
+SmearLayout = Literal["cellavision", "prefix"]
 CELL_TYPES = get_args(CellType)
 
 
@@ -194,19 +195,23 @@ def synthesize_smear(
     return cells
 
 
-def write_smear(folder: Path, cells: Iterable[SmearCell]) -> list[Path]:
+def write_smear(
+    folder: Path, cells: Iterable[SmearCell], layout: SmearLayout = "cellavision"
+) -> list[Path]:
     """Write cells as an analyzer would export them, and give the files in the cells' order.
 
-    `folder/Signed slides/<class>/<PREFIX>_<six digits, from 1>.png`; each file says that it is
-    synthetic. Palette images: half the size of full colour, and unlike JPEG the background stays
-    black; the colours are off by about one level of 255.
+    "cellavision": `folder/Signed slides/<class>/<PREFIX>_<six digits, from 1>.png`; "prefix": all
+    files in `folder`. Each file says that it is synthetic. Palette images: half the size of full
+    colour, and unlike JPEG the background stays black; the colours are off by about one level of
+    255.
     """
     note = PngInfo()
     note.add_text("Comment", "synthetic, vexas-edge")
     paths = []
     for cell in cells:
         class_name, prefix = EXPORT_NAMES[cell.cell_type]
-        path = folder / "Signed slides" / class_name / f"{prefix}_{cell.index + 1:06d}.png"
+        place = folder if layout == "prefix" else folder / "Signed slides" / class_name
+        path = place / f"{prefix}_{cell.index + 1:06d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         image = Image.fromarray(cell.pixels).quantize(PALETTE_COLOURS)
         image.save(path, optimize=True, pnginfo=note)

@@ -1,24 +1,43 @@
 """One cell from its file to a model's canvas."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import get_args
 
 from numpy import ndarray
 
 from vexas_edge.case import Cell
 from vexas_edge.errors import CellError
 from vexas_edge.images import place_on_canvas, rgb_from_bytes
+from vexas_edge.isolation import IsolationReason
 from vexas_edge.manifest import LargerCells
 from vexas_edge.results import UsedCell
 from vexas_edge.sources import Source
 
+_REJECTIONS = get_args(IsolationReason)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Canvas:
-    """The square that a model sees: its side, and what happens to a cell that is larger."""
+    """The square that a model sees: its side, and what happens to a cell that is larger.
+
+    isolate: from an analyzer's crop uint8 (H, W, 3) to the cell alone on black, where the model
+    wants that; raises CellError for an implausible one.
+    """
 
     canvas_px: int
     larger: LargerCells
+    isolate: Callable[[ndarray], ndarray] | None = field(default=None, compare=False)
+
+    def place(self, pixels: ndarray) -> ndarray:
+        """The cell as the model sees it, uint8 (canvas_px, canvas_px, 3).
+
+        Raises:
+            CellError: it does not fit, or cannot be isolated.
+        """
+        alone = self.isolate(pixels) if self.isolate else pixels
+        return place_on_canvas(alone, self.canvas_px, self.larger)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,12 +58,12 @@ def decode_cell(source: Source, cell: Cell, canvas: Canvas) -> DecodedCell:
     try:
         content = source.read(cell.path)
         identity = hashlib.sha256(content).digest()
-        pixels = place_on_canvas(rgb_from_bytes(content), canvas.canvas_px, canvas.larger)
+        pixels = canvas.place(rgb_from_bytes(content))
     except CellError as error:
         record = UsedCell(
             path=cell.path,
             cell_class=cell.cell_class,
-            status="unreadable",
+            status="rejected" if error.reason in _REJECTIONS else "unreadable",
             reason=error.reason,
             detail=str(error),
             sha256=identity.hex(),

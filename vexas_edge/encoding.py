@@ -80,6 +80,7 @@ def encode_cells(
     with; each other takes one, since no engine skips the classifier when only encodings are wanted.
     """
     model, fused = sessions.bundle.manifest.models[name], sessions.fused(name)
+    canvas = sessions.canvas(name)
     size = chunk_cells or cells_a_call(model.canvas_px, len(cells), fused.threads)
     size = min(size, fused.most_cells or size)
     chunks = [cells[start : start + size] for start in range(0, len(cells), size)]
@@ -88,7 +89,9 @@ def encode_cells(
     first: dict[str, str] = {}
     n_done = 0
     work = run_ahead(
-        lambda chunk: _call(source, chunk, model, fused, unchecked), chunks, threads=fused.threads
+        lambda chunk: _call(source, chunk, model, canvas, fused, unchecked),
+        chunks,
+        threads=fused.threads,
     )
     with closing(work) as done:
         for call in done:
@@ -99,9 +102,13 @@ def encode_cells(
 
 
 def _call(
-    source: Source, cells: Sequence[Cell], model: Model, fused: Engine, unchecked: threading.Lock
+    source: Source,
+    cells: Sequence[Cell],
+    model: Model,
+    canvas: Canvas,
+    fused: Engine,
+    unchecked: threading.Lock,
 ) -> _Call:
-    canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
     decoded = [decode_cell(source, cell, canvas) for cell in cells]
     records = [cell.record for cell in decoded]
     pixels = [cell.pixels for cell in decoded if cell.pixels is not None]

@@ -101,11 +101,29 @@ class Budgets(
         return budget
 
 
+class IsolationLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What still passes for one whole leukocyte, where a model wants its cells isolated.
+
+    smallest_area, largest_area: of the cell, as a share of the crop. border_contact: how much of
+    the cell may lie on the crop's border, and nuclei_apart: how far parts of the nucleus may lie
+    from each other, both over the cell's diameter. smallest_nucleus, largest_nucleus: share of the
+    cell's area.
+    """
+
+    smallest_area: Share = 0.01
+    largest_area: Share = 0.75
+    border_contact: Annotated[float, Meta(ge=0)] = 0.25
+    nuclei_apart: Annotated[float, Meta(ge=0)] = 0.66
+    smallest_nucleus: Share = 0.1
+    largest_nucleus: Share = 0.97
+
+
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One cell type's encoder, aggregation and classifier.
 
     cells: canonical names of the cell classes it accepts. larger: what happens to a cell that does
-    not fit the canvas. encoding_width: D. files: by their name below the model's folder.
+    not fit the canvas. encoding_width: D. files: by their name below the model's folder. isolation:
+    absent where cells are taken as the images show them.
     """
 
     cells: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -117,6 +135,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     threshold: Share
     encoding_width: Count
     files: dict[str, FileEntry]
+    isolation: IsolationLimits | None = None
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -157,6 +176,8 @@ def graph_file(kind: str) -> str:
 FUSED = graph_file("fp32")
 HEAD = "head.onnx"
 GOLDEN = "golden.npz"
+# The mask network, of models that want their cells isolated.
+ISOLATE = "isolate.onnx"
 REQUIRED_FILES = (FUSED, HEAD, GOLDEN)
 
 
@@ -203,7 +224,8 @@ def _check_consistency(manifest: Manifest) -> None:
             raise BundleError(
                 f"manifest.json: model {name!r} takes cells of unknown class {', '.join(unknown)}"
             )
-        missing = [file for file in REQUIRED_FILES if file not in model.files]
+        required = (*REQUIRED_FILES, *([ISOLATE] if model.isolation else []))
+        missing = [file for file in required if file not in model.files]
         if missing:
             raise BundleError(f"manifest.json: model {name!r} lists no {', '.join(missing)}")
         for file in model.files:

@@ -19,14 +19,15 @@ Status = Literal["scored", "abstained", "failed"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsedCell:
-    """One cell as a model saw it. `status` is "used", "duplicate" or "unreadable".
+    """One cell as a model saw it.
 
+    status: "rejected" is a cell that could not be isolated from what lies around it.
     sha256: of its file, in hex; empty where the file could not be read. detail: for people.
     """
 
     path: str
     cell_class: str
-    status: Literal["used", "duplicate", "unreadable"]
+    status: Literal["used", "duplicate", "unreadable", "rejected"]
     reason: str = ""
     detail: str = ""
     sha256: str = ""
@@ -114,6 +115,7 @@ class CaseScore:
     lead: str | None = None
     models: tuple[ModelScore, ...] = ()
     unreadable: tuple[UsedCell, ...] = ()
+    rejected: tuple[UsedCell, ...] = ()
     duplicates: tuple[UsedCell, ...] = ()
     ignored: dict[str, int] = field(default_factory=dict)
     conflicts: tuple[dict[str, str], ...] = ()

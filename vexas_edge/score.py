@@ -189,6 +189,7 @@ def _case_score(case: Case, bundle: Bundle, models: tuple[ModelScore, ...], run:
         lead=manifest.lead,
         models=models,
         unreadable=_with_status(models, "unreadable"),
+        rejected=_with_status(models, "rejected"),
         duplicates=_with_status(models, "duplicate"),
         ignored=dict(sorted(Counter(file.reason for file in case.ignored).items())),
         conflicts=tuple(asdict(conflict) for conflict in case.conflicts),

@@ -1,5 +1,6 @@
 """One run of `vexas-edge score`: the cases found, scored in turn, printed, written, summed up."""
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
@@ -194,6 +195,10 @@ def remarks_from_score(result: CaseScore) -> list[str]:
     more = len(result.unreadable) - _CELLS_NAMED_AT_MOST
     if more > 0:
         lines.append(f"warning: {case}: {more} more cells could not be used")
+    if result.rejected:
+        reasons = Counter(cell.reason for cell in result.rejected)
+        shown = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
+        lines.append(f"warning: {case}: cells that could not be isolated: {shown}")
     if result.duplicates:
         n = len(result.duplicates)
         lines.append(f"note: {case}: exact copies of other cells, counted once: {n}")

@@ -6,9 +6,11 @@ from typing import Literal, Self
 
 from vexas_edge.bundle import Bundle
 from vexas_edge.choosing import choose
+from vexas_edge.decoding import Canvas
 from vexas_edge.engines import Engine, EngineOptions, Precision, default_threads, open_engine
 from vexas_edge.errors import BundleError
-from vexas_edge.manifest import FUSED, GOLDEN, HEAD
+from vexas_edge.isolating import MASK_SHAPES, Isolator, mask_options
+from vexas_edge.manifest import FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.precision import precision_of
 from vexas_edge.selftest import Check, check_engine, golden_from_npz
 
@@ -75,19 +77,35 @@ class Sessions:
         on_cpu = EngineOptions(engine="onnxruntime", device="cpu", threads=self.options.threads)
         return self._engine(model, HEAD, on_cpu)
 
+    def canvas(self, model: str) -> Canvas:
+        """How the model's cells are put before it; isolated first, where it wants that."""
+        entry = self.bundle.manifest.models[model]
+        isolate = None
+        if entry.isolation is not None:
+            isolate = Isolator(engine=self.masks(model), limits=entry.isolation)
+        return Canvas(canvas_px=entry.canvas_px, larger=entry.larger, isolate=isolate)
+
+    def masks(self, model: str) -> Engine:
+        """The model's mask network, on the CPU."""
+        return self._engine(model, ISOLATE, mask_options(self.options.threads))
+
     def check(self, model: str, file: str) -> Check:
         """The self-test of one graph in the engine that runs it here.
 
         Raises:
             HostError: it gives other numbers than were recorded.
         """
-        engine = self.head(model) if file == HEAD else self.fused(model, file)
+        if file == ISOLATE:
+            engine = self.masks(model)
+        else:
+            engine = self.head(model) if file == HEAD else self.fused(model, file)
         golden = golden_from_npz(self.bundle.model_file(model, GOLDEN))
         return check_engine(model, file, engine, golden)
 
     def used(self) -> Engine | None:
         """Some engine that ran a fused graph, for the record; None before the first."""
-        return next((e for (_, f, _), e in self._opened.items() if f != HEAD), None)
+        others = (HEAD, ISOLATE)
+        return next((e for (_, f, _), e in self._opened.items() if f not in others), None)
 
     def _engine(self, model: str, file: str, options: EngineOptions) -> Engine:
         key = (model, file, options)
@@ -116,6 +134,8 @@ class Sessions:
         }
         if file != HEAD:
             expected["cells"] = (None, entry.canvas_px, entry.canvas_px, 3)
+        if file == ISOLATE:
+            expected = MASK_SHAPES
         for name, shape in expected.items():
             if engine.shapes.get(name) != shape:
                 raise BundleError(

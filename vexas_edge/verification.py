@@ -4,18 +4,19 @@ from collections.abc import Iterator
 
 from vexas_edge.bundle import Bundle
 from vexas_edge.engines import EngineOptions
-from vexas_edge.manifest import FUSED, HEAD
+from vexas_edge.manifest import FUSED, HEAD, ISOLATE
 from vexas_edge.selftest import Check
 from vexas_edge.sessions import Sessions
 
 
 def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
-    """Each graph's check, as it is done: the reference, the head, and what `score` would run.
+    """Each graph's check, as it is done: masks, reference, head, and what `score` would run.
 
     Raises:
         HostError: this PC cannot run a graph, or gives other numbers than the reference did.
     """
     with Sessions(bundle, options) as sessions:
         for model in bundle.manifest.models:
-            for file in dict.fromkeys((FUSED, HEAD, sessions.graph.file)):
+            masks = [ISOLATE] if bundle.manifest.models[model].isolation else []
+            for file in dict.fromkeys((*masks, FUSED, HEAD, sessions.graph.file)):
                 yield sessions.check(model, file)

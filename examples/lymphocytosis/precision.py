@@ -22,7 +22,7 @@ import onnx
 from fitting import Split, fit_classifiers
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
-from patients import CELL_TYPE, aggregates, encode_patients, read_patients
+from patients import CANVAS, CELL_TYPE, aggregates, encode_patients, read_patients
 from product import BUNDLE, BundleSource, export_bundle, write_sources
 from sklearn.model_selection import train_test_split
 
@@ -128,12 +128,12 @@ def figures_of_split(folder: Path, split: str) -> list[dict[str, Any]]:
     rows = read_cohort(folder / "cohort.csv")
     with ExitStack() as stack:
         seen = open_smears(rows, FIT, reading, stack)
-        sample, _ = draw_samples(seen, model, CALIBRATION_CELLS, seed=0)
+        sample, _ = draw_samples(seen, model, CANVAS, CALIBRATION_CELLS, seed=0)
         graphs = {kind: bundle.model_file(name, graph_file(kind)) for kind in (REFERENCE, *CHEAPER)}
         graphs |= stock_graphs(graphs[REFERENCE], list(sample.batches()), folder)
         smears = open_smears(rows, JUDGE, reading, stack)
         head = bundle.model_file(name, HEAD)
-        judgement = judge(smears, bundle.manifest, name, head, graphs, Progress(split, unit=""))
+        judgement = judge(smears, bundle, name, head, graphs, Progress(split, unit=""))
     results = {kind: gate_result(judgement, kind, model.threshold) for kind in graphs}
     return [
         {"split": split, "graph": kind, **_figures(kind, results)}

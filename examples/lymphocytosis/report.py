@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from covariates import CovariateAlone
-
 from calibration.separation import Separation
+from training.covariates import CovariateAlone
 
 _COLUMNS = "{:<56}{:>8}{:>9}   {}"
 

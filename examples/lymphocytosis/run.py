@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 import numpy as np
-from covariates import CovariateAlone, balanced_accuracy, covariate_alone
 from fitting import (
     COHORT,
     Split,
@@ -27,6 +26,7 @@ from report import Report, text_from_report
 from sklearn.svm import SVC
 
 from calibration.separation import roc_auc, separation
+from training.covariates import CovariateAlone, balanced_accuracy, covariate_alone
 from vexas_edge.cohort import CohortCase
 from vexas_edge.console import run_command_line
 

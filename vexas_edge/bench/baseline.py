@@ -15,7 +15,7 @@ SAME = {"host_name", "cpu", "gpu", "threads", "bundle", "engine", "device", "pre
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One figure then and now. ratio: of times now over then, over 1 is slower."""
+    """One figure then and now. ratio: of times in yardsticks, now over then; over 1 is slower."""
 
     name: str
     ratio: float
@@ -50,10 +50,7 @@ def changes(
 
 
 def _change(now: Mapping[str, Any], then: Mapping[str, Any]) -> Change:
-    if now["unit"] == "cells/s":
-        ratio, apart = then["value"] / now["value"], now["high"] < then["low"]
-    else:
-        ratio, apart = now["value"] / then["value"], now["low"] > then["high"]
+    ratio, apart = now["relative"] / then["relative"], now["relative_low"] > then["relative_high"]
     return Change(name=_name(now), ratio=ratio, regressed=apart and ratio >= 1 + LEAST_CHANGE)
 
 

@@ -35,8 +35,10 @@ _LEAST_FOR_P99 = 100
 class Figure:
     """One measured figure: its median, the middle 95 % of that, percentiles of single queries.
 
-    batch: cells a query. model: absent where all take part. stages_ms: of one cell of the model,
-    each stage alone (decode and canvas in one thread, compute in all), and of the head of one case.
+    relative: the median in yardsticks (see `timing`), with the middle 95 % of that; comparisons are
+    of these. batch: cells a query. model: absent where all take part. stages_ms: of one cell of the
+    model, each stage alone (decode and canvas in one thread, compute in all), and of the head of
+    one case.
     """
 
     scenario: Scenario
@@ -44,6 +46,9 @@ class Figure:
     value: float
     low: float
     high: float
+    relative: float
+    relative_low: float
+    relative_high: float
     p90: float
     p99: float | None
     count: int
@@ -183,6 +188,8 @@ def _stages_ms(sessions: Sessions, name: str, files: list[bytes]) -> dict[str, f
 
 def _figure(query: _Query, times: Times, stages: dict[str, float]) -> Figure:
     low, high = times.interval()
+    relative = times.in_yardsticks()
+    relative_low, relative_high = relative.interval()
     per_second = query.scenario == "offline"
 
     def shown(seconds: float) -> float:
@@ -194,6 +201,9 @@ def _figure(query: _Query, times: Times, stages: dict[str, float]) -> Figure:
         value=shown(times.percentile(50)),
         low=shown(high if per_second else low),
         high=shown(low if per_second else high),
+        relative=relative.percentile(50),
+        relative_low=relative_low,
+        relative_high=relative_high,
         p90=shown(times.percentile(90)),
         p99=shown(times.percentile(99)) if times.count >= _LEAST_FOR_P99 else None,
         count=times.count,

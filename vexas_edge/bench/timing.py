@@ -1,7 +1,9 @@
 """Times of several things, taken in turns; medians with intervals that know of a PC's busy spells.
 
 Times within a turn resemble each other more than times of different turns do, so intervals come
-from drawing whole turns again (a block bootstrap), not single times.
+from drawing whole turns again (a block bootstrap), not single times. A PC's speed drifts by more
+than what a comparison of two runs must find, so a yardstick, the same work on every PC and in every
+version, is timed around each query of each turn: times in yardsticks outlive the drift.
 """
 
 import time
@@ -13,15 +15,17 @@ from numpy.typing import NDArray
 
 _TURNS = 10
 _RESAMPLES = 1000
+_YARDSTICK_REPEATS = 5
 
 Turns = Sequence[NDArray[np.float64]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Times:
-    """Seconds a query, a list entry a turn."""
+    """Seconds a query, a list entry a turn. yardsticks: seconds of the yardstick in each turn."""
 
     turns: Turns
+    yardsticks: Sequence[float]
 
     @property
     def count(self) -> int:
@@ -31,6 +35,14 @@ class Times:
     def percentile(self, q: float) -> float:
         """The q-th percentile of all, in seconds."""
         return float(np.percentile(np.concatenate(self.turns), q))
+
+    def in_yardsticks(self) -> "Times":
+        """The same times, in yardsticks of their own turn instead of seconds."""
+        pairs = zip(self.turns, self.yardsticks, strict=True)
+        return Times(
+            turns=[turn / yardstick for turn, yardstick in pairs],
+            yardsticks=[1.0] * len(self.turns),
+        )
 
     def interval(self, q: float = 50) -> tuple[float, float]:
         """The middle 95 % of that percentile, had the turns come out otherwise; in seconds."""
@@ -58,11 +70,28 @@ def times_in_turns(
     for query in queries:
         query()
     taken: list[list[NDArray[np.float64]]] = [[] for _ in queries]
+    yardsticks: list[list[float]] = [[] for _ in queries]
+    yardstick = _yardstick()
     for turn in range(_TURNS):
         report(f"turn {turn + 1} of {_TURNS}")
-        for query, turns, fewest in zip(queries, taken, least, strict=True):
-            turns.append(_one_turn(query, seconds / _TURNS, -(-fewest // _TURNS)))
-    return [Times(turns=turns) for turns in taken]
+        before = _seconds_of_yardstick(yardstick)
+        for index, query in enumerate(queries):
+            taken[index].append(_one_turn(query, seconds / _TURNS, -(-least[index] // _TURNS)))
+            after = _seconds_of_yardstick(yardstick)
+            yardsticks[index].append((before + after) / 2)
+            before = after
+    return [Times(turns=t, yardsticks=y) for t, y in zip(taken, yardsticks, strict=True)]
+
+
+def _yardstick() -> Callable[[], object]:
+    """Work of some 3 ms in NumPy alone: a product of matrices, and a sum that outgrows caches."""
+    matrix = np.full((512, 512), 0.5, np.float32)
+    plane = np.zeros(1 << 21, np.float32)
+    return lambda: (matrix @ matrix, plane.sum())
+
+
+def _seconds_of_yardstick(yardstick: Callable[[], object]) -> float:
+    return float(np.median(_one_turn(yardstick, 0, _YARDSTICK_REPEATS)))
 
 
 def _one_turn(query: Callable[[], object], seconds: float, fewest: int) -> NDArray[np.float64]:

@@ -1,0 +1,84 @@
+"""How long from starting `vexas-edge score` to the scores of one case?
+
+    python benchmarks/cold_start.py -o benchmarks/results/cold_start.jsonl
+
+The case is the drawn smear that ships with the wheel, scored with the bundle beside it. What the
+engine needs to load that bundle's graphs is timed in a process of its own and left out: it is the
+network's share, not ours. `--help` is given as CPU time, since it computes nothing.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from host import host_facts
+
+import vexas_edge
+
+_SHIPPED = Path(vexas_edge.__file__).parent / "demo"
+_SMEAR, _BUNDLE = _SHIPPED / "smear.zip", _SHIPPED / "demo.vxb"
+
+_LOAD = """
+import sys, time
+from vexas_edge import open_bundle
+from vexas_edge.engines import EngineOptions
+from vexas_edge.sessions import Sessions
+import onnxruntime
+with Sessions(open_bundle(sys.argv[1]), EngineOptions(engine="onnxruntime"), "fp32") as sessions:
+    started = time.perf_counter()
+    for model in sessions.bundle.manifest.models:
+        sessions.fused(model), sessions.head(model)
+    print(time.perf_counter() - started)
+"""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="JSON lines file.")
+@click.option("--turns", default=15, show_default=True)
+def cli(out: Path, turns: int) -> None:
+    """Start, score and end, many times over; append one JSON line to the file."""
+    taken = [_turn() for _ in range(turns + 1)][1:]
+    score, load, cpu = (statistics.median(values) for values in zip(*taken, strict=True))
+    line = {
+        "question": "from process start to the scores of the demo's smear, without the model load",
+        "beyond_load_s": round(statistics.median(s - ld for s, ld, _ in taken), 3),
+        "target_s": "< 0.5",
+        "score_s": round(score, 3),
+        "load_s": round(load, 3),
+        "help_cpu_s": round(cpu, 3),
+        "help_target_s": "< 0.15",
+        "repeats": turns,
+        **host_facts(),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line) + "\n")
+    click.echo(json.dumps(line))
+
+
+def _turn() -> tuple[float, float, float]:
+    """Seconds of scoring, of the engine's own load, and of `--help`'s CPU time."""
+    started = time.perf_counter()
+    _run("-m", "vexas_edge", "score", _SMEAR, "--bundle", _BUNDLE)
+    scored = time.perf_counter() - started
+    load = float(_run("-c", _LOAD, _BUNDLE))
+    before = os.times()
+    _run("-m", "vexas_edge", "--help")
+    after = os.times()
+    cpu = after.children_user + after.children_system
+    return scored, load, cpu - before.children_user - before.children_system
+
+
+def _run(*arguments: Any) -> str:
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    cli()

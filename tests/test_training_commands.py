@@ -1,0 +1,129 @@
+"""`synth` and `encode`, and that made-up patients are told apart exactly when they differ."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from training_command import Training
+from training_command import training as training
+
+from export.preprocessing import PREPROCESSINGS, pixels_from_cells
+from training.aggregates import DrawOptions, patients_from_encodings
+from training.demo_bundle import untrained_encoder
+from training.encodings import Encodings, read_encodings
+from training.fitting import SvmOptions
+from training.patientwise import OutOfFold, judge_out_of_fold
+from training.synth import synthesize_smear
+from vexas_edge import read_case
+from vexas_edge.cohort import read_cohort
+from vexas_edge.errors import HostError, InputError
+from vexas_edge.images import place_on_canvas, rgb_from_bytes
+
+CANVAS_PX = 160
+ENCODE = (
+    *("--encoder", "compact", "--preprocessing", "torchvision", "--canvas-px", str(CANVAS_PX)),
+    *("--larger", "crop", "--cells", "neutrophil_segmented"),
+)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained encoder whose batch normalisation has seen some made-up cells."""
+    cells = synthesize_smear(900, "control", 0.0, {"neutrophil": 24})
+    placed = np.stack([place_on_canvas(cell.pixels, CANVAS_PX, "crop") for cell in cells])
+    file = tmp_path_factory.mktemp("weights") / "compact.safetensors"
+    save_file(untrained_encoder(placed).state_dict(), file)
+    return file
+
+
+def encoded(training: Training, folder: Path, weights: Path, *synth: str) -> Encodings:
+    ended = training(
+        "synth", "-o", folder / "cohort", "--monocyte", "0", "--lymphocyte", "0", *synth
+    )
+    assert ended.status == 0, ended.err
+    cohort = folder / "cohort" / "cohort.csv"
+    ended = training("encode", cohort, *ENCODE, "--weights", weights, "-o", folder / "encodings")
+    assert ended.status == 0, ended.err
+    return read_encodings(folder / "encodings/encodings.npz", folder / "encodings/metadata.csv")
+
+
+def judged(found: Encodings) -> OutOfFold:
+    options = SvmOptions(draws=DrawOptions(draws=20))
+    return judge_out_of_fold(patients_from_encodings(found), "vexas", options)
+
+
+def test_strength_decides_whether_patients_are_told_apart(
+    training: Training, tmp_path: Path, weights: Path
+) -> None:
+    few = ("--patients", "24", "--neutrophil", "30")
+    alike = judged(encoded(training, tmp_path / "alike", weights, *few, "--strength", "0"))
+    assert alike.separation.low <= 0.5 <= alike.separation.high
+    apart = judged(encoded(training, tmp_path / "apart", weights, *few, "--strength", "1"))
+    assert apart.separation.roc_auc > 0.95
+
+
+def test_encodings_are_what_torch_gives_for_the_cells(
+    training: Training, tmp_path: Path, weights: Path
+) -> None:
+    few = ("--patients", "2", "--neutrophil", "3", "--layout", "prefix")
+    found = encoded(training, tmp_path, weights, *few)
+    assert found.encodings.shape[0] == 6
+    assert found.patients == ("synthetic-001",) * 3 + ("synthetic-002",) * 3
+    assert found.groups == ("vexas",) * 3 + ("control",) * 3
+    case = read_case(tmp_path / "cohort" / "synthetic-001")
+    assert [cell.path for cell in case.cells] == list(found.cells[:3])
+    files = [rgb_from_bytes(case.source.read(cell.path)) for cell in case.cells]
+    cells = np.stack([place_on_canvas(pixels, CANVAS_PX, "crop") for pixels in files])
+    module = untrained_encoder(cells)
+    module.load_state_dict(load(weights))
+    pixels = torch.from_numpy(pixels_from_cells(cells, PREPROCESSINGS["torchvision"]))
+    with torch.inference_mode():
+        expected = torch.nn.functional.normalize(module(pixels)).numpy()
+    assert found.encodings[:3] == pytest.approx(expected, abs=1e-5)
+
+
+def load(file: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(file)
+
+
+def test_a_synthetic_cohort_is_one_that_every_command_takes(
+    training: Training, tmp_path: Path
+) -> None:
+    ended = training(
+        *("synth", "-o", tmp_path / "c", "--patients", "5", "--seed", "40"),
+        *("--neutrophil", "1", "--monocyte", "2", "--lymphocyte", "1"),
+    )
+    assert ended.status == 0, ended.err
+    rows = read_cohort(tmp_path / "c" / "cohort.csv")
+    assert [row.patient for row in rows] == [f"synthetic-{seed:03d}" for seed in range(40, 45)]
+    assert [row.label for row in rows] == ["vexas", "control", "vexas", "control", "vexas"]
+    assert [row.split for row in rows] == ["fit", "fit", "fit", "judge", "judge"]
+    classes = [cell.cell_class for cell in read_case(rows[0].path).cells]
+    assert sorted(classes) == ["lymphocyte", "monocyte", "monocyte", "neutrophil_segmented"]
+    again = training("synth", "-o", tmp_path / "c")
+    assert again.status == HostError.exit_status
+    assert "is not empty" in again.err
+
+
+def test_what_cannot_be_encoded_is_said(training: Training, tmp_path: Path, weights: Path) -> None:
+    assert training("synth", "-o", tmp_path / "c", "--patients", "2", "--monocyte", "0").status == 0
+    cohort = tmp_path / "c" / "cohort.csv"
+    asked = ("encode", cohort, *ENCODE, "--weights", weights, "-o", tmp_path / "e")
+    ended = training(*asked, "--split", "nobody")
+    assert (ended.status, ended.err.count("its splits are fit, judge")) == (5, 1)
+    ended = training(*asked[:-4], "--weights", weights, "--cells", "monocyte", "-o", tmp_path / "e")
+    assert ended.status == InputError.exit_status
+    assert "no readable cell of monocyte is in any of 2 cases" in ended.err
+    assert not (tmp_path / "e").exists()
+    (broken,) = (tmp_path / "c" / "synthetic-001" / "Signed slides").glob("*/SNE_000001.png")
+    broken.write_bytes(b"not an image")
+    ended = training(*asked)
+    assert ended.status == 0
+    assert "warning: synthetic-001: Signed slides/Segmented neutrophils/SNE_000001.png" in ended.err
+    with (tmp_path / "e" / "metadata.csv").open(newline="") as stream:
+        assert sum(row["PATIENT"] == "synthetic-001" for row in csv.DictReader(stream)) == 59

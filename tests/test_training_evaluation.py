@@ -1,0 +1,212 @@
+"""Fitting and judging by patient: figures, leaks, and patients that make no sense."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_command import Training
+from training_command import training as training
+
+from export.sources import load_classifier
+from training.aggregates import DrawOptions, Patient, patients_from_encodings
+from training.encodings import Encodings, write_encodings
+from training.fitting import SvmOptions, choose_options, fit_classifier
+from training.intervals import mean_of, share_of
+from training.patientwise import LEAVE_ONE_OUT, check_apart, judge_out_of_fold
+from training.phenotype import against_others, compare_groups
+from vexas_edge.errors import InputError
+
+FEW = DrawOptions(draws=20, size=5)
+FAST = SvmOptions(draws=FEW)
+
+
+def patient(name: str, group: str, shift: float, n_cells: int = 30, width: int = 6) -> Patient:
+    """Cells about the patient's own place, `shift` along the first axis."""
+    rng = np.random.default_rng(list(name.encode()))
+    cells = rng.normal(size=(n_cells, width)) + 0.5 * rng.normal(size=width)
+    cells[:, 0] += shift
+    return Patient(
+        name=name,
+        group=group,
+        encodings=cells.astype(np.float32),
+        identities=tuple(rng.bytes(32) for _ in range(n_cells)),
+    )
+
+
+def cohort(
+    strength: float, n: int = 12, groups: tuple[str, ...] = ("MDS", "VEXAS")
+) -> list[Patient]:
+    return [
+        patient(f"P{number}", groups[number % len(groups)], strength * (number % len(groups)))
+        for number in range(n)
+    ]
+
+
+def encodings_of(patients: list[Patient]) -> Encodings:
+    rows = [(p, row) for p in patients for row in range(len(p.identities))]
+    return Encodings(
+        encodings=np.concatenate([p.encodings for p in patients]),
+        groups=tuple(p.group for p, _ in rows),
+        patients=tuple(p.name for p, _ in rows),
+        samples=tuple(f"S-{p.name}" for p, _ in rows),
+        cells=tuple(f"{p.name}/{row}.png" for p, row in rows),
+        identities=tuple(p.identities[row] for p, row in rows),
+    )
+
+
+def test_aggregates_are_medians_of_the_patients_own_cells() -> None:
+    one = patient("P1", "MDS", 0)
+    aggregates = one.aggregates(DrawOptions(draws=7, size=1))
+    assert aggregates.shape == (7, 6)
+    assert all((one.encodings == aggregate).all(axis=1).any() for aggregate in aggregates)
+    twice = encodings_of([one, patient("P2", "VEXAS", 0)])
+    doubled = Encodings(
+        **{
+            name: np.concatenate([value, value]) if name == "encodings" else value + value
+            for name, value in vars(twice).items()
+        }
+    )
+    assert len(patients_from_encodings(doubled)[0].identities) == 30
+
+
+def test_strong_groups_are_told_apart_by_patient() -> None:
+    judged = judge_out_of_fold(cohort(4.0), "VEXAS", replace(FAST, choose=True), folds=3)
+    assert judged.separation.roc_auc > 0.95
+    assert judged.separation.low <= judged.separation.roc_auc <= judged.separation.high
+    assert (judged.sensitivity.n, judged.specificity.n) == (6, 6)
+    assert len(judged.chosen) == 3
+    assert sum(one.n for one in judged.calibration) == 12
+    assert [few.n_cells for few in judged.few_cells] == [5, 10, 20]
+    assert judged.few_cells[0].distance >= judged.few_cells[-1].distance
+
+
+def test_groups_alike_are_not_told_apart_however_many_cells_there_are() -> None:
+    aucs = [
+        judge_out_of_fold(cohort(0.0, n=24), "VEXAS", FAST, folds=4, seed=seed).separation
+        for seed in range(3)
+    ]
+    assert all(found.low <= 0.5 <= found.high for found in aucs)
+
+
+def test_one_patient_left_out_at_a_time_judges_everybody_once() -> None:
+    judged = judge_out_of_fold(cohort(4.0, n=6), "VEXAS", FAST, folds=LEAVE_ONE_OUT)
+    assert len(judged.chosen) == len(set(judged.names)) == 6
+    assert judged.separation.roc_auc == 1
+
+
+def test_the_papers_table_has_each_group_and_all_of_them_together() -> None:
+    three = cohort(3.0, n=12, groups=("UBA1-WT", "MDS", "VEXAS"))
+    options = SvmOptions(calibration="libsvm", draws=FEW)
+    found = compare_groups(three, ("UBA1-WT", "MDS", "VEXAS"), options)
+    assert [c.against for c in found] == [("UBA1-WT",), ("MDS",), ("UBA1-WT", "MDS")]
+    assert [c.patients for c in found] == [(4, 4), (4, 4), (4, 8)]
+    assert found[0].roc_auc.mean > 0.9
+    assert {patient.group for patient in against_others(three, "VEXAS")} == {"VEXAS", "others"}
+
+
+def test_c_and_gamma_are_chosen_for_what_they_do_to_unseen_patients() -> None:
+    rng = np.random.default_rng(5)
+    noisy = [replace(p, encodings=p.encodings + rng.normal(size=6) * 0) for p in cohort(1.5, n=16)]
+    chosen = choose_options(noisy, FAST)
+    assert chosen.C in (0.1, 1.0, 10.0)
+    assert chosen.gamma in (0.25, 1.0, 4.0)
+    assert chosen.draws == FEW
+
+
+def test_probabilities_come_from_folds_that_keep_a_patient_together() -> None:
+    """Aggregates of one patient on both sides make noise look certain."""
+    noise = cohort(0.0, n=10)
+    calibrated = fit_classifier(noise, FAST)
+    leaking = fit_classifier(noise, replace(FAST, calibration="libsvm"))
+    features = np.concatenate([p.aggregates(FEW) for p in noise])
+    spread = [np.ptp(c.predict_proba(features)[:, 0]) for c in (calibrated, leaking)]
+    assert spread[0] < 0.6 * spread[1]
+
+
+@pytest.mark.parametrize(
+    ("patients", "said"),
+    [
+        ([patient("P1", "MDS", 0), patient("P2", "MDS", 0)], "all patients are of the group 'MDS'"),
+        ([patient("P1", "MDS", 0), patient("P2", "VEXAS", 0)], "has one patient"),
+    ],
+)
+def test_too_few_patients_are_refused(patients: list[Patient], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        fit_classifier(patients, FAST)
+
+
+def test_who_is_on_both_sides_is_named() -> None:
+    one, other = patient("P1", "MDS", 0), patient("P2", "VEXAS", 0)
+    check_apart([one], [other])
+    with pytest.raises(InputError, match="patient 'P1' is on both sides"):
+        check_apart([one, other], [one])
+    with pytest.raises(InputError, match="cell '.*' is on both sides"):
+        check_apart([one], [replace(one, name="P9")])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"patients": ("P0",) * 60}, "patient 'P0' is in two groups, 'MDS' and 'VEXAS'"),
+        ({"patients": ("",) * 60}, r"row 0 of the metadata \(from 0\) names no PATIENT"),
+        ({"patients": ("P0",) * 60, "groups": ("MDS",) * 60}, "there is one patient only, 'P0'"),
+        ({"identities": (b"x" * 32,) * 60}, "the same cell stands under two patients"),
+    ],
+)
+def test_patients_that_make_no_sense_are_named(change: dict[str, tuple], said: str) -> None:
+    found = replace(encodings_of(cohort(1.0, n=2)), **change)
+    with pytest.raises(InputError, match=said):
+        patients_from_encodings(found)
+
+
+def test_intervals_hold_what_they_are_of() -> None:
+    share = share_of(np.array([True] * 9 + [False] * 2))
+    assert (share.k, share.n) == (9, 11)
+    assert (share.low, share.high) == pytest.approx((0.4822, 0.9772), abs=1e-4)
+    mean = mean_of([0.8, 0.9, 1.0, 0.7])
+    assert mean.low < mean.mean < mean.high
+    assert mean_of([1.0, 1.0]).low is None
+
+
+@pytest.fixture
+def encodings(tmp_path: Path) -> Path:
+    write_encodings(encodings_of(cohort(4.0)), tmp_path / "encodings")
+    return tmp_path / "encodings" / "encodings.npz"
+
+
+def test_the_commands_fit_and_judge(training: Training, encodings: Path, tmp_path: Path) -> None:
+    rows = [f"P{n},S-P{n},P{n},{('MDS', 'VEXAS')[n % 2]},fit,{50 + n}" for n in range(12)]
+    header = "patient,sample,path,label,split,age_years"
+    (tmp_path / "cohort.csv").write_text("\n".join([header, *rows]) + "\n")
+    few = ("--draws", "20", "--draw-size", "5")
+    ended = training(
+        *("evaluate", encodings, "--cohort", tmp_path / "cohort.csv", "--folds", "3"),
+        *("--leave-one-out", *few, "-o", tmp_path / "report"),
+    )
+    assert ended.status == 0, ended.err
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["order"] == ["MDS", "VEXAS"]
+    assert [c["name"] for c in report["covariates"]] == ["age_years"]
+    assert report["leave_one_out"]["folds"] == 0
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.count("data:image/png") == 4
+    assert "not a diagnosis" in page
+    assert "ROC-AUC" in (tmp_path / "report" / "card.md").read_text()
+    ended = training("fit", encodings, "--positive", "VEXAS", *few, "-o", tmp_path / "c.skops")
+    assert ended.status == 0, ended.err
+    assert list(load_classifier(tmp_path / "c.skops").classes_) == ["MDS", "VEXAS"]
+
+
+def test_a_cohort_that_contradicts_the_encodings_is_refused(
+    training: Training, encodings: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cohort.csv").write_text("patient,sample,path,label,split\nP0,S,p,VEXAS,fit\n")
+    ended = training(
+        *("evaluate", encodings, "--cohort", tmp_path / "cohort.csv", "-o", tmp_path / "report"),
+        *("--draws", "5", "--fixed"),
+    )
+    assert ended.status == InputError.exit_status
+    assert "patient 'P0' of group 'MDS' is known to the cohort as 'VEXAS'" in ended.err
+    assert not (tmp_path / "report").exists()

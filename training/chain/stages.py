@@ -1,0 +1,118 @@
+"""A stage's folder: made once for the same inputs, whole or not there, known by what went in.
+
+While a stage is being made its folder is called `NAME.partial`; what an interrupted one left there
+is handed to the next attempt with the same inputs, and thrown away otherwise.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import vexas_edge
+from export.sources import sha256_of_file
+from vexas_edge.case import is_image
+from vexas_edge.cohort import CohortCase
+from vexas_edge.errors import HostError
+from vexas_edge.output import write_atomically
+from vexas_edge.sources import open_source
+
+RECORD = "stage.json"
+_PARTIAL_KEY = "stage.key"
+_PACKAGES = ("vexas_edge", "training", "export", "calibration")
+
+Inputs = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stage that is done. key: the hash of its inputs. files: SHA-256 of each, by name.
+
+    anew: whether it was made now.
+    """
+
+    folder: Path
+    key: str
+    files: dict[str, str]
+    anew: bool
+
+    def facts(self) -> dict[str, Any]:
+        """What the provenance says of it, and what the next stage depends on."""
+        return {"key": self.key, "files": self.files}
+
+
+def run_stage(folder: Path, inputs: Inputs, make: Callable[[Path], None]) -> Stage:
+    """The stage in `folder`, made by `make(partial_folder)` unless it is there already.
+
+    Args:
+        inputs: everything that the result depends on, as JSON has it.
+
+    Raises:
+        HostError: the folder cannot be written.
+    """
+    text = json.dumps(inputs, sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()
+    there = _found(folder, key)
+    if there:
+        return there
+    partial = folder.with_name(f"{folder.name}.partial")
+    try:
+        _begin(partial, key)
+        make(partial)
+        (partial / _PARTIAL_KEY).unlink()
+        files = _hashes(partial)
+        record = {"key": key, "inputs": inputs, "files": files}
+        write_atomically(partial / RECORD, json.dumps(record, indent=2).encode() + b"\n")
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    except OSError as error:
+        raise HostError(f"{folder} cannot be written: {error.strerror}") from error
+    return Stage(folder=folder, key=key, files=files, anew=True)
+
+
+def cells_digest(rows: list[CohortCase]) -> str:
+    """The hash of all images of these cases, with their names."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps([row.patient, row.sample, row.label, row.split]).encode())
+        with closing(open_source(row.path)) as source:
+            for name in sorted(filter(is_image, source.files)):
+                digest.update(name.encode() + hashlib.sha256(source.read(name)).digest())
+    return digest.hexdigest()
+
+
+def code_digest() -> str:
+    """The hash of our own source: after any change of it every stage is made anew."""
+    root = Path(vexas_edge.__file__).parents[1]
+    digest = hashlib.sha256()
+    for package in _PACKAGES:
+        for file in sorted((root / package).rglob("*.py")):
+            digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _found(folder: Path, key: str) -> Stage | None:
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        whole = record["key"] == key and record["files"] == _hashes(folder)
+    except (OSError, ValueError, KeyError):
+        return None
+    return Stage(folder=folder, key=key, files=record["files"], anew=False) if whole else None
+
+
+def _begin(partial: Path, key: str) -> None:
+    mark = partial / _PARTIAL_KEY
+    if not (mark.is_file() and mark.read_text(encoding="utf-8") == key):
+        shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True, exist_ok=True)
+    mark.write_text(key, encoding="utf-8")
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != RECORD)
+    return {file.relative_to(folder).as_posix(): sha256_of_file(file) for file in files}

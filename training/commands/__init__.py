@@ -1,0 +1,1 @@
+"""The words of `python -m training`, each a thin skin over a stage."""

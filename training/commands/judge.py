@@ -1,0 +1,171 @@
+"""Commands that take encodings: `probe`, `evaluate`, `fit`."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+_PATH = click.Path(path_type=Path)
+
+
+def _encodings_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
+    metadata = click.argument("metadata", type=_PATH, required=False)
+    return click.argument("encodings", type=_PATH)(metadata(command))
+
+
+def _svm_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        click.option("--C", "C", type=float, default=1.0, show_default=True),
+        click.option(
+            "--gamma",
+            type=float,
+            default=1.0,
+            show_default=True,
+            help="As a multiple of scikit-learn's `scale`.",
+        ),
+        click.option("--balanced", is_flag=True, help="Weigh groups by their share."),
+        click.option(
+            "--calibration",
+            type=click.Choice(("patients", "libsvm")),
+            default="patients",
+            show_default=True,
+            help="Probabilities from folds of patients, or libsvm's own as in the paper.",
+        ),
+        click.option("--draws", type=click.IntRange(1, 10_000), default=100, show_default=True),
+        click.option("--draw-size", type=click.IntRange(1, 1000), default=10, show_default=True),
+        click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_GROUPS = click.option(
+    "--groups", help="The groups' names with commas between them; the last is the positive one."
+)
+
+
+@click.command()
+@_encodings_arguments
+@_GROUPS
+@click.option("-o", "out", type=_PATH, help="A folder for probe.json and probe.png.")
+def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path | None) -> None:
+    """How well ENCODINGS (.npz, .npy) tell the groups of cells in METADATA (.csv) apart, in pairs.
+
+    Without METADATA, metadata.csv beside ENCODINGS is read.
+    """
+    from training.encodings import read_encodings
+    from training.plots import heat_map
+    from training.probe import probe_pairs
+    from vexas_edge.output import write_atomically
+
+    found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
+    probes = probe_pairs(found.encodings, found.groups, _names(groups) or None)
+    click.echo(f"{'first':16}{'second':16}{'cells':>6}{'5 neighbours':>14}{'SVM':>10}")
+    for pair in probes:
+        names = f"{pair.first:16}{pair.second:16}{pair.n:>6}"
+        click.echo(f"{names}{pair.knn_auc:>14.6f}{pair.svm_auc:>10.6f}")
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        lines = json.dumps([asdict(pair) for pair in probes], indent=2)
+        write_atomically(out / "probe.json", lines.encode() + b"\n")
+        write_atomically(out / "probe.png", heat_map(probes, encodings.parent.name))
+
+
+@click.command()
+@_encodings_arguments
+@_GROUPS
+@_svm_options
+@click.option("--cohort", type=_PATH, help="cohort.csv, whose further columns are judged alone.")
+@click.option("--folds", type=click.IntRange(2, 100), default=5, show_default=True)
+@click.option("--leave-one-out", is_flag=True, help="Leave out one patient at a time, too; slow.")
+@click.option("--fixed", is_flag=True, help="Take C and gamma as given instead of choosing them.")
+@click.option("--title", default="Evaluation", show_default=True)
+@click.option("-o", "out", type=_PATH, required=True, help="A folder for the report.")
+def evaluate(
+    encodings: Path,
+    metadata: Path | None,
+    groups: str | None,
+    cohort: Path | None,
+    folds: int,
+    leave_one_out: bool,
+    fixed: bool,
+    title: str,
+    out: Path,
+    **svm: Any,
+) -> None:
+    """Judge ENCODINGS and their SVM by patient: report.html, report.json and card.md.
+
+    GROUP in METADATA is a patient's label. C and gamma are chosen inside the folds.
+    """
+    from training.aggregates import patients_from_encodings
+    from training.encodings import read_encodings
+    from training.evaluation import EvaluationOptions
+    from training.evaluation import evaluate as judged
+    from training.report import patient_sentences, write_report
+    from vexas_edge.cohort import read_cohort
+
+    found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
+    patients = patients_from_encodings(found)
+    options = EvaluationOptions(
+        order=_names(groups),
+        svm=_svm(choose=not fixed, **svm),
+        folds=folds,
+        leave_one_out=leave_one_out,
+    )
+    result = judged(patients, options, read_cohort(cohort) if cohort else ())
+    write_report(result, patients, title, out)
+    for sentence in patient_sentences(result.out_of_fold):
+        click.echo(sentence)
+    click.echo(f"report: {out / 'report.html'}")
+
+
+@click.command()
+@_encodings_arguments
+@click.option("--positive", help="Join all other groups into one.  [default: keep all groups]")
+@_svm_options
+@click.option("--choose", is_flag=True, help="Choose C and gamma by folds of patients.")
+@click.option("-o", "out", type=_PATH, required=True, help="The .skops file to write.")
+def fit(
+    encodings: Path,
+    metadata: Path | None,
+    positive: str | None,
+    choose: bool,
+    out: Path,
+    **svm: Any,
+) -> None:
+    """Fit the SVM on all patients of ENCODINGS, for `python -m export`."""
+    import skops.io
+
+    from training.aggregates import patients_from_encodings
+    from training.encodings import read_encodings
+    from training.fitting import fit_classifier
+    from training.phenotype import against_others
+    from vexas_edge.errors import InputError
+    from vexas_edge.output import write_atomically
+
+    found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
+    patients = patients_from_encodings(found)
+    if positive:
+        if positive not in found.groups:
+            raise InputError(f"no patient is of the group {positive!r}")
+        patients = against_others(patients, positive)
+    classifier = fit_classifier(patients, _svm(choose=choose, **svm))
+    write_atomically(out, skops.io.dumps(classifier))
+    click.echo(
+        f"{out}: fitted on {len(patients)} patients, classes {', '.join(classifier.classes_)}"
+    )
+
+
+def _names(words: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in words.split(",")) if words else ()
+
+
+def _svm(*, draws: int, draw_size: int, seed: int, **asked: Any) -> Any:
+    from training.aggregates import DrawOptions
+    from training.fitting import SvmOptions
+
+    return SvmOptions(draws=DrawOptions(draws=draws, size=draw_size, seed=seed), **asked)

@@ -1,0 +1,131 @@
+"""Encodings with who they came from: `encodings.npz` beside `metadata.csv`, or the authors' files.
+
+The VEXAS authors publish `.npy` arrays beside a CSV whose columns are PATIENT, SAMPLE and GROUP,
+some of them absent. Ours have the same columns, and the cell's file and its SHA-256 besides.
+"""
+
+import csv
+import hashlib
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vexas_edge.errors import InputError
+from vexas_edge.output import write_atomically
+
+COLUMNS = ("PATIENT", "SAMPLE", "GROUP", "CELL", "SHA256")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encodings:
+    """Encoded cells, one row and one entry each.
+
+    encodings: float32 (N, D), L2-normalised. groups: what the cells or their patients are labelled.
+    patients, samples, cells (file names) and identities (SHA-256 of the file, 32 bytes): as the
+    metadata has them; without them, `patients` and `samples` are empty texts and a cell's identity
+    is the hash of its encoding.
+    """
+
+    encodings: np.ndarray
+    groups: tuple[str, ...]
+    patients: tuple[str, ...]
+    samples: tuple[str, ...]
+    cells: tuple[str, ...]
+    identities: tuple[bytes, ...]
+
+
+def read_encodings(array: Path, metadata: Path) -> Encodings:
+    """The encodings in an .npz (its array `encodings`) or .npy file, and the CSV of their rows.
+
+    They are L2-normalised here: the authors' files hold them as the encoder gave them.
+
+    Raises:
+        InputError: unreadable; not (N, D) with one CSV row each; a number that is not finite, with
+            its rows; no GROUP; or cells of one sample under two patients.
+    """
+    encodings = _array(array)
+    rows = _rows(metadata)
+    if len(rows["GROUP"]) != len(encodings):
+        raise InputError(
+            f"{metadata} has {len(rows['GROUP'])} rows, {array} has {len(encodings)} encodings"
+        )
+    bad = np.flatnonzero(~np.isfinite(encodings).all(axis=1))
+    if len(bad):
+        shown = ", ".join(map(str, bad[:5]))
+        raise InputError(f"{array}: {len(bad)} encodings are not finite (rows {shown} from 0)")
+    _check_samples(rows["SAMPLE"], rows["PATIENT"], metadata)
+    return Encodings(
+        encodings=encodings / np.maximum(np.linalg.norm(encodings, axis=1, keepdims=True), 1e-12),
+        groups=rows["GROUP"],
+        patients=rows["PATIENT"],
+        samples=rows["SAMPLE"],
+        cells=rows["CELL"],
+        identities=_identities(rows["SHA256"], encodings, metadata),
+    )
+
+
+def write_encodings(found: Encodings, folder: Path) -> None:
+    """`encodings.npz` and `metadata.csv` in the folder, each whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
+    np.savez(content, encodings=found.encodings)
+    write_atomically(folder / "encodings.npz", content.getvalue())
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    hashes = [identity.hex() for identity in found.identities]
+    columns = (found.patients, found.samples, found.groups, found.cells, hashes)
+    writer.writerows(zip(*columns, strict=True))
+    write_atomically(folder / "metadata.csv", text.getvalue().encode())
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        array = loaded if isinstance(loaded, np.ndarray) else loaded["encodings"]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is no .npy, nor an .npz with `encodings`: {error}") from error
+    if array.ndim != 2 or not len(array) or array.dtype.kind != "f":
+        raise InputError(
+            f"{path} holds {array.dtype} of shape {array.shape}; expected floats (N, D)"
+        )
+    return array.astype(np.float32)
+
+
+def _rows(path: Path) -> dict[str, tuple[str, ...]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            rows = list(reader)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not CSV in UTF-8: {error}") from error
+    if "GROUP" not in (reader.fieldnames or ()):
+        raise InputError(f"{path} has no column GROUP; it has {', '.join(reader.fieldnames or ())}")
+    return {column: tuple((row.get(column) or "").strip() for row in rows) for column in COLUMNS}
+
+
+def _check_samples(samples: Sequence[str], patients: Sequence[str], path: Path) -> None:
+    owner: dict[str, str] = {}
+    for sample, patient in zip(samples, patients, strict=True):
+        if sample and owner.setdefault(sample, patient) != patient:
+            raise InputError(
+                f"{path}: cells of sample {sample!r} stand under two patients, "
+                f"{owner[sample]!r} and {patient!r}"
+            )
+
+
+def _identities(hashes: Sequence[str], encodings: np.ndarray, path: Path) -> tuple[bytes, ...]:
+    if not all(hashes):
+        return tuple(hashlib.sha256(row.tobytes()).digest() for row in encodings)
+    try:
+        return tuple(map(bytes.fromhex, hashes))
+    except ValueError as error:
+        raise InputError(f"{path}: its column SHA256 holds what is no hash: {error}") from error

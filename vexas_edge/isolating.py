@@ -1,0 +1,54 @@
+"""The mask network behind a model's canvas: from an analyzer's crop to the cell alone on black."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vexas_edge.engines import Engine, EngineOptions, default_threads, open_engine
+from vexas_edge.errors import BundleError
+from vexas_edge.isolation import GRID_PX, isolate_cell, resize_for_isolation
+from vexas_edge.manifest import ISOLATE, IsolationLimits
+
+# What goes in and comes out of a mask network, by name.
+MASK_SHAPES: dict[str, tuple[int | None, ...]] = {
+    "crops": (None, GRID_PX, GRID_PX, 3),
+    "masks": (None, 3, GRID_PX, GRID_PX),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Isolator:
+    """A mask network, and what it may find. Calls may come from any thread."""
+
+    engine: Engine
+    limits: IsolationLimits
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 (h, w, 3), the tight box of the cell in uint8 (H, W, 3).
+
+        Raises:
+            CellError: there is no plausible cell.
+        """
+        crops = resize_for_isolation(pixels)[None]
+        return isolate_cell(self.engine.run({"crops": crops})["masks"][0], pixels, self.limits)
+
+
+def mask_options(threads: int | None) -> EngineOptions:
+    """Where a mask network runs: on the CPU, a call for each thread at a time."""
+    threads = threads or default_threads()
+    return EngineOptions(engine="onnxruntime", device="cpu", threads=threads, calls_at_once=threads)
+
+
+def isolator_from_graph(graph: bytes, limits: IsolationLimits) -> Isolator:
+    """The mask network in an ONNX graph that is in no bundle yet.
+
+    Raises:
+        BundleError: it is no mask network.
+    """
+    engine = open_engine(graph, mask_options(None))
+    if dict(engine.shapes) != MASK_SHAPES:
+        raise BundleError(
+            f"{ISOLATE} has inputs and outputs {dict(engine.shapes)}; expected {MASK_SHAPES}"
+        )
+    return Isolator(engine=engine, limits=limits)
