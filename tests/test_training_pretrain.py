@@ -18,6 +18,7 @@ from training_command import training as training
 from export.backbones import build_backbone, load_weights
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from training import pretrain
+from training.batches import BatchOptions, draw_batches
 from training.cell_stack import CellStack, WantedCells, stack_cells
 from training.pace import PaceOptions, is_over, rate_at
 from training.pretrain import Pretraining, PretrainOptions
@@ -70,7 +71,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     "changes",
     [
         {},
-        {"queue": 12, "weight_decay": 0.01, "patients_a_batch": 2},
+        {"queue": 12, "weight_decay": 0.01, "batch": BatchOptions(size=4, pair="patient")},
         {"pace": PaceOptions(schedule="cosine", rate=1e-3, warm_up=1.5, epochs=4)},
     ],
     ids=["paper", "queue", "cosine"],
@@ -142,7 +143,7 @@ def test_the_best_epochs_weights_are_kept(
 def test_learning_brings_views_of_a_cell_together(cells: CellStack) -> None:
     views = ViewOptions(crop_px=16, turn_deg=0)
     pace = PaceOptions(rate=3e-3)
-    options = replace(QUICK, batch=16, temperature=0.2, views=views, pace=pace)
+    options = replace(QUICK, batch=BatchOptions(size=16), temperature=0.2, views=views, pace=pace)
     run = Pretraining(cells, options)
     records = [run.run_epoch(silent) for _ in range(20)]
     assert records[0]["loss"] > math.log(16) - 0.6
@@ -153,7 +154,8 @@ def test_learning_brings_views_of_a_cell_together(cells: CellStack) -> None:
 def test_the_papers_settings_are_the_defaults() -> None:
     options = PretrainOptions()
     assert (options.backbone, options.queue, options.temperature) == ("vgg16", 0, 0.07)
-    assert (options.batch, options.projection, options.weight_decay) == (8, 128, 0)
+    assert options.batch == BatchOptions(size=8, patients=0, pair="cell")
+    assert (options.projection, options.weight_decay) == (128, 0)
     assert options.views == ViewOptions(crop_px=128, flip=0.5, turn_deg=180, jitter=0, grey=0)
     pace = options.pace
     assert (pace.schedule, pace.rate, pace.lowest_rate) == ("plateau", 1e-5, 1e-5)
@@ -186,17 +188,35 @@ def test_a_cosine_rises_over_its_warm_up_and_falls_to_nothing() -> None:
     assert is_over([9.0] * 12, pace)
 
 
-def test_batches_hold_every_cell_once_and_few_patients_where_that_is_asked(
-    cells: CellStack,
-) -> None:
-    for few in (0, 1, 2, 3):
-        run = Pretraining(cells, replace(QUICK, batch=4, patients_a_batch=few))
-        batches = list(run._batches())
-        assert sorted(torch.cat(batches).tolist()) == list(range(16))
-        for rows in batches if few else ():
-            assert len({cells.patients[row] for row in rows}) <= few
-    five = list(Pretraining(cells, replace(QUICK, batch=5))._batches())
-    assert [len(rows) for rows in five] == [5, 5, 5]  # the sixteenth has no contrast
+def batches_of(options: BatchOptions) -> list[tuple[list[int], list[int]]]:
+    """Of 16 cells of four patients, five of the first, one of the last."""
+    patients = [*"AAAAABBBBBCCCCCD"]
+    drawn = draw_batches(patients, options, torch.Generator().manual_seed(3))
+    return [(rows.tolist(), others.tolist()) for rows, others in drawn]
+
+
+@pytest.mark.parametrize("few", [0, 1, 2, 3])
+def test_batches_hold_every_cell_once_and_few_patients_where_that_is_asked(few: int) -> None:
+    found = batches_of(BatchOptions(size=4, patients=few))
+    assert all(rows == others for rows, others in found)
+    met = [row for rows, _ in found for row in rows]
+    assert len(met) == len(set(met)) >= 12  # what is left over alone has no contrast
+    for rows, _ in found if few else ():
+        assert len({"AAAAABBBBBCCCCCD"[row] for row in rows}) <= few
+
+
+def test_a_patients_pairs_are_two_of_its_cells_and_no_batch_has_two_of_them() -> None:
+    found = batches_of(BatchOptions(size=3, pair="patient"))
+    names = "AAAAABBBBBCCCCCD"
+    for rows, others in found:
+        assert len(rows) == len({names[row] for row in rows})
+        for row, other in zip(rows, others, strict=True):
+            assert names[row] == names[other]
+            assert row != other or names[row] == "D"
+    # The round of four patients leaves one over.
+    assert sum(len(rows) for rows, _ in found) == 15
+    with pytest.raises(UsageError, match="need batches of all patients"):
+        BatchOptions(pair="patient", patients=2)
 
 
 def test_encoding_is_what_the_backbone_gives_in_evaluation(cells: CellStack) -> None:
@@ -273,7 +293,7 @@ def test_the_command_learns_writes_and_says(
     load_weights(build_backbone("compact"), out / WEIGHTS)
     head, *records = map(json.loads, (out / LOG).read_text().splitlines())
     assert head["options"]["views"]["crop_px"] == 16
-    assert head["options"]["batch"] == 8
+    assert head["options"]["batch"] == {"size": 8, "patients": 0, "pair": "cell"}
     assert [record["epoch"] for record in records] == [1, 2]
     assert 0 <= records[0]["probe_accuracy"] <= 1
     with Image.open(out / CURVE) as image:
@@ -302,7 +322,7 @@ def test_an_unreadable_cell_is_named_and_the_run_fails_or_goes_on_without_it(
         (("--cells", "eosinophil"), 5, "no readable cell of eosinophil is in any of 4 cases"),
         (("--split", "train"), 5, "no case in the split 'train'; its splits are fit"),
         (("--preprocessing", "mine"), 2, "unknown preprocessing 'mine'"),
-        (("--temperature", "0"), 2, "a temperature above 0"),
+        (("--temperature", "0"), 2, "temperature 0.0, projection 128; both are above 0"),
         (("--start", "nowhere.pth"), 5, "there is no such weights file"),
         (("--rate", "0"), 2, "is no way to learn"),
     ],

@@ -5,7 +5,7 @@ has to be asked for.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from export.backbones import build_backbone, load_weights
 from export.preprocessing import preprocessing_named
+from training.batches import BatchOptions, draw_batches
 from training.cell_stack import CellStack
 from training.checkpoint import Checkpoint, parted
 from training.contrastive import (
@@ -42,7 +43,7 @@ class PretrainOptions:
 
     start: a file of weights to start from (the paper's: ImageNet's); None for random ones.
     projection: width of both layers of the head. queue: of NNCLR; 0 for none. weight_decay: above
-    0, AdamW's. patients_a_batch: whose cells a batch is of; 0 for anyone's, as in the paper.
+    0, AdamW's.
     """
 
     backbone: str = "vgg16"
@@ -52,17 +53,15 @@ class PretrainOptions:
     projection: int = 128
     queue: int = 0
     temperature: float = 0.07
-    batch: int = 8
-    patients_a_batch: int = 0
+    batch: BatchOptions = field(default_factory=BatchOptions)
     weight_decay: float = 0.0
     pace: PaceOptions = field(default_factory=PaceOptions)
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.batch < 2 or self.temperature <= 0 or self.projection < 1:
+        if self.temperature <= 0 or self.projection < 1:
             raise UsageError(
-                f"a batch of {self.batch} at temperature {self.temperature}; expected at least two "
-                "cells, each the other's contrast, and a temperature above 0"
+                f"temperature {self.temperature}, projection {self.projection}; both are above 0"
             )
 
 
@@ -108,14 +107,14 @@ class Pretraining:
         Raises:
             InputError: the loss is no number any more.
         """
-        batches = list(self._batches())
+        batches = list(draw_batches(self._cells.patients, self.options.batch, self._draw))
         sums = dict.fromkeys(_WATCHED, 0.0)
-        for number, rows in enumerate(batches):
+        for number, (rows, others) in enumerate(batches):
             rate = rate_at(self._losses, (number + 0.5) / len(batches), self.options.pace)
-            for name, value in zip(_WATCHED, self._step(rows, rate), strict=True):
+            for name, value in zip(_WATCHED, self._step(rows, others, rate), strict=True):
                 sums[name] += value * len(rows)
             progress(f"epoch {len(self.history) + 1}", number + 1, len(batches))
-        n = sum(map(len, batches))
+        n = sum(len(rows) for rows, _ in batches)
         record: Record = {name: value / n for name, value in sums.items()}
         record = {"epoch": len(self.history) + 1, **record, "rate": rate}
         if self._probe:
@@ -165,12 +164,12 @@ class Pretraining:
     def _losses(self) -> list[float]:
         return [record["loss"] for record in self.history]
 
-    def _step(self, rows: Tensor, rate: float) -> tuple[float, float, float]:
+    def _step(self, rows: Tensor, others: Tensor, rate: float) -> tuple[float, float, float]:
         """One batch learnt from; its loss, contrastive and cross-correlation accuracy."""
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(self._device.type, torch.bfloat16, self._device.type == "cuda"):
-            first, second = self._encoded_view(rows), self._encoded_view(rows)
+            first, second = self._encoded_view(rows), self._encoded_view(others)
             projected = self._head(first).float(), self._head(second).float()
         loss = contrastive_loss(*projected, self._queue, self.options.temperature)
         if not torch.isfinite(loss):
@@ -194,26 +193,9 @@ class Pretraining:
         views = draw_views(self._cells, rows, self.options.views, self._draw)
         return self._encoder(network_input(views, self._preprocessing))
 
-    def _batches(self) -> Iterator[Tensor]:
-        """Every cell in one batch each; a cell that is left alone, without contrast, is dropped."""
-        for group in self._groups():
-            for rows in group.split(self.options.batch):
-                if len(rows) > 1:
-                    yield rows
-
-    def _groups(self) -> list[Tensor]:
-        """Cells whose batches are apart, in random order: all of them, or those of few patients."""
-        order = torch.randperm(len(self._cells), generator=self._draw)
-        few = self.options.patients_a_batch
-        if not few:
-            return [order]
-        numbers = {name: i for i, name in enumerate(dict.fromkeys(self._cells.patients))}
-        owner = torch.tensor([numbers[name] for name in self._cells.patients])[order]
-        patients = torch.randperm(len(numbers), generator=self._draw)
-        return [order[torch.isin(owner, some)] for some in patients.split(few)]
-
     def _probe_accuracy(self, probe: CellStack) -> float:
-        encodings = encode_pixels(self._encoder, probe.pixels.to(self._device), self._preprocessing)
+        pixels = probe.pixels.to(self._device)
+        encodings = encode_pixels(self._encoder, pixels, self._preprocessing)
         return neighbour_accuracy(encodings, list(probe.labels), list(probe.samples))
 
 
@@ -223,6 +205,7 @@ def run_options(
     """What a checkpoint must have in common with a run to be gone on with, flat."""
     flat = asdict(options)
     flat |= {f"views.{k}": v for k, v in flat.pop("views").items()}
+    flat |= {f"batch.{k}": v for k, v in flat.pop("batch").items()}
     flat |= {f"pace.{k}": v for k, v in flat.pop("pace").items()}
     if options.start:
         from export.sources import sha256_of_file

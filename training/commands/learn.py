@@ -28,8 +28,13 @@ def _learning_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ("--queue", click.IntRange(0), "Earlier projections to look for neighbours in (NNCLR)."),
         ("--projection", at_least_one, "Width of the projection head."),
         ("--temperature", some, "Of the similarities."),
-        ("--batch", click.IntRange(2), "Cells a batch."),
-        ("--patients-a-batch", click.IntRange(0), "Whose cells a batch is of; 0 for anyone's."),
+        ("--batch-size", click.IntRange(2), "Cells a batch."),
+        ("--batch-patients", click.IntRange(0), "Whose cells a batch is of; 0 for anyone's."),
+        (
+            "--batch-pair",
+            click.Choice(("cell", "patient")),
+            "Two views of a cell, or of two of a patient's.",
+        ),
         ("--weight-decay", some, "AdamW's."),
         ("--schedule", click.Choice(("plateau", "cosine")), "How the rate falls."),
         ("--rate", some, "The first or highest learning rate."),
@@ -131,15 +136,18 @@ def _options(asked: dict[str, Any]) -> Any:
     """What was asked for; the dataclasses' defaults for the rest."""
     from dataclasses import fields
 
+    from training.batches import BatchOptions
     from training.pace import PaceOptions
     from training.pretrain import PretrainOptions
     from training.views import ViewOptions
 
     given = {name: value for name, value in asked.items() if value is not None}
-    given |= {"start": str(given["start"])} if "start" in given else {}
-    parts = {"views": ViewOptions, "pace": PaceOptions}
-    of_part = {
-        part: kind(**{f.name: given.pop(f.name) for f in fields(kind) if f.name in given})
-        for part, kind in parts.items()
-    }
-    return PretrainOptions(**of_part, **given)
+    if "start" in given:
+        given["start"] = str(given["start"])
+
+    def part(kind: type, prefix: str = "") -> Any:
+        words = {f.name: f"{prefix}{f.name}" for f in fields(kind)}
+        return kind(**{name: given.pop(word) for name, word in words.items() if word in given})
+
+    parts = {"views": part(ViewOptions), "pace": part(PaceOptions)}
+    return PretrainOptions(**parts, batch=part(BatchOptions, "batch_"), **given)
