@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from export.graph import OPSET, GraphBuilder, standard_model, tensor
 from export.parity import ParityError
-from export.running import session_from
+from export.running import run_in_parts
 from export.unet import BLOCK_PX, CLASSES, DARKEST_LIGHT, UNet, probabilities_from_crops
 from vexas_edge.isolation import GRID_PX
 
@@ -20,8 +20,6 @@ ENTRY, EXIT = "pixels", "logits"
 
 # Largest difference of any probability from torch's.
 TOLERANCE = 1e-4
-
-_CROPS_A_CALL = 8
 
 
 def onnx_from_unet(network: UNet) -> ModelProto:
@@ -47,12 +45,7 @@ def onnx_from_unet(network: UNet) -> ModelProto:
 
 def masks_from_crops(model: ModelProto | bytes, crops: np.ndarray) -> np.ndarray:
     """Probabilities float32 (N, 3, S, S) from crops uint8 (N, S, S, 3), by onnxruntime."""
-    session = session_from(model)
-    parts = [
-        session.run(["masks"], {"crops": crops[i : i + _CROPS_A_CALL]})[0]
-        for i in range(0, len(crops), _CROPS_A_CALL)
-    ]
-    return np.concatenate(parts)
+    return run_in_parts(model, crops)["masks"]
 
 
 def check_masks(model: ModelProto, network: UNet, crops: np.ndarray) -> float:

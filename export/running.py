@@ -29,3 +29,22 @@ def run_graph(graph: ModelProto | bytes, feeds: dict[str, np.ndarray]) -> dict[s
     session = session_from(graph)
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def run_in_parts(
+    graph: ModelProto | bytes, rows: np.ndarray, rows_a_call: int = 8
+) -> dict[str, np.ndarray]:
+    """All outputs by name of a graph of one input, in calls of a few rows: memory stays bounded.
+
+    Args:
+        rows: (n, ...), at least one.
+    """
+    session = session_from(graph)
+    source = session.get_inputs()[0].name
+    names = [output.name for output in session.get_outputs()]
+    parts = [
+        session.run(names, {source: rows[i : i + rows_a_call]})
+        for i in range(0, len(rows), rows_a_call)
+    ]
+    outputs = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return dict(zip(names, outputs, strict=True))

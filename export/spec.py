@@ -56,7 +56,8 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole bundle. label_rule: absent means what the classifier's own `predict` does.
 
     training_data and performance: statements for the model card and the manifest. budgets: what
-    `python -m calibration` holds cheaper graphs to.
+    `python -m calibration` holds cheaper graphs to. stages: of `python -m training run`, by name,
+    with the hashes of what went in and came out.
     """
 
     name: Name
@@ -70,6 +71,7 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     performance: str = "not stated"
     synthetic: bool = False
     budgets: Budgets = Budgets()
+    stages: dict[str, Any] = {}
 
 
 def spec_from_file(path: Path) -> Spec:

@@ -245,6 +245,7 @@ def _assembled(
             "sources": {name: model.source for name, model in models.items()},
             "training_data": spec.training_data,
             "performance": spec.performance,
+            **({"stages": spec.stages} if spec.stages else {}),
         },
         intended_use=spec.intended_use,
         budgets=spec.budgets,

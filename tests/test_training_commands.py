@@ -15,7 +15,7 @@ from training.aggregates import DrawOptions, patients_from_encodings
 from training.demo_bundle import untrained_encoder
 from training.encodings import Encodings, read_encodings
 from training.fitting import SvmOptions
-from training.patientwise import OutOfFold, judge_out_of_fold
+from training.patientwise import JudgedPatients, judge_out_of_fold
 from training.synth import synthesize_smear
 from vexas_edge import read_case
 from vexas_edge.cohort import read_cohort
@@ -50,7 +50,7 @@ def encoded(training: Training, folder: Path, weights: Path, *synth: str) -> Enc
     return read_encodings(folder / "encodings/encodings.npz", folder / "encodings/metadata.csv")
 
 
-def judged(found: Encodings) -> OutOfFold:
+def judged(found: Encodings) -> JudgedPatients:
     options = SvmOptions(draws=DrawOptions(draws=20))
     return judge_out_of_fold(patients_from_encodings(found), "vexas", options)
 

@@ -189,7 +189,8 @@ def test_the_commands_fit_and_judge(training: Training, encodings: Path, tmp_pat
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["order"] == ["MDS", "VEXAS"]
     assert [c["name"] for c in report["covariates"]] == ["age_years"]
-    assert report["leave_one_out"]["folds"] == 0
+    assert report["leave_one_out"]["how"] == "one patient left out at a time"
+    assert report["held_out"] is None
     page = (tmp_path / "report" / "report.html").read_text()
     assert page.count("data:image/png") == 4
     assert "not a diagnosis" in page

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from training.commands.isolate import segmenter
+from training.commands.chain import run
+from training.commands.isolate import isolate, segmenter
 from training.commands.judge import evaluate, fit, probe
 from training.commands.learn import pretrain
 from training.commands.make import encode, synth
@@ -29,7 +30,7 @@ def demo_bundle(out: Path) -> None:
         click.echo(f"{file}: {file.stat().st_size} bytes")
 
 
-for _command in (synth, pretrain, encode, probe, evaluate, fit, segmenter):
+for _command in (run, synth, segmenter, isolate, pretrain, encode, probe, evaluate, fit):
     cli.add_command(_command)
 
 if __name__ == "__main__":

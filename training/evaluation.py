@@ -8,7 +8,7 @@ import numpy as np
 from training.aggregates import Patient
 from training.covariates import CovariateAlone, covariate_alone
 from training.fitting import SvmOptions
-from training.patientwise import LEAVE_ONE_OUT, OutOfFold, judge_out_of_fold
+from training.patientwise import LEAVE_ONE_OUT, JudgedPatients, judge_held_out, judge_out_of_fold
 from training.phenotype import Comparison, against_others, compare_groups
 from vexas_edge.cohort import CohortCase
 from vexas_edge.errors import InputError
@@ -34,14 +34,16 @@ class EvaluationOptions:
 class Evaluation:
     """All figures. paper: over aggregates, as printed. out_of_fold, leave_one_out: by patient.
 
-    covariates: each column of the cohort alone, beside the out-of-fold score.
+    held_out: of patients that nothing was learnt from, encoder included. covariates: each column of
+    the cohort alone, beside the out-of-fold score.
     """
 
     order: tuple[str, ...]
     n_cells: dict[str, int]
     paper: tuple[Comparison, ...]
-    out_of_fold: OutOfFold
-    leave_one_out: OutOfFold | None
+    out_of_fold: JudgedPatients
+    leave_one_out: JudgedPatients | None
+    held_out: JudgedPatients | None
     covariates: tuple[CovariateAlone, ...]
 
 
@@ -49,8 +51,12 @@ def evaluate(
     patients: Sequence[Patient],
     options: EvaluationOptions,
     cohort: Sequence[CohortCase] = (),
+    held_out: Sequence[Patient] = (),
 ) -> Evaluation:
     """The paper's table, the patient-level figures, and the covariates of the cohort's rows.
+
+    Args:
+        held_out: patients who are judged by the SVM of all others.
 
     Raises:
         InputError: groups that are not those named, too few patients, or patients that the cohort
@@ -63,11 +69,20 @@ def evaluate(
     out_of_fold = judge_out_of_fold(two, positive, options.svm, folds=options.folds, **judging)
     return Evaluation(
         order=order,
-        n_cells={patient.name: len(patient.identities) for patient in patients},
+        n_cells={p.name: len(p.identities) for p in (*patients, *held_out)},
         paper=compare_groups(patients, order, _as_printed(options.svm)),
         out_of_fold=out_of_fold,
         leave_one_out=judge_out_of_fold(two, positive, options.svm, folds=LEAVE_ONE_OUT, **judging)
         if options.leave_one_out
+        else None,
+        held_out=judge_held_out(
+            two,
+            against_others(held_out, positive),
+            positive,
+            options.svm,
+            threshold=options.threshold,
+        )
+        if held_out
         else None,
         covariates=_covariates(patients, cohort, out_of_fold),
     )
@@ -88,7 +103,7 @@ def _order(patients: Sequence[Patient], wanted: Sequence[str]) -> tuple[str, ...
 
 
 def _covariates(
-    patients: Sequence[Patient], cohort: Sequence[CohortCase], found: OutOfFold
+    patients: Sequence[Patient], cohort: Sequence[CohortCase], found: JudgedPatients
 ) -> tuple[CovariateAlone, ...]:
     rows = {row.patient: row for row in cohort}
     if not rows:

@@ -77,6 +77,22 @@ def fit_classifier(patients: Sequence[Patient], options: SvmOptions) -> Classifi
     return fitted.set_params(cv=None)  # who was in which fold does not belong into a file
 
 
+def check_calibrated(classifier: Classifier) -> None:
+    """Pass if more distance to an SVM's boundary means more of its class, out of fold.
+
+    Raises:
+        InputError: it means less: scores would put patients in the wrong order.
+    """
+    if not isinstance(classifier, CalibratedClassifierCV):
+        return
+    for calibrator in classifier.calibrated_classifiers_[0].calibrators:
+        if calibrator.a_ >= 0:  # of 1 / (1 + exp(a * distance + b))
+            raise InputError(
+                "out of fold the SVM puts patients in the wrong order, so its scores would too: "
+                "these encodings do not tell the groups apart, or there are too few patients"
+            )
+
+
 def choose_options(patients: Sequence[Patient], options: SvmOptions) -> SvmOptions:
     """The same options with the C and gamma of the best ROC-AUC by patient, over inner folds.
 

@@ -1,7 +1,7 @@
-"""What a model is worth to patients it has never seen: every one judged once, out of fold."""
+"""What a model is worth to patients it has never seen."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -45,14 +45,14 @@ class FewCells:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutOfFold:
-    """Every patient's score by a classifier that was fitted on other folds.
+class JudgedPatients:
+    """Every patient's score by a classifier that was fitted on others.
 
-    scores: of `names`, mean probability over draws. folds: how many, or 0 for one patient left out
-    at a time. chosen: C and gamma of each fold.
+    how: in words, what it was fitted on. scores: of `names`, mean probability over draws. chosen: C
+    and gamma of each classifier.
     """
 
-    folds: int
+    how: str
     positive: str
     names: tuple[str, ...]
     groups: tuple[str, ...]
@@ -75,7 +75,7 @@ def judge_out_of_fold(
     folds: int = 5,
     seed: int = 0,
     threshold: float = 0.5,
-) -> OutOfFold:
+) -> JudgedPatients:
     """Each patient scored by the SVM of the folds that it is not in.
 
     Args:
@@ -87,36 +87,75 @@ def judge_out_of_fold(
     """
     groups = np.array([patient.group for patient in patients])
     splits = _splits(groups, folds, seed)
-    scores = np.empty(len(patients))
-    of_few: dict[int, dict[int, list[float]]] = {}
-    chosen = []
+    how = f"{len(splits)} folds" if folds != LEAVE_ONE_OUT else "one patient left out at a time"
+    judged = _Judged(positive=positive, with_few_cells=folds != LEAVE_ONE_OUT)
     for fit, judge in splits:
-        fitted, judged = [patients[i] for i in fit], [patients[i] for i in judge]
-        check_apart(fitted, judged)
-        classifier = fit_classifier(fitted, options)
+        judged.add([patients[i] for i in fit], [patients[i] for i in judge], options)
+    return judged.figures(patients, how, threshold)
+
+
+def judge_held_out(
+    fit: Sequence[Patient],
+    judged: Sequence[Patient],
+    positive: str,
+    options: SvmOptions,
+    *,
+    threshold: float = 0.5,
+) -> JudgedPatients:
+    """Each of the patients `judged` scored by the SVM of the patients `fit`.
+
+    Raises:
+        InputError: too few patients of a group, or a patient or cell on both sides.
+    """
+    found = _Judged(positive=positive, with_few_cells=True)
+    found.add(fit, judged, options)
+    return found.figures(judged, f"fitted on {len(fit)} other patients", threshold)
+
+
+@dataclass(kw_only=True)
+class _Judged:
+    """Scores so far, by patient's name; few: of subsets of a patient's cells, by their number."""
+
+    positive: str
+    with_few_cells: bool
+    scores: dict[str, float] = field(default_factory=dict)
+    few: dict[str, dict[int, list[float]]] = field(default_factory=dict)
+    chosen: list[tuple[float, float]] = field(default_factory=list)
+
+    def add(self, fit: Sequence[Patient], judged: Sequence[Patient], options: SvmOptions) -> None:
+        """Judge some patients by a classifier that is fitted on others."""
+        check_apart(fit, judged)
+        classifier = fit_classifier(fit, options)
         svm = classifier.get_params().get("estimator", classifier)
-        chosen.append((float(svm.C), float(svm.gamma)))
-        for i in judge:
-            scores[i] = _score(classifier, patients[i], options.draws, positive)
-            if folds != LEAVE_ONE_OUT:
-                of_few[i] = _scores_of_few(classifier, patients[i], options.draws, positive)
-    truth = groups == positive
-    calls = scores >= threshold
-    return OutOfFold(
-        folds=folds,
-        positive=positive,
-        names=tuple(patient.name for patient in patients),
-        groups=tuple(groups.tolist()),
-        scores=tuple(scores.tolist()),
-        chosen=tuple(chosen),
-        separation=separation(scores, truth),
-        sensitivity=share_of(calls[truth]),
-        specificity=share_of(~calls[~truth]),
-        threshold=threshold,
-        brier=float(np.square(scores - truth).mean()),
-        calibration=tuple(_bins(scores, truth)),
-        few_cells=tuple(_few_cells(of_few, scores, truth)),
-    )
+        self.chosen.append((float(svm.C), float(svm.gamma)))
+        for patient in judged:
+            own = (classifier, patient, options.draws, self.positive)
+            self.scores[patient.name] = _score(*own)
+            self.few[patient.name] = _scores_of_few(*own) if self.with_few_cells else {}
+
+    def figures(self, patients: Sequence[Patient], how: str, threshold: float) -> JudgedPatients:
+        """What the scores say of these patients, all of whom have one."""
+        scores = np.array([self.scores[patient.name] for patient in patients])
+        truth = np.array([patient.group == self.positive for patient in patients])
+        if truth.all() or not truth.any():
+            raise InputError(f"judging takes patients of {self.positive!r} and of another group")
+        calls = scores >= threshold
+        few = dict(enumerate(self.few[patient.name] for patient in patients))
+        return JudgedPatients(
+            how=how,
+            positive=self.positive,
+            names=tuple(patient.name for patient in patients),
+            groups=tuple(patient.group for patient in patients),
+            scores=tuple(scores.tolist()),
+            chosen=tuple(self.chosen),
+            separation=separation(scores, truth),
+            sensitivity=share_of(calls[truth]),
+            specificity=share_of(~calls[~truth]),
+            threshold=threshold,
+            brier=float(np.square(scores - truth).mean()),
+            calibration=tuple(_bins(scores, truth)),
+            few_cells=tuple(_few_cells(few, scores, truth)),
+        )
 
 
 def check_apart(fit: Sequence[Patient], judge: Sequence[Patient]) -> None:

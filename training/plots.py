@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from sklearn.metrics import roc_curve
 
-from training.patientwise import OutOfFold
+from training.patientwise import JudgedPatients
 from training.probe import PairProbe
 
 # Told apart by colour-blind eyes too (Okabe and Ito 2008); the positive group has the first.
@@ -41,8 +41,8 @@ def heat_map(probes: Sequence[PairProbe], title: str) -> bytes:
     return _png(figure)
 
 
-def roc_plot(judged: OutOfFold) -> bytes:
-    """The curve of patients' out-of-fold scores, its area with the interval."""
+def roc_plot(judged: JudgedPatients) -> bytes:
+    """The curve of patients' scores, its area with the interval."""
     truth = np.array(judged.groups) == judged.positive
     wrong, right, _ = roc_curve(truth, judged.scores)
     figure = Figure(figsize=(4.2, 4.2), layout="constrained")
@@ -51,7 +51,7 @@ def roc_plot(judged: OutOfFold) -> bytes:
     axes.step(wrong, right, where="post", color=COLOURS[0])
     found = judged.separation
     axes.set_title(
-        f"{found.n} patients, out of fold\n"
+        f"{found.n} patients, {judged.how}\n"
         f"ROC-AUC {found.roc_auc:.3f} ({found.low:.3f} to {found.high:.3f})",
         fontsize=10,
     )
@@ -60,7 +60,7 @@ def roc_plot(judged: OutOfFold) -> bytes:
     return _png(figure)
 
 
-def strip_plot(judged: OutOfFold) -> bytes:
+def strip_plot(judged: JudgedPatients) -> bytes:
     """Every patient's score, a column a group, the threshold dashed."""
     groups = _positive_first(judged)
     figure = Figure(figsize=(1.6 + 1.5 * len(groups), 4.2), layout="constrained")
@@ -78,11 +78,11 @@ def strip_plot(judged: OutOfFold) -> bytes:
         )
     axes.axhline(judged.threshold, color="#888888", linestyle="--", linewidth=1)
     axes.set_xticks(range(len(groups)), groups)
-    axes.set(ylim=(-0.02, 1.02), ylabel=f"score for {judged.positive}, out of fold")
+    axes.set(ylim=(-0.02, 1.02), ylabel=f"score for {judged.positive}")
     return _png(figure)
 
 
-def calibration_plot(judged: OutOfFold) -> bytes:
+def calibration_plot(judged: JudgedPatients) -> bytes:
     """The share of positive patients beside the mean score, by bins of score."""
     figure = Figure(figsize=(4.2, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -125,7 +125,7 @@ def map_of_aggregates(
     return _png(figure)
 
 
-def _positive_first(judged: OutOfFold) -> list[str]:
+def _positive_first(judged: JudgedPatients) -> list[str]:
     return [judged.positive, *sorted(set(judged.groups) - {judged.positive})]
 
 

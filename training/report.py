@@ -13,7 +13,7 @@ from training.aggregates import DrawOptions, Patient
 from training.evaluation import Evaluation
 from training.flattening import flatten
 from training.intervals import Mean, Share
-from training.patientwise import OutOfFold
+from training.patientwise import JudgedPatients
 from training.plots import calibration_plot, map_of_aggregates, roc_plot, strip_plot
 from vexas_edge.output import write_atomically
 from vexas_edge.results import NOTICE
@@ -41,7 +41,7 @@ def html_from_evaluation(found: Evaluation, patients: Sequence[Patient], title: 
         np.repeat([patient.group for patient in patients], _MAPPED_DRAWS).tolist(),
         found.order,
     )
-    judged = found.out_of_fold
+    judged = found.held_out or found.out_of_fold
     pictures = {
         "ROC": roc_plot(judged),
         "Scores of patients": strip_plot(judged),
@@ -53,7 +53,8 @@ def html_from_evaluation(found: Evaluation, patients: Sequence[Patient], title: 
         title=title,
         notice=NOTICE,
         found=found,
-        sentences=patient_sentences(judged),
+        sentences=evaluation_sentences(found),
+        shown=judged,
         pictures={name: base64.b64encode(png).decode() for name, png in pictures.items()},
     )
 
@@ -63,7 +64,7 @@ def card_section(found: Evaluation) -> str:
     lines = [
         "## Performance",
         "",
-        *(f"- {sentence}" for sentence in patient_sentences(found.out_of_fold)),
+        *(f"- {sentence}" for sentence in evaluation_sentences(found)),
         *(
             f"- {c.name} alone, without any image: ROC-AUC {c.separation.roc_auc:.3f} "
             f"({c.separation.low:.3f} to {c.separation.high:.3f})"
@@ -78,12 +79,17 @@ def card_section(found: Evaluation) -> str:
     return "\n".join(lines) + "\n"
 
 
-def patient_sentences(judged: OutOfFold) -> list[str]:
+def evaluation_sentences(found: Evaluation) -> list[str]:
+    """The patient-level figures in words, the surest first."""
+    kinds = (found.held_out, found.out_of_fold, found.leave_one_out)
+    return [sentence for judged in kinds if judged for sentence in patient_sentences(judged)]
+
+
+def patient_sentences(judged: JudgedPatients) -> list[str]:
     """The patient-level figures in words."""
     s = judged.separation
-    how = f"{judged.folds} folds" if judged.folds else "one patient left out at a time"
     return [
-        f"By patient, {how}, {s.n} patients: ROC-AUC {s.roc_auc:.3f} "
+        f"By patient, {judged.how}, {s.n} patients: ROC-AUC {s.roc_auc:.3f} "
         f"(95 % interval {s.low:.3f} to {s.high:.3f}, bootstrap by patient).",
         f"At the threshold {judged.threshold:g}: sensitivity {text_of_share(judged.sensitivity)}, "
         f"specificity {text_of_share(judged.specificity)} (exact intervals).",

@@ -1,7 +1,7 @@
 """A stage's folder: made once for the same inputs, whole or not there, known by what went in.
 
-While a stage is being made its folder is called `NAME.partial`; what an interrupted one left there
-is handed to the next attempt with the same inputs, and thrown away otherwise.
+While a stage is being made its folder is called `NAME.partial`. What an interrupted one left there
+is thrown away, unless the stage can go on from it and its inputs are the same.
 """
 
 import hashlib
@@ -45,31 +45,31 @@ class Stage:
         return {"key": self.key, "files": self.files}
 
 
-def run_stage(folder: Path, inputs: Inputs, make: Callable[[Path], None]) -> Stage:
+def run_stage(
+    folder: Path, inputs: Inputs, make: Callable[[Path], None], *, resumes: bool = False
+) -> Stage:
     """The stage in `folder`, made by `make(partial_folder)` unless it is there already.
 
     Args:
         inputs: everything that the result depends on, as JSON has it.
+        resumes: whether `make` can go on from what an attempt with the same inputs left behind;
+            else it starts in an empty folder.
 
     Raises:
         HostError: the folder cannot be written.
     """
-    text = json.dumps(inputs, sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()
+    key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
     there = _found(folder, key)
     if there:
         return there
     partial = folder.with_name(f"{folder.name}.partial")
     try:
-        _begin(partial, key)
-        make(partial)
-        (partial / _PARTIAL_KEY).unlink()
-        files = _hashes(partial)
-        record = {"key": key, "inputs": inputs, "files": files}
-        write_atomically(partial / RECORD, json.dumps(record, indent=2).encode() + b"\n")
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
+        _begin(partial, key, resumes=resumes)
+    except OSError as error:
+        raise HostError(f"{folder} cannot be written: {error.strerror}") from error
+    make(partial)
+    try:
+        files = _finish(partial, folder, {"key": key, "inputs": inputs})
     except OSError as error:
         raise HostError(f"{folder} cannot be written: {error.strerror}") from error
     return Stage(folder=folder, key=key, files=files, anew=True)
@@ -105,12 +105,24 @@ def _found(folder: Path, key: str) -> Stage | None:
     return Stage(folder=folder, key=key, files=record["files"], anew=False) if whole else None
 
 
-def _begin(partial: Path, key: str) -> None:
+def _begin(partial: Path, key: str, *, resumes: bool) -> None:
     mark = partial / _PARTIAL_KEY
-    if not (mark.is_file() and mark.read_text(encoding="utf-8") == key):
-        shutil.rmtree(partial, ignore_errors=True)
+    goes_on = resumes and mark.is_file() and mark.read_text(encoding="utf-8") == key
+    if partial.exists() and not goes_on:
+        shutil.rmtree(partial)
     partial.mkdir(parents=True, exist_ok=True)
     mark.write_text(key, encoding="utf-8")
+
+
+def _finish(partial: Path, folder: Path, record: dict[str, Any]) -> dict[str, str]:
+    (partial / _PARTIAL_KEY).unlink()
+    files = _hashes(partial)
+    text = json.dumps({**record, "files": files}, indent=2)
+    write_atomically(partial / RECORD, text.encode() + b"\n")
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.rename(folder)
+    return files
 
 
 def _hashes(folder: Path) -> dict[str, str]:

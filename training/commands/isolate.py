@@ -1,9 +1,13 @@
-"""The command that trains the mask network: `segmenter`."""
+"""Commands about isolating cells: `segmenter` trains the mask network, `isolate` applies it."""
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
+
+from vexas_edge.cli import reading_options
 
 _PATH = click.Path(path_type=Path)
 
@@ -11,7 +15,7 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("table", type=_PATH)
 @click.option("-o", "out", type=_PATH, required=True, help="The weights, .safetensors.")
-@click.option("--steps", type=click.IntRange(1), help="Batches to learn from.  [default: 1600]")
+@click.option("--steps", type=click.IntRange(1), help="Batches to learn from.  [default: 3000]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
     """Train the network that isolates cells on TABLE, a CSV of `image` and `mask`.
@@ -26,7 +30,7 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
     from training.outlines import score_masks, summarize
     from training.segmenter import SegmenterRecipe, train_segmenter
     from vexas_edge.console import Progress, echo_json
-    from vexas_edge.isolation import IsolationLimits
+    from vexas_edge.manifest import IsolationLimits
     from vexas_edge.output import write_atomically
 
     fit, judged = read_masked_images(table)
@@ -39,3 +43,33 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
     if judged:
         masks = probabilities_from_crops(network, crops_of(judged))
         echo_json(msgspec.json.encode(summarize(score_masks(masks, judged, IsolationLimits()))))
+
+
+@click.command()
+@click.argument("cohort", type=_PATH)
+@click.option("--network", type=_PATH, required=True, help="The mask network, isolate.onnx.")
+@reading_options
+@click.option("-o", "out", type=_PATH, required=True, help="A new folder.")
+def isolate(cohort: Path, network: Path, out: Path, **reading: Any) -> None:
+    """Cut the cells of COHORT (cohort.csv) out of their images, into a cohort of their own.
+
+    Cells that cannot be isolated are named in lost.csv, with the reason.
+    """
+    from training.isolating import isolate_cohort
+    from vexas_edge.cohort import read_cohort
+    from vexas_edge.errors import HostError, InputError
+    from vexas_edge.isolating import isolator_from_graph
+    from vexas_edge.manifest import IsolationLimits
+    from vexas_edge.scoring_run import read_options
+
+    if out.exists():
+        raise HostError(f"{out} is already there; name another folder")
+    try:
+        graph = network.read_bytes()
+    except OSError as error:
+        raise InputError(f"mask network {network} cannot be read: {error.strerror}") from error
+    isolator = isolator_from_graph(graph, IsolationLimits())
+    lost = isolate_cohort(read_cohort(cohort), isolator, read_options(**reading), out)
+    for reason, n in sorted(Counter(cell.reason for cell in lost).items()):
+        click.echo(f"lost: {reason} {n}", err=True)
+    click.echo(f"cohort: {out / 'cohort.csv'}")

@@ -1,8 +1,6 @@
 """Commands that take encodings: `probe`, `evaluate`, `fit`."""
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,21 +56,16 @@ def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path 
     Without METADATA, metadata.csv beside ENCODINGS is read.
     """
     from training.encodings import read_encodings
-    from training.plots import heat_map
     from training.probe import probe_pairs
-    from vexas_edge.output import write_atomically
+    from training.probe_report import text_from_probes, write_probe
 
     found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
-    probes = probe_pairs(found.encodings, found.groups, _names(groups) or None)
-    click.echo(f"{'first':16}{'second':16}{'cells':>6}{'5 neighbours':>14}{'SVM':>10}")
-    for pair in probes:
-        names = f"{pair.first:16}{pair.second:16}{pair.n:>6}"
-        click.echo(f"{names}{pair.knn_auc:>14.6f}{pair.svm_auc:>10.6f}")
+    order = _names(groups)
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-        lines = json.dumps([asdict(pair) for pair in probes], indent=2)
-        write_atomically(out / "probe.json", lines.encode() + b"\n")
-        write_atomically(out / "probe.png", heat_map(probes, encodings.parent.name))
+        probes = write_probe(found, order, encodings.parent.name, out)
+    else:
+        probes = probe_pairs(found.encodings, found.groups, order or None)
+    click.echo(text_from_probes(probes))
 
 
 @click.command()
@@ -105,7 +98,7 @@ def evaluate(
     from training.encodings import read_encodings
     from training.evaluation import EvaluationOptions
     from training.evaluation import evaluate as judged
-    from training.report import patient_sentences, write_report
+    from training.report import evaluation_sentences, write_report
     from vexas_edge.cohort import read_cohort
 
     found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
@@ -118,7 +111,7 @@ def evaluate(
     )
     result = judged(patients, options, read_cohort(cohort) if cohort else ())
     write_report(result, patients, title, out)
-    for sentence in patient_sentences(result.out_of_fold):
+    for sentence in evaluation_sentences(result):
         click.echo(sentence)
     click.echo(f"report: {out / 'report.html'}")
 
@@ -142,7 +135,7 @@ def fit(
 
     from training.aggregates import patients_from_encodings
     from training.encodings import read_encodings
-    from training.fitting import fit_classifier
+    from training.fitting import check_calibrated, fit_classifier
     from training.phenotype import against_others
     from vexas_edge.errors import InputError
     from vexas_edge.output import write_atomically
@@ -154,6 +147,7 @@ def fit(
             raise InputError(f"no patient is of the group {positive!r}")
         patients = against_others(patients, positive)
     classifier = fit_classifier(patients, _svm(choose=choose, **svm))
+    check_calibrated(classifier)
     write_atomically(out, skops.io.dumps(classifier))
     click.echo(
         f"{out}: fitted on {len(patients)} patients, classes {', '.join(classifier.classes_)}"

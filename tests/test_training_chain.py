@@ -1,0 +1,197 @@
+"""The whole chain on cells of a dozen pixels: every stage once, whole or not there."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from tiny import cell_pixels, mask_network, png
+from training_command import Training
+from training_command import training as training
+
+from training.chain import run as chain_run
+from training.chain.stages import run_stage
+from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge.errors import InputError, UsageError
+
+SPEC = """
+name = "tiny"
+version = "0.1.0"
+positive = "VEXAS"
+synthetic = true
+cohort = "cohort/cohort.csv"
+training_data = "cells of a dozen pixels"
+
+[models.monocyte]
+cells = ["monocyte"]
+backbone = "compact"
+preprocessing = "torchvision"
+canvas_px = 32
+minimum_cells = 2
+score_draws = 50
+pretrain.batch.size = 16
+pretrain.views.crop_px = 24
+pretrain.pace = { schedule = "cosine", rate = 1e-3, epochs = 2 }
+svm.draws = { draws = 10, size = 3 }
+svm.gamma = 300.0
+"""
+STAGES = ["pretrain", "encode", "evaluate", "fit"]
+
+
+def write_patients(folder: Path, cell: Callable[[int, int], np.ndarray]) -> None:
+    """12 patients of 6 cells, VEXAS and MDS in turn; `cell` takes a seed and the group, 0 or 1."""
+    lines = ["patient,sample,path,label,split,age_years"]
+    for number in range(12):
+        place = folder / f"S{number}" / "monocyte"
+        place.mkdir(parents=True)
+        for i in range(6):
+            (place / f"{i}.png").write_bytes(png(cell(100 * number + i, number % 2)))
+        split = "fit" if number < 8 else "judge"
+        label = ("VEXAS", "MDS")[number % 2]
+        lines.append(f"P{number},S{number},S{number},{label},{split},{40 + number}")
+    (folder / "cohort.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    write_patients(tmp_path / "cohort", cell_pixels)
+    (tmp_path / "spec.toml").write_text(SPEC)
+    return tmp_path / "spec.toml"
+
+
+def test_a_cohort_becomes_a_bundle_that_scores_and_says_how_it_was_made(
+    training: Training, spec: Path
+) -> None:
+    out = spec.parent / "out"
+    ended = training("run", spec, "-o", out)
+    assert ended.status == 0, ended.err
+    assert ended.out == f"bundle: {out / 'bundle' / 'tiny.vxb'}\n"
+    bundle = open_bundle(out / "bundle" / "tiny.vxb")
+    result = score_case(read_case(spec.parent / "cohort" / "S10"), bundle)
+    assert result.models[0].call is True
+    assert score_case(read_case(spec.parent / "cohort" / "S11"), bundle).models[0].call is False
+    stages = bundle.manifest.provenance["stages"]["monocyte"]
+    assert list(stages) == STAGES
+    assert set(stages["pretrain"]["files"]) == {
+        "encoder.safetensors",
+        "pretrain.jsonl",
+        "pretrain.png",
+    }
+    report = json.loads((out / "monocyte" / "evaluate" / "report.json").read_text())
+    assert report["held_out"]["how"] == "fitted on 8 other patients"
+    assert report["held_out"]["separation"]["roc_auc"] == 1
+    assert [c["name"] for c in report["covariates"]] == ["age_years"]
+    assert "ROC-AUC 1.000" in bundle.card()
+    again = training("run", spec, "-o", out)
+    assert again.err.count("as it was") == len(STAGES) + 2
+    assert ": done" not in again.err
+
+
+def test_only_what_a_change_concerns_is_made_anew(training: Training, spec: Path) -> None:
+    out = spec.parent / "out"
+    assert training("run", spec, "-o", out).status == 0
+    spec.write_text(SPEC.replace("size = 3", "size = 4"))
+    ended = training("run", spec, "-o", out)
+    assert ended.status == 0, ended.err
+    assert "monocyte/pretrain: as it was" in ended.err
+    assert "monocyte/evaluate: done" in ended.err
+    assert "monocyte/fit: done" in ended.err
+    assert (
+        open_bundle(out / "bundle/tiny.vxb").manifest.models["monocyte"].aggregation.draw_size == 4
+    )
+
+
+def test_cells_are_isolated_for_training_as_for_scoring(training: Training, tmp_path: Path) -> None:
+    """On crops with other things around the cell; one of them shows no cell at all."""
+
+    def crop(seed: int, group: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        pixels = np.full((64, 64, 3), (240, 235, 238), float)
+        y, x = np.mgrid[:64, :64] - 32
+        away = np.hypot(x + rng.integers(-8, 9), y + rng.integers(-8, 9))
+        if seed:
+            pixels[away < 10] = ((200, 130, 120), (120, 130, 200))[group]
+            pixels[away < 5] = (110, 40, 120)
+        pixels[-6:, :12] = (200, 150, 170)
+        return np.clip(rng.normal(pixels, 3), 0, 255).astype(np.uint8)
+
+    write_patients(tmp_path / "cohort", crop)
+    onnx.save(mask_network(), tmp_path / "masks.onnx")
+    spec = tmp_path / "spec.toml"
+    spec.write_text(SPEC.replace("[models", '[isolate]\nnetwork = "masks.onnx"\n[models', 1))
+    ended = training("run", spec, "-o", tmp_path / "out")
+    assert ended.status == 0, ended.err
+    assert "1 cells lost" in ended.err
+    lost = (tmp_path / "out" / "isolate" / "lost.csv").read_text().splitlines()
+    assert lost[1].startswith("S0,monocyte/0.png,no_cell_found,")
+    bundle = open_bundle(tmp_path / "out" / "bundle" / "tiny.vxb")
+    result = score_case(read_case(tmp_path / "cohort" / "S0"), bundle)
+    assert [cell.path for cell in result.rejected] == ["monocyte/0.png"]
+    assert result.models[0].n_cells == 5
+    assert result.models[0].call is True
+
+
+def test_an_interrupted_stage_leaves_nothing_that_counts_as_done(
+    training: Training, spec: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = spec.parent / "out"
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(chain_run, "write_bundle", interrupted)
+        assert training("run", spec, "-o", out).status == 130
+    assert not (out / "export").exists()
+    ended = training("run", spec, "-o", out)
+    assert ended.status == 0, ended.err
+    assert ended.err.count("as it was") == len(STAGES)
+    assert not list(out.rglob("*.partial"))
+
+
+def test_a_stage_goes_on_from_its_own_partial_folder_and_no_other(tmp_path: Path) -> None:
+    def first(folder: Path) -> None:
+        (folder / "checkpoint").write_text("half")
+        raise KeyboardInterrupt
+
+    def second(folder: Path) -> None:
+        (folder / "result").write_text((folder / "checkpoint").read_text() + " and half")
+        (folder / "checkpoint").unlink()
+
+    stage = tmp_path / "stage"
+    for inputs in ({"a": 1}, {"a": 2}):  # the second throws away what the first left
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(stage, inputs, first, resumes=True)
+    done = run_stage(stage, {"a": 2}, second, resumes=True)
+    assert (done.folder / "result").read_text() == "half and half"
+    assert list(done.files) == ["result"]
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(stage, {"a": 3}, first)
+    with pytest.raises(FileNotFoundError):  # this one starts in an empty folder
+        run_stage(stage, {"a": 3}, second)
+    assert run_stage(stage, {"a": 2}, second).anew is False
+    (stage / "result").write_text("changed by hand")
+    with pytest.raises(FileNotFoundError):
+        run_stage(stage, {"a": 2}, second)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "status", "said"),
+    [
+        ("epochs = 2", "epoch = 2", UsageError.exit_status, "PaceOptions has no epoch; it has"),
+        ("canvas_px = 32", "canvas_px = 2", UsageError.exit_status, "canvas_px"),
+        ('positive = "VEXAS"', 'positive = "X"', InputError.exit_status, "it takes 'X' and"),
+        ('"compact"', '"densenet"', UsageError.exit_status, "densenet"),
+        ('cells = ["monocyte"]', 'cells = ["blast"]', InputError.exit_status, "no readable cell"),
+    ],
+)
+def test_a_spec_that_makes_no_sense_is_refused(
+    training: Training, spec: Path, old: str, new: str, status: int, said: str
+) -> None:
+    spec.write_text(SPEC.replace(old, new))
+    ended = training("run", spec, "-o", spec.parent / "out")
+    assert ended.status == status, ended.err
+    assert said in ended.err

@@ -1,0 +1,50 @@
+"""The stage that makes the mask network: trained, exported, in integers."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from calibration.grids import Scheme
+from calibration.isolation import integer_masks, mask_agreement
+from export.isolation import check_masks, onnx_from_unet
+from training.chain.spec import Fields, options_from_fields
+from training.masks import crops_of, read_masked_images
+from training.segmenter import Progress, SegmenterRecipe, train_segmenter
+from vexas_edge.manifest import ISOLATE
+from vexas_edge.output import write_atomically
+
+_CROPS_A_BATCH = 8
+
+
+def masks_digest(table: Path) -> str:
+    """The hash of the images and masks that a CSV names."""
+    fit, judged = read_masked_images(table)
+    digest = hashlib.sha256()
+    for image in (*fit, *judged):
+        for pixels in (image.pixels, image.classes):
+            digest.update(str(pixels.shape).encode() + pixels.tobytes())
+    return digest.hexdigest()
+
+
+def make_mask_network(table: Path, recipe: Fields, to: Path, progress: Progress) -> None:
+    """`isolate.onnx`, in integers, and `agreement.json`: how far it is from torch and from float.
+
+    Calibrated on the images that it was trained on, compared on the others where there are any.
+    """
+    options: SegmenterRecipe = options_from_fields(SegmenterRecipe, recipe)
+    fit, judged = read_masked_images(table)
+    network = train_segmenter(fit, options, progress)
+    reference = onnx_from_unet(network)
+    crops, compared = crops_of(fit), crops_of(judged or fit)
+    batches = [crops[i : i + _CROPS_A_BATCH] for i in range(0, len(crops), _CROPS_A_BATCH)]
+    # 7 bits, so that one file gives the same masks on CPUs with and without VNNI.
+    integers = integer_masks(reference, lambda: iter(batches), Scheme(weight_bits=7))
+    figures: dict[str, Any] = {
+        "recipe": asdict(options),
+        "from_torch": check_masks(reference, network, compared),
+        "from_float": mask_agreement(reference, integers, compared).figures(),
+    }
+    write_atomically(to / ISOLATE, integers.SerializeToString(deterministic=True))
+    write_atomically(to / "agreement.json", json.dumps(figures, indent=2).encode() + b"\n")

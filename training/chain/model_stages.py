@@ -1,0 +1,154 @@
+"""The stages of one model: pretrain, encode, probe, evaluate, fit."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import skops.io
+import torch
+
+from export.sources import sha256_of_file
+from training.aggregates import Patient, patients_from_encodings
+from training.cell_stack import WantedCells, stack_cells
+from training.chain.chain import Chain
+from training.chain.spec import ChainModel, Probe
+from training.chain.stages import Stage, cells_digest
+from training.encode import Wanted, encode_file
+from training.encodings import Encodings, read_encodings, write_encodings
+from training.evaluation import EvaluationOptions, evaluate
+from training.fitting import check_calibrated, fit_classifier
+from training.phenotype import against_others
+from training.pretraining_run import CHECKPOINT, WEIGHTS, pretrain_into
+from training.probe_report import write_probe
+from training.report import evaluation_sentences, write_report
+from vexas_edge.case import ReadOptions
+from vexas_edge.cohort import read_cohort
+from vexas_edge.decoding import Canvas
+from vexas_edge.output import write_atomically
+
+CLASSIFIER, SENTENCES = "classifier.skops", "sentences.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """What a bundle takes of one model. performance: in sentences. stages: for the provenance."""
+
+    weights: Path
+    classifier: Path
+    performance: str
+    stages: dict[str, Any]
+
+
+def train_model(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) -> TrainedModel:
+    """All stages of the model.
+
+    Args:
+        cohort: of isolated cells, where the chain isolates. cells: what is known of its cells.
+    """
+    model = chain.spec.models[name]
+    stages: dict[str, Stage] = {}
+    weights = chain.folder / (model.weights or "")
+    if model.weights is None:
+        stages["pretrain"] = _pretrain(chain, name, cohort, cells)
+        weights = stages["pretrain"].folder / WEIGHTS
+    encoder = {"weights": sha256_of_file(weights), "model": msgspec.to_builtins(model)}
+    encode = chain.stage(
+        f"{name}/encode",
+        {**cells, **encoder},
+        lambda to: _encode(chain, model, cohort, weights, to),
+    )
+    stages["encode"] = encode
+    if model.probe:
+        stages["probe"] = _probe(chain, name, model.probe, weights)
+    inputs = {"encodings": encode.facts(), "svm": model.svm, "threshold": model.threshold}
+    inputs["cohort"] = [asdict(row) | {"path": str(row.path)} for row in chain.rows]
+    stages["evaluate"] = chain.stage(
+        f"{name}/evaluate", inputs, lambda to: _evaluate(chain, name, encode, to)
+    )
+    stages["fit"] = chain.stage(f"{name}/fit", inputs, lambda to: _fit(chain, model, encode, to))
+    sentences = stages["evaluate"].folder / SENTENCES
+    return TrainedModel(
+        weights=weights.resolve(),
+        classifier=(stages["fit"].folder / CLASSIFIER).resolve(),
+        performance=sentences.read_text(encoding="utf-8"),
+        stages={stage: done.facts() for stage, done in stages.items()},
+    )
+
+
+def _pretrain(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) -> Stage:
+    model, talk = chain.spec.models[name], chain.talk
+    options = model.pretrain_options()
+    if options.start:
+        options = replace(options, start=str(chain.folder / options.start))
+    inputs = {"options": asdict(options), "classes": model.cells, "split": chain.spec.fit}
+
+    def make(to: Path) -> None:
+        rows = [row for row in read_cohort(cohort) if row.split == chain.spec.fit]
+        stack, lost = stack_cells(rows, WantedCells(classes=model.cells, reading=ReadOptions()))
+        pretrain_into(to, stack, options, unreadable=lost, progress=talk.progress, say=talk.say)
+        (to / CHECKPOINT).unlink()
+
+    # The sums of another number of threads round otherwise.
+    inputs |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    return chain.stage(f"{name}/pretrain", {**cells, **inputs}, make, resumes=True)
+
+
+def _encode(chain: Chain, model: ChainModel, cohort: Path, weights: Path, to: Path) -> None:
+    canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
+    encoded = encode_file(
+        cohort,
+        Wanted(cells=model.cells, canvas=canvas, reading=ReadOptions()),
+        encoder=model.backbone,
+        weights=weights.resolve(),
+        preprocessing=model.preprocessing,
+        split=None,
+    )
+    for text in encoded.unreadable:
+        chain.talk.say(f"not used: {text}")
+    write_encodings(encoded.found, to)
+
+
+def _probe(chain: Chain, name: str, asked: Probe, weights: Path) -> Stage:
+    model, cohort = chain.spec.models[name], chain.folder / asked.cohort
+    inputs = {
+        "cells": cells_digest(read_cohort(cohort)),
+        "weights": sha256_of_file(weights),
+        "model": msgspec.to_builtins(model),
+    }
+
+    def make(to: Path) -> None:
+        _encode(chain, model, cohort, weights, to)
+        write_probe(_read(to), asked.groups, name, to)
+
+    return chain.stage(f"{name}/probe", inputs, make)
+
+
+def _evaluate(chain: Chain, name: str, encode: Stage, to: Path) -> None:
+    model, positive = chain.spec.models[name], chain.spec.positive
+    fit, judge = (_patients(chain, encode, s) for s in (chain.spec.fit, chain.spec.judge))
+    others = sorted({patient.group for patient in fit} - {positive})
+    options = EvaluationOptions(
+        order=(*others, positive), svm=model.svm_options(), threshold=model.threshold
+    )
+    found = evaluate(fit, options, chain.rows, judge)
+    write_report(found, (*fit, *judge), f"{chain.spec.name}, {name}", to)
+    write_atomically(to / SENTENCES, " ".join(evaluation_sentences(found)).encode())
+
+
+def _fit(chain: Chain, model: ChainModel, encode: Stage, to: Path) -> None:
+    patients = against_others(_patients(chain, encode, chain.spec.fit), chain.spec.positive)
+    classifier = fit_classifier(patients, model.svm_options())
+    check_calibrated(classifier)
+    write_atomically(to / CLASSIFIER, skops.io.dumps(classifier))
+
+
+def _patients(chain: Chain, encode: Stage, split: str) -> Sequence[Patient]:
+    splits = {row.patient: row.split for row in chain.rows}
+    everyone = patients_from_encodings(_read(encode.folder))
+    return [patient for patient in everyone if splits[patient.name] == split]
+
+
+def _read(folder: Path) -> Encodings:
+    return read_encodings(folder / "encodings.npz", folder / "metadata.csv")

@@ -1,0 +1,183 @@
+"""From a cohort to a bundle: every stage of the chain, each done once for the same inputs."""
+
+import shutil
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from calibration.conversion import Console, Conversion, Verdict, add_precisions
+from export import spec_from_fields, write_bundle
+from export.sources import sha256_of_file
+from training.chain.chain import Chain, Talk, new_chain
+from training.chain.mask_network import make_mask_network, masks_digest
+from training.chain.model_stages import TrainedModel, train_model
+from training.chain.spec import ChainModel, ChainSpec
+from training.chain.stages import Stage, cells_digest
+from training.isolating import COHORT, isolate_cohort
+from vexas_edge import read_case
+from vexas_edge.bundle import open_bundle
+from vexas_edge.case import ReadOptions
+from vexas_edge.decoding import Canvas, decode_cell
+from vexas_edge.errors import InputError
+from vexas_edge.isolating import Isolator, isolator_from_graph
+from vexas_edge.manifest import ISOLATE
+
+_REFERENCE = "reference.vxb"
+_PARITY_CELLS = 12
+
+
+def run_chain(spec: ChainSpec, folder: Path, out: Path, talk: Talk) -> Path:
+    """Every stage that is not done yet, below `out`; gives the bundle's path.
+
+    Args:
+        folder: from which the spec's paths are resolved.
+
+    Raises:
+        UsageError, InputError: something in the spec or the cohort will not do.
+        BundleError: a cheaper graph is over its budget. What was done before stays.
+    """
+    chain = new_chain(spec, folder, out, talk)
+    cells: dict[str, Any] = {"cells": cells_digest(chain.rows)}
+    talk.say(f"cohort: {len(chain.rows)} cases")
+    masks, cohort, known = _mask_network(chain), chain.cohort, cells
+    stages: dict[str, Any] = {}
+    if masks:
+        isolated = _isolate(chain, masks, cells)
+        cohort, known = isolated.folder / COHORT, {"isolated": isolated.facts()}
+        stages |= {"mask-network": masks.facts(), "isolate": isolated.facts()}
+    models = {name: train_model(chain, name, cohort, known) for name in spec.models}
+    stages |= {name: model.stages for name, model in models.items()}
+    export = _export(chain, models, masks, {**cells, "stages": stages})
+    return _add_precisions(chain, export, cells)
+
+
+def _mask_network(chain: Chain) -> Stage | None:
+    asked = chain.spec.isolate
+    if asked is None:
+        return None
+    if asked.network is not None:
+        network = chain.folder / asked.network
+        inputs: dict[str, Any] = {"network": sha256_of_file(network)}
+        return chain.stage("mask-network", inputs, partial(_copy_network, network))
+    table = chain.folder / (asked.masks or "")
+    inputs = {"masks": masks_digest(table), "recipe": asked.recipe}
+    return chain.stage(
+        "mask-network",
+        inputs,
+        lambda to: make_mask_network(table, asked.recipe, to, chain.talk.progress),
+    )
+
+
+def _copy_network(network: Path, to: Path) -> None:
+    shutil.copyfile(network, to / ISOLATE)
+
+
+def _isolate(chain: Chain, masks: Stage, cells: dict[str, Any]) -> Stage:
+    isolator = _isolator(chain, masks)
+
+    def make(to: Path) -> None:
+        lost = isolate_cohort(chain.rows, isolator, ReadOptions(), to)
+        chain.talk.say(f"isolate: {len(lost)} cells lost, named in lost.csv")
+
+    limits = msgspec.to_builtins(isolator.limits)
+    return chain.stage("isolate", {**cells, "network": masks.facts(), "limits": limits}, make)
+
+
+def _isolator(chain: Chain, masks: Stage) -> Isolator:
+    assert chain.spec.isolate
+    return isolator_from_graph((masks.folder / ISOLATE).read_bytes(), chain.spec.isolate.limits)
+
+
+def _export(
+    chain: Chain, models: dict[str, TrainedModel], masks: Stage | None, inputs: dict[str, Any]
+) -> Stage:
+    spec = chain.spec
+
+    def make(to: Path) -> None:
+        fields = {name: _fields(chain, spec.models[name], models[name], masks) for name in models}
+        for name, model in fields.items():
+            model["parity_cells"] = str(_parity_cells(chain, name, masks, to / "parity" / name))
+        shared = ("name", "version", "positive", "lead", "synthetic", "intended_use", "budgets")
+        bundle = {word: msgspec.to_builtins(getattr(spec, word)) for word in shared}
+        bundle |= {
+            "training_data": spec.training_data,
+            "performance": "\n\n".join(f"{n}: {m.performance}" for n, m in models.items()),
+            "stages": inputs["stages"],
+            "models": fields,
+        }
+        write_bundle(spec_from_fields(bundle), to=to / _REFERENCE)
+
+    return chain.stage("export", {**inputs, "spec": msgspec.to_builtins(spec)}, make)
+
+
+def _fields(
+    chain: Chain, model: ChainModel, trained: TrainedModel, masks: Stage | None
+) -> dict[str, Any]:
+    """The model's part of the bundle's spec, but for its parity cells."""
+    draws = model.svm_options().draws
+    fields: dict[str, Any] = {
+        "cells": model.cells,
+        "encoder": model.backbone,
+        "weights": str(trained.weights),
+        "classifier": str(trained.classifier),
+        "preprocessing": model.preprocessing,
+        "canvas_px": model.canvas_px,
+        "larger": model.larger,
+        "minimum_cells": model.minimum_cells,
+        "threshold": model.threshold,
+        "draw_size": draws.size,
+        "fit_draws": draws.draws,
+        "score_draws": model.score_draws,
+    }
+    if masks and chain.spec.isolate:
+        fields["isolate"] = str((masks.folder / ISOLATE).resolve())
+        fields["isolation"] = msgspec.to_builtins(chain.spec.isolate.limits)
+    return fields
+
+
+def _parity_cells(chain: Chain, name: str, masks: Stage | None, to: Path) -> Path:
+    """Some cells that the model can use, of the patients that it is fitted on, as they came."""
+    model = chain.spec.models[name]
+    isolate = _isolator(chain, masks) if masks else None
+    canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger, isolate=isolate)
+    to.mkdir(parents=True)
+    n_found = 0
+    for row in (row for row in chain.rows if row.split == chain.spec.fit):
+        case = read_case(row.path)
+        with closing(case.source):
+            for cell in (cell for cell in case.cells if cell.cell_class in model.cells):
+                if decode_cell(case.source, cell, canvas).pixels is not None:
+                    file = to / f"{n_found:03d}{Path(cell.path).suffix}"
+                    file.write_bytes(case.source.read(cell.path))
+                    n_found += 1
+                    break
+        if n_found == _PARITY_CELLS:
+            return to
+    if n_found < 2:
+        raise InputError(f"model {name!r}: fewer than two patients have a cell that it can use")
+    return to
+
+
+def _add_precisions(chain: Chain, export: Stage, cells: dict[str, Any]) -> Path:
+    spec, talk = chain.spec, chain.talk
+    name = f"{spec.name}.vxb"
+
+    def say(verdict: Verdict) -> None:
+        talk.say(f"{verdict.model} {verdict.kind}: {'; '.join(verdict.missed) or 'passed'}")
+
+    def make(to: Path) -> None:
+        asked = Conversion(
+            cohort=chain.cohort, kinds=spec.precisions, calibrate=spec.fit, gate=spec.judge
+        )
+        console = Console(progress=talk.progress, show=say, warn=talk.say)
+        reference = export.folder / _REFERENCE
+        if spec.precisions:
+            add_precisions(open_bundle(reference), asked, to / name, console)
+        else:
+            shutil.copyfile(reference, to / name)
+
+    inputs = {**cells, "export": export.facts(), "precisions": spec.precisions}
+    return chain.stage("bundle", inputs, make).folder / name

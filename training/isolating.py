@@ -1,0 +1,108 @@
+"""A cohort's cells alone on black, as files: so that training sees what scoring will see."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from vexas_edge import read_case
+from vexas_edge.ahead import run_ahead
+from vexas_edge.case import Cell, ReadOptions
+from vexas_edge.cohort import REQUIRED_COLUMNS, CohortCase
+from vexas_edge.engines import default_threads
+from vexas_edge.errors import CellError
+from vexas_edge.images import rgb_from_bytes
+from vexas_edge.output import file_stem_for_case, write_atomically
+from vexas_edge.sources import Source
+
+COHORT, LOST = "cohort.csv", "lost.csv"
+
+Isolate = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostCell:
+    """A cell that could not be read or isolated. reason: machine-readable; detail: for people."""
+
+    sample: str
+    cell: str
+    reason: str
+    detail: str
+
+
+def isolate_cohort(
+    rows: Sequence[CohortCase], isolate: Isolate, reading: ReadOptions, folder: Path
+) -> tuple[LostCell, ...]:
+    """Write every cell of the cohort, isolated, and `cohort.csv` and `lost.csv` for them.
+
+    A cell's file is `SAMPLE/CLASS/NAME.png`, CLASS its canonical class; NAME keeps the original's.
+
+    Raises:
+        InputError: a case cannot be read.
+    """
+    lost: list[LostCell] = []
+    for row in rows:
+        lost += _isolate_case(row, isolate, reading, folder / file_stem_for_case(row.sample))
+    write_atomically(folder / LOST, _lost_csv(lost))
+    write_atomically(folder / COHORT, _cohort_csv(rows))
+    return tuple(lost)
+
+
+def _isolate_case(
+    row: CohortCase, isolate: Isolate, reading: ReadOptions, folder: Path
+) -> list[LostCell]:
+    case = read_case(row.path, reading)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def work(cell: Cell) -> LostCell | None:
+        return _isolate_cell(row, cell, case.source, isolate, folder)
+
+    with closing(case.source), closing(_ahead(work, case.cells)) as done:
+        return [lost for lost in done if lost]
+
+
+def _ahead(
+    work: Callable[[Cell], LostCell | None], cells: Sequence[Cell]
+) -> Iterator[LostCell | None]:
+    return run_ahead(work, cells, threads=default_threads())
+
+
+def _isolate_cell(
+    row: CohortCase, cell: Cell, source: Source, isolate: Isolate, folder: Path
+) -> LostCell | None:
+    try:
+        alone = isolate(rgb_from_bytes(source.read(cell.path)))
+    except CellError as error:
+        return LostCell(sample=row.sample, cell=cell.path, reason=error.reason, detail=str(error))
+    # Two cells of one class may share a name in different folders; the whole path does not.
+    name = "_".join(PurePosixPath(cell.path).with_suffix("").parts) + ".png"
+    place = folder / cell.cell_class / name
+    place.parent.mkdir(exist_ok=True)
+    content = io.BytesIO()
+    Image.fromarray(alone).save(content, "PNG")
+    write_atomically(place, content.getvalue())
+    return None
+
+
+def _cohort_csv(rows: Sequence[CohortCase]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*REQUIRED_COLUMNS, *rows[0].covariates))
+    for row in rows:
+        place = file_stem_for_case(row.sample)
+        own = (row.patient, row.sample, place, row.label, row.split)
+        writer.writerow((*own, *row.covariates.values()))
+    return text.getvalue().encode()
+
+
+def _lost_csv(lost: Sequence[LostCell]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("sample", "cell", "reason", "detail"))
+    writer.writerows((cell.sample, cell.cell, cell.reason, cell.detail) for cell in lost)
+    return text.getvalue().encode()
