@@ -35,7 +35,8 @@ from training.masks import MaskedImage, crops_of, read_masked_image
 from training.outlines import CellScore, score_masks, summarize
 from training.segmenter import SegmenterRecipe, train_segmenter
 from vexas_edge.errors import CellError
-from vexas_edge.isolation import IsolationLimits, isolate_cell, resize_for_isolation
+from vexas_edge.isolation import isolate_cell, resize_for_isolation
+from vexas_edge.manifest import IsolationLimits
 
 FOLDS = 5
 VIEWS_A_CALL = 16
@@ -51,15 +52,16 @@ TARGET_MS = 6.0
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How much is measured. views: that ranges of integers are found on."""
+    """How much is measured. folds: of all FOLDS; views: that ranges of integers are found on."""
 
     recipe: SegmenterRecipe = field(default_factory=SegmenterRecipe)
     images: int | None = None
+    folds: int = FOLDS
     views: int = 256
     turns: int = 15
 
 
-QUICK = Sizes(recipe=SegmenterRecipe(steps=2, batch=4), images=10, views=16, turns=2)
+QUICK = Sizes(recipe=SegmenterRecipe(steps=2, batch=4), images=10, folds=1, views=16, turns=2)
 
 Scores = dict[str, list[CellScore]]
 
@@ -108,7 +110,7 @@ def _lines(
 ) -> list[dict[str, Any]]:
     scores: dict[str, Scores] = {name: {} for name in sets}
     agreements = []
-    for fold in range(FOLDS):
+    for fold in range(sizes.folds):
         images = sets["cellavision100"]
         fit = [image for i, image in enumerate(images) if i % FOLDS != fold]
         network = _trained(fit, replace(sizes.recipe, seed=fold), weights)
@@ -130,7 +132,8 @@ def _lines(
         agreements.append(mask_agreement(graph, integers, held_out).figures())
     speed = _speed_line(graph, integers, sets["cellavision100"], sizes)
     recipe = asdict(sizes.recipe)
-    return [*(_line(name, scores[name], agreements, recipe) for name in sets), speed]
+    about = {"folds": sizes.folds, "recipe": recipe}
+    return [*(_line(name, scores[name], agreements) | about for name in sets), speed]
 
 
 def _told(scores: Scores, last: int) -> str:
@@ -138,19 +141,15 @@ def _told(scores: Scores, last: int) -> str:
     return ", ".join(f"{method} {dice:.4f}" for method, dice in dices.items())
 
 
-def _line(
-    name: str, scores: Scores, agreements: list[dict[str, float]], recipe: dict[str, Any]
-) -> dict[str, Any]:
+def _line(name: str, scores: Scores, agreements: list[dict[str, float]]) -> dict[str, Any]:
     return {
         "question": f"Dice of the isolated cell on {name}, trained on cellavision100",
-        "folds": FOLDS,
         "targets": TARGETS[name],
         "methods": {method: summarize(found) for method, found in scores.items()},
         "int8_beside_float": {
             key: round(statistics.mean(found[key] for found in agreements), 5)
             for key in agreements[0]
         },
-        "recipe": recipe,
     }
 
 

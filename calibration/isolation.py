@@ -10,7 +10,7 @@ from calibration.grids import Scheme
 from calibration.ranges import Batches
 from calibration.recipe import calibrate, round_model
 from calibration.region import mask_region
-from export.isolation import masks_from_crops
+from export.running import run_in_parts
 from vexas_edge.errors import BundleError
 
 # Background's place among the classes.
@@ -58,7 +58,7 @@ def integer_masks(model: ModelProto, batches: Batches, scheme: Scheme | None = N
 
 def mask_agreement(reference: ModelProto, other: ModelProto, crops: np.ndarray) -> MaskAgreement:
     """How alike two mask networks see these crops, uint8 (N, S, S, 3)."""
-    masks = [masks_from_crops(model, crops) for model in (reference, other)]
+    masks = [run_in_parts(model, crops)["masks"] for model in (reference, other)]
     one, two = (mask[:, _BACKGROUND] < 0.5 for mask in masks)
     dices = [_dice(*cells) for cells in zip(one, two, strict=True)]
     classes = [mask.argmax(axis=1) for mask in masks]

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from drawn_crops import drawn_crops, drawn_network
+from drawn_crops import drawn_crops, drawn_graph
 from onnx import ModelProto
 
 from calibration.census import executed_census
@@ -11,7 +11,6 @@ from calibration.grids import Scheme
 from calibration.isolation import integer_masks, mask_agreement
 from calibration.region import encoder_region, mask_region
 from export.graph import IR_VERSION, OPSET
-from export.isolation import masks_from_crops, onnx_from_unet
 from training.masks import crops_of
 from vexas_edge.errors import BundleError
 
@@ -25,7 +24,7 @@ def batches() -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def graph() -> ModelProto:
-    return onnx_from_unet(drawn_network())
+    return drawn_graph()
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +64,6 @@ def test_a_network_agrees_with_itself(graph: ModelProto) -> None:
 def test_seven_bits_are_to_be_had_for_cpus_without_vnni(graph: ModelProto) -> None:
     reduced = integer_masks(graph, batches, Scheme(weight_bits=7))
     assert mask_agreement(graph, reduced, OTHERS).dice_mean > 0.99
-
-
-def test_integers_do_not_depend_on_how_crops_are_batched(
-    integers: ModelProto, graph: ModelProto
-) -> None:
-    again = integer_masks(graph, lambda: np.array_split(CROPS, 4))
-    np.testing.assert_allclose(
-        masks_from_crops(again, OTHERS), masks_from_crops(integers, OTHERS), atol=0.05
-    )
 
 
 def test_other_graphs_have_no_mask_region(graph: ModelProto) -> None:

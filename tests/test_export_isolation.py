@@ -6,11 +6,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from drawn_crops import drawn_crops, drawn_network
+from drawn_crops import drawn_crops, drawn_graph, drawn_network
 from onnx import ModelProto
 
 from export.graph import IR_VERSION, OPSET
-from export.isolation import check_masks, masks_from_crops, onnx_from_unet
+from export.isolation import check_masks, masks_from_crops
 from export.parity import ParityError
 from export.unet import UNet, lit_evenly
 from training.masks import crops_of
@@ -22,7 +22,7 @@ CROPS = np.random.default_rng(0).integers(0, 256, (3, GRID_PX, GRID_PX, 3), dtyp
 
 @pytest.fixture(scope="module")
 def graph() -> ModelProto:
-    return onnx_from_unet(drawn_network())
+    return drawn_graph()
 
 
 def test_the_graph_is_what_an_engine_expects(graph: ModelProto) -> None:

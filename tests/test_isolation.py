@@ -7,7 +7,6 @@ from PIL import Image
 from vexas_edge.errors import CellError
 from vexas_edge.isolation import (
     GRID_PX,
-    IsolationLimits,
     check_plausible,
     cut_out,
     fill_holes,
@@ -16,6 +15,7 @@ from vexas_edge.isolation import (
     label_components,
     resize_for_isolation,
 )
+from vexas_edge.manifest import IsolationLimits
 
 LIMITS = IsolationLimits()
 ROWS, COLUMNS = np.mgrid[:GRID_PX, :GRID_PX]
@@ -169,10 +169,12 @@ def test_a_cell_that_the_border_cuts_is_refused() -> None:
     assert reason_of(whole_cell(row=10)) == "cell_touches_border"
 
 
-def test_a_cell_that_only_touches_the_border_passes() -> None:
+def test_a_cell_may_touch_the_border_as_far_as_the_limits_say() -> None:
     touching = find_cell(whole_cell(row=23.7), (128, 128))
-    assert 0 < touching.border_contact < LIMITS.border_contact
-    check_plausible(touching, LIMITS)
+    assert touching.border_contact == pytest.approx(2 * np.sqrt(24**2 - 23.7**2) / 48, abs=0.03)
+    check_plausible(touching, IsolationLimits(border_contact=0.2))
+    with pytest.raises(CellError, match=r"0.1\d of the cell's diameter lies on the image's border"):
+        check_plausible(touching, IsolationLimits(border_contact=0.1))
 
 
 def test_two_cells_that_touch_are_refused() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from drawn_crops import RECIPE, SIDE_PX, drawn_crops, drawn_network, write_table
+from drawn_crops import SIDE_PX, drawn_crops, drawn_network, write_table
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -19,7 +19,8 @@ from training.masks import crops_of, read_masked_image, read_masked_images
 from training.outlines import outline_distance, score_cell, score_masks, summarize
 from training.segmenter import SegmenterRecipe, mask_loss, train_segmenter
 from vexas_edge.errors import InputError, UsageError
-from vexas_edge.isolation import GRID_PX, IsolationLimits
+from vexas_edge.isolation import GRID_PX
+from vexas_edge.manifest import IsolationLimits
 
 
 def generator() -> torch.Generator:
@@ -107,12 +108,14 @@ def test_a_view_without_variation_is_the_image_turned() -> None:
         mixing=0,
         strength=0,
         nucleus=0,
+        speck_density=(0.0, 0.0),
         gamma=0,
         lamp=(1.0, 1.0),
         gradient=0,
-        blur_px=(0.0, 0.0),
+        softness=(0.0, 0.0),
         noise=(0.0, 0.0),
         jpeg=0,
+        ending=0,
     )
     sources = sources_from_images(drawn_crops(4), GRID_PX)
     views, shares = vary(sources, still, generator())
@@ -124,6 +127,15 @@ def test_a_view_without_variation_is_the_image_turned() -> None:
     assert all(
         views[i, 0][nucleus[i]].mean() < 110 < views[i, 0][slide[i]].mean() for i in range(4)
     )
+
+
+def test_over_the_edge_of_a_scan_all_is_black_background() -> None:
+    sources = sources_from_images(drawn_crops(8), 96)
+    variation = Variation(ending=1.0, noise=(0.0, 0.0), jpeg=0)
+    views, shares = vary(sources, variation, generator())
+    black = views.amax(1) == 0
+    assert 0.05 < black.float().mean() < 0.3
+    assert (shares[:, 0][black] == 1).all()
 
 
 def test_the_same_generator_gives_the_same_views() -> None:
@@ -235,7 +247,3 @@ def test_tables_and_masks_that_are_wrong_are_named(tmp_path: Path) -> None:
     write_table(tmp_path, drawn_crops(1), ["judge"])
     with pytest.raises(InputError, match="names no image to train on"):
         read_masked_images(table)
-
-
-def test_the_recipe_is_the_one_that_tests_train_with_but_shorter() -> None:
-    assert RECIPE.variation == SegmenterRecipe().variation

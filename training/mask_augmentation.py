@@ -21,36 +21,47 @@ from vexas_edge.isolation import GRID_PX
 Span = tuple[float, float]
 
 _DARKEST = 0.01  # of the lamp's light
-_BLUR_REACH_PX = 4
+_BLUR_REACH_PX = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variation:
-    """How far views differ; spans are lowest and highest, spreads are standard deviations.
+    """How far views differ; spans are lowest and highest, single values standard deviations.
 
-    sides: of a view, over the crop's. stretch: of one axis over the other, as a logarithm. shift:
-    of the view's centre, over the crop's side. pasted: share of views with another crop's cell in
-    them. mixing: of each light channel's density with the others'. strength: of the density, as a
-    logarithm; once for all, then for the cell and for its surroundings apart. apart: share of views
-    where these two are stained apart. gamma: as a logarithm. lamp: of each channel. gradient:
-    of the lamp over the view. blur_px, noise: of 255. jpeg: share of views; jpeg_quality.
+    View: sides, over the crop's. stretch of one axis over the other, as a logarithm. shift of the
+    centre at most, over the crop's side. pasted: share of views with another crop's cell in them.
+
+    Stain, as far as it goes in the views that are changed most: mixing of each channel's density
+    into the others. strength: of all densities, as a logarithm, once for everything, then once for
+    the cell. apart: share of views whose surroundings draw their own. nucleus: beside its cell's.
+
+    Dirt: twice the mean number of specks, their radius and optical density.
+
+    Camera: gamma, as a logarithm. lamp: each channel's. gradient of the lamp over the view.
+    blur_px: reach of softness, which is 1 for blurred, negative for sharpened. noise, of 255. jpeg,
+    ending: share of views from a JPEG, and over the edge of a scan.
     """
 
     sides: Span = (0.75, 2.0)
     stretch: float = 0.06
     shift: float = 0.28
     pasted: float = 0.35
-    mixing: float = 0.12
-    strength: float = 0.3
+    mixing: float = 0.17
+    strength: float = 0.42
     apart: float = 0.6
-    nucleus: float = 0.25
+    nucleus: float = 0.35
+    specks: int = 10
+    speck_px: Span = (0.5, 5.0)
+    speck_density: Span = (-0.3, 1.4)
     gamma: float = 0.2
     lamp: Span = (0.65, 1.0)
     gradient: float = 0.08
-    blur_px: Span = (0.0, 1.3)
+    blur_px: Span = (0.2, 1.8)
+    softness: Span = (-0.6, 1.0)
     noise: Span = (0.0, 5.0)
     jpeg: float = 0.5
     jpeg_quality: tuple[int, int] = (40, 95)
+    ending: float = 0.05
 
 
 def sources_from_images(images: Sequence[MaskedImage], side_px: int) -> Tensor:
@@ -76,8 +87,9 @@ def vary(sources: Tensor, variation: Variation, generator: Generator) -> tuple[T
     draw = _Draw(variation, generator, len(sources))
     light, shares = draw.view(sources).split(3, 1)
     light, shares = draw.paste(light, shares, sources)
-    light = draw.stain(light, shares)
-    light = draw.blur(draw.light_up(light))
+    light = draw.litter(draw.stain(light, shares), shares)
+    light = draw.focus(draw.light_up(light))
+    light, shares = draw.end_scan(light, shares)
     return draw.photograph(light), shares
 
 
@@ -121,15 +133,31 @@ class _Draw:
         """The light through other amounts and hues of dye, in the cell and around it apart."""
         n = len(light)
         density = -torch.log(light.clamp_min(_DARKEST))
-        everywhere, cell = self._dye(n), self._dye(n)
+        severity = self._uniform((n, 1, 1), (0, 1))
+        everywhere, cell = self._dye(severity), self._dye(severity)
         apart = (self._uniform((n, 1, 1), (0, 1)) < self._of.apart).float()
-        around = apart * self._dye(n) + (1 - apart) * cell
-        nucleus = cell * torch.exp(self._normal((n, 1, 1), self._of.nucleus))
+        around = apart * self._dye(severity) + (1 - apart) * cell
+        nucleus = cell * torch.exp(severity * self._normal((n, 1, 1), self._of.nucleus))
         density = sum(
             torch.einsum("nij,njhw->nihw", everywhere @ dye, density) * shares[:, i : i + 1]
             for i, dye in enumerate((around, cell, nucleus))
         )
         return torch.exp(-density.clamp_min(-0.1))
+
+    def litter(self, light: Tensor, shares: Tensor) -> Tensor:
+        """Specks beside the cell: platelets, what red cells enclose, precipitate, glints."""
+        n, most = len(light), self._of.specks
+        rows, columns = self._uniform((2, n, most, 1, 1), (0, GRID_PX))
+        axis = torch.arange(GRID_PX)
+        distance = torch.hypot(axis[:, None] - rows, axis - columns)
+        radius = self._uniform((n, most, 1, 1), self._of.speck_px)
+        there = (self._uniform((n, most, 1, 1), (0, 1)) < 0.5) * torch.sigmoid(
+            2 * (radius - distance)
+        )
+        density = self._uniform((n, most, 1), self._of.speck_density)
+        density = density * self._uniform((n, most, 3), (0.3, 1.3))
+        beside = torch.einsum("nkhw,nkc->nchw", there, density) * shares[:, :1]
+        return light * torch.exp(-beside)
 
     def light_up(self, light: Tensor) -> Tensor:
         """Through another lamp, camera curve and white balance; float32, about 0 to 255."""
@@ -141,18 +169,28 @@ class _Draw:
         uneven = 1 + slopes[:, :1] * axis + slopes[:, 1:] * axis[:, None]
         return lamp * uneven * light.clamp_min(_DARKEST) ** gamma
 
-    def blur(self, light: Tensor) -> Tensor:
-        """Out of focus by another amount each."""
+    def focus(self, light: Tensor) -> Tensor:
+        """Out of focus, or sharpened until edges ring; each channel by an amount of its own."""
         n, reach = len(light), _BLUR_REACH_PX
-        sigma = self._uniform((n, 1), self._of.blur_px).clamp_min(0.2)
-        kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-        kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)[:, None, None]
-        x = functional.pad(light, [reach] * 4, mode="replicate").reshape(
-            1, 3 * n, -1, light.shape[-1] + 2 * reach
-        )
+        sigma = self._uniform((n, 1), self._of.blur_px) * torch.exp(self._normal((n, 3), 0.3))
+        axis = torch.arange(-reach, reach + 1)
+        kernel = torch.exp(-0.5 * (axis / sigma.clamp_min(0.2).view(-1, 1)) ** 2)
+        kernel = (kernel / kernel.sum(1, keepdim=True))[:, None, None]
+        x = functional.pad(light, [reach] * 4, mode="replicate").flatten(0, 1)[None]
         x = functional.conv2d(x, kernel, groups=3 * n)
         x = functional.conv2d(x, kernel.transpose(2, 3), groups=3 * n)
-        return x.reshape(light.shape)
+        softness = self._uniform((n, 1, 1, 1), self._of.softness)
+        return light + softness * (x.view(light.shape) - light)
+
+    def end_scan(self, light: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """Some views end in a black band, as crops at the edge of a scan do."""
+        ending = self._uniform(self._n, (0, 1)) < self._of.ending
+        kept = torch.where(ending, self._uniform(self._n, (0.7, 1.0)), torch.ones(self._n))
+        beyond = (torch.linspace(0, 1, GRID_PX) > kept[:, None]).float()[:, None, :, None]
+        turned = self._uniform((self._n, 1, 1, 1), (0, 1)) < 0.5
+        beyond = torch.where(turned, beyond, beyond.transpose(2, 3))
+        background = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
+        return light * (1 - beyond), beyond * background + (1 - beyond) * shares
 
     def photograph(self, light: Tensor) -> Tensor:
         """Grain, whole levels, and for some views the marks of JPEG."""
@@ -167,10 +205,11 @@ class _Draw:
             images[i] = _jpeg(images[i], qualities[i])
         return images
 
-    def _dye(self, n: int) -> Tensor:
+    def _dye(self, severity: Tensor) -> Tensor:
         """How one density becomes another, (n, 3, 3)."""
-        strength = torch.exp(self._normal((n, 1, 1), self._of.strength))
-        return strength * (torch.eye(3) + self._normal((n, 3, 3), self._of.mixing))
+        n = len(severity)
+        strength = torch.exp(severity * self._normal((n, 1, 1), self._of.strength))
+        return strength * (torch.eye(3) + severity * self._normal((n, 3, 3), self._of.mixing))
 
     def _uniform(self, shape: int | tuple[int, ...], span: Span) -> Tensor:
         shape = shape if isinstance(shape, tuple) else (shape,)

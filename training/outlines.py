@@ -10,7 +10,8 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from training.masks import MaskedImage
 from vexas_edge.errors import CellError
-from vexas_edge.isolation import IsolationLimits, check_plausible, find_cell
+from vexas_edge.isolation import check_plausible, find_cell
+from vexas_edge.manifest import IsolationLimits
 
 Mask = NDArray[np.bool_]  # (H, W)
 

@@ -17,14 +17,19 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class SegmenterRecipe:
-    """How the mask network is trained. side_px: of the squares that views are taken from."""
+    """How the mask network is trained.
 
-    steps: int = 1600
-    batch: int = 16
-    learning_rate: float = 4e-3
+    side_px: of the squares that views are taken from. bfloat16: whether convolutions compute in it,
+    a third faster on CPUs that can; weights stay in float32.
+    """
+
+    steps: int = 3000
+    batch: int = 8
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     side_px: int = 192
     seed: int = 0
+    bfloat16: bool = True
     variation: Variation = field(default_factory=Variation)
 
 
@@ -48,7 +53,9 @@ def train_segmenter(
     optimizer, schedule = _optimizer(network, recipe)
     for step, rows in enumerate(_batches(len(images), recipe, generator), start=1):
         views, shares = vary(sources[rows], recipe.variation, generator)
-        loss = mask_loss(network(views.to(memory_format=torch.channels_last)), shares)
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+            logits = network(views.to(memory_format=torch.channels_last))
+        loss = mask_loss(logits.float(), shares)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vexas_edge.errors import CellError
+from vexas_edge.manifest import IsolationLimits
 
 # The side of the square that the mask network sees.
 GRID_PX = 128
@@ -29,29 +30,11 @@ _BACKGROUND, _CYTOPLASM, _NUCLEUS = range(3)
 # Where an outline is cut, in probability.
 _EDGE = 0.5
 
-# Of several cells, those with a nucleus this large beside the largest nucleus can be the crop's.
-_RIVAL_NUCLEUS = 0.3
+# Of several cells, those whose nucleus is this large beside the largest can be the crop's own.
+_RIVAL_NUCLEUS = 0.5
 
 # Parts below this share of a nucleus are specks.
 _NUCLEUS_PART = 0.15
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IsolationLimits:
-    """What still passes for one whole leukocyte.
-
-    smallest_area, largest_area: of the cell, as a share of the crop. border_contact: how much of
-    the cell may lie on the crop's border, and nuclei_apart: how far parts of the nucleus may lie
-    from each other, both over the cell's diameter. smallest_nucleus, largest_nucleus: share of the
-    cell's area.
-    """
-
-    smallest_area: float = 0.01
-    largest_area: float = 0.75
-    border_contact: float = 0.25
-    nuclei_apart: float = 0.66
-    smallest_nucleus: float = 0.1
-    largest_nucleus: float = 0.97
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
