@@ -1,7 +1,7 @@
 """Paints one made-up leukocyte: shapes filled with dyes that absorb light."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class Stain:
     azure_density: Rgb = (0.62, 0.52, 0.17)  # blue: basophilic cytoplasm
     eosin_density: Rgb = (0.07, 0.25, 0.20)  # pink: the ground of a neutrophil
     purple_density: Rgb = (1.15, 1.75, 0.72)  # both together: chromatin and granules
+    red_density: Rgb = (0.16, 0.45, 0.38)  # stained haemoglobin, in red cells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +54,26 @@ class CellTraits:
         return self.diameter_px / 2
 
 
+class PaintedCell(NamedTuple):
+    """One cell before it is photographed.
+
+    dyes: (H, W, 3), amounts of purple, azure and eosin. outline, nucleus: signed distances to
+    either's edge.
+    """
+
+    dyes: Plane
+    outline: Plane
+    nucleus: Plane
+
+
 def paint_cell(traits: CellTraits, stain: Stain, rng: np.random.Generator) -> Pixels:
     """uint8 (H, W, 3), RGB: the cell isolated on black in its tight box."""
+    cell = dye_cell(traits, rng)
+    return _isolated(photograph(cell.dyes, stain, rng), cell.outline)
+
+
+def dye_cell(traits: CellTraits, rng: np.random.Generator) -> PaintedCell:
+    """The cell in the middle of a square, with nothing around it."""
     at = points_around(1.25 * traits.radius_px + 3)
     outline = blob(at, traits.radius_px, traits.outline_irregularity, rng)
     outline = outline + 0.4 * cloud(outline.shape, 4.0, rng)
@@ -63,8 +82,7 @@ def paint_cell(traits: CellTraits, stain: Stain, rng: np.random.Generator) -> Pi
     purple = _chromatin(nucleus, traits, rng) + _granules(nucleus, traits, rng)
     ground = _ground(outline, nucleus, rng)
     dyes = np.stack([purple, traits.azure * ground, traits.eosin * ground], axis=-1)
-    light = _photograph(dyes * kept[:, :, None], stain, rng)
-    return _isolated(light, outline)
+    return PaintedCell(dyes * kept[:, :, None], outline, nucleus)
 
 
 def _nucleus(at: Points, traits: CellTraits, rng: np.random.Generator) -> Plane:
@@ -116,9 +134,10 @@ def _outside_vacuoles(
     return kept
 
 
-def _photograph(dyes: Plane, stain: Stain, rng: np.random.Generator) -> Plane:
-    """Light (H, W, 3), about 0 to 255, through dyes (H, W, 3): purple, azure, eosin."""
-    absorbed = np.array([stain.purple_density, stain.azure_density, stain.eosin_density])
+def photograph(dyes: Plane, stain: Stain, rng: np.random.Generator) -> Plane:
+    """Light (H, W, 3), about 0 to 255, through dyes (H, W, n): purple, azure, eosin, red."""
+    densities = (stain.purple_density, stain.azure_density, stain.eosin_density, stain.red_density)
+    absorbed = np.array(densities[: dyes.shape[2]])
     light = np.array(stain.light_rgb) * np.exp(-dyes @ absorbed)
     blurred = gaussian_filter(light, (BLUR_PX, BLUR_PX, 0))
     return blurred + rng.normal(0, NOISE_LEVELS, light.shape)

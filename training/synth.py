@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from training.painting import CellTraits, NucleusShape, Pixels, Stain, paint_cell
+from training.scenery import paint_crop
 from vexas_edge.errors import UsageError
 
 CellType = Literal["neutrophil", "monocyte", "lymphocyte"]
@@ -113,14 +115,21 @@ EXPORT_NAMES: dict[CellType, tuple[str, str]] = {
 }
 
 PALETTE_COLOURS = 128
+JPEG_QUALITY = 92
+NOTE = "synthetic, vexas-edge"
 
 
 class SmearCell(NamedTuple):
-    """One cell of a smear; `index` counts from 0 within its type."""
+    """One cell of a smear; `index` counts from 0 within its type.
+
+    classes: uint8 (H, W), 0 background, 1 cytoplasm, 2 nucleus, where the image shows more than the
+    cell.
+    """
 
     cell_type: CellType
     index: int
     pixels: Pixels
+    classes: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,8 +188,10 @@ def synthesize_smear(
     phenotype: Phenotype,
     strength: float,
     n_cells: Mapping[CellType, int],
+    *,
+    crops: bool = False,
 ) -> list[SmearCell]:
-    """The smear of one patient, type by type.
+    """The smear of one patient, type by type: cells alone on black, or crops of the slide.
 
     The same arguments give the same pixels, and a larger `n_cells` begins with the same cells.
     """
@@ -191,7 +202,12 @@ def synthesize_smear(
         for index in range(count):
             rng = _generator(patient_seed, CELL_TYPES.index(cell_type), index)
             traits = draw_traits(morphology, patient, rng)
-            cells.append(SmearCell(cell_type, index, paint_cell(traits, patient.stain, rng)))
+            painted = (
+                paint_crop(traits, patient.stain, rng)
+                if crops
+                else (paint_cell(traits, patient.stain, rng), None)
+            )
+            cells.append(SmearCell(cell_type, index, *painted))
     return cells
 
 
@@ -201,22 +217,29 @@ def write_smear(
     """Write cells as an analyzer would export them, and give the files in the cells' order.
 
     "cellavision": `folder/Signed slides/<class>/<PREFIX>_<six digits, from 1>.png`; "prefix": all
-    files in `folder`. Each file says that it is synthetic. Palette images: half the size of full
-    colour, and unlike JPEG the background stays black; the colours are off by about one level of
-    255.
+    files in `folder`. Each file says that it is synthetic. Cells alone are palette images: half the
+    size of full colour, and unlike JPEG the background stays black; the colours are off by about
+    one level of 255. Crops are JPEG, as analyzers write them.
     """
-    note = PngInfo()
-    note.add_text("Comment", "synthetic, vexas-edge")
     paths = []
     for cell in cells:
         class_name, prefix = EXPORT_NAMES[cell.cell_type]
         place = folder if layout == "prefix" else folder / "Signed slides" / class_name
-        path = place / f"{prefix}_{cell.index + 1:06d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image = Image.fromarray(cell.pixels).quantize(PALETTE_COLOURS)
-        image.save(path, optimize=True, pnginfo=note)
-        paths.append(path)
+        place.mkdir(parents=True, exist_ok=True)
+        paths.append(_write_cell(cell, place / f"{prefix}_{cell.index + 1:06d}"))
     return paths
+
+
+def _write_cell(cell: SmearCell, stem: Path) -> Path:
+    image = Image.fromarray(cell.pixels)
+    if cell.classes is not None:
+        path = stem.with_suffix(".jpg")
+        image.save(path, quality=JPEG_QUALITY, comment=NOTE)
+        return path
+    path, note = stem.with_suffix(".png"), PngInfo()
+    note.add_text("Comment", NOTE)
+    image.quantize(PALETTE_COLOURS).save(path, optimize=True, pnginfo=note)
+    return path
 
 
 def _generator(patient_seed: int, *cell: int) -> np.random.Generator:

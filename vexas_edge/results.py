@@ -10,8 +10,7 @@ NOTICE = (
     "it must not be used alone for a decision about a patient."
 )
 SYNTHETIC_NOTICE = (
-    "SYNTHETIC: this bundle was made from drawn cells, and its encoders are untrained. "
-    "Its scores mean nothing about any patient."
+    "SYNTHETIC: this bundle was made from drawn cells. Its scores mean nothing about any patient."
 )
 
 Status = Literal["scored", "abstained", "failed"]

@@ -32,6 +32,7 @@ _CELL_TYPES = ("neutrophil", "monocyte", "lymphocyte")
     show_default=True,
     help="Class folders as an analyzer has them, or one folder of prefixed files.",
 )
+@click.option("--crops", is_flag=True, help="Red cells and slide around each cell, and masks.csv.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="First patient.")
 def synth(out: Path, seed: int, **asked: Any) -> None:
     """Draw smears of made-up patients, half of them with the phenotype, and their cohort.csv.

@@ -18,7 +18,7 @@ from vexas_edge.case import read_case
 from vexas_edge.draws import draw_cells
 from vexas_edge.engines import Engine
 from vexas_edge.errors import HostError
-from vexas_edge.images import place_on_canvas, rgb_from_bytes
+from vexas_edge.images import rgb_from_bytes
 from vexas_edge.score import score_case
 from vexas_edge.sessions import Sessions, most_cells_a_call
 
@@ -37,8 +37,8 @@ class Figure:
 
     relative: the median in yardsticks (see `timing`), with the middle 95 % of that; comparisons are
     of these. batch: cells a query. model: absent where all take part. stages_ms: of one cell of the
-    model, each stage alone (decode and canvas in one thread, compute in all), and of the head of
-    one case.
+    model, each stage alone (decode, isolation and canvas in one thread, compute in all), and of the
+    head of one case.
     """
 
     scenario: Scenario
@@ -129,8 +129,8 @@ def _of_case(
 
 
 def _cells(sessions: Sessions, name: str, files: list[bytes], n: int) -> NDArray[np.uint8]:
-    model = sessions.bundle.manifest.models[name]
-    placed = [place_on_canvas(rgb_from_bytes(f), model.canvas_px, model.larger) for f in files[:n]]
+    canvas = sessions.canvas(name)
+    placed = [canvas.place(rgb_from_bytes(file)) for file in files[:n]]
     return np.resize(np.stack(placed), (n, *placed[0].shape))
 
 
@@ -164,7 +164,7 @@ def _stages_ms(sessions: Sessions, name: str, files: list[bytes]) -> dict[str, f
     files = [files[i % len(files)] for i in range(size)]
     pixels = [rgb_from_bytes(file) for file in files]
     cells = _cells(sessions, name, files, size)
-    fused, head = sessions.fused(name), sessions.head(name)
+    fused, head, canvas = sessions.fused(name), sessions.head(name), sessions.canvas(name)
     feeds = _feeds(sessions, name, cells)
     encodings = fused.run(feeds)["encodings"]
     recipe = model.aggregation
@@ -172,7 +172,7 @@ def _stages_ms(sessions: Sessions, name: str, files: list[bytes]) -> dict[str, f
     of_cells = {
         "decode": seconds_of(lambda: [rgb_from_bytes(f) for f in files], _STAGE_REPEATS) / size,
         "canvas": seconds_of(
-            lambda: [place_on_canvas(p, model.canvas_px, model.larger) for p in pixels],
+            lambda: [canvas.place(p) for p in pixels],
             _STAGE_REPEATS,
         )
         / size,

@@ -1,4 +1,4 @@
-"""The smear that is scored where the user names none: drawn discs in noise, an analyzer's size."""
+"""The smear that is scored: cells of two discs in noise, of an analyzer's size."""
 
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +11,8 @@ from vexas_edge.manifest import Manifest
 
 # The size of a CellaVision export's images.
 EXPORT_PX = 360
+# Radii over the image's side.
+CELL_SHARE, NUCLEUS_SHARE = 0.2, 0.13
 
 
 def write_smear(manifest: Manifest, n_cells: int, folder: Path) -> Path:
@@ -28,7 +30,8 @@ def write_smear(manifest: Manifest, n_cells: int, folder: Path) -> Path:
 
 
 def _disc(side_px: int) -> NDArray[np.int64]:
-    """A nucleus's colour on a smear's, int64 (side_px, side_px, 3)."""
+    """A nucleus in a cell on a clear slide, int64 (side_px, side_px, 3)."""
     axis = (np.arange(side_px) + 0.5) / side_px - 0.5
-    inside = (axis[:, None] ** 2 + axis**2 < 0.04)[..., None]
-    return np.where(inside, (120, 70, 150), (225, 210, 215))
+    away = np.hypot(axis[:, None], axis)[..., None]
+    cell = np.where(away < CELL_SHARE, (205, 180, 205), (238, 232, 235))
+    return np.where(away < NUCLEUS_SHARE, (105, 60, 145), cell)
