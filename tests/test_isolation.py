@@ -155,6 +155,20 @@ def test_a_speck_of_nucleus_at_the_centre_is_no_rival() -> None:
     assert find_cell(joined(platelet, whole_cell(30, 30)), (128, 128)).mask[30, 30]
 
 
+def test_a_cell_with_a_sure_nucleus_is_preferred_to_a_doubtful_one_nearer_the_centre() -> None:
+    doubtful = masks(disc(radius=20), 0.6 * disc(radius=10))
+    both = joined(doubtful, whole_cell(30, 26, 20))
+    assert find_cell(both, (128, 128)).mask[30, 26]
+
+
+def test_a_cell_that_vanishes_in_a_tiny_crop_is_none() -> None:
+    dot = masks(disc(64, 64, 1), disc(64, 64, 1))
+    assert find_cell(dot, (128, 128)).mask.sum() == 5
+    with pytest.raises(CellError) as refused:
+        find_cell(dot, (8, 8))
+    assert refused.value.reason == "no_cell_found"
+
+
 def test_what_has_no_nucleus_is_no_cell() -> None:
     assert reason_of(masks(disc(), np.zeros_like(disc()))) == "no_cell_found"
     assert reason_of(masks(np.zeros_like(disc()), np.zeros_like(disc()))) == "no_cell_found"

@@ -31,7 +31,7 @@ _BACKGROUND, _CYTOPLASM, _NUCLEUS = range(3)
 _EDGE = 0.5
 
 # Of several cells, those whose nucleus is this large beside the largest can be the crop's own.
-_RIVAL_NUCLEUS = 0.5
+_RIVAL_NUCLEUS = 0.3
 
 # Parts below this share of a nucleus are specks.
 _NUCLEUS_PART = 0.15
@@ -84,13 +84,16 @@ def find_cell(probabilities: NDArray[np.float32], shape: tuple[int, int]) -> Fou
     inside = 1 - probabilities[_BACKGROUND]
     nucleus = probabilities[_NUCLEUS] > probabilities[_CYTOPLASM]
     labels = label_components(inside >= _EDGE)
-    chosen = labels == _chosen_label(labels, nucleus)
+    chosen = labels == _chosen_label(labels, np.where(nucleus, probabilities[_NUCLEUS], 0))
     filled = fill_holes(chosen)
     # Nothing outside the chosen cell may reach the edge's probability when it is resized.
     inside[(labels > 0) & ~filled] = 0
     inside[filled & ~chosen] = 1
+    mask = _resized(inside, shape) >= _EDGE
+    if not mask.any():  # in a crop far smaller than the grid
+        raise _no_cell()
     return FoundCell(
-        mask=_resized(inside, shape) >= _EDGE,
+        mask=mask,
         area=float(filled.mean()),
         border_contact=_on_border(filled) / _diameter(filled),
         nuclei_apart=_nuclei_apart(nucleus & filled) / _diameter(filled),
@@ -185,21 +188,29 @@ def _joined(first: list[int], last: list[int]) -> list[int]:
     return [root(run) for run in range(len(parents))]
 
 
-def _chosen_label(labels: NDArray[np.int64], nucleus: NDArray[np.bool_]) -> int:
-    """The component that the crop is of: near its centre, where an analyzer puts it, and whole."""
-    nuclei = np.bincount(labels.ravel(), weights=nucleus.ravel())
+def _chosen_label(labels: NDArray[np.int64], nucleus: NDArray[np.float32]) -> int:
+    """The component that the crop is of: near its centre, where an analyzer puts it, and whole.
+
+    nucleus: probability, (H, W), 0 where something else is likelier.
+    """
+    nuclei = np.bincount(labels.ravel(), weights=nucleus.ravel() > 0)
     nuclei[0] = 0
     if not nuclei.any():
-        raise CellError("no_cell_found", "no leukocyte was found in the image")
+        raise _no_cell()
     rivals = np.flatnonzero(nuclei >= _RIVAL_NUCLEUS * nuclei.max())
-    return int(min(rivals, key=lambda label: _eccentricity(labels == label)))
+    return int(min(rivals, key=lambda label: _unlikeliness(labels == label, nucleus)))
 
 
-def _eccentricity(mask: NDArray[np.bool_]) -> float:
-    """Distance from the centre over the crop's side, and how much of the cell the border cuts."""
+def _unlikeliness(mask: NDArray[np.bool_], nucleus: NDArray[np.float32]) -> float:
+    """What speaks against a component, each part about 0 to 1.
+
+    Its distance from the centre, how much of it the border cuts, and doubt about its nucleus: red
+    cells that enclose something can look like one, but never surely.
+    """
     centre = (np.asarray(mask.shape) - 1) / 2
     away = np.linalg.norm(_centroid(mask) - centre) / mask.shape[0]
-    return float(away + _on_border(mask) / _diameter(mask))
+    doubt = 2 * (1 - nucleus[mask & (nucleus > 0)].mean())
+    return float(away + _on_border(mask) / _diameter(mask) + doubt)
 
 
 def _nuclei_apart(nucleus: NDArray[np.bool_]) -> float:
@@ -238,6 +249,10 @@ def _resized(plane: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.f
 def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _no_cell() -> CellError:
+    return CellError("no_cell_found", "no leukocyte was found in the image")
 
 
 def _implausible(reason: IsolationReason, message: str) -> CellError:
