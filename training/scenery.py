@@ -49,13 +49,24 @@ def _on_crop(cell: PaintedCell, shift_px: NDArray[np.int64]) -> PaintedCell:
 
 def _red_cells(outline: Plane, rng: np.random.Generator) -> Plane:
     """Amounts of red dye; cells overlap each other, and touch the leukocyte at most."""
-    axis = np.arange(CROP_PX, dtype=np.float32)
-    at = Points(*np.meshgrid(axis, axis))
     dye = np.zeros_like(outline)
     for x, y in rng.uniform(-0.1 * CROP_PX, 1.1 * CROP_PX, (RED_CELLS, 2)):
         radius = RED_CELL_PX / 2 * rng.lognormal(0, 0.07)
-        disc = blob(at.seen_from(x, y), radius, 0.02, rng)
-        if not (coverage(disc) * coverage(outline)).any():
+        window = _window(y, radius), _window(x, radius)
+        disc = blob(_points(*window).seen_from(x, y), radius, 0.02, rng)
+        inside = coverage(disc)
+        if not (inside * coverage(outline[window])).any():
             pale = PALLOR * np.exp(-np.square(1 + disc / radius) * 4)
-            dye += coverage(disc) * (1 - pale) * rng.lognormal(0, 0.08)
+            dye[window] += inside * (1 - pale) * rng.lognormal(0, 0.08)
     return dye * (1 + 0.05 * cloud(outline.shape, 6.0, rng))
+
+
+def _window(centre: float, radius: float) -> slice:
+    """The crop's rows or columns that a red cell can reach."""
+    reach = 1.3 * radius + 2
+    return slice(max(0, int(centre - reach)), max(0, min(CROP_PX, int(centre + reach))))
+
+
+def _points(rows: slice, columns: slice) -> Points:
+    y, x = np.mgrid[rows, columns].astype(np.float32)
+    return Points(x, y)
