@@ -27,8 +27,9 @@ IsolationReason = Literal[
 
 _BACKGROUND, _CYTOPLASM, _NUCLEUS = range(3)
 
-# Where an outline is cut, in probability.
-_EDGE = 0.5
+# The probability of cell where an outline is cut. Under one half: granules that are cut off are
+# lost, a rim of the slide does no harm.
+_EDGE = 0.45
 
 # Of several cells, those whose nucleus is this large beside the largest can be the crop's own.
 _RIVAL_NUCLEUS = 0.3
