@@ -139,6 +139,17 @@ def test_every_command_of_the_readme_runs(folder: Path) -> None:
     assert "scored: neutrophil" in run(folder, *scoring[-1].split()).stdout
 
 
+def test_the_workshops_commands_lead_from_drawn_patients_to_a_classifier(folder: Path) -> None:
+    training = [c for c in commands() if c.startswith("python -m training")]
+    assert [command.split()[3] for command in training] == [
+        *("synth", "pretrain", "encode", "evaluate", "fit"),
+    ]
+    for command in training:
+        run(folder, *command.split())
+    assert (folder / "report" / "report.html").is_file()
+    assert (folder / "pn.skops").is_file()
+
+
 def test_the_notebook_path_writes_the_same_bundle_as_the_spec(folder: Path) -> None:
     run(folder, sys.executable, "-c", TRAINED + python_block("export.write_bundle"))
     lines = [line for line in python_block("export.write_bundle").splitlines() if line.strip()]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from training.painting import CellTraits, PaintedCell, Pixels, Stain, dye_cell, photograph
 from training.shapes import Plane, Points, blob, cloud, coverage
 
-CROP_PX = 208
+CROP_PX = 224
 RED_CELL_PX = 64  # diameter, on the scale of the leukocytes of `training.synth`
 RED_CELLS = 12  # tried at random places; those that would lie under the leukocyte are left out
 OFF_CENTRE_PX = 8.0
@@ -37,6 +37,7 @@ def paint_crop(traits: CellTraits, stain: Stain, rng: np.random.Generator) -> Cr
 
 def _on_crop(cell: PaintedCell, shift_px: NDArray[np.int64]) -> PaintedCell:
     """The same cell on the crop's square; all that is added is far outside it."""
+    cell = _trimmed(cell)
     inner = cell.outline.shape[0]
     start = np.clip((CROP_PX - inner) // 2 + shift_px, 0, CROP_PX - inner)
     rows, columns = (slice(s, s + inner) for s in start.tolist())
@@ -45,6 +46,15 @@ def _on_crop(cell: PaintedCell, shift_px: NDArray[np.int64]) -> PaintedCell:
     dyes[rows, columns] = cell.dyes
     outline[rows, columns], nucleus[rows, columns] = cell.outline, cell.nucleus
     return PaintedCell(dyes, outline, nucleus)
+
+
+def _trimmed(cell: PaintedCell) -> PaintedCell:
+    """The same without as much of its margin as no crop could hold."""
+    margin = max(0, -(-(cell.outline.shape[0] - CROP_PX) // 2))
+    inner = slice(margin, cell.outline.shape[0] - margin)
+    return PaintedCell(
+        cell.dyes[inner, inner], cell.outline[inner, inner], cell.nucleus[inner, inner]
+    )
 
 
 def _red_cells(outline: Plane, rng: np.random.Generator) -> Plane:
