@@ -123,13 +123,13 @@ def test_watched_shares_count_rows_and_columns() -> None:
     same = torch.eye(3)
     assert contrastive_accuracy(same, 4 * same) == 1
     swapped = same[[1, 0, 2]]
-    assert contrastive_accuracy(same, swapped) == pytest.approx(1 / 3)
+    assert contrastive_accuracy(same, swapped).item() == pytest.approx(1 / 3)
     rng = np.random.default_rng(0)
     free = torch.from_numpy(rng.normal(size=(50, 4)))
     assert correlation_accuracy(free, 2 * free + 1) == 1
     repeated = free[:, [0, 0, 0, 0]]
-    assert correlation_accuracy(repeated, repeated) == pytest.approx(1 / 4)
-    assert correlation_accuracy(free, free[:, [0, 1, 3, 2]]) == pytest.approx(1 / 2)
+    assert correlation_accuracy(repeated, repeated).item() == pytest.approx(1 / 4)
+    assert correlation_accuracy(free, free[:, [0, 1, 3, 2]]).item() == pytest.approx(1 / 2)
 
 
 def test_the_probe_never_votes_with_cells_of_the_judged_sample() -> None:

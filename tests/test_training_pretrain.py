@@ -246,10 +246,22 @@ def test_learning_starts_from_the_weights_that_are_named(cells: CellStack, tmp_p
 def test_a_loss_that_is_no_number_ends_the_run_and_leaves_no_weights(
     cells: CellStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pretrain, "contrastive_loss", lambda *_: torch.tensor(float("nan")))
+    true_loss = pretrain.contrastive_loss
+    monkeypatch.setattr(pretrain, "contrastive_loss", lambda *views: true_loss(*views) * math.nan)
     with pytest.raises(InputError, match=r"the loss is nan in epoch 1; take a lower rate"):
         run_in(tmp_path, cells, QUICK)
     assert list(tmp_path.glob("*.*")) == []
+
+
+def test_cells_without_contrast_are_refused(cells: CellStack) -> None:
+    one_patient = cells.of_patients(["P1"])
+    assert len(one_patient) == 4
+    run = Pretraining(one_patient, replace(QUICK, batch=BatchOptions(pair="patient")))
+    with pytest.raises(InputError, match="no two of the 4 cells can be in one batch"):
+        run.run_epoch(silent)
+    one_cell = replace(one_patient, identities=one_patient.identities[:1])
+    with pytest.raises(InputError, match="one cell only"):
+        Pretraining(one_cell, QUICK)
 
 
 def test_a_checkpoint_of_another_run_is_refused(cells: CellStack, tmp_path: Path) -> None:

@@ -49,14 +49,14 @@ def pushed(queue: Tensor, projections: Tensor) -> Tensor:
     return torch.cat([newest, queue])[: len(queue)]
 
 
-def contrastive_accuracy(first: Tensor, second: Tensor) -> float:
-    """Share of encodings (N, D) that are nearest to their own other view, both ways."""
+def contrastive_accuracy(first: Tensor, second: Tensor) -> Tensor:
+    """Share of encodings (N, D) that are nearest to their own other view, both ways; a scalar."""
     similarities = functional.normalize(first) @ functional.normalize(second).T
     return _diagonal_share(similarities)
 
 
-def correlation_accuracy(first: Tensor, second: Tensor) -> float:
-    """Share of an encoding's D numbers that correlate most with themselves in the other view.
+def correlation_accuracy(first: Tensor, second: Tensor) -> Tensor:
+    """Share of the D numbers that correlate most with themselves in the other view; a scalar.
 
     Barlow Twins' idea (Zbontar et al., arXiv 2103.03230): low where numbers repeat each other.
     """
@@ -114,8 +114,8 @@ def _standardised(encodings: Tensor) -> Tensor:
     return centred / centred.std(0, correction=0).clamp_min(1e-12)
 
 
-def _diagonal_share(square: Tensor) -> float:
+def _diagonal_share(square: Tensor) -> Tensor:
     """Of rows and of columns, the share whose largest entry is on the diagonal."""
     own = torch.arange(len(square), device=square.device)
     hits = (square.argmax(1) == own).sum() + (square.argmax(0) == own).sum()
-    return float(hits) / (2 * len(square))
+    return hits / (2 * len(square))

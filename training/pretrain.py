@@ -105,18 +105,24 @@ class Pretraining:
         """Every cell once; what was watched, means over cells.
 
         Raises:
-            InputError: the loss is no number any more.
+            InputError: the loss is no number any more, or no batch of two cells can be made.
         """
         batches = list(draw_batches(self._cells.patients, self.options.batch, self._draw))
-        sums = dict.fromkeys(_WATCHED, 0.0)
+        if not batches:
+            raise InputError(f"no two of the {len(self._cells)} cells can be in one batch")
+        sums = torch.zeros(len(_WATCHED), dtype=torch.float64, device=self._device)
         for number, (rows, others) in enumerate(batches):
             rate = rate_at(self._losses, (number + 0.5) / len(batches), self.options.pace)
-            for name, value in zip(_WATCHED, self._step(rows, others, rate), strict=True):
-                sums[name] += value * len(rows)
+            sums += len(rows) * self._step(rows, others, rate)
             progress(f"epoch {len(self.history) + 1}", number + 1, len(batches))
-        n = sum(len(rows) for rows, _ in batches)
-        record: Record = {name: value / n for name, value in sums.items()}
-        record = {"epoch": len(self.history) + 1, **record, "rate": rate}
+        means = (sums / sum(len(rows) for rows, _ in batches)).tolist()
+        record: Record = {"epoch": len(self.history) + 1, "rate": rate}
+        record |= dict(zip(_WATCHED, means, strict=True))
+        if not math.isfinite(record["loss"]):
+            raise InputError(
+                f"the loss is {record['loss']} in epoch {record['epoch']}; take a lower rate. The "
+                "checkpoint of the epoch before is as it was"
+            )
         if self._probe:
             record["probe_accuracy"] = self._probe_accuracy(self._probe)
         if record["loss"] < min(self._losses, default=math.inf):
@@ -164,29 +170,22 @@ class Pretraining:
     def _losses(self) -> list[float]:
         return [record["loss"] for record in self.history]
 
-    def _step(self, rows: Tensor, others: Tensor, rate: float) -> tuple[float, float, float]:
-        """One batch learnt from; its loss, contrastive and cross-correlation accuracy."""
+    def _step(self, rows: Tensor, others: Tensor, rate: float) -> Tensor:
+        """One batch learnt from; what is watched of it, float64 (3,), not waited for on a GPU."""
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(self._device.type, torch.bfloat16, self._device.type == "cuda"):
             first, second = self._encoded_view(rows), self._encoded_view(others)
             projected = self._head(first).float(), self._head(second).float()
         loss = contrastive_loss(*projected, self._queue, self.options.temperature)
-        if not torch.isfinite(loss):
-            raise InputError(
-                f"the loss is {loss.item()} in epoch {len(self.history) + 1}; take a lower "
-                "rate. The checkpoint of the epoch before is as it was"
-            )
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()
-        self._queue = pushed(self._queue, projected[0]) if len(self._queue) else self._queue
-        first, second = first.detach().float(), second.detach().float()
-        return (
-            loss.item(),
-            contrastive_accuracy(first, second),
-            correlation_accuracy(first, second),
-        )
+        if len(self._queue):
+            self._queue = pushed(self._queue, projected[0])
+        seen = first.detach().float(), second.detach().float()
+        watched = loss.detach(), contrastive_accuracy(*seen), correlation_accuracy(*seen)
+        return torch.stack(watched).double()
 
     def _encoded_view(self, rows: Tensor) -> Tensor:
         """Each view passes by itself: batch statistics of one say nothing of the other."""
