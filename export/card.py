@@ -46,6 +46,11 @@ def _model(name: str, model: Model) -> list[str]:
         f"### {name}",
         "",
         f"- cells: {', '.join(model.cells)}; at least {model.minimum_cells}",
+        *(
+            ["- each cell is cut out of its image first (`isolate.onnx`)"]
+            if model.isolation
+            else []
+        ),
         f"- canvas {model.canvas_px} px, preprocessing {model.preprocessing.name}",
         f"- {recipe.score_draws} medians of {recipe.draw_size} cells",
         f"- threshold {model.threshold:g}",

@@ -24,6 +24,7 @@ from export import write_bundle
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.engines import EngineOptions
 from vexas_edge.errors import BundleError, HostError
+from vexas_edge.inspection import text_from_bundle
 from vexas_edge.manifest import ISOLATE
 from vexas_edge.sessions import Sessions
 from vexas_edge.verification import run_selftest
@@ -128,6 +129,8 @@ def test_the_manifest_says_that_cells_are_isolated_and_by_which_limits(bundle: P
     assert ISOLATE in model.files
     assert model.isolation is not None
     assert model.isolation.border_contact == 0.25
+    assert "cut out of its image" in open_bundle(bundle).card()
+    assert "cut out of its image" in text_from_bundle(open_bundle(bundle))
 
 
 def test_the_self_test_covers_the_mask_network(bundle: Path, tmp_path: Path) -> None:

@@ -21,6 +21,11 @@ from vexas_edge.results import NOTICE
 # Aggregates a patient on the map; more would hide each other.
 _MAPPED_DRAWS = 30
 
+_SEEN = (
+    "The encoder had seen the cells of the folds' patients, without labels; of the patients held "
+    "out nothing had been learnt."
+)
+
 
 def write_report(found: Evaluation, patients: Sequence[Patient], title: str, folder: Path) -> None:
     """`report.html`, `report.json` and `card.md` in the folder, each whole or not at all."""
@@ -82,7 +87,8 @@ def card_section(found: Evaluation) -> str:
 def evaluation_sentences(found: Evaluation) -> list[str]:
     """The patient-level figures in words, the surest first."""
     kinds = (found.held_out, found.out_of_fold, found.leave_one_out)
-    return [sentence for judged in kinds if judged for sentence in patient_sentences(judged)]
+    sentences = [text for judged in kinds if judged for text in patient_sentences(judged)]
+    return [*sentences, *([_SEEN] if found.held_out else [])]
 
 
 def patient_sentences(judged: JudgedPatients) -> list[str]:

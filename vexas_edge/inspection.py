@@ -28,6 +28,7 @@ def _model_lines(model: Model) -> list[str]:
     fate = "cropped" if model.larger == "crop" else "rejected"
     lines = [
         f"cells: {', '.join(model.cells)}; at least {model.minimum_cells}",
+        *(["isolation: each cell is cut out of its image first"] if model.isolation else []),
         f"canvas: {model.canvas_px} px, larger cells {fate}",
         f"preprocessing: {model.preprocessing.name}",
         f"aggregation: {recipe.method} of {recipe.draw_size} cells, {recipe.score_draws} draws, "
