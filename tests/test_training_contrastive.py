@@ -13,6 +13,7 @@ from training.contrastive import (
     neighbour_accuracy,
     new_queue,
     pushed,
+    sample_halves,
 )
 from vexas_edge.errors import UsageError
 
@@ -140,9 +141,13 @@ def test_the_probe_never_votes_with_cells_of_the_judged_sample() -> None:
     points = np.array([places[s] for s in samples]) + rng.normal(0, 0.01, (24, 2))
     encodings = torch.from_numpy(points)
     labels = [s[0] for s in samples]
-    assert neighbour_accuracy(encodings, labels, samples) == 1
+    halves = sample_halves(labels, samples)
+    assert halves == [int(s[1] == "2") for s in samples]
+    assert neighbour_accuracy(encodings, labels, halves) == 1
+    mixed = ["ab"[i % 2] for i in range(24)]
+    assert neighbour_accuracy(encodings, mixed, halves) < 0.8
     alternating = ["xy"[s[1] == "2"] for s in samples[:12]]
     with pytest.raises(UsageError, match="'x' is of one sample only"):
-        neighbour_accuracy(encodings[:12], alternating, samples[:12])
+        sample_halves(alternating, samples[:12])
     with pytest.raises(UsageError, match="hold 4 cells; five are needed"):
-        neighbour_accuracy(encodings[4:14], ["a"] * 10, ["a1"] * 6 + ["a2"] * 4)
+        sample_halves(["a"] * 10, ["a1"] * 6 + ["a2"] * 4)

@@ -5,11 +5,16 @@ between the views (Chen et al., arXiv 2002.05709). The VEXAS paper (Chabrun et a
 10.1515/cclm-2022-1283) ran it with an empty queue.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from vexas_edge.errors import UsageError
+
+_NEIGHBOURS = 5
 
 
 def contrastive_loss(first: Tensor, second: Tensor, queue: Tensor, temperature: float) -> Tensor:
@@ -63,44 +68,39 @@ def correlation_accuracy(first: Tensor, second: Tensor) -> Tensor:
     return _diagonal_share(_standardised(first).T @ _standardised(second) / len(first))
 
 
-def neighbour_accuracy(encodings: Tensor, labels: list[str], samples: list[str]) -> float:
-    """Share of cells whose label five neighbours of other samples' cells vote for.
-
-    The samples of each label are halved; each half is judged by the other one.
-
-    Args:
-        encodings: float32 (N, D), L2-normalised. labels, samples: of each cell.
+def sample_halves(labels: Sequence[str], samples: Sequence[str]) -> list[int]:
+    """0 or 1 for each cell: every other sample of each label, in the order of their names.
 
     Raises:
-        UsageError: a label is of one sample only, or either half has fewer than five cells.
+        UsageError: a label is of one sample only, or a half has fewer than five cells.
     """
-    from sklearn.neighbors import KNeighborsClassifier
-
-    half = _halves(labels, samples)
-    points, names = encodings.cpu().numpy(), list(labels)
-    right = 0
-    for side in (0, 1):
-        fit = [i for i, h in enumerate(half) if h == side]
-        judge = [i for i, h in enumerate(half) if h != side]
-        if len(fit) < _NEIGHBOURS:
-            raise UsageError(f"half of the probe's samples hold {len(fit)} cells; five are needed")
-        voting = KNeighborsClassifier(_NEIGHBOURS).fit(points[fit], [names[i] for i in fit])
-        right += sum(voting.predict(points[judge]) == [names[i] for i in judge])
-    return float(right) / len(names)
-
-
-_NEIGHBOURS = 5
-
-
-def _halves(labels: list[str], samples: list[str]) -> list[int]:
-    """0 or 1 for each cell: every other sample of each label, in the order of their names."""
     side: dict[tuple[str, str], int] = {}
     for label in sorted(set(labels)):
         own = sorted({s for s, of in zip(samples, labels, strict=True) if of == label})
         if len(own) < 2:
             raise UsageError(f"the probe's label {label!r} is of one sample only; it takes two")
         side |= {(label, sample): place % 2 for place, sample in enumerate(own)}
-    return [side[key] for key in zip(labels, samples, strict=True)]
+    halves = [side[key] for key in zip(labels, samples, strict=True)]
+    fewest = min(halves.count(0), halves.count(1))
+    if fewest < _NEIGHBOURS:
+        raise UsageError(f"half of the probe's samples hold {fewest} cells; five are needed")
+    return halves
+
+
+def neighbour_accuracy(encodings: Tensor, labels: Sequence[str], halves: Sequence[int]) -> float:
+    """Share of cells whose label five neighbours vote for, all of other samples.
+
+    Args:
+        encodings: float32 (N, D), L2-normalised. halves: each is judged by the other.
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    points, names, half = encodings.cpu().numpy(), np.array(labels), np.array(halves)
+    right = 0
+    for fit in (half == 0, half == 1):
+        voting = KNeighborsClassifier(_NEIGHBOURS).fit(points[fit], names[fit])
+        right += int((voting.predict(points[~fit]) == names[~fit]).sum())
+    return right / len(names)
 
 
 def _cross_entropy(similarities: list[Tensor]) -> Tensor:

@@ -25,6 +25,7 @@ from training.contrastive import (
     neighbour_accuracy,
     new_queue,
     pushed,
+    sample_halves,
 )
 from training.pace import PaceOptions, is_over, rate_at
 from training.torch_encoder import encode_pixels, network_input
@@ -80,13 +81,14 @@ class Pretraining:
         probe: CellStack | None = None,
         device: str = "cpu",
     ) -> None:
-        """Raises UsageError or InputError for a backbone, weights or cells that will not do."""
+        """Raises UsageError or InputError for weights, cells or a probe that will not do."""
         if len(cells) < 2:
             raise InputError("there is one cell only; contrast takes two at least")
         self.options = options
         self.history: list[Record] = []
         self._device = torch.device(device)
         self._cells, self._probe = cells.on(self._device), probe
+        self._halves = sample_halves(probe.labels, probe.samples) if probe else []
         self._preprocessing = preprocessing_named(options.preprocessing)
         self._draw = torch.Generator().manual_seed(options.seed)
         self._encoder, self._head = _networks(options)
@@ -195,7 +197,7 @@ class Pretraining:
     def _probe_accuracy(self, probe: CellStack) -> float:
         pixels = probe.pixels.to(self._device)
         encodings = encode_pixels(self._encoder, pixels, self._preprocessing)
-        return neighbour_accuracy(encodings, list(probe.labels), list(probe.samples))
+        return neighbour_accuracy(encodings, probe.labels, self._halves)
 
 
 def run_options(

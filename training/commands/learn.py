@@ -10,6 +10,7 @@ from vexas_edge.cli import reading_options
 from vexas_edge.console import one_line
 
 _PATH = click.Path(path_type=Path)
+_PROBE_CANVAS_PX = 272  # the paper's, on which whole cells are encoded
 _BACKBONES = (
     "vgg16", "resnet50", "inceptionv3", "efficientnetb4", "resnet18", "compact",
 )  # fmt: skip
@@ -107,6 +108,8 @@ def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked:
 
 def _cells(cohort: Path, asked: dict[str, Any]) -> Any:
     """The cells to learn from, those of the probe or None, and the unreadable ones in words."""
+    from dataclasses import replace
+
     from training.cell_stack import WantedCells, stack_cells
     from vexas_edge.cohort import read_cohort
     from vexas_edge.errors import InputError
@@ -128,7 +131,8 @@ def _cells(cohort: Path, asked: dict[str, Any]) -> Any:
     cells, lost = stack_cells(chosen, wanted)
     if labelled is None:
         return cells, None, lost
-    probe, also_lost = stack_cells(read_cohort(labelled), wanted)
+    on_canvas = replace(wanted, canvas_px=wanted.canvas_px or _PROBE_CANVAS_PX)
+    probe, also_lost = stack_cells(read_cohort(labelled), on_canvas)
     return cells, probe, lost + also_lost
 
 
