@@ -4,9 +4,11 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.torch import save_file
+from tiny import mask_network
 from training_command import Training
 from training_command import training as training
 
@@ -15,6 +17,7 @@ from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from training.aggregates import DrawOptions, patients_from_encodings
 from training.encodings import Encodings, read_encodings
 from training.fitting import SvmOptions
+from training.masks import read_masked_images
 from training.patientwise import JudgedPatients, judge_out_of_fold
 from training.synth import synthesize_smear
 from vexas_edge import read_case
@@ -142,3 +145,31 @@ def test_what_cannot_be_encoded_is_said(training: Training, tmp_path: Path, weig
     assert "warning: synthetic-001: Signed slides/Segmented neutrophils/SNE_000001.png" in ended.err
     with (tmp_path / "e" / "metadata.csv").open(newline="") as stream:
         assert sum(row["PATIENT"] == "synthetic-001" for row in csv.DictReader(stream)) == 59
+
+
+def test_crops_come_with_masks_and_can_be_isolated(training: Training, tmp_path: Path) -> None:
+    """By a stand-in for a mask network: what lets little green light through is the cell."""
+    few = ("--patients", "2", "--neutrophil", "3", "--monocyte", "1", "--lymphocyte", "1")
+    assert training("synth", "-o", tmp_path / "c", "--crops", *few).status == 0
+    fit, judged = read_masked_images(tmp_path / "c" / "masks.csv")
+    assert (len(fit), len(judged)) == (4, 4)
+    onnx.save(mask_network(), tmp_path / "masks.onnx")
+    asked = ("isolate", tmp_path / "c" / "cohort.csv", "--network", tmp_path / "masks.onnx")
+    ended = training(*asked, "-o", tmp_path / "alone")
+    assert ended.status == 0, ended.err
+    rows = read_cohort(tmp_path / "alone" / "cohort.csv")
+    assert [(row.patient, row.split) for row in rows] == [
+        ("synthetic-001", "fit"),
+        ("synthetic-002", "judge"),
+    ]
+    lost = (tmp_path / "alone" / "lost.csv").read_text().splitlines()[1:]
+    kept = [cell for row in rows for cell in read_case(row.path).cells]
+    assert len(kept) + len(lost) == 10
+    for cell in read_case(rows[0].path).cells:
+        pixels = rgb_from_bytes((rows[0].path / cell.path).read_bytes())
+        assert max(pixels.shape) < 224
+        assert not pixels[0, 0].any()
+    again = training(*asked, "-o", tmp_path / "alone")
+    assert again.status == HostError.exit_status
+    missing = training(*asked[:-1], tmp_path / "none.onnx", "-o", tmp_path / "x")
+    assert missing.status == InputError.exit_status

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from training.painting import CellTraits, Stain, paint_cell
+from training.scenery import CROP_PX, paint_crop
 from training.synth import (
     CELL_TYPES,
     CellType,
@@ -147,3 +148,29 @@ def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
 def test_a_demo_smear_stays_small(tmp_path: Path) -> None:
     paths = write_smear(tmp_path, smear(n_cells={"neutrophil": 6, "monocyte": 2, "lymphocyte": 3}))
     assert sum(path.stat().st_size for path in paths) < 11 * 12_000
+
+
+def test_a_crop_shows_the_same_kind_of_cell_among_red_cells_and_says_where_it_is() -> None:
+    neutrophil, monocyte, lymphocyte = synthesize_smear(3, "vexas", 1.0, ONE_OF_EACH, crops=True)
+    for cell in (neutrophil, monocyte, lymphocyte):
+        assert cell.pixels.shape == (CROP_PX, CROP_PX, 3)
+        assert cell.classes is not None
+        found = [cell.pixels[cell.classes == value].mean(axis=0) for value in (0, 1, 2)]
+        slide, cytoplasm, nucleus = (colour[1] for colour in found)  # green
+        assert slide > cytoplasm > nucleus
+        edge = np.concatenate([cell.classes[0], cell.classes[-1], cell.classes[:, 0]])
+        assert not edge.any()
+    areas = [int((cell.classes > 0).sum()) for cell in (neutrophil, monocyte, lymphocyte)]
+    assert areas[2] < areas[0] < areas[1]
+    reds = (neutrophil.classes == 0) & (neutrophil.pixels[..., 1] < 190)
+    assert 0.02 < reds.mean() < 0.6
+
+
+def test_a_very_large_cell_still_fits_its_crop() -> None:
+    patient = draw_patient(1)
+    huge = replace(morphology_of("monocyte", "control", 0.0), diameter_px=190)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        crop = paint_crop(draw_traits(huge, patient, rng), patient.stain, rng)
+        assert crop.pixels.shape == (CROP_PX, CROP_PX, 3)
+        assert (crop.classes > 0).any()
