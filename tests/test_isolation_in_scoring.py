@@ -128,7 +128,7 @@ def test_the_manifest_says_that_cells_are_isolated_and_by_which_limits(bundle: P
     model = open_bundle(bundle).manifest.models["monocyte"]
     assert ISOLATE in model.files
     assert model.isolation is not None
-    assert model.isolation.border_contact == 0.25
+    assert model.isolation.border_contact == 0.1
     assert "cut out of its image" in open_bundle(bundle).card()
     assert "cut out of its image" in text_from_bundle(open_bundle(bundle))
 

@@ -112,8 +112,8 @@ class IsolationLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     smallest_area: Share = 0.01
     largest_area: Share = 0.75
-    border_contact: Annotated[float, Meta(ge=0)] = 0.25
-    nuclei_apart: Annotated[float, Meta(ge=0)] = 0.66
+    border_contact: Annotated[float, Meta(ge=0)] = 0.1
+    nuclei_apart: Annotated[float, Meta(ge=0)] = 0.6
     smallest_nucleus: Share = 0.1
     largest_nucleus: Share = 0.97
 
