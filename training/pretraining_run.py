@@ -72,6 +72,7 @@ def curve(history: Sequence[Record]) -> bytes:
         values = [record[name] for record in history]
         below.plot(epochs, values, color=colour, label=name.replace("_", " "))
     below.set(xlabel="epoch", ylabel="share", ylim=(-0.02, 1.02))
+    below.xaxis.get_major_locator().set_params(integer=True)
     below.legend(frameon=False, fontsize=9)
     stream = BytesIO()
     figure.savefig(stream, format="png", dpi=110)
