@@ -75,11 +75,9 @@ def test_a_cohort_becomes_a_bundle_that_scores_and_says_how_it_was_made(
     assert score_case(read_case(spec.parent / "cohort" / "S11"), bundle).models[0].call is False
     stages = bundle.manifest.provenance["stages"]["monocyte"]
     assert list(stages) == STAGES
-    assert set(stages["pretrain"]["files"]) == {
-        "encoder.safetensors",
-        "pretrain.jsonl",
-        "pretrain.png",
-    }
+    assert set(stages["pretrain"]) == {"key", "files_sha256"}  # no file's name leaves the house
+    made = json.loads((out / "monocyte" / "pretrain" / "stage.json").read_text())["files"]
+    assert set(made) == {"encoder.safetensors", "pretrain.jsonl", "pretrain.png"}
     report = json.loads((out / "monocyte" / "evaluate" / "report.json").read_text())
     assert report["held_out"]["how"] == "fitted on 8 other patients"
     assert report["held_out"]["separation"]["roc_auc"] == 1
@@ -97,6 +95,7 @@ def test_only_what_a_change_concerns_is_made_anew(training: Training, spec: Path
     ended = training("run", spec, "-o", out)
     assert ended.status == 0, ended.err
     assert "monocyte/pretrain: as it was" in ended.err
+    assert "monocyte/encode: as it was" in ended.err
     assert "monocyte/evaluate: done" in ended.err
     assert "monocyte/fit: done" in ended.err
     assert (
@@ -172,6 +171,7 @@ def test_a_stage_goes_on_from_its_own_partial_folder_and_no_other(tmp_path: Path
         run_stage(stage, {"a": 3}, first)
     with pytest.raises(FileNotFoundError):  # this one starts in an empty folder
         run_stage(stage, {"a": 3}, second)
+    (stage / "Thumbs.db").write_text("not ours")
     assert run_stage(stage, {"a": 2}, second).anew is False
     (stage / "result").write_text("changed by hand")
     with pytest.raises(FileNotFoundError):

@@ -7,7 +7,7 @@ import numpy as np
 
 from training.encodings import Encodings
 from vexas_edge.draws import draw_cells
-from vexas_edge.errors import InputError
+from vexas_edge.errors import InputError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,10 @@ class DrawOptions:
     draws: int = 100
     size: int = 10
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.draws < 1 or self.size < 1 or self.seed < 0:
+            raise UsageError(f"{self} cannot be drawn; draws and size are 1 at least, seeds 0")
 
 
 @dataclass(frozen=True, kw_only=True)

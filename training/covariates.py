@@ -33,7 +33,8 @@ def balanced_accuracy(calls: np.ndarray, positive: np.ndarray) -> float:
 def covariate_alone(
     name: str, texts: Sequence[str], scores: np.ndarray, positive: np.ndarray
 ) -> CovariateAlone | None:
-    """One covariate beside the model; None where it is neither numeric nor two-valued.
+    """One covariate beside the model; None where it is neither numeric nor two-valued,
+    or is known of one group alone.
 
     Args:
         texts: each patient's value as cohort.csv has it; empty where it is not known.
@@ -45,6 +46,8 @@ def covariate_alone(
     values, higher, lower = found
     known = ~np.isnan(values)
     values, scores, positive = values[known], scores[known], positive[known]
+    if positive.all() or not positive.any():
+        return None
     rises = roc_auc(values, positive) >= 0.5
     values = values if rises else -values
     leads = resampled_aucs(values, positive) - resampled_aucs(scores, positive)

@@ -71,6 +71,7 @@ def read_encodings(array: Path, metadata: Path) -> Encodings:
 def write_encodings(found: Encodings, folder: Path) -> None:
     """`encodings.npz` and `metadata.csv` in the folder, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metadata.csv").unlink(missing_ok=True)  # never those of other encodings
     content = io.BytesIO()
     np.savez(content, encodings=found.encodings)
     write_atomically(folder / "encodings.npz", content.getvalue())

@@ -16,13 +16,17 @@ from vexas_edge.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions:
-    """How patients are judged. order: of the groups, the positive one last; empty: by name.
+    """How patients are judged.
 
-    svm: of the patient-level figures. folds, leave_one_out: how patients are left out, and whether
-    they are also left out one at a time (slow for many).
+    positive: the group that scores are for. minimum_cells: as the bundle takes them; patients with
+    fewer are not judged. note: for the report. svm: of the patient-level figures. folds,
+    leave_one_out: how patients are left out, and whether they are also left out one at a time (slow
+    for many).
     """
 
-    order: tuple[str, ...] = ()
+    positive: str
+    minimum_cells: int = 1
+    note: str = ""
     svm: SvmOptions = field(default_factory=lambda: SvmOptions(choose=True))
     folds: int = 5
     leave_one_out: bool = False
@@ -34,8 +38,9 @@ class EvaluationOptions:
 class Evaluation:
     """All figures. paper: over aggregates, as printed. out_of_fold, leave_one_out: by patient.
 
-    held_out: of patients that nothing was learnt from, encoder included. covariates: each column of
-    the cohort alone, beside the out-of-fold score.
+    held_out: of patients that the SVM was not fitted on. covariates: each column of the cohort
+    alone, beside the out-of-fold score; not_judged: the other columns. left_out: patients with too
+    few cells to be judged. note: what else must be known.
     """
 
     order: tuple[str, ...]
@@ -45,6 +50,9 @@ class Evaluation:
     leave_one_out: JudgedPatients | None
     held_out: JudgedPatients | None
     covariates: tuple[CovariateAlone, ...]
+    not_judged: tuple[str, ...]
+    left_out: tuple[str, ...]
+    note: str
 
 
 def evaluate(
@@ -62,11 +70,15 @@ def evaluate(
         InputError: groups that are not those named, too few patients, or patients that the cohort
             does not know or labels otherwise.
     """
-    order = _order(patients, options.order)
-    positive = order[-1]
+    left_out = [p.name for p in (*patients, *held_out) if not _has_enough(p, options)]
+    patients = [patient for patient in patients if _has_enough(patient, options)]
+    held_out = [patient for patient in held_out if _has_enough(patient, options)]
+    order, positive = _order(patients, options.positive), options.positive
     two = against_others(patients, positive)
+    columns = set(cohort[0].covariates) if cohort else set()
     judging = {"seed": options.seed, "threshold": options.threshold}
     out_of_fold = judge_out_of_fold(two, positive, options.svm, folds=options.folds, **judging)
+    alone = _covariates(patients, cohort, out_of_fold)
     return Evaluation(
         order=order,
         n_cells={p.name: len(p.identities) for p in (*patients, *held_out)},
@@ -84,7 +96,10 @@ def evaluate(
         )
         if held_out
         else None,
-        covariates=_covariates(patients, cohort, out_of_fold),
+        covariates=alone,
+        not_judged=tuple(sorted(columns - {covariate.name for covariate in alone})),
+        left_out=tuple(left_out),
+        note=options.note,
     )
 
 
@@ -93,13 +108,19 @@ def _as_printed(options: SvmOptions) -> SvmOptions:
     return SvmOptions(calibration="libsvm", draws=replace(options.draws))
 
 
-def _order(patients: Sequence[Patient], wanted: Sequence[str]) -> tuple[str, ...]:
-    groups = sorted({patient.group for patient in patients})
-    if len(groups) < 2:
-        raise InputError(f"all patients are of the group {groups[0]!r}; evaluating needs two")
-    if wanted and sorted(wanted) != groups:
-        raise InputError(f"the groups named are {', '.join(wanted)}; found {', '.join(groups)}")
-    return tuple(wanted) or tuple(groups)
+def _has_enough(patient: Patient, options: EvaluationOptions) -> bool:
+    return len(patient.identities) >= options.minimum_cells
+
+
+def _order(patients: Sequence[Patient], positive: str) -> tuple[str, ...]:
+    """The groups by name, the positive one last."""
+    groups = {patient.group for patient in patients}
+    if positive not in groups or len(groups) < 2:
+        raise InputError(
+            f"the patients that can be judged are of {', '.join(sorted(groups)) or 'no group'}; "
+            f"evaluating takes {positive!r} and another"
+        )
+    return (*sorted(groups - {positive}), positive)
 
 
 def _covariates(

@@ -18,7 +18,7 @@ from sklearn.svm import SVC
 
 from calibration.separation import roc_auc
 from training.aggregates import DrawOptions, Patient
-from vexas_edge.errors import InputError
+from vexas_edge.errors import InputError, UsageError
 
 Calibration = Literal["patients", "libsvm"]
 Classifier = CalibratedClassifierCV | SVC
@@ -45,6 +45,10 @@ class SvmOptions:
     calibration: Calibration = "patients"
     choose: bool = False
     draws: DrawOptions = field(default_factory=DrawOptions)
+
+    def __post_init__(self) -> None:
+        if self.C <= 0 or self.gamma <= 0:
+            raise UsageError(f"C is {self.C} and gamma {self.gamma}; both are above 0")
 
 
 def fit_classifier(patients: Sequence[Patient], options: SvmOptions) -> Classifier:
@@ -96,14 +100,15 @@ def check_calibrated(classifier: Classifier) -> None:
 def choose_options(patients: Sequence[Patient], options: SvmOptions) -> SvmOptions:
     """The same options with the C and gamma of the best ROC-AUC by patient, over inner folds.
 
-    With more than two groups, the mean over the groups, each against all others. The first of
-    equals wins, and smaller C and gamma come first.
+    With more than two groups, the mean over the groups, each against all others. Of equals
+    those that were given win, then smaller C and gamma.
     """
     few = replace(options.draws, draws=_INNER_DRAWS)
     drawn = [patient.aggregates(few) for patient in patients]
     names = np.array([patient.group for patient in patients])
     folds = list(fold_indices(names, _INNER_FOLDS))
-    tried = [replace(options, C=C, gamma=gamma) for C, gamma in product(GRID_C, GRID_GAMMA)]
+    grid = [replace(options, C=C, gamma=gamma) for C, gamma in product(GRID_C, GRID_GAMMA)]
+    tried = [options, *grid]
     return max(tried, key=lambda one: _inner_auc(drawn, names, folds, one))
 
 
@@ -114,8 +119,15 @@ def fold_indices(
 
     Args:
         names: of the patients' groups, (P,).
+
+    Raises:
+        InputError: fewer than two groups, or than two patients of one.
     """
-    rarest = min(np.unique(names, return_counts=True)[1])
+    groups, counts = np.unique(names, return_counts=True)
+    rarest = min(counts)
+    if len(groups) < 2 or rarest < 2:
+        found = ", ".join(f"{group} {n}" for group, n in zip(groups, counts, strict=True))
+        raise InputError(f"folds take two patients of two groups at least; there are {found}")
     splitter = StratifiedKFold(min(most_folds, int(rarest)), shuffle=True, random_state=seed)
     yield from splitter.split(names, names)
 

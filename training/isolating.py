@@ -1,6 +1,7 @@
 """A cohort's cells alone on black, as files: so that training sees what scoring will see."""
 
 import csv
+import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -17,7 +18,7 @@ from vexas_edge.cohort import REQUIRED_COLUMNS, CohortCase
 from vexas_edge.engines import default_threads
 from vexas_edge.errors import CellError
 from vexas_edge.images import rgb_from_bytes
-from vexas_edge.output import file_stem_for_case, write_atomically
+from vexas_edge.output import check_distinct, file_stem_for_case, write_atomically
 from vexas_edge.sources import Source
 
 COHORT, LOST = "cohort.csv", "lost.csv"
@@ -40,11 +41,12 @@ def isolate_cohort(
 ) -> tuple[LostCell, ...]:
     """Write every cell of the cohort, isolated, and `cohort.csv` and `lost.csv` for them.
 
-    A cell's file is `SAMPLE/CLASS/NAME.png`, CLASS its canonical class; NAME keeps the original's.
+    A cell's file is `SAMPLE/CLASS/NAME.png`: CLASS is canonical, NAME the original's and its hash.
 
     Raises:
         InputError: a case cannot be read.
     """
+    check_distinct(row.sample for row in rows)
     lost: list[LostCell] = []
     for row in rows:
         lost += _isolate_case(row, isolate, reading, folder / file_stem_for_case(row.sample))
@@ -76,16 +78,17 @@ def _isolate_cell(
     row: CohortCase, cell: Cell, source: Source, isolate: Isolate, folder: Path
 ) -> LostCell | None:
     try:
-        alone = isolate(rgb_from_bytes(source.read(cell.path)))
+        content = source.read(cell.path)
+        alone = isolate(rgb_from_bytes(content))
     except CellError as error:
         return LostCell(sample=row.sample, cell=cell.path, reason=error.reason, detail=str(error))
-    # Two cells of one class may share a name in different folders; the whole path does not.
-    name = "_".join(PurePosixPath(cell.path).with_suffix("").parts) + ".png"
-    place = folder / cell.cell_class / name
+    # Two cells of one class may share a name, in different folders or by their suffix.
+    identity = hashlib.sha256(content).hexdigest()[:16]
+    place = folder / cell.cell_class / f"{PurePosixPath(cell.path).stem}_{identity}.png"
     place.parent.mkdir(exist_ok=True)
-    content = io.BytesIO()
-    Image.fromarray(alone).save(content, "PNG")
-    write_atomically(place, content.getvalue())
+    png = io.BytesIO()
+    Image.fromarray(alone).save(png, "PNG")
+    write_atomically(place, png.getvalue())
     return None
 
 

@@ -48,8 +48,10 @@ class FewCells:
 class JudgedPatients:
     """Every patient's score by a classifier that was fitted on others.
 
-    how: in words, what it was fitted on. scores: of `names`, mean probability over draws. chosen: C
-    and gamma of each classifier.
+    how: in words, what it was fitted on. separation: absent where each patient had a classifier of
+    its own: leaving one out pushes its score to the other group's side, so a ranking of such scores
+    says nothing (on pure noise its ROC-AUC was 0.0 to 0.6). scores: of `names`, mean probability
+    over draws. chosen: C and gamma of each classifier.
     """
 
     how: str
@@ -58,7 +60,7 @@ class JudgedPatients:
     groups: tuple[str, ...]
     scores: tuple[float, ...]
     chosen: tuple[tuple[float, float], ...]
-    separation: Separation
+    separation: Separation | None
     sensitivity: Share
     specificity: Share
     threshold: float
@@ -88,7 +90,7 @@ def judge_out_of_fold(
     groups = np.array([patient.group for patient in patients])
     splits = _splits(groups, folds, seed)
     how = f"{len(splits)} folds" if folds != LEAVE_ONE_OUT else "one patient left out at a time"
-    judged = _Judged(positive=positive, with_few_cells=folds != LEAVE_ONE_OUT)
+    judged = _Judged(positive=positive, ranked=folds != LEAVE_ONE_OUT)
     for fit, judge in splits:
         judged.add([patients[i] for i in fit], [patients[i] for i in judge], options)
     return judged.figures(patients, how, threshold)
@@ -107,7 +109,7 @@ def judge_held_out(
     Raises:
         InputError: too few patients of a group, or a patient or cell on both sides.
     """
-    found = _Judged(positive=positive, with_few_cells=True)
+    found = _Judged(positive=positive)
     found.add(fit, judged, options)
     return found.figures(judged, f"fitted on {len(fit)} other patients", threshold)
 
@@ -117,7 +119,7 @@ class _Judged:
     """Scores so far, by patient's name; few: of subsets of a patient's cells, by their number."""
 
     positive: str
-    with_few_cells: bool
+    ranked: bool = True
     scores: dict[str, float] = field(default_factory=dict)
     few: dict[str, dict[int, list[float]]] = field(default_factory=dict)
     chosen: list[tuple[float, float]] = field(default_factory=list)
@@ -131,7 +133,7 @@ class _Judged:
         for patient in judged:
             own = (classifier, patient, options.draws, self.positive)
             self.scores[patient.name] = _score(*own)
-            self.few[patient.name] = _scores_of_few(*own) if self.with_few_cells else {}
+            self.few[patient.name] = _scores_of_few(*own) if self.ranked else {}
 
     def figures(self, patients: Sequence[Patient], how: str, threshold: float) -> JudgedPatients:
         """What the scores say of these patients, all of whom have one."""
@@ -148,7 +150,7 @@ class _Judged:
             groups=tuple(patient.group for patient in patients),
             scores=tuple(scores.tolist()),
             chosen=tuple(self.chosen),
-            separation=separation(scores, truth),
+            separation=separation(scores, truth) if self.ranked else None,
             sensitivity=share_of(calls[truth]),
             specificity=share_of(~calls[~truth]),
             threshold=threshold,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -50,11 +51,9 @@ def roc_plot(judged: JudgedPatients) -> bytes:
     axes.plot([0, 1], [0, 1], color="#cccccc", linewidth=1)
     axes.step(wrong, right, where="post", color=COLOURS[0])
     found = judged.separation
-    axes.set_title(
-        f"{found.n} patients, {judged.how}\n"
-        f"ROC-AUC {found.roc_auc:.3f} ({found.low:.3f} to {found.high:.3f})",
-        fontsize=10,
-    )
+    if found:
+        interval = f"ROC-AUC {found.roc_auc:.3f} ({found.low:.3f} to {found.high:.3f})"
+        axes.set_title(f"{found.n} patients, {judged.how}\n{interval}", fontsize=10)
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     return _png(figure)
@@ -72,7 +71,7 @@ def strip_plot(judged: JudgedPatients) -> bytes:
             column + jitter[mine],
             np.array(judged.scores)[mine],
             s=22,
-            color=COLOURS[column],
+            color=COLOURS[column % len(COLOURS)],
             alpha=0.75,
             linewidths=0,
         )
@@ -108,7 +107,7 @@ def map_of_aggregates(
     """
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.subplots()
-    colours = dict(zip(reversed(order), COLOURS, strict=False))
+    colours = dict(zip(reversed(order), cycle(COLOURS), strict=False))
     of_patient = np.array(patients)
     for number, name in enumerate(dict.fromkeys(patients)):
         mine = of_patient == name

@@ -21,16 +21,11 @@ from vexas_edge.results import NOTICE
 # Aggregates a patient on the map; more would hide each other.
 _MAPPED_DRAWS = 30
 
-_SEEN = (
-    "The encoder had seen the cells of the folds' patients, without labels; of the patients held "
-    "out nothing had been learnt."
-)
-
 
 def write_report(found: Evaluation, patients: Sequence[Patient], title: str, folder: Path) -> None:
     """`report.html`, `report.json` and `card.md` in the folder, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"title": title, **asdict(found)}, indent=2)
+    text = json.dumps({"title": title, **asdict(found)}, indent=2, allow_nan=False)
     write_atomically(folder / "report.json", text.encode() + b"\n")
     write_atomically(folder / "card.md", card_section(found).encode())
     write_atomically(folder / "report.html", html_from_evaluation(found, patients, title).encode())
@@ -88,15 +83,23 @@ def evaluation_sentences(found: Evaluation) -> list[str]:
     """The patient-level figures in words, the surest first."""
     kinds = (found.held_out, found.out_of_fold, found.leave_one_out)
     sentences = [text for judged in kinds if judged for text in patient_sentences(judged)]
-    return [*sentences, *([_SEEN] if found.held_out else [])]
+    if found.left_out:
+        names = ", ".join(found.left_out)
+        sentences.append(f"Not judged, having too few cells: {names}.")
+    return [*sentences, *([found.note] if found.note else [])]
 
 
 def patient_sentences(judged: JudgedPatients) -> list[str]:
     """The patient-level figures in words."""
     s = judged.separation
+    ranked = (
+        f": ROC-AUC {s.roc_auc:.3f} "
+        f"(95 % interval {s.low:.3f} to {s.high:.3f}, bootstrap by patient)"
+        if s
+        else ""
+    )
     return [
-        f"By patient, {judged.how}, {s.n} patients: ROC-AUC {s.roc_auc:.3f} "
-        f"(95 % interval {s.low:.3f} to {s.high:.3f}, bootstrap by patient).",
+        f"By patient, {judged.how}, {len(judged.names)} patients{ranked}.",
         f"At the threshold {judged.threshold:g}: sensitivity {text_of_share(judged.sensitivity)}, "
         f"specificity {text_of_share(judged.specificity)} (exact intervals).",
         f"Brier score of the patients' scores: {judged.brier:.3f}.",

@@ -59,8 +59,15 @@ def new_chain(spec: ChainSpec, folder: Path, out: Path, talk: Talk) -> Chain:
         InputError: the cohort cannot be read, or lacks a label in one of the splits.
     """
     rows = read_cohort(folder / spec.cohort)
+    known = {row.label for row in rows if row.split == spec.fit}
     for split in (spec.fit, spec.judge):
         labels = {row.label for row in rows if row.split == split}
+        if labels - known:
+            raise InputError(
+                f"{folder / spec.cohort}: the split {split!r} has the label "
+                f"{min(labels - known)!r}, which nothing is fitted on; {spec.fit!r} has "
+                f"{', '.join(sorted(known))}"
+            )
         if spec.positive not in labels or len(labels) < 2:
             raise InputError(
                 f"{folder / spec.cohort}: the labels of the split {split!r} are "

@@ -8,11 +8,12 @@ from typing import Any
 
 from calibration.grids import Scheme
 from calibration.isolation import integer_masks, mask_agreement
-from export.isolation import check_masks, onnx_from_unet
+from export.isolation import check_masks, masks_from_crops, onnx_from_unet
 from training.chain.spec import Fields, options_from_fields
 from training.masks import crops_of, read_masked_images
+from training.outlines import score_masks, summarize
 from training.segmenter import Progress, SegmenterRecipe, train_segmenter
-from vexas_edge.manifest import ISOLATE
+from vexas_edge.manifest import ISOLATE, IsolationLimits
 from vexas_edge.output import write_atomically
 
 _CROPS_A_BATCH = 8
@@ -31,7 +32,8 @@ def masks_digest(table: Path) -> str:
 def make_mask_network(table: Path, recipe: Fields, to: Path, progress: Progress) -> None:
     """`isolate.onnx`, in integers, and `agreement.json`: how far it is from torch and from float.
 
-    Calibrated on the images that it was trained on, compared on the others where there are any.
+    Calibrated on the images that it was trained on; compared with float, and judged by their masks,
+    on the others. Where there are none it is compared on the first, and not judged.
     """
     options: SegmenterRecipe = options_from_fields(SegmenterRecipe, recipe)
     fit, judged = read_masked_images(table)
@@ -46,5 +48,8 @@ def make_mask_network(table: Path, recipe: Fields, to: Path, progress: Progress)
         "from_torch": check_masks(reference, network, compared),
         "from_float": mask_agreement(reference, integers, compared).figures(),
     }
+    if judged:
+        masks = masks_from_crops(integers, compared)
+        figures["judged"] = summarize(score_masks(masks, judged, IsolationLimits()))
     write_atomically(to / ISOLATE, integers.SerializeToString(deterministic=True))
     write_atomically(to / "agreement.json", json.dumps(figures, indent=2).encode() + b"\n")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import onnxruntime
+import sklearn
 import skops.io
 import torch
 
@@ -26,9 +28,15 @@ from training.report import evaluation_sentences, write_report
 from vexas_edge.case import ReadOptions
 from vexas_edge.cohort import read_cohort
 from vexas_edge.decoding import Canvas
+from vexas_edge.errors import InputError
 from vexas_edge.output import write_atomically
 
 CLASSIFIER, SENTENCES = "classifier.skops", "sentences.txt"
+
+_SEEN = (
+    "The encoder had seen the cells of the folds' patients, without labels, and none of the "
+    "patients held out."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +61,7 @@ def train_model(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) ->
     if model.weights is None:
         stages["pretrain"] = _pretrain(chain, name, cohort, cells)
         weights = stages["pretrain"].folder / WEIGHTS
-    encoder = {"weights": sha256_of_file(weights), "model": msgspec.to_builtins(model)}
+    encoder = _encoder_facts(model, weights)
     encode = chain.stage(
         f"{name}/encode",
         {**cells, **encoder},
@@ -62,8 +70,14 @@ def train_model(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) ->
     stages["encode"] = encode
     if model.probe:
         stages["probe"] = _probe(chain, name, model.probe, weights)
-    inputs = {"encodings": encode.facts(), "svm": model.svm, "threshold": model.threshold}
-    inputs["cohort"] = [asdict(row) | {"path": str(row.path)} for row in chain.rows]
+    inputs = {
+        "encodings": encode.facts(),
+        "svm": model.svm,
+        "threshold": model.threshold,
+        "minimum_cells": model.minimum_cells,
+        "cohort": [asdict(row) | {"path": row.path.name} for row in chain.rows],
+        "scikit-learn": sklearn.__version__,
+    }
     stages["evaluate"] = chain.stage(
         f"{name}/evaluate", inputs, lambda to: _evaluate(chain, name, encode, to)
     )
@@ -83,16 +97,37 @@ def _pretrain(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) -> S
     if options.start:
         options = replace(options, start=str(chain.folder / options.start))
     inputs = {"options": asdict(options), "classes": model.cells, "split": chain.spec.fit}
+    if options.start:
+        inputs["options"] |= {"start": sha256_of_file(Path(options.start))}
+    wanted = WantedCells(
+        classes=model.cells,
+        canvas_px=model.canvas_px,
+        skip_unreadable=True,
+        reading=ReadOptions(),
+    )
 
     def make(to: Path) -> None:
         rows = [row for row in read_cohort(cohort) if row.split == chain.spec.fit]
-        stack, lost = stack_cells(rows, WantedCells(classes=model.cells, reading=ReadOptions()))
+        stack, lost = stack_cells(rows, wanted)
+        for text in lost:
+            talk.say(f"not used: {text}")
         pretrain_into(to, stack, options, unreadable=lost, progress=talk.progress, say=talk.say)
         (to / CHECKPOINT).unlink()
 
     # The sums of another number of threads round otherwise.
-    inputs |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    inputs |= {
+        "canvas_px": model.canvas_px,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
     return chain.stage(f"{name}/pretrain", {**cells, **inputs}, make, resumes=True)
+
+
+def _encoder_facts(model: ChainModel, weights: Path) -> dict[str, Any]:
+    """What encodings depend on beside the cells."""
+    words = ("cells", "backbone", "preprocessing", "canvas_px", "larger")
+    facts = {word: msgspec.to_builtins(getattr(model, word)) for word in words}
+    return facts | {"weights": sha256_of_file(weights), "onnxruntime": onnxruntime.__version__}
 
 
 def _encode(chain: Chain, model: ChainModel, cohort: Path, weights: Path, to: Path) -> None:
@@ -114,8 +149,8 @@ def _probe(chain: Chain, name: str, asked: Probe, weights: Path) -> Stage:
     model, cohort = chain.spec.models[name], chain.folder / asked.cohort
     inputs = {
         "cells": cells_digest(read_cohort(cohort)),
-        "weights": sha256_of_file(weights),
-        "model": msgspec.to_builtins(model),
+        "groups": asked.groups,
+        **_encoder_facts(model, weights),
     }
 
     def make(to: Path) -> None:
@@ -128,9 +163,14 @@ def _probe(chain: Chain, name: str, asked: Probe, weights: Path) -> Stage:
 def _evaluate(chain: Chain, name: str, encode: Stage, to: Path) -> None:
     model, positive = chain.spec.models[name], chain.spec.positive
     fit, judge = (_patients(chain, encode, s) for s in (chain.spec.fit, chain.spec.judge))
-    others = sorted({patient.group for patient in fit} - {positive})
+    if not judge:
+        raise InputError(f"no patient of the split {chain.spec.judge!r} has a cell for {name!r}")
     options = EvaluationOptions(
-        order=(*others, positive), svm=model.svm_options(), threshold=model.threshold
+        positive=positive,
+        minimum_cells=model.minimum_cells,
+        note="" if model.weights else _SEEN,
+        svm=model.svm_options(),
+        threshold=model.threshold,
     )
     found = evaluate(fit, options, chain.rows, judge)
     write_report(found, (*fit, *judge), f"{chain.spec.name}, {name}", to)

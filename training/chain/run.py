@@ -130,6 +130,7 @@ def _fields(
         "threshold": model.threshold,
         "draw_size": draws.size,
         "fit_draws": draws.draws,
+        "seed": draws.seed,
         "score_draws": model.score_draws,
     }
     if masks and chain.spec.isolate:

@@ -30,7 +30,10 @@ class Isolation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Labelled cells to judge the encoder by. cohort: its `label` is its cells' group."""
+    """Labelled cells to judge the encoder by, isolated already where the chain isolates.
+
+    cohort: its `label` is its cells' group.
+    """
 
     cohort: str
     groups: tuple[str, ...] = ()
@@ -70,7 +73,7 @@ class ChainSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """From a cohort to a bundle. Paths are relative to the spec's folder.
 
     fit, judge: splits of the cohort; everything is learnt on the first, and the second judges it.
-    precisions: cheaper graphs to add. order: of the groups, for reports.
+    precisions: cheaper graphs to add.
     """
 
     name: Name
@@ -130,6 +133,9 @@ def _check(spec: ChainSpec, path: Path) -> None:
         raise UsageError(f"{path}: isolate takes either `network` or `masks`")
     if spec.isolate:
         options_from_fields(SegmenterRecipe, spec.isolate.recipe)
+    shared = sorted(set(spec.models) & {"isolate", "mask-network", "export", "bundle"})
+    if shared:
+        raise UsageError(f"{path}: a stage is called {shared[0]!r}; call the model otherwise")
     for model in spec.models.values():
         model.pretrain_options()
         model.svm_options()

@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,9 @@ class Stage:
     anew: bool
 
     def facts(self) -> dict[str, Any]:
-        """What the provenance says of it, and what the next stage depends on."""
-        return {"key": self.key, "files": self.files}
+        """What the provenance says of it, and what the next stage depends on; no file's name."""
+        text = json.dumps(self.files, sort_keys=True)
+        return {"key": self.key, "files_sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def run_stage(
@@ -63,7 +64,11 @@ def run_stage(
     if there:
         return there
     partial = folder.with_name(f"{folder.name}.partial")
+    finished = _found(partial, key)  # but for its name
     try:
+        if finished:
+            _take_name(partial, folder)
+            return replace(finished, folder=folder)
         _begin(partial, key, resumes=resumes)
     except OSError as error:
         raise HostError(f"{folder} cannot be written: {error.strerror}") from error
@@ -99,10 +104,13 @@ def code_digest() -> str:
 def _found(folder: Path, key: str) -> Stage | None:
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        whole = record["key"] == key and record["files"] == _hashes(folder)
+        files = record["files"]
+        whole = record["key"] == key and all(
+            sha256_of_file(folder / name) == sha256 for name, sha256 in files.items()
+        )
     except (OSError, ValueError, KeyError):
         return None
-    return Stage(folder=folder, key=key, files=record["files"], anew=False) if whole else None
+    return Stage(folder=folder, key=key, files=files, anew=False) if whole else None
 
 
 def _begin(partial: Path, key: str, *, resumes: bool) -> None:
@@ -115,16 +123,21 @@ def _begin(partial: Path, key: str, *, resumes: bool) -> None:
 
 
 def _finish(partial: Path, folder: Path, record: dict[str, Any]) -> dict[str, str]:
-    (partial / _PARTIAL_KEY).unlink()
     files = _hashes(partial)
     text = json.dumps({**record, "files": files}, indent=2)
     write_atomically(partial / RECORD, text.encode() + b"\n")
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.rename(folder)
+    _take_name(partial, folder)
     return files
 
 
+def _take_name(partial: Path, folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.rename(folder)
+    (folder / _PARTIAL_KEY).unlink(missing_ok=True)
+
+
 def _hashes(folder: Path) -> dict[str, str]:
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != RECORD)
+    own = (RECORD, _PARTIAL_KEY)
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name not in own)
     return {file.relative_to(folder).as_posix(): sha256_of_file(file) for file in files}

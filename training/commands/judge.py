@@ -24,6 +24,7 @@ def _svm_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="As a multiple of scikit-learn's `scale`.",
         ),
+        click.option("--fixed", is_flag=True, help="Take C and gamma as given, choose none."),
         click.option("--balanced", is_flag=True, help="Weigh groups by their share."),
         click.option(
             "--calibration",
@@ -70,29 +71,29 @@ def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path 
 
 @click.command()
 @_encodings_arguments
-@_GROUPS
+@click.option("--positive", required=True, help="The group that scores are for.")
+@click.option("--minimum-cells", type=click.IntRange(1), default=1, show_default=True)
 @_svm_options
 @click.option("--cohort", type=_PATH, help="cohort.csv, whose further columns are judged alone.")
 @click.option("--folds", type=click.IntRange(2, 100), default=5, show_default=True)
 @click.option("--leave-one-out", is_flag=True, help="Leave out one patient at a time, too; slow.")
-@click.option("--fixed", is_flag=True, help="Take C and gamma as given instead of choosing them.")
 @click.option("--title", default="Evaluation", show_default=True)
 @click.option("-o", "out", type=_PATH, required=True, help="A folder for the report.")
 def evaluate(
     encodings: Path,
     metadata: Path | None,
-    groups: str | None,
+    positive: str,
+    minimum_cells: int,
     cohort: Path | None,
     folds: int,
     leave_one_out: bool,
-    fixed: bool,
     title: str,
     out: Path,
     **svm: Any,
 ) -> None:
     """Judge ENCODINGS and their SVM by patient: report.html, report.json and card.md.
 
-    GROUP in METADATA is a patient's label. C and gamma are chosen inside the folds.
+    GROUP in METADATA is a patient's label. C and gamma are chosen inside the folds, unless --fixed.
     """
     from training.aggregates import patients_from_encodings
     from training.encodings import read_encodings
@@ -104,8 +105,9 @@ def evaluate(
     found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
     patients = patients_from_encodings(found)
     options = EvaluationOptions(
-        order=_names(groups),
-        svm=_svm(choose=not fixed, **svm),
+        positive=positive,
+        minimum_cells=minimum_cells,
+        svm=_svm(**svm),
         folds=folds,
         leave_one_out=leave_one_out,
     )
@@ -120,17 +122,18 @@ def evaluate(
 @_encodings_arguments
 @click.option("--positive", help="Join all other groups into one.  [default: keep all groups]")
 @_svm_options
-@click.option("--choose", is_flag=True, help="Choose C and gamma by folds of patients.")
 @click.option("-o", "out", type=_PATH, required=True, help="The .skops file to write.")
 def fit(
     encodings: Path,
     metadata: Path | None,
     positive: str | None,
-    choose: bool,
     out: Path,
     **svm: Any,
 ) -> None:
-    """Fit the SVM on all patients of ENCODINGS, for `python -m export`."""
+    """Fit the SVM on all patients of ENCODINGS, for `python -m export`.
+
+    C and gamma are chosen by folds of patients, unless --fixed.
+    """
     import skops.io
 
     from training.aggregates import patients_from_encodings
@@ -146,7 +149,7 @@ def fit(
         if positive not in found.groups:
             raise InputError(f"no patient is of the group {positive!r}")
         patients = against_others(patients, positive)
-    classifier = fit_classifier(patients, _svm(choose=choose, **svm))
+    classifier = fit_classifier(patients, _svm(**svm))
     check_calibrated(classifier)
     write_atomically(out, skops.io.dumps(classifier))
     click.echo(
@@ -158,8 +161,9 @@ def _names(words: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in words.split(",")) if words else ()
 
 
-def _svm(*, draws: int, draw_size: int, seed: int, **asked: Any) -> Any:
+def _svm(*, draws: int, draw_size: int, seed: int, fixed: bool, **asked: Any) -> Any:
     from training.aggregates import DrawOptions
     from training.fitting import SvmOptions
 
-    return SvmOptions(draws=DrawOptions(draws=draws, size=draw_size, seed=seed), **asked)
+    of_draws = DrawOptions(draws=draws, size=draw_size, seed=seed)
+    return SvmOptions(choose=not fixed, draws=of_draws, **asked)
