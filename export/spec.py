@@ -81,13 +81,21 @@ def spec_from_file(path: Path) -> Spec:
         InputError: no such file, or not TOML.
         UsageError: a field that is missing, unknown or out of its range; names it.
     """
+    return spec_from_fields(fields_from_toml(path), str(path))
+
+
+def fields_from_toml(path: Path) -> dict[str, Any]:
+    """What a spec's file says, not looked at yet.
+
+    Raises:
+        InputError: no such file, or not TOML.
+    """
     try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"spec {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"spec {path} is not TOML: {error}") from error
-    return spec_from_fields(fields, str(path))
 
 
 def spec_from_fields(fields: dict[str, Any], source: str = "the spec") -> Spec:

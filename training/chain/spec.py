@@ -1,6 +1,5 @@
 """The spec of the whole chain, as a TOML file says it."""
 
-import tomllib
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -8,11 +7,11 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from export.spec import INTENDED_USE
+from export.spec import INTENDED_USE, fields_from_toml
 from training.fitting import SvmOptions
 from training.pretrain import PretrainOptions
 from training.segmenter import SegmenterRecipe
-from vexas_edge.errors import InputError, UsageError
+from vexas_edge.errors import UsageError
 from vexas_edge.manifest import Budgets, IsolationLimits, LargerCells, Name
 
 Fields = dict[str, Any]
@@ -100,13 +99,7 @@ def chain_from_file(path: Path) -> ChainSpec:
         UsageError: a field that is missing, unknown or out of its range; names it.
     """
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"spec {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"spec {path} is not TOML: {error}") from error
-    try:
-        spec = msgspec.convert(found, ChainSpec)
+        spec = msgspec.convert(fields_from_toml(path), ChainSpec)
     except msgspec.ValidationError as error:
         raise UsageError(f"{path}: {error}") from error
     _check(spec, path)
