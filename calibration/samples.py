@@ -11,7 +11,7 @@ import numpy as np
 from vexas_edge import read_case
 from vexas_edge.bundle import Bundle
 from vexas_edge.case import Case, Cell, ReadOptions
-from vexas_edge.cohort import CohortCase
+from vexas_edge.cohort import CohortCase, cases_of_split
 from vexas_edge.decoding import Canvas, decode_cell
 from vexas_edge.engines import EngineOptions
 from vexas_edge.errors import CellError, InputError
@@ -85,11 +85,7 @@ def open_smears(
     Raises:
         InputError: no case is in the split, or one cannot be read.
     """
-    chosen = [row for row in rows if row.split == split]
-    if not chosen:
-        splits = ", ".join(sorted({row.split for row in rows}))
-        raise InputError(f"the cohort has no case in the split {split!r}; its splits are {splits}")
-    return tuple(_opened(row, options, stack) for row in chosen)
+    return tuple(_opened(row, options, stack) for row in cases_of_split(rows, split))
 
 
 def _opened(row: CohortCase, options: ReadOptions, stack: ExitStack) -> Smear:

@@ -12,9 +12,9 @@ from tiny import mask_network
 from training_command import Training
 from training_command import training as training
 
-from export.backbones import build_backbone
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from training.aggregates import DrawOptions, patients_from_encodings
+from training.demo_bundle import untrained_encoder
 from training.encodings import Encodings, read_encodings
 from training.fitting import SvmOptions
 from training.masks import read_masked_images
@@ -30,21 +30,6 @@ ENCODE = (
     *("--encoder", "compact", "--preprocessing", "torchvision", "--canvas-px", str(CANVAS_PX)),
     *("--larger", "crop", "--cells", "neutrophil_segmented"),
 )
-
-
-def untrained_encoder(cells: np.ndarray) -> torch.nn.Module:
-    """A `compact` of seeded weights whose batch normalisation has seen cells uint8 (N, H, W, 3)."""
-    torch.manual_seed(0)
-    module = build_backbone("compact")
-    for layer in module.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None  # a plain mean over all batches
-    pixels = torch.from_numpy(pixels_from_cells(cells, PREPROCESSINGS["torchvision"]))
-    module.train()
-    with torch.no_grad():
-        for batch in pixels.split(64):
-            module(batch)
-    return module.eval()
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,12 @@ from training_command import training as training
 from export.sources import load_classifier
 from training.aggregates import DrawOptions, Patient, patients_from_encodings
 from training.encodings import Encodings, write_encodings
+from training.evaluation import EvaluationOptions, evaluate
 from training.fitting import SvmOptions, choose_options, fit_classifier
 from training.intervals import mean_of, share_of
 from training.patientwise import LEAVE_ONE_OUT, check_apart, judge_out_of_fold
 from training.phenotype import against_others, compare_groups
+from training.report import evaluation_sentences, html_from_evaluation
 from vexas_edge.errors import InputError
 
 FEW = DrawOptions(draws=20, size=5)
@@ -108,12 +110,33 @@ def test_the_papers_table_has_each_group_and_all_of_them_together() -> None:
 
 
 def test_c_and_gamma_are_chosen_for_what_they_do_to_unseen_patients() -> None:
-    rng = np.random.default_rng(5)
-    noisy = [replace(p, encodings=p.encodings + rng.normal(size=6) * 0) for p in cohort(1.5, n=16)]
-    chosen = choose_options(noisy, FAST)
-    assert chosen.C in (0.1, 1.0, 10.0)
-    assert chosen.gamma in (0.25, 1.0, 4.0)
+    """One group lies on both sides of the other, which too wide a kernel cannot tell apart."""
+    sides = [
+        patient(f"P{number}", ("MDS", "VEXAS")[number % 2], (0, 3, 0, -3)[number % 4])
+        for number in range(24)
+    ]
+    chosen = choose_options(sides, replace(FAST, C=0.1, gamma=0.01))
+    assert chosen.gamma > 0.01
     assert chosen.draws == FEW
+    wide = judge_out_of_fold(sides, "VEXAS", replace(FAST, C=0.1, gamma=0.01), folds=4)
+    fitting = judge_out_of_fold(sides, "VEXAS", replace(FAST, choose=True), folds=4)
+    assert wide.separation.roc_auc < 0.8 < 0.9 < fitting.separation.roc_auc
+
+
+def test_where_all_do_as_well_what_was_given_is_kept() -> None:
+    assert choose_options(cohort(30.0), FAST) == FAST
+
+
+def test_patients_of_too_few_cells_are_not_judged_and_named_at_home_alone() -> None:
+    few = patient("P-few", "MDS", 0, n_cells=4)
+    options = EvaluationOptions(positive="VEXAS", minimum_cells=5, svm=FAST, folds=3)
+    found = evaluate([*cohort(4.0), few], options)
+    assert found.left_out == ("P-few",)
+    assert "P-few" not in found.out_of_fold.names
+    sentences = " ".join(evaluation_sentences(found))
+    assert "too few cells: 1 patients" in sentences
+    assert "P-few" not in sentences  # which go into the bundle
+    assert "P-few" in html_from_evaluation(found, cohort(4.0), "title")
 
 
 def test_probabilities_come_from_folds_that_keep_a_patient_together() -> None:

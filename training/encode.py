@@ -14,7 +14,7 @@ from training.encodings import Encodings
 from vexas_edge import read_case
 from vexas_edge.ahead import run_ahead
 from vexas_edge.case import Case, ReadOptions
-from vexas_edge.cohort import CohortCase, read_cohort
+from vexas_edge.cohort import CohortCase, cases_of_split, read_cohort
 from vexas_edge.decoding import Canvas, DecodedCell, decode_cell
 from vexas_edge.engines import Engine, EngineOptions, default_threads, open_engine
 from vexas_edge.errors import InputError
@@ -69,10 +69,7 @@ def encode_file(
         UsageError, InputError: the cohort, a case or the encoder cannot be read or is not there.
     """
     rows = read_cohort(cohort)
-    chosen = [row for row in rows if split in (None, row.split)]
-    if not chosen:
-        splits = ", ".join(sorted({row.split for row in rows}))
-        raise InputError(f"the cohort has no case in the split {split!r}; its splits are {splits}")
+    rows = rows if split is None else cases_of_split(rows, split)
     canvas_px = wanted.canvas.canvas_px
     loaded = load_encoder(
         encoder,
@@ -87,7 +84,7 @@ def encode_file(
         calls_at_once=default_threads(), cells_a_call=most_cells_a_call(canvas_px)
     )
     with open_engine(content, options) as engine:
-        return encode_cohort(chosen, wanted, engine)
+        return encode_cohort(rows, wanted, engine)
 
 
 def encode_cohort(rows: Sequence[CohortCase], wanted: Wanted, engine: Engine) -> Encoded:

@@ -1,7 +1,7 @@
 """Everything that is said of an encoder and its SVM before anybody trusts them, as plain values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -73,39 +73,55 @@ def evaluate(
     left_out = [p.name for p in (*patients, *held_out) if not _has_enough(p, options)]
     patients = [patient for patient in patients if _has_enough(patient, options)]
     held_out = [patient for patient in held_out if _has_enough(patient, options)]
-    order, positive = _order(patients, options.positive), options.positive
-    two = against_others(patients, positive)
-    columns = set(cohort[0].covariates) if cohort else set()
-    judging = {"seed": options.seed, "threshold": options.threshold}
-    out_of_fold = judge_out_of_fold(two, positive, options.svm, folds=options.folds, **judging)
-    alone = _covariates(patients, cohort, out_of_fold)
+    order = _order(patients, options.positive)
+    out_of_fold = _out_of_fold(patients, options, options.folds)
+    covariates = _covariates(patients, cohort, out_of_fold)
+    judged = {covariate.name for covariate in covariates}
+    columns = cohort[0].covariates if cohort else ()
     return Evaluation(
         order=order,
         n_cells={p.name: len(p.identities) for p in (*patients, *held_out)},
         paper=compare_groups(patients, order, _as_printed(options.svm)),
         out_of_fold=out_of_fold,
-        leave_one_out=judge_out_of_fold(two, positive, options.svm, folds=LEAVE_ONE_OUT, **judging)
+        leave_one_out=_out_of_fold(patients, options, LEAVE_ONE_OUT)
         if options.leave_one_out
         else None,
-        held_out=judge_held_out(
-            two,
-            against_others(held_out, positive),
-            positive,
-            options.svm,
-            threshold=options.threshold,
-        )
-        if held_out
-        else None,
-        covariates=alone,
-        not_judged=tuple(sorted(columns - {covariate.name for covariate in alone})),
+        held_out=_held_out(patients, held_out, options) if held_out else None,
+        covariates=covariates,
+        not_judged=tuple(name for name in columns if name not in judged),
         left_out=tuple(left_out),
         note=options.note,
     )
 
 
+def _out_of_fold(
+    patients: Sequence[Patient], options: EvaluationOptions, folds: int
+) -> JudgedPatients:
+    return judge_out_of_fold(
+        against_others(patients, options.positive),
+        options.positive,
+        options.svm,
+        folds=folds,
+        seed=options.seed,
+        threshold=options.threshold,
+    )
+
+
+def _held_out(
+    patients: Sequence[Patient], held_out: Sequence[Patient], options: EvaluationOptions
+) -> JudgedPatients:
+    return judge_held_out(
+        against_others(patients, options.positive),
+        against_others(held_out, options.positive),
+        options.positive,
+        options.svm,
+        threshold=options.threshold,
+    )
+
+
 def _as_printed(options: SvmOptions) -> SvmOptions:
     """The paper's SVM, on the draws that were asked for."""
-    return SvmOptions(calibration="libsvm", draws=replace(options.draws))
+    return SvmOptions(calibration="libsvm", draws=options.draws)
 
 
 def _has_enough(patient: Patient, options: EvaluationOptions) -> bool:

@@ -84,8 +84,8 @@ def evaluation_sentences(found: Evaluation) -> list[str]:
     kinds = (found.held_out, found.out_of_fold, found.leave_one_out)
     sentences = [text for judged in kinds if judged for text in patient_sentences(judged)]
     if found.left_out:
-        names = ", ".join(found.left_out)
-        sentences.append(f"Not judged, having too few cells: {names}.")
+        # Their names stand in the report alone: these sentences go into the bundle.
+        sentences.append(f"Not judged, having too few cells: {len(found.left_out)} patients.")
     return [*sentences, *([found.note] if found.note else [])]
 
 

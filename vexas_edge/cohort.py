@@ -53,6 +53,19 @@ def read_cohort(path: str | os.PathLike[str]) -> tuple[CohortCase, ...]:
     return tuple(case for _, case in rows)
 
 
+def cases_of_split(rows: Sequence[CohortCase], split: str) -> tuple[CohortCase, ...]:
+    """The rows of one split.
+
+    Raises:
+        InputError: there is none; names the splits that there are.
+    """
+    chosen = tuple(row for row in rows if row.split == split)
+    if not chosen:
+        splits = ", ".join(sorted({row.split for row in rows}))
+        raise InputError(f"the cohort has no case in the split {split!r}; its splits are {splits}")
+    return chosen
+
+
 def _columns(header: Sequence[str], path: Path) -> list[str]:
     columns = [name.strip() for name in header]
     missing = [name for name in REQUIRED_COLUMNS if name not in columns]

@@ -3,7 +3,9 @@
 from typing import Any
 
 from vexas_edge.bundle import Bundle
-from vexas_edge.manifest import Model
+from vexas_edge.manifest import CHEAPER, Model, graph_file
+
+_CHEAPER_FILES = frozenset(map(graph_file, CHEAPER))
 
 
 def text_from_bundle(bundle: Bundle) -> str:
@@ -36,8 +38,9 @@ def _model_lines(model: Model) -> list[str]:
         f"threshold {model.threshold:g}; encodings of {model.encoding_width}",
     ]
     for file, entry in sorted(model.files.items()):
-        untested = "" if entry.tested else "; UNTESTED, not scored with"
-        lines.append(f"{file}: {entry.bytes} bytes{untested}")
+        untested = file in _CHEAPER_FILES and not entry.tested
+        remark = "; UNTESTED, not scored with" if untested else ""
+        lines.append(f"{file}: {entry.bytes} bytes{remark}")
         lines += [f"  {line}" for line in _measured_lines(entry.measured)]
     return lines
 

@@ -26,7 +26,7 @@ from training.pretraining_run import CHECKPOINT, WEIGHTS, pretrain_into
 from training.probe_report import write_probe
 from training.report import evaluation_sentences, write_report
 from vexas_edge.case import ReadOptions
-from vexas_edge.cohort import read_cohort
+from vexas_edge.cohort import cases_of_split, read_cohort
 from vexas_edge.decoding import Canvas
 from vexas_edge.errors import InputError
 from vexas_edge.output import write_atomically
@@ -107,7 +107,7 @@ def _pretrain(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) -> S
     )
 
     def make(to: Path) -> None:
-        rows = [row for row in read_cohort(cohort) if row.split == chain.spec.fit]
+        rows = cases_of_split(read_cohort(cohort), chain.spec.fit)
         stack, lost = stack_cells(rows, wanted)
         for text in lost:
             talk.say(f"not used: {text}")

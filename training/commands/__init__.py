@@ -1,1 +1,16 @@
 """The words of `python -m training`, each a thin skin over a stage."""
+
+from typing import Any
+
+
+def names_from_words(words: str | None) -> tuple[str, ...]:
+    """The names in a list with commas between them; none without a list."""
+    return tuple(name.strip() for name in words.split(",")) if words else ()
+
+
+def reading_from(asked: dict[str, Any]) -> Any:
+    """ReadOptions of the words that `vexas_edge.cli.reading_options` added; taken out of them."""
+    from vexas_edge.scoring_run import read_options
+
+    words = ("layout", "class_from", "cell_type", "class_map")
+    return read_options(**{word: asked.pop(word) for word in words})

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from training.commands import names_from_words
+
 _PATH = click.Path(path_type=Path)
 
 
@@ -61,7 +63,7 @@ def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path 
     from training.probe_report import text_from_probes, write_probe
 
     found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
-    order = _names(groups)
+    order = names_from_words(groups)
     if out:
         probes = write_probe(found, order, encodings.parent.name, out)
     else:
@@ -155,10 +157,6 @@ def fit(
     click.echo(
         f"{out}: fitted on {len(patients)} patients, classes {', '.join(classifier.classes_)}"
     )
-
-
-def _names(words: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in words.split(",")) if words else ()
 
 
 def _svm(*, draws: int, draw_size: int, seed: int, fixed: bool, **asked: Any) -> Any:

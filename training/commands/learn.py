@@ -6,14 +6,13 @@ from typing import Any
 
 import click
 
+from export.backbones import BACKBONES
+from training.commands import names_from_words, reading_from
 from vexas_edge.cli import reading_options
 from vexas_edge.console import one_line
 
 _PATH = click.Path(path_type=Path)
 _PROBE_CANVAS_PX = 272  # the paper's, on which whole cells are encoded
-_BACKBONES = (
-    "vgg16", "resnet50", "inceptionv3", "efficientnetb4", "resnet18", "compact",
-)  # fmt: skip
 
 
 def _learning_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,7 +52,7 @@ def _learning_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("cohort", type=_PATH)
 @click.option("--cells", required=True, help="Canonical classes, commas between them.")
 @click.option("--split", default="fit", show_default=True, help="Of the cohort.")
-@click.option("--backbone", type=click.Choice(_BACKBONES), required=True)
+@click.option("--backbone", type=click.Choice(tuple(BACKBONES)), required=True)
 @click.option("--preprocessing", required=True, help="By name, as in a spec.")
 @click.option(
     "--canvas-px", type=click.IntRange(8, 4096), help="Cut larger images to their middle."
@@ -111,24 +110,16 @@ def _cells(cohort: Path, asked: dict[str, Any]) -> Any:
     from dataclasses import replace
 
     from training.cell_stack import WantedCells, stack_cells
-    from vexas_edge.cohort import read_cohort
-    from vexas_edge.errors import InputError
-    from vexas_edge.scoring_run import read_options
+    from vexas_edge.cohort import cases_of_split, read_cohort
 
-    words = ("layout", "class_from", "cell_type", "class_map")
     wanted = WantedCells(
-        classes=tuple(name.strip() for name in asked.pop("cells").split(",")),
+        classes=names_from_words(asked.pop("cells")),
         canvas_px=asked.pop("canvas_px"),
         skip_unreadable=asked.pop("skip_unreadable"),
-        reading=read_options(**{word: asked.pop(word) for word in words}),
+        reading=reading_from(asked),
     )
     split, labelled = asked.pop("split"), asked.pop("probe")
-    rows = read_cohort(cohort)
-    chosen = [row for row in rows if row.split == split]
-    if not chosen:
-        splits = ", ".join(sorted({row.split for row in rows}))
-        raise InputError(f"the cohort has no case in the split {split!r}; its splits are {splits}")
-    cells, lost = stack_cells(chosen, wanted)
+    cells, lost = stack_cells(cases_of_split(read_cohort(cohort), split), wanted)
     if labelled is None:
         return cells, None, lost
     on_canvas = replace(wanted, canvas_px=wanted.canvas_px or _PROBE_CANVAS_PX)

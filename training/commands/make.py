@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from training.commands import names_from_words, reading_from
 from vexas_edge.cli import reading_options
 from vexas_edge.console import one_line
 
@@ -66,12 +67,10 @@ def encode(cohort: Path, out: Path, **asked: Any) -> None:
     from training.encode import Wanted, encode_file
     from training.encodings import write_encodings
     from vexas_edge.decoding import Canvas
-    from vexas_edge.scoring_run import read_options
 
-    words = ("layout", "class_from", "cell_type", "class_map")
-    reading = read_options(**{word: asked.pop(word) for word in words})
+    reading = reading_from(asked)
     canvas = Canvas(canvas_px=asked.pop("canvas_px"), larger=asked.pop("larger"))
-    cells = tuple(name.strip() for name in asked.pop("cells").split(","))
+    cells = names_from_words(asked.pop("cells"))
     wanted = Wanted(cells=cells, canvas=canvas, reading=reading)
     encoded = encode_file(cohort, wanted, **asked)
     for line in encoded.unreadable:
