@@ -122,7 +122,7 @@ def test_every_command_of_the_readme_runs(folder: Path) -> None:
         slower = 8 if "--baseline" in command else 0  # as it may well be, in so short a time
         run(folder, *command.split(), *quick, also=slower)
     assert (folder / "results" / "smear.json").is_file()
-    assert len((folder / "all-results" / "cases.csv").read_text().splitlines()) == 1 + 2 * 3
+    assert len((folder / "all-results" / "cases.csv").read_text().splitlines()) == 1 + 2 * 2
     run(folder, sys.executable, "-c", python_block("score_case"))
     run(folder, sys.executable, "-c", TRAINED + python_block("save_file"))
     run(folder, *exporting[0].split())

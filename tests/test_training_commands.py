@@ -12,9 +12,9 @@ from tiny import mask_network
 from training_command import Training
 from training_command import training as training
 
+from export.backbones import build_backbone
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from training.aggregates import DrawOptions, patients_from_encodings
-from training.demo_bundle import untrained_encoder
 from training.encodings import Encodings, read_encodings
 from training.fitting import SvmOptions
 from training.masks import read_masked_images
@@ -38,8 +38,22 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cells = synthesize_smear(900, "control", 0.0, {"neutrophil": 24})
     placed = np.stack([place_on_canvas(cell.pixels, CANVAS_PX, "crop") for cell in cells])
     file = tmp_path_factory.mktemp("weights") / "compact.safetensors"
-    save_file(untrained_encoder(placed).state_dict(), file)
+    save_file(seeing(placed).state_dict(), file)
     return file
+
+
+def seeing(cells: np.ndarray) -> torch.nn.Module:
+    """A `compact` of seeded weights, its batch normalisation set by cells, uint8 (N, H, W, 3)."""
+    torch.manual_seed(0)
+    encoder = build_backbone("compact")
+    for layer in encoder.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None  # a plain mean over all batches
+    pixels = torch.from_numpy(pixels_from_cells(cells, PREPROCESSINGS["torchvision"]))
+    encoder.train()
+    with torch.no_grad():
+        encoder(pixels)
+    return encoder.eval()
 
 
 def encoded(training: Training, folder: Path, weights: Path, *synth: str) -> Encodings:
@@ -80,7 +94,7 @@ def test_encodings_are_what_torch_gives_for_the_cells(
     assert [cell.path for cell in case.cells] == list(found.cells[:3])
     files = [rgb_from_bytes(case.source.read(cell.path)) for cell in case.cells]
     cells = np.stack([place_on_canvas(pixels, CANVAS_PX, "crop") for pixels in files])
-    module = untrained_encoder(cells)
+    module = build_backbone("compact").eval()
     module.load_state_dict(load(weights))
     pixels = torch.from_numpy(pixels_from_cells(cells, PREPROCESSINGS["torchvision"]))
     with torch.inference_mode():

@@ -83,7 +83,7 @@ CONTROL: dict[CellType, Morphology] = {
 # Means at full strength; lymphocytes hardly differ, as in the published scores.
 VEXAS: dict[CellType, dict[str, float]] = {
     "neutrophil": {"lobes": 2.3, "granules_per_px": 0.03, "vacuoles": 4.0},
-    "monocyte": {"granules_per_px": 0.008, "vacuoles": 5.0},
+    "monocyte": {"granules_per_px": 0.008, "vacuoles": 14.0},
     "lymphocyte": {"vacuoles": 0.5},
 }
 

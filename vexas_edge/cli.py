@@ -239,7 +239,7 @@ def demo(out: Path) -> int:
     from vexas_edge.scoring_run import ScoringRun, run_scoring
 
     shipped = Path(__file__).parent / "demo"
-    click.echo("SYNTHETIC demonstration: drawn cells, untrained encoders, no patient.")
+    click.echo("SYNTHETIC demonstration: drawn cells, no patient.")
     run = ScoringRun(cases=(shipped / "smear.zip",), bundle=shipped / "demo.vxb", out=out)
     return run_scoring(run)
 

@@ -1,4 +1,4 @@
-"""The commands that do everything: `run`, and `demo-bundle` for the demonstration."""
+"""The commands that do everything: `run`, and `demo-bundle`, which is one run of it."""
 
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,21 @@ def run(spec: Path, out: Path) -> None:
 
 @click.command("demo-bundle")
 @click.option("-o", "out", type=_PATH, default=Path("vexas_edge/demo"), show_default=True)
-def demo_bundle(out: Path) -> None:
-    """Rebuild the synthetic demonstration that ships inside the wheel."""
-    from training.demo_bundle import build_demo
+@click.option("--work", type=_PATH, default=Path("build/demo"), show_default=True)
+def demo_bundle(out: Path, work: Path) -> None:
+    """Rebuild the synthetic demonstration that ships inside the wheel, and compare its scores.
 
-    build_demo(out)
+    WORK keeps cohort and stages: a run that was interrupted goes on there.
+    """
+    from training.demo_bundle import build_demo, demo_scores
+
+    before = demo_scores(out)
+    build_demo(out, work, _talk("demo"))
     for file in sorted(out.iterdir()):
         click.echo(f"{file}: {file.stat().st_size} bytes")
+    for model, score in demo_scores(out).items():
+        moved = f", {score - before[model]:+.1e} from before" if model in before else ""
+        click.echo(f"{model}: {score:.6f}{moved}")
 
 
 def _talk(name: str) -> Any:
