@@ -33,7 +33,7 @@ import onnxruntime
 with Sessions(open_bundle(sys.argv[1]), EngineOptions(engine="onnxruntime"), "fp32") as sessions:
     started = time.perf_counter()
     for model in sessions.bundle.manifest.models:
-        sessions.fused(model), sessions.head(model)
+        sessions.fused(model), sessions.head(model), sessions.canvas(model)
     print(time.perf_counter() - started)
 """
 

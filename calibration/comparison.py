@@ -120,7 +120,7 @@ def table_from_compared(compared: list[Compared]) -> str:
     lines = [layout.format(*columns, "ROC-AUC", "change")]
     for row in compared:
         gate, auc = row.gate, row.auc
-        mark = "" if row.tested else "  UNTESTED"
+        mark = "" if row.tested or row.kind == REFERENCE else "  UNTESTED"
         lines.append(
             layout.format(
                 row.model,

@@ -382,6 +382,7 @@ def test_compare_puts_all_precisions_side_by_side(
     for kind in ("int8", "fp16"):
         assert calibration(kind, bundle, "--cohort", cohort).status == 0
     ended = calibration("compare", bundle, "--cohort", cohort, "-o", tmp_path / "out")
+    assert "UNTESTED" not in ended.out
     assert ended.status == 0, ended.err
     lines = ended.out.splitlines()
     assert len(lines) == 1 + 3 * 5

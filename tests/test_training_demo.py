@@ -1,18 +1,22 @@
 """What ships as the demonstration is small, says what it is, and is what its spec describes."""
 
+import shutil
 import zipfile
 from pathlib import Path
 
+import pytest
+
 import vexas_edge
 from training.chain.spec import chain_from_file
-from training.demo_bundle import SPEC, write_shown_smear
+from training.demo_bundle import SPEC, demo_scores, install_demo, write_shown_smear
 from training.synthetic_cohort import CELLS
 from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge.errors import UsageError
 from vexas_edge.images import rgb_from_bytes
 from vexas_edge.manifest import ISOLATE
 
 SHIPPED = Path(vexas_edge.__file__).parent / "demo"
-LARGEST_BYTES = 6_000_000
+LARGEST_BYTES = 4_500_000
 ONE_LEVEL = 1  # of 255, by which decoders and platforms may differ
 
 
@@ -23,18 +27,21 @@ def test_bundle_and_smear_fit_the_wheel_and_say_that_they_are_synthetic() -> Non
     assert bundle.manifest.synthetic
     assert "SYNTHETIC" in bundle.card()
     assert "no patient" in bundle.card()
+    assert "Mask network, on 144 images that it had not seen" in bundle.card()
 
 
 def test_the_shipped_bundle_is_of_the_spec_and_tells_how_it_was_made() -> None:
-    """`make demo-bundle` trains for half an hour and says how far the scores have moved."""
+    """`make demo-bundle` trains for minutes and refuses scores that have moved."""
     spec, manifest = chain_from_file(SPEC), open_bundle(SHIPPED / "demo.vxb").manifest
     assert (manifest.name, manifest.version, manifest.lead) == (spec.name, spec.version, spec.lead)
     assert list(manifest.models) == list(spec.models)
+    assert manifest.budgets == spec.budgets
     stages = manifest.provenance["stages"]
     for name, model in manifest.models.items():
         assert model.canvas_px == spec.models[name].canvas_px
         assert ISOLATE in model.files
         assert model.files["fused.int8.onnx"].tested
+        assert model.minimum_cells == spec.models[name].minimum_cells
         assert set(stages[name]) == {"pretrain", "encode", "evaluate", "fit"}
 
 
@@ -56,3 +63,33 @@ def test_the_shipped_smear_is_what_is_drawn_today(tmp_path: Path) -> None:
         for name in shipped.namelist():
             one, other = (rgb_from_bytes(z.read(name)).astype(int) for z in (shipped, drawn))
             assert abs(one - other).max() <= ONE_LEVEL, name
+
+
+def test_a_rebuild_is_installed_only_if_scores_stay(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(SHIPPED, tmp_path / "ships")
+    shutil.copytree(SHIPPED, other)
+    same = install_demo(SHIPPED, tmp_path / "ships", accept=False)
+    assert {model: new for model, (new, _) in same.items()} == demo_scores(SHIPPED)
+    leave_out_a_cell(other / "smear.zip")
+    with pytest.raises(UsageError, match=r"is as it was: scores moved .*--accept takes it"):
+        install_demo(other, tmp_path / "ships", accept=False)
+    assert demo_scores(tmp_path / "ships") == demo_scores(SHIPPED)
+    install_demo(other, tmp_path / "ships", accept=True)
+    assert demo_scores(tmp_path / "ships") == demo_scores(other)
+
+
+def test_a_damaged_demonstration_can_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / "demo.vxb").write_bytes(b"not a bundle")
+    with pytest.raises(UsageError, match="None to 0"):
+        install_demo(SHIPPED, tmp_path, accept=False)
+    install_demo(SHIPPED, tmp_path, accept=True)
+    assert demo_scores(tmp_path) == demo_scores(SHIPPED)
+
+
+def leave_out_a_cell(smear: Path) -> None:
+    with zipfile.ZipFile(smear) as archive:
+        kept = {name: archive.read(name) for name in archive.namelist() if "SNE_000001" not in name}
+    with zipfile.ZipFile(smear, "w") as archive:
+        for name, content in kept.items():
+            archive.writestr(name, content)

@@ -134,9 +134,16 @@ def test_patients_of_too_few_cells_are_not_judged_and_named_at_home_alone() -> N
     assert found.left_out == ("P-few",)
     assert "P-few" not in found.out_of_fold.names
     sentences = " ".join(evaluation_sentences(found))
-    assert "too few cells: 1 patients" in sentences
+    assert "too few cells: 1" in sentences
     assert "P-few" not in sentences  # which go into the bundle
     assert "P-few" in html_from_evaluation(found, cohort(4.0), "title")
+
+
+def test_patients_held_out_of_whom_none_can_be_judged_are_no_judgement() -> None:
+    few = [patient("P-few", "MDS", 0, n_cells=4), patient("P-fewer", "VEXAS", 9, n_cells=3)]
+    options = EvaluationOptions(positive="VEXAS", minimum_cells=5, svm=FAST, folds=3)
+    with pytest.raises(InputError, match="none of the 2 patients held out has 5 cells"):
+        evaluate(cohort(4.0), options, held_out=few)
 
 
 def test_probabilities_come_from_folds_that_keep_a_patient_together() -> None:

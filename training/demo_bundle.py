@@ -16,29 +16,72 @@ from training.chain.spec import chain_from_file
 from training.synth import synthesize_smear, write_smear
 from training.synthetic_cohort import CELLS, SyntheticCohort, write_cohort
 from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge.errors import BundleError, InputError, UsageError
+from vexas_edge.output import write_atomically
 
 SPEC = Path(__file__).parents[1] / "examples" / "vexas" / "spec.toml"
 COHORT = SyntheticCohort(patients=60, strength=1.0, crops=True)
 SHOWN_PATIENT = 1002  # the seed of one whom nothing was learnt from or judged on
-THREADS = 2  # the sums of another number round otherwise, and training carries that far
+BUNDLE, SMEAR = "demo.vxb", "smear.zip"
+# The sums of another number of threads, or of another kind of CPU, round otherwise, and training
+# carries that far.
+THREADS = 2
+MOST_MOVED = 1e-4  # of a score, by a rebuild
 
 
-def build_demo(to: Path, work: Path, talk: Talk) -> None:
-    """Write `demo.vxb` and `smear.zip` into the folder `to`.
+def build_demo(work: Path, talk: Talk) -> Path:
+    """Make `demo.vxb` and `smear.zip` in a folder below `work`, and give it.
 
     Args:
-        work: where cohort and stages lie; a stage that is done there already is not done again.
+        work: a folder of ours alone: the cohort is drawn anew, and stages that are done stay.
     """
     torch.set_num_threads(THREADS)
-    to.mkdir(parents=True, exist_ok=True)
-    work.mkdir(parents=True, exist_ok=True)
+    built = work / "built"
+    built.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(work / "cohort", ignore_errors=True)
     for n, _ in enumerate(write_cohort(COHORT, work / "cohort"), start=1):
         talk.progress("smears drawn", n, COHORT.patients)
     shutil.copyfile(SPEC, work / SPEC.name)
     bundle = run_chain(chain_from_file(work / SPEC.name), work, work / "stages", talk)
-    shutil.copyfile(bundle, to / "demo.vxb")
-    write_shown_smear(to / "smear.zip", work / "smear")
+    shutil.copyfile(bundle, built / BUNDLE)
+    write_shown_smear(built / SMEAR, work / "smear")
+    return built
+
+
+def install_demo(built: Path, to: Path, *, accept: bool) -> dict[str, tuple[float, float | None]]:
+    """Put what was built in the place of what ships; gives each model's score, now and before.
+
+    Args:
+        accept: also where scores differ by more than MOST_MOVED, or cannot be compared.
+
+    Raises:
+        UsageError: they do, and `accept` is false; what ships is as it was.
+    """
+    now, before = demo_scores(built), _shipped_scores(to)
+    scores = {model: (score, before.get(model)) for model, score in now.items()}
+    moved = [model for model, (new, old) in scores.items() if not _is_close(new, old)]
+    if moved and not accept:
+        told = "; ".join(f"{model} {scores[model][1]} to {scores[model][0]:.6f}" for model in moved)
+        raise UsageError(
+            f"{to} is as it was: scores moved by more than {MOST_MOVED}: {told}. What was built "
+            f"is in {built}; --accept takes it"
+        )
+    to.mkdir(parents=True, exist_ok=True)
+    for name in (BUNDLE, SMEAR):
+        write_atomically(to / name, (built / name).read_bytes())
+    return scores
+
+
+def _shipped_scores(folder: Path) -> dict[str, float]:
+    """Nothing where the demonstration is missing or no longer readable."""
+    try:
+        return demo_scores(folder)
+    except (BundleError, InputError):
+        return {}
+
+
+def _is_close(new: float, old: float | None) -> bool:
+    return old is not None and abs(new - old) <= MOST_MOVED
 
 
 def write_shown_smear(to: Path, work: Path) -> None:
@@ -49,10 +92,8 @@ def write_shown_smear(to: Path, work: Path) -> None:
 
 
 def demo_scores(folder: Path) -> dict[str, float]:
-    """What the demonstration in a folder scores its smear with, by model; nothing without one."""
-    if not (folder / "demo.vxb").exists():
-        return {}
-    result = score_case(read_case(folder / "smear.zip"), open_bundle(folder / "demo.vxb"))
+    """What the demonstration in a folder scores its smear with, by model."""
+    result = score_case(read_case(folder / SMEAR), open_bundle(folder / BUNDLE))
     return {model.model: model.score for model in result.models if model.score is not None}
 
 

@@ -70,9 +70,15 @@ def evaluate(
         InputError: groups that are not those named, too few patients, or patients that the cohort
             does not know or labels otherwise.
     """
-    left_out = [p.name for p in (*patients, *held_out) if not _has_enough(p, options)]
-    patients = [patient for patient in patients if _has_enough(patient, options)]
-    held_out = [patient for patient in held_out if _has_enough(patient, options)]
+    everyone, asked = (*patients, *held_out), len(held_out)
+    patients = with_enough_cells(patients, options.minimum_cells)
+    held_out = with_enough_cells(held_out, options.minimum_cells)
+    if asked and not held_out:
+        raise InputError(
+            f"none of the {asked} patients held out has {options.minimum_cells} cells; nothing can "
+            "be judged"
+        )
+    judgeable = {patient.name for patient in (*patients, *held_out)}
     order = _order(patients, options.positive)
     out_of_fold = _out_of_fold(patients, options, options.folds)
     covariates = _covariates(patients, cohort, out_of_fold)
@@ -89,9 +95,14 @@ def evaluate(
         held_out=_held_out(patients, held_out, options) if held_out else None,
         covariates=covariates,
         not_judged=tuple(name for name in columns if name not in judged),
-        left_out=tuple(left_out),
+        left_out=tuple(p.name for p in everyone if p.name not in judgeable),
         note=options.note,
     )
+
+
+def with_enough_cells(patients: Sequence[Patient], minimum_cells: int) -> list[Patient]:
+    """Those that a bundle with this minimum scores; on the others nothing is fitted either."""
+    return [patient for patient in patients if len(patient.identities) >= minimum_cells]
 
 
 def _out_of_fold(
@@ -122,10 +133,6 @@ def _held_out(
 def _as_printed(options: SvmOptions) -> SvmOptions:
     """The paper's SVM, on the draws that were asked for."""
     return SvmOptions(calibration="libsvm", draws=options.draws)
-
-
-def _has_enough(patient: Patient, options: EvaluationOptions) -> bool:
-    return len(patient.identities) >= options.minimum_cells
 
 
 def _order(patients: Sequence[Patient], positive: str) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ def evaluation_sentences(found: Evaluation) -> list[str]:
     sentences = [text for judged in kinds if judged for text in patient_sentences(judged)]
     if found.left_out:
         # Their names stand in the report alone: these sentences go into the bundle.
-        sentences.append(f"Not judged, having too few cells: {len(found.left_out)} patients.")
+        sentences.append(f"Patients not judged, having too few cells: {len(found.left_out)}.")
     return [*sentences, *([found.note] if found.note else [])]
 
 

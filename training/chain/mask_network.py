@@ -17,6 +17,7 @@ from vexas_edge.manifest import ISOLATE, IsolationLimits
 from vexas_edge.output import write_atomically
 
 _CROPS_A_BATCH = 8
+_AGREEMENT = "agreement.json"
 
 
 def masks_digest(table: Path) -> str:
@@ -52,4 +53,17 @@ def make_mask_network(table: Path, recipe: Fields, to: Path, progress: Progress)
         masks = masks_from_crops(integers, compared)
         figures["judged"] = summarize(score_masks(masks, judged, IsolationLimits()))
     write_atomically(to / ISOLATE, integers.SerializeToString(deterministic=True))
-    write_atomically(to / "agreement.json", json.dumps(figures, indent=2).encode() + b"\n")
+    write_atomically(to / _AGREEMENT, json.dumps(figures, indent=2).encode() + b"\n")
+
+
+def mask_sentence(folder: Path) -> str:
+    """What the stage's mask network was judged with, in words."""
+    file = folder / _AGREEMENT
+    judged = json.loads(file.read_text(encoding="utf-8")).get("judged") if file.exists() else None
+    if not judged:
+        return "Mask network: not judged."
+    return (
+        f"Mask network, on {judged['cells']} images that it had not seen: Dice of the whole cell "
+        f"{judged['dice_mean']:.3f} in the mean, {judged['dice_p10']:.3f} at the 10th percentile; "
+        f"{judged['rejected_share']:.1%} of the cells rejected."
+    )

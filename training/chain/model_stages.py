@@ -9,17 +9,16 @@ import msgspec
 import onnxruntime
 import sklearn
 import skops.io
-import torch
 
 from export.sources import sha256_of_file
 from training.aggregates import Patient, patients_from_encodings
 from training.cell_stack import WantedCells, stack_cells
 from training.chain.chain import Chain
 from training.chain.spec import ChainModel, Probe
-from training.chain.stages import Stage, cells_digest
+from training.chain.stages import Stage, cells_digest, torch_facts
 from training.encode import Wanted, encode_file
 from training.encodings import Encodings, read_encodings, write_encodings
-from training.evaluation import EvaluationOptions, evaluate
+from training.evaluation import EvaluationOptions, evaluate, with_enough_cells
 from training.fitting import check_calibrated, fit_classifier
 from training.phenotype import against_others
 from training.pretraining_run import CHECKPOINT, WEIGHTS, pretrain_into
@@ -114,12 +113,7 @@ def _pretrain(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) -> S
         pretrain_into(to, stack, options, unreadable=lost, progress=talk.progress, say=talk.say)
         (to / CHECKPOINT).unlink()
 
-    # The sums of another number of threads round otherwise.
-    inputs |= {
-        "canvas_px": model.canvas_px,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-    }
+    inputs |= {"canvas_px": model.canvas_px, **torch_facts()}
     return chain.stage(f"{name}/pretrain", {**cells, **inputs}, make, resumes=True)
 
 
@@ -178,7 +172,8 @@ def _evaluate(chain: Chain, name: str, encode: Stage, to: Path) -> None:
 
 
 def _fit(chain: Chain, model: ChainModel, encode: Stage, to: Path) -> None:
-    patients = against_others(_patients(chain, encode, chain.spec.fit), chain.spec.positive)
+    known = with_enough_cells(_patients(chain, encode, chain.spec.fit), model.minimum_cells)
+    patients = against_others(known, chain.spec.positive)
     classifier = fit_classifier(patients, model.svm_options())
     check_calibrated(classifier)
     write_atomically(to / CLASSIFIER, skops.io.dumps(classifier))

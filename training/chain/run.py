@@ -12,10 +12,10 @@ from calibration.conversion import Console, Conversion, Verdict, add_precisions
 from export import spec_from_fields, write_bundle
 from export.sources import sha256_of_file
 from training.chain.chain import Chain, Talk, new_chain
-from training.chain.mask_network import make_mask_network, masks_digest
+from training.chain.mask_network import make_mask_network, mask_sentence, masks_digest
 from training.chain.model_stages import TrainedModel, train_model
 from training.chain.spec import ChainModel, ChainSpec
-from training.chain.stages import Stage, cells_digest
+from training.chain.stages import Stage, cells_digest, torch_facts
 from training.isolating import COHORT, isolate_cohort
 from vexas_edge import read_case
 from vexas_edge.bundle import open_bundle
@@ -63,7 +63,7 @@ def _mask_network(chain: Chain) -> Stage | None:
         inputs: dict[str, Any] = {"network": sha256_of_file(network)}
         return chain.stage("mask-network", inputs, partial(_copy_network, network))
     table = chain.folder / (asked.masks or "")
-    inputs = {"masks": masks_digest(table), "recipe": asked.recipe}
+    inputs = {"masks": masks_digest(table), "recipe": asked.recipe, **torch_facts()}
     return chain.stage(
         "mask-network",
         inputs,
@@ -104,7 +104,12 @@ def _export(
         bundle = {word: msgspec.to_builtins(getattr(spec, word)) for word in shared}
         bundle |= {
             "training_data": spec.training_data,
-            "performance": "\n\n".join(f"{n}: {m.performance}" for n, m in models.items()),
+            "performance": "\n\n".join(
+                [
+                    *(f"{name}: {model.performance}" for name, model in models.items()),
+                    *([mask_sentence(masks.folder)] if masks else []),
+                ]
+            ),
             "stages": inputs["stages"],
             "models": fields,
         }

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import vexas_edge
 from export.sources import sha256_of_file
 from vexas_edge.case import is_image
@@ -89,6 +91,11 @@ def cells_digest(rows: list[CohortCase]) -> str:
             for name in sorted(filter(is_image, source.files)):
                 digest.update(name.encode() + hashlib.sha256(source.read(name)).digest())
     return digest.hexdigest()
+
+
+def torch_facts() -> dict[str, Any]:
+    """What weights depend on beside data and options: other threads' sums round otherwise."""
+    return {"torch": torch.__version__, "threads": torch.get_num_threads()}
 
 
 def code_digest() -> str:

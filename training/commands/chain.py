@@ -7,6 +7,7 @@ import click
 
 from vexas_edge.console import Progress, one_line
 
+SHIPPED = Path("vexas_edge/demo")
 _PATH = click.Path(path_type=Path)
 
 
@@ -27,22 +28,18 @@ def run(spec: Path, out: Path) -> None:
 
 
 @click.command("demo-bundle")
-@click.option("-o", "out", type=_PATH, default=Path("vexas_edge/demo"), show_default=True)
-@click.option("--work", type=_PATH, default=Path("build/demo"), show_default=True)
-def demo_bundle(out: Path, work: Path) -> None:
-    """Rebuild the synthetic demonstration that ships inside the wheel, and compare its scores.
+@click.option("--accept", is_flag=True, help="Scores that have moved, too.")
+def demo_bundle(accept: bool) -> None:
+    """Rebuild the synthetic demonstration that ships inside the wheel, if its scores stay.
 
-    WORK keeps cohort and stages: a run that was interrupted goes on there.
+    Run it from the repository's folder. Stages are kept in build/demo: a run that was interrupted
+    goes on there.
     """
-    from training.demo_bundle import build_demo, demo_scores
+    from training.demo_bundle import build_demo, install_demo
 
-    before = demo_scores(out)
-    build_demo(out, work, _talk("demo"))
-    for file in sorted(out.iterdir()):
-        click.echo(f"{file}: {file.stat().st_size} bytes")
-    for model, score in demo_scores(out).items():
-        moved = f", {score - before[model]:+.1e} from before" if model in before else ""
-        click.echo(f"{model}: {score:.6f}{moved}")
+    built = build_demo(Path("build/demo"), _talk("demo"))
+    for model, (now, before) in install_demo(built, SHIPPED, accept=accept).items():
+        click.echo(f"{model}: {now:.6f}, before {'nothing' if before is None else f'{before:.6f}'}")
 
 
 def _talk(name: str) -> Any:
