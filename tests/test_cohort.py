@@ -101,7 +101,7 @@ def test_a_row_that_makes_no_sense_is_named(tmp_path: Path, rows: str, said: str
 
 
 def test_one_path_for_two_samples_is_refused(tmp_path: Path) -> None:
-    said = refusal(tmp_path, f"{HEADER}A,s1,./a,VEXAS,train\nB,s2,a,VEXAS,train\n")
+    said = refusal(tmp_path, f"{HEADER}A,s1,./b/../a,VEXAS,train\nB,s2,a,VEXAS,train\n")
     assert said == f"cohort.csv, line 3: path '{tmp_path / 'a'}' stands in line 2 too"
 
 

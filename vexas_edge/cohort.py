@@ -90,7 +90,7 @@ def _case(row: dict[str, str | None], path: Path, line: int) -> CohortCase:
     return CohortCase(
         patient=values["patient"],
         sample=values["sample"],
-        path=path.parent / values["path"],
+        path=Path(os.path.normpath(path.parent / values["path"])),  # one spelling of each
         label=values["label"],
         split=values["split"],
         covariates={n: v for n, v in values.items() if n not in REQUIRED_COLUMNS},
