@@ -14,7 +14,7 @@ from calibration.adding import NewGraph, add_graphs
 from calibration.candidates import Candidate, IntegerPlan, half_candidate, integer_candidates
 from calibration.fallback import Rehearsal
 from calibration.gates import GateError, GateResult, failures, gate_result
-from calibration.judging import REFERENCE, check_labels, judge
+from calibration.judging import REFERENCE, Judgement, check_labels, judge
 from calibration.samples import Progress, Smear, canvas_of, check_apart, draw_samples, open_smears
 from vexas_edge.bundle import Bundle
 from vexas_edge.case import ReadOptions
@@ -133,14 +133,7 @@ def _convert(
     contents = {c.kind: c.graph.SerializeToString(deterministic=True) for c in made.candidates}
     results: dict[str, GateResult] = {}
     if smears.gate:
-        head = bundle.model_file(name, HEAD)
-        graphs = {REFERENCE: reference, **contents}
-        judgement = judge(smears.gate, bundle, name, head, graphs, console.progress)
-        for text in judgement.unreadable:
-            console.warn(f"not used: {text}")
-        if judgement.abstained:
-            named = ", ".join(judgement.abstained)
-            console.warn(f"model {name} abstains, too few cells, so these do not judge: {named}")
+        judgement = _judged(bundle, name, {REFERENCE: reference, **contents}, smears.gate, console)
         threshold = bundle.manifest.models[name].threshold
         results = {
             kind: gate_result(judgement, kind, threshold, made.encodings) for kind in contents
@@ -165,6 +158,24 @@ def _convert(
         verdict = Verdict(model=name, kind=kind, result=result, missed=tuple(missed))
         found.append((graph, verdict))
     return found
+
+
+def _judged(
+    bundle: Bundle,
+    name: str,
+    graphs: dict[str, ModelProto | bytes],
+    gate: Sequence[Smear],
+    console: Console,
+) -> Judgement:
+    """The gate's smears by all graphs; what is not used is said."""
+    head = bundle.model_file(name, HEAD)
+    judgement = judge(gate, bundle, name, head, graphs, console.progress)
+    for text in judgement.unreadable:
+        console.warn(f"not used: {text}")
+    if judgement.abstained:
+        named = ", ".join(judgement.abstained)
+        console.warn(f"model {name} abstains, too few cells, so these do not judge: {named}")
+    return judgement
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,15 +73,21 @@ def emulated_half_precision(half: ModelProto) -> ModelProto:
             faults.append(f"{name}/fault")
     nodes.append(_node("Max", extremes, f"{LARGEST}/finite"))
     nodes.append(_node("Sum", [f"{LARGEST}/finite", *faults], LARGEST))
-    watched = ModelProto()
-    watched.CopyFrom(half)
+    watched = _with_float32_weights(half)
     watched.graph.output.append(helper.make_tensor_value_info(LARGEST, TensorProto.FLOAT, []))
-    for tensor in watched.graph.initializer:
+    return rebuilt(watched, nodes, [])
+
+
+def _with_float32_weights(half: ModelProto) -> ModelProto:
+    """The same, its float16 weights widened; what was known of other tensors' types is gone."""
+    model = ModelProto()
+    model.CopyFrom(half)
+    for tensor in model.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT16:
             exact = numpy_helper.to_array(tensor).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(exact, tensor.name))
-    del watched.graph.value_info[:]
-    return rebuilt(watched, nodes, [])
+    del model.graph.value_info[:]
+    return model
 
 
 def _half_weights(model: ModelProto, region: Region) -> dict[str, np.ndarray]:

@@ -111,9 +111,8 @@ def judge(
         progress(f"{name}, smears judged", done, len(smears))
     if len({smear.positive for smear in found}) < 2:
         raise InputError(
-            f"model {name!r}: of one class no smear of the gate has the "
-            f"{model.minimum_cells} cells that it takes "
-            f"({len(abstained)} of {len(smears)} have too few)"
+            f"model {name!r}: of one class no smear of the gate has the {model.minimum_cells} "
+            f"cells that it takes ({len(abstained)} of {len(smears)} have too few)"
         )
     return Judgement(
         model=name,

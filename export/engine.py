@@ -28,12 +28,7 @@ def build_engines(
         UsageError: the bundle has no such model.
     """
     devices_of("tensorrt")
-    unknown = [name for name in models if name not in bundle.manifest.models]
-    if unknown:
-        raise UsageError(
-            f"bundle {bundle.manifest.name} has no model {', '.join(unknown)}; "
-            f"it has {', '.join(bundle.manifest.models)}"
-        )
+    _check_known(models, bundle)
     options = EngineOptions(engine="tensorrt", build=True, report=report)
     n_engines = 0
     for precision in precisions or PRECISIONS:
@@ -50,3 +45,12 @@ def build_engines(
                 sessions.check(model, sessions.graph.file)
                 n_engines += 1
     return n_engines
+
+
+def _check_known(models: Sequence[str], bundle: Bundle) -> None:
+    unknown = [name for name in models if name not in bundle.manifest.models]
+    if unknown:
+        raise UsageError(
+            f"bundle {bundle.manifest.name} has no model {', '.join(unknown)}; "
+            f"it has {', '.join(bundle.manifest.models)}"
+        )

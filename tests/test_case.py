@@ -19,10 +19,10 @@ from vexas_edge.case import (
     Ignored,
     ReadOptions,
     case_at,
-    find_cases,
     read_case,
 )
 from vexas_edge.errors import InputError, UsageError
+from vexas_edge.finding import find_cases
 from vexas_edge.vocabulary import vocabulary_from
 
 

@@ -70,7 +70,7 @@ def test_a_rebuild_is_installed_only_if_scores_stay(tmp_path: Path) -> None:
     shutil.copytree(SHIPPED, tmp_path / "ships")
     shutil.copytree(SHIPPED, other)
     same = install_demo(SHIPPED, tmp_path / "ships", accept=False)
-    assert {model: new for model, (new, _) in same.items()} == demo_scores(SHIPPED)
+    assert {model: new for model, (_, new) in same.items()} == demo_scores(SHIPPED)
     leave_out_a_cell(other / "smear.zip")
     with pytest.raises(UsageError, match=r"is as it was: scores moved .*--accept takes it"):
         install_demo(other, tmp_path / "ships", accept=False)

@@ -28,6 +28,8 @@ BUNDLE, SMEAR = "demo.vxb", "smear.zip"
 THREADS = 2
 MOST_MOVED = 1e-4  # of a score, by a rebuild
 
+Score = float | None  # none of a model that is not in the bundle
+
 
 def build_demo(work: Path, talk: Talk) -> Path:
     """Make `demo.vxb` and `smear.zip` in a folder below `work`, and give it.
@@ -48,8 +50,8 @@ def build_demo(work: Path, talk: Talk) -> Path:
     return built
 
 
-def install_demo(built: Path, to: Path, *, accept: bool) -> dict[str, tuple[float, float | None]]:
-    """Put what was built in the place of what ships; gives each model's score, now and before.
+def install_demo(built: Path, to: Path, *, accept: bool) -> dict[str, tuple[Score, Score]]:
+    """Put what was built in the place of what ships; gives each model's score, before and now.
 
     Args:
         accept: also where scores differ by more than MOST_MOVED, or cannot be compared.
@@ -58,13 +60,12 @@ def install_demo(built: Path, to: Path, *, accept: bool) -> dict[str, tuple[floa
         UsageError: they do, and `accept` is false; what ships is as it was.
     """
     now, before = demo_scores(built), _shipped_scores(to)
-    scores = {model: (score, before.get(model)) for model, score in now.items()}
-    moved = [model for model, (new, old) in scores.items() if not _is_close(new, old)]
+    scores = {model: (before.get(model), now.get(model)) for model in {**before, **now}}
+    moved = [f"{model} {old} to {new}" for model, (old, new) in scores.items() if _moved(old, new)]
     if moved and not accept:
-        told = "; ".join(f"{model} {scores[model][1]} to {scores[model][0]:.6f}" for model in moved)
         raise UsageError(
-            f"{to} is as it was: scores moved by more than {MOST_MOVED}: {told}. What was built "
-            f"is in {built}; --accept takes it"
+            f"{to} is as it was: scores moved by more than {MOST_MOVED}: {'; '.join(moved)}. "
+            f"What was built is in {built}; --accept takes it"
         )
     to.mkdir(parents=True, exist_ok=True)
     for name in (BUNDLE, SMEAR):
@@ -80,8 +81,8 @@ def _shipped_scores(folder: Path) -> dict[str, float]:
         return {}
 
 
-def _is_close(new: float, old: float | None) -> bool:
-    return old is not None and abs(new - old) <= MOST_MOVED
+def _moved(old: Score, new: Score) -> bool:
+    return old is None or new is None or abs(new - old) > MOST_MOVED
 
 
 def write_shown_smear(to: Path, work: Path) -> None:

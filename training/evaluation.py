@@ -74,13 +74,11 @@ def evaluate(
     patients = with_enough_cells(patients, options.minimum_cells)
     held_out = with_enough_cells(held_out, options.minimum_cells)
     if asked and not held_out:
-        raise InputError(
-            f"none of the {asked} patients held out has {options.minimum_cells} cells; nothing can "
-            "be judged"
-        )
+        raise InputError(f"none of the {asked} patients held out has {options.minimum_cells} cells")
     judgeable = {patient.name for patient in (*patients, *held_out)}
     order = _order(patients, options.positive)
     out_of_fold = _out_of_fold(patients, options, options.folds)
+    singly = _out_of_fold(patients, options, LEAVE_ONE_OUT) if options.leave_one_out else None
     covariates = _covariates(patients, cohort, out_of_fold)
     judged = {covariate.name for covariate in covariates}
     columns = cohort[0].covariates if cohort else ()
@@ -89,9 +87,7 @@ def evaluate(
         n_cells={p.name: len(p.identities) for p in (*patients, *held_out)},
         paper=compare_groups(patients, order, _as_printed(options.svm)),
         out_of_fold=out_of_fold,
-        leave_one_out=_out_of_fold(patients, options, LEAVE_ONE_OUT)
-        if options.leave_one_out
-        else None,
+        leave_one_out=singly,
         held_out=_held_out(patients, held_out, options) if held_out else None,
         covariates=covariates,
         not_judged=tuple(name for name in columns if name not in judged),

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -23,7 +23,6 @@ from vexas_edge.sources import (
     Source,
     open_source,
     unicode_text,
-    walk_folder,
 )
 from vexas_edge.vocabulary import DEFAULT, IGNORE, Vocabulary, vocabulary_from
 
@@ -141,34 +140,6 @@ def read_case(
     return case
 
 
-def find_cases(
-    root: str | os.PathLike[str], options: ReadOptions | None = None
-) -> tuple[FoundCase, ...]:
-    """Every smear and every zip at or below `root`, each for `read_case`, sorted by name.
-
-    A name is the path below `root`, with `/`. Raises InputError where there is none.
-    """
-    options = options or ReadOptions()
-    own = case_at(Path(root))
-    if not own.path.is_dir():
-        open_source(own.path).close()
-        return (own,)
-    folders: set[str] = set()
-    paths: set[str] = set()
-    for file in _files_below(own.path):
-        if is_image(file):
-            folders.add(folder_of(file))
-        elif file.lower().endswith(".zip"):
-            paths.add(file)
-    places = places_from_folders(folders, options.layout, options.vocabulary)
-    paths |= {place.smear for place in places.values()}
-    if not paths:
-        raise InputError(f"{root} holds no smear; expected folders of images or .zip files in it")
-    return tuple(
-        FoundCase(name=path or own.name, path=own.path / path, alone=True) for path in sorted(paths)
-    )
-
-
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UsageError(f"{option} is {value!r}; expected one of {', '.join(choices)}")
@@ -179,22 +150,6 @@ def case_at(path: Path) -> FoundCase:
     # Not Path.resolve: that raises RuntimeError for a link to itself.
     real = Path(os.path.realpath(path))
     return FoundCase(name=unicode_text(real.name if path.is_dir() else real.stem), path=path)
-
-
-def _files_below(root: Path) -> Iterator[str]:
-    for file in walk_folder(root):
-        # read_case lists a refused image; a refused folder or zip may be a smear that none reads.
-        if file.refusal == "link_leaves_case" and not is_image(file.path):
-            raise InputError(f"{root / file.path} is a link that leaves {root}; score its target")
-        if file.refusal == "name_not_unicode" and _hides_a_smear(file.path):
-            raise InputError(f"{root / file.path} has a name that is not Unicode; rename it")
-        if file.refusal is None:
-            yield file.path
-
-
-def _hides_a_smear(path: str) -> bool:
-    """Whether the mark for what is no Unicode stands in a folder's or a zip's name."""
-    return "\ufffd" in folder_of(path) or path.lower().endswith(".zip")
 
 
 def _check_one_smear(places: Iterable[Place], path: Path) -> None:

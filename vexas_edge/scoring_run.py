@@ -18,12 +18,12 @@ from vexas_edge.case import (
     Layout,
     ReadOptions,
     case_at,
-    find_cases,
     read_case,
 )
 from vexas_edge.console import Progress, echo_json, one_line, status_of_batch
 from vexas_edge.engines import Device, EngineName, EngineOptions, Precision, default_threads
 from vexas_edge.errors import InputError
+from vexas_edge.finding import find_cases
 from vexas_edge.host import lower_priority
 from vexas_edge.output import ResultFolder, check_distinct, file_stem_for_case, json_from_score
 from vexas_edge.results import SCHEMA_VERSION, CaseScore, ModelScore, Status

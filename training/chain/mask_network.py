@@ -30,7 +30,9 @@ def masks_digest(table: Path) -> str:
     return digest.hexdigest()
 
 
-def make_mask_network(table: Path, recipe: Fields, to: Path, progress: Progress) -> None:
+def make_mask_network(
+    table: Path, recipe: Fields, limits: IsolationLimits, to: Path, progress: Progress
+) -> None:
     """`isolate.onnx`, in integers, and `agreement.json`: how far it is from torch and from float.
 
     Calibrated on the images that it was trained on; compared with float, and judged by their masks,
@@ -51,7 +53,7 @@ def make_mask_network(table: Path, recipe: Fields, to: Path, progress: Progress)
     }
     if judged:
         masks = masks_from_crops(integers, compared)
-        figures["judged"] = summarize(score_masks(masks, judged, IsolationLimits()))
+        figures["judged"] = summarize(score_masks(masks, judged, limits))
     write_atomically(to / ISOLATE, integers.SerializeToString(deterministic=True))
     write_atomically(to / _AGREEMENT, json.dumps(figures, indent=2).encode() + b"\n")
 

@@ -63,11 +63,16 @@ def _mask_network(chain: Chain) -> Stage | None:
         inputs: dict[str, Any] = {"network": sha256_of_file(network)}
         return chain.stage("mask-network", inputs, partial(_copy_network, network))
     table = chain.folder / (asked.masks or "")
-    inputs = {"masks": masks_digest(table), "recipe": asked.recipe, **torch_facts()}
+    inputs = {
+        "masks": masks_digest(table),
+        "recipe": asked.recipe,
+        "limits": msgspec.to_builtins(asked.limits),
+        **torch_facts(),
+    }
     return chain.stage(
         "mask-network",
         inputs,
-        lambda to: make_mask_network(table, asked.recipe, to, chain.talk.progress),
+        lambda to: make_mask_network(table, asked.recipe, asked.limits, to, chain.talk.progress),
     )
 
 

@@ -38,8 +38,8 @@ def demo_bundle(accept: bool) -> None:
     from training.demo_bundle import build_demo, install_demo
 
     built = build_demo(Path("build/demo"), _talk("demo"))
-    for model, (now, before) in install_demo(built, SHIPPED, accept=accept).items():
-        click.echo(f"{model}: {now:.6f}, before {'nothing' if before is None else f'{before:.6f}'}")
+    for model, (before, now) in install_demo(built, SHIPPED, accept=accept).items():
+        click.echo(f"{model}: {now}, before {before}")
 
 
 def _talk(name: str) -> Any:
