@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import onnx
 import onnxruntime
@@ -22,6 +23,7 @@ from torch import nn
 
 from export.encoder import onnx_from_torch
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
+from vexas_edge.cpu import has_bfloat16
 
 BATCH = 8
 
@@ -57,14 +59,19 @@ def contenders(material: Material) -> Iterator[tuple[str, EncodeAll]]:
     """Each contender by name, made when it is asked for."""
     torch.set_num_threads(material.threads)
     yield "torch eager", _torch(material, material.module, torch.float32, torch.contiguous_format)
-    yield "torch bf16 channels-last", _torch_bf16(material)
+    bfloat16 = has_bfloat16()
+    if bfloat16:
+        yield "torch bf16 channels-last", _torch_bf16(material)
+    else:  # torch emulates it, and a run takes for ever
+        click.echo("left out: torch and OpenVINO in bfloat16, which this CPU lacks", err=True)
     compiled = torch.compile(material.module)
     yield "torch.compile", _torch(material, compiled, torch.float32, torch.contiguous_format)
     yield "onnxruntime script", _onnxruntime(material, material.encoder)
     yield "onnxruntime int8, stock recipe", _onnxruntime(material, _stock_int8(material))
     model = openvino.Core().read_model(material.encoder)
     yield "openvino fp32", _openvino(material, model, "f32")
-    yield "openvino bf16", _openvino(material, model, "bf16")
+    if bfloat16:
+        yield "openvino bf16", _openvino(material, model, "bf16")
     yield "openvino int8 (nncf)", _openvino(material, _nncf_int8(material, model), "f32")
 
 

@@ -11,6 +11,7 @@ from peak_memory import peak_mib
 from samples import CELL_TYPE
 
 from calibration.adding import check_target
+from calibration.candidates import judgeable_kinds
 from calibration.conversion import NO_GATE, Console, Conversion, add_precisions
 from vexas_edge import open_bundle
 from vexas_edge.case import ReadOptions
@@ -21,7 +22,7 @@ def calibrate(bundle: Path, cohort: Path, samples: int) -> None:
     opened = open_bundle(bundle)
     asked = Conversion(
         cohort=cohort,
-        kinds=("int8", "int8-rr", "int8-trt"),
+        kinds=judgeable_kinds(("int8", "int8-rr", "int8-trt"), lambda _: None),
         reading=ReadOptions(cell_type=CELL_TYPE),
         gate=NO_GATE,
         samples=samples,

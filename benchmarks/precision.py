@@ -37,7 +37,8 @@ from vexas_edge import open_bundle
 from vexas_edge.bundle import Bundle
 from vexas_edge.engines import Engine, EngineOptions, default_threads, open_engine
 from vexas_edge.images import place_on_canvas, rgb_from_bytes
-from vexas_edge.manifest import CHEAPER, graph_file
+from vexas_edge.manifest import CHEAPER, FUSED, graph_file
+from vexas_edge.precision import int8_file
 
 BATCH = 8
 
@@ -115,8 +116,11 @@ def speed_line(network: Network, data: Path, scratch: Path, sizes: Sizes) -> dic
     turns = _timed(opened, placed, default_threads(), sizes.turns)
     wide = _timed(opened, placed, 1, sizes.turns)
     files = opened.manifest.models[CELL_TYPE].files
+    made = [kind for kind in CHEAPER if graph_file(kind) in files]
+    measured = {kind: files[graph_file(kind)].measured for kind in made}
     return {
         "question": "speed of int8 over float32 in onnxruntime on the CPU",
+        "int8_file": int8_file(),
         "ratio": _speedup(turns),
         "ratio_of_one_call_over_all_threads": _speedup(wide),
         "target": f">= {network.speedup}",
@@ -127,8 +131,8 @@ def speed_line(network: Network, data: Path, scratch: Path, sizes: Sizes) -> dic
         "threads": default_threads(),
         "repeats": sizes.turns,
         "medians_ms_a_cell": _medians(turns),
-        "multiply_adds": {k: files[graph_file(k)].measured["multiply_adds"] for k in CHEAPER},
-        "kept_float": {k: len(files[graph_file(k)].measured["kept_float"]) for k in CHEAPER},
+        "multiply_adds": {kind: entry["multiply_adds"] for kind, entry in measured.items()},
+        "kept_float": {kind: len(entry["kept_float"]) for kind, entry in measured.items()},
         "preflight_findings": {
             kind: len(preflight(onnx.load_from_string(_graph(opened, kind))))
             for kind in ("fp16", "int8-trt")
@@ -176,14 +180,18 @@ def _graph(bundle: Bundle, kind: str) -> bytes:
 
 
 def _timed(bundle: Bundle, cells: np.ndarray, calls: int, n: int) -> list[dict[str, float]]:
-    """Milliseconds a cell of each graph in turn, by kind; a list entry a turn.
+    """Milliseconds a cell in float32 and in this CPU's integers; a list entry a turn.
 
     Args:
         calls: made at once, each on a thread of its own, as scoring does; 1 spreads one over all.
     """
     threads = default_threads()
     options = EngineOptions(device="cpu", threads=threads, calls_at_once=calls)
-    engines = {kind: open_engine(_graph(bundle, kind), options) for kind in ("fp32", "int8")}
+    files = {"fp32": FUSED, "int8": int8_file()}
+    engines = {
+        precision: open_engine(bundle.model_file(CELL_TYPE, file), options)
+        for precision, file in files.items()
+    }
     draw_size = bundle.manifest.models[CELL_TYPE].aggregation.draw_size
     feeds = {"cells": cells, "draws": np.zeros((1, draw_size), np.int64)}
     with ThreadPoolExecutor(calls) as pool:
@@ -194,7 +202,7 @@ def _timed(bundle: Bundle, cells: np.ndarray, calls: int, n: int) -> list[dict[s
             return (time.perf_counter() - started) * 1000 / BATCH / threads
 
         turns = [
-            {kind: ms_a_cell(engine) for kind, engine in engines.items()} for _ in range(n + 1)
+            {name: ms_a_cell(engine) for name, engine in engines.items()} for _ in range(n + 1)
         ]
     return turns[1:]
 

@@ -107,6 +107,7 @@ def add_int8_for_timing(path: Path, cells: Path) -> None:
     subprocess.run([*command, *asked], check=True, capture_output=True)
     bundle = open_bundle(path)
     entries = bundle.manifest.models[CELL_TYPE].files
+    added = [file for file in map(graph_file, ("int8", "int8-rr")) if file in entries]
     graphs = [
         NewGraph(
             model=CELL_TYPE,
@@ -115,7 +116,7 @@ def add_int8_for_timing(path: Path, cells: Path) -> None:
             measured={**entries[file].measured, "gate": {"patients": 0}},
             tested=True,
         )
-        for file in map(graph_file, ("int8", "int8-rr"))
+        for file in added
     ]
     add_graphs(bundle, graphs, path)
 

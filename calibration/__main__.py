@@ -68,11 +68,15 @@ _OUT = click.option("-o", "out", type=_PATH, help="Write a new bundle instead of
 def int8(bundle: Path, out: Path | None, only: tuple[str, ...], **asked: Any) -> None:
     """Add graphs in 8-bit integers to BUNDLE, if they pass the gate; else leave it as it is.
 
-    Exit status: 0 added, 5 the cohort cannot be used, 6 refused: an unsupported graph or a figure
-    over its budget.
+    A CPU without VNNI cannot judge the graph for CPUs with it: that one is left out, and said so.
+    Exit status: 0 added, 4 `--only` names a graph that this CPU cannot judge, 5 the cohort cannot
+    be used, 6 refused: an unsupported graph or a figure over its budget.
     """
+    from calibration.candidates import judgeable_kinds
+
     cache = Path(click.get_app_dir("vexas-edge")) / "calibration"
-    _convert(bundle, out, kinds=only or INTEGERS, cache=cache, **asked)
+    kinds = only or judgeable_kinds(INTEGERS, _warn)
+    _convert(bundle, out, kinds=kinds, cache=cache, **asked)
 
 
 @cli.command()
@@ -129,9 +133,13 @@ def _shower(progress: Progress) -> Callable[[Any], None]:
 def _warner(progress: Progress) -> Callable[[str], None]:
     def warn(text: str) -> None:
         progress.clear()
-        click.echo(one_line(f"warning: {text}"), err=True)
+        _warn(text)
 
     return warn
+
+
+def _warn(text: str) -> None:
+    click.echo(one_line(f"warning: {text}"), err=True)
 
 
 @cli.command()
@@ -148,7 +156,9 @@ def compare(bundle: Path, cohort: Path, gate: str, out: Path | None, **reading: 
     progress = Progress(bundle.name, unit="")
     opened = open_bundle(bundle)
     try:
-        compared = compare_precisions(opened, cohort, gate, read_options(**reading), progress)
+        compared = compare_precisions(
+            opened, cohort, gate, read_options(**reading), progress, _warner(progress)
+        )
     finally:
         progress.clear()
     click.echo(table_from_compared(compared))

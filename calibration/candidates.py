@@ -20,7 +20,7 @@ from calibration.region import EMBEDDING, encoder_region
 from export.graph import between
 from vexas_edge.cpu import cpu_name, has_vnni
 from vexas_edge.errors import BundleError, HostError
-from vexas_edge.manifest import EMULATED, Budgets
+from vexas_edge.manifest import EMULATED, Budgets, graph_file
 
 SCHEMES = {
     "int8": Scheme(),
@@ -28,6 +28,8 @@ SCHEMES = {
     # Of what rectifiers give, a signed grid uses half: its rarest values would cost too much.
     "int8-trt": Scheme(signed=True, percentile=99.999),
 }
+
+_NO_VNNI = "this CPU has no VNNI, without which 8-bit weights may saturate"
 
 # Judged by graphs that do the same arithmetic, until the device they are for has run them.
 _FOR_TENSORRT = ("fp16", "int8-trt")
@@ -63,6 +65,33 @@ class IntegerPlan:
         return {k: replace(scheme, percentile=self.percentile) for k, scheme in chosen.items()}
 
 
+def judgeable_kinds(kinds: Sequence[str], warn: Callable[[str], None]) -> tuple[str, ...]:
+    """Those of the kinds that this CPU can judge; it is said which one is left out."""
+    judgeable = tuple(kind for kind in kinds if _sums_exactly(kind))
+    for kind in kinds:
+        if kind not in judgeable:
+            warn(f"{graph_file(kind)} is left out: {_NO_VNNI}; a CPU that has it can judge it")
+    return judgeable
+
+
+def _sums_exactly(kind: str) -> bool:
+    return kind != "int8" or has_vnni()
+
+
+def check_judgeable(kinds: Sequence[str]) -> None:
+    """Pass if graphs of all these kinds can be judged on this CPU.
+
+    Raises:
+        HostError: one cannot.
+    """
+    for kind in kinds:
+        if not _sums_exactly(kind):
+            raise HostError(
+                f"{graph_file(kind)} cannot be judged here: {_NO_VNNI}; make the others with "
+                "--only int8-rr --only int8-trt, and this one on a CPU that has it"
+            )
+
+
 def half_candidate(reference: ModelProto) -> Candidate:
     """The float16 graph.
 
@@ -96,11 +125,6 @@ def integer_candidates(
         cache=plan.cache,
     )
     candidates, dense = [], dense_layers(reference)
-    if "int8" in plan.kinds and not has_vnni():
-        raise HostError(
-            "this CPU has no VNNI: 8-bit weights may saturate on it, so the int8 graph cannot be "
-            "judged here; make the others with --only int8-rr --only int8-trt"
-        )
     for kind, scheme in plan.schemes().items():
         rounded = round_model(found, scheme)
         budget = plan.budgets.of(kind).cosine_p1

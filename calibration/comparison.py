@@ -2,13 +2,14 @@
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from calibration.candidates import judgeable_kinds
 from calibration.gates import GateResult, gate_result, patient_scores
 from calibration.judging import REFERENCE, Judgement, check_labels, judge
 from calibration.samples import BATCH, Progress, open_smears
@@ -48,19 +49,26 @@ class Compared:
 
 
 def compare_precisions(
-    bundle: Bundle, cohort: Path, split: str, reading: ReadOptions, progress: Progress
+    bundle: Bundle,
+    cohort: Path,
+    split: str,
+    reading: ReadOptions,
+    progress: Progress,
+    warn: Callable[[str], None],
 ) -> list[Compared]:
-    """Every graph of every model, judged on one split of the cohort; the reference first.
+    """Every graph of every model that this CPU can judge, on one split; the reference first.
 
     Raises:
         InputError: the cohort cannot be used.
     """
     compared: list[Compared] = []
+    in_bundle = {file for model in bundle.manifest.models.values() for file in model.files}
+    judgeable = judgeable_kinds([k for k in CHEAPER if graph_file(k) in in_bundle], warn)
     with ExitStack() as stack:
         smears = open_smears(read_cohort(cohort), split, reading, stack)
         check_labels(smears, bundle.manifest)
         for name, model in bundle.manifest.models.items():
-            kinds = [k for k in (REFERENCE, *CHEAPER) if graph_file(k) in model.files]
+            kinds = [k for k in (REFERENCE, *judgeable) if graph_file(k) in model.files]
             graphs = {kind: bundle.model_file(name, graph_file(kind)) for kind in kinds}
             head = bundle.model_file(name, HEAD)
             judgement = judge(smears, bundle, name, head, graphs, progress)

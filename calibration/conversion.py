@@ -11,7 +11,13 @@ import numpy as np
 from onnx import ModelProto
 
 from calibration.adding import NewGraph, add_graphs
-from calibration.candidates import Candidate, IntegerPlan, half_candidate, integer_candidates
+from calibration.candidates import (
+    Candidate,
+    IntegerPlan,
+    check_judgeable,
+    half_candidate,
+    integer_candidates,
+)
 from calibration.fallback import Rehearsal
 from calibration.gates import GateError, GateResult, failures, gate_result
 from calibration.judging import REFERENCE, Judgement, check_labels, judge
@@ -67,9 +73,11 @@ def add_precisions(bundle: Bundle, asked: Conversion, to: Path, console: Console
     """Write the bundle with the graphs asked for, if every one of them passes for every model.
 
     Raises:
+        HostError: this CPU cannot judge a graph that was asked for.
         InputError: the cohort cannot be used, or calibration and gate overlap.
         BundleError: a graph cannot be made, or GateError: one did not pass. Nothing is written.
     """
+    check_judgeable(asked.kinds)
     with ExitStack() as stack:
         smears = _open(bundle, asked, console, stack)
         graphs: list[NewGraph] = []

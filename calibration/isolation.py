@@ -13,6 +13,9 @@ from calibration.region import mask_region
 from export.running import run_in_parts
 from vexas_edge.errors import BundleError
 
+# One file is for all CPUs: without VNNI, weights of 8 bits may saturate.
+_SCHEME = Scheme(weight_bits=7)
+
 # Background's place among the classes.
 _BACKGROUND = 0
 
@@ -35,18 +38,18 @@ class MaskAgreement:
         return asdict(self)
 
 
-def integer_masks(model: ModelProto, batches: Batches, scheme: Scheme | None = None) -> ModelProto:
+def integer_masks(model: ModelProto, batches: Batches) -> ModelProto:
     """The mask network of `export.isolation` in integers, light and Softmax in float.
+
 
     Args:
         batches: gives, each time it is called, crops uint8 (n, S, S, 3) in batches.
-        scheme: 8-bit unsigned activations, as CPUs with VNNI want them, if None.
 
     Raises:
         BundleError: it is no mask network, or a layer does not run in integers here.
     """
     found = calibrate(model, batches, region_of=mask_region)
-    graph = round_model(found, scheme or Scheme()).graph()
+    graph = round_model(found, _SCHEME).graph()
     census = executed_census(graph, {"crops": next(iter(batches()))[:1]})
     if census.float_layers:
         raise BundleError(

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cpu_kinds import FOR_CPUS, OWN
+
+from vexas_edge.cpu import has_bfloat16
+from vexas_edge.manifest import graph_file
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 FACTS = {"machine", "cpu", "cores", "versions", "threads", "network", "canvas_px", "n_cells"}
@@ -47,7 +51,9 @@ def test_precision_benchmark_appends_one_line_a_question(shared_data: Path, tmp_
     for line in (speed, memory):
         assert line.keys() > FACTS | FIGURES
         assert line["ratio"] > 0
-    assert speed["multiply_adds"]["int8"] == {"int8": 1.0, "fp16": 0.0, "fp32": 0.0}
+    assert speed["int8_file"] == graph_file(OWN)
+    for kind in FOR_CPUS:
+        assert speed["multiply_adds"][kind] == {"int8": 1.0, "fp16": 0.0, "fp32": 0.0}
     assert speed["preflight_findings"] == {"fp16": 0, "int8-trt": 0}
     assert speed["medians_ms_a_cell"].keys() == {"fp32", "int8"}
     assert memory["peak_mib"].keys() == {"16", "32"}
@@ -62,7 +68,7 @@ def test_peers_benchmark_puts_ratios_and_drift_side_by_side(
     (line,) = lines_of("peers.py", shared_data, tmp_path / "peers.jsonl")
     assert line.keys() > FACTS
     peers = line["times_as_fast_from_files"].keys()
-    assert len(peers) == 8
+    assert len(peers) == (8 if has_bfloat16() else 6)
     assert line["times_as_fast_from_decoded_cells"].keys() == peers
     assert line["drift_from_torch_eager"].keys() == peers | {"vexas-edge score"}
     exact = line["drift_from_torch_eager"]["onnxruntime script"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from cpu_kinds import needs_vnni
 
 from calibration.census import executed_census
 from calibration.grids import Scheme
@@ -49,7 +50,10 @@ def classes(model: onnx.ModelProto, cells: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("scheme", [Scheme(), Scheme(weight_bits=7), Scheme(signed=True)])
+@pytest.mark.parametrize(
+    "scheme",
+    [pytest.param(Scheme(), marks=needs_vnni), Scheme(weight_bits=7), Scheme(signed=True)],
+)
 def test_at_most_one_of_120_unseen_leukocytes_changes_class(
     classifier: onnx.ModelProto, found: Calibration, cells: np.ndarray, scheme: Scheme
 ) -> None:

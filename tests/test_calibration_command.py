@@ -14,15 +14,17 @@ from typing import Any
 import msgspec
 import onnx
 import pytest
+from cpu_kinds import JUDGEABLE, OWN
 from tiny import Ended, bundle_content, png, rewritten, write_cohort
 
 from calibration import __main__ as command
+from calibration import candidates
+from calibration.adding import NewGraph, add_graphs
 from vexas_edge import open_bundle
 from vexas_edge.console import run_command_line
 from vexas_edge.manifest import Budget, Budgets, graph_file
 
 MODELS = ("neutrophil", "monocyte", "lymphocyte")
-INT8 = ("int8", "int8-rr", "int8-trt")
 # Encoders of two untrained layers have no redundancy: their rounding is coarser than a network's.
 LENIENT = Budget(
     cosine_p1=0.95,
@@ -79,20 +81,22 @@ def with_rows(cohort: Path, folder: Path, change: Callable[[list[list[str]]], An
     return folder / "cohort.csv"
 
 
-def test_int8_adds_three_graphs_that_were_judged_on_other_patients(
+def test_int8_adds_graphs_that_were_judged_on_other_patients(
     calibration: Calibration, bundle: Path, cohort: Path, vexas_edge: Callable[..., Ended]
 ) -> None:
     before = open_bundle(bundle)
     ended = calibration("int8", bundle, "--cohort", cohort)
     assert ended.status == 0, ended.err
-    assert ended.out.count(": passed: cosine p1 0.99") == 9
+    assert ended.out.count(": passed: cosine p1 0.99") == 3 * len(JUDGEABLE)
     assert ended.out.endswith(f"wrote {bundle}\n")
     after = open_bundle(bundle)
     after.check_all_files()
     for name in MODELS:
         files = after.manifest.models[name].files
-        assert set(files) - set(before.manifest.models[name].files) == set(map(graph_file, INT8))
-        for kind in INT8:
+        assert set(files) - set(before.manifest.models[name].files) == set(
+            map(graph_file, JUDGEABLE)
+        )
+        for kind in JUDGEABLE:
             measured = files[graph_file(kind)].measured
             assert files[graph_file(kind)].tested
             assert measured["multiply_adds"] == {"int8": 1.0, "fp16": 0.0, "fp32": 0.0}
@@ -102,6 +106,42 @@ def test_int8_adds_three_graphs_that_were_judged_on_other_patients(
     assert vexas_edge("verify", bundle).out.count("fused.int8") == 3
     scored = vexas_edge("score", cohort.parent / "S0", "--bundle", bundle, "--json")
     assert json.loads(scored.out)["run"]["precision"] == "int8"
+
+
+def test_a_cpu_without_vnni_leaves_its_graph_out_and_says_so(
+    calibration: Calibration, bundle: Path, cohort: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "has_vnni", lambda: False)
+    before = digest(bundle)
+    refused = calibration("int8", bundle, "--cohort", cohort, "--only", "int8")
+    assert (refused.status, refused.out, digest(bundle)) == (4, "", before)
+    assert "fused.int8.onnx cannot be judged here: this CPU has no VNNI" in refused.err
+    ended = calibration("int8", bundle, "--cohort", cohort)
+    assert ended.status == 0, ended.err
+    assert ended.err.startswith("warning: fused.int8.onnx is left out: this CPU has no VNNI")
+    files = open_bundle(bundle).manifest.models["monocyte"].files
+    assert {file for file in files if "int8" in file} == {
+        *("fused.int8-rr.onnx", "fused.int8-trt.onnx")
+    }
+
+
+def test_figures_of_a_graph_that_this_cpu_cannot_judge_are_not_compared(
+    calibration: Calibration, bundle: Path, cohort: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("int8", "int8-rr"):
+        opened = open_bundle(bundle)
+        reference = opened.model_file("monocyte", graph_file("fp32"))
+        graph = NewGraph(
+            model="monocyte", file=graph_file(kind), content=reference, measured={}, tested=True
+        )
+        add_graphs(opened, [graph], bundle)
+    monkeypatch.setattr(candidates, "has_vnni", lambda: False)
+    ended = calibration("compare", bundle, "--cohort", cohort)
+    assert ended.status == 0, ended.err
+    assert "warning: fused.int8.onnx is left out" in ended.err
+    assert [line.split()[1] for line in ended.out.splitlines() if "monocyte" in line] == [
+        *("fp32", "int8-rr")
+    ]
 
 
 def test_fp16_is_judged_by_emulation_and_says_so(
@@ -137,12 +177,12 @@ def test_the_same_command_gives_the_same_bytes_with_and_without_the_cache(
 def test_a_graph_over_its_budget_is_refused_and_the_bundle_stays(
     calibration: Calibration, tiny_bundle: Path, cohort: Path, tmp_path: Path
 ) -> None:
-    strict = Budgets(int8=Budget(cosine_p1=1, auc_drop=1))
+    strict = Budgets(**{OWN.replace("-", "_"): Budget(cosine_p1=1, auc_drop=1)})
     bundle = rewritten(tiny_bundle, tmp_path / "b.vxb", budgets=strict)
     before = digest(bundle)
-    ended = calibration("int8", bundle, "--cohort", cohort, "--only", "int8")
+    ended = calibration("int8", bundle, "--cohort", cohort, "--only", OWN)
     assert ended.status == 6
-    assert "monocyte fused.int8.onnx: REFUSED: cosine p1 " in ended.out
+    assert f"monocyte {graph_file(OWN)}: REFUSED: cosine p1 " in ended.out
     assert "1st-percentile cosine of encodings" in ended.err
     assert "(at least 1.0)" in ended.err
     assert f"error: {bundle} is as it was; over budget: " in ended.err
@@ -154,8 +194,8 @@ def test_without_a_gate_a_graph_is_untested_and_not_scored_with(
 ) -> None:
     ended = calibration("int8", bundle, "--cohort", cohort, "--gate", "none")
     assert ended.status == 0, ended.err
-    assert ended.out.count("UNTESTED, no gate") == 9
-    entry = open_bundle(bundle).manifest.models["monocyte"].files["fused.int8.onnx"]
+    assert ended.out.count("UNTESTED, no gate") == 3 * len(JUDGEABLE)
+    entry = open_bundle(bundle).manifest.models["monocyte"].files[graph_file(OWN)]
     assert (entry.tested, entry.measured["gate"]) == (False, "none")
     assert "UNTESTED" in vexas_edge("inspect", bundle).out
     case = cohort.parent / "S0"
@@ -251,7 +291,7 @@ def test_an_unreadable_cell_is_named_and_the_others_are_used(
     damaged = with_rows(cohort, tmp_path / "cohort", lambda _: None)
     (damaged.parent / "S2" / "monocyte" / "0.png").write_bytes(b"no image")
     (damaged.parent / "S9" / "monocyte" / "0.png").write_bytes(b"no image either")
-    ended = calibration("int8", bundle, "--cohort", damaged, "--only", "int8")
+    ended = calibration("int8", bundle, "--cohort", damaged, "--only", OWN)
     assert ended.status == 0, ended.err
     assert "warning: not used: S2: monocyte/0.png" in ended.err
     assert "warning: not used: S9: monocyte/0.png" in ended.err
@@ -371,9 +411,9 @@ def test_a_second_conversion_keeps_the_first(
     calibration: Calibration, bundle: Path, cohort: Path
 ) -> None:
     assert calibration("fp16", bundle, "--cohort", cohort).status == 0
-    assert calibration("int8", bundle, "--cohort", cohort, "--only", "int8").status == 0
+    assert calibration("int8", bundle, "--cohort", cohort, "--only", OWN).status == 0
     files = open_bundle(bundle).manifest.models["monocyte"].files
-    assert {"fused.fp16.onnx", "fused.int8.onnx"} < set(files)
+    assert {"fused.fp16.onnx", graph_file(OWN)} < set(files)
 
 
 def test_compare_puts_all_precisions_side_by_side(
@@ -385,9 +425,10 @@ def test_compare_puts_all_precisions_side_by_side(
     assert "UNTESTED" not in ended.out
     assert ended.status == 0, ended.err
     lines = ended.out.splitlines()
-    assert len(lines) == 1 + 3 * 5
+    kinds = ["fp32", "fp16", *JUDGEABLE]
+    assert len(lines) == 1 + 3 * len(kinds)
     compared = json.loads((tmp_path / "out" / "compare.json").read_text())
-    assert [row["kind"] for row in compared[:5]] == ["fp32", "fp16", "int8", "int8-rr", "int8-trt"]
+    assert [row["kind"] for row in compared[: len(kinds)]] == kinds
     reference, half = compared[:2]
     assert (reference["gate"]["cosine_p1"], reference["auc_change"]) == (pytest.approx(1), 0)
     assert reference["ms_a_cell"] > 0

@@ -17,7 +17,8 @@ from vexas_edge.manifest import ISOLATE
 
 SHIPPED = Path(vexas_edge.__file__).parent / "demo"
 LARGEST_BYTES = 4_500_000
-ONE_LEVEL = 1  # of 255, by which decoders and platforms may differ
+# Of 255 levels: CPUs round a drawing's pixels otherwise by one, which JPEG makes a few of.
+MOST_LEVELS, MEAN_LEVELS = 4, 0.05
 
 
 def test_bundle_and_smear_fit_the_wheel_and_say_that_they_are_synthetic() -> None:
@@ -62,7 +63,9 @@ def test_the_shipped_smear_is_what_is_drawn_today(tmp_path: Path) -> None:
         assert shipped.namelist() == drawn.namelist()
         for name in shipped.namelist():
             one, other = (rgb_from_bytes(z.read(name)).astype(int) for z in (shipped, drawn))
-            assert abs(one - other).max() <= ONE_LEVEL, name
+            away = abs(one - other)
+            assert away.max() <= MOST_LEVELS, name
+            assert away.mean() <= MEAN_LEVELS, name
 
 
 def test_a_rebuild_is_installed_only_if_scores_stay(tmp_path: Path) -> None:

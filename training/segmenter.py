@@ -10,6 +10,7 @@ from torch.nn import functional
 from export.unet import UNet
 from training.mask_augmentation import Variation, sources_from_images, vary
 from training.masks import MaskedImage
+from vexas_edge.cpu import has_bfloat16
 from vexas_edge.errors import UsageError
 
 Progress = Callable[[str, int, int], None]
@@ -19,8 +20,8 @@ Progress = Callable[[str, int, int], None]
 class SegmenterRecipe:
     """How the mask network is trained.
 
-    side_px: of the squares that views are taken from. bfloat16: whether convolutions compute in it,
-    a third faster on CPUs that can; weights stay in float32.
+    side_px: of the squares that views are taken from. bfloat16: whether convolutions compute in it
+    where the CPU can, which is a third faster; weights stay in float32.
     """
 
     steps: int = 3000
@@ -38,7 +39,7 @@ def train_segmenter(
 ) -> UNet:
     """The mask network trained on these images, in evaluation mode.
 
-    The same images, recipe and number of threads give the same weights.
+    The same images, recipe, CPU and number of threads give the same weights.
 
     Raises:
         UsageError: a recipe without steps, or of fewer than two images a batch.
@@ -47,13 +48,14 @@ def train_segmenter(
         raise UsageError(
             f"{recipe.steps} steps of {recipe.batch} images; expected at least 1 step of 2"
         )
+    bfloat16 = recipe.bfloat16 and has_bfloat16()
     sources = sources_from_images(images, recipe.side_px)
     generator = Generator().manual_seed(recipe.seed)
     network = _new_network(recipe.seed).to(memory_format=torch.channels_last)
     optimizer, schedule = _optimizer(network, recipe)
     for step, rows in enumerate(_batches(len(images), recipe, generator), start=1):
         views, shares = vary(sources[rows], recipe.variation, generator)
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             logits = network(views.to(memory_format=torch.channels_last))
         loss = mask_loss(logits.float(), shares)
         optimizer.zero_grad()

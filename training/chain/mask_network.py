@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from calibration.grids import Scheme
 from calibration.isolation import integer_masks, mask_agreement
 from export.isolation import check_masks, masks_from_crops, onnx_from_unet
 from training.chain.spec import Fields, options_from_fields
@@ -44,8 +43,7 @@ def make_mask_network(
     reference = onnx_from_unet(network)
     crops, compared = crops_of(fit), crops_of(judged or fit)
     batches = [crops[i : i + _CROPS_A_BATCH] for i in range(0, len(crops), _CROPS_A_BATCH)]
-    # 7 bits, so that one file gives the same masks on CPUs with and without VNNI.
-    integers = integer_masks(reference, lambda: iter(batches), Scheme(weight_bits=7))
+    integers = integer_masks(reference, lambda: iter(batches))
     figures: dict[str, Any] = {
         "recipe": asdict(options),
         "from_torch": check_masks(reference, network, compared),

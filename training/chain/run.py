@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from calibration.candidates import judgeable_kinds
 from calibration.conversion import Console, Conversion, Verdict, add_precisions
 from export import spec_from_fields, write_bundle
 from export.sources import sha256_of_file
@@ -179,16 +180,16 @@ def _add_precisions(chain: Chain, export: Stage, cells: dict[str, Any]) -> Path:
     def say(verdict: Verdict) -> None:
         talk.say(f"{verdict.model} {verdict.kind}: {'; '.join(verdict.missed) or 'passed'}")
 
+    kinds = judgeable_kinds(spec.precisions, talk.say)
+
     def make(to: Path) -> None:
-        asked = Conversion(
-            cohort=chain.cohort, kinds=spec.precisions, calibrate=spec.fit, gate=spec.judge
-        )
+        asked = Conversion(cohort=chain.cohort, kinds=kinds, calibrate=spec.fit, gate=spec.judge)
         console = Console(progress=talk.progress, show=say, warn=talk.say)
         reference = export.folder / _REFERENCE
-        if spec.precisions:
+        if kinds:
             add_precisions(open_bundle(reference), asked, to / name, console)
         else:
             shutil.copyfile(reference, to / name)
 
-    inputs = {**cells, "export": export.facts(), "precisions": spec.precisions}
+    inputs = {**cells, "export": export.facts(), "precisions": kinds}
     return chain.stage("bundle", inputs, make).folder / name
