@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 import PIL
 
-import vexas_edge
 from vexas_edge.cpu import cpu_name
+from vexas_edge.version import __version__
 
 
 def host_facts() -> dict[str, Any]:
@@ -20,7 +20,7 @@ def host_facts() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load_1_minute": round(os.getloadavg()[0], 2),
         "versions": {
-            "vexas-edge": vexas_edge.__version__,
+            "vexas-edge": __version__,
             "python": platform.python_version(),
             "onnxruntime": onnxruntime.__version__,
             "numpy": np.__version__,

@@ -171,7 +171,7 @@ def compare(bundle: Path, cohort: Path, gate: str, out: Path | None, **reading: 
 
 def _write(path: Path, content: bytes) -> None:
     from vexas_edge.errors import HostError
-    from vexas_edge.output import write_atomically
+    from vexas_edge.files import write_atomically
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -114,7 +114,7 @@ def engine(bundle: Path, precisions: tuple[Precision, ...], models: tuple[str, .
 
 
 def _write(path: Path, content: bytes) -> None:
-    from vexas_edge.output import write_atomically
+    from vexas_edge.files import write_atomically
 
     write_atomically(path, content)
     click.echo(f"wrote {path}")

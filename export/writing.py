@@ -15,7 +15,6 @@ import skl2onnx
 import sklearn
 from onnx import ModelProto
 
-import vexas_edge
 from export.card import card_from_manifest
 from export.classifier import Classifier, check_supported, own_label_rule
 from export.fuse import embedding_width, fuse_graphs, head_from_classifier
@@ -31,6 +30,7 @@ from vexas_edge.decoding import Canvas
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.isolating import isolator_from_graph
 from vexas_edge.manifest import FUSED, GOLDEN, HEAD, ISOLATE, Manifest
+from vexas_edge.version import __version__
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +266,7 @@ def _today() -> str:
 
 def _versions() -> dict[str, str]:
     return {
-        "vexas-edge": vexas_edge.__version__,
+        "vexas-edge": __version__,
         "python": platform.python_version(),
         "onnx": onnx.__version__,
         "onnxruntime": onnxruntime.__version__,

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 from tiny import Ended, cell_pixels, folder_from_bundle, png, rewritten, write_case
 
-from vexas_edge import output
+from vexas_edge import files
 from vexas_edge.precision import int8_file
 
 Score = Callable[..., Ended]
@@ -382,7 +382,7 @@ def test_an_output_file_held_open_elsewhere(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", held)
-    monkeypatch.setattr(output, "_RETRY_SECONDS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(files, "_RETRY_SECONDS", (0.0, 0.0, 0.0))
     (case / "neutrophil" / "0.png").unlink()
     ended = score(case, "-o", out)
     assert (ended.status, len(tries)) == (4, 4)

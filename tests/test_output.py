@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 
-from vexas_edge import output
+from vexas_edge import files
 from vexas_edge.errors import HostError, UsageError
+from vexas_edge.files import HeldFileError, write_atomically
 from vexas_edge.output import (
     CASE_COLUMNS,
     CELL_COLUMNS,
-    HeldFileError,
     ResultFolder,
     check_distinct,
     file_stem_for_case,
     json_from_score,
-    write_atomically,
 )
 from vexas_edge.results import NOTICE, CaseScore, ModelScore, UsedCell
 
@@ -316,7 +315,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Refusals:
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", refuse)
-    monkeypatch.setattr(output, "_RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(files, "_RETRY_SECONDS", (0.0, 0.0))
     return refusals
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vexas_edge.errors import InputError, UsageError
-from vexas_edge.output import write_atomically
+from vexas_edge.files import write_atomically
 
 _KEY = "run"  # of the JSON among a safetensors file's own metadata
 

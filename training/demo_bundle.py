@@ -17,7 +17,7 @@ from training.synth import synthesize_smear, write_smear
 from training.synthetic_cohort import CELLS, SyntheticCohort, write_cohort
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.errors import BundleError, InputError, UsageError
-from vexas_edge.output import write_atomically
+from vexas_edge.files import write_atomically
 
 SPEC = Path(__file__).parents[1] / "examples" / "vexas" / "spec.toml"
 COHORT = SyntheticCohort(patients=60, strength=1.0, crops=True)

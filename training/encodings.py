@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vexas_edge.errors import InputError
-from vexas_edge.output import write_atomically
+from vexas_edge.files import write_atomically
 
 COLUMNS = ("PATIENT", "SAMPLE", "GROUP", "CELL", "SHA256")
 

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from training.cell_stack import CellStack
 from training.checkpoint import read_checkpoint, write_checkpoint
 from training.pretrain import Pretraining, PretrainOptions, Progress, Record, run_options
-from vexas_edge.output import write_atomically
+from vexas_edge.files import write_atomically
 
 WEIGHTS, CHECKPOINT = "encoder.safetensors", "checkpoint.safetensors"
 LOG, CURVE = "pretrain.jsonl", "pretrain.png"

@@ -8,7 +8,7 @@ from pathlib import Path
 from training.encodings import Encodings
 from training.plots import heat_map
 from training.probe import PairProbe, probe_pairs
-from vexas_edge.output import write_atomically
+from vexas_edge.files import write_atomically
 
 
 def write_probe(

@@ -15,7 +15,7 @@ from training.flattening import flatten
 from training.intervals import Mean, Share
 from training.patientwise import JudgedPatients
 from training.plots import calibration_plot, map_of_aggregates, roc_plot, strip_plot
-from vexas_edge.output import write_atomically
+from vexas_edge.files import write_atomically
 from vexas_edge.results import NOTICE
 
 # Aggregates a patient on the map; more would hide each other.

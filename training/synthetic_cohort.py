@@ -19,7 +19,7 @@ from training.synth import (
     write_smear,
 )
 from vexas_edge.errors import HostError
-from vexas_edge.output import write_atomically
+from vexas_edge.files import write_atomically
 
 # Enough cells of each type for its model to score, in the proportions of a blood smear.
 CELLS: dict[CellType, int] = {"neutrophil": 60, "monocyte": 12, "lymphocyte": 30}

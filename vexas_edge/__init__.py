@@ -3,12 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vexas_edge.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from vexas_edge.bundle import open_bundle
     from vexas_edge.case import read_case
     from vexas_edge.score import score_case
 
-__version__ = "0.1.0"
 __all__ = ["open_bundle", "read_case", "score_case"]
 
 _HOMES = {"open_bundle": "bundle", "read_case": "case", "score_case": "score"}

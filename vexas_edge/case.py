@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from vexas_edge.errors import InputError, UsageError
+from vexas_edge.files import unicode_text
 from vexas_edge.layout import (
     IMAGE_SUFFIXES,
     Place,
@@ -17,13 +18,7 @@ from vexas_edge.layout import (
     prefix_of,
 )
 from vexas_edge.layout import Layout as Layout
-from vexas_edge.sources import (
-    MAX_FILE_BYTES,
-    Refusal,
-    Source,
-    open_source,
-    unicode_text,
-)
+from vexas_edge.sources import MAX_FILE_BYTES, Refusal, Source, open_source
 from vexas_edge.vocabulary import DEFAULT, IGNORE, Vocabulary, vocabulary_from
 
 ClassFrom = Literal["folder", "prefix", "agree"]

@@ -8,11 +8,11 @@ from typing import Any, get_args
 
 import click
 
-from vexas_edge import __version__
 from vexas_edge.case import ClassFrom, Layout
 from vexas_edge.console import one_line, run_command_line, status_of_batch
 from vexas_edge.engines import DEVICES, ENGINES, PRECISIONS
 from vexas_edge.errors import HostError
+from vexas_edge.version import __version__
 
 _PATH = click.Path(path_type=Path)
 

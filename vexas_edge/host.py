@@ -11,9 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import vexas_edge
 from vexas_edge.cpu import cpu_name, has_vnni
 from vexas_edge.engines import default_threads
+from vexas_edge.version import __version__
 
 # Whose versions change numbers or speed.
 PACKAGES = ("onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "numpy", "pillow")
@@ -44,7 +44,7 @@ def this_host(threads: int | None = None) -> Host:
         vnni=has_vnni(),
         threads=threads or default_threads(),
         gpu=gpu_and_driver(),
-        versions={"vexas-edge": vexas_edge.__version__, **versions},
+        versions={"vexas-edge": __version__, **versions},
     )
 
 

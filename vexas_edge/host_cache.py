@@ -18,7 +18,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from vexas_edge.errors import HostError
-from vexas_edge.output import write_atomically
+from vexas_edge.files import write_atomically
 
 FOLDER_VARIABLE = "VEXAS_EDGE_CACHE"
 NEVER = "never done on this PC"

@@ -6,17 +6,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from vexas_edge.errors import BundleError
+from vexas_edge.fields import Count, Name, Sha256, Share
 from vexas_edge.vocabulary import CELL_CLASSES
 
 SCHEMA_VERSION = 1
 
 LabelRule = Literal["votes", "argmax"]
 LargerCells = Literal["reject", "crop"]
-
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-Count = Annotated[int, Meta(ge=1, le=1_000_000)]
-Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 # What a graph's figures say where they are of a graph that does the same arithmetic on the CPU.

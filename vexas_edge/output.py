@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Self
 import msgspec
 
 from vexas_edge.errors import HostError, UsageError
+from vexas_edge.files import HeldFileError, partial_of, take_name, write_atomically
 from vexas_edge.results import CaseScore, ModelScore
 
 CASE_COLUMNS = (
@@ -41,7 +41,6 @@ _DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
 }
 RUN = "run"  # run.json is the run's own record
 _LONGEST_STEM_BYTES = 120  # of the 255 that a file system takes
-_RETRY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.5)
 
 
 def file_stem_for_case(case: str) -> str:
@@ -80,10 +79,6 @@ def json_from_score(score: CaseScore) -> bytes:
     for model in fields["models"]:
         del model["cells"]
     return msgspec.json.encode(fields)
-
-
-class HeldFileError(HostError):
-    """A file's old content cannot be replaced, most likely because another program has it open."""
 
 
 class ResultFolder:
@@ -201,56 +196,13 @@ def cell_rows(score: CaseScore) -> list[dict[str, Any]]:
     ]
 
 
-def write_atomically(path: Path, content: bytes, partial: Path | None = None) -> None:
-    """Write a file that is whole or not there.
-
-    Args:
-        partial: where it is written first, on the same disk; None means beside it.
-
-    Raises:
-        HeldFileError: the old file cannot be replaced; the new content stays beside it.
-        HostError: nothing can be written there.
-    """
-    partial = partial or _partial(path)
-    try:
-        partial.write_bytes(content)
-        _replace(partial, path)
-    except HeldFileError:
-        raise
-    except BaseException as error:  # an interruption too leaves nothing half-written
-        with suppress(OSError):
-            partial.unlink()
-        if isinstance(error, OSError):
-            raise HostError(f"{path} cannot be written: {error.strerror}") from error
-        raise
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f"{path.name}.partial")
-
-
-def _replace(partial: Path, path: Path) -> None:
-    # A spreadsheet that has the old file open holds it; most let go within a second or two.
-    for pause in (*_RETRY_SECONDS, None):
-        try:
-            partial.replace(path)
-            return
-        except OSError as error:
-            if pause is None or not isinstance(error, PermissionError):
-                raise HeldFileError(
-                    f"{path} cannot be replaced ({error.strerror}): is it open in another program? "
-                    f"The new content is in {partial}"
-                ) from error
-            time.sleep(pause)
-
-
 class _Table:
     """A CSV file being written under another name, renamed when it is closed."""
 
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         self._path = path
         try:
-            self._stream = _partial(path).open("w", encoding="utf-8", newline="")
+            self._stream = partial_of(path).open("w", encoding="utf-8", newline="")
         except OSError as error:
             raise HostError(
                 f"{path} cannot be written: {error.strerror}; name another folder with -o"
@@ -271,13 +223,13 @@ class _Table:
             self._stream.close()
         except OSError as error:
             raise HostError(f"{self._path} cannot be written: {error.strerror}") from error
-        _replace(_partial(self._path), self._path)
+        take_name(partial_of(self._path), self._path)
 
     def discard(self) -> None:
         with suppress(OSError):
             self._stream.close()
         with suppress(OSError):
-            _partial(self._path).unlink()
+            partial_of(self._path).unlink()
 
 
 def _csv_value(value: Any) -> Any:

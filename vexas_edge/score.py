@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-import vexas_edge
 from vexas_edge.bundle import Bundle
 from vexas_edge.case import Case
 from vexas_edge.encoding import Encoded, Progress, draws_of, encode_cells
 from vexas_edge.engines import Engine
 from vexas_edge.errors import HostError, UsageError
+from vexas_edge.files import unicode_text
 from vexas_edge.labels import label_indices
 from vexas_edge.results import (
     NOTICE,
@@ -28,7 +28,7 @@ from vexas_edge.results import (
     UsedCell,
 )
 from vexas_edge.sessions import Sessions
-from vexas_edge.sources import unicode_text
+from vexas_edge.version import __version__
 
 # How far the fused graph's own score may lie from the head's on the same encodings.
 CROSS_CHECK = 1e-3
@@ -207,7 +207,7 @@ def _with_status(models: tuple[ModelScore, ...], status: str) -> tuple[UsedCell,
 def _run_facts(sessions: Sessions, started: datetime, seconds: float) -> Run:
     manifest, engine = sessions.bundle.manifest, sessions.used()
     return Run(
-        vexas_edge=vexas_edge.__version__,
+        vexas_edge=__version__,
         python=platform.python_version(),
         numpy=np.__version__,
         engine=engine.name if engine else None,

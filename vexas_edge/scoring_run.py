@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import click
 
-import vexas_edge
 from vexas_edge.bundle import Bundle, open_bundle
 from vexas_edge.case import (
     ClassFrom,
@@ -23,13 +22,14 @@ from vexas_edge.case import (
 from vexas_edge.console import Progress, echo_json, one_line, status_of_batch
 from vexas_edge.engines import Device, EngineName, EngineOptions, Precision, default_threads
 from vexas_edge.errors import InputError
+from vexas_edge.files import unicode_text
 from vexas_edge.finding import find_cases
 from vexas_edge.host import lower_priority
 from vexas_edge.output import ResultFolder, check_distinct, file_stem_for_case, json_from_score
 from vexas_edge.results import SCHEMA_VERSION, CaseScore, ModelScore, Status
 from vexas_edge.score import bundle_id, failed_case, score_case
 from vexas_edge.sessions import Sessions
-from vexas_edge.sources import unicode_text
+from vexas_edge.version import __version__
 from vexas_edge.vocabulary import DEFAULT, vocabulary_from
 
 ABSTAINED = 3
@@ -144,7 +144,7 @@ class _Done:
         asked = {name: value for name, value in asdict(self.asked).items() if value is not None}
         return {
             "schema_version": SCHEMA_VERSION,
-            "vexas_edge": vexas_edge.__version__,
+            "vexas_edge": __version__,
             "asked": {name: _plain(value) for name, value in asked.items()},
             "bundle": bundle_id(self.bundle),
             "started": self.started.isoformat(timespec="seconds"),

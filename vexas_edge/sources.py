@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Literal, Protocol
 
 from vexas_edge.errors import CellError, InputError
+from vexas_edge.files import unicode_text
 
 MAX_FILES = 100_000
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -59,11 +60,6 @@ class WalkedFile:
     path: str
     size: int
     refusal: Refusal | None = None
-
-
-def unicode_text(text: str) -> str:
-    """The text with a mark for each part that is no Unicode, as file names may hold it."""
-    return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
 
 
 def open_source(path: Path) -> Source:

@@ -28,7 +28,7 @@ from vexas_edge.case import ReadOptions
 from vexas_edge.cohort import cases_of_split, read_cohort
 from vexas_edge.decoding import Canvas
 from vexas_edge.errors import InputError
-from vexas_edge.output import write_atomically
+from vexas_edge.files import write_atomically
 
 CLASSIFIER, SENTENCES = "classifier.skops", "sentences.txt"
 

@@ -12,7 +12,8 @@ from training.fitting import SvmOptions
 from training.pretrain import PretrainOptions
 from training.segmenter import SegmenterRecipe
 from vexas_edge.errors import UsageError
-from vexas_edge.manifest import Budgets, IsolationLimits, LargerCells, Name
+from vexas_edge.fields import Name
+from vexas_edge.manifest import Budgets, IsolationLimits, LargerCells
 
 Fields = dict[str, Any]
 

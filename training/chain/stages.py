@@ -20,7 +20,7 @@ from export.sources import sha256_of_file
 from vexas_edge.case import is_image
 from vexas_edge.cohort import CohortCase
 from vexas_edge.errors import HostError
-from vexas_edge.output import write_atomically
+from vexas_edge.files import write_atomically
 from vexas_edge.sources import open_source
 
 RECORD = "stage.json"

@@ -30,8 +30,8 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
     from training.outlines import score_masks, summarize
     from training.segmenter import SegmenterRecipe, train_segmenter
     from vexas_edge.console import Progress, echo_json
+    from vexas_edge.files import write_atomically
     from vexas_edge.manifest import IsolationLimits
-    from vexas_edge.output import write_atomically
 
     fit, judged = read_masked_images(table)
     recipe = SegmenterRecipe(seed=seed, **({"steps": steps} if steps else {}))

@@ -143,7 +143,7 @@ def fit(
     from training.fitting import check_calibrated, fit_classifier
     from training.phenotype import against_others
     from vexas_edge.errors import InputError
-    from vexas_edge.output import write_atomically
+    from vexas_edge.files import write_atomically
 
     found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
     patients = patients_from_encodings(found)

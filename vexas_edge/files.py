@@ -1,0 +1,67 @@
+"""Files that are whole or not there, and text that any file can hold."""
+
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from vexas_edge.errors import HostError
+
+_RETRY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.5)
+
+
+class HeldFileError(HostError):
+    """A file's old content cannot be replaced, most likely because another program has it open."""
+
+
+def write_atomically(path: Path, content: bytes, partial: Path | None = None) -> None:
+    """Write a file that is whole or not there.
+
+    Args:
+        partial: where it is written first, on the same disk; None means beside it.
+
+    Raises:
+        HeldFileError: the old file cannot be replaced; the new content stays beside it.
+        HostError: nothing can be written there.
+    """
+    partial = partial or partial_of(path)
+    try:
+        partial.write_bytes(content)
+        take_name(partial, path)
+    except HeldFileError:
+        raise
+    except BaseException as error:  # an interruption too leaves nothing half-written
+        with suppress(OSError):
+            partial.unlink()
+        if isinstance(error, OSError):
+            raise HostError(f"{path} cannot be written: {error.strerror}") from error
+        raise
+
+
+def partial_of(path: Path) -> Path:
+    """Where a file is written before it takes its name."""
+    return path.with_name(f"{path.name}.partial")
+
+
+def take_name(partial: Path, path: Path) -> None:
+    """Put what was written at `partial` in the place of `path`.
+
+    Raises:
+        HeldFileError: another program holds the old file.
+    """
+    # A spreadsheet that has the old file open holds it; most let go within a second or two.
+    for pause in (*_RETRY_SECONDS, None):
+        try:
+            partial.replace(path)
+            return
+        except OSError as error:
+            if pause is None or not isinstance(error, PermissionError):
+                raise HeldFileError(
+                    f"{path} cannot be replaced ({error.strerror}): is it open in another program? "
+                    f"The new content is in {partial}"
+                ) from error
+            time.sleep(pause)
+
+
+def unicode_text(text: str) -> str:
+    """The text with a mark for each part that is no Unicode, as file names may hold it."""
+    return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
