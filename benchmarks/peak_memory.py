@@ -9,9 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 from vexas_edge import open_bundle, read_case, score_case
-from vexas_edge.case import ReadOptions
 from vexas_edge.engines import EngineOptions
 from vexas_edge.sessions import Sessions
+from vexas_edge.smear.options import ReadOptions
 
 
 def peak_from_scoring(bundle: Path, folder: Path, threads: int) -> dict[str, float]:

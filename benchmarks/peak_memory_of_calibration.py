@@ -14,7 +14,7 @@ from calibration.adding import check_target
 from calibration.candidates import judgeable_kinds
 from calibration.conversion import NO_GATE, Console, Conversion, add_precisions
 from vexas_edge import open_bundle
-from vexas_edge.case import ReadOptions
+from vexas_edge.smear.options import ReadOptions
 
 
 def calibrate(bundle: Path, cohort: Path, samples: int) -> None:

@@ -31,8 +31,8 @@ from training.pace import PaceOptions
 from training.pretrain import Pretraining, PretrainOptions
 from training.torch_encoder import encode_pixels
 from training.views import ViewOptions
-from vexas_edge.case import ReadOptions
-from vexas_edge.cohort import read_cohort
+from vexas_edge.smear.cohort import read_cohort
+from vexas_edge.smear.options import ReadOptions
 
 CELL_TYPE, POSITIVE, FOLDS = "lymphocyte", "tumoral", 5
 NUCLEUS_BELOW = 110  # of 255, green

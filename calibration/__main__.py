@@ -104,7 +104,7 @@ def _convert(
     from calibration.adding import check_target
     from calibration.conversion import Console, Conversion, add_precisions
     from vexas_edge.bundle import open_bundle
-    from vexas_edge.scoring_run import read_options
+    from vexas_edge.smear.options import read_options
 
     reading = read_options(
         layout=layout, class_from=class_from, cell_type=cell_type, class_map=class_map
@@ -151,7 +151,7 @@ def compare(bundle: Path, cohort: Path, gate: str, out: Path | None, **reading: 
 
     from calibration.comparison import compare_precisions, table_from_compared
     from vexas_edge.bundle import open_bundle
-    from vexas_edge.scoring_run import read_options
+    from vexas_edge.smear.options import read_options
 
     progress = Progress(bundle.name, unit="")
     opened = open_bundle(bundle)

@@ -10,13 +10,14 @@ import numpy as np
 
 from vexas_edge import read_case
 from vexas_edge.bundle import Bundle
-from vexas_edge.case import Case, Cell, ReadOptions
-from vexas_edge.cohort import CohortCase, cases_of_split
 from vexas_edge.decoding import Canvas, decode_cell
 from vexas_edge.engines import EngineOptions
 from vexas_edge.errors import CellError, InputError
 from vexas_edge.manifest import Model
 from vexas_edge.sessions import Sessions
+from vexas_edge.smear.case import Case, Cell
+from vexas_edge.smear.cohort import CohortCase, cases_of_split
+from vexas_edge.smear.options import ReadOptions
 
 BATCH = 8
 

@@ -10,20 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from vexas_edge import case as case_module
-from vexas_edge.case import (
-    Case,
-    Cell,
-    Conflict,
-    FoundCase,
-    Ignored,
-    ReadOptions,
-    case_at,
-    read_case,
-)
 from vexas_edge.errors import InputError, UsageError
-from vexas_edge.finding import find_cases
-from vexas_edge.vocabulary import vocabulary_from
+from vexas_edge.smear import case as case_module
+from vexas_edge.smear.case import Case, Cell, Conflict, FoundCase, Ignored, case_at, read_case
+from vexas_edge.smear.finding import find_cases
+from vexas_edge.smear.options import ClassFrom, ReadOptions
+from vexas_edge.smear.vocabulary import vocabulary_from
 
 
 def touch(root: Path, *paths: str) -> Path:
@@ -135,7 +127,7 @@ CONFLICT = Conflict(
     ("class_from", "named"), [("folder", "monocyte"), ("prefix", "lymphocyte"), ("agree", None)]
 )
 def test_a_conflict_is_reported_whatever_is_trusted(
-    tmp_path: Path, class_from: case_module.ClassFrom, named: str | None
+    tmp_path: Path, class_from: ClassFrom, named: str | None
 ) -> None:
     touch(tmp_path, "Signed slides/Monocyte/MO_000001.jpg", CONFLICT.path)
     case = read_case(tmp_path, ReadOptions(class_from=class_from))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from vexas_edge.cohort import CohortCase, read_cohort
 from vexas_edge.errors import InputError
+from vexas_edge.smear.cohort import CohortCase, read_cohort
 
 HEADER = "patient,sample,path,label,split\n"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from vexas_edge.layout import Layout, Place, is_image, places_from_folders, prefix_of
-from vexas_edge.vocabulary import vocabulary_from
+from vexas_edge.smear.layout import Layout, Place, is_image, places_from_folders, prefix_of
+from vexas_edge.smear.vocabulary import vocabulary_from
 
 
 def places(*folders: str, layout: Layout = "auto") -> dict[str, Place]:

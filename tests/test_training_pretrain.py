@@ -25,9 +25,9 @@ from training.pretrain import Pretraining, PretrainOptions
 from training.pretraining_run import CHECKPOINT, CURVE, LOG, WEIGHTS, pretrain_into
 from training.torch_encoder import encode_pixels
 from training.views import ViewOptions
-from vexas_edge.case import ReadOptions
-from vexas_edge.cohort import read_cohort
 from vexas_edge.errors import InputError, UsageError
+from vexas_edge.smear.cohort import read_cohort
+from vexas_edge.smear.options import ReadOptions
 
 QUICK = PretrainOptions(
     backbone="compact",

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from vexas_edge import vocabulary
 from vexas_edge.errors import UsageError
-from vexas_edge.vocabulary import BUILT_IN, CELL_CLASSES, IGNORE, vocabulary_from
+from vexas_edge.smear import vocabulary
+from vexas_edge.smear.vocabulary import BUILT_IN, CELL_CLASSES, IGNORE, vocabulary_from
 
 
 def class_map(folder: Path, text: str) -> str:

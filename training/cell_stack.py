@@ -11,11 +11,12 @@ from torch import Tensor
 
 from vexas_edge import read_case
 from vexas_edge.ahead import run_ahead
-from vexas_edge.case import Case, Cell, ReadOptions
-from vexas_edge.cohort import CohortCase
 from vexas_edge.engines import default_threads
 from vexas_edge.errors import CellError, InputError
 from vexas_edge.images import place_on_canvas, rgb_from_bytes
+from vexas_edge.smear.case import Case, Cell
+from vexas_edge.smear.cohort import CohortCase
+from vexas_edge.smear.options import ReadOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from training.covariates import CovariateAlone, covariate_alone
 from training.fitting import SvmOptions
 from training.patientwise import LEAVE_ONE_OUT, JudgedPatients, judge_held_out, judge_out_of_fold
 from training.phenotype import Comparison, against_others, compare_groups
-from vexas_edge.cohort import CohortCase
 from vexas_edge.errors import InputError
+from vexas_edge.smear.cohort import CohortCase
 
 
 @dataclass(frozen=True, kw_only=True)

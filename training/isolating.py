@@ -13,14 +13,15 @@ from PIL import Image
 
 from vexas_edge import read_case
 from vexas_edge.ahead import run_ahead
-from vexas_edge.case import Cell, ReadOptions
-from vexas_edge.cohort import REQUIRED_COLUMNS, CohortCase
 from vexas_edge.engines import default_threads
 from vexas_edge.errors import CellError
 from vexas_edge.files import write_atomically
 from vexas_edge.images import rgb_from_bytes
 from vexas_edge.output import check_distinct, file_stem_for_case
-from vexas_edge.sources import Source
+from vexas_edge.smear.case import Cell
+from vexas_edge.smear.cohort import REQUIRED_COLUMNS, CohortCase
+from vexas_edge.smear.options import ReadOptions
+from vexas_edge.smear.sources import Source
 
 COHORT, LOST = "cohort.csv", "lost.csv"
 

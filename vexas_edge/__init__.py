@@ -7,8 +7,8 @@ from vexas_edge.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from vexas_edge.bundle import open_bundle
-    from vexas_edge.case import read_case
     from vexas_edge.score import score_case
+    from vexas_edge.smear.case import read_case
 
 __all__ = ["open_bundle", "read_case", "score_case"]
 

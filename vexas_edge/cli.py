@@ -8,10 +8,11 @@ from typing import Any, get_args
 
 import click
 
-from vexas_edge.case import ClassFrom, Layout
 from vexas_edge.console import one_line, run_command_line, status_of_batch
 from vexas_edge.engines import DEVICES, ENGINES, PRECISIONS
 from vexas_edge.errors import HostError
+from vexas_edge.smear.layout import Layout
+from vexas_edge.smear.options import ClassFrom
 from vexas_edge.version import __version__
 
 _PATH = click.Path(path_type=Path)
@@ -114,7 +115,8 @@ def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, **reading: Any
     Exit status: 0 all can be read, 5 unreadable, 7 some of several cannot be read, 2 usage.
     """
     from vexas_edge.scan import scan_cases
-    from vexas_edge.scoring_run import read_options, wanted_cases
+    from vexas_edge.smear.finding import wanted_cases
+    from vexas_edge.smear.options import read_options
 
     options = read_options(**reading)
     wanted = wanted_cases(cases, options, recursive=recursive)

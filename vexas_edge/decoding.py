@@ -7,13 +7,13 @@ from typing import get_args
 
 from numpy import ndarray
 
-from vexas_edge.case import Cell
 from vexas_edge.errors import CellError
 from vexas_edge.images import place_on_canvas, rgb_from_bytes
 from vexas_edge.isolation import IsolationReason
 from vexas_edge.manifest import LargerCells
 from vexas_edge.results import UsedCell
-from vexas_edge.sources import Source
+from vexas_edge.smear.case import Cell
+from vexas_edge.smear.sources import Source
 
 _REJECTIONS = get_args(IsolationReason)
 

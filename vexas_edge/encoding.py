@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
-from vexas_edge.case import Cell
 from vexas_edge.decoding import Canvas, decode_cell
 from vexas_edge.draws import draw_cells
 from vexas_edge.engines import Engine
 from vexas_edge.manifest import Model
 from vexas_edge.results import UsedCell
 from vexas_edge.sessions import Sessions, most_cells_a_call
-from vexas_edge.sources import Source
+from vexas_edge.smear.case import Cell
+from vexas_edge.smear.sources import Source
 
 # Draws of one call's cells on which the fused graph and the head must agree.
 CHECKED_DRAWS = 64

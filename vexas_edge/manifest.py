@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from vexas_edge.errors import BundleError
 from vexas_edge.fields import Count, Name, Sha256, Share
-from vexas_edge.vocabulary import CELL_CLASSES
+from vexas_edge.smear.vocabulary import CELL_CLASSES
 
 SCHEMA_VERSION = 1
 

@@ -8,9 +8,11 @@ from typing import Any
 import click
 import msgspec
 
-from vexas_edge.case import Case, FoundCase, ReadOptions, read_case
 from vexas_edge.console import echo_json, one_line
 from vexas_edge.errors import InputError
+from vexas_edge.smear.case import FoundCase, read_case
+from vexas_edge.smear.options import ReadOptions
+from vexas_edge.smear.summary import summary_from_case
 
 
 def scan_cases(wanted: Sequence[FoundCase], options: ReadOptions, *, as_json: bool) -> int:
@@ -32,35 +34,6 @@ def scan_cases(wanted: Sequence[FoundCase], options: ReadOptions, *, as_json: bo
     return unreadable
 
 
-def summary_from_case(case: Case) -> dict[str, Any]:
-    """Counts by class, conflicts and ignored files of a case, ready for JSON.
-
-    `from` is what named the cells of a class (`folder`, `prefix`, `declared`), or counts of these
-    where it is more than one.
-    """
-    named_by: dict[str, Counter[str]] = {}
-    for cell in case.cells:
-        named_by.setdefault(cell.cell_class, Counter())[cell.named_by] += 1
-    unknown = Counter(file.class_name for file in case.ignored if file.class_name)
-    return {
-        "case": case.name,
-        "classes": {
-            name: {"n": counts.total(), "from": _single_or_counts(counts)}
-            for name, counts in sorted(named_by.items())
-        },
-        "conflicts": [
-            {"path": file.path, "folder": file.folder_class, "prefix": file.prefix_class}
-            for file in case.conflicts
-        ],
-        "ignored": {
-            "n": len(case.ignored),
-            "reasons": _sorted_counts(Counter(file.reason for file in case.ignored)),
-            "unknown_classes": _sorted_counts(unknown),
-            "files": [{"path": file.path, "reason": file.reason} for file in case.ignored],
-        },
-    }
-
-
 def table_from_summary(summary: Mapping[str, Any]) -> str:
     """The summary as text: cells by class, conflicts by pair of classes, ignored by reason."""
     classes, ignored = summary["classes"], summary["ignored"]
@@ -77,14 +50,6 @@ def table_from_summary(summary: Mapping[str, Any]) -> str:
     ]
     tables = [_columns(rows) for rows in blocks if len(rows) > 1]
     return "\n\n".join([_printable(summary["case"]), *tables])
-
-
-def _single_or_counts(counts: Counter[str]) -> str | dict[str, int]:
-    return next(iter(counts)) if len(counts) == 1 else _sorted_counts(counts)
-
-
-def _sorted_counts(counts: Mapping[Any, int]) -> dict[str, int]:
-    return dict(sorted(counts.items()))
 
 
 def _counts_text(named_by: str | Mapping[str, int]) -> str:

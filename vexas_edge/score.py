@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle import Bundle
-from vexas_edge.case import Case
 from vexas_edge.encoding import Encoded, Progress, draws_of, encode_cells
 from vexas_edge.engines import Engine
 from vexas_edge.errors import HostError, UsageError
@@ -28,6 +27,7 @@ from vexas_edge.results import (
     UsedCell,
 )
 from vexas_edge.sessions import Sessions
+from vexas_edge.smear.case import Case
 from vexas_edge.version import __version__
 
 # How far the fused graph's own score may lie from the head's on the same encodings.

@@ -1,7 +1,6 @@
 """One run of `vexas-edge score`: the cases found, scored in turn, printed, written, summed up."""
 
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -11,26 +10,20 @@ from typing import Any, Literal
 import click
 
 from vexas_edge.bundle import Bundle, open_bundle
-from vexas_edge.case import (
-    ClassFrom,
-    FoundCase,
-    Layout,
-    ReadOptions,
-    case_at,
-    read_case,
-)
 from vexas_edge.console import Progress, echo_json, one_line, status_of_batch
 from vexas_edge.engines import Device, EngineName, EngineOptions, Precision, default_threads
 from vexas_edge.errors import InputError
 from vexas_edge.files import unicode_text
-from vexas_edge.finding import find_cases
 from vexas_edge.host import lower_priority
 from vexas_edge.output import ResultFolder, check_distinct, file_stem_for_case, json_from_score
 from vexas_edge.results import SCHEMA_VERSION, CaseScore, ModelScore, Status
 from vexas_edge.score import bundle_id, failed_case, score_case
 from vexas_edge.sessions import Sessions
+from vexas_edge.smear.case import FoundCase, read_case
+from vexas_edge.smear.finding import wanted_cases
+from vexas_edge.smear.layout import Layout
+from vexas_edge.smear.options import ClassFrom, ReadOptions, read_options
 from vexas_edge.version import __version__
-from vexas_edge.vocabulary import DEFAULT, vocabulary_from
 
 ABSTAINED = 3
 
@@ -55,27 +48,6 @@ class ScoringRun:
     threads: int | None = None
     polite: bool = False
     as_json: bool = False
-
-
-def read_options(
-    *, layout: Layout, class_from: ClassFrom, cell_type: str | None, class_map: str | None
-) -> ReadOptions:
-    """The reading options that the command line's words stand for."""
-    return ReadOptions(
-        layout=layout,
-        class_from=class_from,
-        cell_type=cell_type,
-        vocabulary=vocabulary_from(class_map or DEFAULT),
-    )
-
-
-def wanted_cases(
-    paths: Sequence[Path], options: ReadOptions, *, recursive: bool
-) -> tuple[FoundCase, ...]:
-    """The cases that the arguments name, or all those below them."""
-    if not recursive:
-        return tuple(case_at(path) for path in paths)
-    return tuple(found for path in paths for found in find_cases(path, options))
 
 
 def run_scoring(asked: ScoringRun) -> int:

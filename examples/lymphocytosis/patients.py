@@ -11,11 +11,11 @@ import numpy as np
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from export.sources import Encoder, load_encoder
 from vexas_edge import read_case
-from vexas_edge.case import ReadOptions
-from vexas_edge.cohort import CohortCase, read_cohort
 from vexas_edge.decoding import Canvas, decode_cell
 from vexas_edge.draws import draw_cells
 from vexas_edge.errors import InputError
+from vexas_edge.smear.cohort import CohortCase, read_cohort
+from vexas_edge.smear.options import ReadOptions
 
 # What the encoder was trained with, and the part of each 224 px image that shows the cell.
 PREPROCESSING = "keras-caffe"

@@ -33,10 +33,10 @@ from calibration.samples import draw_samples, open_smears
 from export.graph import between
 from export.running import session_from
 from vexas_edge.bundle import open_bundle
-from vexas_edge.case import ReadOptions
-from vexas_edge.cohort import CohortCase, read_cohort
 from vexas_edge.console import Progress, run_command_line
 from vexas_edge.manifest import CHEAPER, HEAD, graph_file
+from vexas_edge.smear.cohort import CohortCase, read_cohort
+from vexas_edge.smear.options import ReadOptions
 
 POSITIVE, ENCODER = "tumoral", "encoder.onnx"
 # onnxruntime's own recipe, in the same numbers as each of ours.

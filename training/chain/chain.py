@@ -7,8 +7,8 @@ from typing import Any
 
 from training.chain.spec import ChainSpec
 from training.chain.stages import Stage, code_digest, run_stage
-from vexas_edge.cohort import CohortCase, read_cohort
 from vexas_edge.errors import InputError
+from vexas_edge.smear.cohort import CohortCase, read_cohort
 
 
 @dataclass(frozen=True, kw_only=True)

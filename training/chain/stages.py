@@ -17,11 +17,11 @@ import torch
 
 import vexas_edge
 from export.sources import sha256_of_file
-from vexas_edge.case import is_image
-from vexas_edge.cohort import CohortCase
 from vexas_edge.errors import HostError
 from vexas_edge.files import write_atomically
-from vexas_edge.sources import open_source
+from vexas_edge.smear.case import is_image
+from vexas_edge.smear.cohort import CohortCase
+from vexas_edge.smear.sources import open_source
 
 RECORD = "stage.json"
 _PARTIAL_KEY = "stage.key"

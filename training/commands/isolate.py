@@ -56,11 +56,11 @@ def isolate(cohort: Path, network: Path, out: Path, **reading: Any) -> None:
     Cells that cannot be isolated are named in lost.csv, with the reason.
     """
     from training.isolating import isolate_cohort
-    from vexas_edge.cohort import read_cohort
     from vexas_edge.errors import HostError, InputError
     from vexas_edge.isolating import isolator_from_graph
     from vexas_edge.manifest import IsolationLimits
-    from vexas_edge.scoring_run import read_options
+    from vexas_edge.smear.cohort import read_cohort
+    from vexas_edge.smear.options import read_options
 
     if out.exists():
         raise HostError(f"{out} is already there; name another folder")

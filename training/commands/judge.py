@@ -102,7 +102,7 @@ def evaluate(
     from training.evaluation import EvaluationOptions
     from training.evaluation import evaluate as judged
     from training.report import evaluation_sentences, write_report
-    from vexas_edge.cohort import read_cohort
+    from vexas_edge.smear.cohort import read_cohort
 
     found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
     patients = patients_from_encodings(found)

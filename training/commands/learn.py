@@ -110,7 +110,7 @@ def _cells(cohort: Path, asked: dict[str, Any]) -> Any:
     from dataclasses import replace
 
     from training.cell_stack import WantedCells, stack_cells
-    from vexas_edge.cohort import cases_of_split, read_cohort
+    from vexas_edge.smear.cohort import cases_of_split, read_cohort
 
     wanted = WantedCells(
         classes=names_from_words(asked.pop("cells")),

@@ -1,13 +1,14 @@
 """Where the smears below a folder lie, each for `read_case`."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vexas_edge.case import FoundCase, ReadOptions, case_at
 from vexas_edge.errors import InputError
-from vexas_edge.layout import folder_of, is_image, places_from_folders
-from vexas_edge.sources import open_source, walk_folder
+from vexas_edge.smear.case import FoundCase, case_at
+from vexas_edge.smear.layout import folder_of, is_image, places_from_folders
+from vexas_edge.smear.options import ReadOptions
+from vexas_edge.smear.sources import open_source, walk_folder
 
 
 def find_cases(
@@ -52,3 +53,12 @@ def _files_below(root: Path) -> Iterator[str]:
 def _hides_a_smear(path: str) -> bool:
     """Whether the mark for what is no Unicode stands in a folder's or a zip's name."""
     return "\ufffd" in folder_of(path) or path.lower().endswith(".zip")
+
+
+def wanted_cases(
+    paths: Sequence[Path], options: ReadOptions, *, recursive: bool
+) -> tuple[FoundCase, ...]:
+    """The cases that the arguments name, or all those below them."""
+    if not recursive:
+        return tuple(case_at(path) for path in paths)
+    return tuple(found for path in paths for found in find_cases(path, options))

@@ -8,7 +8,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Literal
 
-from vexas_edge.vocabulary import Vocabulary, fold_name
+from vexas_edge.smear.vocabulary import Vocabulary, fold_name
 
 Layout = Literal["auto", "cellavision", "folders", "flat"]
 

@@ -3,13 +3,13 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-from vexas_edge.errors import InputError, UsageError
+from vexas_edge.errors import InputError
 from vexas_edge.files import unicode_text
-from vexas_edge.layout import (
+from vexas_edge.smear.layout import (
     IMAGE_SUFFIXES,
     Place,
     folder_of,
@@ -17,11 +17,10 @@ from vexas_edge.layout import (
     places_from_folders,
     prefix_of,
 )
-from vexas_edge.layout import Layout as Layout
-from vexas_edge.sources import MAX_FILE_BYTES, Refusal, Source, open_source
-from vexas_edge.vocabulary import DEFAULT, IGNORE, Vocabulary, vocabulary_from
+from vexas_edge.smear.options import ReadOptions
+from vexas_edge.smear.sources import MAX_FILE_BYTES, Refusal, Source, open_source
+from vexas_edge.smear.vocabulary import IGNORE, Vocabulary
 
-ClassFrom = Literal["folder", "prefix", "agree"]
 NamedBy = Literal["folder", "prefix", "declared"]
 IgnoredReason = (
     Refusal
@@ -38,30 +37,6 @@ IgnoredReason = (
 )
 
 _NAMED_AT_MOST = 5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReadOptions:
-    """How names are read. `cell_type` is the class of images that lie in no class folder.
-
-    Raises UsageError for a value that is none of the choices.
-    """
-
-    layout: Layout = "auto"
-    class_from: ClassFrom = "folder"
-    cell_type: str | None = None
-    vocabulary: Vocabulary = field(default_factory=lambda: vocabulary_from(DEFAULT))
-
-    def __post_init__(self) -> None:
-        _check_choice("layout", self.layout, get_args(Layout))
-        _check_choice("class_from", self.class_from, get_args(ClassFrom))
-        if self.cell_type is None:
-            return
-        if self.vocabulary.class_of(self.cell_type) in (None, IGNORE):
-            raise UsageError(
-                f"cell type {self.cell_type!r} is unknown; expected a canonical name such as "
-                f"'lymphocyte' or a name in the vocabulary {self.vocabulary.name!r}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,11 +108,6 @@ def read_case(
         source.close()
         raise
     return case
-
-
-def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise UsageError(f"{option} is {value!r}; expected one of {', '.join(choices)}")
 
 
 def case_at(path: Path) -> FoundCase:
