@@ -10,15 +10,14 @@ import pytest
 from vexas_edge import files
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.files import HeldFileError, write_atomically
-from vexas_edge.output import (
+from vexas_edge.results.folder import (
     CASE_COLUMNS,
     CELL_COLUMNS,
     ResultFolder,
-    check_distinct,
-    file_stem_for_case,
     json_from_score,
 )
-from vexas_edge.results import NOTICE, CaseScore, ModelScore, UsedCell
+from vexas_edge.results.names import check_distinct, file_stem_for_case
+from vexas_edge.results.values import NOTICE, CaseScore, ModelScore, UsedCell
 
 NAMES = [
     "P1",

@@ -35,7 +35,7 @@ from vexas_edge.decoding import DecodedCell
 from vexas_edge.draws import draw_cells
 from vexas_edge.engines import EngineOptions
 from vexas_edge.errors import BundleError, HostError, UsageError
-from vexas_edge.results import NOTICE, SYNTHETIC_NOTICE, CaseScore, ModelScore
+from vexas_edge.results.values import NOTICE, SYNTHETIC_NOTICE, CaseScore, ModelScore
 from vexas_edge.sessions import Sessions
 
 

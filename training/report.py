@@ -16,7 +16,7 @@ from training.intervals import Mean, Share
 from training.patientwise import JudgedPatients
 from training.plots import calibration_plot, map_of_aggregates, roc_plot, strip_plot
 from vexas_edge.files import write_atomically
-from vexas_edge.results import NOTICE
+from vexas_edge.results.values import NOTICE
 
 # Aggregates a patient on the map; more would hide each other.
 _MAPPED_DRAWS = 30

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_bundle", "read_case", "score_case"]
 
-_HOMES = {"open_bundle": "bundle", "read_case": "case", "score_case": "score"}
+_HOMES = {"open_bundle": "bundle", "read_case": "smear.case", "score_case": "score"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from vexas_edge.errors import CellError
 from vexas_edge.images import place_on_canvas, rgb_from_bytes
 from vexas_edge.isolation import IsolationReason
 from vexas_edge.manifest import LargerCells
-from vexas_edge.results import UsedCell
+from vexas_edge.results.values import UsedCell
 from vexas_edge.smear.case import Cell
 from vexas_edge.smear.sources import Source
 

@@ -17,7 +17,7 @@ from vexas_edge.decoding import Canvas, decode_cell
 from vexas_edge.draws import draw_cells
 from vexas_edge.engines import Engine
 from vexas_edge.manifest import Model
-from vexas_edge.results import UsedCell
+from vexas_edge.results.values import UsedCell
 from vexas_edge.sessions import Sessions, most_cells_a_call
 from vexas_edge.smear.case import Cell
 from vexas_edge.smear.sources import Source

@@ -16,7 +16,7 @@ from vexas_edge.engines import Engine
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.files import unicode_text
 from vexas_edge.labels import label_indices
-from vexas_edge.results import (
+from vexas_edge.results.values import (
     NOTICE,
     SYNTHETIC_NOTICE,
     BundleId,

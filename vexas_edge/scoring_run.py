@@ -1,6 +1,5 @@
 """One run of `vexas-edge score`: the cases found, scored in turn, printed, written, summed up."""
 
-from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -15,8 +14,10 @@ from vexas_edge.engines import Device, EngineName, EngineOptions, Precision, def
 from vexas_edge.errors import InputError
 from vexas_edge.files import unicode_text
 from vexas_edge.host import lower_priority
-from vexas_edge.output import ResultFolder, check_distinct, file_stem_for_case, json_from_score
-from vexas_edge.results import SCHEMA_VERSION, CaseScore, ModelScore, Status
+from vexas_edge.results.folder import ResultFolder, json_from_score
+from vexas_edge.results.names import check_distinct, file_stem_for_case
+from vexas_edge.results.values import SCHEMA_VERSION, CaseScore, Status
+from vexas_edge.results.words import line_from_score, remarks_from_score
 from vexas_edge.score import bundle_id, failed_case, score_case
 from vexas_edge.sessions import Sessions
 from vexas_edge.smear.case import FoundCase, read_case
@@ -26,8 +27,6 @@ from vexas_edge.smear.options import ClassFrom, ReadOptions, read_options
 from vexas_edge.version import __version__
 
 ABSTAINED = 3
-
-_CELLS_NAMED_AT_MOST = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,45 +154,3 @@ def _show(result: CaseScore, *, as_json: bool) -> None:
         click.echo(one_line(line_from_score(result)))
     for line in remarks_from_score(result):
         click.echo(one_line(line), err=True)
-
-
-def remarks_from_score(result: CaseScore) -> list[str]:
-    """Why the case failed, which cells could not be used, and how many files were no cells."""
-    case, lines = result.case, []
-    if result.error is not None:
-        lines.append(f"error: {case}: {result.error}")
-    for cell in result.unreadable[:_CELLS_NAMED_AT_MOST]:
-        lines.append(f"warning: {case}: {cell.path}: {cell.detail}")
-    more = len(result.unreadable) - _CELLS_NAMED_AT_MOST
-    if more > 0:
-        lines.append(f"warning: {case}: {more} more cells could not be used")
-    if result.rejected:
-        reasons = Counter(cell.reason for cell in result.rejected)
-        shown = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
-        lines.append(f"warning: {case}: cells that could not be isolated: {shown}")
-    if result.duplicates:
-        n = len(result.duplicates)
-        lines.append(f"note: {case}: exact copies of other cells, counted once: {n}")
-    if result.ignored:
-        counts = ", ".join(f"{reason} {n}" for reason, n in result.ignored.items())
-        lines.append(f"note: {case}: files that were not scored: {counts} (see vexas-edge scan)")
-    return lines
-
-
-def line_from_score(result: CaseScore) -> str:
-    """One line for a person: each model's score, or why it has none."""
-    mark = "[SYNTHETIC] " if result.bundle and result.bundle.synthetic else ""
-    parts = "; ".join(_model_text(model) for model in result.models)
-    return f"{mark}{result.case}: {result.status}: {parts}"
-
-
-def _model_text(model: ModelScore) -> str:
-    if model.score is None:
-        cells = f"{model.n_cells} cells, at least {model.minimum_cells} needed"
-        return f"{model.model} {model.status} ({', '.join(model.reasons)}: {cells})"
-    side = "at or over" if model.call else "under"
-    near = ", near it" if model.near_threshold else ""
-    return (
-        f"{model.model} {model.score:.3f} +- {model.standard_error:.3f}, "
-        f"{side} the threshold {model.threshold:g}{near} ({model.n_cells} cells)"
-    )

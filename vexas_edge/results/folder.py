@@ -1,7 +1,6 @@
 """Results on disk: a JSON file a case, the tables, the run's record; each whole or not there."""
 
 import csv
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Any, Self
 
 import msgspec
 
-from vexas_edge.errors import HostError, UsageError
+from vexas_edge.errors import HostError
 from vexas_edge.files import HeldFileError, partial_of, take_name, write_atomically
-from vexas_edge.results import CaseScore, ModelScore
+from vexas_edge.results.names import RUN, file_stem_for_case
+from vexas_edge.results.values import CaseScore, ModelScore
 
 CASE_COLUMNS = (
     "case",
@@ -34,43 +34,6 @@ CASE_COLUMNS = (
     "notice",
 )
 CELL_COLUMNS = ("case", "model", "cell", "class", "status", "reason", "sha256")
-
-_UNSAFE = set('<>:"/\\|?*%')
-_DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
-    f"{device}{number}" for device in ("COM", "LPT") for number in "123456789\xb9\xb2\xb3"
-}
-RUN = "run"  # run.json is the run's own record
-_LONGEST_STEM_BYTES = 120  # of the 255 that a file system takes
-
-
-def file_stem_for_case(case: str) -> str:
-    """A file name, without suffix, that every system takes; different for different cases."""
-    stem = "".join(_escaped(c) if c in _UNSAFE or c < " " else c for c in case) or "%"
-    if stem.split(".")[0].strip().upper() in _DEVICES or stem.lower() == RUN:
-        stem = _escaped(stem[0]) + stem[1:]
-    if stem[-1] in ". ":
-        stem = stem[:-1] + _escaped(stem[-1])
-    if len(stem.encode()) > _LONGEST_STEM_BYTES:
-        start = stem.encode()[:_LONGEST_STEM_BYTES].decode(errors="ignore")
-        stem = f"{start}~{hashlib.sha256(case.encode()).hexdigest()[:8]}"
-    return stem
-
-
-def check_distinct(names: Iterable[str]) -> None:
-    """Pass if every case gets a file of its own, on Windows too.
-
-    Raises:
-        UsageError: two cases have one name.
-    """
-    seen: dict[str, str] = {}
-    for name in names:
-        file = file_stem_for_case(name).lower()
-        if file in seen:
-            raise UsageError(
-                f"two cases have one name, {seen[file]!r} and {name!r}, and one result would "
-                "replace the other; rename one, or score them separately"
-            )
-        seen[file] = name
 
 
 def json_from_score(score: CaseScore) -> bytes:
@@ -239,7 +202,3 @@ def _csv_value(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return f"'{value}"
     return value
-
-
-def _escaped(character: str) -> str:
-    return f"%{ord(character):02X}"

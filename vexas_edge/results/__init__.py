@@ -1,0 +1,1 @@
+"""What scoring gives: values, words for people, files and their names."""

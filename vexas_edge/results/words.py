@@ -1,0 +1,49 @@
+"""A result in words for a person: one line, and the remarks beside it."""
+
+from collections import Counter
+
+from vexas_edge.results.values import CaseScore, ModelScore
+
+_CELLS_NAMED_AT_MOST = 5
+
+
+def remarks_from_score(result: CaseScore) -> list[str]:
+    """Why the case failed, which cells could not be used, and how many files were no cells."""
+    case, lines = result.case, []
+    if result.error is not None:
+        lines.append(f"error: {case}: {result.error}")
+    for cell in result.unreadable[:_CELLS_NAMED_AT_MOST]:
+        lines.append(f"warning: {case}: {cell.path}: {cell.detail}")
+    more = len(result.unreadable) - _CELLS_NAMED_AT_MOST
+    if more > 0:
+        lines.append(f"warning: {case}: {more} more cells could not be used")
+    if result.rejected:
+        reasons = Counter(cell.reason for cell in result.rejected)
+        shown = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
+        lines.append(f"warning: {case}: cells that could not be isolated: {shown}")
+    if result.duplicates:
+        n = len(result.duplicates)
+        lines.append(f"note: {case}: exact copies of other cells, counted once: {n}")
+    if result.ignored:
+        counts = ", ".join(f"{reason} {n}" for reason, n in result.ignored.items())
+        lines.append(f"note: {case}: files that were not scored: {counts} (see vexas-edge scan)")
+    return lines
+
+
+def line_from_score(result: CaseScore) -> str:
+    """One line for a person: each model's score, or why it has none."""
+    mark = "[SYNTHETIC] " if result.bundle and result.bundle.synthetic else ""
+    parts = "; ".join(_model_text(model) for model in result.models)
+    return f"{mark}{result.case}: {result.status}: {parts}"
+
+
+def _model_text(model: ModelScore) -> str:
+    if model.score is None:
+        cells = f"{model.n_cells} cells, at least {model.minimum_cells} needed"
+        return f"{model.model} {model.status} ({', '.join(model.reasons)}: {cells})"
+    side = "at or over" if model.call else "under"
+    near = ", near it" if model.near_threshold else ""
+    return (
+        f"{model.model} {model.score:.3f} +- {model.standard_error:.3f}, "
+        f"{side} the threshold {model.threshold:g}{near} ({model.n_cells} cells)"
+    )
