@@ -34,9 +34,9 @@ from training.mask_augmentation import Variation, sources_from_images, vary
 from training.masks import MaskedImage, crops_of, read_masked_image
 from training.outlines import CellScore, score_masks, summarize
 from training.segmenter import SegmenterRecipe, train_segmenter
+from vexas_edge.cells.isolation import isolate_cell, resize_for_isolation
+from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.errors import CellError
-from vexas_edge.isolation import isolate_cell, resize_for_isolation
-from vexas_edge.manifest import IsolationLimits
 
 FOLDS = 5
 VIEWS_A_CALL = 16

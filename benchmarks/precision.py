@@ -35,8 +35,9 @@ from samples import (
 from calibration.preflight import preflight
 from vexas_edge import open_bundle
 from vexas_edge.bundle import Bundle
+from vexas_edge.cells.canvas import place_on_canvas
+from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.engines import Engine, EngineOptions, default_threads, open_engine
-from vexas_edge.images import place_on_canvas, rgb_from_bytes
 from vexas_edge.manifest import CHEAPER, FUSED, graph_file
 from vexas_edge.precision import int8_file
 

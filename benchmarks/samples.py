@@ -18,7 +18,8 @@ from export.backbones import build_backbone
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from training.spread_weights import spread_weights
 from vexas_edge import open_bundle
-from vexas_edge.images import place_on_canvas, rgb_from_bytes
+from vexas_edge.cells.canvas import place_on_canvas
+from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.manifest import CHEAPER, graph_file
 
 CELL_TYPE = "lymphocyte"

@@ -10,7 +10,7 @@ import numpy as np
 
 from vexas_edge import read_case
 from vexas_edge.bundle import Bundle
-from vexas_edge.decoding import Canvas, decode_cell
+from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.engines import EngineOptions
 from vexas_edge.errors import CellError, InputError
 from vexas_edge.manifest import Model

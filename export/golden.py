@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from export.running import run_graph
-from vexas_edge.isolation import GRID_PX
+from vexas_edge.cells.isolation import GRID_PX
 from vexas_edge.manifest import FUSED, HEAD, ISOLATE
 
 _CELLS = 4

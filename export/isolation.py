@@ -13,7 +13,7 @@ from export.graph import OPSET, GraphBuilder, standard_model, tensor
 from export.parity import ParityError
 from export.running import run_in_parts
 from export.unet import BLOCK_PX, CLASSES, DARKEST_LIGHT, UNet, probabilities_from_crops
-from vexas_edge.isolation import GRID_PX
+from vexas_edge.cells.isolation import GRID_PX
 
 # The names by which calibration finds what may leave float32.
 ENTRY, EXIT = "pixels", "logits"

@@ -24,9 +24,9 @@ from export.encoder import (
     with_known_width,
 )
 from export.running import session_from
-from vexas_edge.decoding import Canvas
+from vexas_edge.cells.canvas import Canvas
+from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.errors import CellError, InputError, UsageError
-from vexas_edge.images import rgb_from_bytes
 from vexas_edge.smear.case import is_image
 from vexas_edge.smear.sources import open_source
 

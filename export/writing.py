@@ -26,7 +26,7 @@ from export.sources import load_cells, load_classifier, load_encoder
 from export.spec import ModelSpec, Spec, spec_from_fields, spec_from_file
 from vexas_edge import manifest as schema
 from vexas_edge.bundle import CARD, file_entry, write_zip
-from vexas_edge.decoding import Canvas
+from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.isolating import isolator_from_graph
 from vexas_edge.manifest import FUSED, GOLDEN, HEAD, ISOLATE, Manifest

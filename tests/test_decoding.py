@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import cell_pixels, on_canvas, png, write_cells
 
-from vexas_edge.decoding import Canvas, decode_cell
+from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.smear.case import Cell
 from vexas_edge.smear.sources import open_source
 

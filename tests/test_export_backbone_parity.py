@@ -15,7 +15,8 @@ from export.fuse import fuse_graphs
 from export.parity import encoding_tolerance, mean_pairwise_cosine
 from export.preprocessing import PREPROCESSINGS, Preprocessing, pixels_from_cells
 from training.spread_weights import spread_weights
-from vexas_edge.images import place_on_canvas, rgb_from_bytes
+from vexas_edge.cells.canvas import place_on_canvas
+from vexas_edge.cells.images import rgb_from_bytes
 
 CANVAS_PX = 272
 CELL_PX = 220

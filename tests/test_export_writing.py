@@ -25,7 +25,7 @@ from export.parity import ParityError
 from export.preprocessing import PREPROCESSINGS
 from export.sources import load_cells, load_classifier, load_encoder
 from vexas_edge import open_bundle, read_case, score_case
-from vexas_edge.decoding import Canvas
+from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.smear.options import ReadOptions
 

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vexas_edge.cells.canvas import place_on_canvas
+from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.errors import CellError
-from vexas_edge.images import place_on_canvas, rgb_from_bytes
 
 PIXELS = np.random.default_rng(7).integers(0, 256, (8, 10, 3), np.uint8)
 GREY = PIXELS[..., 0]

@@ -4,18 +4,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vexas_edge.errors import CellError
-from vexas_edge.isolation import (
+from vexas_edge.cells.components import fill_holes, label_components
+from vexas_edge.cells.isolation import (
     GRID_PX,
     check_plausible,
     cut_out,
-    fill_holes,
     find_cell,
     isolate_cell,
-    label_components,
     resize_for_isolation,
 )
-from vexas_edge.manifest import IsolationLimits
+from vexas_edge.cells.limits import IsolationLimits
+from vexas_edge.errors import CellError
 
 LIMITS = IsolationLimits()
 ROWS, COLUMNS = np.mgrid[:GRID_PX, :GRID_PX]

@@ -31,7 +31,7 @@ from tiny import (
 from vexas_edge import encoding, open_bundle, read_case, score_case
 from vexas_edge import sessions as sessions_module
 from vexas_edge.bundle import Bundle
-from vexas_edge.decoding import DecodedCell
+from vexas_edge.cells.canvas import DecodedCell
 from vexas_edge.draws import draw_cells
 from vexas_edge.engines import EngineOptions
 from vexas_edge.errors import BundleError, HostError, UsageError

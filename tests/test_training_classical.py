@@ -7,8 +7,8 @@ from drawn_crops import drawn_crops
 from training.classical import ClassicalRules, masks_from_crop
 from training.masks import crops_of
 from training.outlines import score_masks, summarize
-from vexas_edge.isolation import GRID_PX
-from vexas_edge.manifest import IsolationLimits
+from vexas_edge.cells.isolation import GRID_PX
+from vexas_edge.cells.limits import IsolationLimits
 
 
 def test_drawn_cells_are_outlined_beside_red_cells() -> None:

@@ -21,8 +21,9 @@ from training.masks import read_masked_images
 from training.patientwise import JudgedPatients, judge_out_of_fold
 from training.synth import synthesize_smear
 from vexas_edge import read_case
+from vexas_edge.cells.canvas import place_on_canvas
+from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.errors import HostError, InputError
-from vexas_edge.images import place_on_canvas, rgb_from_bytes
 from vexas_edge.smear.cohort import read_cohort
 
 CANVAS_PX = 160

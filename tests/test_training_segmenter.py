@@ -18,9 +18,9 @@ from training.mask_augmentation import Variation, sources_from_images, vary
 from training.masks import crops_of, read_masked_image, read_masked_images
 from training.outlines import outline_distance, score_cell, score_masks, summarize
 from training.segmenter import SegmenterRecipe, mask_loss, train_segmenter
+from vexas_edge.cells.isolation import GRID_PX
+from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.errors import InputError, UsageError
-from vexas_edge.isolation import GRID_PX
-from vexas_edge.manifest import IsolationLimits
 
 
 def generator() -> torch.Generator:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from training.cell_stack import CellStack
 from training.views import ViewOptions, draw_views
+from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.errors import UsageError
-from vexas_edge.images import place_on_canvas
 
 STILL = ViewOptions(crop_px=12, flip=0, turn_deg=0)
 

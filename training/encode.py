@@ -13,7 +13,7 @@ from export.sources import load_encoder
 from training.encodings import Encodings
 from vexas_edge import read_case
 from vexas_edge.ahead import run_ahead
-from vexas_edge.decoding import Canvas, DecodedCell, decode_cell
+from vexas_edge.cells.canvas import Canvas, DecodedCell, decode_cell
 from vexas_edge.engines import Engine, EngineOptions, default_threads, open_engine
 from vexas_edge.errors import InputError
 from vexas_edge.sessions import most_cells_a_call

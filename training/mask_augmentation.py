@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from export.unet import CLASSES, lit_evenly
 from training.masks import MaskedImage
-from vexas_edge.isolation import GRID_PX
+from vexas_edge.cells.isolation import GRID_PX
 
 Span = tuple[float, float]
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vexas_edge.cells.images import rgb_from_bytes
+from vexas_edge.cells.isolation import resize_for_isolation
 from vexas_edge.errors import CellError, InputError
-from vexas_edge.images import rgb_from_bytes
-from vexas_edge.isolation import resize_for_isolation
 
 # Grey levels of background, cytoplasm and nucleus in a mask's file.
 LEVELS = (0, 128, 255)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from training.masks import MaskedImage
+from vexas_edge.cells.isolation import check_plausible, find_cell
+from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.errors import CellError
-from vexas_edge.isolation import check_plausible, find_cell
-from vexas_edge.manifest import IsolationLimits
 
 Mask = NDArray[np.bool_]  # (H, W)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
-from vexas_edge.decoding import Canvas, decode_cell
+from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.draws import draw_cells
 from vexas_edge.engines import Engine
 from vexas_edge.manifest import Model

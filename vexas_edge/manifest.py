@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from vexas_edge.cells.limits import IsolationLimits, LargerCells
 from vexas_edge.errors import BundleError
 from vexas_edge.fields import Count, Name, Sha256, Share
 from vexas_edge.smear.vocabulary import CELL_CLASSES
@@ -12,7 +13,6 @@ from vexas_edge.smear.vocabulary import CELL_CLASSES
 SCHEMA_VERSION = 1
 
 LabelRule = Literal["votes", "argmax"]
-LargerCells = Literal["reject", "crop"]
 
 
 # What a graph's figures say where they are of a graph that does the same arithmetic on the CPU.
@@ -95,23 +95,6 @@ class Budgets(
         """The budget of one of `CHEAPER`."""
         budget: Budget = getattr(self, kind.replace("-", "_"))
         return budget
-
-
-class IsolationLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What still passes for one whole leukocyte, where a model wants its cells isolated.
-
-    smallest_area, largest_area: of the cell, as a share of the crop. border_contact: how much of
-    the cell may lie on the crop's border, and nuclei_apart: how far parts of the nucleus may lie
-    from each other, both over the cell's diameter. smallest_nucleus, largest_nucleus: share of the
-    cell's area.
-    """
-
-    smallest_area: Share = 0.01
-    largest_area: Share = 0.75
-    border_contact: Annotated[float, Meta(ge=0)] = 0.1
-    nuclei_apart: Annotated[float, Meta(ge=0)] = 0.6
-    smallest_nucleus: Share = 0.1
-    largest_nucleus: Share = 0.97
 
 
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Literal, Self
 
 from vexas_edge.bundle import Bundle
+from vexas_edge.cells.canvas import Canvas
 from vexas_edge.choosing import choose
-from vexas_edge.decoding import Canvas
 from vexas_edge.engines import Engine, EngineOptions, Precision, default_threads, open_engine
 from vexas_edge.errors import BundleError
 from vexas_edge.isolating import MASK_SHAPES, Isolator, mask_options

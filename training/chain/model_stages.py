@@ -24,7 +24,7 @@ from training.phenotype import against_others
 from training.pretraining_run import CHECKPOINT, WEIGHTS, pretrain_into
 from training.probe_report import write_probe
 from training.report import evaluation_sentences, write_report
-from vexas_edge.decoding import Canvas
+from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
 from vexas_edge.smear.cohort import cases_of_split, read_cohort

@@ -29,9 +29,9 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
     from training.masks import crops_of, read_masked_images
     from training.outlines import score_masks, summarize
     from training.segmenter import SegmenterRecipe, train_segmenter
+    from vexas_edge.cells.limits import IsolationLimits
     from vexas_edge.console import Progress, echo_json
     from vexas_edge.files import write_atomically
-    from vexas_edge.manifest import IsolationLimits
 
     fit, judged = read_masked_images(table)
     recipe = SegmenterRecipe(seed=seed, **({"steps": steps} if steps else {}))
@@ -56,9 +56,9 @@ def isolate(cohort: Path, network: Path, out: Path, **reading: Any) -> None:
     Cells that cannot be isolated are named in lost.csv, with the reason.
     """
     from training.isolating import isolate_cohort
+    from vexas_edge.cells.limits import IsolationLimits
     from vexas_edge.errors import HostError, InputError
     from vexas_edge.isolating import isolator_from_graph
-    from vexas_edge.manifest import IsolationLimits
     from vexas_edge.smear.cohort import read_cohort
     from vexas_edge.smear.options import read_options
 

@@ -66,7 +66,7 @@ def encode(cohort: Path, out: Path, **asked: Any) -> None:
     """Encode the cells of COHORT (cohort.csv) as scoring does: encodings.npz and metadata.csv."""
     from training.encode import Wanted, encode_file
     from training.encodings import write_encodings
-    from vexas_edge.decoding import Canvas
+    from vexas_edge.cells.canvas import Canvas
 
     reading = reading_from(asked)
     canvas = Canvas(canvas_px=asked.pop("canvas_px"), larger=asked.pop("larger"))

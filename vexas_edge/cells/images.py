@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from vexas_edge.errors import CellError
-from vexas_edge.manifest import LargerCells
 
 # Far above any cell (575 x 575 at most so far) and small enough to decode on every thread at once.
 MAX_PIXELS = 4096 * 4096
@@ -42,37 +41,6 @@ def rgb_from_bytes(data: bytes) -> NDArray[np.uint8]:
         _check_header(image)
         _load(image)
         return np.asarray(_rgb(image))
-
-
-def place_on_canvas(
-    pixels: NDArray[np.uint8], canvas_px: int, larger: LargerCells
-) -> NDArray[np.uint8]:
-    """The cell centred on black, uint8 (canvas_px, canvas_px, 3), from uint8 (H, W, 3).
-
-    A margin that cannot be halved is larger at the bottom and right, likewise what is cropped.
-
-    Raises:
-        CellError: reason `larger_than_canvas`, where a side is and `larger` is "reject".
-    """
-    height, width, channels = pixels.shape
-    if larger == "reject" and max(height, width) > canvas_px:
-        raise CellError(
-            "larger_than_canvas",
-            f"the cell is {width} x {height} px; expected at most {canvas_px} x {canvas_px}, "
-            "the model's canvas",
-        )
-    rows_from, rows_to = _centred(height, canvas_px)
-    columns_from, columns_to = _centred(width, canvas_px)
-    canvas = np.zeros((canvas_px, canvas_px, channels), np.uint8)
-    canvas[rows_to, columns_to] = pixels[rows_from, columns_from]
-    return canvas
-
-
-def _centred(size: int, canvas_px: int) -> tuple[slice, slice]:
-    """Where a side is taken from and where it goes to."""
-    kept = min(size, canvas_px)
-    crop, margin = (size - kept) // 2, (canvas_px - kept) // 2
-    return slice(crop, crop + kept), slice(margin, margin + kept)
 
 
 @contextmanager

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import get_args
 
+import numpy as np
 from numpy import ndarray
+from numpy.typing import NDArray
 
+from vexas_edge.cells.images import rgb_from_bytes
+from vexas_edge.cells.isolation import IsolationReason
+from vexas_edge.cells.limits import LargerCells
 from vexas_edge.errors import CellError
-from vexas_edge.images import place_on_canvas, rgb_from_bytes
-from vexas_edge.isolation import IsolationReason
-from vexas_edge.manifest import LargerCells
 from vexas_edge.results.values import UsedCell
 from vexas_edge.smear.case import Cell
 from vexas_edge.smear.sources import Source
@@ -73,3 +75,34 @@ def decode_cell(source: Source, cell: Cell, canvas: Canvas) -> DecodedCell:
         path=cell.path, cell_class=cell.cell_class, status="used", sha256=identity.hex()
     )
     return DecodedCell(record=record, identity=identity, pixels=pixels)
+
+
+def place_on_canvas(
+    pixels: NDArray[np.uint8], canvas_px: int, larger: LargerCells
+) -> NDArray[np.uint8]:
+    """The cell centred on black, uint8 (canvas_px, canvas_px, 3), from uint8 (H, W, 3).
+
+    A margin that cannot be halved is larger at the bottom and right, likewise what is cropped.
+
+    Raises:
+        CellError: reason `larger_than_canvas`, where a side is and `larger` is "reject".
+    """
+    height, width, channels = pixels.shape
+    if larger == "reject" and max(height, width) > canvas_px:
+        raise CellError(
+            "larger_than_canvas",
+            f"the cell is {width} x {height} px; expected at most {canvas_px} x {canvas_px}, "
+            "the model's canvas",
+        )
+    rows_from, rows_to = _centred(height, canvas_px)
+    columns_from, columns_to = _centred(width, canvas_px)
+    canvas = np.zeros((canvas_px, canvas_px, channels), np.uint8)
+    canvas[rows_to, columns_to] = pixels[rows_from, columns_from]
+    return canvas
+
+
+def _centred(size: int, canvas_px: int) -> tuple[slice, slice]:
+    """Where a side is taken from and where it goes to."""
+    kept = min(size, canvas_px)
+    crop, margin = (size - kept) // 2, (canvas_px - kept) // 2
+    return slice(crop, crop + kept), slice(margin, margin + kept)

@@ -1,0 +1,26 @@
+"""What a model takes for one whole cell, and what happens to a cell that its canvas cannot hold."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from vexas_edge.fields import Share
+
+LargerCells = Literal["reject", "crop"]
+
+
+class IsolationLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What still passes for one whole leukocyte, where a model wants its cells isolated.
+
+    smallest_area, largest_area: of the cell, as a share of the crop. border_contact: how much of
+    the cell may lie on the crop's border, and nuclei_apart: how far parts of the nucleus may lie
+    from each other, both over the cell's diameter. smallest_nucleus, largest_nucleus: share of the
+    cell's area.
+    """
+
+    smallest_area: Share = 0.01
+    largest_area: Share = 0.75
+    border_contact: Annotated[float, Meta(ge=0)] = 0.1
+    nuclei_apart: Annotated[float, Meta(ge=0)] = 0.6
+    smallest_nucleus: Share = 0.1
+    largest_nucleus: Share = 0.97
