@@ -23,7 +23,7 @@ from torch import nn
 
 from export.encoder import onnx_from_torch
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
-from vexas_edge.cpu import has_bfloat16
+from vexas_edge.host.cpu import has_bfloat16
 
 BATCH = 8
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import PIL
 
-from vexas_edge.cpu import cpu_name
+from vexas_edge.host.cpu import cpu_name
 from vexas_edge.version import __version__
 
 

@@ -31,7 +31,7 @@ from samples import (
 from throughput import throughput_line
 
 from vexas_edge import open_bundle
-from vexas_edge.engines import default_threads
+from vexas_edge.host.process import default_threads
 
 
 @dataclass(frozen=True, kw_only=True)

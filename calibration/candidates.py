@@ -18,8 +18,8 @@ from calibration.preflight import preflight
 from calibration.recipe import calibrate, round_model
 from calibration.region import EMBEDDING, encoder_region
 from export.graph import between
-from vexas_edge.cpu import cpu_name, has_vnni
 from vexas_edge.errors import BundleError, HostError
+from vexas_edge.host.cpu import cpu_name, has_vnni
 from vexas_edge.manifest import EMULATED, Budgets, graph_file
 
 SCHEMES = {

@@ -104,7 +104,7 @@ def engine(bundle: Path, precisions: tuple[Precision, ...], models: tuple[str, .
     """
     from export.engine import build_engines
     from vexas_edge.bundle import open_bundle
-    from vexas_edge.host_cache import cache_folder
+    from vexas_edge.host.cache import cache_folder
 
     def say(line: str) -> None:
         click.echo(one_line(line), err=True)

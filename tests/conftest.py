@@ -19,7 +19,7 @@ from tiny import (
 
 from export import write_bundle
 from vexas_edge.cli import main
-from vexas_edge.host_cache import FOLDER_VARIABLE
+from vexas_edge.host.cache import FOLDER_VARIABLE
 
 
 def pytest_configure() -> None:

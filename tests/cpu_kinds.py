@@ -2,7 +2,7 @@
 
 import pytest
 
-from vexas_edge.cpu import has_vnni
+from vexas_edge.host.cpu import has_vnni
 
 # Of the three, in the order in which they are made.
 JUDGEABLE = ("int8", "int8-rr", "int8-trt") if has_vnni() else ("int8-rr", "int8-trt")

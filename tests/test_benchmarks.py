@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cpu_kinds import FOR_CPUS, OWN
 
-from vexas_edge.cpu import has_bfloat16
+from vexas_edge.host.cpu import has_bfloat16
 from vexas_edge.manifest import graph_file
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

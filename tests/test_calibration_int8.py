@@ -30,7 +30,7 @@ from export.fuse import fuse_graphs
 from export.graph import GraphBuilder, rebuilt
 from export.preprocessing import PREPROCESSINGS
 from export.running import run_graph, session_from, session_options
-from vexas_edge.cpu import has_vnni
+from vexas_edge.host.cpu import has_vnni
 
 PX = 24
 WIDTH = 16

@@ -16,8 +16,8 @@ import pytest
 from tiny import Ended, bundle_content, folder_from_bundle, rewritten, write_case
 
 from vexas_edge import open_bundle, scoring_run
-from vexas_edge.engines import default_threads
 from vexas_edge.errors import BundleError, HostError
+from vexas_edge.host.process import default_threads
 from vexas_edge.results.folder import CASE_COLUMNS, CELL_COLUMNS
 from vexas_edge.version import __version__
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vexas_edge import cpu
+from vexas_edge.host import cpu
 
 FLAGS = "flags\t\t: fpu sse4_2 avx2 avx512f"
 

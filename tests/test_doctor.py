@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from tiny import Ended
 
-from vexas_edge import doctor, host
+from vexas_edge import doctor
 from vexas_edge.doctor import can_score, examine, is_network_share
 from vexas_edge.errors import HostError
+from vexas_edge.host import facts
 
 
 def finding(subject: str, folder: Path) -> doctor.Finding:
@@ -179,9 +180,9 @@ def test_the_gpu_and_its_driver_are_asked_of_nvidia_smi(
     command.write_text("#!/bin/sh\necho 'NVIDIA T4, 580.65.06'\n")
     command.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    host.gpu_and_driver.cache_clear()
-    assert host.gpu_and_driver() == "NVIDIA T4, 580.65.06"
+    facts.gpu_and_driver.cache_clear()
+    assert facts.gpu_and_driver() == "NVIDIA T4, 580.65.06"
     command.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
-    host.gpu_and_driver.cache_clear()
-    assert host.gpu_and_driver() is None
-    host.gpu_and_driver.cache_clear()
+    facts.gpu_and_driver.cache_clear()
+    assert facts.gpu_and_driver() is None
+    facts.gpu_and_driver.cache_clear()

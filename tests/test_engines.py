@@ -12,15 +12,10 @@ from onnx import TensorProto, helper
 from tiny import CANVAS_PX, WIDTH
 
 from vexas_edge.bundle import open_bundle
-from vexas_edge.engines import (
-    MOST_THREADS,
-    EngineOptions,
-    default_threads,
-    has_cuda,
-    open_engine,
-)
+from vexas_edge.engines import EngineOptions, has_cuda, open_engine
 from vexas_edge.engines import onnxruntime_engine as module
 from vexas_edge.errors import HostError
+from vexas_edge.host.process import MOST_THREADS, default_threads
 
 without_cuda = pytest.mark.skipif(
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(),

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from vexas_edge import host_cache
 from vexas_edge.errors import HostError
-from vexas_edge.host_cache import cache_folder, clear, find, store
+from vexas_edge.host import cache
+from vexas_edge.host.cache import cache_folder, clear, find, store
 
 KEY = {"bundle": "b", "threads": 2, "versions": {"openvino": "1", "onnxruntime": "3"}}
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(host_cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -92,14 +92,14 @@ def test_a_folder_that_cannot_be_made_is_named(own_cache: Path) -> None:
 
 
 def test_the_cache_lies_in_the_users_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(host_cache.FOLDER_VARIABLE)
+    monkeypatch.delenv(cache.FOLDER_VARIABLE)
     assert cache_folder().name == "vexas-edge"
     assert Path.home() in cache_folder().parents
 
 
 STORING = """
 import sys
-from vexas_edge.host_cache import store
+from vexas_edge.host.cache import store
 for turn in range(300):
     store("plan", {"bundle": "b"}, (sys.argv[1] * 100_000).encode())
     if turn == 5:

@@ -12,10 +12,11 @@ import pytest
 from test_selftest import with_golden
 from tiny import Ended
 
-from vexas_edge import choosing, host_cache, open_bundle, prepare, read_case, score_case
+from vexas_edge import choosing, open_bundle, prepare, read_case, score_case
 from vexas_edge.choosing import Measured, choose, fastest, remember
 from vexas_edge.engines import EngineOptions, openvino_engine
 from vexas_edge.errors import HostError
+from vexas_edge.host import cache
 from vexas_edge.manifest import FUSED
 from vexas_edge.sessions import Sessions
 
@@ -29,7 +30,7 @@ BROKEN = Measured(engine="openvino", device="cpu", precision="int8", problem="ot
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(host_cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
 
 
 @pytest.mark.parametrize(

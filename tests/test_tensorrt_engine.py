@@ -18,11 +18,12 @@ from tiny import Ended
 
 import export.__main__
 from export.engine import build_engines
-from vexas_edge import host_cache, open_bundle
+from vexas_edge import open_bundle
 from vexas_edge.console import run_command_line
 from vexas_edge.engines import EngineOptions, Precision, devices_of, open_engine
 from vexas_edge.errors import HostError, UsageError
-from vexas_edge.host import gpu_and_driver
+from vexas_edge.host import cache
+from vexas_edge.host.facts import gpu_and_driver
 from vexas_edge.manifest import FUSED
 from vexas_edge.precision import choose_graph, precision_of
 from vexas_edge.sessions import Sessions
@@ -39,7 +40,7 @@ without_tensorrt = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(host_cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(cache.FOLDER_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -204,7 +205,7 @@ def test_a_plan_that_tensorrt_does_not_load_is_quoted(monkeypatch: pytest.Monkey
     open_engine(graph_bytes(), BUILD)
     engine_module = sys.modules["vexas_edge.engines.tensorrt_engine"]
     monkeypatch.setattr(
-        engine_module, "find", lambda *_, **__: host_cache.Found(content=b"of another time")
+        engine_module, "find", lambda *_, **__: cache.Found(content=b"of another time")
     )
     for _ in range(2):
         with pytest.raises(HostError) as refused:

@@ -13,8 +13,8 @@ from vexas_edge import read_case
 from vexas_edge.ahead import run_ahead
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
-from vexas_edge.engines import default_threads
 from vexas_edge.errors import CellError, InputError
+from vexas_edge.host.process import default_threads
 from vexas_edge.smear.case import Case, Cell
 from vexas_edge.smear.cohort import CohortCase
 from vexas_edge.smear.options import ReadOptions

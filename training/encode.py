@@ -14,8 +14,9 @@ from training.encodings import Encodings
 from vexas_edge import read_case
 from vexas_edge.ahead import run_ahead
 from vexas_edge.cells.canvas import Canvas, DecodedCell, decode_cell
-from vexas_edge.engines import Engine, EngineOptions, default_threads, open_engine
+from vexas_edge.engines import Engine, EngineOptions, open_engine
 from vexas_edge.errors import InputError
+from vexas_edge.host.process import default_threads
 from vexas_edge.sessions import most_cells_a_call
 from vexas_edge.smear.case import Case
 from vexas_edge.smear.cohort import CohortCase, cases_of_split, read_cohort

@@ -14,9 +14,9 @@ from PIL import Image
 from vexas_edge import read_case
 from vexas_edge.ahead import run_ahead
 from vexas_edge.cells.images import rgb_from_bytes
-from vexas_edge.engines import default_threads
 from vexas_edge.errors import CellError
 from vexas_edge.files import write_atomically
+from vexas_edge.host.process import default_threads
 from vexas_edge.results.names import check_distinct, file_stem_for_case
 from vexas_edge.smear.case import Cell
 from vexas_edge.smear.cohort import REQUIRED_COLUMNS, CohortCase

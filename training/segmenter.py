@@ -10,8 +10,8 @@ from torch.nn import functional
 from export.unet import UNet
 from training.mask_augmentation import Variation, sources_from_images, vary
 from training.masks import MaskedImage
-from vexas_edge.cpu import has_bfloat16
 from vexas_edge.errors import UsageError
+from vexas_edge.host.cpu import has_bfloat16
 
 Progress = Callable[[str, int, int], None]
 

@@ -12,8 +12,8 @@ import msgspec
 from vexas_edge.bundle import Bundle
 from vexas_edge.engines import Device, EngineName, EngineOptions, Precision
 from vexas_edge.errors import HostError
-from vexas_edge.host import this_host
-from vexas_edge.host_cache import NEVER, Found, find, store
+from vexas_edge.host.cache import NEVER, Found, find, store
+from vexas_edge.host.facts import this_host
 from vexas_edge.precision import ChosenGraph, choose_graph
 
 # A cheaper graph that is not so many times as fast as float32 is not worth its rounding.

@@ -204,13 +204,13 @@ def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: boo
     Each installed engine is tested against the bundle's recorded numbers and timed for so many
     seconds. TensorRT's engines are built first, which takes minutes.
     """
-    from vexas_edge import host_cache
     from vexas_edge.bundle import open_bundle
     from vexas_edge.choosing import fastest
+    from vexas_edge.host import cache
     from vexas_edge.prepare import prepare as measure
 
     if clear:
-        click.echo(f"{host_cache.clear()} files removed from {host_cache.cache_folder()}")
+        click.echo(f"{cache.clear()} files removed from {cache.cache_folder()}")
         return
     if bundle is None:
         raise click.UsageError("Missing option '--bundle'.")
@@ -220,7 +220,7 @@ def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: boo
         found = f"{way.ms_a_cell:9.3f} ms a cell" if way.ms_a_cell else one_line(str(way.problem))
         mark = "  <- chosen" if way == chosen else ""
         click.echo(f"{way.engine} {way.device} {way.precision}".ljust(24) + found + mark)
-    _say(f"remembered in {host_cache.cache_folder()}")
+    _say(f"remembered in {cache.cache_folder()}")
 
 
 def _say(line: str) -> None:

@@ -10,11 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from vexas_edge.cpu import cpu_name, has_vnni
-from vexas_edge.engines import ENGINES, EngineName, default_threads, devices_of
+from vexas_edge.engines import ENGINES, EngineName, devices_of
 from vexas_edge.errors import HostError
-from vexas_edge.host import gpu_and_driver
-from vexas_edge.host_cache import FOLDER_VARIABLE, cache_folder
+from vexas_edge.host.cache import FOLDER_VARIABLE, cache_folder
+from vexas_edge.host.cpu import cpu_name, has_vnni
+from vexas_edge.host.facts import gpu_and_driver
+from vexas_edge.host.process import default_threads
 
 # What onnxruntime-gpu 1.31 asks of a PC: CUDA 13, whose least driver NVIDIA's release notes name.
 _LEAST_DRIVER = 580

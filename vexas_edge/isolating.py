@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from vexas_edge.cells.isolation import GRID_PX, isolate_cell, resize_for_isolation
 from vexas_edge.cells.limits import IsolationLimits
-from vexas_edge.engines import Engine, EngineOptions, default_threads, open_engine
+from vexas_edge.engines import Engine, EngineOptions, open_engine
 from vexas_edge.errors import BundleError
+from vexas_edge.host.process import default_threads
 from vexas_edge.manifest import ISOLATE
 
 # What goes in and comes out of a mask network, by name.

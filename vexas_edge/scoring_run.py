@@ -10,10 +10,10 @@ import click
 
 from vexas_edge.bundle import Bundle, open_bundle
 from vexas_edge.console import Progress, echo_json, one_line, status_of_batch
-from vexas_edge.engines import Device, EngineName, EngineOptions, Precision, default_threads
+from vexas_edge.engines import Device, EngineName, EngineOptions, Precision
 from vexas_edge.errors import InputError
 from vexas_edge.files import unicode_text
-from vexas_edge.host import lower_priority
+from vexas_edge.host.process import default_threads, lower_priority
 from vexas_edge.results.folder import ResultFolder, json_from_score
 from vexas_edge.results.names import check_distinct, file_stem_for_case
 from vexas_edge.results.values import SCHEMA_VERSION, CaseScore, Status

@@ -7,8 +7,9 @@ from typing import Literal, Self
 from vexas_edge.bundle import Bundle
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.choosing import choose
-from vexas_edge.engines import Engine, EngineOptions, Precision, default_threads, open_engine
+from vexas_edge.engines import Engine, EngineOptions, Precision, open_engine
 from vexas_edge.errors import BundleError
+from vexas_edge.host.process import default_threads
 from vexas_edge.isolating import MASK_SHAPES, Isolator, mask_options
 from vexas_edge.manifest import FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.precision import precision_of

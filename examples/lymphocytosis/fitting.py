@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from sklearn.svm import SVC
 
-from vexas_edge.engines import default_threads
 from vexas_edge.errors import InputError
+from vexas_edge.host.process import default_threads
 from vexas_edge.smear.cohort import CohortCase
 
 JUDGED_SHARE = 0.4

@@ -19,7 +19,8 @@ from vexas_edge.bundle import Bundle, open_bundle
 from vexas_edge.engines import Device, EngineName, EngineOptions, Precision
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
-from vexas_edge.host import peak_memory_mib, this_host
+from vexas_edge.host.facts import this_host
+from vexas_edge.host.process import peak_memory_mib
 from vexas_edge.sessions import Sessions
 
 REGRESSED = 8

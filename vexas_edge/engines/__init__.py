@@ -21,18 +21,9 @@ ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 DEVICES: tuple[Device, ...] = get_args(Device)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-# More threads than this gain little on one case and crowd an analyzer's PC.
-MOST_THREADS = 8
 
 # The key of a tensor's external data, as protobuf writes a string of eight characters.
 _EXTERNAL_DATA = re.compile(rb"[\x08\x00]location")
-
-
-def default_threads() -> int:
-    """The cores this process may use, bounded."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(len(os.sched_getaffinity(0)), MOST_THREADS)
-    return min(os.cpu_count() or 1, MOST_THREADS)
 
 
 def _silent(line: str) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from vexas_edge.engines.tensorrt_plans import Gpu, n_bytes
 from vexas_edge.errors import HostError
-from vexas_edge.host import gpu_and_driver
+from vexas_edge.host.facts import gpu_and_driver
 
 try:
     import tensorrt

@@ -7,8 +7,9 @@ from typing import Any, Self
 
 from numpy import ndarray
 
-from vexas_edge.engines import Device, EngineOptions, default_threads, find_windows_runtime
+from vexas_edge.engines import Device, EngineOptions, find_windows_runtime
 from vexas_edge.errors import HostError
+from vexas_edge.host.process import default_threads
 
 find_windows_runtime()
 try:

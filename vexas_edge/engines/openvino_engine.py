@@ -9,14 +9,9 @@ from typing import Any, Self
 import numpy as np
 from numpy import ndarray
 
-from vexas_edge.engines import (
-    Device,
-    EngineOptions,
-    default_threads,
-    find_windows_runtime,
-    refuse_external_data,
-)
+from vexas_edge.engines import Device, EngineOptions, find_windows_runtime, refuse_external_data
 from vexas_edge.errors import HostError
+from vexas_edge.host.process import default_threads
 
 find_windows_runtime()
 try:

@@ -15,7 +15,7 @@ from typing import Any
 from vexas_edge.engines.nvidia import given, log, tensorrt
 from vexas_edge.engines.tensorrt_plans import Gpu, input_shape, timings_key
 from vexas_edge.errors import HostError
-from vexas_edge.host_cache import find, store
+from vexas_edge.host.cache import find, store
 
 Report = Callable[[str], None]
 

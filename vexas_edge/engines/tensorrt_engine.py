@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy import ndarray
 
-from vexas_edge.engines import Device, EngineOptions, default_threads, refuse_external_data
+from vexas_edge.engines import Device, EngineOptions, refuse_external_data
 from vexas_edge.engines.nvidia import (
     allocated,
     captured,
@@ -34,7 +34,8 @@ from vexas_edge.engines.tensorrt_plans import (
 )
 from vexas_edge.engines.tensorrt_proof import proved
 from vexas_edge.errors import HostError
-from vexas_edge.host_cache import find, store
+from vexas_edge.host.cache import find, store
+from vexas_edge.host.process import default_threads
 
 _PLAN = "tensorrt-plan"
 

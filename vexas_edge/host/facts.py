@@ -1,25 +1,18 @@
 """What this PC is: what measured figures and engines built here depend on."""
 
-import ctypes
-import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
 
-from vexas_edge.cpu import cpu_name, has_vnni
-from vexas_edge.engines import default_threads
+from vexas_edge.host.cpu import cpu_name, has_vnni
+from vexas_edge.host.process import default_threads
 from vexas_edge.version import __version__
 
 # Whose versions change numbers or speed.
 PACKAGES = ("onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "numpy", "pillow")
 
-_BELOW_NORMAL = 0x4000  # Windows' BELOW_NORMAL_PRIORITY_CLASS
-_NICER = 10
 
 _GPU_QUERY = ("--query-gpu=name,driver_version", "--format=csv,noheader")
 
@@ -46,25 +39,6 @@ def this_host(threads: int | None = None) -> Host:
         gpu=gpu_and_driver(),
         versions={"vexas-edge": __version__, **versions},
     )
-
-
-def peak_memory_mib() -> float | None:
-    """Largest resident memory of this process so far; None where the system does not say."""
-    # Not resource.getrusage: its figure begins with the peak of the process that started this one.
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:  # Windows and macOS
-        return None
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
-def lower_priority() -> None:
-    """Let every other program of this PC go first, from now on."""
-    if sys.platform == "win32":
-        windows: Any = ctypes.windll
-        windows.kernel32.SetPriorityClass(windows.kernel32.GetCurrentProcess(), _BELOW_NORMAL)
-    else:
-        os.nice(_NICER)
 
 
 @cache
