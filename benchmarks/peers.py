@@ -45,7 +45,7 @@ from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.choosing import fastest
 from vexas_edge.draws import draw_cells
-from vexas_edge.engines import Engine
+from vexas_edge.engines.contract import Engine
 from vexas_edge.host.cache import FOLDER_VARIABLE
 from vexas_edge.host.process import default_threads
 from vexas_edge.prepare import prepare

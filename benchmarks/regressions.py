@@ -19,7 +19,7 @@ from host import host_facts
 
 from vexas_edge.bench.baseline import Change, changes
 from vexas_edge.bench.running import BenchRun, run_bench
-from vexas_edge.engines.onnxruntime_engine import OnnxRuntimeEngine
+from vexas_edge.engines.onnxruntime import OnnxRuntimeEngine
 
 SLOWDOWN = 0.2
 OF_THE_ENGINE = ("single_stream", "batch", "offline")

@@ -20,7 +20,8 @@ from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle import Bundle
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.encoding import cells_a_call
-from vexas_edge.engines import Engine, EngineOptions, open_engine
+from vexas_edge.engines.contract import Engine, EngineOptions
+from vexas_edge.engines.opening import open_engine
 from vexas_edge.sessions import Sessions
 from vexas_edge.smear.case import Case
 from vexas_edge.smear.options import ReadOptions

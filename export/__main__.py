@@ -6,7 +6,7 @@ import click
 
 from export.backbones import BACKBONES
 from vexas_edge.console import one_line, run_command_line
-from vexas_edge.engines import PRECISIONS, Precision
+from vexas_edge.engines.contract import PRECISIONS, Precision
 from vexas_edge.errors import HostError
 
 _PATH = click.Path(path_type=Path)

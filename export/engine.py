@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from vexas_edge.bundle import Bundle
-from vexas_edge.engines import PRECISIONS, EngineOptions, Precision, devices_of
+from vexas_edge.engines.contract import PRECISIONS, EngineOptions, Precision
+from vexas_edge.engines.opening import devices_of
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.sessions import Sessions
 

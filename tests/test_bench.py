@@ -15,7 +15,7 @@ from vexas_edge import open_bundle, read_case
 from vexas_edge.bench.baseline import changes, check_same
 from vexas_edge.bench.smear import write_smear
 from vexas_edge.bench.timing import Times, seconds_of, times_in_turns
-from vexas_edge.engines import onnxruntime_engine
+from vexas_edge.engines.onnxruntime import OnnxRuntimeEngine
 from vexas_edge.errors import InputError, UsageError
 
 MODELS = ("neutrophil", "monocyte", "lymphocyte")
@@ -166,13 +166,13 @@ def test_an_engine_made_slower_is_reported_as_a_regression(
 ) -> None:
     out = tmp_path / "lines.jsonl"
     assert vexas_edge("bench", "--bundle", tiny_bundle, *QUICK, "-o", out).status == 0
-    run = onnxruntime_engine.OnnxRuntimeEngine.run
+    run = OnnxRuntimeEngine.run
 
     def slow(self: Any, feeds: Any) -> dict[str, np.ndarray]:
         time.sleep(0.02)
         return run(self, feeds)
 
-    monkeypatch.setattr(onnxruntime_engine.OnnxRuntimeEngine, "run", slow)
+    monkeypatch.setattr(OnnxRuntimeEngine, "run", slow)
     ended = vexas_edge("bench", "--bundle", tiny_bundle, *QUICK, "--baseline", out)
     assert ended.status == 8
     (line,) = [ln for ln in ended.out.splitlines() if ln.startswith("monocyte single_stream 1 c")]

@@ -12,8 +12,9 @@ from onnx import TensorProto, helper
 from tiny import CANVAS_PX, WIDTH
 
 from vexas_edge.bundle import open_bundle
-from vexas_edge.engines import EngineOptions, has_cuda, open_engine
-from vexas_edge.engines import onnxruntime_engine as module
+from vexas_edge.engines import onnxruntime as module
+from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.engines.opening import has_cuda, open_engine
 from vexas_edge.errors import HostError
 from vexas_edge.host.process import MOST_THREADS, default_threads
 

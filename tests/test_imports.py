@@ -80,7 +80,7 @@ def test_every_module_can_be_imported_without_the_workshop() -> None:
         "            raise ModuleNotFoundError(f'{name} is not at the edge')\n"
         "sys.meta_path.insert(0, Absent())\n"
     )
-    assert "vexas_edge.engines.onnxruntime_engine" in MODULES
+    assert "vexas_edge.engines.onnxruntime" in MODULES
     assert len(MODULES) > 20
     imports = (
         "from importlib import import_module\n"

@@ -14,7 +14,8 @@ from tiny import Ended
 
 from vexas_edge import choosing, open_bundle, prepare, read_case, score_case
 from vexas_edge.choosing import Measured, choose, fastest, remember
-from vexas_edge.engines import EngineOptions, openvino_engine
+from vexas_edge.engines import openvino
+from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import HostError
 from vexas_edge.host import cache
 from vexas_edge.manifest import FUSED
@@ -140,13 +141,13 @@ def test_a_damaged_memory_is_not_trusted_and_the_result_says_so(
 def test_an_engine_of_other_numbers_is_never_chosen(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = openvino_engine.OpenVinoEngine.run
+    run = openvino.OpenVinoEngine.run
 
     def drifted(self: Any, feeds: Any) -> dict[str, np.ndarray]:
         outputs = run(self, feeds)
         return {**outputs, "encodings": outputs["encodings"] + 2e-3}
 
-    monkeypatch.setattr(openvino_engine.OpenVinoEngine, "run", drifted)
+    monkeypatch.setattr(openvino.OpenVinoEngine, "run", drifted)
     bundle = open_bundle(tiny_bundle)
     measured = prepare.prepare(bundle, print, threads=1, seconds=0.1)
     (drifting,) = [m for m in measured if (m.engine, m.precision) == ("openvino", "fp32")]
@@ -218,7 +219,7 @@ def test_a_graph_judged_by_an_emulation_alone_runs_on_request_only() -> None:
     assert fastest([ORT, emulated], precision="fp16") == emulated
 
 
-class Drifting(openvino_engine.OpenVinoEngine):
+class Drifting(openvino.OpenVinoEngine):
     """OpenVINO, whose encodings lie beside what they should be."""
 
     def run(self, feeds: Any) -> dict[str, np.ndarray]:
@@ -234,7 +235,7 @@ def test_a_named_engine_that_was_never_prepared_passes_its_self_test_before_it_s
 ) -> None:
     asked = ("score", tiny_case, "--bundle", tiny_bundle, "--engine", "openvino")
     assert vexas_edge(*asked).status == 0
-    monkeypatch.setattr(openvino_engine, "OpenVinoEngine", Drifting)
+    monkeypatch.setattr(openvino, "OpenVinoEngine", Drifting)
     ended = vexas_edge(*asked)
     assert ended.status == HostError.exit_status
     assert ended.out == ""

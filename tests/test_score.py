@@ -33,7 +33,7 @@ from vexas_edge import sessions as sessions_module
 from vexas_edge.bundle import Bundle
 from vexas_edge.cells.canvas import DecodedCell
 from vexas_edge.draws import draw_cells
-from vexas_edge.engines import EngineOptions
+from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError, HostError, UsageError
 from vexas_edge.results.values import NOTICE, SYNTHETIC_NOTICE, CaseScore, ModelScore
 from vexas_edge.sessions import Sessions

@@ -13,7 +13,7 @@ from tiny import bundle_content, rewritten
 from calibration.adding import NewGraph, add_graphs
 from vexas_edge import selftest
 from vexas_edge.bundle import open_bundle
-from vexas_edge.engines import EngineOptions
+from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.manifest import FUSED
 from vexas_edge.precision import int8_file

@@ -20,7 +20,8 @@ import export.__main__
 from export.engine import build_engines
 from vexas_edge import open_bundle
 from vexas_edge.console import run_command_line
-from vexas_edge.engines import EngineOptions, Precision, devices_of, open_engine
+from vexas_edge.engines.contract import EngineOptions, Precision
+from vexas_edge.engines.opening import devices_of, open_engine
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.host import cache
 from vexas_edge.host.facts import gpu_and_driver
@@ -28,9 +29,7 @@ from vexas_edge.manifest import FUSED
 from vexas_edge.precision import choose_graph, precision_of
 from vexas_edge.sessions import Sessions
 
-OURS = tuple(
-    f"vexas_edge.engines.{name}" for name in ("nvidia", "tensorrt_build", "tensorrt_engine")
-)
+OURS = tuple(f"vexas_edge.engines.tensorrt.{name}" for name in ("nvidia", "build", "engine"))
 OPTIONS = EngineOptions(engine="tensorrt", threads=2, cells_a_call=6)
 BUILD = replace(OPTIONS, build=True)
 without_tensorrt = pytest.mark.skipif(
@@ -203,7 +202,7 @@ def test_a_damaged_plan_is_not_run(own_cache: Path) -> None:
 @pytest.mark.usefixtures("standin")
 def test_a_plan_that_tensorrt_does_not_load_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     open_engine(graph_bytes(), BUILD)
-    engine_module = sys.modules["vexas_edge.engines.tensorrt_engine"]
+    engine_module = sys.modules["vexas_edge.engines.tensorrt.engine"]
     monkeypatch.setattr(
         engine_module, "find", lambda *_, **__: cache.Found(content=b"of another time")
     )
@@ -363,7 +362,7 @@ def test_no_call_of_scoring_has_more_cells_than_the_engine_takes(
     tiny_bundle: Path, tiny_case: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from vexas_edge import read_case, score_case
-    from vexas_edge.engines.onnxruntime_engine import OnnxRuntimeEngine
+    from vexas_edge.engines.onnxruntime import OnnxRuntimeEngine
 
     counts: list[int] = []
     run = OnnxRuntimeEngine.run

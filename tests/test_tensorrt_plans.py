@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from vexas_edge.encoding import CHECKED_DRAWS
-from vexas_edge.engines import Precision
-from vexas_edge.engines.tensorrt_plans import (
+from vexas_edge.engines.contract import Precision
+from vexas_edge.engines.tensorrt.plans import (
     DRAW_ROWS,
     Gpu,
     bucket_of,
@@ -26,7 +26,7 @@ from vexas_edge.engines.tensorrt_plans import (
     timings_key,
     without_padding,
 )
-from vexas_edge.engines.tensorrt_proof import Layer, layers_of, proved
+from vexas_edge.engines.tensorrt.proof import Layer, layers_of, proved
 from vexas_edge.errors import HostError
 from vexas_edge.sessions import most_cells_a_call
 

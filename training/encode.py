@@ -14,7 +14,8 @@ from training.encodings import Encodings
 from vexas_edge import read_case
 from vexas_edge.ahead import run_ahead
 from vexas_edge.cells.canvas import Canvas, DecodedCell, decode_cell
-from vexas_edge.engines import Engine, EngineOptions, open_engine
+from vexas_edge.engines.contract import Engine, EngineOptions
+from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
 from vexas_edge.sessions import most_cells_a_call

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 
 from vexas_edge.console import one_line, run_command_line, status_of_batch
-from vexas_edge.engines import DEVICES, ENGINES, PRECISIONS
+from vexas_edge.engines.contract import DEVICES, ENGINES, PRECISIONS
 from vexas_edge.errors import HostError
 from vexas_edge.smear.layout import Layout
 from vexas_edge.smear.options import ClassFrom
@@ -141,7 +141,7 @@ def inspect(bundle: Path) -> None:
 def verify(bundle: Path, engine: Any, device: Any) -> None:
     """Check every hash of a BUNDLE and run its self-test on this PC."""
     from vexas_edge.bundle import open_bundle
-    from vexas_edge.engines import EngineOptions
+    from vexas_edge.engines.contract import EngineOptions
     from vexas_edge.verification import run_selftest
 
     opened = open_bundle(bundle)

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from vexas_edge.cells.isolation import GRID_PX, isolate_cell, resize_for_isolation
 from vexas_edge.cells.limits import IsolationLimits
-from vexas_edge.engines import Engine, EngineOptions, open_engine
+from vexas_edge.engines.contract import Engine, EngineOptions
+from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import BundleError
 from vexas_edge.host.process import default_threads
 from vexas_edge.manifest import ISOLATE

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from vexas_edge.engines import EngineOptions, Precision, has_cuda
+from vexas_edge.engines.contract import EngineOptions, Precision
+from vexas_edge.engines.opening import has_cuda
 from vexas_edge.errors import HostError
 from vexas_edge.host.cpu import has_vnni
 from vexas_edge.manifest import FUSED, Manifest, graph_file

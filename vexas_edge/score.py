@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vexas_edge.bundle import Bundle
 from vexas_edge.encoding import Encoded, Progress, draws_of, encode_cells
-from vexas_edge.engines import Engine
+from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.files import unicode_text
 from vexas_edge.labels import label_indices

@@ -10,7 +10,7 @@ import click
 
 from vexas_edge.bundle import Bundle, open_bundle
 from vexas_edge.console import Progress, echo_json, one_line, status_of_batch
-from vexas_edge.engines import Device, EngineName, EngineOptions, Precision
+from vexas_edge.engines.contract import Device, EngineName, EngineOptions, Precision
 from vexas_edge.errors import InputError
 from vexas_edge.files import unicode_text
 from vexas_edge.host.process import default_threads, lower_priority

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.engines import Engine
+from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.manifest import FUSED, GOLDEN, HEAD, ISOLATE
 

@@ -7,7 +7,8 @@ from typing import Literal, Self
 from vexas_edge.bundle import Bundle
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.choosing import choose
-from vexas_edge.engines import Engine, EngineOptions, Precision, open_engine
+from vexas_edge.engines.contract import Engine, EngineOptions, Precision
+from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import BundleError
 from vexas_edge.host.process import default_threads
 from vexas_edge.isolating import MASK_SHAPES, Isolator, mask_options

@@ -16,7 +16,7 @@ from vexas_edge.ahead import run_ahead
 from vexas_edge.bench.timing import Times, seconds_of, times_in_turns
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.draws import draw_cells
-from vexas_edge.engines import Engine
+from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import HostError
 from vexas_edge.score import score_case
 from vexas_edge.sessions import Sessions, most_cells_a_call

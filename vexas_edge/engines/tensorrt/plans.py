@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from vexas_edge.engines import Precision
+from vexas_edge.engines.contract import Precision
 from vexas_edge.errors import HostError
 
 # Rows of draws in each call: as many as scoring checks of a case's first one.

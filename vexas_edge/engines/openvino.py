@@ -9,7 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy import ndarray
 
-from vexas_edge.engines import Device, EngineOptions, find_windows_runtime, refuse_external_data
+from vexas_edge.engines.contract import Device, EngineOptions
+from vexas_edge.engines.loading import find_windows_runtime, refuse_external_data
 from vexas_edge.errors import HostError
 from vexas_edge.host.process import default_threads
 

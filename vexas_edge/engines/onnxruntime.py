@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from numpy import ndarray
 
-from vexas_edge.engines import Device, EngineOptions, find_windows_runtime
+from vexas_edge.engines.contract import Device, EngineOptions
+from vexas_edge.engines.loading import find_windows_runtime
 from vexas_edge.errors import HostError
 from vexas_edge.host.process import default_threads
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from vexas_edge.engines.tensorrt_plans import Gpu, n_bytes
+from vexas_edge.engines.tensorrt.plans import Gpu, n_bytes
 from vexas_edge.errors import HostError
 from vexas_edge.host.facts import gpu_and_driver
 

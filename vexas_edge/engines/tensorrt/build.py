@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from vexas_edge.engines.nvidia import given, log, tensorrt
-from vexas_edge.engines.tensorrt_plans import Gpu, input_shape, timings_key
+from vexas_edge.engines.tensorrt.nvidia import given, log, tensorrt
+from vexas_edge.engines.tensorrt.plans import Gpu, input_shape, timings_key
 from vexas_edge.errors import HostError
 from vexas_edge.host.cache import find, store
 

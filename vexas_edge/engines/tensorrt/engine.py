@@ -12,8 +12,10 @@ from typing import Any, Self
 import numpy as np
 from numpy import ndarray
 
-from vexas_edge.engines import Device, EngineOptions, refuse_external_data
-from vexas_edge.engines.nvidia import (
+from vexas_edge.engines.contract import Device, EngineOptions
+from vexas_edge.engines.loading import refuse_external_data
+from vexas_edge.engines.tensorrt.build import plan_from_graph
+from vexas_edge.engines.tensorrt.nvidia import (
     allocated,
     captured,
     checked,
@@ -23,8 +25,7 @@ from vexas_edge.engines.nvidia import (
     tensorrt,
     this_gpu,
 )
-from vexas_edge.engines.tensorrt_build import plan_from_graph
-from vexas_edge.engines.tensorrt_plans import (
+from vexas_edge.engines.tensorrt.plans import (
     bucket_of,
     buckets_for,
     fill,
@@ -32,7 +33,7 @@ from vexas_edge.engines.tensorrt_plans import (
     plan_key,
     without_padding,
 )
-from vexas_edge.engines.tensorrt_proof import proved
+from vexas_edge.engines.tensorrt.proof import proved
 from vexas_edge.errors import HostError
 from vexas_edge.host.cache import find, store
 from vexas_edge.host.process import default_threads
