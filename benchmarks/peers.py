@@ -40,7 +40,7 @@ from squeezenet import module_from_file
 
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.ahead import run_ahead
-from vexas_edge.bundle import Bundle
+from vexas_edge.bundle.archive import Bundle
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.choosing import fastest

@@ -34,13 +34,13 @@ from samples import (
 
 from calibration.preflight import preflight
 from vexas_edge import open_bundle
-from vexas_edge.bundle import Bundle
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.graphs import CHEAPER, FUSED, graph_file
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import open_engine
 from vexas_edge.host.process import default_threads
-from vexas_edge.manifest import CHEAPER, FUSED, graph_file
 from vexas_edge.precision import int8_file
 
 BATCH = 8

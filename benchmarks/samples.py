@@ -18,9 +18,9 @@ from export.backbones import build_backbone
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from training.spread_weights import spread_weights
 from vexas_edge import open_bundle
+from vexas_edge.bundle.graphs import CHEAPER, graph_file
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
-from vexas_edge.manifest import CHEAPER, graph_file
 
 CELL_TYPE = "lymphocyte"
 PARITY_CELLS = 8

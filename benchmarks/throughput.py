@@ -17,7 +17,7 @@ from samples import CELL_TYPE
 
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.ahead import run_ahead
-from vexas_edge.bundle import Bundle
+from vexas_edge.bundle.archive import Bundle
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.encoding import cells_a_call
 from vexas_edge.engines.contract import Engine, EngineOptions

@@ -103,7 +103,7 @@ def _convert(
 ) -> None:
     from calibration.adding import check_target
     from calibration.conversion import Console, Conversion, add_precisions
-    from vexas_edge.bundle import open_bundle
+    from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.smear.options import read_options
 
     reading = read_options(
@@ -150,7 +150,7 @@ def compare(bundle: Path, cohort: Path, gate: str, out: Path | None, **reading: 
     import msgspec
 
     from calibration.comparison import compare_precisions, table_from_compared
-    from vexas_edge.bundle import open_bundle
+    from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.smear.options import read_options
 
     progress = Progress(bundle.name, unit="")

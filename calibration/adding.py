@@ -12,9 +12,10 @@ import numpy as np
 
 from export.graph import OPSET
 from export.running import run_graph
-from vexas_edge.bundle import Bundle, file_entry, write_zip
+from vexas_edge.bundle.archive import Bundle, file_entry, write_zip
+from vexas_edge.bundle.graphs import GOLDEN
+from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.errors import HostError, UsageError
-from vexas_edge.manifest import GOLDEN, Manifest
 from vexas_edge.selftest import golden_from_npz
 
 

@@ -18,9 +18,10 @@ from calibration.preflight import preflight
 from calibration.recipe import calibrate, round_model
 from calibration.region import EMBEDDING, encoder_region
 from export.graph import between
+from vexas_edge.bundle.budgets import Budgets
+from vexas_edge.bundle.graphs import EMULATED, graph_file
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.host.cpu import cpu_name, has_vnni
-from vexas_edge.manifest import EMULATED, Budgets, graph_file
 
 SCHEMES = {
     "int8": Scheme(),

@@ -14,10 +14,10 @@ from calibration.gates import GateResult, gate_result, patient_scores
 from calibration.judging import REFERENCE, Judgement, check_labels, judge
 from calibration.samples import BATCH, Progress, open_smears
 from calibration.separation import Separation, resampled_aucs, separation
-from vexas_edge.bundle import Bundle
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.graphs import CHEAPER, GOLDEN, HEAD, graph_file
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import open_engine
-from vexas_edge.manifest import CHEAPER, GOLDEN, HEAD, graph_file
 from vexas_edge.selftest import golden_from_npz
 from vexas_edge.smear.cohort import read_cohort
 from vexas_edge.smear.options import ReadOptions

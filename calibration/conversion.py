@@ -22,9 +22,10 @@ from calibration.fallback import Rehearsal
 from calibration.gates import GateError, GateResult, failures, gate_result
 from calibration.judging import REFERENCE, Judgement, check_labels, judge
 from calibration.samples import Progress, Smear, canvas_of, check_apart, draw_samples, open_smears
-from vexas_edge.bundle import Bundle
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.graphs import FUSED, HEAD, graph_file
+from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.errors import UsageError
-from vexas_edge.manifest import FUSED, HEAD, Manifest, graph_file
 from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions
 

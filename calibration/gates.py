@@ -8,8 +8,8 @@ import numpy as np
 from calibration.fp16 import LARGEST_ACTIVATION
 from calibration.judging import REFERENCE, Judgement
 from calibration.separation import roc_auc
+from vexas_edge.bundle.budgets import Budget
 from vexas_edge.errors import BundleError
-from vexas_edge.manifest import Budget
 
 
 class GateError(BundleError):

@@ -14,11 +14,11 @@ from onnx import ModelProto
 from calibration.fp16 import LARGEST, emulated_half_precision
 from calibration.samples import BATCH, Progress, Smear, canvas_of, cells_of
 from export.running import session_from, session_options
-from vexas_edge.bundle import Bundle
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.manifest import Manifest, Model
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.encoding import draws_of
 from vexas_edge.errors import InputError
-from vexas_edge.manifest import Manifest, Model
 
 REFERENCE = "fp32"
 

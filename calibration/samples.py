@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from vexas_edge import read_case
-from vexas_edge.bundle import Bundle
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.manifest import Model
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import CellError, InputError
-from vexas_edge.manifest import Model
 from vexas_edge.sessions import Sessions
 from vexas_edge.smear.case import Case, Cell
 from vexas_edge.smear.cohort import CohortCase, cases_of_split

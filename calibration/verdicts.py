@@ -1,7 +1,7 @@
 """What the gate found, in words."""
 
 from calibration.conversion import Verdict
-from vexas_edge.manifest import graph_file
+from vexas_edge.bundle.graphs import graph_file
 
 
 def line_from_verdict(verdict: Verdict) -> str:

@@ -24,9 +24,9 @@ def bundle(spec: Path, out: Path) -> None:
     """Export what SPEC names, compare every step on its parity cells, write the bundle."""
     from export.parity import ALIKE
     from export.writing import write_bundle
-    from vexas_edge.bundle import open_bundle
-    from vexas_edge.inspection import text_from_bundle
-    from vexas_edge.manifest import FUSED
+    from vexas_edge.bundle.archive import open_bundle
+    from vexas_edge.bundle.graphs import FUSED
+    from vexas_edge.bundle.words import text_from_bundle
 
     manifest = write_bundle(spec, to=out)
     click.echo(text_from_bundle(open_bundle(out)))
@@ -103,7 +103,7 @@ def engine(bundle: Path, precisions: tuple[Precision, ...], models: tuple[str, .
     Exit status: 0, 4 no TensorRT, no GPU, or an engine that cannot be built or proved.
     """
     from export.engine import build_engines
-    from vexas_edge.bundle import open_bundle
+    from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.host.cache import cache_folder
 
     def say(line: str) -> None:

@@ -1,6 +1,6 @@
 """The model card: what a bundle is, what it was trained on, what it must not be used for."""
 
-from vexas_edge.manifest import Manifest, Model
+from vexas_edge.bundle.manifest import Manifest, Model
 
 
 def card_from_manifest(manifest: Manifest) -> str:

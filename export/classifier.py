@@ -28,8 +28,8 @@ from export.svm import (
     add_platt_coupling,
     add_scaler,
 )
+from vexas_edge.bundle.manifest import LabelRule
 from vexas_edge.errors import InputError
-from vexas_edge.manifest import LabelRule
 
 KERNELS = ("rbf", "linear")
 TRANSFORMERS = (Normalizer, StandardScaler, PCA)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from export.running import run_graph
+from vexas_edge.bundle.graphs import FUSED, HEAD, ISOLATE
 from vexas_edge.cells.isolation import GRID_PX
-from vexas_edge.manifest import FUSED, HEAD, ISOLATE
 
 _CELLS = 4
 _DRAWS = 8

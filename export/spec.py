@@ -8,10 +8,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from export.encoder import InputLayout
+from vexas_edge.bundle.budgets import Budgets
+from vexas_edge.bundle.manifest import LabelRule
 from vexas_edge.cells.limits import IsolationLimits, LargerCells
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.fields import Name
-from vexas_edge.manifest import Budgets, LabelRule
 from vexas_edge.smear.vocabulary import CELL_CLASSES
 
 INTENDED_USE = "Research only: comparing smears. Not for diagnosis."

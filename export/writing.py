@@ -24,12 +24,13 @@ from export.parity import check_parity
 from export.preprocessing import Preprocessing, preprocessing_named
 from export.sources import load_cells, load_classifier, load_encoder
 from export.spec import ModelSpec, Spec, spec_from_fields, spec_from_file
-from vexas_edge import manifest as schema
-from vexas_edge.bundle import CARD, file_entry, write_zip
+from vexas_edge.bundle import manifest as schema
+from vexas_edge.bundle.archive import file_entry, write_zip
+from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
+from vexas_edge.bundle.manifest import CARD, Manifest
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.isolating import isolator_from_graph
-from vexas_edge.manifest import FUSED, GOLDEN, HEAD, ISOLATE, Manifest
 from vexas_edge.version import __version__
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from cpu_kinds import FOR_CPUS, OWN
 
+from vexas_edge.bundle.graphs import graph_file
 from vexas_edge.host.cpu import has_bfloat16
-from vexas_edge.manifest import graph_file
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 FACTS = {"machine", "cpu", "cores", "versions", "threads", "network", "canvas_px", "n_cells"}

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from tiny import bundle_content, folder_from_bundle, rewritten
 
-from vexas_edge.bundle import listed_files, open_bundle, write_zip
+from vexas_edge.bundle.archive import listed_files, open_bundle, write_zip
+from vexas_edge.bundle.manifest import json_from_manifest
 from vexas_edge.errors import BundleError
-from vexas_edge.manifest import json_from_manifest
 
 HEAD = "models/neutrophil/head.onnx"
 

@@ -21,8 +21,9 @@ from calibration import __main__ as command
 from calibration import candidates
 from calibration.adding import NewGraph, add_graphs
 from vexas_edge import open_bundle
+from vexas_edge.bundle.budgets import Budget, Budgets
+from vexas_edge.bundle.graphs import graph_file
 from vexas_edge.console import run_command_line
-from vexas_edge.manifest import Budget, Budgets, graph_file
 
 MODELS = ("neutrophil", "monocyte", "lymphocyte")
 # Encoders of two untrained layers have no redundancy: their rounding is coarser than a network's.

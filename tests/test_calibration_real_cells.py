@@ -17,9 +17,9 @@ from export import write_bundle
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from export.sources import load_encoder
 from vexas_edge import open_bundle, read_case
+from vexas_edge.bundle.graphs import graph_file
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.draws import draw_cells
-from vexas_edge.manifest import graph_file
 from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions
 

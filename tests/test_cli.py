@@ -303,7 +303,7 @@ def test_a_bug_keeps_its_traceback_and_the_finished_cases(
 def test_a_bug_exits_with_1() -> None:
     code = (
         "import sys; sys.argv = ['vexas-edge', 'inspect', 'x']\n"
-        "import vexas_edge.bundle as bundle\n"
+        "import vexas_edge.bundle.archive as bundle\n"
         "bundle.open_bundle = lambda path: 1 / 0\n"
         "from vexas_edge.cli import main; main()"
     )

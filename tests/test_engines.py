@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 from tiny import CANVAS_PX, WIDTH
 
-from vexas_edge.bundle import open_bundle
+from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.engines import onnxruntime as module
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import has_cuda, open_engine

@@ -22,11 +22,11 @@ from tiny import (
 
 from export import write_bundle
 from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge.bundle.graphs import ISOLATE
+from vexas_edge.bundle.words import text_from_bundle
 from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError, HostError
-from vexas_edge.inspection import text_from_bundle
-from vexas_edge.manifest import ISOLATE
 from vexas_edge.sessions import Sessions
 from vexas_edge.verification import run_selftest
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from vexas_edge.bundle import open_bundle
+from vexas_edge.bundle.archive import open_bundle
+from vexas_edge.bundle.manifest import json_from_manifest, manifest_from_json
 from vexas_edge.errors import BundleError
-from vexas_edge.manifest import json_from_manifest, manifest_from_json
 
 FILE = {"sha256": "0" * 64, "bytes": 1}
 

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 from tiny import CANVAS_PX
 
-from vexas_edge.bundle import open_bundle
+from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import HostError

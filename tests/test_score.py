@@ -30,7 +30,7 @@ from tiny import (
 
 from vexas_edge import encoding, open_bundle, read_case, score_case
 from vexas_edge import sessions as sessions_module
-from vexas_edge.bundle import Bundle
+from vexas_edge.bundle.archive import Bundle
 from vexas_edge.cells.canvas import DecodedCell
 from vexas_edge.draws import draw_cells
 from vexas_edge.engines.contract import EngineOptions

@@ -12,10 +12,10 @@ from tiny import bundle_content, rewritten
 
 from calibration.adding import NewGraph, add_graphs
 from vexas_edge import selftest
-from vexas_edge.bundle import open_bundle
+from vexas_edge.bundle.archive import open_bundle
+from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError, HostError
-from vexas_edge.manifest import FUSED
 from vexas_edge.precision import int8_file
 from vexas_edge.selftest import golden_from_npz
 from vexas_edge.verification import run_selftest

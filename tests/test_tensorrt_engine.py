@@ -19,14 +19,14 @@ from tiny import Ended
 import export.__main__
 from export.engine import build_engines
 from vexas_edge import open_bundle
+from vexas_edge.bundle.graphs import FUSED, precision_of
 from vexas_edge.console import run_command_line
 from vexas_edge.engines.contract import EngineOptions, Precision
 from vexas_edge.engines.opening import devices_of, open_engine
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.host import cache
 from vexas_edge.host.facts import gpu_and_driver
-from vexas_edge.manifest import FUSED
-from vexas_edge.precision import choose_graph, precision_of
+from vexas_edge.precision import choose_graph
 from vexas_edge.sessions import Sessions
 
 OURS = tuple(f"vexas_edge.engines.tensorrt.{name}" for name in ("nvidia", "build", "engine"))

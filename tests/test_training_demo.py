@@ -11,9 +11,9 @@ from training.chain.spec import chain_from_file
 from training.demo_bundle import SPEC, demo_scores, install_demo, write_shown_smear
 from training.synthetic_cohort import CELLS
 from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge.bundle.graphs import ISOLATE
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.errors import UsageError
-from vexas_edge.manifest import ISOLATE
 
 SHIPPED = Path(vexas_edge.__file__).parent / "demo"
 LARGEST_BYTES = 4_500_000

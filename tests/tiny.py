@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from export.graph import GraphBuilder, tensor
 from export.preprocessing import Preprocessing, pixels_from_cells
-from vexas_edge.bundle import file_entry, listed_files, open_bundle, write_zip
+from vexas_edge.bundle.archive import file_entry, listed_files, open_bundle, write_zip
+from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.cells.isolation import GRID_PX
-from vexas_edge.manifest import Manifest
 
 CANVAS_PX = 16
 WIDTH = 8  # of an encoding

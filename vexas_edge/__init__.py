@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 from vexas_edge.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from vexas_edge.bundle import open_bundle
+    from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.score import score_case
     from vexas_edge.smear.case import read_case
 
 __all__ = ["open_bundle", "read_case", "score_case"]
 
-_HOMES = {"open_bundle": "bundle", "read_case": "smear.case", "score_case": "score"}
+_HOMES = {"open_bundle": "bundle.archive", "read_case": "smear.case", "score_case": "score"}
 
 
 def __getattr__(name: str) -> Any:

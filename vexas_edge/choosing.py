@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from vexas_edge.bundle import Bundle
+from vexas_edge.bundle.archive import Bundle
 from vexas_edge.engines.contract import Device, EngineName, EngineOptions, Precision
 from vexas_edge.errors import HostError
 from vexas_edge.host.cache import NEVER, Found, find, store

@@ -128,8 +128,8 @@ def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, **reading: Any
 @click.argument("bundle", type=_PATH)
 def inspect(bundle: Path) -> None:
     """Say in words what a BUNDLE is and what it holds."""
-    from vexas_edge.bundle import open_bundle
-    from vexas_edge.inspection import text_from_bundle
+    from vexas_edge.bundle.archive import open_bundle
+    from vexas_edge.bundle.words import text_from_bundle
 
     click.echo(text_from_bundle(open_bundle(bundle)))
 
@@ -140,7 +140,7 @@ def inspect(bundle: Path) -> None:
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 def verify(bundle: Path, engine: Any, device: Any) -> None:
     """Check every hash of a BUNDLE and run its self-test on this PC."""
-    from vexas_edge.bundle import open_bundle
+    from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.engines.contract import EngineOptions
     from vexas_edge.verification import run_selftest
 
@@ -204,7 +204,7 @@ def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: boo
     Each installed engine is tested against the bundle's recorded numbers and timed for so many
     seconds. TensorRT's engines are built first, which takes minutes.
     """
-    from vexas_edge.bundle import open_bundle
+    from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.choosing import fastest
     from vexas_edge.host import cache
     from vexas_edge.prepare import prepare as measure

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.bundle.graphs import ISOLATE
 from vexas_edge.cells.isolation import GRID_PX, isolate_cell, resize_for_isolation
 from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import BundleError
 from vexas_edge.host.process import default_threads
-from vexas_edge.manifest import ISOLATE
 
 # What goes in and comes out of a mask network, by name.
 MASK_SHAPES: dict[str, tuple[int | None, ...]] = {

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from vexas_edge.bundle.graphs import FUSED, graph_file
+from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.engines.contract import EngineOptions, Precision
 from vexas_edge.engines.opening import has_cuda
 from vexas_edge.errors import HostError
 from vexas_edge.host.cpu import has_vnni
-from vexas_edge.manifest import FUSED, Manifest, graph_file
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,13 +55,6 @@ def choose_graph(
             "judged by `python -m calibration` where the model was trained"
         )
     return ChosenGraph(precision=asked, file=file, reason="asked for")
-
-
-def precision_of(file: str) -> Precision:
-    """What a fused graph computes in, by the name of its file."""
-    if file == FUSED:
-        return "fp32"
-    return "fp16" if file == graph_file("fp16") else "int8"
 
 
 def int8_file() -> str:

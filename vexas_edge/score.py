@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.bundle import Bundle
+from vexas_edge.bundle.archive import Bundle
 from vexas_edge.encoding import Encoded, Progress, draws_of, encode_cells
 from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import HostError, UsageError

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from vexas_edge.bundle import Bundle, open_bundle
+from vexas_edge.bundle.archive import Bundle, open_bundle
 from vexas_edge.console import Progress, echo_json, one_line, status_of_batch
 from vexas_edge.engines.contract import Device, EngineName, EngineOptions, Precision
 from vexas_edge.errors import InputError

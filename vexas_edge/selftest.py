@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import BundleError, HostError
-from vexas_edge.manifest import FUSED, GOLDEN, HEAD, ISOLATE
 
 # Largest difference of any output from what the reference engine gave, by graph file.
 ALLOWED = {HEAD: 1e-5, FUSED: 1e-3, ISOLATE: 0.02}

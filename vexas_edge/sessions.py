@@ -4,7 +4,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Literal, Self
 
-from vexas_edge.bundle import Bundle
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE, precision_of
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.choosing import choose
 from vexas_edge.engines.contract import Engine, EngineOptions, Precision
@@ -12,8 +13,6 @@ from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import BundleError
 from vexas_edge.host.process import default_threads
 from vexas_edge.isolating import MASK_SHAPES, Isolator, mask_options
-from vexas_edge.manifest import FUSED, GOLDEN, HEAD, ISOLATE
-from vexas_edge.precision import precision_of
 from vexas_edge.selftest import Check, check_engine, golden_from_npz
 
 # Pixels a call: 4 cells of 272 px. Larger calls gain no speed and cost memory.

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from vexas_edge.bundle import Bundle
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.graphs import FUSED, HEAD, ISOLATE
 from vexas_edge.engines.contract import EngineOptions
-from vexas_edge.manifest import FUSED, HEAD, ISOLATE
 from vexas_edge.selftest import Check
 from vexas_edge.sessions import Sessions
 

@@ -12,9 +12,9 @@ from training.chain.spec import Fields, options_from_fields
 from training.masks import crops_of, read_masked_images
 from training.outlines import score_masks, summarize
 from training.segmenter import Progress, SegmenterRecipe, train_segmenter
+from vexas_edge.bundle.graphs import ISOLATE
 from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.files import write_atomically
-from vexas_edge.manifest import ISOLATE
 
 _CROPS_A_BATCH = 8
 _AGREEMENT = "agreement.json"

@@ -19,11 +19,11 @@ from training.chain.spec import ChainModel, ChainSpec
 from training.chain.stages import Stage, cells_digest, torch_facts
 from training.isolating import COHORT, isolate_cohort
 from vexas_edge import read_case
-from vexas_edge.bundle import open_bundle
+from vexas_edge.bundle.archive import open_bundle
+from vexas_edge.bundle.graphs import ISOLATE
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.errors import InputError
 from vexas_edge.isolating import Isolator, isolator_from_graph
-from vexas_edge.manifest import ISOLATE
 from vexas_edge.smear.options import ReadOptions
 
 _REFERENCE = "reference.vxb"

@@ -11,10 +11,10 @@ from export.spec import INTENDED_USE, fields_from_toml
 from training.fitting import SvmOptions
 from training.pretrain import PretrainOptions
 from training.segmenter import SegmenterRecipe
+from vexas_edge.bundle.budgets import Budgets
 from vexas_edge.cells.limits import IsolationLimits, LargerCells
 from vexas_edge.errors import UsageError
 from vexas_edge.fields import Name
-from vexas_edge.manifest import Budgets
 
 Fields = dict[str, Any]
 

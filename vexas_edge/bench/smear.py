@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vexas_edge.manifest import Manifest
+from vexas_edge.bundle.manifest import Manifest
 
 # The size of a CellaVision export's images.
 EXPORT_PX = 360

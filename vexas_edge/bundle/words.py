@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from vexas_edge.bundle import Bundle
-from vexas_edge.manifest import CHEAPER, Model, graph_file
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.graphs import CHEAPER, graph_file
+from vexas_edge.bundle.manifest import Model
 
 _CHEAPER_FILES = frozenset(map(graph_file, CHEAPER))
 

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from vexas_edge.bundle.budgets import Budgets
+from vexas_edge.bundle.graphs import ISOLATE, REQUIRED_FILES
 from vexas_edge.cells.limits import IsolationLimits, LargerCells
 from vexas_edge.errors import BundleError
 from vexas_edge.fields import Count, Name, Sha256, Share
@@ -13,10 +15,6 @@ from vexas_edge.smear.vocabulary import CELL_CLASSES
 SCHEMA_VERSION = 1
 
 LabelRule = Literal["votes", "argmax"]
-
-
-# What a graph's figures say where they are of a graph that does the same arithmetic on the CPU.
-EMULATED = "emulated"
 
 
 class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -53,48 +51,6 @@ class Aggregation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     fit_draws: Count = 100
     score_draws: Count = 1000
     seed: Annotated[int, Meta(ge=0, le=2**53)] = 0
-
-
-class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far a cheaper graph may lie from the reference on patients that it has never seen.
-
-    cosine_p1: least cosine between both graphs' encodings of a cell, at the 1st percentile.
-    score_drift: most mean distance of scores. auc_drop: most loss of ROC-AUC. flipped_share: most
-    cases whose call changes, rounded down, and each of these cases only where the reference's score
-    lies within flip_margin of the threshold. patients_a_class: fewest that can judge, positive ones
-    and others. calibration_distance: most squared distance between the mean encodings of
-    calibration's cells and of the gate's, over the spread of the gate's: right cells of 20 patients
-    lie at 0.01 to 0.05, cells with red and blue swapped at 0.23 and more.
-    """
-
-    cosine_p1: Annotated[float, Meta(ge=-1, le=1)]
-    score_drift: Share = 0.02
-    auc_drop: Share = 0.006
-    flipped_share: Share = 0.025
-    flip_margin: Share = 0.05
-    patients_a_class: Count = 3
-    calibration_distance: Annotated[float, Meta(ge=0)] = 0.2
-
-
-class Budgets(
-    Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    rename="kebab",
-    omit_defaults=True,
-):
-    """The budget of each kind of cheaper graph."""
-
-    fp16: Budget = Budget(cosine_p1=0.9999, flipped_share=0)
-    int8: Budget = Budget(cosine_p1=0.998)
-    int8_rr: Budget = Budget(cosine_p1=0.995)
-    int8_trt: Budget = Budget(cosine_p1=0.995)
-
-    def of(self, kind: str) -> Budget:
-        """The budget of one of `CHEAPER`."""
-        budget: Budget = getattr(self, kind.replace("-", "_"))
-        return budget
 
 
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,23 +97,6 @@ class _AnySchema(Struct):
 
 
 CARD = "card.md"
-# Graphs that are cheaper than the reference, by what their files are called: for a GPU; for CPUs
-# with VNNI; for other CPUs, with weights of 7 bits; for TensorRT.
-CHEAPER = ("fp16", "int8", "int8-rr", "int8-trt")
-
-
-def graph_file(kind: str) -> str:
-    """The name of a model's fused graph of one kind: "fp32" or one of `CHEAPER`."""
-    return f"fused.{kind}.onnx"
-
-
-# A model's files: the reference graph, the graph that scores come from, the self-test.
-FUSED = graph_file("fp32")
-HEAD = "head.onnx"
-GOLDEN = "golden.npz"
-# The mask network, of models that want their cells isolated.
-ISOLATE = "isolate.onnx"
-REQUIRED_FILES = (FUSED, HEAD, GOLDEN)
 
 
 def manifest_from_json(text: bytes) -> Manifest:

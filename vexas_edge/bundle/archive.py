@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from vexas_edge.bundle.manifest import (
+    CARD,
+    FileEntry,
+    Manifest,
+    json_from_manifest,
+    manifest_from_json,
+)
 from vexas_edge.errors import BundleError
-from vexas_edge.manifest import CARD as CARD
-from vexas_edge.manifest import FileEntry, Manifest, json_from_manifest, manifest_from_json
 
 MANIFEST = "manifest.json"
 

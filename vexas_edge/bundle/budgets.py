@@ -1,0 +1,49 @@
+"""How far a cheaper graph may lie from the reference."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from vexas_edge.fields import Count, Share
+
+
+class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far a cheaper graph may lie from the reference on patients that it has never seen.
+
+    cosine_p1: least cosine between both graphs' encodings of a cell, at the 1st percentile.
+    score_drift: most mean distance of scores. auc_drop: most loss of ROC-AUC. flipped_share: most
+    cases whose call changes, rounded down, and each of these cases only where the reference's score
+    lies within flip_margin of the threshold. patients_a_class: fewest that can judge, positive ones
+    and others. calibration_distance: most squared distance between the mean encodings of
+    calibration's cells and of the gate's, over the spread of the gate's: right cells of 20 patients
+    lie at 0.01 to 0.05, cells with red and blue swapped at 0.23 and more.
+    """
+
+    cosine_p1: Annotated[float, Meta(ge=-1, le=1)]
+    score_drift: Share = 0.02
+    auc_drop: Share = 0.006
+    flipped_share: Share = 0.025
+    flip_margin: Share = 0.05
+    patients_a_class: Count = 3
+    calibration_distance: Annotated[float, Meta(ge=0)] = 0.2
+
+
+class Budgets(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename="kebab",
+    omit_defaults=True,
+):
+    """The budget of each kind of cheaper graph."""
+
+    fp16: Budget = Budget(cosine_p1=0.9999, flipped_share=0)
+    int8: Budget = Budget(cosine_p1=0.998)
+    int8_rr: Budget = Budget(cosine_p1=0.995)
+    int8_trt: Budget = Budget(cosine_p1=0.995)
+
+    def of(self, kind: str) -> Budget:
+        """The budget of one of `CHEAPER`."""
+        budget: Budget = getattr(self, kind.replace("-", "_"))
+        return budget
