@@ -28,7 +28,7 @@ _LOAD = """
 import sys, time
 from vexas_edge import open_bundle
 from vexas_edge.engines import EngineOptions
-from vexas_edge.sessions import Sessions
+from vexas_edge.runtime.session import Sessions
 import onnxruntime
 with Sessions(open_bundle(sys.argv[1]), EngineOptions(engine="onnxruntime"), "fp32") as sessions:
     started = time.perf_counter()

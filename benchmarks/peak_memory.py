@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.engines.contract import EngineOptions
-from vexas_edge.sessions import Sessions
+from vexas_edge.runtime.session import Sessions
 from vexas_edge.smear.options import ReadOptions
 
 

@@ -43,13 +43,13 @@ from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
-from vexas_edge.choosing import fastest
-from vexas_edge.draws import draw_cells
 from vexas_edge.engines.contract import Engine
 from vexas_edge.host.cache import FOLDER_VARIABLE
 from vexas_edge.host.process import default_threads
-from vexas_edge.prepare import prepare
-from vexas_edge.sessions import Sessions, most_cells_a_call
+from vexas_edge.runtime.choice import fastest
+from vexas_edge.runtime.prepare import prepare
+from vexas_edge.runtime.session import Sessions, most_cells_a_call
+from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.smear.options import ReadOptions
 
 OURS = "vexas-edge score"

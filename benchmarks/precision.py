@@ -41,7 +41,7 @@ from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import open_engine
 from vexas_edge.host.process import default_threads
-from vexas_edge.precision import int8_file
+from vexas_edge.runtime.choice import int8_file
 
 BATCH = 8
 

@@ -19,10 +19,10 @@ from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.cells.canvas import Canvas, decode_cell
-from vexas_edge.encoding import cells_a_call
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import open_engine
-from vexas_edge.sessions import Sessions
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.encoding import cells_a_call
 from vexas_edge.smear.case import Case
 from vexas_edge.smear.options import ReadOptions
 

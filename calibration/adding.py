@@ -16,7 +16,7 @@ from vexas_edge.bundle.archive import Bundle, file_entry, write_zip
 from vexas_edge.bundle.graphs import GOLDEN
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.errors import HostError, UsageError
-from vexas_edge.selftest import golden_from_npz
+from vexas_edge.runtime.selftest import golden_from_npz
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import CHEAPER, GOLDEN, HEAD, graph_file
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import open_engine
-from vexas_edge.selftest import golden_from_npz
+from vexas_edge.runtime.selftest import golden_from_npz
 from vexas_edge.smear.cohort import read_cohort
 from vexas_edge.smear.options import ReadOptions
 

@@ -17,8 +17,8 @@ from export.running import session_from, session_options
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.manifest import Manifest, Model
 from vexas_edge.cells.canvas import Canvas, decode_cell
-from vexas_edge.encoding import draws_of
 from vexas_edge.errors import InputError
+from vexas_edge.scoring.encoding import draws_of
 
 REFERENCE = "fp32"
 

@@ -14,7 +14,7 @@ from vexas_edge.bundle.manifest import Model
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import CellError, InputError
-from vexas_edge.sessions import Sessions
+from vexas_edge.runtime.session import Sessions
 from vexas_edge.smear.case import Case, Cell
 from vexas_edge.smear.cohort import CohortCase, cases_of_split
 from vexas_edge.smear.options import ReadOptions

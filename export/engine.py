@@ -6,7 +6,7 @@ from vexas_edge.bundle.archive import Bundle
 from vexas_edge.engines.contract import PRECISIONS, EngineOptions, Precision
 from vexas_edge.engines.opening import devices_of
 from vexas_edge.errors import HostError, UsageError
-from vexas_edge.sessions import Sessions
+from vexas_edge.runtime.session import Sessions
 
 
 def build_engines(

@@ -25,9 +25,9 @@ from export.graph import between
 from export.preprocessing import Preprocessing, pixels_from_cells
 from export.running import run_graph, session_from
 from vexas_edge.bundle.manifest import LabelRule
-from vexas_edge.draws import draw_cells
 from vexas_edge.errors import BundleError
-from vexas_edge.labels import label_indices
+from vexas_edge.scoring.draws import draw_cells
+from vexas_edge.scoring.labels import label_indices
 
 # Largest element of any encoding, unless cells lie so near that this would hide a difference.
 ENCODING_TOLERANCE = 1e-5

@@ -30,7 +30,7 @@ from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.bundle.manifest import CARD, Manifest
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import HostError, InputError, UsageError
-from vexas_edge.isolating import isolator_from_graph
+from vexas_edge.runtime.isolator import isolator_from_graph
 from vexas_edge.version import __version__
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 from tiny import Ended, cell_pixels, folder_from_bundle, png, rewritten, write_case
 
 from vexas_edge import files
-from vexas_edge.precision import int8_file
+from vexas_edge.runtime.choice import int8_file
 
 Score = Callable[..., Ended]
 

@@ -19,7 +19,7 @@ from export.sources import load_encoder
 from vexas_edge import open_bundle, read_case
 from vexas_edge.bundle.graphs import graph_file
 from vexas_edge.cells.canvas import Canvas, decode_cell
-from vexas_edge.draws import draw_cells
+from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions
 

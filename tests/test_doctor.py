@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from tiny import Ended
 
-from vexas_edge import doctor
-from vexas_edge.doctor import can_score, examine, is_network_share
 from vexas_edge.errors import HostError
 from vexas_edge.host import facts
+from vexas_edge.runtime import doctor
+from vexas_edge.runtime.doctor import can_score, examine, is_network_share
 
 
 def finding(subject: str, folder: Path) -> doctor.Finding:

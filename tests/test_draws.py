@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from vexas_edge.draws import draw_cells, splitmix64
+from vexas_edge.scoring.draws import draw_cells, splitmix64
 
 
 def identities(n: int) -> list[bytes]:

@@ -23,8 +23,8 @@ from sklearn.svm import SVC
 
 from export.parity import reference_decisions
 from vexas_edge import open_bundle
-from vexas_edge.draws import draw_cells
-from vexas_edge.labels import label_indices
+from vexas_edge.scoring.draws import draw_cells
+from vexas_edge.scoring.labels import label_indices
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "examples" / "lymphocytosis" / "run.py"

@@ -19,7 +19,7 @@ from export.coupling import couple, unrolled_iterations
 from export.fuse import head_from_classifier
 from export.parity import classifier_parity, reference_decisions
 from vexas_edge.errors import InputError
-from vexas_edge.labels import label_indices
+from vexas_edge.scoring.labels import label_indices
 
 WIDTH = 8
 PROBABILITY_TOLERANCE = 1e-5

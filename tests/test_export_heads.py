@@ -14,7 +14,7 @@ from sklearn.svm import SVC
 from export.fuse import head_from_classifier
 from export.parity import reference_decisions
 from vexas_edge.bundle.manifest import LabelRule
-from vexas_edge.labels import label_indices
+from vexas_edge.scoring.labels import label_indices
 
 N_CLASSES = {"PN": 7, "LY": 4, "MO": 2}
 N_DRAWS, DRAW_SIZE = 1000, 10

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from calibration.adding import NewGraph, add_graphs
-from vexas_edge import open_bundle, precision, read_case, score_case
+from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import HostError
-from vexas_edge.precision import choose_graph
-from vexas_edge.sessions import Sessions
+from vexas_edge.runtime import choice as precision
+from vexas_edge.runtime.choice import choose_graph
+from vexas_edge.runtime.session import Sessions
 
 CPU = EngineOptions(device="cpu")
 MODELS = ("neutrophil", "monocyte", "lymphocyte")

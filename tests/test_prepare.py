@@ -12,14 +12,16 @@ import pytest
 from test_selftest import with_golden
 from tiny import Ended
 
-from vexas_edge import choosing, open_bundle, prepare, read_case, score_case
+from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.graphs import FUSED
-from vexas_edge.choosing import Measured, choose, fastest, remember
 from vexas_edge.engines import openvino
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import HostError
 from vexas_edge.host import cache
-from vexas_edge.sessions import Sessions
+from vexas_edge.runtime import choice as choosing
+from vexas_edge.runtime import prepare
+from vexas_edge.runtime.choice import Measured, choose, fastest, remember
+from vexas_edge.runtime.session import Sessions
 
 pytest.importorskip("openvino")
 AUTO = EngineOptions(threads=1)

@@ -28,15 +28,16 @@ from tiny import (
     write_cells,
 )
 
-from vexas_edge import encoding, open_bundle, read_case, score_case
-from vexas_edge import sessions as sessions_module
+from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.cells.canvas import DecodedCell
-from vexas_edge.draws import draw_cells
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError, HostError, UsageError
 from vexas_edge.results.values import NOTICE, SYNTHETIC_NOTICE, CaseScore, ModelScore
-from vexas_edge.sessions import Sessions
+from vexas_edge.runtime import session as sessions_module
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring import encoding
+from vexas_edge.scoring.draws import draw_cells
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,14 @@ import pytest
 from tiny import bundle_content, rewritten
 
 from calibration.adding import NewGraph, add_graphs
-from vexas_edge import selftest
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError, HostError
-from vexas_edge.precision import int8_file
-from vexas_edge.selftest import golden_from_npz
-from vexas_edge.verification import run_selftest
+from vexas_edge.runtime import selftest
+from vexas_edge.runtime.choice import int8_file
+from vexas_edge.runtime.selftest import golden_from_npz
+from vexas_edge.runtime.session import run_selftest
 
 GOLDEN = "models/monocyte/golden.npz"
 

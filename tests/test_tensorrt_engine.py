@@ -26,8 +26,8 @@ from vexas_edge.engines.opening import devices_of, open_engine
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.host import cache
 from vexas_edge.host.facts import gpu_and_driver
-from vexas_edge.precision import choose_graph
-from vexas_edge.sessions import Sessions
+from vexas_edge.runtime.choice import choose_graph
+from vexas_edge.runtime.session import Sessions
 
 OURS = tuple(f"vexas_edge.engines.tensorrt.{name}" for name in ("nvidia", "build", "engine"))
 OPTIONS = EngineOptions(engine="tensorrt", threads=2, cells_a_call=6)

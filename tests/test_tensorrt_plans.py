@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vexas_edge.encoding import CHECKED_DRAWS
 from vexas_edge.engines.contract import Precision
 from vexas_edge.engines.tensorrt.plans import (
     DRAW_ROWS,
@@ -28,7 +27,8 @@ from vexas_edge.engines.tensorrt.plans import (
 )
 from vexas_edge.engines.tensorrt.proof import Layer, layers_of, proved
 from vexas_edge.errors import HostError
-from vexas_edge.sessions import most_cells_a_call
+from vexas_edge.runtime.session import most_cells_a_call
+from vexas_edge.scoring.encoding import CHECKED_DRAWS
 
 GPU = Gpu(name="NVIDIA T4", capability="7.5", driver="580.65", tensorrt="11.4.0")
 

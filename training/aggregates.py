@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.encodings import Encodings
-from vexas_edge.draws import draw_cells
 from vexas_edge.errors import InputError, UsageError
+from vexas_edge.scoring.draws import draw_cells
 
 
 @dataclass(frozen=True, kw_only=True)

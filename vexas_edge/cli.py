@@ -142,7 +142,7 @@ def verify(bundle: Path, engine: Any, device: Any) -> None:
     """Check every hash of a BUNDLE and run its self-test on this PC."""
     from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.engines.contract import EngineOptions
-    from vexas_edge.verification import run_selftest
+    from vexas_edge.runtime.session import run_selftest
 
     opened = open_bundle(bundle)
     opened.check_all_files()
@@ -180,7 +180,7 @@ def doctor(out: Path, as_json: bool) -> int:
 
     Exit status: 0 it can score, 4 it cannot.
     """
-    from vexas_edge.doctor import can_score, examine
+    from vexas_edge.runtime.doctor import can_score, examine
 
     findings = tuple(examine(out))
     for finding in findings:
@@ -205,9 +205,9 @@ def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: boo
     seconds. TensorRT's engines are built first, which takes minutes.
     """
     from vexas_edge.bundle.archive import open_bundle
-    from vexas_edge.choosing import fastest
     from vexas_edge.host import cache
-    from vexas_edge.prepare import prepare as measure
+    from vexas_edge.runtime.choice import fastest
+    from vexas_edge.runtime.prepare import prepare as measure
 
     if clear:
         click.echo(f"{cache.clear()} files removed from {cache.cache_folder()}")

@@ -18,8 +18,8 @@ from vexas_edge.results.folder import ResultFolder, json_from_score
 from vexas_edge.results.names import check_distinct, file_stem_for_case
 from vexas_edge.results.values import SCHEMA_VERSION, CaseScore, Status
 from vexas_edge.results.words import line_from_score, remarks_from_score
-from vexas_edge.score import bundle_id, failed_case, score_case
-from vexas_edge.sessions import Sessions
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.score import bundle_id, failed_case, score_case
 from vexas_edge.smear.case import FoundCase, read_case
 from vexas_edge.smear.finding import wanted_cases
 from vexas_edge.smear.layout import Layout

@@ -12,8 +12,8 @@ from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from export.sources import Encoder, load_encoder
 from vexas_edge import read_case
 from vexas_edge.cells.canvas import Canvas, decode_cell
-from vexas_edge.draws import draw_cells
 from vexas_edge.errors import InputError
+from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions
 

@@ -23,7 +23,7 @@ from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.graphs import ISOLATE
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.errors import InputError
-from vexas_edge.isolating import Isolator, isolator_from_graph
+from vexas_edge.runtime.isolator import Isolator, isolator_from_graph
 from vexas_edge.smear.options import ReadOptions
 
 _REFERENCE = "reference.vxb"

@@ -58,7 +58,7 @@ def isolate(cohort: Path, network: Path, out: Path, **reading: Any) -> None:
     from training.isolating import isolate_cohort
     from vexas_edge.cells.limits import IsolationLimits
     from vexas_edge.errors import HostError, InputError
-    from vexas_edge.isolating import isolator_from_graph
+    from vexas_edge.runtime.isolator import isolator_from_graph
     from vexas_edge.smear.cohort import read_cohort
     from vexas_edge.smear.options import read_options
 

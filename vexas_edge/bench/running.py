@@ -21,7 +21,7 @@ from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
 from vexas_edge.host.facts import this_host
 from vexas_edge.host.process import peak_memory_mib
-from vexas_edge.sessions import Sessions
+from vexas_edge.runtime.session import Sessions
 
 REGRESSED = 8
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bench.timing import Times, seconds_of, times_in_turns
 from vexas_edge.cells.images import rgb_from_bytes
-from vexas_edge.draws import draw_cells
 from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import HostError
-from vexas_edge.score import score_case
-from vexas_edge.sessions import Sessions, most_cells_a_call
+from vexas_edge.runtime.session import Sessions, most_cells_a_call
+from vexas_edge.scoring.draws import draw_cells
+from vexas_edge.scoring.score import score_case
 from vexas_edge.smear.case import read_case
 
 Scenario = Literal["single_stream", "offline", "case", "cold_start", "batch"]

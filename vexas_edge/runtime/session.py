@@ -1,5 +1,6 @@
 """A bundle's graphs, loaded on this PC's engine and kept for the next case."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Literal, Self
@@ -7,13 +8,13 @@ from typing import Literal, Self
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE, precision_of
 from vexas_edge.cells.canvas import Canvas
-from vexas_edge.choosing import choose
 from vexas_edge.engines.contract import Engine, EngineOptions, Precision
 from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import BundleError
 from vexas_edge.host.process import default_threads
-from vexas_edge.isolating import MASK_SHAPES, Isolator, mask_options
-from vexas_edge.selftest import Check, check_engine, golden_from_npz
+from vexas_edge.runtime.choice import choose
+from vexas_edge.runtime.isolator import MASK_SHAPES, Isolator, mask_options
+from vexas_edge.runtime.selftest import Check, check_engine, golden_from_npz
 
 # Pixels a call: 4 cells of 272 px. Larger calls gain no speed and cost memory.
 _PIXELS_A_CALL = 4 * 272 * 272
@@ -151,3 +152,16 @@ class Sessions:
     def __exit__(self, *raised: object) -> None:
         self._opened.clear()
         self._stack.close()
+
+
+def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
+    """Each graph's check, as it is done: masks, reference, head, and what `score` would run.
+
+    Raises:
+        HostError: this PC cannot run a graph, or gives other numbers than the reference did.
+    """
+    with Sessions(bundle, options) as sessions:
+        for model in bundle.manifest.models:
+            masks = [ISOLATE] if bundle.manifest.models[model].isolation else []
+            for file in dict.fromkeys((*masks, FUSED, HEAD, sessions.graph.file)):
+                yield sessions.check(model, file)

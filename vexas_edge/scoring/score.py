@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.encoding import Encoded, Progress, draws_of, encode_cells
 from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.files import unicode_text
-from vexas_edge.labels import label_indices
 from vexas_edge.results.values import (
     NOTICE,
     SYNTHETIC_NOTICE,
@@ -26,7 +24,9 @@ from vexas_edge.results.values import (
     Status,
     UsedCell,
 )
-from vexas_edge.sessions import Sessions
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.encoding import Encoded, Progress, draws_of, encode_cells
+from vexas_edge.scoring.labels import label_indices
 from vexas_edge.smear.case import Case
 from vexas_edge.version import __version__
 

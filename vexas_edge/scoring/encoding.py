@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.manifest import Model
 from vexas_edge.cells.canvas import Canvas, decode_cell
-from vexas_edge.draws import draw_cells
 from vexas_edge.engines.contract import Engine
 from vexas_edge.results.values import UsedCell
-from vexas_edge.sessions import Sessions, most_cells_a_call
+from vexas_edge.runtime.session import Sessions, most_cells_a_call
+from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.smear.case import Cell
 from vexas_edge.smear.sources import Source
 

@@ -12,11 +12,11 @@ import numpy as np
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import EMULATED, HEAD
 from vexas_edge.bundle.manifest import Model
-from vexas_edge.choosing import Measured, remember
 from vexas_edge.engines.contract import ENGINES, PRECISIONS, Engine, EngineOptions
 from vexas_edge.engines.opening import devices_of
 from vexas_edge.errors import HostError
-from vexas_edge.sessions import Sessions, most_cells_a_call
+from vexas_edge.runtime.choice import Measured, remember
+from vexas_edge.runtime.session import Sessions, most_cells_a_call
 
 Report = Callable[[str], None]
 Feeds = dict[str, np.ndarray]

@@ -1,0 +1,1 @@
+"""From the cells of a case to its score."""
