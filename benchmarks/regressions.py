@@ -18,7 +18,7 @@ import click
 from host import host_facts
 
 from vexas_edge.bench.baseline import Change, changes
-from vexas_edge.bench.running import BenchRun, run_bench
+from vexas_edge.commands.bench import BenchRun, run_bench
 from vexas_edge.engines.onnxruntime import OnnxRuntimeEngine
 
 SLOWDOWN = 0.2

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from vexas_edge.cli import reading_options
-from vexas_edge.console import Progress, one_line, run_command_line
+from vexas_edge.commands.console import one_line, run_command_line
+from vexas_edge.commands.options import reading_options
+from vexas_edge.commands.progress import Progress
 from vexas_edge.errors import InputError
 
 NOT_FIT = 4

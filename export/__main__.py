@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from export.backbones import BACKBONES
-from vexas_edge.console import one_line, run_command_line
+from vexas_edge.commands.console import one_line, run_command_line
 from vexas_edge.engines.contract import PRECISIONS, Precision
 from vexas_edge.errors import HostError
 

@@ -6,7 +6,7 @@ from typing import get_args
 import click
 
 from kit.targets import PYTHONS, System, all_targets
-from vexas_edge.console import run_command_line
+from vexas_edge.commands.console import run_command_line
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -18,7 +18,7 @@ from tiny import (
 )
 
 from export import write_bundle
-from vexas_edge.cli import main
+from vexas_edge.commands.cli import main
 from vexas_edge.host.cache import FOLDER_VARIABLE
 
 

@@ -13,7 +13,7 @@ from tiny import Ended
 
 from vexas_edge import open_bundle, read_case
 from vexas_edge.bench.baseline import changes, check_same
-from vexas_edge.bench.smear import write_smear
+from vexas_edge.bench.drawn_smear import write_smear
 from vexas_edge.bench.timing import Times, seconds_of, times_in_turns
 from vexas_edge.engines.onnxruntime import OnnxRuntimeEngine
 from vexas_edge.errors import InputError, UsageError
@@ -84,7 +84,7 @@ def test_the_made_up_smear_is_a_case_of_every_model(tiny_bundle: Path, tmp_path:
 
 @pytest.fixture(scope="module")
 def lines(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    from vexas_edge.bench.running import BenchRun, run_bench
+    from vexas_edge.commands.bench import BenchRun, run_bench
 
     out = tmp_path_factory.mktemp("bench") / "lines.jsonl"
     run_bench(BenchRun(bundle=tiny_bundle, seconds=0.1, cells=5, threads=1, out=out))

@@ -23,7 +23,7 @@ from calibration.adding import NewGraph, add_graphs
 from vexas_edge import open_bundle
 from vexas_edge.bundle.budgets import Budget, Budgets
 from vexas_edge.bundle.graphs import graph_file
-from vexas_edge.console import run_command_line
+from vexas_edge.commands.console import run_command_line
 
 MODELS = ("neutrophil", "monocyte", "lymphocyte")
 # Encoders of two untrained layers have no redundancy: their rounding is coarser than a network's.

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from tiny import Ended, bundle_content, folder_from_bundle, rewritten, write_case
 
-from vexas_edge import open_bundle, scoring_run
+from vexas_edge import open_bundle
+from vexas_edge.commands import score as scoring_run
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.host.process import default_threads
 from vexas_edge.results.folder import CASE_COLUMNS, CELL_COLUMNS
@@ -305,7 +306,7 @@ def test_a_bug_exits_with_1() -> None:
         "import sys; sys.argv = ['vexas-edge', 'inspect', 'x']\n"
         "import vexas_edge.bundle.archive as bundle\n"
         "bundle.open_bundle = lambda path: 1 / 0\n"
-        "from vexas_edge.cli import main; main()"
+        "from vexas_edge.commands.cli import main; main()"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -316,7 +317,7 @@ def test_a_bug_exits_with_1() -> None:
 def test_progress_of_a_long_case_goes_to_stderr(
     vexas_edge: Command, tiny_bundle: Path, tiny_case: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vexas_edge.console._LINE_SECONDS", {False: -1.0, True: -1.0})
+    monkeypatch.setattr("vexas_edge.commands.progress._LINE_SECONDS", {False: -1.0, True: -1.0})
     ended = vexas_edge("score", tiny_case, "--bundle", tiny_bundle, "--json")
     lines = ended.err.splitlines()
     for said in ("neutrophil, 12 of 12", "monocyte, 9 of 9", "lymphocyte, 3 of 3"):

@@ -44,7 +44,7 @@ def loaded_after(code: str) -> set[str]:
 def test_saying_what_it_is_loads_nothing_heavy(arguments: str) -> None:
     code = (
         f"import sys; sys.argv = ['vexas-edge', *{arguments.split()}]\n"
-        "from vexas_edge.cli import main\n"
+        "from vexas_edge.commands.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass"
     )
@@ -55,7 +55,7 @@ def test_the_interpreters_own_record_of_imports_says_so_too() -> None:
     command = [sys.executable, "-X", "importtime", "-m", "vexas_edge", "--version"]
     record = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     imported = {line.rpartition("|")[2].strip() for line in record.splitlines()}
-    assert "vexas_edge.cli" in imported
+    assert "vexas_edge.commands.cli" in imported
     assert imported.isdisjoint(HEAVY)
 
 

@@ -8,7 +8,7 @@ import pytest
 from tiny import Ended
 
 from training.__main__ import cli
-from vexas_edge.console import run_command_line
+from vexas_edge.commands.console import run_command_line
 
 Training = Callable[..., Ended]
 

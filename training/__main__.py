@@ -7,7 +7,7 @@ from training.commands.isolate import isolate, segmenter
 from training.commands.judge import evaluate, fit, probe
 from training.commands.learn import pretrain
 from training.commands.make import encode, synth
-from vexas_edge.console import run_command_line
+from vexas_edge.commands.console import run_command_line
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

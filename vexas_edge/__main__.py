@@ -1,3 +1,3 @@
-from vexas_edge.cli import main
+from vexas_edge.commands.cli import main
 
 main()

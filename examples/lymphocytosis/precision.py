@@ -34,7 +34,8 @@ from export.graph import between
 from export.running import session_from
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.graphs import CHEAPER, HEAD, graph_file
-from vexas_edge.console import Progress, run_command_line
+from vexas_edge.commands.console import run_command_line
+from vexas_edge.commands.progress import Progress
 from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions
 

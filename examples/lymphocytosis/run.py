@@ -27,7 +27,7 @@ from sklearn.svm import SVC
 
 from calibration.separation import roc_auc, separation
 from training.covariates import CovariateAlone, balanced_accuracy, covariate_alone
-from vexas_edge.console import run_command_line
+from vexas_edge.commands.console import run_command_line
 from vexas_edge.smear.cohort import CohortCase
 
 POSITIVE = "tumoral"

@@ -9,7 +9,7 @@ def names_from_words(words: str | None) -> tuple[str, ...]:
 
 
 def reading_from(asked: dict[str, Any]) -> Any:
-    """ReadOptions of the words that `vexas_edge.cli.reading_options` added; taken out of them."""
+    """The reading options among the words that a command was given, taken out of them."""
     from vexas_edge.smear.options import read_options
 
     words = ("layout", "class_from", "cell_type", "class_map")

@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from vexas_edge.console import Progress, one_line
+from vexas_edge.commands.console import one_line
+from vexas_edge.commands.progress import Progress
 
 SHIPPED = Path("vexas_edge/demo")
 _PATH = click.Path(path_type=Path)

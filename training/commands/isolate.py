@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from vexas_edge.cli import reading_options
+from vexas_edge.commands.options import reading_options
 
 _PATH = click.Path(path_type=Path)
 
@@ -30,7 +30,8 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
     from training.outlines import score_masks, summarize
     from training.segmenter import SegmenterRecipe, train_segmenter
     from vexas_edge.cells.limits import IsolationLimits
-    from vexas_edge.console import Progress, echo_json
+    from vexas_edge.commands.console import echo_json
+    from vexas_edge.commands.progress import Progress
     from vexas_edge.files import write_atomically
 
     fit, judged = read_masked_images(table)

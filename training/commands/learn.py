@@ -8,8 +8,8 @@ import click
 
 from export.backbones import BACKBONES
 from training.commands import names_from_words, reading_from
-from vexas_edge.cli import reading_options
-from vexas_edge.console import one_line
+from vexas_edge.commands.console import one_line
+from vexas_edge.commands.options import reading_options
 
 _PATH = click.Path(path_type=Path)
 _PROBE_CANVAS_PX = 272  # the paper's, on which whole cells are encoded
@@ -73,7 +73,7 @@ def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked:
     import torch
 
     from training.pretraining_run import WEIGHTS, pretrain_into
-    from vexas_edge.console import Progress
+    from vexas_edge.commands.progress import Progress
     from vexas_edge.errors import HostError
 
     if device == "cuda" and not torch.cuda.is_available():

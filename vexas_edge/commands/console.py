@@ -3,7 +3,6 @@
 import io
 import json
 import sys
-import time
 from typing import NoReturn
 
 import click
@@ -11,8 +10,6 @@ import click
 from vexas_edge.errors import VexasEdgeError
 
 UNREADABLE, SOME_FAILED, INTERRUPTED = 5, 7, 130
-
-_LINE_SECONDS = {True: 0.1, False: 10.0}  # between progress lines, by whether a person watches
 
 
 def run_command_line(command: click.Command) -> NoReturn:
@@ -63,35 +60,3 @@ def one_line(text: str) -> str:
 def echo_json(line: bytes) -> None:
     """A JSON line on stdout, in ASCII: valid whatever the console's encoding is."""
     click.echo(json.dumps(json.loads(line), separators=(",", ":")))
-
-
-class Progress:
-    """Says on stderr how far a case is: often to a person, seldom to a log file.
-
-    unit: what is counted.
-    """
-
-    def __init__(self, case: str, unit: str = "cells") -> None:
-        self._unit = unit
-        self._case = one_line(case)
-        self._watched = sys.stderr.isatty()
-        self._next = time.monotonic() + _LINE_SECONDS[self._watched]
-        self._width = 0
-
-    def __call__(self, model: str, done: int, total: int) -> None:
-        """Report `done` of `total` for one model, if it is time to."""
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + _LINE_SECONDS[self._watched]
-        text = f"{self._case}: {model}, {done} of {total} {self._unit}".rstrip()
-        if self._watched:
-            click.echo("\r" + text.ljust(self._width), nl=False, err=True)
-            self._width = len(text)
-        else:
-            click.echo(text, err=True)
-
-    def clear(self) -> None:
-        """Take the line away before something else is printed."""
-        if self._width:
-            click.echo("\r" + " " * self._width + "\r", nl=False, err=True)
-            self._width = 0

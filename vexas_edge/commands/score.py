@@ -9,7 +9,8 @@ from typing import Any, Literal
 import click
 
 from vexas_edge.bundle.archive import Bundle, open_bundle
-from vexas_edge.console import Progress, echo_json, one_line, status_of_batch
+from vexas_edge.commands.console import echo_json, one_line, status_of_batch
+from vexas_edge.commands.progress import Progress
 from vexas_edge.engines.contract import Device, EngineName, EngineOptions, Precision
 from vexas_edge.errors import InputError
 from vexas_edge.files import unicode_text

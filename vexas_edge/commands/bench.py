@@ -13,8 +13,8 @@ from typing import Any, Literal
 import click
 
 from vexas_edge.bench.baseline import SAME, changes, check_same
+from vexas_edge.bench.drawn_smear import write_smear
 from vexas_edge.bench.scenarios import Figure, measure
-from vexas_edge.bench.smear import write_smear
 from vexas_edge.bundle.archive import Bundle, open_bundle
 from vexas_edge.engines.contract import Device, EngineName, EngineOptions, Precision
 from vexas_edge.errors import InputError

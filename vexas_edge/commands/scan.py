@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from vexas_edge.console import echo_json, one_line
+from vexas_edge.commands.console import echo_json, one_line
 from vexas_edge.errors import InputError
 from vexas_edge.smear.case import FoundCase, read_case
 from vexas_edge.smear.options import ReadOptions

@@ -1,21 +1,23 @@
 """The command `vexas-edge`: a thin skin over the library."""
 
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
-from vexas_edge.console import one_line, run_command_line, status_of_batch
-from vexas_edge.engines.contract import DEVICES, ENGINES, PRECISIONS
+from vexas_edge.commands.console import one_line, run_command_line, status_of_batch
+from vexas_edge.commands.options import (
+    PATH,
+    bundle_option,
+    case_arguments,
+    engine_options,
+    reading_options,
+)
+from vexas_edge.engines.contract import DEVICES, ENGINES
 from vexas_edge.errors import HostError
-from vexas_edge.smear.layout import Layout
-from vexas_edge.smear.options import ClassFrom
 from vexas_edge.version import __version__
-
-_PATH = click.Path(path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,75 +26,12 @@ def cli() -> None:
     """Score the white cells of blood smears with a VEXAS bundle. Research use; no diagnosis."""
 
 
-def _cases(command: Callable[..., Any]) -> Callable[..., Any]:
-    options = (
-        click.argument("cases", nargs=-1, required=True, type=_PATH, metavar="CASE..."),
-        click.option("--recursive", is_flag=True, help="Find the cases below each CASE."),
-    )
-    return _with_options(command, options)
-
-
-def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say how names are read, for `vexas_edge.scoring_run.read_options`."""
-    options = (
-        click.option(
-            "--layout", type=click.Choice(get_args(Layout)), default="auto", show_default=True
-        ),
-        click.option(
-            "--class-from",
-            type=click.Choice(get_args(ClassFrom)),
-            default="folder",
-            show_default=True,
-            help="What to trust where folder and file prefix name a cell.",
-        ),
-        click.option("--cell-type", help="The class of images that no class folder holds."),
-        click.option(
-            "--class-map",
-            metavar="NAME|FILE",
-            help="Vocabulary of class names: cellavision, barcelona, munich, vexas, or your TOML.",
-        ),
-    )
-    return _with_options(command, options)
-
-
-def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    options = (
-        _bundle_option(required=True),
-        click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),
-        click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
-        click.option(
-            "--precision",
-            type=click.Choice(("auto", *PRECISIONS)),
-            default="auto",
-            show_default=True,
-        ),
-        click.option("--threads", type=click.IntRange(1, 256), help="Compute threads."),
-    )
-    return _with_options(command, options)
-
-
-def _bundle_option(*, required: bool) -> Callable[..., Any]:
-    return click.option(
-        "--bundle",
-        type=_PATH,
-        envvar="VEXAS_EDGE_BUNDLE",
-        required=required,
-        help="The bundle, a .vxb file or its folder.  [or $VEXAS_EDGE_BUNDLE]",
-    )
-
-
-def _with_options(command: Callable[..., Any], options: Sequence[Any]) -> Callable[..., Any]:
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
 @cli.command()
-@_cases
+@case_arguments
 @reading_options
-@_engine_options
+@engine_options
 @click.option("--polite", is_flag=True, help="Let other programs go first; leave a core free.")
-@click.option("-o", "out", type=_PATH, help="Folder for results; without it nothing is written.")
+@click.option("-o", "out", type=PATH, help="Folder for results; without it nothing is written.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a case, nothing else.")
 def score(**chosen: Any) -> int:
     """Score each CASE: the folder or zip of one smear.
@@ -100,13 +39,13 @@ def score(**chosen: Any) -> int:
     Exit status: 0 all scored, 3 some abstained, 5 unreadable, 6 bundle invalid, 7 some of a batch
     failed, 4 this PC cannot do it, 2 usage.
     """
-    from vexas_edge.scoring_run import ScoringRun, run_scoring
+    from vexas_edge.commands.score import ScoringRun, run_scoring
 
     return run_scoring(ScoringRun(**chosen))
 
 
 @cli.command()
-@_cases
+@case_arguments
 @reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a case.")
 def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, **reading: Any) -> int:
@@ -114,7 +53,7 @@ def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, **reading: Any
 
     Exit status: 0 all can be read, 5 unreadable, 7 some of several cannot be read, 2 usage.
     """
-    from vexas_edge.scan import scan_cases
+    from vexas_edge.commands.scan import scan_cases
     from vexas_edge.smear.finding import wanted_cases
     from vexas_edge.smear.options import read_options
 
@@ -125,7 +64,7 @@ def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, **reading: Any
 
 
 @cli.command()
-@click.argument("bundle", type=_PATH)
+@click.argument("bundle", type=PATH)
 def inspect(bundle: Path) -> None:
     """Say in words what a BUNDLE is and what it holds."""
     from vexas_edge.bundle.archive import open_bundle
@@ -135,7 +74,7 @@ def inspect(bundle: Path) -> None:
 
 
 @cli.command()
-@click.argument("bundle", type=_PATH)
+@click.argument("bundle", type=PATH)
 @click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True)
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 def verify(bundle: Path, engine: Any, device: Any) -> None:
@@ -155,25 +94,25 @@ def verify(bundle: Path, engine: Any, device: Any) -> None:
 
 
 @cli.command()
-@_engine_options
+@engine_options
 @click.option("--cells", type=click.IntRange(1), default=100, show_default=True, help="A model.")
 @click.option("--seconds", type=click.FloatRange(0.1), default=5.0, show_default=True)
-@click.option("-o", "out", type=_PATH, help="File for the figures, JSON lines.")
-@click.option("--plot", type=_PATH, help="File for a plot of latency against batch (PNG, SVG).")
-@click.option("--baseline", type=_PATH, help="Earlier figures of this PC to compare with.")
+@click.option("-o", "out", type=PATH, help="File for the figures, JSON lines.")
+@click.option("--plot", type=PATH, help="File for a plot of latency against batch (PNG, SVG).")
+@click.option("--baseline", type=PATH, help="Earlier figures of this PC to compare with.")
 def bench(**chosen: Any) -> int:
     """Measure how fast a bundle scores here: single-stream, offline, case, cold start.
 
     Each is queried for so many seconds at least, in turns. Exit status: 0; 8 slower than the
     baseline.
     """
-    from vexas_edge.bench.running import BenchRun, run_bench
+    from vexas_edge.commands.bench import BenchRun, run_bench
 
     return run_bench(BenchRun(**chosen))
 
 
 @cli.command()
-@click.option("-o", "out", type=_PATH, default=Path(), help="Where results would be written.")
+@click.option("-o", "out", type=PATH, default=Path(), help="Where results would be written.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a finding.")
 def doctor(out: Path, as_json: bool) -> int:
     """Say what this PC can run, why not the rest, and what to do about it.
@@ -194,7 +133,7 @@ def doctor(out: Path, as_json: bool) -> int:
 
 
 @cli.command()
-@_bundle_option(required=False)
+@bundle_option(required=False)
 @click.option("--threads", type=click.IntRange(1, 256), help="Compute threads.")
 @click.option("--seconds", type=click.FloatRange(0.1, 600), default=3.0, show_default=True)
 @click.option("--clear", is_flag=True, help="Empty the cache of this PC instead.")
@@ -231,16 +170,16 @@ def _say(line: str) -> None:
 @click.option(
     "-o",
     "out",
-    type=_PATH,
+    type=PATH,
     default=Path("vexas-edge-demo"),
     show_default=True,
     help="Folder for the results.",
 )
 def demo(out: Path) -> int:
     """Score a made-up smear with a made-up bundle, both shipped inside this package."""
-    from vexas_edge.scoring_run import ScoringRun, run_scoring
+    from vexas_edge.commands.score import ScoringRun, run_scoring
 
-    shipped = Path(__file__).parent / "demo"
+    shipped = Path(__file__).parents[1] / "demo"
     click.echo("SYNTHETIC demonstration: drawn cells, no patient.")
     run = ScoringRun(cases=(shipped / "smear.zip",), bundle=shipped / "demo.vxb", out=out)
     return run_scoring(run)
