@@ -7,7 +7,6 @@ import sys
 import click
 import pytest
 
-from vexas_edge.commands import progress
 from vexas_edge.commands.console import echo_json, one_line, run_command_line
 from vexas_edge.commands.progress import Progress
 from vexas_edge.errors import BundleError, HostError, InputError, UsageError, VexasEdgeError
@@ -132,7 +131,7 @@ def test_progress_is_said_on_stderr_now_and_then(
     seconds: float,
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(progress, "time", clock)
+    monkeypatch.setattr("vexas_edge.commands.progress.time", clock)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: watched)
     progress = Progress("P\n1")
     progress("neutrophil", 1, 300)
