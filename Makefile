@@ -18,13 +18,13 @@ check: .venv/installed
 
 # One fixed day as the date of writing, so that a rebuild gives the same bundle.
 demo-bundle: .venv/installed
-	SOURCE_DATE_EPOCH=1767225600 $(BIN)/python -m training demo-bundle
+	SOURCE_DATE_EPOCH=1767225600 $(BIN)/vexas-workshop train demo-bundle
 
 # A folder for PCs without network or admin rights, with BUNDLE, in KIT.
 BUNDLE ?= vexas_edge/demo/demo.vxb
 KIT ?= vexas-edge-kit
 kit: .venv/installed
-	$(BIN)/python -m kit --bundle $(BUNDLE) -o $(KIT)
+	$(BIN)/vexas-workshop kit --bundle $(BUNDLE) -o $(KIT)
 
 .venv-demo/installed: setup.cfg constraints.txt $(wildcard vexas_edge/* vexas_edge/*/*)
 	$(PYTHON) -m venv .venv-demo

@@ -21,19 +21,19 @@ from typing import Any
 import click
 import numpy as np
 import torch
+from classical_masks import masks_from_crop
 from host import host_facts
 from onnx import ModelProto
 from safetensors.torch import load_file, save_file
 
-from calibration.isolation import integer_masks, mask_agreement
-from export.isolation import check_masks, masks_from_crops, onnx_from_unet
-from export.running import session_from, session_options
+from calibration.integers.masks import integer_masks, mask_agreement
+from export.execution import session_from, session_options
+from export.mask_graph import check_masks, masks_from_crops, onnx_from_unet
 from export.unet import UNet
-from training.classical import masks_from_crop
-from training.mask_augmentation import Variation, sources_from_images, vary
-from training.masks import MaskedImage, crops_of, read_masked_image
-from training.outlines import CellScore, score_masks, summarize
-from training.segmenter import SegmenterRecipe, train_segmenter
+from training.mask_network.augmentation import Variation, sources_from_images, vary
+from training.mask_network.masks import MaskedImage, crops_of, read_masked_image
+from training.mask_network.outlines import CellScore, score_masks, summarize
+from training.mask_network.segmenter import SegmenterRecipe, train_segmenter
 from vexas_edge.cells.isolation import isolate_cell, resize_for_isolation
 from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.errors import CellError

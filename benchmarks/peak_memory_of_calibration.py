@@ -10,7 +10,7 @@ from pathlib import Path
 from peak_memory import peak_mib
 from samples import CELL_TYPE
 
-from calibration.adding import check_target
+from calibration.additions import check_target
 from calibration.candidates import judgeable_kinds
 from calibration.conversion import NO_GATE, Console, Conversion, add_precisions
 from vexas_edge import open_bundle

@@ -2,9 +2,10 @@
 
     python benchmarks/precision.py DATA -o benchmarks/results/precision.jsonl
 
-Each network becomes a bundle, gets all its cheaper graphs by `python -m calibration` (untested: the
-paper's backbones have random weights here, so how far they drift would be no claim), and the graphs
-for the CPU are timed in turn. DATA is a folder with `cells/`, `lymphocytosis/` and `squeezenet11/`.
+Each network becomes a bundle, gets all its cheaper graphs by `vexas-workshop calibrate` (untested:
+the paper's backbones have random weights here, so how far they drift would be no claim), and the
+graphs for the CPU are timed in turn. DATA is a folder with `cells/`, `lymphocytosis/` and
+`squeezenet11/`.
 """
 
 import json
@@ -32,7 +33,7 @@ from samples import (
     write_spread_bundle,
 )
 
-from calibration.preflight import preflight
+from calibration.proof.preflight import preflight
 from vexas_edge import open_bundle
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import CHEAPER, FUSED, graph_file
@@ -167,7 +168,16 @@ def _bundle(network: Network, data: Path, scratch: Path, sizes: Sizes) -> tuple[
 
 
 def _calibrate(kind: str, bundle: Path, cohort: Path, *options: str) -> None:
-    command = [sys.executable, "-m", "calibration", kind, bundle, "--cohort", cohort]
+    command = [
+        sys.executable,
+        "-m",
+        "vexas_edge.workshop",
+        "calibrate",
+        kind,
+        bundle,
+        "--cohort",
+        cohort,
+    ]
     asked = ["--gate", "none", "--cell-type", CELL_TYPE, *options]
     subprocess.run([*command, *asked], check=True, capture_output=True)
 

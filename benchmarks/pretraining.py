@@ -20,17 +20,22 @@ from host import host_facts
 from torch import Tensor
 from torch.nn import functional
 
-from calibration.separation import roc_auc, separation
+from calibration.gate.separation import roc_auc, separation
 from export.backbones import build_backbone
 from export.preprocessing import preprocessing_named
-from training.aggregates import DrawOptions, Patient
-from training.batches import BatchOptions
-from training.cell_stack import CellStack, WantedCells, stack_cells
-from training.fitting import SvmOptions, fit_classifier, fold_indices, positive_probability
-from training.pace import PaceOptions
-from training.pretrain import Pretraining, PretrainOptions
-from training.torch_encoder import encode_pixels
-from training.views import ViewOptions
+from training.patients.aggregates import DrawOptions, Patient
+from training.patients.classifier import (
+    SvmOptions,
+    fit_classifier,
+    fold_indices,
+    positive_probability,
+)
+from training.pretraining.batches import BatchOptions
+from training.pretraining.cell_stack import CellStack, WantedCells, stack_cells
+from training.pretraining.pace import PaceOptions
+from training.pretraining.pixels import encode_pixels
+from training.pretraining.trainer import Pretraining, PretrainOptions
+from training.pretraining.views import ViewOptions
 from vexas_edge.smear.cohort import read_cohort
 from vexas_edge.smear.options import ReadOptions
 

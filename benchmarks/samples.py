@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.svm import SVC
+from spread_weights import spread_weights
 
-from calibration.adding import NewGraph, add_graphs
+from calibration.additions import NewGraph, add_graphs
 from export import write_bundle
 from export.backbones import build_backbone
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
-from training.spread_weights import spread_weights
 from vexas_edge import open_bundle
 from vexas_edge.bundle.graphs import CHEAPER, graph_file
 from vexas_edge.cells.canvas import place_on_canvas
@@ -103,7 +103,16 @@ def write_module_bundle(
 def add_int8_for_timing(path: Path, cells: Path) -> None:
     """Give the bundle int8 graphs that no patient judged, marked as if so: for timing alone."""
     cohort = write_calibration_cohort(cells, path.with_suffix(".csv"))
-    command = [sys.executable, "-m", "calibration", "int8", path, "--cohort", cohort]
+    command = [
+        sys.executable,
+        "-m",
+        "vexas_edge.workshop",
+        "calibrate",
+        "int8",
+        path,
+        "--cohort",
+        cohort,
+    ]
     asked = ["--gate", "none", "--cell-type", CELL_TYPE]
     subprocess.run([*command, *asked], check=True, capture_output=True)
     bundle = open_bundle(path)

@@ -9,14 +9,14 @@ import numpy as np
 import onnxruntime
 from onnx import ModelProto
 
-from calibration.census import Census, executed_census, written_census
-from calibration.fallback import KeptLayer, Progress, Rehearsal, choose_float_layers
 from calibration.fp16 import half_precision
-from calibration.grids import Scheme
-from calibration.layers import WEIGHTED
-from calibration.preflight import preflight
-from calibration.recipe import calibrate, round_model
+from calibration.integers.grids import Scheme
+from calibration.integers.layers import WEIGHTED
+from calibration.integers.recipe import calibrate, round_model
+from calibration.proof.census import Census, executed_census, written_census
+from calibration.proof.preflight import preflight
 from calibration.region import EMBEDDING, encoder_region
+from calibration.rehearsal import KeptLayer, Progress, Rehearsal, choose_float_layers
 from export.graph import between
 from vexas_edge.bundle.budgets import Budgets
 from vexas_edge.bundle.graphs import EMULATED, graph_file

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from onnx import ModelProto
 
-from calibration.adding import NewGraph, add_graphs
+from calibration.additions import NewGraph, add_graphs
 from calibration.candidates import (
     Candidate,
     IntegerPlan,
@@ -18,10 +18,18 @@ from calibration.candidates import (
     half_candidate,
     integer_candidates,
 )
-from calibration.fallback import Rehearsal
-from calibration.gates import GateError, GateResult, failures, gate_result
-from calibration.judging import REFERENCE, Judgement, check_labels, judge
-from calibration.samples import Progress, Smear, canvas_of, check_apart, draw_samples, open_smears
+from calibration.gate.figures import GateError, GateResult, failures, gate_result
+from calibration.gate.judgement import REFERENCE, Judgement, check_labels, judge
+from calibration.gate.samples import (
+    Progress,
+    Smear,
+    canvas_of,
+    check_apart,
+    draw_samples,
+    open_smears,
+)
+from calibration.gate.verdict import Verdict
+from calibration.rehearsal import Rehearsal
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import FUSED, HEAD, graph_file
 from vexas_edge.bundle.manifest import Manifest
@@ -49,16 +57,6 @@ class Conversion:
     seed: int = 0
     percentile: float | None = None
     cache: Path | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """One graph's figures and what it missed. result: None where there was no gate."""
-
-    model: str
-    kind: str
-    result: GateResult | None
-    missed: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

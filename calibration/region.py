@@ -75,7 +75,7 @@ def classifier_region(model: ModelProto) -> Region:
 
 
 def mask_region(model: ModelProto) -> Region:
-    """All that is learnt of a mask network, from `export.isolation`.
+    """All that is learnt of a mask network, from `export.mask_graph`.
 
     Raises:
         BundleError: no mask network of ours, or operators that we cannot write in another

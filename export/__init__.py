@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from export.assembly import write_bundle
     from export.spec import Spec, spec_from_fields, spec_from_file
-    from export.writing import write_bundle
 
 __all__ = ["Spec", "spec_from_fields", "spec_from_file", "write_bundle"]
 
@@ -13,6 +13,7 @@ def __getattr__(name: str) -> Any:
     """Load on first use: who only builds graphs needs neither scikit-learn nor torch."""
     if name not in __all__:
         raise AttributeError(f"module 'export' has no attribute {name!r}")
-    from export import spec, writing
+    from export import assembly as writing
+    from export import spec
 
     return getattr(writing if name == "write_bundle" else spec, name)

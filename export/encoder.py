@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto
 
+from export.execution import run_graph
 from export.graph import OPSET, GraphBuilder, standard_model, tensor, without_dead_nodes
-from export.running import run_graph
 from vexas_edge.errors import InputError, UsageError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from export.running import run_graph
+from export.execution import run_graph
 from vexas_edge.bundle.graphs import FUSED, HEAD, ISOLATE
 from vexas_edge.cells.isolation import GRID_PX
 

@@ -20,10 +20,10 @@ from sklearn.svm import SVC
 
 from export.classifier import Classifier, stock_onnx_from_classifier
 from export.coupling import SMALLEST_PROBABILITY, couple, unrolled_iterations
+from export.execution import run_graph, session_from
 from export.fuse import SMALLEST_NORM
 from export.graph import between
 from export.preprocessing import Preprocessing, pixels_from_cells
-from export.running import run_graph, session_from
 from vexas_edge.bundle.manifest import LabelRule
 from vexas_edge.errors import BundleError
 from vexas_edge.scoring.draws import draw_cells

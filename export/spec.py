@@ -59,8 +59,8 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole bundle. label_rule: absent means what the classifier's own `predict` does.
 
     training_data and performance: statements for the model card and the manifest. budgets: what
-    `python -m calibration` holds cheaper graphs to. stages: of `python -m training run`, by name,
-    with the hashes of what went in and came out.
+    `vexas-workshop calibrate` holds cheaper graphs to. stages: of `vexas-workshop train run`, by
+    name, with the hashes of what went in and came out.
     """
 
     name: Name
@@ -124,7 +124,7 @@ def spec_from_fields(fields: dict[str, Any], source: str = "the spec") -> Spec:
 
 
 TEMPLATE = """\
-# A bundle's spec. Build it with: python -m export bundle THIS_FILE -o NAME.vxb
+# A bundle's spec. Build it with: vexas-workshop export bundle THIS_FILE -o NAME.vxb
 # Paths, and the modules of `module:factory`, are looked up from this file's folder.
 name = "vexas-site"
 version = "1.0.0"
@@ -145,7 +145,7 @@ canvas_px = 272                     # the canvas that the encoder was trained wi
 # larger = "reject"                 # or "crop": what happens to a cell that does not fit
 classifier = "pn.skops"             # skops.io.dump(classifier, "pn.skops")
 parity_cells = "cells/PN"           # real cells; every step of the export is compared on them
-# isolate = "isolate.onnx"          # where images show more than the cell; see `python -m training`
+# isolate = "isolate.onnx"          # where images show more than a cell; see `vexas-workshop train`
 # minimum_cells = 10                # suggested: 50 neutrophils, 10 monocytes, 25 lymphocytes
 # threshold = 0.5
 # draw_size = 10                    # cells of one aggregate

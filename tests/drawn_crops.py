@@ -7,11 +7,11 @@ import numpy as np
 from onnx import ModelProto
 from PIL import Image
 
-from export.isolation import onnx_from_unet
+from export.mask_graph import onnx_from_unet
 from export.unet import UNet
-from training.mask_augmentation import Variation
-from training.masks import LEVELS, MaskedImage
-from training.segmenter import SegmenterRecipe, train_segmenter
+from training.mask_network.augmentation import Variation
+from training.mask_network.masks import LEVELS, MaskedImage
+from training.mask_network.segmenter import SegmenterRecipe, train_segmenter
 
 SIDE_PX = 144
 SLIDE, RED_CELL, CYTOPLASM, NUCLEUS = (

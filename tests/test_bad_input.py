@@ -442,7 +442,7 @@ def test_a_precision_that_the_bundle_has_not(score: Score, case: Path) -> None:
         status=4,
         out="",
         err=f"error: bundle tiny: model 'neutrophil' has no {int8_file()}; use --precision fp32, "
-        "or have the graph made and judged by `python -m calibration` where the model was "
+        "or have the graph made and judged by `vexas-workshop calibrate` where the model was "
         "trained\n",
     )
 

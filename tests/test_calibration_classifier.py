@@ -8,12 +8,12 @@ import onnx
 import pytest
 from cpu_kinds import needs_vnni
 
-from calibration.census import executed_census
-from calibration.grids import Scheme
-from calibration.recipe import Calibration, calibrate, round_model
+from calibration.integers.grids import Scheme
+from calibration.integers.recipe import Calibration, calibrate, round_model
+from calibration.proof.census import executed_census
 from calibration.region import classifier_region
+from export.execution import run_graph
 from export.graph import standard_model
-from export.running import run_graph
 
 CALIBRATED, ALL = 40, 160
 BATCH = 8

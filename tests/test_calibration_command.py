@@ -1,4 +1,4 @@
-"""`python -m calibration`: a graph that passed is added; else the bundle is as it was."""
+"""`vexas-workshop calibrate`: a graph that passed is added; else the bundle is as it was."""
 
 import hashlib
 import json
@@ -17,9 +17,9 @@ import pytest
 from cpu_kinds import JUDGEABLE, OWN
 from tiny import Ended, bundle_content, png, rewritten, write_cohort
 
-from calibration import __main__ as command
 from calibration import candidates
-from calibration.adding import NewGraph, add_graphs
+from calibration.additions import NewGraph, add_graphs
+from calibration.cli import cli
 from vexas_edge import open_bundle
 from vexas_edge.bundle.budgets import Budget, Budgets
 from vexas_edge.bundle.graphs import graph_file
@@ -55,14 +55,14 @@ def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
 def calibration(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Calibration:
-    """Runs `python -m calibration`, in this process."""
+    """Runs `vexas-workshop calibrate`, in this process."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
     def run(*arguments: str | Path) -> Ended:
         monkeypatch.setattr(sys, "argv", ["calibration", *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            run_command_line(command.cli)
+            run_command_line(cli)
         captured = capsys.readouterr()
         return Ended(status=ended.value.code or 0, out=captured.out, err=captured.err)
 
@@ -344,7 +344,7 @@ def test_ctrl_c_in_a_process_of_its_own_changes_nothing(bundle: Path, cohort: Pa
     before = digest(bundle)
     arguments = ["int8", str(bundle), "--cohort", str(cohort)]
     with subprocess.Popen(
-        [sys.executable, "-m", "calibration", *arguments],
+        [sys.executable, "-m", "vexas_edge.workshop", "calibrate", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:

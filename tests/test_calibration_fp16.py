@@ -16,7 +16,7 @@ from calibration.fp16 import (
     emulated_half_precision,
     half_precision,
 )
-from calibration.preflight import preflight
+from calibration.proof.preflight import preflight
 from calibration.region import encoder_region
 from export.encoder import onnx_from_torch, with_known_width
 from export.fuse import fuse_graphs

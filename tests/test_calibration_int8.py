@@ -13,23 +13,23 @@ from sklearn.svm import SVC
 from torch import nn
 
 from calibration.candidates import dense_layers, encoder_of
-from calibration.census import Census, executed_census, written_census
-from calibration.equalise import equalise_channels
-from calibration.fallback import Rehearsal, choose_float_layers, noise_share
-from calibration.folding import fold_for_integers
-from calibration.grids import PASSING, Grid, Scheme, grid_from_range, grids_from_ranges
-from calibration.layers import Layer, weighted_layers
-from calibration.pooling import channels_of_means, mean_as_convolution
-from calibration.preflight import preflight
-from calibration.ranges import Range
-from calibration.recipe import Calibration, RoundedModel, calibrate, round_model
+from calibration.integers.equalisation import equalise_channels
+from calibration.integers.folding import fold_for_integers
+from calibration.integers.grids import PASSING, Grid, Scheme, grid_from_range, grids_from_ranges
+from calibration.integers.layers import Layer, weighted_layers
+from calibration.integers.means import channels_of_means, mean_as_convolution
+from calibration.integers.ranges import Range
+from calibration.integers.recipe import Calibration, RoundedModel, calibrate, round_model
+from calibration.integers.rounding import integer_weights
+from calibration.proof.census import Census, executed_census, written_census
+from calibration.proof.preflight import preflight
 from calibration.region import encoder_region
-from calibration.rounding import integer_weights
+from calibration.rehearsal import Rehearsal, choose_float_layers, noise_share
 from export.encoder import onnx_from_torch, with_known_width
+from export.execution import run_graph, session_from, session_options
 from export.fuse import fuse_graphs
 from export.graph import GraphBuilder, rebuilt
 from export.preprocessing import PREPROCESSINGS
-from export.running import run_graph, session_from, session_options
 from vexas_edge.host.cpu import has_vnni
 
 PX = 24

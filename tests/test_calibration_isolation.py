@@ -6,11 +6,11 @@ import pytest
 from drawn_crops import drawn_crops, drawn_graph
 from onnx import ModelProto, numpy_helper
 
-from calibration.census import executed_census
-from calibration.isolation import integer_masks, mask_agreement
+from calibration.integers.masks import integer_masks, mask_agreement
+from calibration.proof.census import executed_census
 from calibration.region import encoder_region, mask_region
 from export.graph import IR_VERSION, OPSET
-from training.masks import crops_of
+from training.mask_network.masks import crops_of
 from vexas_edge.errors import BundleError
 
 CROPS = crops_of(drawn_crops(16))

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 from onnx import ModelProto, numpy_helper, parser
 
-from calibration.__main__ import cli
-from calibration.preflight import preflight
+from calibration.cli import cli
+from calibration.proof.preflight import preflight
 
 HEADER = '<ir_version: 10, opset_import: ["" : 18]>'
 

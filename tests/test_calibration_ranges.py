@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, parser
 
-from calibration.ranges import extreme_ranges, percentile_ranges
+from calibration.integers.ranges import extreme_ranges, percentile_ranges
 from vexas_edge.errors import BundleError
 
 CELLS = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)

@@ -14,8 +14,8 @@ from PIL import Image
 from sklearn.svm import SVC
 
 from export import write_bundle
+from export.inputs import load_encoder
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
-from export.sources import load_encoder
 from vexas_edge import open_bundle, read_case
 from vexas_edge.bundle.graphs import graph_file
 from vexas_edge.cells.canvas import Canvas, decode_cell
@@ -73,7 +73,16 @@ def medians_of(row: CohortCase, encode: Callable[[np.ndarray], np.ndarray]) -> n
 
 
 def calibrate(bundle: Path, cohort: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "calibration", "int8", bundle, "--cohort", cohort]
+    command = [
+        sys.executable,
+        "-m",
+        "vexas_edge.workshop",
+        "calibrate",
+        "int8",
+        bundle,
+        "--cohort",
+        cohort,
+    ]
     asked = ["--cell-type", "lymphocyte", *options]
     asked += [word for kind in FOR_CPUS for word in ("--only", kind)]
     return subprocess.run([*command, *asked], capture_output=True, text=True)

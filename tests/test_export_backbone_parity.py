@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.svm import SVC
+from spread_weights import spread_weights
 
 from export.backbones import build_backbone
 from export.encoder import onnx_from_torch, with_known_width
 from export.fuse import fuse_graphs
 from export.parity import encoding_tolerance, mean_pairwise_cosine
 from export.preprocessing import PREPROCESSINGS, Preprocessing, pixels_from_cells
-from training.spread_weights import spread_weights
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
 

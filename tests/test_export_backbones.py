@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from spread_weights import spread_weights
 from torch import Tensor, nn
 
 from export.backbones import BACKBONES, build_backbone, load_weights
-from training.spread_weights import spread_weights
 from vexas_edge.errors import InputError, UsageError
 
 # torchvision's published totals, less the classifier (and Inception's auxiliary one).

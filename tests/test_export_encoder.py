@@ -12,7 +12,7 @@ from onnx import parser
 from torch import nn
 
 from export.encoder import onnx_from_file, onnx_from_torch, with_known_width
-from export.sources import load_encoder
+from export.inputs import load_encoder
 from vexas_edge.errors import InputError, UsageError
 
 PX = 12

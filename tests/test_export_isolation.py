@@ -10,10 +10,10 @@ from drawn_crops import drawn_crops, drawn_graph, drawn_network
 from onnx import ModelProto
 
 from export.graph import IR_VERSION, OPSET
-from export.isolation import check_masks, masks_from_crops
+from export.mask_graph import check_masks, masks_from_crops
 from export.parity import ParityError
 from export.unet import UNet, lit_evenly
-from training.masks import crops_of
+from training.mask_network.masks import crops_of
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.cells.isolation import GRID_PX, resize_for_isolation
 
@@ -62,8 +62,8 @@ def test_another_network_s_graph_is_caught(graph: ModelProto) -> None:
 
 
 def test_light_is_evened_in_the_graph_as_in_torch(graph: ModelProto) -> None:
+    from export.execution import run_graph
     from export.graph import between
-    from export.running import run_graph
 
     found = run_graph(between(graph, ["crops"], ["pixels"]), {"crops": CROPS})["pixels"]
     expected = lit_evenly(torch.from_numpy(CROPS).permute(0, 3, 1, 2).float())

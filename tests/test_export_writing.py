@@ -21,9 +21,9 @@ from torch import nn
 import export
 from export import parity
 from export.fuse import fuse_graphs, head_from_classifier
+from export.inputs import load_cells, load_classifier, load_encoder
 from export.parity import ParityError
 from export.preprocessing import PREPROCESSINGS
-from export.sources import load_cells, load_classifier, load_encoder
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import HostError, InputError, UsageError

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from kit import wheels, writing
-from kit.__main__ import kit as command
+from kit import contents as writing
+from kit import wheels
+from kit.cli import cli as command
+from kit.contents import requirements_from_wheels, scripts_for
 from kit.targets import PYTHONS, Target, all_targets
 from kit.wheels import fetcher, needed_wheels, versions_from_constraints
-from kit.writing import requirements_from_wheels, scripts_for
 from vexas_edge.errors import HostError, UsageError
 
 ROOT = Path(__file__).parents[1]

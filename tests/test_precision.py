@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from calibration.adding import NewGraph, add_graphs
+from calibration.additions import NewGraph, add_graphs
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.bundle.manifest import Manifest

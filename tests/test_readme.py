@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from training.synth import Phenotype, synthesize_smear, write_smear
+from training.drawn.smears import Phenotype, synthesize_smear, write_smear
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,7 +73,10 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's folder somewhere else: a smear, a bundle, a network's module, some cells."""
+    """A user's folder somewhere else: a smear, a bundle, a network's module, some cells.
+
+    Modules of the user's own have the names of our packages.
+    """
     folder = tmp_path_factory.mktemp("user")
     demo = ROOT / "vexas_edge" / "demo"
     shutil.copy(demo / "demo.vxb", folder / "site.vxb")
@@ -83,6 +86,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(cells, folder / "cells" / "PN")
     (folder / "mylab").mkdir()
     (folder / "mylab" / "nets.py").write_text(NETS)
+    for name in ("export.py", "calibration.py", "training/__init__.py", "kit/__init__.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(f"raise SystemExit('the user's own {name} ran')\n")
     return folder
 
 
@@ -113,8 +119,8 @@ def python_block(containing: str) -> str:
 
 
 def test_every_command_of_the_readme_runs(folder: Path) -> None:
-    scoring = [c for c in commands() if c.startswith("vexas-edge")]
-    exporting = [c for c in commands() if c.startswith("python -m export")]
+    scoring = [c for c in commands() if c.startswith("vexas-edge ")]
+    exporting = [c for c in commands() if c.startswith("vexas-workshop export")]
     assert len(scoring) == 11
     assert len(exporting) == 4
     for command in scoring[:-1]:
@@ -131,7 +137,7 @@ def test_every_command_of_the_readme_runs(folder: Path) -> None:
     for command in exporting[1:]:
         run(folder, *command.split())
     write_cohort(folder)
-    calibrating = [c for c in commands() if "calibration" in c]
+    calibrating = [c for c in commands() if c.startswith("vexas-workshop calibrate")]
     assert len(calibrating) == 4
     for command in calibrating:
         run(folder, *command.split())
@@ -140,8 +146,8 @@ def test_every_command_of_the_readme_runs(folder: Path) -> None:
 
 
 def test_the_workshops_commands_lead_from_drawn_patients_to_a_classifier(folder: Path) -> None:
-    training = [c for c in commands() if c.startswith("python -m training")]
-    assert [command.split()[3] for command in training] == [
+    training = [c for c in commands() if c.startswith("vexas-workshop train")]
+    assert [command.split()[2] for command in training] == [
         *("synth", "pretrain", "encode", "evaluate", "fit"),
     ]
     for command in training:
@@ -151,8 +157,8 @@ def test_the_workshops_commands_lead_from_drawn_patients_to_a_classifier(folder:
 
 
 def test_the_notebook_path_writes_the_same_bundle_as_the_spec(folder: Path) -> None:
-    run(folder, sys.executable, "-c", TRAINED + python_block("export.write_bundle"))
-    lines = [line for line in python_block("export.write_bundle").splitlines() if line.strip()]
+    run(folder, sys.executable, "-c", TRAINED + python_block("import write_bundle"))
+    lines = [line for line in python_block("import write_bundle").splitlines() if line.strip()]
     assert len(lines) <= 10
     assert (
         "scored: neutrophil"
@@ -163,6 +169,6 @@ def test_the_notebook_path_writes_the_same_bundle_as_the_spec(folder: Path) -> N
 def test_the_template_of_export_init_is_the_readmes_spec_with_remarks(folder: Path) -> None:
     import tomllib
 
-    run(folder, *["python", "-m", "export", "init", "-o", "fresh.toml"])
+    run(folder, *["vexas-workshop", "export", "init", "-o", "fresh.toml"])
     (smallest,) = [block for block in blocks("toml") if "[models.neutrophil]" in block]
     assert tomllib.loads((folder / "fresh.toml").read_text()) == tomllib.loads(smallest)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny import bundle_content, rewritten
 
-from calibration.adding import NewGraph, add_graphs
+from calibration.additions import NewGraph, add_graphs
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.engines.contract import EngineOptions

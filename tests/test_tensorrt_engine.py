@@ -16,7 +16,7 @@ from tensorrt_standin import GRAPH, VERSION, CudaError, Standin, description_of,
 from test_precision import with_graphs
 from tiny import Ended
 
-import export.__main__
+from export.cli import cli as export_cli
 from export.engine import build_engines
 from vexas_edge import open_bundle
 from vexas_edge.bundle.graphs import FUSED, precision_of
@@ -115,7 +115,7 @@ def test_nothing_is_built_unasked_and_the_reason_is_named(
         open_engine(graph_bytes(), OPTIONS)
     assert str(refused.value) == (
         "tensorrt has no engine for this graph on this PC: never done on this PC; build it, which "
-        "takes minutes, with `vexas-edge prepare --bundle BUNDLE` or `python -m export engine "
+        "takes minutes, with `vexas-edge prepare --bundle BUNDLE` or `vexas-workshop export engine "
         "BUNDLE`, or use --engine onnxruntime"
     )
     open_engine(graph_bytes(), BUILD)
@@ -386,13 +386,13 @@ def test_no_call_of_scoring_has_more_cells_than_the_engine_takes(
 def run_export(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Ended]:
-    """Runs `python -m export` with the given arguments, in this process."""
+    """Runs `vexas-workshop export` with the given arguments, in this process."""
 
     def run(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["export", *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            run_command_line(export.__main__.cli)
+            run_command_line(export_cli)
         captured = capsys.readouterr()
         status = ended.value.code or 0
         assert isinstance(status, int)

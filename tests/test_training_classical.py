@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from classical_masks import ClassicalRules, masks_from_crop
 from drawn_crops import drawn_crops
 
-from training.classical import ClassicalRules, masks_from_crop
-from training.masks import crops_of
-from training.outlines import score_masks, summarize
+from training.mask_network.masks import crops_of
+from training.mask_network.outlines import score_masks, summarize
 from vexas_edge.cells.isolation import GRID_PX
 from vexas_edge.cells.limits import IsolationLimits
 

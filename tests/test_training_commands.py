@@ -14,12 +14,12 @@ from training_command import training as training
 
 from export.backbones import build_backbone
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
-from training.aggregates import DrawOptions, patients_from_encodings
-from training.encodings import Encodings, read_encodings
-from training.fitting import SvmOptions
-from training.masks import read_masked_images
-from training.patientwise import JudgedPatients, judge_out_of_fold
-from training.synth import synthesize_smear
+from training.drawn.smears import synthesize_smear
+from training.encodings.table import Encodings, read_encodings
+from training.mask_network.masks import read_masked_images
+from training.patients.aggregates import DrawOptions, patients_from_encodings
+from training.patients.classifier import SvmOptions
+from training.patients.patientwise import JudgedPatients, judge_out_of_fold
 from vexas_edge import read_case
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes

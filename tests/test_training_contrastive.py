@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.contrastive import (
+from training.pretraining.contrast import (
     contrastive_accuracy,
     contrastive_loss,
     correlation_accuracy,

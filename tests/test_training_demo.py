@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import vexas_edge
-from training.chain.spec import chain_from_file
-from training.demo_bundle import SPEC, demo_scores, install_demo, write_shown_smear
-from training.synthetic_cohort import CELLS
+from training.chain.chain_spec import chain_from_file
+from training.chain.demo import SPEC, demo_scores, install_demo, write_shown_smear
+from training.drawn.made_up_cohort import CELLS
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.graphs import ISOLATE
 from vexas_edge.cells.images import rgb_from_bytes

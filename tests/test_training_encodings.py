@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.encodings import Encodings, read_encodings, write_encodings
+from training.encodings.table import Encodings, read_encodings, write_encodings
 from vexas_edge.errors import InputError
 
 

@@ -9,15 +9,15 @@ import pytest
 from training_command import Training
 from training_command import training as training
 
-from export.sources import load_classifier
-from training.aggregates import DrawOptions, Patient, patients_from_encodings
-from training.encodings import Encodings, write_encodings
-from training.evaluation import EvaluationOptions, evaluate
-from training.fitting import SvmOptions, choose_options, fit_classifier
-from training.intervals import mean_of, share_of
-from training.patientwise import LEAVE_ONE_OUT, check_apart, judge_out_of_fold
-from training.phenotype import against_others, compare_groups
-from training.report import evaluation_sentences, html_from_evaluation
+from export.inputs import load_classifier
+from training.encodings.table import Encodings, write_encodings
+from training.patients.aggregates import DrawOptions, Patient, patients_from_encodings
+from training.patients.classifier import SvmOptions, choose_options, fit_classifier
+from training.patients.evaluation import EvaluationOptions, evaluate
+from training.patients.intervals import mean_of, share_of
+from training.patients.patientwise import LEAVE_ONE_OUT, check_apart, judge_out_of_fold
+from training.patients.phenotype import against_others, compare_groups
+from training.patients.report import evaluation_sentences, html_from_evaluation
 from vexas_edge.errors import InputError
 
 FEW = DrawOptions(draws=20, size=5)

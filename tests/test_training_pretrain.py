@@ -17,14 +17,14 @@ from training_command import training as training
 
 from export.backbones import build_backbone, load_weights
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
-from training import pretrain
-from training.batches import BatchOptions, draw_batches
-from training.cell_stack import CellStack, WantedCells, stack_cells
-from training.pace import PaceOptions, is_over, rate_at
-from training.pretrain import Pretraining, PretrainOptions
-from training.pretraining_run import CHECKPOINT, CURVE, LOG, WEIGHTS, pretrain_into
-from training.torch_encoder import encode_pixels
-from training.views import ViewOptions
+from training.pretraining import trainer as pretrain
+from training.pretraining.batches import BatchOptions, draw_batches
+from training.pretraining.cell_stack import CellStack, WantedCells, stack_cells
+from training.pretraining.pace import PaceOptions, is_over, rate_at
+from training.pretraining.pixels import encode_pixels
+from training.pretraining.run_folder import CHECKPOINT, CURVE, LOG, WEIGHTS, pretrain_into
+from training.pretraining.trainer import Pretraining, PretrainOptions
+from training.pretraining.views import ViewOptions
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.smear.cohort import read_cohort
 from vexas_edge.smear.options import ReadOptions

@@ -10,8 +10,8 @@ from PIL import Image
 from training_command import Training
 from training_command import training as training
 
-from training.encodings import Encodings, read_encodings, write_encodings
-from training.probe import probe_pairs
+from training.encodings.probe import probe_pairs
+from training.encodings.table import Encodings, read_encodings, write_encodings
 from vexas_edge.errors import InputError
 
 AUTHORS = Path(__file__).parents[2] / "shared" / "data" / "encodings"

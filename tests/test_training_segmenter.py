@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from export.backbones import load_weights
 from export.unet import UNet, lit_evenly, probabilities_from_crops
 from training.commands.isolate import segmenter
-from training.mask_augmentation import Variation, sources_from_images, vary
-from training.masks import crops_of, read_masked_image, read_masked_images
-from training.outlines import outline_distance, score_cell, score_masks, summarize
-from training.segmenter import SegmenterRecipe, mask_loss, train_segmenter
+from training.mask_network.augmentation import Variation, sources_from_images, vary
+from training.mask_network.masks import crops_of, read_masked_image, read_masked_images
+from training.mask_network.outlines import outline_distance, score_cell, score_masks, summarize
+from training.mask_network.segmenter import SegmenterRecipe, mask_loss, train_segmenter
 from vexas_edge.cells.isolation import GRID_PX
 from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.errors import InputError, UsageError
@@ -197,7 +197,7 @@ def test_an_interrupted_training_leaves_no_file(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training.segmenter.mask_loss", interrupted)
+    monkeypatch.setattr("training.mask_network.segmenter.mask_loss", interrupted)
     table = write_table(tmp_path / "data", drawn_crops(2), ["fit", "fit"])
     out = tmp_path / "weights.safetensors"
     ended = CliRunner().invoke(segmenter, [str(table), "-o", str(out)], standalone_mode=False)

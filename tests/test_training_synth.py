@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.painting import CellTraits, Stain, paint_cell
-from training.scenery import CROP_PX, paint_crop
-from training.synth import (
+from training.drawn.paint import CellTraits, Stain, paint_cell
+from training.drawn.scenery import CROP_PX, paint_crop
+from training.drawn.smears import (
     CELL_TYPES,
     CellType,
     SmearCell,

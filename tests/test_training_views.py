@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.cell_stack import CellStack
-from training.views import ViewOptions, draw_views
+from training.pretraining.cell_stack import CellStack
+from training.pretraining.views import ViewOptions, draw_views
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.errors import UsageError
 

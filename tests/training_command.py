@@ -1,4 +1,4 @@
-"""Runs `python -m training` in the test's own process."""
+"""Runs `vexas-workshop train` in the test's own process."""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny import Ended
 
-from training.__main__ import cli
+from training.commands.cli import cli
 from vexas_edge.commands.console import run_command_line
 
 Training = Callable[..., Ended]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from export.inputs import Encoder, load_encoder
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
-from export.sources import Encoder, load_encoder
 from vexas_edge import read_case
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.errors import InputError

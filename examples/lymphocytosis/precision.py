@@ -26,12 +26,12 @@ from patients import CANVAS, CELL_TYPE, aggregates, encode_patients, read_patien
 from product import BUNDLE, BundleSource, export_bundle, write_sources
 from sklearn.model_selection import train_test_split
 
-from calibration.gates import GateResult, gate_result
-from calibration.judging import REFERENCE, judge
+from calibration.gate.figures import GateResult, gate_result
+from calibration.gate.judgement import REFERENCE, judge
+from calibration.gate.samples import draw_samples, open_smears
 from calibration.region import EMBEDDING, ENTRY
-from calibration.samples import draw_samples, open_smears
+from export.execution import session_from
 from export.graph import between
-from export.running import session_from
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.graphs import CHEAPER, HEAD, graph_file
 from vexas_edge.commands.console import run_command_line
@@ -121,7 +121,16 @@ def write_cohort(rows: Sequence[CohortCase], split: Split, to: Path) -> None:
 def figures_of_split(folder: Path, split: str) -> list[dict[str, Any]]:
     """Convert by the public commands, convert by the stock recipe, judge all of them."""
     for kind in ("int8", "fp16"):
-        command = [sys.executable, "-m", "calibration", kind, BUNDLE, "--cohort", "cohort.csv"]
+        command = [
+            sys.executable,
+            "-m",
+            "vexas_edge.workshop",
+            "calibrate",
+            kind,
+            BUNDLE,
+            "--cohort",
+            "cohort.csv",
+        ]
         asked = ["--gate", "none", "--cell-type", CELL_TYPE]
         subprocess.run([*command, *asked], cwd=folder, check=True, capture_output=True)
     bundle, reading = open_bundle(folder / BUNDLE), ReadOptions(cell_type=CELL_TYPE)

@@ -74,7 +74,7 @@ def write_sources(source: BundleSource, folder: Path) -> None:
 
 def export_bundle(folder: Path) -> None:
     """The bundle of the spec in `folder`, by the public command."""
-    _run("export", "bundle", folder / "spec.toml", "-o", folder / BUNDLE)
+    _run("vexas_edge.workshop", "export", "bundle", folder / "spec.toml", "-o", folder / BUNDLE)
 
 
 def score_patients(folder: Path, cases: Sequence[Path]) -> dict[str, dict[str, str]]:

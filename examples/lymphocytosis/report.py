@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calibration.separation import Separation
-from training.covariates import CovariateAlone
+from calibration.gate.separation import Separation
+from training.patients.covariates import CovariateAlone
 
 _COLUMNS = "{:<56}{:>8}{:>9}   {}"
 

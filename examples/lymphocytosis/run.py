@@ -25,8 +25,8 @@ from product import BUNDLE, BundleSource, export_bundle, score_patients, write_s
 from report import Report, text_from_report
 from sklearn.svm import SVC
 
-from calibration.separation import roc_auc, separation
-from training.covariates import CovariateAlone, balanced_accuracy, covariate_alone
+from calibration.gate.separation import roc_auc, separation
+from training.patients.covariates import CovariateAlone, balanced_accuracy, covariate_alone
 from vexas_edge.commands.console import run_command_line
 from vexas_edge.smear.cohort import CohortCase
 

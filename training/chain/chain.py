@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.chain.spec import ChainSpec
+from training.chain.chain_spec import ChainSpec
 from training.chain.stages import Stage, code_digest, run_stage
 from vexas_edge.errors import InputError
 from vexas_edge.smear.cohort import CohortCase, read_cohort

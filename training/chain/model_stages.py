@@ -10,20 +10,20 @@ import onnxruntime
 import sklearn
 import skops.io
 
-from export.sources import sha256_of_file
-from training.aggregates import Patient, patients_from_encodings
-from training.cell_stack import WantedCells, stack_cells
+from export.inputs import sha256_of_file
 from training.chain.chain import Chain
-from training.chain.spec import ChainModel, Probe
+from training.chain.chain_spec import ChainModel, Probe
 from training.chain.stages import Stage, cells_digest, torch_facts
-from training.encode import Wanted, encode_file
-from training.encodings import Encodings, read_encodings, write_encodings
-from training.evaluation import EvaluationOptions, evaluate, with_enough_cells
-from training.fitting import check_calibrated, fit_classifier
-from training.phenotype import against_others
-from training.pretraining_run import CHECKPOINT, WEIGHTS, pretrain_into
-from training.probe_report import write_probe
-from training.report import evaluation_sentences, write_report
+from training.encodings.encoder import Wanted, encode_file
+from training.encodings.probe_report import write_probe
+from training.encodings.table import Encodings, read_encodings, write_encodings
+from training.patients.aggregates import Patient, patients_from_encodings
+from training.patients.classifier import check_calibrated, fit_classifier
+from training.patients.evaluation import EvaluationOptions, evaluate, with_enough_cells
+from training.patients.phenotype import against_others
+from training.patients.report import evaluation_sentences, write_report
+from training.pretraining.cell_stack import WantedCells, stack_cells
+from training.pretraining.run_folder import CHECKPOINT, WEIGHTS, pretrain_into
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import vexas_edge
-from export.sources import sha256_of_file
+from export.inputs import sha256_of_file
 from vexas_edge.errors import HostError
 from vexas_edge.files import write_atomically
 from vexas_edge.smear.case import is_image

@@ -1,4 +1,4 @@
-"""The words of `python -m training`, each a thin skin over a stage."""
+"""The words of `vexas-workshop train`, each a thin skin over a stage."""
 
 from typing import Any
 

@@ -21,8 +21,8 @@ def run(spec: Path, out: Path) -> None:
     Isolate, pretrain, encode, probe, evaluate, fit, export, calibrate. Each stage is done once for
     the same inputs; the same command goes on after an interruption.
     """
+    from training.chain.chain_spec import chain_from_file
     from training.chain.run import run_chain
-    from training.chain.spec import chain_from_file
 
     bundle = run_chain(chain_from_file(spec), spec.parent, out, _talk(spec.stem))
     click.echo(f"bundle: {bundle}")
@@ -36,7 +36,7 @@ def demo_bundle(accept: bool) -> None:
     Run it from the repository's folder. Stages are kept in build/demo: a run that was interrupted
     goes on there.
     """
-    from training.demo_bundle import build_demo, install_demo
+    from training.chain.demo import build_demo, install_demo
 
     built = build_demo(Path("build/demo"), _talk("demo"))
     for model, (before, now) in install_demo(built, SHIPPED, accept=accept).items():

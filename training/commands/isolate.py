@@ -26,9 +26,9 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
     from safetensors.torch import save
 
     from export.unet import probabilities_from_crops
-    from training.masks import crops_of, read_masked_images
-    from training.outlines import score_masks, summarize
-    from training.segmenter import SegmenterRecipe, train_segmenter
+    from training.mask_network.masks import crops_of, read_masked_images
+    from training.mask_network.outlines import score_masks, summarize
+    from training.mask_network.segmenter import SegmenterRecipe, train_segmenter
     from vexas_edge.cells.limits import IsolationLimits
     from vexas_edge.commands.console import echo_json
     from vexas_edge.commands.progress import Progress
@@ -56,7 +56,7 @@ def isolate(cohort: Path, network: Path, out: Path, **reading: Any) -> None:
 
     Cells that cannot be isolated are named in lost.csv, with the reason.
     """
-    from training.isolating import isolate_cohort
+    from training.mask_network.isolated_cohort import isolate_cohort
     from vexas_edge.cells.limits import IsolationLimits
     from vexas_edge.errors import HostError, InputError
     from vexas_edge.runtime.isolator import isolator_from_graph

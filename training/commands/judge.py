@@ -58,9 +58,9 @@ def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path 
 
     Without METADATA, metadata.csv beside ENCODINGS is read.
     """
-    from training.encodings import read_encodings
-    from training.probe import probe_pairs
-    from training.probe_report import text_from_probes, write_probe
+    from training.encodings.probe import probe_pairs
+    from training.encodings.probe_report import text_from_probes, write_probe
+    from training.encodings.table import read_encodings
 
     found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
     order = names_from_words(groups)
@@ -97,11 +97,11 @@ def evaluate(
 
     GROUP in METADATA is a patient's label. C and gamma are chosen inside the folds, unless --fixed.
     """
-    from training.aggregates import patients_from_encodings
-    from training.encodings import read_encodings
-    from training.evaluation import EvaluationOptions
-    from training.evaluation import evaluate as judged
-    from training.report import evaluation_sentences, write_report
+    from training.encodings.table import read_encodings
+    from training.patients.aggregates import patients_from_encodings
+    from training.patients.evaluation import EvaluationOptions
+    from training.patients.evaluation import evaluate as judged
+    from training.patients.report import evaluation_sentences, write_report
     from vexas_edge.smear.cohort import read_cohort
 
     found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
@@ -132,16 +132,16 @@ def fit(
     out: Path,
     **svm: Any,
 ) -> None:
-    """Fit the SVM on all patients of ENCODINGS, for `python -m export`.
+    """Fit the SVM on all patients of ENCODINGS, for `vexas-workshop export`.
 
     C and gamma are chosen by folds of patients, unless --fixed.
     """
     import skops.io
 
-    from training.aggregates import patients_from_encodings
-    from training.encodings import read_encodings
-    from training.fitting import check_calibrated, fit_classifier
-    from training.phenotype import against_others
+    from training.encodings.table import read_encodings
+    from training.patients.aggregates import patients_from_encodings
+    from training.patients.classifier import check_calibrated, fit_classifier
+    from training.patients.phenotype import against_others
     from vexas_edge.errors import InputError
     from vexas_edge.files import write_atomically
 
@@ -160,8 +160,8 @@ def fit(
 
 
 def _svm(*, draws: int, draw_size: int, seed: int, fixed: bool, **asked: Any) -> Any:
-    from training.aggregates import DrawOptions
-    from training.fitting import SvmOptions
+    from training.patients.aggregates import DrawOptions
+    from training.patients.classifier import SvmOptions
 
     of_draws = DrawOptions(draws=draws, size=draw_size, seed=seed)
     return SvmOptions(choose=not fixed, draws=of_draws, **asked)

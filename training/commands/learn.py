@@ -72,7 +72,7 @@ def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked:
     """
     import torch
 
-    from training.pretraining_run import WEIGHTS, pretrain_into
+    from training.pretraining.run_folder import WEIGHTS, pretrain_into
     from vexas_edge.commands.progress import Progress
     from vexas_edge.errors import HostError
 
@@ -109,7 +109,7 @@ def _cells(cohort: Path, asked: dict[str, Any]) -> Any:
     """The cells to learn from, those of the probe or None, and the unreadable ones in words."""
     from dataclasses import replace
 
-    from training.cell_stack import WantedCells, stack_cells
+    from training.pretraining.cell_stack import WantedCells, stack_cells
     from vexas_edge.smear.cohort import cases_of_split, read_cohort
 
     wanted = WantedCells(
@@ -131,10 +131,10 @@ def _options(asked: dict[str, Any]) -> Any:
     """What was asked for; the dataclasses' defaults for the rest."""
     from dataclasses import fields
 
-    from training.batches import BatchOptions
-    from training.pace import PaceOptions
-    from training.pretrain import PretrainOptions
-    from training.views import ViewOptions
+    from training.pretraining.batches import BatchOptions
+    from training.pretraining.pace import PaceOptions
+    from training.pretraining.trainer import PretrainOptions
+    from training.pretraining.views import ViewOptions
 
     given = {name: value for name, value in asked.items() if value is not None}
     if "start" in given:

@@ -40,7 +40,7 @@ def synth(out: Path, seed: int, **asked: Any) -> None:
 
     Each patient's stain and lamp are its own. A score on drawings says nothing about patients.
     """
-    from training.synthetic_cohort import SyntheticCohort, write_cohort
+    from training.drawn.made_up_cohort import SyntheticCohort, write_cohort
 
     cells = {cell_type: asked.pop(cell_type) for cell_type in _CELL_TYPES}
     cohort = SyntheticCohort(first_seed=seed, cells=cells, **asked)
@@ -64,8 +64,8 @@ def synth(out: Path, seed: int, **asked: Any) -> None:
 @click.option("-o", "out", type=_PATH, required=True, help="A folder for the two files.")
 def encode(cohort: Path, out: Path, **asked: Any) -> None:
     """Encode the cells of COHORT (cohort.csv) as scoring does: encodings.npz and metadata.csv."""
-    from training.encode import Wanted, encode_file
-    from training.encodings import write_encodings
+    from training.encodings.encoder import Wanted, encode_file
+    from training.encodings.table import write_encodings
     from vexas_edge.cells.canvas import Canvas
 
     reading = reading_from(asked)

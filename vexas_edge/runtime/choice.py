@@ -166,7 +166,7 @@ def choose_graph(
     if problem := _problem(manifest, file):
         raise HostError(
             f"bundle {manifest.name}: {problem}; use --precision fp32, or have the graph made and "
-            "judged by `python -m calibration` where the model was trained"
+            "judged by `vexas-workshop calibrate` where the model was trained"
         )
     return ChosenGraph(precision=asked, file=file, reason="asked for")
 

@@ -51,7 +51,7 @@ def _parse(graph: bytes, network: Any) -> None:
         errors = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
         raise HostError(
             f"tensorrt {tensorrt.__version__} does not take the graph: {errors}; "
-            "`python -m calibration preflight` says what it refuses, use --engine onnxruntime"
+            "`vexas-workshop calibrate preflight` says what it refuses, use --engine onnxruntime"
         )
 
 

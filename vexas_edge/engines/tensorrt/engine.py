@@ -1,7 +1,7 @@
 """TensorRT on an NVIDIA GPU: an optional engine, built for the very GPU that it runs on.
 
 Building takes minutes, so it is never done unasked: a plan is looked up in this PC's cache, and
-`vexas-edge prepare` or `python -m export engine` puts it there.
+`vexas-edge prepare` or `vexas-workshop export engine` puts it there.
 """
 
 import threading
@@ -73,8 +73,8 @@ def start(graph: bytes, options: EngineOptions) -> "TensorRtEngine":
     if not options.build:
         raise HostError(
             f"tensorrt has no engine for this graph on this PC: {found.missed}; build it, which "
-            "takes minutes, with `vexas-edge prepare --bundle BUNDLE` or `python -m export engine "
-            "BUNDLE`, or use --engine onnxruntime"
+            "takes minutes, with `vexas-edge prepare --bundle BUNDLE` or `vexas-workshop export "
+            "engine BUNDLE`, or use --engine onnxruntime"
         )
     plan = plan_from_graph(graph, buckets, gpu, options.report)
     with ExitStack() as closing_if_refused:

@@ -1,0 +1,90 @@
+"""A bundle with further graphs: written anew beside the old one, which it replaces at once."""
+
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from export.execution import run_graph
+from export.graph import OPSET
+from vexas_edge.bundle.archive import Bundle, file_entry, write_zip
+from vexas_edge.bundle.graphs import GOLDEN
+from vexas_edge.bundle.manifest import Manifest
+from vexas_edge.errors import HostError, UsageError
+from vexas_edge.runtime.selftest import golden_from_npz
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewGraph:
+    """A graph to be added. file: its name below the model's folder."""
+
+    model: str
+    file: str
+    content: bytes
+    measured: dict[str, Any]
+    tested: bool
+
+
+def check_target(bundle: Bundle, to: Path | None) -> Path:
+    """Where the bundle with further graphs is written; said before the long work, not after.
+
+    Raises:
+        UsageError: the bundle is a folder, which cannot be replaced at once.
+        HostError: there is no place for the file.
+    """
+    if to is None and bundle.path.is_dir():
+        raise UsageError(
+            f"{bundle.path} is a folder, which cannot be replaced all at once; "
+            "name a new bundle with -o NAME.vxb"
+        )
+    to = to or bundle.path
+    if to.is_dir():
+        raise HostError(f"{to} is a folder; name a file with -o NAME.vxb")
+    if not os.access(to.absolute().parent, os.W_OK):
+        raise HostError(
+            f"bundle {to} cannot be written: its folder is not there or is write-protected"
+        )
+    return to
+
+
+def add_graphs(bundle: Bundle, graphs: list[NewGraph], to: Path) -> Manifest:
+    """Write the bundle with these graphs, their figures and their self-tests; gives its manifest.
+
+    Raises:
+        HostError: it cannot be written; what was there is still there.
+    """
+    content = bundle.content()
+    models = dict(bundle.manifest.models)
+    for graph in graphs:
+        content[f"models/{graph.model}/{graph.file}"] = graph.content
+        files = dict(models[graph.model].files)
+        files[graph.file] = file_entry(graph.content, OPSET, graph.measured, tested=graph.tested)
+        models[graph.model] = msgspec.structs.replace(models[graph.model], files=files)
+    for name in {graph.model for graph in graphs}:
+        own = {graph.file: graph.content for graph in graphs if graph.model == name}
+        path = f"models/{name}/{GOLDEN}"
+        content[path] = _golden_with(content[path], own)
+        files = {**models[name].files, GOLDEN: file_entry(content[path])}
+        models[name] = msgspec.structs.replace(models[name], files=files)
+    manifest = msgspec.structs.replace(bundle.manifest, models=models)
+    try:
+        write_zip(manifest, content, to)
+    except OSError as error:
+        raise HostError(f"bundle {to} cannot be written: {error.strerror}") from error
+    return manifest
+
+
+def _golden_with(golden: bytes, graphs: Mapping[str, bytes]) -> bytes:
+    """golden.npz with what these graphs make of its cells, as onnxruntime's CPU gives it."""
+    arrays = golden_from_npz(golden)
+    feeds = {"cells": arrays["cells"], "draws": arrays["draws"]}
+    for file, graph in graphs.items():
+        arrays |= {f"{file}/{name}": value for name, value in run_graph(graph, feeds).items()}
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()

@@ -1,0 +1,148 @@
+"""All graphs of a bundle side by side: size, time here, and what they make of other patients."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from calibration.candidates import judgeable_kinds
+from calibration.gate.figures import GateResult, gate_result, patient_scores
+from calibration.gate.judgement import REFERENCE, Judgement, check_labels, judge
+from calibration.gate.samples import BATCH, Progress, open_smears
+from calibration.gate.separation import Separation, resampled_aucs, separation
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.graphs import CHEAPER, GOLDEN, HEAD, graph_file
+from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.engines.opening import open_engine
+from vexas_edge.runtime.selftest import golden_from_npz
+from vexas_edge.smear.cohort import read_cohort
+from vexas_edge.smear.options import ReadOptions
+
+# The graphs that are meant for a CPU: only these are timed.
+_TIMED = (REFERENCE, "int8", "int8-rr")
+_ROUNDS = 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One graph of one model.
+
+    ms_a_cell: median on this PC's CPU in batches of 8; None for a graph that is for a GPU. auc:
+    over patients, with its interval. auc_change_low, _high: 95 % interval of the change from the
+    reference, over the same resampled patients. scores: by smear.
+    """
+
+    model: str
+    kind: str
+    bytes: int
+    tested: bool
+    ms_a_cell: float | None
+    auc: Separation
+    auc_change: float
+    auc_change_low: float
+    auc_change_high: float
+    gate: GateResult
+    scores: dict[str, float]
+
+
+def compare_precisions(
+    bundle: Bundle,
+    cohort: Path,
+    split: str,
+    reading: ReadOptions,
+    progress: Progress,
+    warn: Callable[[str], None],
+) -> list[Compared]:
+    """Every graph of every model that this CPU can judge, on one split; the reference first.
+
+    Raises:
+        InputError: the cohort cannot be used.
+    """
+    compared: list[Compared] = []
+    in_bundle = {file for model in bundle.manifest.models.values() for file in model.files}
+    judgeable = judgeable_kinds([k for k in CHEAPER if graph_file(k) in in_bundle], warn)
+    with ExitStack() as stack:
+        smears = open_smears(read_cohort(cohort), split, reading, stack)
+        check_labels(smears, bundle.manifest)
+        for name, model in bundle.manifest.models.items():
+            kinds = [k for k in (REFERENCE, *judgeable) if graph_file(k) in model.files]
+            graphs = {kind: bundle.model_file(name, graph_file(kind)) for kind in kinds}
+            head = bundle.model_file(name, HEAD)
+            judgement = judge(smears, bundle, name, head, graphs, progress)
+            cells = golden_from_npz(bundle.model_file(name, GOLDEN))["cells"]
+            timed = _ms_a_cell(graphs, cells, model.aggregation.draw_size)
+            compared += [_compared(bundle, judgement, kind, timed.get(kind)) for kind in kinds]
+    return compared
+
+
+def _compared(bundle: Bundle, judgement: Judgement, kind: str, ms: float | None) -> Compared:
+    model = bundle.manifest.models[judgement.model]
+    entry = model.files[graph_file(kind)]
+    scores, positive = patient_scores(judgement, kind)
+    reference, _ = patient_scores(judgement, REFERENCE)
+    changes = resampled_aucs(scores, positive) - resampled_aucs(reference, positive)
+    low, high = np.percentile(changes, [2.5, 97.5])
+    result = gate_result(judgement, kind, model.threshold)
+    return Compared(
+        model=judgement.model,
+        kind=kind,
+        bytes=entry.bytes,
+        tested=entry.tested,
+        ms_a_cell=ms,
+        auc=separation(scores, positive),
+        auc_change=result.auc - result.auc_reference,
+        auc_change_low=float(low),
+        auc_change_high=float(high),
+        gate=result,
+        scores={smear.sample: smear.by_kind[kind].score for smear in judgement.smears},
+    )
+
+
+def _ms_a_cell(graphs: Mapping[str, bytes], cells: np.ndarray, draw_size: int) -> dict[str, float]:
+    """Median of runs in turn, each after one that is left out."""
+    feeds = {
+        "cells": np.resize(cells, (BATCH, *cells.shape[1:])),
+        "draws": np.zeros((1, draw_size), np.int64),
+    }
+    options = EngineOptions(device="cpu")
+    engines = {
+        kind: open_engine(graph, options) for kind, graph in graphs.items() if kind in _TIMED
+    }
+    seconds: dict[str, list[float]] = {kind: [] for kind in engines}
+    for turn in range(_ROUNDS + 1):
+        for kind, engine in engines.items():
+            started = time.perf_counter()
+            engine.run(feeds)
+            if turn:
+                seconds[kind].append(time.perf_counter() - started)
+    return {kind: statistics.median(s) * 1000 / BATCH for kind, s in seconds.items()}
+
+
+def table_from_compared(compared: list[Compared]) -> str:
+    """A line a graph, for people."""
+    layout = "{:<12} {:<9} {:>8} {:>8} {:>9} {:>8} {:>7} {:>6}  {:<21} {}"
+    columns = ("model", "graph", "MiB", "ms/cell", "cosine p1", "drift", "max", "flips")
+    lines = [layout.format(*columns, "ROC-AUC", "change")]
+    for row in compared:
+        gate, auc = row.gate, row.auc
+        mark = "" if row.tested or row.kind == REFERENCE else "  UNTESTED"
+        lines.append(
+            layout.format(
+                row.model,
+                row.kind,
+                f"{row.bytes / 2**20:.2f}",
+                "-" if row.ms_a_cell is None else f"{row.ms_a_cell:.2f}",
+                f"{gate.cosine_p1:.5f}",
+                f"{gate.score_drift:.4f}",
+                f"{gate.score_drift_max:.4f}",
+                f"{len(gate.flips)}/{gate.n_smears}",
+                f"{auc.roc_auc:.3f} ({auc.low:.3f}-{auc.high:.3f})",
+                f"{row.auc_change:+.4f} ({row.auc_change_low:+.4f} to "
+                f"{row.auc_change_high:+.4f}){mark}",
+            )
+        )
+    return "\n".join(lines)

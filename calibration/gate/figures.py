@@ -1,0 +1,194 @@
+"""Whether a cheaper graph is still the same model: its figures, held against the budget."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.fp16 import LARGEST_ACTIVATION
+from calibration.gate.judgement import REFERENCE, Judgement
+from calibration.gate.separation import roc_auc
+from vexas_edge.bundle.budgets import Budget
+from vexas_edge.errors import BundleError
+
+
+class GateError(BundleError):
+    """A cheaper graph did not pass; the bundle is as it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flip:
+    """A smear whose call changes, with both scores."""
+
+    sample: str
+    score_reference: float
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateResult:
+    """How far a graph lies from the reference, on smears that calibration never saw.
+
+    cosine_p1, cosine_min: of both graphs' encodings of a cell, over all cells. score_drift,
+    decision_drift: mean distances, over smears, and over smears and draws. auc: ROC-AUC over
+    patients. largest_activation: in float16's emulation only. calibration_distance: of
+    calibration's cells from these, as in the budget; for integers only. abstained: smears with too
+    few cells, by name.
+    """
+
+    threshold: float
+    n_positive: int
+    n_other: int
+    n_smears: int
+    n_cells: int
+    abstained: tuple[str, ...]
+    cosine_p1: float
+    cosine_min: float
+    score_drift: float
+    score_drift_max: float
+    decision_drift: float
+    auc: float
+    auc_reference: float
+    flips: tuple[Flip, ...]
+    largest_activation: float | None = None
+    calibration_distance: float | None = None
+
+
+def gate_result(
+    judgement: Judgement,
+    kind: str,
+    threshold: float,
+    calibration_encodings: np.ndarray | None = None,
+) -> GateResult:
+    """The figures of one kind of graph.
+
+    Args:
+        calibration_encodings: the reference's, of further cells of calibration's patients, float32
+            (n, D).
+    """
+    smears = judgement.smears
+    pairs = [(smear.by_kind[REFERENCE], smear.by_kind[kind]) for smear in smears]
+    cosines = np.concatenate([(ours.encodings * theirs.encodings).sum(1) for ours, theirs in pairs])
+    drifts = np.array([abs(theirs.score - ours.score) for ours, theirs in pairs])
+    decisions = [np.abs(theirs.decisions - ours.decisions).mean() for ours, theirs in pairs]
+    scores, positive = patient_scores(judgement, kind)
+    references = np.concatenate([ours.encodings for ours, _ in pairs])
+    return GateResult(
+        threshold=threshold,
+        n_positive=int(positive.sum()),
+        n_other=int((~positive).sum()),
+        n_smears=len(smears),
+        n_cells=len(cosines),
+        abstained=judgement.abstained,
+        cosine_p1=float(np.percentile(cosines, 1)),
+        cosine_min=float(cosines.min()),
+        score_drift=float(drifts.mean()),
+        score_drift_max=float(drifts.max()),
+        decision_drift=float(np.mean(decisions)),
+        auc=roc_auc(scores, positive),
+        auc_reference=roc_auc(*patient_scores(judgement, REFERENCE)),
+        flips=_flips(judgement, kind, threshold),
+        largest_activation=_largest([theirs.largest_activation for _, theirs in pairs]),
+        calibration_distance=None
+        if calibration_encodings is None
+        else _distance(calibration_encodings, references),
+    )
+
+
+def _flips(judgement: Judgement, kind: str, threshold: float) -> tuple[Flip, ...]:
+    """The smears whose call changes."""
+    pairs = [
+        (smear.sample, smear.by_kind[REFERENCE], smear.by_kind[kind]) for smear in judgement.smears
+    ]
+    return tuple(
+        Flip(sample=sample, score_reference=ours.score, score=theirs.score)
+        for sample, ours, theirs in pairs
+        if (ours.score >= threshold) != (theirs.score >= threshold)
+    )
+
+
+def patient_scores(judgement: Judgement, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Each patient's score, float (n,), the mean over its smears, and whether it is positive."""
+    scores: dict[str, list[float]] = {}
+    positive: dict[str, bool] = {}
+    for smear in judgement.smears:
+        scores.setdefault(smear.patient, []).append(smear.by_kind[kind].score)
+        positive[smear.patient] = smear.positive
+    return np.array([np.mean(s) for s in scores.values()]), np.array(list(positive.values()))
+
+
+def failures(result: GateResult, budget: Budget) -> list[str]:
+    """What the graph missed, each with its figure and its budget; none if it passed."""
+    found = []
+
+    def hold(passed: bool, text: str) -> None:
+        # Not "if failed": a figure that is no number passes no comparison.
+        if not passed:
+            found.append(text)
+
+    fewest = min(result.n_positive, result.n_other)
+    hold(
+        fewest >= budget.patients_a_class,
+        f"{fewest} patients of one class judge (at least {budget.patients_a_class})",
+    )
+    hold(
+        result.cosine_p1 >= budget.cosine_p1,
+        f"1st-percentile cosine of encodings {result.cosine_p1:.5f} (at least {budget.cosine_p1})",
+    )
+    hold(
+        result.score_drift <= budget.score_drift,
+        f"mean score drift {result.score_drift:.4f} (at most {budget.score_drift})",
+    )
+    drop = result.auc_reference - result.auc
+    fall = f"ROC-AUC falls by {drop:.4f}, from {result.auc_reference:.4f} to {result.auc:.4f}"
+    hold(drop <= budget.auc_drop, f"{fall} (at most {budget.auc_drop})")
+    found += _flip_failures(result, budget)
+    if result.largest_activation is not None:
+        hold(
+            result.largest_activation <= LARGEST_ACTIVATION,
+            f"largest activation {result.largest_activation:.6g} (at most {LARGEST_ACTIVATION:g}: "
+            "float16 ends at 65504)",
+        )
+    if result.calibration_distance is not None:
+        hold(
+            result.calibration_distance <= budget.calibration_distance,
+            "calibration's cells look unlike the gate's: distance "
+            f"{result.calibration_distance:.3f} (at most {budget.calibration_distance}); are "
+            "colours, crop and scanner the same?",
+        )
+    return found
+
+
+def _flip_failures(result: GateResult, budget: Budget) -> list[str]:
+    found = []
+    most = int(budget.flipped_share * result.n_smears)
+    if len(result.flips) > most:
+        scores = _scores(result.flips)
+        found.append(
+            f"{len(result.flips)} of {result.n_smears} calls flip (at most {most}): {scores}"
+        )
+    far = [
+        f for f in result.flips if abs(f.score_reference - result.threshold) > budget.flip_margin
+    ]
+    if far:
+        found.append(
+            f"calls flip far from the threshold {result.threshold:g} (at most {budget.flip_margin} "
+            f"from it): {_scores(far)}"
+        )
+    return found
+
+
+def _scores(flips: Sequence[Flip]) -> str:
+    return ", ".join(f"{f.sample} {f.score_reference:.3f} to {f.score:.3f}" for f in flips[:5])
+
+
+def _largest(values: Sequence[float | None]) -> float | None:
+    # np.max, not max: that one may pass over what is no number.
+    return None if None in values else float(np.max(values))
+
+
+def _distance(some: np.ndarray, others: np.ndarray) -> float:
+    """Squared distance of the means, over the mean squared distance of `others` from their mean."""
+    centre = others.mean(axis=0)
+    spread = ((others - centre) ** 2).sum(axis=1).mean()
+    return float(((some.mean(axis=0) - centre) ** 2).sum() / max(spread, 1e-12))

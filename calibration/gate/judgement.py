@@ -1,0 +1,190 @@
+"""What cheaper graphs make of smears that calibration never saw, beside what the reference makes.
+
+Cells are encoded by each graph, scores come from the head on the draws that the edge would take:
+so what is compared is what `vexas-edge score` would report.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+from onnx import ModelProto
+
+from calibration.fp16 import LARGEST, emulated_half_precision
+from calibration.gate.samples import BATCH, Progress, Smear, canvas_of, cells_of
+from export.execution import session_from, session_options
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.manifest import Manifest, Model
+from vexas_edge.cells.canvas import Canvas, decode_cell
+from vexas_edge.errors import InputError
+from vexas_edge.scoring.encoding import draws_of
+
+REFERENCE = "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What one graph made of one smear.
+
+    encodings: float32 (N, D). decisions: float32 (A, n), for the reference's draws. score: mean
+    probability of the positive class. largest_activation: of the fp16 graph's emulation only.
+    """
+
+    encodings: np.ndarray
+    decisions: np.ndarray
+    score: float
+    largest_activation: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedSmear:
+    """One smear with enough cells, seen by every graph. by_kind: "fp32" and the cheaper kinds."""
+
+    sample: str
+    patient: str
+    positive: bool
+    by_kind: dict[str, Judged]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the graphs of one model made of the gate's smears.
+
+    abstained: smears with too few cells, by name. unreadable: cells, in words.
+    """
+
+    model: str
+    smears: tuple[JudgedSmear, ...]
+    abstained: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+
+def check_labels(smears: Sequence[Smear], manifest: Manifest) -> None:
+    """Pass if the smears' labels are the bundle's classes, the positive and another among them.
+
+    Raises:
+        InputError: they are not; a change of calls could not be judged.
+    """
+    labels = {smear.row.label for smear in smears}
+    unknown = sorted(labels.difference(manifest.classes))
+    if unknown:
+        raise InputError(
+            f"the gate's labels {', '.join(unknown)} are none of the bundle's classes "
+            f"{', '.join(manifest.classes)}"
+        )
+    if manifest.positive not in labels or len(labels) < 2:
+        raise InputError(
+            f"the gate's smears all have the label {', '.join(sorted(labels))}; it takes patients "
+            f"of the class {manifest.positive} and of another to judge a graph, or --gate none"
+        )
+
+
+def judge(
+    smears: Sequence[Smear],
+    bundle: Bundle,
+    name: str,
+    head: bytes,
+    graphs: Mapping[str, ModelProto | bytes],
+    progress: Progress,
+) -> Judgement:
+    """Every graph's view of every smear.
+
+    Args:
+        name: of the model. head: its head.onnx. graphs: by kind, "fp32" among them; an fp16 graph
+            is run as its own emulation.
+
+    Raises:
+        InputError: no smear of a class has enough cells to be scored.
+    """
+    model = bundle.manifest.models[name]
+    canvas = canvas_of(bundle, name)
+    judge_one = _Judge(bundle.manifest, model, head, graphs)
+    found, abstained, unreadable = [], [], []
+    for done, smear in enumerate(smears, start=1):
+        usable, lost = _decoded(smear, model, canvas)
+        unreadable += lost
+        if len(usable) < model.minimum_cells:
+            abstained.append(smear.row.sample)
+        else:
+            found.append(judge_one(smear, usable))
+        progress(f"{name}, smears judged", done, len(smears))
+    if len({smear.positive for smear in found}) < 2:
+        raise InputError(
+            f"model {name!r}: of one class no smear of the gate has the {model.minimum_cells} "
+            f"cells that it takes ({len(abstained)} of {len(smears)} have too few)"
+        )
+    return Judgement(
+        model=name,
+        smears=tuple(found),
+        abstained=tuple(abstained),
+        unreadable=tuple(unreadable),
+    )
+
+
+def _decoded(
+    smear: Smear, model: Model, canvas: Canvas
+) -> tuple[dict[bytes, np.ndarray], list[str]]:
+    """Pixels of the smear's usable cells by identity, and those that cannot be used in words."""
+    cells = [decode_cell(smear.case.source, cell, canvas) for cell in cells_of(smear, model)]
+    lost = [cell.record for cell in cells if cell.pixels is None]
+    words = [f"{smear.row.sample}: {record.path}: {record.detail}" for record in lost]
+    usable = {cell.identity: cell.pixels for cell in cells if cell.pixels is not None}
+    return usable, words
+
+
+class _Judge:
+    """One model's graphs, loaded."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        model: Model,
+        head: bytes,
+        graphs: Mapping[str, ModelProto | bytes],
+    ) -> None:
+        self._manifest = manifest
+        self._model = model
+        self._head = session_from(head)
+        self._sessions = {kind: session_of(kind, graph) for kind, graph in graphs.items()}
+
+    def __call__(self, smear: Smear, cells: Mapping[bytes, np.ndarray]) -> JudgedSmear:
+        draws, pixels = draws_of(list(cells), self._model), np.stack(list(cells.values()))
+        return JudgedSmear(
+            sample=smear.row.sample,
+            patient=smear.row.patient,
+            positive=smear.row.label == self._manifest.positive,
+            by_kind={kind: self._judged(kind, pixels, draws) for kind in self._sessions},
+        )
+
+    def _judged(self, kind: str, pixels: np.ndarray, draws: np.ndarray) -> Judged:
+        session = self._sessions[kind]
+        names = [output.name for output in session.get_outputs()]
+        wanted = [name for name in ("encodings", LARGEST) if name in names]
+        one_draw = np.zeros((1, draws.shape[1]), np.int64)
+        outputs = [
+            session.run(wanted, {"cells": pixels[start : start + BATCH], "draws": one_draw})
+            for start in range(0, len(pixels), BATCH)
+        ]
+        encodings = np.concatenate([output[0] for output in outputs])
+        probabilities, decisions = self._head.run(
+            ["probabilities", "decisions"], {"encodings": encodings, "draws": draws}
+        )
+        column = self._manifest.classes.index(self._manifest.positive)
+        return Judged(
+            encodings=encodings,
+            decisions=decisions,
+            score=float(probabilities[:, column].mean(dtype=np.float64)),
+            # np.max, not max: that one may pass over what is no number.
+            largest_activation=float(np.max([o[1] for o in outputs])) if LARGEST in names else None,
+        )
+
+
+def session_of(kind: str, graph: ModelProto | bytes) -> onnxruntime.InferenceSession:
+    """A graph loaded so that its numbers are those of its precision, on this CPU."""
+    if kind != "fp16":
+        return session_from(graph)
+    half = ModelProto.FromString(graph) if isinstance(graph, bytes) else graph
+    options = session_options()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return session_from(emulated_half_precision(half), options)

@@ -1,0 +1,140 @@
+"""In which numbers a graph computes: shares of its multiply-adds in int8, float16 and float32.
+
+A file that holds quantisers need not run in integers. So what onnxruntime's CPU provider executes
+is read from its own optimised graph and profile; what other engines are to execute, from the graph
+as it is written.
+"""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto
+
+from export.execution import session_from, session_options
+from vexas_edge.errors import BundleError
+
+_INTEGER_LAYERS = ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
+_LAYERS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
+_KERNEL = "_kernel_time"  # how an executed node is marked in the profile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Census:
+    """Shares of multiply-adds, together 1. float_layers: names of the layers in float32."""
+
+    int8: float
+    fp16: float
+    fp32: float
+    float_layers: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layer:
+    name: str
+    kind: str
+    multiply_adds: float
+
+
+def executed_census(
+    model: ModelProto, feeds: Mapping[str, np.ndarray], without: Collection[str] = ()
+) -> Census:
+    """What onnxruntime's CPU provider ran, after its own optimisation of the graph.
+
+    Args:
+        without: names of nodes that are not counted.
+
+    Raises:
+        BundleError: no layer is left to be counted.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        options = session_options()
+        options.optimized_model_filepath = str(Path(folder, "optimised.onnx"))
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder, "profile"))
+        session = session_from(model, options)
+        session.run(None, dict(feeds))
+        profile = session.end_profiling()
+        del session
+        optimised = onnx.load(options.optimized_model_filepath)
+        events = json.loads(Path(profile).read_text(encoding="utf-8"))
+    outputs = {
+        event["name"].removesuffix(_KERNEL): event["args"]["output_type_shape"]
+        for event in events
+        if event["name"].endswith(_KERNEL)
+    }
+    return _census(
+        _layer(node, optimised, next(iter(outputs[node.name][0].values())), _executed_kind(node))
+        for node in optimised.graph.node
+        if node.op_type in (*_LAYERS, *_INTEGER_LAYERS) and node.name not in without
+    )
+
+
+def written_census(model: ModelProto, without: Collection[str] = ()) -> Census:
+    """What a strongly typed engine is to run: a layer between quantisers runs in integers.
+
+    Args:
+        without: names of nodes that are not counted.
+
+    Raises:
+        BundleError: no layer is left to be counted.
+    """
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    values = [*inferred.value_info, *inferred.output]
+    shapes = {v.name: [d.dim_value or 1 for d in v.type.tensor_type.shape.dim] for v in values}
+    makers = {name: node.op_type for node in model.graph.node for name in node.output}
+    halves = {t.name for t in model.graph.initializer if t.data_type == TensorProto.FLOAT16}
+
+    def kind(node: NodeProto) -> str:
+        if all(makers.get(name) == "DequantizeLinear" for name in node.input[:2]):
+            return "int8"
+        return "fp16" if node.input[1] in halves else "fp32"
+
+    return _census(
+        _layer(node, model, shapes[node.output[0]], kind(node))
+        for node in model.graph.node
+        if node.op_type in _LAYERS and node.name not in without
+    )
+
+
+def _executed_kind(node: NodeProto) -> str:
+    return "int8" if node.op_type in _INTEGER_LAYERS else "fp32"
+
+
+def _layer(node: NodeProto, model: ModelProto, output: list[int], kind: str) -> _Layer:
+    weights = _weights(node, model)
+    channels = weights[0] if "Conv" in node.op_type else output[-1]
+    return _Layer(name=node.name, kind=kind, multiply_adds=prod(output) * prod(weights) / channels)
+
+
+def _weights(node: NodeProto, model: ModelProto) -> list[int]:
+    """The shape of the node's largest constant, seen through its own dequantiser."""
+    makers = {name: maker for maker in model.graph.node for name in maker.output}
+    names = list(node.input)
+    names += [i for name in names if name in makers for i in makers[name].input]
+    shapes = [list(t.dims) for t in model.graph.initializer if t.name in names]
+    return max(shapes, key=prod)
+
+
+def _census(layers: Iterable[_Layer]) -> Census:
+    layers = list(layers)
+    if not layers:
+        raise BundleError(
+            "the graph has no layer that multiplies: nothing says what it computes in"
+        )
+    total: Counter[str] = Counter()
+    for layer in layers:
+        total[layer.kind] += layer.multiply_adds  # type: ignore[assignment]
+    everything = sum(total.values())
+    return Census(
+        int8=total["int8"] / everything,
+        fp16=total["fp16"] / everything,
+        fp32=total["fp32"] / everything,
+        float_layers=tuple(layer.name for layer in layers if layer.kind == "fp32"),
+    )

@@ -1,0 +1,168 @@
+"""Which layers stay in float: as few as are needed, those first whose rounding does most harm."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import ModelProto
+
+from calibration.integers.recipe import RoundedModel
+from export.execution import session_from
+
+# So many layers are tried on the rehearsal's encodings, and so many of those on the task itself.
+_TRIED = 16
+_TRIED_ON_TASK = 8
+# On the rehearsal a graph must do this much better than the budget: the gate's patients are others.
+_SHARE_OF_BUDGET = 0.75
+_BATCH = 8
+# Batches that are enough to rank layers by.
+_FEW = 4
+_DRAWS_A_BATCH = 16
+_TIMED_RUNS = 5
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptLayer:
+    """A layer left in float, by the tensor that it gives, and what that alone brings and costs.
+
+    cosine_gain: how much closer the mean cosine comes to 1. decision_drift: mean distance of
+    decisions with this layer in float. extra_ms_a_cell: as this host's CPU runs the graph.
+    """
+
+    layer: str
+    cosine_gain: float
+    decision_drift: float
+    extra_ms_a_cell: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trial:
+    """What a graph made of the rehearsal cells, against the reference."""
+
+    cosine_p1: float
+    cosine_mean: float
+    decision_drift: float
+
+
+class Rehearsal:
+    """Cells of calibration's own patients on which candidates are tried before the gate.
+
+    encodings: what the reference makes of them, float32 (n, D).
+    """
+
+    def __init__(self, reference: ModelProto, cells: np.ndarray) -> None:
+        """Run the reference.
+
+        Args:
+            reference: a fused graph.
+            cells: uint8 (n, H, W, 3), of calibration's patients; ranges were found on others.
+        """
+        draw_size = reference.graph.input[1].type.tensor_type.shape.dim[1].dim_value
+        rng = np.random.Generator(np.random.PCG64(0))
+        self._feeds = [
+            {
+                "cells": batch,
+                "draws": rng.integers(0, len(batch), (_DRAWS_A_BATCH, draw_size)),
+            }
+            for batch in (cells[i : i + _BATCH] for i in range(0, len(cells), _BATCH))
+        ]
+        self.encodings, self._decisions = self._run(reference, None)
+
+    def trial(self, candidate: ModelProto, batches: int | None = None) -> _Trial:
+        """How far a candidate lies from the reference, on all batches or some."""
+        encodings, decisions = self._run(candidate, batches)
+        cosines = (encodings * self.encodings[: len(encodings)]).sum(axis=1)
+        return _Trial(
+            cosine_p1=float(np.percentile(cosines, 1)),
+            cosine_mean=float(cosines.mean()),
+            decision_drift=float(np.abs(decisions - self._decisions[: len(decisions)]).mean()),
+        )
+
+    def ms_a_cell(self, graph: ModelProto) -> float:
+        """Median time on this CPU, after one run that is left out."""
+        session, feeds = session_from(graph), self._feeds[0]
+        seconds = []
+        for _ in range(_TIMED_RUNS + 1):
+            started = time.perf_counter()
+            session.run(None, feeds)
+            seconds.append(time.perf_counter() - started)
+        return statistics.median(seconds[1:]) * 1000 / len(feeds["cells"])
+
+    def _run(self, graph: ModelProto, batches: int | None) -> tuple[np.ndarray, np.ndarray]:
+        session, feeds = session_from(graph), self._feeds[:batches]
+        outputs = [session.run(["encodings", "decisions"], feed) for feed in feeds]
+        encodings, decisions = zip(*outputs, strict=True)
+        return np.concatenate(encodings), np.concatenate(decisions)
+
+
+def choose_float_layers(
+    model: RoundedModel, rehearsal: Rehearsal, budget: float, progress: Progress
+) -> tuple[KeptLayer, ...]:
+    """Few layers in float that bring the rehearsal's 1st-percentile cosine into budget.
+
+    None where all of the model may be in integers, or where no choice would bring it into its
+    budget: the gate has the last word. The layers that add most noise are tried one by one, ranked
+    by what each alone in float does for the encodings, and the first of them by what it does for
+    the decisions; in this order they are kept, one more at a time.
+    """
+    target = 1 - (1 - budget) * _SHARE_OF_BUDGET
+    if rehearsal.trial(model.graph()).cosine_p1 >= target:
+        return ()
+    noisiest = sorted(model.weights, key=lambda name: -noise_share(model, name))[:_TRIED]
+    if rehearsal.trial(model.graph(noisiest)).cosine_p1 < budget:
+        return ()
+    trials = {}
+    for done, name in enumerate(noisiest, start=1):
+        trials[name] = rehearsal.trial(model.graph([name]), _FEW)
+        progress("layers tried in float", done, len(noisiest))
+    closest = sorted(trials, key=lambda name: -trials[name].cosine_mean)[:_TRIED_ON_TASK]
+    kept: list[str] = []
+    for name in sorted(closest, key=lambda name: trials[name].decision_drift):
+        kept.append(name)
+        if rehearsal.trial(model.graph(kept), _FEW).cosine_p1 >= target:
+            break
+    if rehearsal.trial(model.graph(kept)).cosine_p1 < budget:
+        return ()
+    return _described(model, rehearsal, {name: trials[name] for name in kept})
+
+
+def _described(
+    model: RoundedModel, rehearsal: Rehearsal, kept: Mapping[str, _Trial]
+) -> tuple[KeptLayer, ...]:
+    """What each kept layer alone brings, and the time that it costs."""
+    base = rehearsal.trial(model.graph(), _FEW)
+    ms = rehearsal.ms_a_cell(model.graph())
+    return tuple(
+        KeptLayer(
+            layer=name,
+            cosine_gain=trial.cosine_mean - base.cosine_mean,
+            decision_drift=trial.decision_drift,
+            extra_ms_a_cell=rehearsal.ms_a_cell(model.graph([name])) - ms,
+        )
+        for name, trial in kept.items()
+    )
+
+
+def noise_share(model: RoundedModel, name: str) -> float:
+    """Expected noise that a layer's integers add to its output, as a share of the output.
+
+    The rounding of its weights on the inputs of calibration, and the rounding of these inputs,
+    taken as uniform within a step of their grid.
+    """
+    layer, moments = model.calibration.layers[name], model.calibration.moments[name]
+    step = model.grids[layer.node.input[0]].scale
+    exact = layer.matrices()
+    weights = model.weights[name]
+    rounded = layer.matrices(weights.integers) * weights.scales.reshape(layer.groups, -1, 1)
+    inner = moments[:, :-1, :-1]
+    noise = _power(exact - rounded, inner) + step**2 / 12 * float((rounded**2).sum())
+    return noise / max(_power(exact, inner), 1e-30)
+
+
+def _power(matrices: np.ndarray, moments: np.ndarray) -> float:
+    """What the matrices give for inputs of these second moments: the mean square, summed."""
+    return float(((matrices @ moments) * matrices).sum())

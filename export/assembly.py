@@ -1,0 +1,276 @@
+"""One bundle from a spec: every model exported, compared, recorded; then written at once."""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import onnx
+import onnxruntime
+import skl2onnx
+import sklearn
+from onnx import ModelProto
+
+from export.card import card_from_manifest
+from export.classifier import Classifier, check_supported, own_label_rule
+from export.fuse import embedding_width, fuse_graphs, head_from_classifier
+from export.golden import golden_npz
+from export.graph import OPSET
+from export.inputs import load_cells, load_classifier, load_encoder
+from export.parity import check_parity
+from export.preprocessing import Preprocessing, preprocessing_named
+from export.spec import ModelSpec, Spec, spec_from_fields, spec_from_file
+from vexas_edge.bundle import manifest as schema
+from vexas_edge.bundle.archive import file_entry, write_zip
+from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
+from vexas_edge.bundle.manifest import CARD, Manifest
+from vexas_edge.cells.canvas import Canvas
+from vexas_edge.errors import HostError, InputError, UsageError
+from vexas_edge.runtime.isolator import isolator_from_graph
+from vexas_edge.version import __version__
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedModel:
+    """One model, ready for a bundle. files: content by name below the model's folder."""
+
+    entry: schema.Model
+    files: dict[str, bytes]
+    classes: tuple[str, ...]
+    label_rule: schema.LabelRule
+    source: dict[str, str]
+
+
+def write_bundle(
+    spec: Spec | Mapping[str, Any] | str | os.PathLike[str],
+    *,
+    to: str | os.PathLike[str],
+    encoder: Any = None,
+    classifier: Any = None,
+) -> Manifest:
+    """Export every model of the spec and write the bundle; gives its manifest.
+
+    Args:
+        spec: a spec, its fields, or the path of its TOML file, from whose folder paths resolve.
+        encoder, classifier: objects in memory instead of files: an nn.Module and a fitted
+            classifier where the spec has one model, else a mapping from the model's name.
+
+    Raises:
+        UsageError, InputError: something in the spec cannot be found or is not supported.
+        ParityError: an export changed the numbers. Nothing is written in any of these cases.
+    """
+    spec, folder = _resolved(spec)
+    encoders, classifiers = _by_model(spec, encoder), _by_model(spec, classifier)
+    models = {
+        name: export_model(model, folder, encoders.get(name), classifiers.get(name))
+        for name, model in spec.models.items()
+    }
+    manifest, files = _assembled(spec, models)
+    try:
+        write_zip(manifest, files, Path(to))
+    except OSError as error:
+        raise HostError(f"bundle {to} cannot be written: {error.strerror}") from error
+    return manifest
+
+
+def export_model(
+    spec: ModelSpec, folder: Path, module: Any = None, classifier: Classifier | None = None
+) -> ExportedModel:
+    """One model exported and compared with its sources on the spec's parity cells."""
+    preprocessing = _preprocessing(spec)
+    masks = _mask_network(spec, folder)
+    canvas = _canvas(spec, masks)
+    encoder = load_encoder(
+        spec.encoder,
+        folder,
+        canvas_px=spec.canvas_px,
+        weights=spec.weights,
+        input_layout=spec.input_layout,
+        module=module,
+    )
+    classifier = _classifier(spec, folder) if classifier is None else classifier
+    n_features = embedding_width(encoder.model)
+    check_supported(classifier, n_features)
+    sizes = {"canvas_px": spec.canvas_px, "draw_size": spec.draw_size}
+    fused = fuse_graphs(encoder.model, classifier, preprocessing, **sizes)
+    head = head_from_classifier(classifier, n_features=n_features, draw_size=spec.draw_size)
+    parity = check_parity(
+        fused,
+        head,
+        cells=load_cells(folder / spec.parity_cells, canvas),
+        preprocessing=preprocessing,
+        reference=encoder.reference,
+        classifier=classifier,
+    )
+    files = _files(fused, head, masks, spec)
+    measured = {FUSED: parity.fused, HEAD: parity.head}
+    return ExportedModel(
+        entry=_model_entry(spec, preprocessing, n_features, _entries(files, measured)),
+        files=files,
+        classes=tuple(str(name) for name in classifier.classes_),
+        label_rule=own_label_rule(classifier),
+        source=encoder.source,
+    )
+
+
+def _classifier(spec: ModelSpec, folder: Path) -> Classifier:
+    if spec.classifier is None:
+        raise UsageError("the spec names no classifier, and none was handed over")
+    return load_classifier(folder / spec.classifier)
+
+
+def _mask_network(spec: ModelSpec, folder: Path) -> dict[str, bytes]:
+    """The mask network's file by its name in the bundle; nothing where cells are isolated."""
+    if spec.isolate is None:
+        return {}
+    try:
+        return {ISOLATE: (folder / spec.isolate).read_bytes()}
+    except OSError as error:
+        raise InputError(
+            f"mask network {folder / spec.isolate} cannot be read: {error.strerror}"
+        ) from error
+
+
+def _canvas(spec: ModelSpec, masks: Mapping[str, bytes]) -> Canvas:
+    isolate = None
+    if masks:
+        isolate = isolator_from_graph(masks[ISOLATE], spec.isolation)
+    return Canvas(canvas_px=spec.canvas_px, larger=spec.larger, isolate=isolate)
+
+
+def _files(
+    fused: ModelProto, head: ModelProto, masks: Mapping[str, bytes], spec: ModelSpec
+) -> dict[str, bytes]:
+    """The model's files by name: all graphs, and the self-test that they give."""
+    files = {
+        FUSED: fused.SerializeToString(deterministic=True),
+        HEAD: head.SerializeToString(deterministic=True),
+        **masks,
+    }
+    golden = golden_npz(files, canvas_px=spec.canvas_px, draw_size=spec.draw_size)
+    return {**files, GOLDEN: golden}
+
+
+def _entries(
+    files: Mapping[str, bytes], measured: Mapping[str, dict[str, Any]]
+) -> dict[str, schema.FileEntry]:
+    return {
+        name: file_entry(content, OPSET if name in measured else None, measured.get(name))
+        for name, content in files.items()
+    }
+
+
+def _resolved(
+    spec: Spec | Mapping[str, Any] | str | os.PathLike[str],
+) -> tuple[Spec, Path]:
+    if isinstance(spec, Spec):
+        return spec, Path()
+    if isinstance(spec, Mapping):
+        return spec_from_fields(dict(spec)), Path()
+    return spec_from_file(Path(spec)), Path(spec).parent
+
+
+def _by_model(spec: Spec, given: Any) -> Mapping[str, Any]:
+    if given is None or isinstance(given, Mapping):
+        return given or {}
+    if len(spec.models) > 1:
+        raise UsageError(
+            f"the spec has {len(spec.models)} models: hand over a dict from model name to object"
+        )
+    return dict.fromkeys(spec.models, given)
+
+
+def _preprocessing(spec: ModelSpec) -> schema.Preprocessing:
+    if isinstance(spec.preprocessing, str):
+        name, chosen = spec.preprocessing, preprocessing_named(spec.preprocessing)
+    else:
+        name, chosen = "explicit", Preprocessing(**msgspec.structs.asdict(spec.preprocessing))
+    return schema.Preprocessing(name=name, mean=chosen.mean, scale=chosen.scale, bgr=chosen.bgr)
+
+
+def _model_entry(
+    spec: ModelSpec,
+    preprocessing: schema.Preprocessing,
+    n_features: int,
+    files: dict[str, schema.FileEntry],
+) -> schema.Model:
+    return schema.Model(
+        cells=spec.cells,
+        canvas_px=spec.canvas_px,
+        larger=spec.larger,
+        preprocessing=preprocessing,
+        aggregation=schema.Aggregation(
+            draw_size=spec.draw_size,
+            fit_draws=spec.fit_draws,
+            score_draws=spec.score_draws,
+            seed=spec.seed,
+        ),
+        minimum_cells=spec.minimum_cells,
+        threshold=spec.threshold,
+        encoding_width=n_features,
+        files=files,
+        isolation=spec.isolation if spec.isolate else None,
+    )
+
+
+def _assembled(
+    spec: Spec, models: Mapping[str, ExportedModel]
+) -> tuple[Manifest, dict[str, bytes]]:
+    first = next(iter(models.values()))
+    for name, model in models.items():
+        if model.classes != first.classes:
+            raise UsageError(
+                f"model {name!r} was fitted on classes {model.classes}, another on "
+                f"{first.classes}; models of one bundle share their classes"
+            )
+    if spec.positive not in first.classes:
+        raise UsageError(f"positive = {spec.positive!r} is none of the classes {first.classes}")
+    manifest = Manifest(
+        schema_version=schema.SCHEMA_VERSION,
+        name=spec.name,
+        version=spec.version,
+        created=_today(),
+        classes=first.classes,
+        positive=spec.positive,
+        label_rule=spec.label_rule or first.label_rule,
+        lead=spec.lead,
+        synthetic=spec.synthetic,
+        models={name: model.entry for name, model in models.items()},
+        files={},
+        provenance={
+            "made_with": _versions(),
+            "sources": {name: model.source for name, model in models.items()},
+            "training_data": spec.training_data,
+            "performance": spec.performance,
+            **({"stages": spec.stages} if spec.stages else {}),
+        },
+        intended_use=spec.intended_use,
+        budgets=spec.budgets,
+    )
+    card = card_from_manifest(manifest).encode()
+    files = {CARD: card}
+    for name, model in models.items():
+        files.update({f"models/{name}/{file}": data for file, data in model.files.items()})
+    return msgspec.structs.replace(manifest, files={CARD: file_entry(card)}), files
+
+
+def _today() -> str:
+    """The day of writing; SOURCE_DATE_EPOCH fixes it, so that a build can be repeated."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return now.date().isoformat()
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "vexas-edge": __version__,
+        "python": platform.python_version(),
+        "onnx": onnx.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "scikit-learn": sklearn.__version__,
+        "skl2onnx": skl2onnx.__version__,
+    }

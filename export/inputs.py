@@ -1,0 +1,201 @@
+"""What an export starts from: encoders with their own reference, classifiers, parity cells."""
+
+import copy
+import hashlib
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import skops.io
+from onnx import ModelProto
+
+from export.backbones import BACKBONES, build_backbone, load_weights
+from export.classifier import Classifier
+from export.encoder import (
+    InputLayout,
+    module_from_factory,
+    onnx_from_file,
+    onnx_from_torch,
+    with_known_width,
+)
+from export.execution import session_from
+from vexas_edge.cells.canvas import Canvas
+from vexas_edge.cells.images import rgb_from_bytes
+from vexas_edge.errors import CellError, InputError, UsageError
+from vexas_edge.smear.case import is_image
+from vexas_edge.smear.sources import open_source
+
+# What skops does not know by itself and a calibrated SVC needs; anything else is refused.
+TRUSTED_TYPES = (
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+)
+
+_CELLS_A_BATCH = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """An encoder as ONNX beside what it was made from.
+
+    reference: network input float32 (N, 3, H, W) to embeddings float32 (N, D), as the source
+    itself computes them. source: what it was, with hashes, for the provenance.
+    """
+
+    model: ModelProto
+    reference: Callable[[np.ndarray], np.ndarray]
+    source: dict[str, str]
+
+
+def load_encoder(
+    name: str | None,
+    folder: Path,
+    *,
+    canvas_px: int,
+    weights: str | None = None,
+    input_layout: InputLayout = "nchw",
+    module: Any = None,
+) -> Encoder:
+    """The encoder of that name, looked up from `folder`, or the nn.Module handed over.
+
+    Args:
+        name: one of our backbones, an .onnx file, or `module:factory`.
+
+    Raises:
+        UsageError, InputError: it cannot be found, loaded or exported, or is no encoder.
+    """
+    if module is not None:
+        return _encoder_from_module(module, {"encoder": type(module).__name__}, canvas_px)
+    if name is None:
+        raise UsageError("the spec names no encoder, and none was handed over")
+    if name.endswith(".onnx"):
+        if weights:
+            raise UsageError("an .onnx encoder holds its weights; take `weights` out of the spec")
+        return _encoder_from_file(folder / name, canvas_px, input_layout)
+    source = {"encoder": name}
+    module = build_backbone(name) if name in BACKBONES else _from_factory(name, folder)
+    if weights:
+        load_weights(module, folder / weights)
+        source["weights_sha256"] = sha256_of_file(folder / weights)
+    elif name in BACKBONES:
+        raise UsageError(f'encoder {name!r} needs weights = "FILE.safetensors"')
+    return _encoder_from_module(module, source, canvas_px)
+
+
+def _encoder_from_module(module: Any, source: dict[str, str], canvas_px: int) -> Encoder:
+    import torch
+
+    if not isinstance(module, torch.nn.Module):
+        raise UsageError(
+            f"{source['encoder']} is a {type(module).__name__}; an encoder is a torch.nn.Module"
+        )
+    # A copy: the caller may go on training what was handed over, on its device and in its mode.
+    module = copy.deepcopy(module).eval().to("cpu", torch.float32)
+    model = with_known_width(onnx_from_torch(module, canvas_px), canvas_px, "the encoder")
+    return Encoder(model=model, reference=_torch_reference(module), source=source)
+
+
+def _from_factory(reference: str, folder: Path) -> Any:
+    if ":" not in reference:
+        raise UsageError(
+            f"encoder {reference!r} is neither a backbone ({', '.join(BACKBONES)}), "
+            "nor an .onnx file, nor module:factory"
+        )
+    return module_from_factory(reference, folder)
+
+
+def _encoder_from_file(path: Path, canvas_px: int, input_layout: InputLayout) -> Encoder:
+    model = with_known_width(onnx_from_file(path, input_layout), canvas_px, str(path))
+    return Encoder(
+        model=model,
+        reference=_file_reference(path, input_layout),
+        source={"encoder": path.name, "encoder_sha256": _sha256_of_graph(path)},
+    )
+
+
+def _torch_reference(module: Any) -> Callable[[np.ndarray], np.ndarray]:
+    import torch
+
+    def reference(pixels: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            batches = torch.from_numpy(pixels).split(_CELLS_A_BATCH)
+            return torch.cat([module(batch) for batch in batches]).numpy()
+
+    return reference
+
+
+def _file_reference(path: Path, input_layout: str) -> Callable[[np.ndarray], np.ndarray]:
+    """The file as it came, before anything of ours, cell by cell where its batch is fixed."""
+    session = session_from(onnx.load(path))
+    (image,) = session.get_inputs()
+
+    def reference(pixels: np.ndarray) -> np.ndarray:
+        if input_layout == "nhwc":
+            pixels = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+        size = image.shape[0] if isinstance(image.shape[0], int) else _CELLS_A_BATCH
+        batches = [pixels[i : i + size] for i in range(0, len(pixels), size)]
+        return np.concatenate([session.run(None, {image.name: b})[0] for b in batches])
+
+    return reference
+
+
+def load_classifier(path: Path) -> Classifier:
+    """The classifier in a .skops file; nothing in the file can run code.
+
+    Raises:
+        InputError: no such file, a pickle, or types in it that are not trusted.
+    """
+    if not path.is_file():
+        raise InputError(f"no classifier at {path}")
+    if not zipfile.is_zipfile(path):
+        raise InputError(
+            f"{path} is not a skops file. A pickle runs code when it is loaded and is not read; "
+            f"where it was fitted, run: `import skops.io` and "
+            f"`skops.io.dump(classifier, {path.with_suffix('.skops').name!r})`"
+        )
+    try:
+        unknown = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)
+        classifier = None if unknown else skops.io.load(path, trusted=list(TRUSTED_TYPES))
+    except (KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a readable skops file: {error}") from error
+    if unknown:
+        raise InputError(
+            f"{path} holds types that are not trusted: {', '.join(sorted(unknown))}; dump the "
+            "fitted classifier alone, without the search or the splitter that chose it"
+        )
+    return classifier
+
+
+def load_cells(folder: Path, canvas: Canvas) -> np.ndarray:
+    """Every distinct cell below a folder, or in a zip, on the canvas: uint8 (N, H, W, 3) RGB.
+
+    Raises:
+        InputError: fewer than two cells, or one that cannot be used; all are needed.
+    """
+    cells: dict[bytes, np.ndarray] = {}
+    with closing(open_source(folder)) as source:
+        for name in sorted(filter(is_image, source.files)):
+            try:
+                pixels = canvas.place(rgb_from_bytes(source.read(name)))
+            except CellError as error:
+                raise InputError(f"parity cell {name}: {error}") from error
+            cells.setdefault(pixels.tobytes(), pixels)
+    if len(cells) < 2:
+        raise InputError(f"{folder} holds {len(cells)} distinct cells; parity needs two at least")
+    return np.stack(list(cells.values()))
+
+
+def _sha256_of_graph(path: Path) -> str:
+    """Of the graph with its weights, which may lie in a file beside it."""
+    return hashlib.sha256(onnx.load(path).SerializeToString(deterministic=True)).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """The file's SHA-256 in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,104 @@
+"""The mask network as ONNX: from an analyzer's crops to each pixel's class."""
+
+import logging
+import warnings
+
+import numpy as np
+import onnx
+import torch
+from onnx import ModelProto, TensorProto
+from torch import Tensor, nn
+
+from export.execution import run_in_parts
+from export.graph import OPSET, GraphBuilder, standard_model, tensor
+from export.parity import ParityError
+from export.unet import BLOCK_PX, CLASSES, DARKEST_LIGHT, UNet, probabilities_from_crops
+from vexas_edge.cells.isolation import GRID_PX
+
+# The names by which calibration finds what may leave float32.
+ENTRY, EXIT = "pixels", "logits"
+
+# Largest difference of any probability from torch's.
+TOLERANCE = 1e-4
+
+
+def onnx_from_unet(network: UNet) -> ModelProto:
+    """The whole of isolation that an engine runs: `crops` uint8 (N, S, S, 3) RGB to `masks`.
+
+    `masks` are probabilities float32 (N, 3, S, S) of background, cytoplasm and nucleus; S is
+    `GRID_PX`. Probabilities and not classes, since a smooth outline at the crop's own resolution is
+    cut from them. The inner tensors `pixels` and `logits` keep these names.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+    """
+    graph = GraphBuilder()
+    pixels = graph.rename(_add_even_light(graph, "crops"), ENTRY)
+    outputs = graph.place(_folded(network), "unet", {"light": pixels})
+    logits = graph.rename(outputs["folded_logits"], EXIT)
+    logits = graph.node("DepthToSpace", logits, blocksize=2, mode="CRD")
+    graph.node("Softmax", logits, output="masks", axis=1)
+    crops = tensor("crops", TensorProto.UINT8, ["N", GRID_PX, GRID_PX, 3])
+    masks = tensor("masks", TensorProto.FLOAT, ["N", len(CLASSES), GRID_PX, GRID_PX])
+    return graph.model("isolate", [crops], [masks])
+
+
+def masks_from_crops(model: ModelProto | bytes, crops: np.ndarray) -> np.ndarray:
+    """Probabilities float32 (N, 3, S, S) from crops uint8 (N, S, S, 3), by onnxruntime."""
+    return run_in_parts(model, crops)["masks"]
+
+
+def check_masks(model: ModelProto, network: UNet, crops: np.ndarray) -> float:
+    """The largest difference of any probability from torch's on these crops, uint8 (N, S, S, 3).
+
+    Raises:
+        ParityError: it is over `TOLERANCE`.
+    """
+    expected = probabilities_from_crops(network, crops)
+    difference = float(np.abs(masks_from_crops(model, crops) - expected).max())
+    if not difference <= TOLERANCE:
+        raise ParityError(
+            f"masks: a probability is {difference:.2e} off torch's, allowed {TOLERANCE:.0e}"
+        )
+    return difference
+
+
+def _add_even_light(graph: GraphBuilder, crops: str) -> str:
+    """`export.unet.lit_evenly` in ONNX, from uint8 (N, S, S, 3) to float32 (N, 3, S, S)."""
+    images = graph.node("Cast", crops, to=TensorProto.FLOAT)
+    images = graph.node("Transpose", images, perm=[0, 3, 1, 2])
+    window = {"kernel_shape": [BLOCK_PX] * 2, "strides": [BLOCK_PX] * 2}
+    lamp = graph.node("AveragePool", images, **window)
+    lamp = graph.node("ReduceMax", lamp, graph.columns(2, 3), keepdims=1)
+    lamp = graph.node("Max", lamp, graph.constant(DARKEST_LIGHT, np.float32))
+    return graph.node("Div", images, lamp)
+
+
+def _folded(network: UNet) -> ModelProto:
+    """The network's part between even light and unfolding: `light` to `folded_logits`."""
+    light = torch.zeros(2, 3, GRID_PX, GRID_PX)
+    # It warns of torchvision's absence and of its own deprecated parts: nothing a user can mend.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        program = torch.onnx.export(
+            _Folded(network).eval(),
+            (light,),
+            input_names=["light"],
+            output_names=["folded_logits"],
+            opset_version=OPSET,
+            dynamic_shapes=({0: torch.export.Dim("N")},),
+            dynamo=True,
+            verbose=False,
+        )
+    model = standard_model(program.model_proto, "the exported mask network")
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+class _Folded(nn.Module):
+    def __init__(self, network: UNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, light: Tensor) -> Tensor:
+        return self.network.folded_logits(light)

@@ -1,0 +1,149 @@
+"""The spec of the whole chain, as a TOML file says it."""
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from export.spec import INTENDED_USE, fields_from_toml
+from training.mask_network.segmenter import SegmenterRecipe
+from training.patients.classifier import SvmOptions
+from training.pretraining.trainer import PretrainOptions
+from vexas_edge.bundle.budgets import Budgets
+from vexas_edge.cells.limits import IsolationLimits, LargerCells
+from vexas_edge.errors import UsageError
+from vexas_edge.fields import Name
+
+Fields = dict[str, Any]
+
+
+class Isolation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How cells are isolated: by a mask network that is there (`network`, .onnx), or by one that is
+    trained on a CSV of images and `masks`. recipe: fields of SegmenterRecipe.
+    """
+
+    network: str | None = None
+    masks: str | None = None
+    recipe: Fields = {}
+    limits: IsolationLimits = IsolationLimits()
+
+
+class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Labelled cells to judge the encoder by, isolated already where the chain isolates.
+
+    cohort: its `label` is its cells' group.
+    """
+
+    cohort: str
+    groups: tuple[str, ...] = ()
+
+
+class ChainModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One cell type's model. weights: of an encoder that is trained already; else `pretrain`, the
+    fields of PretrainOptions but for backbone and preprocessing. svm: fields of SvmOptions.
+    """
+
+    cells: Annotated[tuple[str, ...], Meta(min_length=1)]
+    backbone: str
+    preprocessing: str
+    weights: str | None = None
+    pretrain: Fields = {}
+    svm: Fields = {}
+    probe: Probe | None = None
+    canvas_px: Annotated[int, Meta(ge=8, le=4096)] = 272
+    larger: LargerCells = "reject"
+    minimum_cells: Annotated[int, Meta(ge=1)] = 10
+    threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    score_draws: Annotated[int, Meta(ge=1)] = 1000
+
+    def pretrain_options(self) -> PretrainOptions:
+        """What `pretrain` says, of this model's backbone."""
+        own = {"backbone": self.backbone, "preprocessing": self.preprocessing}
+        options: PretrainOptions = options_from_fields(PretrainOptions, {**self.pretrain, **own})
+        return options
+
+    def svm_options(self) -> SvmOptions:
+        """What `svm` says."""
+        options: SvmOptions = options_from_fields(SvmOptions, self.svm)
+        return options
+
+
+class ChainSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From a cohort to a bundle. Paths are relative to the spec's folder.
+
+    fit, judge: splits of the cohort; everything is learnt on the first, and the second judges it.
+    precisions: cheaper graphs to add.
+    """
+
+    name: Name
+    version: str
+    positive: str
+    cohort: str
+    models: Annotated[dict[Name, ChainModel], Meta(min_length=1)]
+    isolate: Isolation | None = None
+    fit: str = "fit"
+    judge: str = "judge"
+    precisions: tuple[Literal["fp16", "int8", "int8-rr", "int8-trt"], ...] = ()
+    lead: str | None = None
+    synthetic: bool = False
+    intended_use: str = INTENDED_USE
+    training_data: str = "not stated"
+    budgets: Budgets = Budgets()
+
+
+def chain_from_file(path: Path) -> ChainSpec:
+    """The spec in a TOML file.
+
+    Raises:
+        InputError: no such file, or not TOML.
+        UsageError: a field that is missing, unknown or out of its range; names it.
+    """
+    try:
+        spec = msgspec.convert(fields_from_toml(path), ChainSpec)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}: {error}") from error
+    _check(spec, path)
+    return spec
+
+
+def options_from_fields(kind: type, given: Fields) -> Any:
+    """The options dataclass `kind` with these fields, the rest by default.
+
+    Raises:
+        UsageError: a field that is unknown or of the wrong type.
+    """
+    _check_known(kind, given)
+    try:
+        return msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{kind.__name__}: {error}") from error
+
+
+def _check(spec: ChainSpec, path: Path) -> None:
+    if spec.lead is not None and spec.lead not in spec.models:
+        raise UsageError(f"{path}: lead model {spec.lead!r} is none of {', '.join(spec.models)}")
+    if spec.isolate and (spec.isolate.network is None) == (spec.isolate.masks is None):
+        raise UsageError(f"{path}: isolate takes either `network` or `masks`")
+    if spec.isolate:
+        options_from_fields(SegmenterRecipe, spec.isolate.recipe)
+    shared = sorted(set(spec.models) & {"isolate", "mask-network", "export", "bundle"})
+    if shared:
+        raise UsageError(f"{path}: a stage is called {shared[0]!r}; call the model otherwise")
+    for model in spec.models.values():
+        model.pretrain_options()
+        model.svm_options()
+
+
+def _check_known(kind: type, given: Fields) -> None:
+    known = {field.name for field in fields(kind)}
+    unknown = sorted(given.keys() - known)
+    if unknown:
+        raise UsageError(
+            f"{kind.__name__} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}"
+        )
+    types = get_type_hints(kind)
+    for name, value in given.items():
+        if is_dataclass(types[name]) and isinstance(value, dict):
+            _check_known(types[name], value)

@@ -1,0 +1,106 @@
+"""The demonstration that ships inside the wheel: a bundle and a smear, both from drawn cells.
+
+The bundle is what the whole chain makes of a drawn cohort by `examples/vexas/spec.toml`.
+"""
+
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from training.chain.chain import Talk
+from training.chain.chain_spec import chain_from_file
+from training.chain.run import run_chain
+from training.drawn.made_up_cohort import CELLS, SyntheticCohort, write_cohort
+from training.drawn.smears import synthesize_smear, write_smear
+from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge.errors import BundleError, InputError, UsageError
+from vexas_edge.files import write_atomically
+
+SPEC = Path(__file__).parents[2] / "examples" / "vexas" / "spec.toml"
+COHORT = SyntheticCohort(patients=60, strength=1.0, crops=True)
+SHOWN_PATIENT = 1002  # the seed of one whom nothing was learnt from or judged on
+BUNDLE, SMEAR = "demo.vxb", "smear.zip"
+# The sums of another number of threads, or of another kind of CPU, round otherwise, and training
+# carries that far.
+THREADS = 2
+MOST_MOVED = 1e-4  # of a score, by a rebuild
+
+Score = float | None  # none of a model that is not in the bundle
+
+
+def build_demo(work: Path, talk: Talk) -> Path:
+    """Make `demo.vxb` and `smear.zip` in a folder below `work`, and give it.
+
+    Args:
+        work: a folder of ours alone: the cohort is drawn anew, and stages that are done stay.
+    """
+    torch.set_num_threads(THREADS)
+    built = work / "built"
+    built.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(work / "cohort", ignore_errors=True)
+    for n, _ in enumerate(write_cohort(COHORT, work / "cohort"), start=1):
+        talk.progress("smears drawn", n, COHORT.patients)
+    shutil.copyfile(SPEC, work / SPEC.name)
+    bundle = run_chain(chain_from_file(work / SPEC.name), work, work / "stages", talk)
+    shutil.copyfile(bundle, built / BUNDLE)
+    write_shown_smear(built / SMEAR, work / "smear")
+    return built
+
+
+def install_demo(built: Path, to: Path, *, accept: bool) -> dict[str, tuple[Score, Score]]:
+    """Put what was built in the place of what ships; gives each model's score, before and now.
+
+    Args:
+        accept: also where scores differ by more than MOST_MOVED, or cannot be compared.
+
+    Raises:
+        UsageError: they do, and `accept` is false; what ships is as it was.
+    """
+    now, before = demo_scores(built), _shipped_scores(to)
+    scores = {model: (before.get(model), now.get(model)) for model in {**before, **now}}
+    moved = [f"{model} {old} to {new}" for model, (old, new) in scores.items() if _moved(old, new)]
+    if moved and not accept:
+        raise UsageError(
+            f"{to} is as it was: scores moved by more than {MOST_MOVED}: {'; '.join(moved)}. "
+            f"What was built is in {built}; --accept takes it"
+        )
+    to.mkdir(parents=True, exist_ok=True)
+    for name in (BUNDLE, SMEAR):
+        write_atomically(to / name, (built / name).read_bytes())
+    return scores
+
+
+def _shipped_scores(folder: Path) -> dict[str, float]:
+    """Nothing where the demonstration is missing or no longer readable."""
+    try:
+        return demo_scores(folder)
+    except (BundleError, InputError):
+        return {}
+
+
+def _moved(old: Score, new: Score) -> bool:
+    return old is None or new is None or abs(new - old) > MOST_MOVED
+
+
+def write_shown_smear(to: Path, work: Path) -> None:
+    """The smear that is shown, as a zip; its files go by way of the folder `work`."""
+    smear = synthesize_smear(SHOWN_PATIENT, "vexas", COHORT.strength, CELLS, crops=True)
+    shutil.rmtree(work, ignore_errors=True)
+    _zip(write_smear(work, smear), work, to)
+
+
+def demo_scores(folder: Path) -> dict[str, float]:
+    """What the demonstration in a folder scores its smear with, by model."""
+    result = score_case(read_case(folder / SMEAR), open_bundle(folder / BUNDLE))
+    return {model.model: model.score for model in result.models if model.score is not None}
+
+
+def _zip(files: Sequence[Path], root: Path, to: Path) -> None:
+    """The files as one zip that is the same at every build; the images are stored as they are."""
+    with zipfile.ZipFile(to, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(files):
+            entry = zipfile.ZipInfo(file.relative_to(root).as_posix(), (1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, file.read_bytes())

@@ -1,0 +1,70 @@
+"""The stage that makes the mask network: trained, exported, in integers."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from calibration.integers.masks import integer_masks, mask_agreement
+from export.mask_graph import check_masks, masks_from_crops, onnx_from_unet
+from training.chain.chain_spec import Fields, options_from_fields
+from training.mask_network.masks import crops_of, read_masked_images
+from training.mask_network.outlines import score_masks, summarize
+from training.mask_network.segmenter import Progress, SegmenterRecipe, train_segmenter
+from vexas_edge.bundle.graphs import ISOLATE
+from vexas_edge.cells.limits import IsolationLimits
+from vexas_edge.files import write_atomically
+
+_CROPS_A_BATCH = 8
+_AGREEMENT = "agreement.json"
+
+
+def masks_digest(table: Path) -> str:
+    """The hash of the images and masks that a CSV names."""
+    fit, judged = read_masked_images(table)
+    digest = hashlib.sha256()
+    for image in (*fit, *judged):
+        for pixels in (image.pixels, image.classes):
+            digest.update(str(pixels.shape).encode() + pixels.tobytes())
+    return digest.hexdigest()
+
+
+def make_mask_network(
+    table: Path, recipe: Fields, limits: IsolationLimits, to: Path, progress: Progress
+) -> None:
+    """`isolate.onnx`, in integers, and `agreement.json`: how far it is from torch and from float.
+
+    Calibrated on the images that it was trained on; compared with float, and judged by their masks,
+    on the others. Where there are none it is compared on the first, and not judged.
+    """
+    options: SegmenterRecipe = options_from_fields(SegmenterRecipe, recipe)
+    fit, judged = read_masked_images(table)
+    network = train_segmenter(fit, options, progress)
+    reference = onnx_from_unet(network)
+    crops, compared = crops_of(fit), crops_of(judged or fit)
+    batches = [crops[i : i + _CROPS_A_BATCH] for i in range(0, len(crops), _CROPS_A_BATCH)]
+    integers = integer_masks(reference, lambda: iter(batches))
+    figures: dict[str, Any] = {
+        "recipe": asdict(options),
+        "from_torch": check_masks(reference, network, compared),
+        "from_float": mask_agreement(reference, integers, compared).figures(),
+    }
+    if judged:
+        masks = masks_from_crops(integers, compared)
+        figures["judged"] = summarize(score_masks(masks, judged, limits))
+    write_atomically(to / ISOLATE, integers.SerializeToString(deterministic=True))
+    write_atomically(to / _AGREEMENT, json.dumps(figures, indent=2).encode() + b"\n")
+
+
+def mask_sentence(folder: Path) -> str:
+    """What the stage's mask network was judged with, in words."""
+    file = folder / _AGREEMENT
+    judged = json.loads(file.read_text(encoding="utf-8")).get("judged") if file.exists() else None
+    if not judged:
+        return "Mask network: not judged."
+    return (
+        f"Mask network, on {judged['cells']} images that it had not seen: Dice of the whole cell "
+        f"{judged['dice_mean']:.3f} in the mean, {judged['dice_p10']:.3f} at the 10th percentile; "
+        f"{judged['rejected_share']:.1%} of the cells rejected."
+    )

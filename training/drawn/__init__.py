@@ -1,0 +1,1 @@
+"""Made-up leukocytes: painted, put on a slide, gathered into smears and cohorts."""

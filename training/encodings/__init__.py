@@ -1,0 +1,1 @@
+"""A cohort's cells as encodings, and what a probe finds in them."""

@@ -1,0 +1,159 @@
+"""A cohort's cells to encodings, read, placed and run as `vexas-edge score` does it."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from export.fuse import encoding_graph
+from export.inputs import load_encoder
+from export.preprocessing import preprocessing_named
+from training.encodings.table import Encodings
+from vexas_edge import read_case
+from vexas_edge.ahead import run_ahead
+from vexas_edge.cells.canvas import Canvas, DecodedCell, decode_cell
+from vexas_edge.engines.contract import Engine, EngineOptions
+from vexas_edge.engines.opening import open_engine
+from vexas_edge.errors import InputError
+from vexas_edge.host.process import default_threads
+from vexas_edge.runtime.session import most_cells_a_call
+from vexas_edge.smear.case import Case
+from vexas_edge.smear.cohort import CohortCase, cases_of_split, read_cohort
+from vexas_edge.smear.options import ReadOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which cells are encoded, and how they are put before the encoder.
+
+    cells: canonical names of the classes.
+    """
+
+    cells: tuple[str, ...]
+    canvas: Canvas
+    reading: ReadOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """unreadable: the cells that could not be used, in words."""
+
+    found: Encodings
+    unreadable: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    patient: str
+    sample: str
+    group: str
+    cell: str
+    identity: bytes
+    encoding: np.ndarray
+
+
+def encode_file(
+    cohort: Path,
+    wanted: Wanted,
+    *,
+    encoder: str,
+    weights: Path | None,
+    preprocessing: str,
+    split: str | None,
+) -> Encoded:
+    """The cells of a cohort's file, by an encoder that is named as in a spec.
+
+    Args:
+        split: of the cohort; None for all.
+
+    Raises:
+        UsageError, InputError: the cohort, a case or the encoder cannot be read or is not there.
+    """
+    rows = read_cohort(cohort)
+    rows = rows if split is None else cases_of_split(rows, split)
+    canvas_px = wanted.canvas.canvas_px
+    loaded = load_encoder(
+        encoder,
+        Path.cwd(),
+        canvas_px=canvas_px,
+        weights=str(weights) if weights else None,
+    )
+    chosen_preprocessing = preprocessing_named(preprocessing)
+    graph = encoding_graph(loaded.model, chosen_preprocessing, canvas_px=canvas_px)
+    content = graph.SerializeToString(deterministic=True)
+    options = EngineOptions(
+        calls_at_once=default_threads(), cells_a_call=most_cells_a_call(canvas_px)
+    )
+    with open_engine(content, options) as engine:
+        return encode_cohort(rows, wanted, engine)
+
+
+def encode_cohort(rows: Sequence[CohortCase], wanted: Wanted, engine: Engine) -> Encoded:
+    """Every distinct cell of the wanted classes in the cohort's cases.
+
+    Args:
+        engine: of an `export.fuse.encoding_graph`.
+
+    Raises:
+        InputError: a case cannot be read, or no cell of these classes is in any.
+    """
+    encoded: list[_Row] = []
+    unreadable: list[str] = []
+    for row in rows:
+        case = read_case(row.path, wanted.reading)
+        with closing(case.source):
+            found, lost = _encode_case(row, case, wanted, engine)
+        encoded += found
+        unreadable += lost
+    if not encoded:
+        raise InputError(
+            f"no readable cell of {', '.join(wanted.cells)} is in any of {len(rows)} cases"
+        )
+    return Encoded(
+        found=Encodings(
+            encodings=np.stack([row.encoding for row in encoded]),
+            groups=tuple(row.group for row in encoded),
+            patients=tuple(row.patient for row in encoded),
+            samples=tuple(row.sample for row in encoded),
+            cells=tuple(row.cell for row in encoded),
+            identities=tuple(row.identity for row in encoded),
+        ),
+        unreadable=tuple(unreadable),
+    )
+
+
+def _encode_case(
+    row: CohortCase, case: Case, wanted: Wanted, engine: Engine
+) -> tuple[list[_Row], list[str]]:
+    cells = [cell for cell in case.cells if cell.cell_class in wanted.cells]
+    decoded = [decode_cell(case.source, cell, wanted.canvas) for cell in cells]
+    lost = [f"{row.sample}: {d.record.path}: {d.record.detail}" for d in decoded if not _used(d)]
+    first = {cell.identity: cell for cell in reversed(decoded) if _used(cell)}
+    distinct = sorted(first.values(), key=lambda cell: cell.record.path)
+    size = most_cells_a_call(wanted.canvas.canvas_px)
+    calls = [distinct[start : start + size] for start in range(0, len(distinct), size)]
+    work = run_ahead(lambda call: _run(call, engine), calls, threads=engine.threads)
+    encodings = [encoding for call in work for encoding in call]
+    found = [
+        _Row(
+            patient=row.patient,
+            sample=row.sample,
+            group=row.label,
+            cell=cell.record.path,
+            identity=cell.identity,
+            encoding=encoding,
+        )
+        for cell, encoding in zip(distinct, encodings, strict=True)
+    ]
+    return found, lost
+
+
+def _used(cell: DecodedCell) -> bool:
+    return cell.pixels is not None
+
+
+def _run(cells: Sequence[DecodedCell], engine: Engine) -> np.ndarray:
+    pixels = np.stack([cell.pixels for cell in cells if cell.pixels is not None])
+    return engine.run({"cells": pixels})["encodings"]

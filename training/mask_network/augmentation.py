@@ -1,0 +1,228 @@
+"""One crop made to look like another microscope's: views, pasted neighbours, stain, lens, camera.
+
+A mask network learns from some hundred images of one scanner and is to work on others. What differs
+between scanners is drawn anew for each view; stain is varied in optical density, where dyes add up.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from export.unet import CLASSES, lit_evenly
+from training.mask_network.masks import MaskedImage
+from vexas_edge.cells.isolation import GRID_PX
+
+Span = tuple[float, float]
+
+_DARKEST = 0.01  # of the lamp's light
+_BLUR_REACH_PX = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variation:
+    """How far views differ; spans are lowest and highest, single values standard deviations.
+
+    View: sides, over the crop's. stretch of one axis over the other, as a logarithm. shift of the
+    centre at most, over the crop's side. pasted: share of views with another crop's cell in them.
+
+    Stain, as far as it goes in the views that are changed most: mixing of each channel's density
+    into the others. strength: of all densities, as a logarithm, once for everything, then once for
+    the cell. apart: share of views whose surroundings draw their own. nucleus: beside its cell's.
+
+    Dirt: twice the mean number of specks, their radius and optical density.
+
+    Camera: gamma, as a logarithm. lamp: each channel's. gradient of the lamp over the view.
+    blur_px: reach of softness, which is 1 for blurred, negative for sharpened. noise, of 255. jpeg,
+    ending: share of views from a JPEG, and over the edge of a scan.
+    """
+
+    sides: Span = (0.75, 2.0)
+    stretch: float = 0.06
+    shift: float = 0.28
+    pasted: float = 0.35
+    mixing: float = 0.17
+    strength: float = 0.42
+    apart: float = 0.6
+    nucleus: float = 0.35
+    specks: int = 10
+    speck_px: Span = (0.5, 5.0)
+    speck_density: Span = (-0.3, 1.4)
+    gamma: float = 0.2
+    lamp: Span = (0.65, 1.0)
+    gradient: float = 0.08
+    blur_px: Span = (0.2, 1.8)
+    softness: Span = (-0.6, 1.0)
+    noise: Span = (0.0, 5.0)
+    jpeg: float = 0.5
+    jpeg_quality: tuple[int, int] = (40, 95)
+    ending: float = 0.05
+
+
+def sources_from_images(images: Sequence[MaskedImage], side_px: int) -> Tensor:
+    """What views are taken from: float32 (N, 6, S, S), evenly lit RGB and each class's share."""
+    squares = [image.resized(side_px) for image in images]
+    pixels = torch.from_numpy(np.stack([square.pixels for square in squares]))
+    classes = torch.from_numpy(np.stack([square.classes for square in squares])).long()
+    shares = functional.one_hot(classes, len(CLASSES)).permute(0, 3, 1, 2)
+    light = lit_evenly(pixels.permute(0, 3, 1, 2).float())
+    return torch.cat([light, shares.float()], 1)
+
+
+def vary(sources: Tensor, variation: Variation, generator: Generator) -> tuple[Tensor, Tensor]:
+    """A new view of each source, as a camera gives it, and what its pixels are.
+
+    Args:
+        sources: float32 (N, 6, S, S), from `sources_from_images`.
+
+    Returns:
+        float32 (N, 3, GRID_PX, GRID_PX), whole numbers of 0 to 255, and the share of each class in
+        each pixel, float32 (N, 3, GRID_PX, GRID_PX).
+    """
+    draw = _Draw(variation, generator, len(sources))
+    light, shares = draw.view(sources).split(3, 1)
+    light, shares = draw.paste(light, shares, sources)
+    light = draw.litter(draw.stain(light, shares), shares)
+    light = draw.focus(draw.light_up(light))
+    light, shares = draw.end_scan(light, shares)
+    return draw.photograph(light), shares
+
+
+class _Draw:
+    """The random choices for one batch."""
+
+    def __init__(self, variation: Variation, generator: Generator, n: int) -> None:
+        self._of = variation
+        self._generator = generator
+        self._n = n
+
+    def view(self, sources: Tensor) -> Tensor:
+        """Another look at each source: turned, mirrored, nearer or farther, shifted."""
+        n = len(sources)
+        angle = self._uniform(n, (0.0, 2 * torch.pi))
+        side = torch.exp(self._uniform(n, tuple(np.log(self._of.sides))))
+        stretch = torch.exp(self._normal(n, self._of.stretch))
+        mirror = 1.0 - 2.0 * (self._uniform(n, (0, 1)) < 0.5)
+        cos, sin = torch.cos(angle) * side, torch.sin(angle) * side
+        rows = [torch.stack([cos * stretch, -sin * mirror], 1), torch.stack([sin, cos * mirror], 1)]
+        shift = self._uniform((n, 2, 1), (-1, 1)) * 2 * self._of.shift
+        theta = torch.cat([torch.stack(rows, 1), shift * side.clamp_min(1).view(-1, 1, 1)], 2)
+        grid = functional.affine_grid(theta, [n, 1, GRID_PX, GRID_PX], align_corners=False)
+        return functional.grid_sample(sources, grid, padding_mode="reflection", align_corners=False)
+
+    def paste(self, light: Tensor, shares: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+        """Another crop's cells over some of the views, as if they lay on the same slide."""
+        pasted = torch.nonzero(self._uniform(self._n, (0, 1)) < self._of.pasted).ravel()
+        if not len(pasted):
+            return light, shares
+        others = torch.randint(self._n, (len(pasted),), generator=self._generator)
+        other_light, other_shares = self.view(sources[others]).split(3, 1)
+        other_light = self.stain(other_light, other_shares)
+        cell = 1 - other_shares[:, :1]
+        light, shares = light.clone(), shares.clone()
+        light[pasted] = cell * other_light + (1 - cell) * light[pasted]
+        shares[pasted] = cell * other_shares + (1 - cell) * shares[pasted]
+        return light, shares
+
+    def stain(self, light: Tensor, shares: Tensor) -> Tensor:
+        """The light through other amounts and hues of dye, in the cell and around it apart."""
+        n = len(light)
+        density = -torch.log(light.clamp_min(_DARKEST))
+        severity = self._uniform((n, 1, 1), (0, 1))
+        everywhere, cell = self._dye(severity), self._dye(severity)
+        apart = (self._uniform((n, 1, 1), (0, 1)) < self._of.apart).float()
+        around = apart * self._dye(severity) + (1 - apart) * cell
+        nucleus = cell * torch.exp(severity * self._normal((n, 1, 1), self._of.nucleus))
+        density = sum(
+            torch.einsum("nij,njhw->nihw", everywhere @ dye, density) * shares[:, i : i + 1]
+            for i, dye in enumerate((around, cell, nucleus))
+        )
+        return torch.exp(-density.clamp_min(-0.1))
+
+    def litter(self, light: Tensor, shares: Tensor) -> Tensor:
+        """Specks beside the cell: platelets, what red cells enclose, precipitate, glints."""
+        n, most = len(light), self._of.specks
+        rows, columns = self._uniform((2, n, most, 1, 1), (0, GRID_PX))
+        axis = torch.arange(GRID_PX)
+        distance = torch.hypot(axis[:, None] - rows, axis - columns)
+        radius = self._uniform((n, most, 1, 1), self._of.speck_px)
+        there = (self._uniform((n, most, 1, 1), (0, 1)) < 0.5) * torch.sigmoid(
+            2 * (radius - distance)
+        )
+        density = self._uniform((n, most, 1), self._of.speck_density)
+        density = density * self._uniform((n, most, 3), (0.3, 1.3))
+        beside = torch.einsum("nkhw,nkc->nchw", there, density) * shares[:, :1]
+        return light * torch.exp(-beside)
+
+    def light_up(self, light: Tensor) -> Tensor:
+        """Through another lamp, camera curve and white balance; float32, about 0 to 255."""
+        n = len(light)
+        gamma = torch.exp(self._normal((n, 1, 1, 1), self._of.gamma))
+        lamp = 255 * self._uniform((n, 3, 1, 1), self._of.lamp)
+        axis = torch.linspace(-1, 1, light.shape[-1])
+        slopes = self._normal((n, 2, 1, 1), self._of.gradient / 2)
+        uneven = 1 + slopes[:, :1] * axis + slopes[:, 1:] * axis[:, None]
+        return lamp * uneven * light.clamp_min(_DARKEST) ** gamma
+
+    def focus(self, light: Tensor) -> Tensor:
+        """Out of focus, or sharpened until edges ring; each channel by an amount of its own."""
+        n, reach = len(light), _BLUR_REACH_PX
+        sigma = self._uniform((n, 1), self._of.blur_px) * torch.exp(self._normal((n, 3), 0.3))
+        axis = torch.arange(-reach, reach + 1)
+        kernel = torch.exp(-0.5 * (axis / sigma.clamp_min(0.2).view(-1, 1)) ** 2)
+        kernel = (kernel / kernel.sum(1, keepdim=True))[:, None, None]
+        x = functional.pad(light, [reach] * 4, mode="replicate").flatten(0, 1)[None]
+        x = functional.conv2d(x, kernel, groups=3 * n)
+        x = functional.conv2d(x, kernel.transpose(2, 3), groups=3 * n)
+        softness = self._uniform((n, 1, 1, 1), self._of.softness)
+        return light + softness * (x.view(light.shape) - light)
+
+    def end_scan(self, light: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """Some views end in a black band, as crops at the edge of a scan do."""
+        ending = self._uniform(self._n, (0, 1)) < self._of.ending
+        kept = torch.where(ending, self._uniform(self._n, (0.7, 1.0)), torch.ones(self._n))
+        beyond = (torch.linspace(0, 1, GRID_PX) > kept[:, None]).float()[:, None, :, None]
+        turned = self._uniform((self._n, 1, 1, 1), (0, 1)) < 0.5
+        beyond = torch.where(turned, beyond, beyond.transpose(2, 3))
+        background = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
+        return light * (1 - beyond), beyond * background + (1 - beyond) * shares
+
+    def photograph(self, light: Tensor) -> Tensor:
+        """Grain, whole levels, and for some views the marks of JPEG."""
+        n = len(light)
+        noise = self._uniform((n, 1, 1, 1), self._of.noise)
+        grain = torch.randn(light.shape, generator=self._generator)
+        images = (light + noise * grain).round().clamp(0, 255)
+        chosen = torch.nonzero(self._uniform(n, (0, 1)) < self._of.jpeg).ravel().tolist()
+        low, high = self._of.jpeg_quality
+        qualities = torch.randint(low, high + 1, (n,), generator=self._generator).tolist()
+        for i in chosen:
+            images[i] = _jpeg(images[i], qualities[i])
+        return images
+
+    def _dye(self, severity: Tensor) -> Tensor:
+        """How one density becomes another, (n, 3, 3)."""
+        n = len(severity)
+        strength = torch.exp(severity * self._normal((n, 1, 1), self._of.strength))
+        return strength * (torch.eye(3) + severity * self._normal((n, 3, 3), self._of.mixing))
+
+    def _uniform(self, shape: int | tuple[int, ...], span: Span) -> Tensor:
+        shape = shape if isinstance(shape, tuple) else (shape,)
+        return span[0] + (span[1] - span[0]) * torch.rand(shape, generator=self._generator)
+
+    def _normal(self, shape: int | tuple[int, ...], spread: float) -> Tensor:
+        shape = shape if isinstance(shape, tuple) else (shape,)
+        return spread * torch.randn(shape, generator=self._generator)
+
+
+def _jpeg(image: Tensor, quality: int) -> Tensor:
+    """The image (3, H, W) of 0 to 255 as it comes back from a JPEG file."""
+    file = BytesIO()
+    pixels = image.permute(1, 2, 0).to(torch.uint8).numpy()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1).float()

@@ -1,0 +1,1 @@
+"""From encodings to patients: the classifier, and what it is worth."""

@@ -1,0 +1,182 @@
+"""The phenotype's SVM: fitted on patients' aggregates, its probabilities calibrated by patient.
+
+The paper fits `SVC(C=1, kernel="rbf")` with libsvm's own probabilities, whose folds put aggregates
+of one patient on both sides. `calibration="libsvm"` is that; the default, `"patients"`, calibrates
+on folds that keep a patient together.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Literal
+
+import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.svm import SVC
+
+from calibration.gate.separation import roc_auc
+from training.patients.aggregates import DrawOptions, Patient
+from vexas_edge.errors import InputError, UsageError
+
+Calibration = Literal["patients", "libsvm"]
+Classifier = CalibratedClassifierCV | SVC
+
+GRID_C = (0.1, 1.0, 10.0)
+# Multiples of 1 / (D * variance), scikit-learn's default, called "scale".
+GRID_GAMMA = (0.25, 1.0, 4.0)
+_INNER_FOLDS = 4
+# Draws a patient while C and gamma are compared: what is compared are patients, not draws.
+_INNER_DRAWS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class SvmOptions:
+    """The SVM's; the defaults of C and gamma are the VEXAS paper's.
+
+    gamma: a multiple of scikit-learn's "scale". balanced: whether a class's C is divided by its
+    share. choose: take C and gamma from GRID_C x GRID_GAMMA, by patient-grouped folds inside.
+    """
+
+    C: float = 1.0
+    gamma: float = 1.0
+    balanced: bool = False
+    calibration: Calibration = "patients"
+    choose: bool = False
+    draws: DrawOptions = field(default_factory=DrawOptions)
+
+    def __post_init__(self) -> None:
+        if self.C <= 0 or self.gamma <= 0:
+            raise UsageError(f"C is {self.C} and gamma {self.gamma}; both are above 0")
+
+
+def fit_classifier(patients: Sequence[Patient], options: SvmOptions) -> Classifier:
+    """The classifier fitted on all these patients' aggregates.
+
+    Raises:
+        InputError: fewer than two groups, or, to calibrate by patient or to choose C and gamma,
+            fewer than two patients of one.
+    """
+    names = [patient.group for patient in patients]
+    fewest = min((names.count(name), name) for name in names)
+    if len(set(names)) < 2:
+        raise InputError(f"all patients are of the group {names[0]!r}; a classifier needs two")
+    if fewest[0] < 2 and (options.calibration == "patients" or options.choose):
+        raise InputError(
+            f"group {fewest[1]!r} has one patient; calibrating by patient needs two of each group "
+            '(calibration "libsvm" does without)'
+        )
+    if options.choose:
+        options = choose_options(patients, options)
+    features = np.concatenate([patient.aggregates(options.draws) for patient in patients])
+    labels = np.repeat(names, options.draws.draws)
+    svm = _svc(options, features)
+    if options.calibration == "libsvm":
+        return _fit_with_libsvm(svm, features, labels)
+    owners = np.repeat(np.arange(len(patients)), options.draws.draws)
+    splitter = StratifiedGroupKFold(min(_INNER_FOLDS, fewest[0]), shuffle=True, random_state=0)
+    folds = list(splitter.split(features, labels, owners))
+    fitted = CalibratedClassifierCV(svm, cv=folds, ensemble=False).fit(features, labels)
+    return fitted.set_params(cv=None)  # who was in which fold does not belong into a file
+
+
+def check_calibrated(classifier: Classifier) -> None:
+    """Pass if more distance to an SVM's boundary means more of its class, out of fold.
+
+    Raises:
+        InputError: it means less: scores would put patients in the wrong order.
+    """
+    if not isinstance(classifier, CalibratedClassifierCV):
+        return
+    for calibrator in classifier.calibrated_classifiers_[0].calibrators:
+        if calibrator.a_ >= 0:  # of 1 / (1 + exp(a * distance + b))
+            raise InputError(
+                "out of fold the SVM puts patients in the wrong order, so its scores would too: "
+                "these encodings do not tell the groups apart, or there are too few patients"
+            )
+
+
+def choose_options(patients: Sequence[Patient], options: SvmOptions) -> SvmOptions:
+    """The same options with the C and gamma of the best ROC-AUC by patient, over inner folds.
+
+    With more than two groups, the mean over the groups, each against all others. Of equals
+    those that were given win, then smaller C and gamma.
+    """
+    few = replace(options.draws, draws=_INNER_DRAWS)
+    drawn = [patient.aggregates(few) for patient in patients]
+    names = np.array([patient.group for patient in patients])
+    folds = list(fold_indices(names, _INNER_FOLDS))
+    grid = [replace(options, C=C, gamma=gamma) for C, gamma in product(GRID_C, GRID_GAMMA)]
+    tried = [options, *grid]
+    return max(tried, key=lambda one: _inner_auc(drawn, names, folds, one))
+
+
+def fold_indices(
+    names: np.ndarray, most_folds: int, seed: int = 0
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Stratified folds of patients, as many as the rarest group allows: indices to fit and judge.
+
+    Args:
+        names: of the patients' groups, (P,).
+
+    Raises:
+        InputError: fewer than two groups, or than two patients of one.
+    """
+    groups, counts = np.unique(names, return_counts=True)
+    rarest = min(counts)
+    if len(groups) < 2 or rarest < 2:
+        found = ", ".join(f"{group} {n}" for group, n in zip(groups, counts, strict=True))
+        raise InputError(f"folds take two patients of two groups at least; there are {found}")
+    splitter = StratifiedKFold(min(most_folds, int(rarest)), shuffle=True, random_state=seed)
+    yield from splitter.split(names, names)
+
+
+def positive_probability(
+    classifier: Classifier, patient: Patient, draws: DrawOptions, positive: str
+) -> np.ndarray:
+    """Of each of the patient's aggregates, float64 (draws,)."""
+    column = list(classifier.classes_).index(positive)
+    return classifier.predict_proba(patient.aggregates(draws))[:, column]
+
+
+def _inner_auc(
+    drawn: Sequence[np.ndarray],
+    names: np.ndarray,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    options: SvmOptions,
+) -> float:
+    """Of out-of-fold scores, each patient's mean over draws of the distance to the boundary."""
+    groups = sorted(set(names))
+    targets = groups[1:] if len(groups) == 2 else groups
+    return float(np.mean([_auc_of(group, drawn, names, folds, options) for group in targets]))
+
+
+def _auc_of(
+    group: str,
+    drawn: Sequence[np.ndarray],
+    names: np.ndarray,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    options: SvmOptions,
+) -> float:
+    aucs = []
+    for fit, judge in folds:
+        features = np.concatenate([drawn[i] for i in fit])
+        is_group = np.repeat(names[fit] == group, len(drawn[0]))
+        svm = _svc(options, features).fit(features, is_group)
+        scores = np.array([svm.decision_function(drawn[i]).mean() for i in judge])
+        aucs.append(roc_auc(scores, names[judge] == group))
+    return float(np.mean(aucs))
+
+
+def _svc(options: SvmOptions, features: np.ndarray) -> SVC:
+    gamma = options.gamma / (features.shape[1] * features.var())
+    weight = "balanced" if options.balanced else None
+    return SVC(C=options.C, kernel="rbf", gamma=gamma, class_weight=weight, random_state=0)
+
+
+def _fit_with_libsvm(svm: SVC, features: np.ndarray, labels: np.ndarray) -> SVC:
+    with warnings.catch_warnings():
+        # Deprecated, but it is what the published figures were made with.
+        warnings.filterwarnings("ignore", "The `probability` parameter", FutureWarning)
+        return svm.set_params(probability=True).fit(features, labels)

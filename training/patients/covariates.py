@@ -1,0 +1,74 @@
+"""How well calls and plain covariates separate two groups of patients, beside a model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.gate.separation import Separation, resampled_aucs, roc_auc, separation
+
+
+@dataclass(frozen=True, kw_only=True)
+class CovariateAlone:
+    """How well one covariate separates the groups without any model.
+
+    direction: which values speak for the positive group; chosen on these same patients, so an
+    uninformative covariate comes out a little over 0.5. lead: how far its ROC-AUC exceeds the
+    model's on the patients that have a value, with the interval of the same resamples.
+    """
+
+    name: str
+    direction: str
+    separation: Separation
+    lead: float
+    lead_low: float
+    lead_high: float
+
+
+def balanced_accuracy(calls: np.ndarray, positive: np.ndarray) -> float:
+    """The mean of sensitivity and specificity, from bool (n,) each."""
+    return float((calls[positive].mean() + (~calls[~positive]).mean()) / 2)
+
+
+def covariate_alone(
+    name: str, texts: Sequence[str], scores: np.ndarray, positive: np.ndarray
+) -> CovariateAlone | None:
+    """One covariate beside the model; None where it is neither numeric nor two-valued,
+    or is known of one group alone.
+
+    Args:
+        texts: each patient's value as cohort.csv has it; empty where it is not known.
+        scores: each patient's score by the model.
+    """
+    found = _values(texts)
+    if found is None:
+        return None
+    values, higher, lower = found
+    known = ~np.isnan(values)
+    values, scores, positive = values[known], scores[known], positive[known]
+    if positive.all() or not positive.any():
+        return None
+    rises = roc_auc(values, positive) >= 0.5
+    values = values if rises else -values
+    leads = resampled_aucs(values, positive) - resampled_aucs(scores, positive)
+    low, high = np.percentile(leads, [2.5, 97.5])
+    return CovariateAlone(
+        name=name,
+        direction=higher if rises else lower,
+        separation=separation(values, positive),
+        lead=roc_auc(values, positive) - roc_auc(scores, positive),
+        lead_low=float(low),
+        lead_high=float(high),
+    )
+
+
+def _values(texts: Sequence[str]) -> tuple[np.ndarray, str, str] | None:
+    """Numbers float (n,), NaN where unknown, and what a high and a low one are called."""
+    try:
+        return np.array([float(t) if t else np.nan for t in texts]), "higher", "lower"
+    except ValueError:
+        kinds = sorted(set(texts) - {""})
+    if len(kinds) != 2:
+        return None
+    codes = {kinds[0]: 0.0, kinds[1]: 1.0, "": np.nan}
+    return np.array([codes[t] for t in texts]), kinds[1], kinds[0]

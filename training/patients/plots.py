@@ -1,0 +1,142 @@
+"""The workshop's pictures as PNGs: groups have their colours, patients their markers."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from itertools import cycle
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from sklearn.metrics import roc_curve
+
+from training.encodings.probe import PairProbe
+from training.patients.patientwise import JudgedPatients
+
+# Told apart by colour-blind eyes too (Okabe and Ito 2008); the positive group has the first.
+COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MARKERS = "osD^v<>pPX*hHd8"
+_DPI = 110
+
+
+def heat_map(probes: Sequence[PairProbe], title: str) -> bytes:
+    """ROC-AUC of each pair of groups; above the diagonal by neighbours, below it by the SVM."""
+    names = list(dict.fromkeys(name for probe in probes for name in (probe.first, probe.second)))
+    grid = np.full((len(names), len(names)), np.nan)
+    for probe in probes:
+        row, column = names.index(probe.first), names.index(probe.second)
+        grid[row, column], grid[column, row] = probe.knn_auc, probe.svm_auc
+    side = 1.6 + 0.75 * len(names)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(grid, vmin=0.5, vmax=1, cmap="viridis")
+    ticks = range(len(names))
+    axes.set_xticks(ticks, names, rotation=45, ha="right")
+    axes.set_yticks(ticks, names)
+    for row, column in zip(*np.nonzero(~np.isnan(grid)), strict=True):
+        value = grid[row, column]
+        colour = "black" if value > 0.85 else "white"
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=9)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="ROC-AUC")
+    axes.set_title(f"{title}\n5 neighbours above the diagonal, SVM below", fontsize=10)
+    return _png(figure)
+
+
+def roc_plot(judged: JudgedPatients) -> bytes:
+    """The curve of patients' scores, its area with the interval."""
+    truth = np.array(judged.groups) == judged.positive
+    wrong, right, _ = roc_curve(truth, judged.scores)
+    figure = Figure(figsize=(4.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="#cccccc", linewidth=1)
+    axes.step(wrong, right, where="post", color=COLOURS[0])
+    found = judged.separation
+    if found:
+        interval = f"ROC-AUC {found.roc_auc:.3f} ({found.low:.3f} to {found.high:.3f})"
+        axes.set_title(f"{found.n} patients, {judged.how}\n{interval}", fontsize=10)
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    return _png(figure)
+
+
+def strip_plot(judged: JudgedPatients) -> bytes:
+    """Every patient's score, a column a group, the threshold dashed."""
+    groups = _positive_first(judged)
+    figure = Figure(figsize=(1.6 + 1.5 * len(groups), 4.2), layout="constrained")
+    axes = figure.subplots()
+    jitter = np.random.default_rng(0).uniform(-0.22, 0.22, len(judged.scores))
+    for column, group in enumerate(groups):
+        mine = np.array([name == group for name in judged.groups])
+        axes.scatter(
+            column + jitter[mine],
+            np.array(judged.scores)[mine],
+            s=22,
+            color=COLOURS[column % len(COLOURS)],
+            alpha=0.75,
+            linewidths=0,
+        )
+    axes.axhline(judged.threshold, color="#888888", linestyle="--", linewidth=1)
+    axes.set_xticks(range(len(groups)), groups)
+    axes.set(ylim=(-0.02, 1.02), ylabel=f"score for {judged.positive}")
+    return _png(figure)
+
+
+def calibration_plot(judged: JudgedPatients) -> bytes:
+    """The share of positive patients beside the mean score, by bins of score."""
+    figure = Figure(figsize=(4.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="#cccccc", linewidth=1)
+    for one in judged.calibration:
+        shown = one.positive
+        axes.plot([one.mean_score] * 2, [shown.low, shown.high], color=COLOURS[1], linewidth=1)
+        axes.plot(one.mean_score, shown.share, "o", color=COLOURS[1])
+        axes.annotate(f"{one.n}", (one.mean_score, shown.share), (5, 3), textcoords="offset points")
+    axes.set(xlabel="mean score", ylabel=f"share that is {judged.positive}", aspect="equal")
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes.set_title(f"Brier score {judged.brier:.3f}; patients beside each point", fontsize=10)
+    return _png(figure)
+
+
+def map_of_aggregates(
+    points: np.ndarray, patients: Sequence[str], groups: Sequence[str], order: Sequence[str]
+) -> bytes:
+    """Aggregates in two dimensions, float (A, 2): colour by group, marker by patient.
+
+    Args:
+        order: of the groups, the positive one last.
+    """
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.subplots()
+    colours = dict(zip(reversed(order), cycle(COLOURS), strict=False))
+    of_patient = np.array(patients)
+    for number, name in enumerate(dict.fromkeys(patients)):
+        mine = of_patient == name
+        axes.scatter(
+            *points[mine].T,
+            s=9,
+            marker=MARKERS[number % len(MARKERS)],
+            color=colours[groups[int(np.flatnonzero(mine)[0])]],
+            alpha=0.6,
+            linewidths=0,
+        )
+    _group_legend(axes, colours)
+    axes.set(xticks=[], yticks=[])
+    return _png(figure)
+
+
+def _positive_first(judged: JudgedPatients) -> list[str]:
+    return [judged.positive, *sorted(set(judged.groups) - {judged.positive})]
+
+
+def _group_legend(axes: Axes, colours: dict[str, str]) -> None:
+    handles = [
+        Line2D([], [], linestyle="", marker="o", color=colour, label=name)
+        for name, colour in colours.items()
+    ]
+    axes.legend(handles=handles, frameon=False, fontsize=9)
+
+
+def _png(figure: Figure) -> bytes:
+    stream = BytesIO()
+    figure.savefig(stream, format="png", dpi=_DPI)
+    return stream.getvalue()

@@ -1,0 +1,1 @@
+"""Learning an encoder from cells without labels."""

@@ -1,0 +1,99 @@
+"""A pretraining run in its folder: checkpoint, log, curve and, at the end, the weights."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from safetensors.torch import save
+
+from training.pretraining.cell_stack import CellStack
+from training.pretraining.checkpoint import read_checkpoint, write_checkpoint
+from training.pretraining.trainer import Pretraining, PretrainOptions, Progress, Record, run_options
+from vexas_edge.files import write_atomically
+
+WEIGHTS, CHECKPOINT = "encoder.safetensors", "checkpoint.safetensors"
+LOG, CURVE = "pretrain.jsonl", "pretrain.png"
+
+Say = Callable[[str], None]
+
+
+def pretrain_into(
+    folder: Path,
+    cells: CellStack,
+    options: PretrainOptions,
+    *,
+    unreadable: Sequence[str] = (),
+    probe: CellStack | None = None,
+    device: str = "cpu",
+    progress: Progress,
+    say: Say,
+) -> list[Record]:
+    """Pretrain to the end, from the folder's checkpoint if there is one; gives all epochs' records.
+
+    `encoder.safetensors` appears when the run is over; everything else after every epoch.
+
+    Raises:
+        UsageError, InputError: the checkpoint is of another run, or the loss is no number any more.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    run = Pretraining(cells, options, probe=probe, device=device)
+    file = folder / CHECKPOINT
+    if file.exists():
+        run.resume(read_checkpoint(file, run_options(options, cells, probe)))
+        say(f"{file}: goes on after epoch {len(run.history)}")
+    head = {"options": asdict(options), "cells": len(cells), "unreadable": list(unreadable)}
+    started, before = time.monotonic(), len(run.history)
+    while not run.is_over:
+        run.run_epoch(progress)
+        write_checkpoint(run.checkpoint(), file)
+        _write_log(folder / LOG, head, run.history)
+        say(_sentence(run, (time.monotonic() - started) / (len(run.history) - before)))
+    write_atomically(folder / CURVE, curve(run.history))
+    write_atomically(folder / WEIGHTS, save(run.best_weights()))
+    return run.history
+
+
+def curve(history: Sequence[Record]) -> bytes:
+    """Loss and what was watched, an epoch after the other, as a PNG."""
+    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    epochs = [record["epoch"] for record in history]
+    above.plot(epochs, [record["loss"] for record in history], color="#0072b2")
+    best = min(history, key=lambda record: record["loss"])
+    above.plot(best["epoch"], best["loss"], "o", color="#0072b2")
+    above.set(ylabel="contrastive loss")
+    shares = [name for name in history[0] if name.endswith("_accuracy")]
+    for name, colour in zip(shares, ("#d55e00", "#009e73", "#cc79a7"), strict=False):
+        values = [record[name] for record in history]
+        below.plot(epochs, values, color=colour, label=name.replace("_", " "))
+    below.set(xlabel="epoch", ylabel="share", ylim=(-0.02, 1.02))
+    below.xaxis.get_major_locator().set_params(integer=True)
+    below.legend(frameon=False, fontsize=9)
+    stream = BytesIO()
+    figure.savefig(stream, format="png", dpi=110)
+    return stream.getvalue()
+
+
+def _write_log(path: Path, head: dict[str, Any], history: Sequence[Record]) -> None:
+    lines = [json.dumps(line) for line in (head, *history)]
+    write_atomically(path, ("\n".join(lines) + "\n").encode())
+
+
+def _sentence(run: Pretraining, seconds_an_epoch: float) -> str:
+    record, pace = run.history[-1], run.options.pace
+    left = (pace.epochs - len(run.history)) * seconds_an_epoch / 60
+    at_most = "at most " if pace.schedule == "plateau" else ""
+    watched = ", ".join(
+        f"{name.replace('_', ' ')} {record[name]:.3f}"
+        for name in record
+        if name == "loss" or name.endswith("_accuracy")
+    )
+    return (
+        f"epoch {record['epoch']} of {at_most}{pace.epochs}: {watched}; "
+        f"{seconds_an_epoch:.1f} s an epoch, {at_most}{left:.0f} min left"
+    )

@@ -1,0 +1,242 @@
+"""Contrastive learning of an encoder from cells without labels, as in the VEXAS paper.
+
+Chabrun et al., CCLM 2023, 10.1515/cclm-2022-1283. All defaults are the paper's; what goes beyond it
+has to be asked for.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from export.backbones import build_backbone, load_weights
+from export.preprocessing import preprocessing_named
+from training.pretraining.batches import BatchOptions, draw_batches
+from training.pretraining.cell_stack import CellStack
+from training.pretraining.checkpoint import Checkpoint, parted
+from training.pretraining.contrast import (
+    contrastive_accuracy,
+    contrastive_loss,
+    correlation_accuracy,
+    neighbour_accuracy,
+    new_queue,
+    pushed,
+    sample_halves,
+)
+from training.pretraining.pace import PaceOptions, is_over, rate_at
+from training.pretraining.pixels import encode_pixels, network_input
+from training.pretraining.views import ViewOptions, draw_views
+from vexas_edge.errors import InputError, UsageError
+
+Progress = Callable[[str, int, int], None]
+Record = dict[str, Any]
+
+_WATCHED = ("loss", "contrastive_accuracy", "correlation_accuracy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainOptions:
+    """How an encoder is pretrained; the defaults are the paper's, for neutrophils.
+
+    start: a file of weights to start from (the paper's: ImageNet's); None for random ones.
+    projection: width of both layers of the head. queue: of NNCLR; 0 for none. weight_decay: above
+    0, AdamW's.
+    """
+
+    backbone: str = "vgg16"
+    preprocessing: str = "keras-caffe"
+    start: str | None = None
+    views: ViewOptions = field(default_factory=ViewOptions)
+    projection: int = 128
+    queue: int = 0
+    temperature: float = 0.07
+    batch: BatchOptions = field(default_factory=BatchOptions)
+    weight_decay: float = 0.0
+    pace: PaceOptions = field(default_factory=PaceOptions)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0 or self.projection < 1:
+            raise UsageError(
+                f"temperature {self.temperature}, projection {self.projection}; both are above 0"
+            )
+
+
+class Pretraining:
+    """A run: the networks and all that the next epoch depends on.
+
+    history: a record of each epoch so far. It goes on from `checkpoint()` by `resume()` to the same
+    weights, bit for bit on a CPU with the same number of threads.
+    """
+
+    def __init__(
+        self,
+        cells: CellStack,
+        options: PretrainOptions,
+        *,
+        probe: CellStack | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """Raises UsageError or InputError for weights, cells or a probe that will not do."""
+        if len(cells) < 2:
+            raise InputError("there is one cell only; contrast takes two at least")
+        self.options = options
+        self.history: list[Record] = []
+        self._device = torch.device(device)
+        self._cells, self._probe = cells.on(self._device), probe
+        self._halves = sample_halves(probe.labels, probe.samples) if probe else []
+        self._preprocessing = preprocessing_named(options.preprocessing)
+        self._draw = torch.Generator().manual_seed(options.seed)
+        self._encoder, self._head = _networks(options)
+        self._encoder.to(self._device)
+        self._head.to(self._device)
+        self._queue = new_queue(options.queue, options.projection, self._draw).to(self._device)
+        self._optimizer = _optimizer([self._encoder, self._head], options)
+        self._best = parted(best=self._encoder.state_dict())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the pace's end has come."""
+        return is_over(self._losses, self.options.pace)
+
+    def run_epoch(self, progress: Progress) -> Record:
+        """Every cell once; what was watched, means over cells.
+
+        Raises:
+            InputError: the loss is no number any more, or no batch of two cells can be made.
+        """
+        batches = list(draw_batches(self._cells.patients, self.options.batch, self._draw))
+        if not batches:
+            raise InputError(f"no two of the {len(self._cells)} cells can be in one batch")
+        sums = torch.zeros(len(_WATCHED), dtype=torch.float64, device=self._device)
+        for number, (rows, others) in enumerate(batches):
+            rate = rate_at(self._losses, (number + 0.5) / len(batches), self.options.pace)
+            sums += len(rows) * self._step(rows, others, rate)
+            progress(f"epoch {len(self.history) + 1}", number + 1, len(batches))
+        means = (sums / sum(len(rows) for rows, _ in batches)).tolist()
+        record: Record = {"epoch": len(self.history) + 1, "rate": rate}
+        record |= dict(zip(_WATCHED, means, strict=True))
+        if not math.isfinite(record["loss"]):
+            raise InputError(
+                f"the loss is {record['loss']} in epoch {record['epoch']}; take a lower rate. The "
+                "checkpoint of the epoch before is as it was"
+            )
+        if self._probe:
+            record["probe_accuracy"] = self._probe_accuracy(self._probe)
+        if record["loss"] < min(self._losses, default=math.inf):
+            self._best = parted(best=self._encoder.state_dict())
+        self.history.append(record)
+        return record
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """The encoder's at the end of the epoch of least loss, on the CPU."""
+        return {name.removeprefix("best."): tensor for name, tensor in self._best.items()}
+
+    def checkpoint(self) -> Checkpoint:
+        """All that the rest of the run depends on."""
+        state = self._optimizer.state_dict()["state"]
+        moments = {f"{i}.{name}": t for i, of in state.items() for name, t in of.items()}
+        tensors = parted(
+            encoder=self._encoder.state_dict(),
+            head=self._head.state_dict(),
+            optimizer=moments,
+            run={"queue": self._queue, "generator": self._draw.get_state()},
+        )
+        return Checkpoint(
+            tensors=tensors | self._best,
+            options=run_options(self.options, self._cells, self._probe),
+            history=self.history,
+        )
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on where a run of the same options and cells stood."""
+        self._encoder.load_state_dict(checkpoint.part("encoder"))
+        self._head.load_state_dict(checkpoint.part("head"))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in checkpoint.part("optimizer").items():
+            place, name = key.split(".", 1)
+            moments.setdefault(int(place), {})[name] = tensor
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        run = checkpoint.part("run")
+        self._queue = run["queue"].to(self._device)
+        self._draw.set_state(run["generator"])
+        self._best = parted(best=checkpoint.part("best"))
+        self.history = list(checkpoint.history)
+
+    @property
+    def _losses(self) -> list[float]:
+        return [record["loss"] for record in self.history]
+
+    def _step(self, rows: Tensor, others: Tensor, rate: float) -> Tensor:
+        """One batch learnt from; what is watched of it, float64 (3,), not waited for on a GPU."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self._device.type, torch.bfloat16, self._device.type == "cuda"):
+            first, second = self._encoded_view(rows), self._encoded_view(others)
+            projected = self._head(first).float(), self._head(second).float()
+        loss = contrastive_loss(*projected, self._queue, self.options.temperature)
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        if len(self._queue):
+            self._queue = pushed(self._queue, projected[0])
+        seen = first.detach().float(), second.detach().float()
+        watched = loss.detach(), contrastive_accuracy(*seen), correlation_accuracy(*seen)
+        return torch.stack(watched).double()
+
+    def _encoded_view(self, rows: Tensor) -> Tensor:
+        """Each view passes by itself: batch statistics of one say nothing of the other."""
+        views = draw_views(self._cells, rows, self.options.views, self._draw)
+        return self._encoder(network_input(views, self._preprocessing))
+
+    def _probe_accuracy(self, probe: CellStack) -> float:
+        pixels = probe.pixels.to(self._device)
+        encodings = encode_pixels(self._encoder, pixels, self._preprocessing)
+        return neighbour_accuracy(encodings, probe.labels, self._halves)
+
+
+def run_options(
+    options: PretrainOptions, cells: CellStack, probe: CellStack | None = None
+) -> dict[str, Any]:
+    """What a checkpoint must have in common with a run to be gone on with, flat."""
+    flat = asdict(options)
+    flat |= {f"views.{k}": v for k, v in flat.pop("views").items()}
+    flat |= {f"batch.{k}": v for k, v in flat.pop("batch").items()}
+    flat |= {f"pace.{k}": v for k, v in flat.pop("pace").items()}
+    if options.start:
+        from export.inputs import sha256_of_file
+
+        flat["start"] = sha256_of_file(Path(options.start))
+    return flat | {"cells": cells.sha256(), "probe": probe.sha256() if probe else None}
+
+
+def _networks(options: PretrainOptions) -> tuple[nn.Module, nn.Module]:
+    """The encoder and the projection head, in training mode."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(options.seed)
+        encoder = build_backbone(options.backbone)
+        if options.start:
+            load_weights(encoder, options.start)
+        width = _width(encoder)
+        hidden = options.projection
+        head = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
+    return encoder.train(), head.train()
+
+
+def _width(encoder: nn.Module) -> int:
+    """D of the encodings; asked of a square that every backbone takes."""
+    encoder.eval()
+    with torch.inference_mode():
+        return int(encoder(torch.zeros(1, 3, 128, 128)).shape[1])
+
+
+def _optimizer(modules: list[nn.Module], options: PretrainOptions) -> torch.optim.Optimizer:
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    if options.weight_decay:
+        return torch.optim.AdamW(parameters, options.pace.rate, weight_decay=options.weight_decay)
+    return torch.optim.Adam(parameters, options.pace.rate)

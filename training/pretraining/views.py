@@ -1,0 +1,95 @@
+"""Views of cells for contrastive learning: flipped, turned and cropped, a batch in one pass.
+
+The VEXAS paper's views (Chabrun et al., CCLM 2023): flips, a turn about the middle that keeps the
+image's size, a crop anywhere in it; what lies outside is black, before any preprocessing. Jitter of
+colours is ours, and off unless asked for.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from training.pretraining.cell_stack import CellStack
+from vexas_edge.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewOptions:
+    """What a view may differ by; the defaults are the paper's.
+
+    crop_px: side of a view. flip: share of views that are mirrored, along each axis. turn_deg: the
+    largest turn either way. jitter: spread of the logarithm of each colour's optical density, half
+    of it common to all three (another stain, another lamp). grey: share of views without colour.
+    """
+
+    crop_px: int = 128
+    flip: float = 0.5
+    turn_deg: float = 180.0
+    jitter: float = 0.0
+    grey: float = 0.0
+
+    def __post_init__(self) -> None:
+        shares = (self.flip, self.grey, self.turn_deg / 180)
+        if self.crop_px < 1 or self.jitter < 0 or any(not 0 <= share <= 1 for share in shares):
+            raise UsageError(
+                f"{self} is no way to make views; expected a crop of at least 1 px, shares of 0 to "
+                "1, at most 180 degrees and no negative jitter"
+            )
+
+
+def draw_views(cells: CellStack, rows: Tensor, options: ViewOptions, draw: Generator) -> Tensor:
+    """One new view of each cell: float32 (n, 3, crop_px, crop_px), 0 to 255, on the cells' device.
+
+    Args:
+        rows: of the cells wanted, int64 (n,). draw: on the CPU, so that every device sees the same.
+    """
+    pixels, sizes = cells.pixels[rows].permute(0, 3, 1, 2).float(), cells.sizes[rows]
+    places, inside = _places(sizes.float(), options, draw, pixels.device)
+    top_left = torch.div(pixels.shape[-1] - sizes, 2, rounding_mode="floor")
+    places = places + top_left.to(pixels.device)[:, None, None, :]
+    # From pixels to grid_sample's -1 to 1, where whole pixels lie between the borders; x first.
+    grid = ((2 * places + 1) / pixels.shape[-1] - 1).flip(-1)
+    views = functional.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
+    return _jittered(views * inside[:, None], options, draw)
+
+
+def _places(
+    sizes: Tensor, options: ViewOptions, draw: Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Where in its cell's image each pixel of a view lies, and whether it is in the turned image.
+
+    Args:
+        sizes: height and width of the cells, float32 (n, 2).
+
+    Returns:
+        float32 (n, crop, crop, 2), row and column in the cell's image; bool (n, crop, crop).
+    """
+    n, crop = len(sizes), options.crop_px
+    spare = sizes - crop
+    anywhere = (torch.rand(n, 2, generator=draw) * (spare + 1)).floor()
+    corner = torch.where(spare > 0, anywhere, torch.div(spare + 1, 2, rounding_mode="floor"))
+    angle = (2 * torch.rand(n, generator=draw) - 1) * options.turn_deg * (torch.pi / 180)
+    mirror = 1.0 - 2.0 * (torch.rand(n, 2, generator=draw) < options.flip)
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(n, 2, 2)
+    middle = ((sizes - 1) / 2).to(device)[:, None, None, :]
+    along = torch.arange(crop, dtype=torch.float32, device=device)
+    frame = torch.stack(torch.meshgrid(along, along, indexing="ij"), -1)
+    from_middle = frame + corner.to(device)[:, None, None, :] - middle
+    inside = (from_middle.abs() <= middle + 0.5).all(-1)
+    turned = torch.einsum("nij,nhwj->nhwi", (mirror[:, :, None] * turn).to(device), from_middle)
+    return turned + middle, inside
+
+
+def _jittered(views: Tensor, options: ViewOptions, draw: Generator) -> Tensor:
+    """Colours through another amount of stain: optical densities add up, black stays black."""
+    n = len(views)
+    if options.jitter:
+        common, own = torch.randn(n, 1, generator=draw), torch.randn(n, 3, generator=draw)
+        strength = torch.exp(options.jitter * (common + own) / 2**0.5)
+        views = 255 * (views / 255) ** strength.to(views.device)[:, :, None, None]
+    if options.grey:
+        grey = (torch.rand(n, generator=draw) < options.grey).to(views.device)
+        views = torch.where(grey[:, None, None, None], views.mean(1, keepdim=True), views)
+    return views
