@@ -34,6 +34,7 @@ from training.mask_network.augmentation import Variation, sources_from_images, v
 from training.mask_network.masks import MaskedImage, crops_of, read_masked_image
 from training.mask_network.outlines import CellScore, score_masks, summarize
 from training.mask_network.segmenter import SegmenterRecipe, train_segmenter
+from vexas_edge.bundle.contract import CROPS
 from vexas_edge.cells.isolation import isolate_cell, resize_for_isolation
 from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.errors import CellError
@@ -188,11 +189,11 @@ def _speed_line(
     pixels = [image.pixels for image in images]
     crops = [resize_for_isolation(p) for p in pixels]
     sessions = {"unet": _session(graph), "unet_int8": _session(integers)}
-    masks = [sessions["unet_int8"].run(None, {"crops": crop[None]})[0][0] for crop in crops]
+    masks = [sessions["unet_int8"].run(None, {CROPS: crop[None]})[0][0] for crop in crops]
     parts: dict[str, Callable[[int], Any]] = {
         "resize": lambda i: resize_for_isolation(pixels[i]),
-        "network": lambda i: sessions["unet"].run(None, {"crops": crops[i][None]}),
-        "network_int8": lambda i: sessions["unet_int8"].run(None, {"crops": crops[i][None]}),
+        "network": lambda i: sessions["unet"].run(None, {CROPS: crops[i][None]}),
+        "network_int8": lambda i: sessions["unet_int8"].run(None, {CROPS: crops[i][None]}),
         "classical": lambda i: masks_from_crop(crops[i]),
         "isolate": lambda i: _isolated(masks[i], pixels[i]),
     }

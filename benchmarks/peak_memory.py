@@ -5,7 +5,6 @@ python benchmarks/peak_memory.py BUNDLE FOLDER THREADS
 
 import json
 import sys
-from contextlib import closing
 from pathlib import Path
 
 from vexas_edge import open_bundle, read_case, score_case
@@ -18,7 +17,7 @@ def peak_from_scoring(bundle: Path, folder: Path, threads: int) -> dict[str, flo
     """Largest resident memory, and the size of the encodings within it, in MiB."""
     opened = open_bundle(bundle)
     case = read_case(folder, ReadOptions(cell_type="lymphocyte"))
-    with Sessions(opened, EngineOptions(threads=threads)) as sessions, closing(case.source):
+    with Sessions(opened, EngineOptions(threads=threads)) as sessions, case:
         (model,) = score_case(case, opened, sessions).models
     width = opened.manifest.models[model.model].encoding_width
     encodings_mib = model.n_cells * width * 4 / 2**20

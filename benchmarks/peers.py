@@ -16,7 +16,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,8 @@ from squeezenet import module_from_file
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.contract import ENCODINGS, PROBABILITIES
+from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.engines.contract import Engine
@@ -48,7 +49,7 @@ from vexas_edge.host.cache import FOLDER_VARIABLE
 from vexas_edge.host.process import default_threads
 from vexas_edge.runtime.choice import fastest
 from vexas_edge.runtime.prepare import prepare
-from vexas_edge.runtime.session import Sessions, most_cells_a_call
+from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.smear.options import ReadOptions
 
@@ -193,20 +194,18 @@ def _from_decoded(rig: Rig) -> dict[str, Callable[[], object]]:
 
 
 def _score(rig: Rig) -> None:
-    case = read_case(rig.folder, ReadOptions(cell_type=CELL_TYPE))
-    with closing(case.source):
+    with read_case(rig.folder, ReadOptions(cell_type=CELL_TYPE)) as case:
         score_case(case, rig.bundle, rig.sessions)
 
 
 def _encode(rig: Rig) -> list[np.ndarray]:
     """The calls that scoring makes, on decoded cells."""
-    engine, model = rig.sessions.fused(CELL_TYPE), rig.bundle.manifest.models[CELL_TYPE]
-    cells, size = np.concatenate(rig.batches), most_cells_a_call(model.canvas_px)
+    engine, contract = rig.sessions.fused(CELL_TYPE), rig.sessions.contract(CELL_TYPE, FUSED)
+    cells, size = np.concatenate(rig.batches), rig.sessions.cells_per_call(CELL_TYPE)
     chunks = [cells[start : start + size] for start in range(0, len(cells), size)]
-    draws = np.zeros((1, model.aggregation.draw_size), np.int64)
 
     def encode(chunk: np.ndarray, engine: Engine = engine) -> np.ndarray:
-        return engine.run({"cells": chunk, "draws": draws})["encodings"]
+        return engine.run(contract.one_draw_feeds(chunk))[ENCODINGS]
 
     return list(run_ahead(encode, chunks, threads=engine.threads))
 
@@ -216,8 +215,7 @@ def _probabilities(rig: Rig, encodings: list[np.ndarray]) -> np.ndarray:
     together, recipe = np.concatenate(encodings), rig.bundle.manifest.models[CELL_TYPE].aggregation
     identities = [b"%8d" % index for index in range(len(together))]
     draws = draw_cells(identities, recipe.score_draws, recipe.draw_size, recipe.seed)
-    head = rig.sessions.head(CELL_TYPE)
-    return head.run({"encodings": together, "draws": draws})["probabilities"]
+    return rig.sessions.classify(CELL_TYPE, together, draws)[PROBABILITIES]
 
 
 def _in_turns(

@@ -36,6 +36,7 @@ from samples import (
 from calibration.proof.preflight import preflight
 from vexas_edge import open_bundle
 from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.contract import contract_of
 from vexas_edge.bundle.graphs import CHEAPER, FUSED, graph_file
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
@@ -205,8 +206,7 @@ def _timed(bundle: Bundle, cells: np.ndarray, calls: int, n: int) -> list[dict[s
         precision: open_engine(bundle.model_file(CELL_TYPE, file), options)
         for precision, file in files.items()
     }
-    draw_size = bundle.manifest.models[CELL_TYPE].aggregation.draw_size
-    feeds = {"cells": cells, "draws": np.zeros((1, draw_size), np.int64)}
+    feeds = contract_of(bundle.manifest, CELL_TYPE, FUSED).one_draw_feeds(cells)
     with ThreadPoolExecutor(calls) as pool:
 
         def ms_a_cell(engine: Engine) -> float:

@@ -4,7 +4,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,11 +17,13 @@ from samples import CELL_TYPE
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.contract import ENCODINGS
+from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import open_engine
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.encoding import cells_a_call
+from vexas_edge.scoring.encoding import chunk_size
 from vexas_edge.smear.case import Case
 from vexas_edge.smear.options import ReadOptions
 
@@ -52,7 +53,7 @@ def throughput_line(
     """One network's figures; times are milliseconds a cell."""
     bundle = open_bundle(bundle_file)
     case = read_case(folder, ReadOptions(cell_type=CELL_TYPE))
-    with Sessions(bundle, EngineOptions(threads=threads)) as sessions, closing(case.source):
+    with Sessions(bundle, EngineOptions(threads=threads)) as sessions, case:
         rig = _rig(network, bundle, sessions, case, folder)
         measured = [_turn(rig) for _ in range(turns + 1)][1:]
     cores = min(threads, os.cpu_count() or threads)
@@ -86,7 +87,7 @@ def _rig(network: str, bundle: Bundle, sessions: Sessions, case: Case, folder: P
     canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
     cells = [decode_cell(case.source, cell, canvas).pixels for cell in case.cells]
     threads = sessions.fused(CELL_TYPE).threads
-    size = cells_a_call(model.canvas_px, len(cells), threads)
+    size = chunk_size(sessions, CELL_TYPE, len(cells))
     graph = bundle.model_file(CELL_TYPE, sessions.graph.file)
     return Rig(
         network=network,
@@ -140,13 +141,13 @@ def _run_wide(rig: Rig) -> None:
 
 
 def _run(engine: Engine, chunk: np.ndarray, rig: Rig) -> None:
-    engine.run({"cells": chunk, "draws": _one_draw(rig)})
+    engine.run(_feeds(rig, chunk))
 
 
 def _score(rig: Rig) -> None:
     """What `vexas-edge score` does for a case, from the listing of its folder."""
     case = read_case(rig.folder, ReadOptions(cell_type=CELL_TYPE))
-    with closing(case.source):
+    with case:
         score_case(case, rig.bundle, rig.sessions)
 
 
@@ -157,9 +158,8 @@ def _loop(rig: Rig) -> None:
         image = Image.open(BytesIO(file.read_bytes())).convert("RGB")
         left, top = (image.width - side) // 2, (image.height - side) // 2
         cell = np.asarray(image.crop((left, top, left + side, top + side)))
-        rig.plain.run(["encodings"], {"cells": cell[None], "draws": _one_draw(rig)})
+        rig.plain.run([ENCODINGS], _feeds(rig, cell[None]))
 
 
-def _one_draw(rig: Rig) -> np.ndarray:
-    draw_size = rig.bundle.manifest.models[CELL_TYPE].aggregation.draw_size
-    return np.zeros((1, draw_size), np.int64)
+def _feeds(rig: Rig, cells: np.ndarray) -> dict[str, np.ndarray]:
+    return rig.sessions.contract(CELL_TYPE, FUSED).one_draw_feeds(cells)

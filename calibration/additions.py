@@ -13,10 +13,11 @@ import numpy as np
 from export.execution import run_graph
 from export.graph import OPSET
 from vexas_edge.bundle.archive import Bundle, file_entry, write_zip
-from vexas_edge.bundle.graphs import GOLDEN
+from vexas_edge.bundle.contract import GraphContract, contract_of
+from vexas_edge.bundle.graphs import FUSED, GOLDEN
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.errors import HostError, UsageError
-from vexas_edge.runtime.selftest import golden_from_npz
+from vexas_edge.runtime.selftest import golden_feeds, golden_from_npz
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,8 @@ def add_graphs(bundle: Bundle, graphs: list[NewGraph], to: Path) -> Manifest:
     for name in {graph.model for graph in graphs}:
         own = {graph.file: graph.content for graph in graphs if graph.model == name}
         path = f"models/{name}/{GOLDEN}"
-        content[path] = _golden_with(content[path], own)
+        contract = contract_of(bundle.manifest, name, FUSED)
+        content[path] = _golden_with(content[path], own, contract)
         files = {**models[name].files, GOLDEN: file_entry(content[path])}
         models[name] = msgspec.structs.replace(models[name], files=files)
     manifest = msgspec.structs.replace(bundle.manifest, models=models)
@@ -79,10 +81,10 @@ def add_graphs(bundle: Bundle, graphs: list[NewGraph], to: Path) -> Manifest:
     return manifest
 
 
-def _golden_with(golden: bytes, graphs: Mapping[str, bytes]) -> bytes:
+def _golden_with(golden: bytes, graphs: Mapping[str, bytes], contract: GraphContract) -> bytes:
     """golden.npz with what these graphs make of its cells, as onnxruntime's CPU gives it."""
     arrays = golden_from_npz(golden)
-    feeds = {"cells": arrays["cells"], "draws": arrays["draws"]}
+    feeds = golden_feeds(contract, arrays)
     for file, graph in graphs.items():
         arrays |= {f"{file}/{name}": value for name, value in run_graph(graph, feeds).items()}
     stream = io.BytesIO()

@@ -15,10 +15,11 @@ from calibration.integers.layers import WEIGHTED
 from calibration.integers.recipe import calibrate, round_model
 from calibration.proof.census import Census, executed_census, written_census
 from calibration.proof.preflight import preflight
-from calibration.region import EMBEDDING, encoder_region
+from calibration.region import encoder_region
 from calibration.rehearsal import KeptLayer, Progress, Rehearsal, choose_float_layers
 from export.graph import between
 from vexas_edge.bundle.budgets import Budgets
+from vexas_edge.bundle.contract import CELLS, EMBEDDING
 from vexas_edge.bundle.graphs import EMULATED, graph_file
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.host.cpu import cpu_name, has_vnni
@@ -135,7 +136,7 @@ def integer_candidates(
             census = written_census(encoder_of(graph), dense)
             _check_preflight(graph)
         else:
-            census = executed_census(encoder_of(graph), {"cells": next(batches())[:1]}, dense)
+            census = executed_census(encoder_of(graph), {CELLS: next(batches())[:1]}, dense)
         _check_census(kind, census, kept)
         measured = {**_measured(kind, census, kept), "percentile": scheme.percentile}
         candidates.append(Candidate(kind=kind, graph=graph, measured=measured))
@@ -144,7 +145,7 @@ def integer_candidates(
 
 def encoder_of(graph: ModelProto) -> ModelProto:
     """The part of a fused graph from cells to embedding."""
-    return between(graph, ["cells"], [EMBEDDING])
+    return between(graph, [CELLS], [EMBEDDING])
 
 
 def dense_layers(model: ModelProto) -> list[str]:

@@ -33,6 +33,7 @@ from calibration.rehearsal import Rehearsal
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import FUSED, HEAD, graph_file
 from vexas_edge.bundle.manifest import Manifest
+from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import UsageError
 from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions
@@ -93,8 +94,11 @@ def add_precisions(bundle: Bundle, asked: Conversion, to: Path, console: Console
 
 @dataclass(frozen=True, kw_only=True)
 class _Smears:
+    """What is open while graphs are made. canvases: by model, where integers are calibrated."""
+
     calibration: tuple[Smear, ...]
     gate: tuple[Smear, ...]
+    canvases: dict[str, Canvas]
 
 
 def _open(bundle: Bundle, asked: Conversion, console: Console, stack: ExitStack) -> _Smears:
@@ -102,10 +106,13 @@ def _open(bundle: Bundle, asked: Conversion, console: Console, stack: ExitStack)
     rows = read_cohort(asked.cohort)
     calibration: tuple[Smear, ...] = ()
     gate: tuple[Smear, ...] = ()
+    canvases: dict[str, Canvas] = {}
     if asked.kinds != ("fp16",):
         if asked.gate == asked.calibrate:
             raise UsageError(f"calibration and gate are both {asked.gate!r}; they must differ")
         calibration = open_smears(rows, asked.calibrate, asked.reading, stack)
+        for name in bundle.manifest.models:
+            canvases[name] = stack.enter_context(canvas_of(bundle, name))
     if asked.gate == NO_GATE:
         _check_ungated(bundle, asked, rows)
     else:
@@ -115,7 +122,7 @@ def _open(bundle: Bundle, asked: Conversion, console: Console, stack: ExitStack)
     for smear in (*calibration, *gate):
         for text in smear.unreadable:
             console.warn(f"not used: {text}")
-    return _Smears(calibration=calibration, gate=gate)
+    return _Smears(calibration=calibration, gate=gate, canvases=canvases)
 
 
 def _check_ungated(bundle: Bundle, asked: Conversion, rows: Sequence[CohortCase]) -> None:
@@ -205,7 +212,7 @@ def _make(
     if asked.kinds == ("fp16",):
         return _Made(candidates=[half_candidate(reference)])
     model = bundle.manifest.models[name]
-    canvas = canvas_of(bundle, name)
+    canvas = smears.canvases[name]
     sample, rehearsed = draw_samples(smears.calibration, model, canvas, asked.samples, asked.seed)
     for text in sample.unreadable:
         console.warn(f"not used: {text}")

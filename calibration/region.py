@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto
 
+from vexas_edge.bundle.contract import EMBEDDING, LOGITS, PIXELS
 from vexas_edge.errors import BundleError
-
-ENTRY, EMBEDDING, LOGITS = "pixels", "embedding", "logits"
 
 # What we know how to write in another precision; all take and give one kind of float.
 KNOWN_OPERATORS = {
@@ -50,11 +49,11 @@ def encoder_region(model: ModelProto) -> Region:
             precision; names them.
     """
     makers = {name: node for node in model.graph.node for name in node.output}
-    if ENTRY not in makers or EMBEDDING not in makers:
+    if PIXELS not in makers or EMBEDDING not in makers:
         raise BundleError(
-            f"the graph has no tensors {ENTRY!r} and {EMBEDDING!r}: not a fused graph"
+            f"the graph has no tensors {PIXELS!r} and {EMBEDDING!r}: not a fused graph"
         )
-    return _region(model, ENTRY, _last_map(model, makers))
+    return _region(model, PIXELS, _last_map(model, makers))
 
 
 def classifier_region(model: ModelProto) -> Region:
@@ -82,9 +81,9 @@ def mask_region(model: ModelProto) -> Region:
             precision.
     """
     makers = {name for node in model.graph.node for name in node.output}
-    if not {ENTRY, LOGITS} <= makers:
-        raise BundleError(f"the graph has no tensors {ENTRY!r} and {LOGITS!r}: no mask network")
-    return _region(model, ENTRY, LOGITS, KNOWN_OPERATORS | _ENLARGING)
+    if not {PIXELS, LOGITS} <= makers:
+        raise BundleError(f"the graph has no tensors {PIXELS!r} and {LOGITS!r}: no mask network")
+    return _region(model, PIXELS, LOGITS, KNOWN_OPERATORS | _ENLARGING)
 
 
 def _region(
@@ -107,7 +106,7 @@ def _last_map(model: ModelProto, makers: dict[str, NodeProto]) -> str:
     name = EMBEDDING
     while len(shapes.get(name, ())) != _MAP_RANK:
         inputs = [i for i in makers[name].input if i in makers and i not in constants]
-        if not inputs or name == ENTRY:
+        if not inputs or name == PIXELS:
             return EMBEDDING
         name = inputs[0]
     pooled = shapes[name][2:] == (1, 1) and makers[name].op_type in _POOLINGS

@@ -1,7 +1,5 @@
 """Which layers stay in float: as few as are needed, those first whose rounding does most harm."""
 
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +8,8 @@ from onnx import ModelProto
 
 from calibration.integers.recipe import RoundedModel
 from export.execution import session_from
+from vexas_edge.bundle.contract import CELLS, DECISIONS, DRAWS, ENCODINGS
+from vexas_edge.host.clock import median_seconds
 
 # So many layers are tried on the rehearsal's encodings, and so many of those on the task itself.
 _TRIED = 16
@@ -65,8 +65,8 @@ class Rehearsal:
         rng = np.random.Generator(np.random.PCG64(0))
         self._feeds = [
             {
-                "cells": batch,
-                "draws": rng.integers(0, len(batch), (_DRAWS_A_BATCH, draw_size)),
+                CELLS: batch,
+                DRAWS: rng.integers(0, len(batch), (_DRAWS_A_BATCH, draw_size)),
             }
             for batch in (cells[i : i + _BATCH] for i in range(0, len(cells), _BATCH))
         ]
@@ -85,16 +85,12 @@ class Rehearsal:
     def ms_a_cell(self, graph: ModelProto) -> float:
         """Median time on this CPU, after one run that is left out."""
         session, feeds = session_from(graph), self._feeds[0]
-        seconds = []
-        for _ in range(_TIMED_RUNS + 1):
-            started = time.perf_counter()
-            session.run(None, feeds)
-            seconds.append(time.perf_counter() - started)
-        return statistics.median(seconds[1:]) * 1000 / len(feeds["cells"])
+        seconds = median_seconds({"run": lambda: session.run(None, feeds)}, turns=_TIMED_RUNS)
+        return seconds["run"] * 1000 / len(feeds[CELLS])
 
     def _run(self, graph: ModelProto, batches: int | None) -> tuple[np.ndarray, np.ndarray]:
         session, feeds = session_from(graph), self._feeds[:batches]
-        outputs = [session.run(["encodings", "decisions"], feed) for feed in feeds]
+        outputs = [session.run([ENCODINGS, DECISIONS], feed) for feed in feeds]
         encodings, decisions = zip(*outputs, strict=True)
         return np.concatenate(encodings), np.concatenate(decisions)
 

@@ -2,7 +2,8 @@
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +31,7 @@ from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.bundle.manifest import CARD, Manifest
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import HostError, InputError, UsageError
-from vexas_edge.runtime.isolator import isolator_from_graph
+from vexas_edge.runtime.isolator import opened_isolator
 from vexas_edge.version import __version__
 
 
@@ -83,7 +84,6 @@ def export_model(
     """One model exported and compared with its sources on the spec's parity cells."""
     preprocessing = _preprocessing(spec)
     masks = _mask_network(spec, folder)
-    canvas = _canvas(spec, masks)
     encoder = load_encoder(
         spec.encoder,
         folder,
@@ -98,10 +98,12 @@ def export_model(
     sizes = {"canvas_px": spec.canvas_px, "draw_size": spec.draw_size}
     fused = fuse_graphs(encoder.model, classifier, preprocessing, **sizes)
     head = head_from_classifier(classifier, n_features=n_features, draw_size=spec.draw_size)
+    with _canvas(spec, masks) as canvas:
+        cells = load_cells(folder / spec.parity_cells, canvas)
     parity = check_parity(
         fused,
         head,
-        cells=load_cells(folder / spec.parity_cells, canvas),
+        cells=cells,
         preprocessing=preprocessing,
         reference=encoder.reference,
         classifier=classifier,
@@ -135,11 +137,13 @@ def _mask_network(spec: ModelSpec, folder: Path) -> dict[str, bytes]:
         ) from error
 
 
-def _canvas(spec: ModelSpec, masks: Mapping[str, bytes]) -> Canvas:
-    isolate = None
-    if masks:
-        isolate = isolator_from_graph(masks[ISOLATE], spec.isolation)
-    return Canvas(canvas_px=spec.canvas_px, larger=spec.larger, isolate=isolate)
+@contextmanager
+def _canvas(spec: ModelSpec, masks: Mapping[str, bytes]) -> Iterator[Canvas]:
+    with ExitStack() as stack:
+        isolate = None
+        if masks:
+            isolate = stack.enter_context(opened_isolator(masks[ISOLATE], spec.isolation))
+        yield Canvas(canvas_px=spec.canvas_px, larger=spec.larger, isolate=isolate)
 
 
 def _files(

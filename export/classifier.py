@@ -28,6 +28,7 @@ from export.svm import (
     add_platt_coupling,
     add_scaler,
 )
+from vexas_edge.bundle.contract import DECISIONS, FEATURES, PROBABILITIES, n_decisions
 from vexas_edge.bundle.manifest import LabelRule
 from vexas_edge.errors import InputError
 
@@ -53,7 +54,7 @@ def onnx_from_classifier(classifier: Classifier, n_features: int, accumulate: ty
     model = convert_sklearn(
         classifier,
         "classifier",
-        initial_types=[("features", FloatTensorType([None, n_features]))],
+        initial_types=[(FEATURES, FloatTensorType([None, n_features]))],
         target_opset=OPSET,
         custom_conversion_functions={kind: _converter(accumulate) for kind in OWN_CONVERTERS},
         custom_shape_calculators=dict.fromkeys(OWN_CONVERTERS, _shapes_are_declared),
@@ -68,7 +69,7 @@ def stock_onnx_from_classifier(classifier: Classifier, n_features: int) -> Model
     return convert_sklearn(
         classifier,
         "stock",
-        initial_types=[("features", FloatTensorType([None, n_features]))],
+        initial_types=[(FEATURES, FloatTensorType([None, n_features]))],
         target_opset={"": OPSET, "ai.onnx.ml": 3},
         options={"zipmap": False},
     )
@@ -183,8 +184,8 @@ def _declare_outputs(
 ) -> list[Any]:
     """[probabilities,] decisions: the decisions come last, where calibration looks for them."""
     n_classes = len(classifier.classes_)
-    widths = {"probabilities": n_classes} if gives_probabilities else {}
-    widths["decisions"] = n_classes * (n_classes - 1) // 2
+    widths = {PROBABILITIES: n_classes} if gives_probabilities else {}
+    widths[DECISIONS] = n_decisions(n_classes)
     for name, width in widths.items():
         operator.outputs.append(scope.declare_local_variable(name, vector([None, width])))
     return operator.outputs

@@ -13,6 +13,7 @@ from onnx import ModelProto, TensorProto
 
 from export.execution import run_graph
 from export.graph import OPSET, GraphBuilder, standard_model, tensor, without_dead_nodes
+from vexas_edge.bundle.contract import EMBEDDING
 from vexas_edge.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _exported(module: "nn.Module", cells: "torch.Tensor") -> ModelProto:
                 module,
                 (cells,),
                 input_names=["images"],
-                output_names=["embedding"],
+                output_names=[EMBEDDING],
                 opset_version=OPSET,
                 dynamic_shapes=({0: torch.export.Dim("N")},),
                 dynamo=True,
@@ -168,7 +169,7 @@ def _with_channels_first(model: ModelProto) -> ModelProto:
     last = graph.node("Transpose", "images", perm=[0, 2, 3, 1])
     outputs = graph.place(model, "nhwc", {image.name: last})
     (output,) = model.graph.output
-    embedding = graph.node("Identity", outputs[output.name], output="embedding")
+    embedding = graph.node("Identity", outputs[output.name], output=EMBEDDING)
     width = [d.dim_value or d.dim_param for d in output.type.tensor_type.shape.dim]
     return graph.model(
         "encoder",

@@ -1,12 +1,26 @@
 """The two graphs that ship for a model: cells to probabilities in one call, and the exact head."""
 
 import numpy as np
-from onnx import ModelProto, TensorProto, ValueInfoProto
+from onnx import ModelProto, TensorProto
 
 from export.classifier import Classifier, onnx_from_classifier
-from export.graph import GraphBuilder, tensor
+from export.graph import GraphBuilder, declared
 from export.median import add_median
 from export.preprocessing import Preprocessing, add_preprocessing
+from vexas_edge.bundle.contract import (
+    AGGREGATES,
+    CELLS,
+    DECISIONS,
+    DRAWS,
+    EMBEDDING,
+    ENCODINGS,
+    FEATURES,
+    PIXELS,
+    PROBABILITIES,
+    encoding_contract,
+    fused_contract,
+    head_contract,
+)
 
 # Encodings are divided by max(norm, this), as torch.nn.functional.normalize does.
 SMALLEST_NORM = 1e-12
@@ -28,19 +42,25 @@ def fuse_graphs(
     """
     n_features = embedding_width(encoder)
     graph = GraphBuilder()
-    cells, encodings = _add_encodings(graph, encoder, preprocessing, canvas_px)
-    aggregates = graph.rename(add_median(graph, "encodings", "draws", draw_size), "aggregates")
-    _add_classifier(graph, aggregates, onnx_from_classifier(classifier, n_features, np.float32))
-    return graph.model("fused", [cells, _draws(draw_size)], [encodings, *_results(classifier)])
+    contract = fused_contract(
+        canvas_px=canvas_px,
+        draw_size=draw_size,
+        encoding_width=n_features,
+        n_classes=len(classifier.classes_),
+    )
+    _add_encodings(graph, encoder, preprocessing, canvas_px)
+    _add_head(graph, classifier, n_features, draw_size, np.float32)
+    return graph.model("fused", *declared(contract))
 
 
 def encoding_graph(
     encoder: ModelProto, preprocessing: Preprocessing, *, canvas_px: int
 ) -> ModelProto:
     """The part of the fused graph that comes before any classifier: `cells` to `encodings`."""
+    contract = encoding_contract(canvas_px=canvas_px, encoding_width=embedding_width(encoder))
     graph = GraphBuilder()
-    cells, encodings = _add_encodings(graph, encoder, preprocessing, canvas_px)
-    return graph.model("encoding", [cells], [encodings])
+    _add_encodings(graph, encoder, preprocessing, canvas_px)
+    return graph.model("encoding", *declared(contract))
 
 
 def head_from_classifier(classifier: Classifier, *, n_features: int, draw_size: int) -> ModelProto:
@@ -48,11 +68,12 @@ def head_from_classifier(classifier: Classifier, *, n_features: int, draw_size: 
 
     The sum over support vectors and all that follows it is in float64.
     """
+    contract = head_contract(
+        draw_size=draw_size, encoding_width=n_features, n_classes=len(classifier.classes_)
+    )
     graph = GraphBuilder()
-    aggregates = graph.rename(add_median(graph, "encodings", "draws", draw_size), "aggregates")
-    _add_classifier(graph, aggregates, onnx_from_classifier(classifier, n_features, np.float64))
-    encodings = tensor("encodings", TensorProto.FLOAT, ["N", n_features])
-    return graph.model("head", [encodings, _draws(draw_size)], _results(classifier))
+    _add_head(graph, classifier, n_features, draw_size, np.float64)
+    return graph.model("head", *declared(contract))
 
 
 def embedding_width(encoder: ModelProto) -> int:
@@ -62,15 +83,12 @@ def embedding_width(encoder: ModelProto) -> int:
 
 def _add_encodings(
     graph: GraphBuilder, encoder: ModelProto, preprocessing: Preprocessing, canvas_px: int
-) -> tuple[ValueInfoProto, ValueInfoProto]:
-    """Nodes from `cells` to `encodings`; gives both, to be the graph's input and output."""
-    pixels = add_preprocessing(graph, "cells", preprocessing, canvas_px)
-    pixels = graph.rename(pixels, "pixels")
+) -> None:
+    """Nodes from cells to encodings."""
+    pixels = graph.rename(add_preprocessing(graph, CELLS, preprocessing, canvas_px), PIXELS)
     outputs = graph.place(encoder, "encoder", {encoder.graph.input[0].name: pixels})
-    embedding = graph.rename(outputs[encoder.graph.output[0].name], "embedding")
-    _add_normalised(graph, embedding, "encodings")
-    cells = tensor("cells", TensorProto.UINT8, ["N", canvas_px, canvas_px, 3])
-    return cells, tensor("encodings", TensorProto.FLOAT, ["N", embedding_width(encoder)])
+    embedding = graph.rename(outputs[encoder.graph.output[0].name], EMBEDDING)
+    _add_normalised(graph, embedding, ENCODINGS)
 
 
 def _add_normalised(graph: GraphBuilder, embedding: str, output: str) -> None:
@@ -79,19 +97,13 @@ def _add_normalised(graph: GraphBuilder, embedding: str, output: str) -> None:
     graph.node("Div", embedding, norm, output=output)
 
 
-def _add_classifier(graph: GraphBuilder, aggregates: str, model: ModelProto) -> None:
-    outputs = graph.place(model, "classifier", {"features": aggregates})
-    for name in ("probabilities", "decisions"):
+def _add_head(
+    graph: GraphBuilder, classifier: Classifier, n_features: int, draw_size: int, accumulate: type
+) -> None:
+    """Nodes from encodings and draws to probabilities and decisions."""
+    median = add_median(graph, ENCODINGS, DRAWS, draw_size)
+    aggregates = graph.rename(median, AGGREGATES)
+    model = onnx_from_classifier(classifier, n_features, accumulate)
+    outputs = graph.place(model, "classifier", {FEATURES: aggregates})
+    for name in (PROBABILITIES, DECISIONS):
         graph.node("Cast", outputs[name], output=name, to=TensorProto.FLOAT)
-
-
-def _draws(draw_size: int) -> ValueInfoProto:
-    return tensor("draws", TensorProto.INT64, ["A", draw_size])
-
-
-def _results(classifier: Classifier) -> list[ValueInfoProto]:
-    n_classes = len(classifier.classes_)
-    return [
-        tensor("probabilities", TensorProto.FLOAT, ["A", n_classes]),
-        tensor("decisions", TensorProto.FLOAT, ["A", n_classes * (n_classes - 1) // 2]),
-    ]

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from export.execution import run_graph
+from vexas_edge.bundle.contract import CELLS, CROPS, DRAWS, ENCODINGS, GOLDEN_CELLS
 from vexas_edge.bundle.graphs import FUSED, HEAD, ISOLATE
 from vexas_edge.cells.isolation import GRID_PX
 
-_CELLS = 4
 _DRAWS = 8
 
 
@@ -19,7 +19,7 @@ def golden_cells(canvas_px: int) -> np.ndarray:
     No patient's cell may travel in a bundle, so these are drawn: a pale disc with a dark one in it.
     """
     rng = np.random.Generator(np.random.PCG64(7))
-    cells = np.zeros((_CELLS, canvas_px, canvas_px, 3), np.uint8)
+    cells = np.zeros((GOLDEN_CELLS, canvas_px, canvas_px, 3), np.uint8)
     for cell, radius in zip(cells, (0.4, 0.3), strict=False):
         _paint_disc(cell, radius, (222, 200, 214), rng)
         _paint_disc(cell, radius * 0.6, (104, 68, 140), rng)
@@ -45,15 +45,15 @@ def golden_npz(files: Mapping[str, bytes], *, canvas_px: int, draw_size: int) ->
     """
     rng = np.random.Generator(np.random.PCG64(7))
     cells = golden_cells(canvas_px)
-    draws = rng.integers(0, _CELLS, (_DRAWS, draw_size), dtype=np.int64)
-    outputs = _outputs(FUSED, files[FUSED], {"cells": cells, "draws": draws})
-    encodings = outputs[f"{FUSED}/encodings"]
-    outputs |= _outputs(HEAD, files[HEAD], {"encodings": encodings, "draws": draws})
+    draws = rng.integers(0, GOLDEN_CELLS, (_DRAWS, draw_size), dtype=np.int64)
+    outputs = _outputs(FUSED, files[FUSED], {CELLS: cells, DRAWS: draws})
+    encodings = outputs[f"{FUSED}/{ENCODINGS}"]
+    outputs |= _outputs(HEAD, files[HEAD], {ENCODINGS: encodings, DRAWS: draws})
     if ISOLATE in files:
         crops = golden_cells(GRID_PX)
-        outputs |= {"crops": crops, **_outputs(ISOLATE, files[ISOLATE], {"crops": crops})}
+        outputs |= {CROPS: crops, **_outputs(ISOLATE, files[ISOLATE], {CROPS: crops})}
     stream = io.BytesIO()
-    np.savez_compressed(stream, cells=cells, draws=draws, **outputs)
+    np.savez_compressed(stream, **{CELLS: cells, DRAWS: draws, **outputs})
     return stream.getvalue()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+from vexas_edge.bundle.contract import GraphContract
 from vexas_edge.errors import InputError
 
 # Written explicitly: onnx's defaults run ahead of onnxruntime, TensorRT and skl2onnx.
@@ -101,6 +102,20 @@ class GraphBuilder:
 def tensor(name: str, dtype: int, shape: Sequence[int | str]) -> ValueInfoProto:
     """A graph input or output; a name in `shape` is a free dimension."""
     return helper.make_tensor_value_info(name, dtype, list(shape))
+
+
+def declared(contract: GraphContract) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
+    """A contract's inputs and outputs, as a graph declares them."""
+    inputs, outputs = (
+        [
+            tensor(
+                t.name, helper.np_dtype_to_tensor_dtype(np.dtype(t.dtype)), [t.rows, *t.row_shape]
+            )
+            for t in tensors
+        ]
+        for tensors in (contract.inputs, contract.outputs)
+    )
+    return inputs, outputs
 
 
 def standard_model(model: ModelProto, source: str) -> ModelProto:

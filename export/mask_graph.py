@@ -10,13 +10,11 @@ from onnx import ModelProto, TensorProto
 from torch import Tensor, nn
 
 from export.execution import run_in_parts
-from export.graph import OPSET, GraphBuilder, standard_model, tensor
+from export.graph import OPSET, GraphBuilder, declared, standard_model
 from export.parity import ParityError
-from export.unet import BLOCK_PX, CLASSES, DARKEST_LIGHT, UNet, probabilities_from_crops
+from export.unet import BLOCK_PX, DARKEST_LIGHT, UNet, probabilities_from_crops
+from vexas_edge.bundle.contract import CROPS, LOGITS, MASK_CONTRACT, MASKS, PIXELS
 from vexas_edge.cells.isolation import GRID_PX
-
-# The names by which calibration finds what may leave float32.
-ENTRY, EXIT = "pixels", "logits"
 
 # Largest difference of any probability from torch's.
 TOLERANCE = 1e-4
@@ -33,19 +31,17 @@ def onnx_from_unet(network: UNet) -> ModelProto:
         network: in evaluation mode, on the CPU.
     """
     graph = GraphBuilder()
-    pixels = graph.rename(_add_even_light(graph, "crops"), ENTRY)
+    pixels = graph.rename(_add_even_light(graph, CROPS), PIXELS)
     outputs = graph.place(_folded(network), "unet", {"light": pixels})
-    logits = graph.rename(outputs["folded_logits"], EXIT)
+    logits = graph.rename(outputs["folded_logits"], LOGITS)
     logits = graph.node("DepthToSpace", logits, blocksize=2, mode="CRD")
-    graph.node("Softmax", logits, output="masks", axis=1)
-    crops = tensor("crops", TensorProto.UINT8, ["N", GRID_PX, GRID_PX, 3])
-    masks = tensor("masks", TensorProto.FLOAT, ["N", len(CLASSES), GRID_PX, GRID_PX])
-    return graph.model("isolate", [crops], [masks])
+    graph.node("Softmax", logits, output=MASKS, axis=1)
+    return graph.model("isolate", *declared(MASK_CONTRACT))
 
 
 def masks_from_crops(model: ModelProto | bytes, crops: np.ndarray) -> np.ndarray:
     """Probabilities float32 (N, 3, S, S) from crops uint8 (N, S, S, 3), by onnxruntime."""
-    return run_in_parts(model, crops)["masks"]
+    return run_in_parts(model, crops)[MASKS]
 
 
 def check_masks(model: ModelProto, network: UNet, crops: np.ndarray) -> float:

@@ -24,6 +24,17 @@ from export.execution import run_graph, session_from
 from export.fuse import SMALLEST_NORM
 from export.graph import between
 from export.preprocessing import Preprocessing, pixels_from_cells
+from vexas_edge.bundle.contract import (
+    AGGREGATES,
+    CELLS,
+    DECISIONS,
+    DRAWS,
+    EMBEDDING,
+    ENCODINGS,
+    FEATURES,
+    PIXELS,
+    PROBABILITIES,
+)
 from vexas_edge.bundle.manifest import LabelRule
 from vexas_edge.errors import BundleError
 from vexas_edge.scoring.draws import draw_cells
@@ -77,15 +88,15 @@ def check_parity(
     draws = _draws_of(cells, head)
     traced = _trace(fused, cells, draws)
     of_encoder = encoder_parity(traced, pixels_from_cells(cells, preprocessing), reference)
-    of_head, outputs = classifier_parity(head, traced["encodings"], draws, classifier)
+    of_head, outputs = classifier_parity(head, traced[ENCODINGS], draws, classifier)
     of_fused = {
         "score_beside_head": _compare(
             "fused probabilities",
-            traced["probabilities"].mean(axis=0),
-            outputs["probabilities"].mean(axis=0),
+            traced[PROBABILITIES].mean(axis=0),
+            outputs[PROBABILITIES].mean(axis=0),
             FUSED_SCORE_TOLERANCE,
         ),
-        "draw_beside_head": _largest(traced["probabilities"], outputs["probabilities"]),
+        "draw_beside_head": _largest(traced[PROBABILITIES], outputs[PROBABILITIES]),
     }
     return Parity(fused={**of_encoder, **of_fused, "cells": len(cells)}, head=of_head)
 
@@ -105,11 +116,9 @@ def encoder_parity(
     encodings = embedding / norms
     largest, allowed = float(np.abs(embedding).max()), encoding_tolerance(encodings)
     return {
-        "pixels": _compare("pixels", traced["pixels"], pixels, PIXEL_TOLERANCE),
-        "embedding": _compare(
-            "embedding", traced["embedding"], embedding, EMBEDDING_TOLERANCE * largest
-        ),
-        "encodings": _compare("encodings", traced["encodings"], encodings, allowed),
+        PIXELS: _compare(PIXELS, traced[PIXELS], pixels, PIXEL_TOLERANCE),
+        EMBEDDING: _compare(EMBEDDING, traced[EMBEDDING], embedding, EMBEDDING_TOLERANCE * largest),
+        ENCODINGS: _compare(ENCODINGS, traced[ENCODINGS], encodings, allowed),
         "encodings_allowed": _rounded(allowed),
         "mean_pairwise_cosine": _rounded(mean_pairwise_cosine(encodings)),
     }
@@ -146,26 +155,26 @@ def classifier_parity(
     Raises:
         ParityError: a tensor differs, a label flips, or too many draws jumped.
     """
-    names = ["aggregates", "decisions", "probabilities"]
+    names = [AGGREGATES, DECISIONS, PROBABILITIES]
     outputs = run_graph(
-        between(head, ["encodings", "draws"], names), {"encodings": encodings, "draws": draws}
+        between(head, [ENCODINGS, DRAWS], names), {ENCODINGS: encodings, DRAWS: draws}
     )
     aggregates = np.median(encodings[draws], axis=1)
     measured: dict[str, Any] = {
-        "aggregates": _compare("aggregates", outputs["aggregates"], aggregates, 0.0)
+        AGGREGATES: _compare(AGGREGATES, outputs[AGGREGATES], aggregates, 0.0)
     }
     decisions = reference_decisions(classifier, aggregates)
     probabilities = classifier.predict_proba(aggregates.astype(np.float64))
     largest = float(np.abs(decisions).max())
-    measured["decisions"] = _compare(
-        "decisions", outputs["decisions"], decisions, DECISION_TOLERANCE * largest
+    measured[DECISIONS] = _compare(
+        DECISIONS, outputs[DECISIONS], decisions, DECISION_TOLERANCE * largest
     )
     # Lying at the threshold is no fault: a sound classifier may have 0.1 % of its draws there.
-    apart = np.abs(outputs["probabilities"] - probabilities).max(axis=1) > PROBABILITY_TOLERANCE
+    apart = np.abs(outputs[PROBABILITIES] - probabilities).max(axis=1) > PROBABILITY_TOLERANCE
     jumps = apart & _draws_at_threshold(classifier, decisions)
-    measured["probabilities"] = _compare(
-        "probabilities",
-        outputs["probabilities"][~jumps],
+    measured[PROBABILITIES] = _compare(
+        PROBABILITIES,
+        outputs[PROBABILITIES][~jumps],
         probabilities[~jumps],
         PROBABILITY_TOLERANCE,
     )
@@ -220,7 +229,7 @@ def _label_flips(
     """Draws whose label differs from scikit-learn's under either rule: none, or ParityError."""
     flips = 0
     for rule in get_args(LabelRule):
-        ours = label_indices(outputs["decisions"], outputs["probabilities"], rule)
+        ours = label_indices(outputs[DECISIONS], outputs[PROBABILITIES], rule)
         flips += int((ours != label_indices(decisions, probabilities, rule))[compared].sum())
     if flips:
         raise ParityError(f"labels: {flips} differ from scikit-learn's")
@@ -234,10 +243,10 @@ def _stock_difference(
     try:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):
             stock = stock_onnx_from_classifier(classifier, aggregates.shape[1])
-        outputs = run_graph(stock, {"features": aggregates})
+        outputs = run_graph(stock, {FEATURES: aggregates})
     except Exception as error:  # noqa: BLE001 - whatever it raises, it gave no second opinion
         return f"could not be had: {type(error).__name__}"
-    return _largest(outputs["probabilities"], probabilities)
+    return _largest(outputs[PROBABILITIES], probabilities)
 
 
 def _draws_of(cells: np.ndarray, head: ModelProto) -> np.ndarray:
@@ -248,17 +257,17 @@ def _draws_of(cells: np.ndarray, head: ModelProto) -> np.ndarray:
 
 def _trace(fused: ModelProto, cells: np.ndarray, draws: np.ndarray) -> dict[str, np.ndarray]:
     """Inner tensors of the fused graph on all cells, run in chunks as the edge does."""
-    encoder = session_from(between(fused, ["cells"], ["pixels", "embedding", "encodings"]))
+    encoder = session_from(between(fused, [CELLS], [PIXELS, EMBEDDING, ENCODINGS]))
     parts = [
-        encoder.run(None, {"cells": cells[i : i + _CELLS_A_CALL]})
+        encoder.run(None, {CELLS: cells[i : i + _CELLS_A_CALL]})
         for i in range(0, len(cells), _CELLS_A_CALL)
     ]
     names = [output.name for output in encoder.get_outputs()]
     traced = {
         name: np.concatenate(p) for name, p in zip(names, zip(*parts, strict=True), strict=True)
     }
-    tail = between(fused, ["encodings", "draws"], ["probabilities"])
-    return {**traced, **run_graph(tail, {"encodings": traced["encodings"], "draws": draws})}
+    tail = between(fused, [ENCODINGS, DRAWS], [PROBABILITIES])
+    return {**traced, **run_graph(tail, {ENCODINGS: traced[ENCODINGS], DRAWS: draws})}
 
 
 def _compare(name: str, found: np.ndarray, expected: np.ndarray, allowed: float) -> float:

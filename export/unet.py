@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-CLASSES = ("background", "cytoplasm", "nucleus")
+from vexas_edge.cells.limits import MASK_CLASSES
 
 # Of the grids of 64, 32, 16 and 8 px for an image of 128.
 WIDTHS = (24, 48, 64, 96)
@@ -38,7 +38,7 @@ class UNet(nn.Module):
         for width, below in zip(WIDTHS[-2::-1], WIDTHS[::-1], strict=False):
             self.narrowing.append(nn.Sequential(*_layer(below, width, 1)))
             self.joining.append(nn.Sequential(*_layer(2 * width, width)))
-        self.last = nn.Conv2d(WIDTHS[0], 4 * len(CLASSES), 3, padding=1)
+        self.last = nn.Conv2d(WIDTHS[0], 4 * len(MASK_CLASSES), 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
         return unfolded(self.folded_logits(lit_evenly(images)))

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from vexas_edge.errors import InputError, UsageError
-from vexas_edge.smear import case as case_module
-from vexas_edge.smear.case import Case, Cell, Conflict, FoundCase, Ignored, case_at, read_case
+from vexas_edge.smear import reader
+from vexas_edge.smear.case import Case, Cell, Conflict, FoundCase, Ignored
 from vexas_edge.smear.finding import find_cases
 from vexas_edge.smear.options import ClassFrom, ReadOptions
+from vexas_edge.smear.reader import case_at, read_case
 from vexas_edge.smear.vocabulary import vocabulary_from
 
 
@@ -183,7 +184,7 @@ def test_names_with_spaces_commas_quotes_and_other_scripts_are_read(tmp_path: Pa
 def test_a_file_over_the_cap_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "LY_1.jpg")
     (tmp_path / "LY_2.jpg").write_bytes(b"too large")
-    monkeypatch.setattr(case_module, "MAX_FILE_BYTES", 4)
+    monkeypatch.setattr(reader, "MAX_FILE_BYTES", 4)
     assert reasons(read_case(tmp_path)) == {"LY_2.jpg": "file_too_large"}
 
 
@@ -312,7 +313,10 @@ def test_a_patient_folder_that_is_a_link_is_not_skipped_in_silence(tmp_path: Pat
 
 
 def test_reading_a_case_loads_neither_numpy_nor_pillow() -> None:
-    code = "import sys, vexas_edge.scan; sys.exit(bool({'numpy', 'PIL'} & set(sys.modules)))"
+    code = (
+        "import sys, vexas_edge.smear.summary, vexas_edge.smear.reader\n"
+        "sys.exit(bool({'numpy', 'PIL'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -14,7 +14,7 @@ from tiny import CANVAS_PX, WIDTH
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.engines import onnxruntime as module
 from vexas_edge.engines.contract import EngineOptions
-from vexas_edge.engines.opening import has_cuda, open_engine
+from vexas_edge.engines.opening import open_engine, runs_on_gpu
 from vexas_edge.errors import HostError
 from vexas_edge.host.process import MOST_THREADS, default_threads
 
@@ -99,19 +99,19 @@ def test_a_silent_fall_back_to_the_cpu_is_refused(
     # onnxruntime-gpu lists CUDA even where its libraries are missing, and then uses the CPU.
     cpu_session = onnxruntime.InferenceSession
     monkeypatch.setattr(
-        module.onnxruntime,
+        onnxruntime,
         "get_available_providers",
         lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
     )
     monkeypatch.setattr(
-        module.onnxruntime,
+        onnxruntime,
         "InferenceSession",
         lambda graph, options, _: cpu_session(graph, options, ["CPUExecutionProvider"]),
     )
     with pytest.raises(HostError, match="onnxruntime fell back to the CPU"):
         open_engine(graph, EngineOptions(device="cuda"))
     module._runs_cuda.cache_clear()
-    assert not has_cuda(EngineOptions())  # so no graph is chosen as if there were a GPU
+    assert not runs_on_gpu(EngineOptions())  # so no graph is chosen as if there were a GPU
     module._runs_cuda.cache_clear()
     with open_engine(graph, EngineOptions(device="auto")) as engine:
         assert engine.device == "cpu"

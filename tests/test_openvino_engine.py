@@ -10,12 +10,14 @@ from onnx import TensorProto, helper
 from tiny import CANVAS_PX
 
 from vexas_edge.bundle.archive import open_bundle
+from vexas_edge.bundle.contract import fused_contract
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import HostError
 
 openvino = pytest.importorskip("openvino")
-OPTIONS = EngineOptions(engine="openvino", threads=2, calls_at_once=2, cells_a_call=4)
+ROWS = fused_contract(canvas_px=CANVAS_PX, draw_size=10, encoding_width=12, n_classes=3).rows(4)
+OPTIONS = EngineOptions(engine="openvino", threads=2, calls_at_once=2, rows=ROWS)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.engines import openvino
 from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.engines.opening import packages_that_count
 from vexas_edge.errors import HostError
 from vexas_edge.host import cache
 from vexas_edge.runtime import choice as choosing
@@ -114,12 +115,12 @@ def test_another_version_of_an_engine_is_not_trusted_and_the_result_says_so(
 ) -> None:
     bundle = open_bundle(tiny_bundle)
     remember(bundle, [ORT, OPENVINO])
-    now = choosing.this_host()
+    now = choosing.this_host(packages_that_count())
     other = {**now.versions, "openvino": "2031.1"}
     monkeypatch.setattr(
         choosing,
         "this_host",
-        lambda: type(now)(**{**msgspec.to_builtins(now), "versions": other}),
+        lambda _: type(now)(**{**msgspec.to_builtins(now), "versions": other}),
     )
     options, graph = choose(bundle, AUTO, "auto")
     assert options.engine == "onnxruntime"

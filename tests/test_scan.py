@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from vexas_edge.commands.scan import table_from_summary
-from vexas_edge.smear.case import read_case
 from vexas_edge.smear.options import ReadOptions
+from vexas_edge.smear.reader import read_case
 from vexas_edge.smear.summary import summary_from_case
 
 

@@ -35,7 +35,7 @@ from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError, HostError, UsageError
 from vexas_edge.results.values import NOTICE, SYNTHETIC_NOTICE, CaseScore, ModelScore
 from vexas_edge.runtime import session as sessions_module
-from vexas_edge.runtime.session import Sessions
+from vexas_edge.runtime.session import Sessions, cells_per_call
 from vexas_edge.scoring import encoding
 from vexas_edge.scoring.draws import draw_cells
 
@@ -427,10 +427,16 @@ class Watched(np.ndarray):
         return id(self)
 
 
-def test_a_call_is_bounded_in_pixels_and_cells_and_leaves_some_for_every_thread() -> None:
-    calls = {px: encoding.cells_a_call(px, 1000, 2) for px in (8, 112, 272, 400, 4096)}
+def test_a_call_is_bounded_in_pixels_and_cells() -> None:
+    calls = {px: cells_per_call(EngineOptions(device="cpu"), px) for px in (8, 112, 272, 400, 4096)}
     assert calls == {8: 32, 112: 23, 272: 4, 400: 1, 4096: 1}
-    assert [encoding.cells_a_call(112, n, 4) for n in (1, 4, 5, 40)] == [1, 1, 2, 10]
+
+
+def test_every_thread_gets_some_cells(tiny_bundle: Path) -> None:
+    options = EngineOptions(device="cpu", threads=4)
+    with Sessions(open_bundle(tiny_bundle), options) as four:
+        sizes = [encoding.chunk_size(four, "neutrophil", n) for n in (1, 4, 5, 40, 1000)]
+    assert sizes == [1, 1, 2, 10, 32]
 
 
 def test_an_exact_copy_in_another_call_counts_once(

@@ -12,6 +12,7 @@ from tiny import bundle_content, rewritten
 
 from calibration.additions import NewGraph, add_graphs
 from vexas_edge.bundle.archive import open_bundle
+from vexas_edge.bundle.contract import contract_of
 from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError, HostError
@@ -123,9 +124,10 @@ class NotANumber:
 
 def test_a_nan_is_not_passed_over(tiny_bundle: Path) -> None:
     golden = golden_from_npz(bundle_content(tiny_bundle)[1][GOLDEN])
+    contract = contract_of(open_bundle(tiny_bundle).manifest, "monocyte", FUSED)
     engine: Any = NotANumber(golden)
     with pytest.raises(HostError, match=r"nan from the reference .* do not use tensorrt on cuda"):
-        selftest.check_engine("monocyte", "fused.fp32.onnx", engine, golden)
+        selftest.check_engine("monocyte", FUSED, engine, contract, golden)
 
 
 def test_golden_cells_are_made_up_and_cover_an_empty_canvas_and_noise(tiny_bundle: Path) -> None:

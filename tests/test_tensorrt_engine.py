@@ -21,7 +21,7 @@ from export.engine import build_engines
 from vexas_edge import open_bundle
 from vexas_edge.bundle.graphs import FUSED, precision_of
 from vexas_edge.commands.console import run_command_line
-from vexas_edge.engines.contract import EngineOptions, Precision
+from vexas_edge.engines.contract import EngineOptions, Precision, RowGroup
 from vexas_edge.engines.opening import devices_of, open_engine
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.host import cache
@@ -30,7 +30,11 @@ from vexas_edge.runtime.choice import choose_graph
 from vexas_edge.runtime.session import Sessions
 
 OURS = tuple(f"vexas_edge.engines.tensorrt.{name}" for name in ("nvidia", "build", "engine"))
-OPTIONS = EngineOptions(engine="tensorrt", threads=2, cells_a_call=6)
+ROWS = (
+    RowGroup(tensors=frozenset({"cells", "encodings"}), most=6, block=6),
+    RowGroup(tensors=frozenset({"draws", "probabilities", "decisions"}), most=64),
+)
+OPTIONS = EngineOptions(engine="tensorrt", threads=2, rows=ROWS)
 BUILD = replace(OPTIONS, build=True)
 without_tensorrt = pytest.mark.skipif(
     find_spec("tensorrt") is not None, reason="TensorRT is installed"
@@ -80,10 +84,8 @@ def test_the_builder_is_told_all_that_moves_numbers(standin: Standin) -> None:
     (config,) = standin.configs
     assert config.flags == set()  # TF32 cleared, REFIT never set
     assert config.profiling_verbosity == "DETAILED"
-    assert [profile["cells"] for profile in config.profiles] == [
-        [(n, 8, 8, 3)] * 3 for n in (1, 4, 6)
-    ]
-    assert [profile["draws"] for profile in config.profiles] == [[(64, 3)] * 3] * 3
+    assert [profile["cells"] for profile in config.profiles] == [[(n, 8, 8, 3)] * 3 for n in (1, 6)]
+    assert [profile["draws"] for profile in config.profiles] == [[(64, 3)] * 3] * 2
 
 
 @pytest.mark.usefixtures("standin")
@@ -92,7 +94,7 @@ def test_progress_and_proof_are_reported() -> None:
     open_engine(graph_bytes(), replace(BUILD, report=said.append))
     assert said == [
         "building: Tactics, 1 of 2",
-        *(f"built for {n} cells a call: convolutions: fp32 2; products: none" for n in (1, 4, 6)),
+        *(f"built for {n} rows per call: convolutions: fp32 2; products: none" for n in (1, 6)),
     ]
 
 
@@ -175,13 +177,13 @@ def test_ctrl_c_ends_a_build_at_its_next_step(standin: Standin, own_cache: Path)
 def test_a_build_outside_the_main_thread_leaves_signals_alone() -> None:
     with ThreadPoolExecutor(1) as pool:
         engine = pool.submit(open_engine, graph_bytes(), BUILD).result()
-    assert engine.most_cells == 6
+    assert engine.most_rows["cells"] == 6
 
 
 @pytest.mark.usefixtures("standin")
 def test_a_graph_that_is_not_fused_is_refused() -> None:
-    with pytest.raises(HostError, match=r"with the input encodings \(-1, 8\); it runs fused"):
-        open_engine(graph_bytes(inputs={"encodings": [-1, 8]}), BUILD)
+    with pytest.raises(HostError, match=r"with the input x \(-1, 8\); it runs graphs"):
+        open_engine(graph_bytes(inputs={"x": [-1, 8]}), BUILD)
 
 
 @pytest.mark.usefixtures("standin")
@@ -257,10 +259,10 @@ def test_calls_from_many_threads_do_not_mix() -> None:
 @pytest.mark.usefixtures("standin")
 def test_more_cells_or_draws_than_were_prepared_for_are_refused() -> None:
     with open_engine(graph_bytes(), BUILD) as engine:
-        assert engine.most_cells == 6
-        with pytest.raises(HostError, match="6 cells a call at most and was given 7"):
+        assert engine.most_rows["cells"] == 6
+        with pytest.raises(HostError, match="6 rows per call at most and was given 7"):
             engine.run(feeds(7))
-        with pytest.raises(HostError, match="64 draws a call at most and was given 65"):
+        with pytest.raises(HostError, match="64 draws per call at most and was given 65"):
             engine.run(feeds(2, n_draws=65))
 
 
@@ -373,7 +375,7 @@ def test_no_call_of_scoring_has_more_cells_than_the_engine_takes(
 
     bundle = open_bundle(tiny_bundle)
     monkeypatch.setattr(OnnxRuntimeEngine, "run", counted)
-    monkeypatch.setattr(OnnxRuntimeEngine, "most_cells", 5)
+    monkeypatch.setattr(OnnxRuntimeEngine, "most_rows", {"cells": 5})
     with Sessions(bundle, EngineOptions(threads=1)) as sessions:
         score_case(read_case(tiny_case), bundle, sessions, chunk_cells=1000)
     assert max(counts) == 5

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vexas_edge.engines.contract import Precision
+from vexas_edge.bundle.contract import CHECKED_DRAWS, GOLDEN_CELLS, fused_contract
+from vexas_edge.engines.contract import EngineOptions, Precision, RowGroup
 from vexas_edge.engines.tensorrt.plans import (
-    DRAW_ROWS,
     Gpu,
     bucket_of,
     buckets_for,
     fill,
     input_shape,
+    most_rows,
     n_bytes,
     plan_key,
     timings_key,
@@ -27,8 +28,7 @@ from vexas_edge.engines.tensorrt.plans import (
 )
 from vexas_edge.engines.tensorrt.proof import Layer, layers_of, proved
 from vexas_edge.errors import HostError
-from vexas_edge.runtime.session import most_cells_a_call
-from vexas_edge.scoring.encoding import CHECKED_DRAWS
+from vexas_edge.runtime.session import cells_per_call
 
 GPU = Gpu(name="NVIDIA T4", capability="7.5", driver="580.65", tensorrt="11.4.0")
 
@@ -36,39 +36,50 @@ GPU = Gpu(name="NVIDIA T4", capability="7.5", driver="580.65", tensorrt="11.4.0"
 # Buckets
 
 
+CONTRACT = fused_contract(canvas_px=272, draw_size=10, encoding_width=3, n_classes=2)
+ROWS = CONTRACT.rows(32)
+
+
 @pytest.mark.parametrize(
-    ("cells_a_call", "expected"),
-    [(None, (1, 4)), (1, (1, 4)), (2, (1, 2, 4)), (4, (1, 4)), (32, (1, 4, 32))],
+    ("block", "expected"), [(1, (1, 4)), (2, (1, 2, 4)), (4, (1, 4)), (32, (1, 32))]
 )
 def test_buckets_take_a_single_cell_the_self_test_and_a_whole_call(
-    cells_a_call: int | None, expected: tuple[int, ...]
+    block: int, expected: tuple[int, ...]
 ) -> None:
-    assert buckets_for(cells_a_call) == expected
+    assert buckets_for(CONTRACT.rows(block)) == expected
+    assert max(expected) >= GOLDEN_CELLS
+
+
+def test_rows_that_may_not_be_filled_up_make_no_batch() -> None:
+    fixed = RowGroup(tensors=frozenset({"cells"}), most=32)
+    for rows in ((), (fixed,)):
+        with pytest.raises(HostError, match="rows may not be filled up; use --engine onnxruntime"):
+            buckets_for(rows)
 
 
 @pytest.mark.parametrize("canvas_px", [16, 96, 112, 224, 272, 360, 400, 4096])
 def test_scoring_never_brings_more_than_the_largest_bucket(canvas_px: int) -> None:
-    most = most_cells_a_call(canvas_px)
-    assert most <= max(buckets_for(most))
-    assert CHECKED_DRAWS <= DRAW_ROWS
+    most = cells_per_call(EngineOptions(engine="tensorrt"), canvas_px)
+    assert most <= max(buckets_for(CONTRACT.rows(most)))
+    assert most_rows(CONTRACT.rows(most))["draws"] == CHECKED_DRAWS
 
 
 @pytest.mark.parametrize(("n_cells", "expected"), [(1, 1), (2, 4), (4, 4), (5, 32), (32, 32)])
 def test_the_smallest_bucket_that_is_large_enough_is_taken(n_cells: int, expected: int) -> None:
-    assert bucket_of(n_cells, (1, 4, 32)) == expected
+    assert bucket_of({"cells": n_cells, "draws": 64}, ROWS, (1, 4, 32)) == expected
 
 
 def test_more_cells_than_the_largest_bucket_are_refused() -> None:
-    with pytest.raises(HostError, match="built for 32 cells a call at most and was given 33"):
-        bucket_of(33, (1, 4, 32))
+    with pytest.raises(HostError, match="built for 32 rows per call at most and was given 33"):
+        bucket_of({"cells": 33, "draws": 1}, ROWS, (1, 4, 32))
 
 
 def test_only_the_rows_of_a_fused_graphs_inputs_are_free() -> None:
-    assert input_shape("cells", (-1, 272, 272, 3), 4) == (4, 272, 272, 3)
-    assert input_shape("draws", (-1, 10), 4) == (DRAW_ROWS, 10)
+    assert input_shape("cells", (-1, 272, 272, 3), 4, ROWS) == (4, 272, 272, 3)
+    assert input_shape("draws", (-1, 10), 4, ROWS) == (CHECKED_DRAWS, 10)
     for name, shape in (("pixels", (-1, 3)), ("cells", (-1, -1, -1, 3))):
-        with pytest.raises(HostError, match=f"with the input {name} .*; it runs fused graphs"):
-            input_shape(name, shape, 4)
+        with pytest.raises(HostError, match=f"with the input {name} .*; it runs graphs whose"):
+            input_shape(name, shape, 4, ROWS)
 
 
 # Padding
@@ -78,13 +89,13 @@ def test_rows_are_filled_up_with_zeros_whatever_was_there_before() -> None:
     room = np.full((4, 2), 7, np.int64)
     fill(room, "draws", np.array([[1, 2], [3, 4]]))
     assert room.tolist() == [[1, 2], [3, 4], [0, 0], [0, 0]]
-    with pytest.raises(HostError, match="takes 4 draws a call at most and was given 5"):
+    with pytest.raises(HostError, match="takes 4 draws per call at most and was given 5"):
         fill(room, "draws", np.zeros((5, 2), np.int64))
 
 
 def test_what_came_of_padding_is_dropped_and_the_rest_copied() -> None:
     outputs = {"encodings": np.ones((4, 3)), "probabilities": np.ones((64, 2))}
-    kept = without_padding(outputs, n_cells=3, n_draws=5)
+    kept = without_padding(outputs, {"cells": 3, "draws": 5}, ROWS)
     assert {name: value.shape for name, value in kept.items()} == {
         "encodings": (3, 3),
         "probabilities": (5, 2),
@@ -114,7 +125,7 @@ def test_a_tensor_without_a_size_gets_no_memory() -> None:
     [
         {"graph": b"another"},
         {"precision": "int8"},
-        {"buckets": (1, 4)},
+        {"rows": CONTRACT.rows(4)},
         {"gpu": replace(GPU, name="NVIDIA L4")},
         {"gpu": replace(GPU, capability="8.9")},
         {"gpu": replace(GPU, driver="581.00")},
@@ -126,7 +137,7 @@ def test_a_plan_is_not_found_where_anything_differs(changed: dict[str, Any]) -> 
     as_it_was: dict[str, Any] = {
         "graph": b"a graph",
         "precision": "fp32",
-        "buckets": (1, 4, 32),
+        "rows": ROWS,
         "gpu": GPU,
     }
     key = plan_key(**as_it_was)

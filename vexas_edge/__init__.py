@@ -8,11 +8,15 @@ from vexas_edge.version import __version__ as __version__
 if TYPE_CHECKING:
     from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.scoring.score import score_case
-    from vexas_edge.smear.case import read_case
+    from vexas_edge.smear.reader import read_case
 
 __all__ = ["open_bundle", "read_case", "score_case"]
 
-_HOMES = {"open_bundle": "bundle.archive", "read_case": "smear.case", "score_case": "scoring.score"}
+_HOMES = {
+    "open_bundle": "bundle.archive",
+    "read_case": "smear.reader",
+    "score_case": "scoring.score",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,9 @@
 """All graphs of a bundle side by side: size, time here, and what they make of other patients."""
 
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,11 @@ from calibration.gate.judgement import REFERENCE, Judgement, check_labels, judge
 from calibration.gate.samples import BATCH, Progress, open_smears
 from calibration.gate.separation import Separation, resampled_aucs, separation
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.graphs import CHEAPER, GOLDEN, HEAD, graph_file
+from vexas_edge.bundle.contract import CELLS, contract_of
+from vexas_edge.bundle.graphs import CHEAPER, FUSED, GOLDEN, HEAD, graph_file
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import open_engine
+from vexas_edge.host.clock import median_seconds
 from vexas_edge.runtime.selftest import golden_from_npz
 from vexas_edge.smear.cohort import read_cohort
 from vexas_edge.smear.options import ReadOptions
@@ -73,8 +74,10 @@ def compare_precisions(
             graphs = {kind: bundle.model_file(name, graph_file(kind)) for kind in kinds}
             head = bundle.model_file(name, HEAD)
             judgement = judge(smears, bundle, name, head, graphs, progress)
-            cells = golden_from_npz(bundle.model_file(name, GOLDEN))["cells"]
-            timed = _ms_a_cell(graphs, cells, model.aggregation.draw_size)
+            cells = golden_from_npz(bundle.model_file(name, GOLDEN))[CELLS]
+            batch = np.resize(cells, (BATCH, *cells.shape[1:]))
+            feeds = contract_of(bundle.manifest, name, FUSED).one_draw_feeds(batch)
+            timed = _ms_a_cell(graphs, feeds)
             compared += [_compared(bundle, judgement, kind, timed.get(kind)) for kind in kinds]
     return compared
 
@@ -102,24 +105,17 @@ def _compared(bundle: Bundle, judgement: Judgement, kind: str, ms: float | None)
     )
 
 
-def _ms_a_cell(graphs: Mapping[str, bytes], cells: np.ndarray, draw_size: int) -> dict[str, float]:
+def _ms_a_cell(graphs: Mapping[str, bytes], feeds: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Median of runs in turn, each after one that is left out."""
-    feeds = {
-        "cells": np.resize(cells, (BATCH, *cells.shape[1:])),
-        "draws": np.zeros((1, draw_size), np.int64),
-    }
     options = EngineOptions(device="cpu")
-    engines = {
-        kind: open_engine(graph, options) for kind, graph in graphs.items() if kind in _TIMED
-    }
-    seconds: dict[str, list[float]] = {kind: [] for kind in engines}
-    for turn in range(_ROUNDS + 1):
-        for kind, engine in engines.items():
-            started = time.perf_counter()
-            engine.run(feeds)
-            if turn:
-                seconds[kind].append(time.perf_counter() - started)
-    return {kind: statistics.median(s) * 1000 / BATCH for kind, s in seconds.items()}
+    with ExitStack() as stack:
+        runs = {
+            kind: partial(stack.enter_context(open_engine(graph, options)).run, feeds)
+            for kind, graph in graphs.items()
+            if kind in _TIMED
+        }
+        medians = median_seconds(runs, turns=_ROUNDS)
+    return {kind: seconds * 1000 / BATCH for kind, seconds in medians.items()}
 
 
 def table_from_compared(compared: list[Compared]) -> str:

@@ -15,6 +15,8 @@ from calibration.fp16 import LARGEST, emulated_half_precision
 from calibration.gate.samples import BATCH, Progress, Smear, canvas_of, cells_of
 from export.execution import session_from, session_options
 from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.contract import DECISIONS, DRAWS, ENCODINGS, PROBABILITIES, contract_of
+from vexas_edge.bundle.graphs import FUSED, HEAD
 from vexas_edge.bundle.manifest import Manifest, Model
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.errors import InputError
@@ -98,17 +100,17 @@ def judge(
         InputError: no smear of a class has enough cells to be scored.
     """
     model = bundle.manifest.models[name]
-    canvas = canvas_of(bundle, name)
-    judge_one = _Judge(bundle.manifest, model, head, graphs)
+    judge_one = _Judge(bundle.manifest, name, head, graphs)
     found, abstained, unreadable = [], [], []
-    for done, smear in enumerate(smears, start=1):
-        usable, lost = _decoded(smear, model, canvas)
-        unreadable += lost
-        if len(usable) < model.minimum_cells:
-            abstained.append(smear.row.sample)
-        else:
-            found.append(judge_one(smear, usable))
-        progress(f"{name}, smears judged", done, len(smears))
+    with canvas_of(bundle, name) as canvas:
+        for done, smear in enumerate(smears, start=1):
+            usable, lost = _decoded(smear, model, canvas)
+            unreadable += lost
+            if len(usable) < model.minimum_cells:
+                abstained.append(smear.row.sample)
+            else:
+                found.append(judge_one(smear, usable))
+            progress(f"{name}, smears judged", done, len(smears))
     if len({smear.positive for smear in found}) < 2:
         raise InputError(
             f"model {name!r}: of one class no smear of the gate has the {model.minimum_cells} "
@@ -127,8 +129,7 @@ def _decoded(
 ) -> tuple[dict[bytes, np.ndarray], list[str]]:
     """Pixels of the smear's usable cells by identity, and those that cannot be used in words."""
     cells = [decode_cell(smear.case.source, cell, canvas) for cell in cells_of(smear, model)]
-    lost = [cell.record for cell in cells if cell.pixels is None]
-    words = [f"{smear.row.sample}: {record.path}: {record.detail}" for record in lost]
+    words = [f"{smear.row.sample}: {cell.fault}" for cell in cells if cell.pixels is None]
     usable = {cell.identity: cell.pixels for cell in cells if cell.pixels is not None}
     return usable, words
 
@@ -139,12 +140,14 @@ class _Judge:
     def __init__(
         self,
         manifest: Manifest,
-        model: Model,
+        name: str,
         head: bytes,
         graphs: Mapping[str, ModelProto | bytes],
     ) -> None:
         self._manifest = manifest
-        self._model = model
+        self._model = manifest.models[name]
+        self._fused = contract_of(manifest, name, FUSED)
+        self._head_contract = contract_of(manifest, name, HEAD)
         self._head = session_from(head)
         self._sessions = {kind: session_of(kind, graph) for kind, graph in graphs.items()}
 
@@ -160,15 +163,15 @@ class _Judge:
     def _judged(self, kind: str, pixels: np.ndarray, draws: np.ndarray) -> Judged:
         session = self._sessions[kind]
         names = [output.name for output in session.get_outputs()]
-        wanted = [name for name in ("encodings", LARGEST) if name in names]
-        one_draw = np.zeros((1, draws.shape[1]), np.int64)
+        wanted = [name for name in (ENCODINGS, LARGEST) if name in names]
         outputs = [
-            session.run(wanted, {"cells": pixels[start : start + BATCH], "draws": one_draw})
+            session.run(wanted, self._fused.one_draw_feeds(pixels[start : start + BATCH]))
             for start in range(0, len(pixels), BATCH)
         ]
         encodings = np.concatenate([output[0] for output in outputs])
         probabilities, decisions = self._head.run(
-            ["probabilities", "decisions"], {"encodings": encodings, "draws": draws}
+            [PROBABILITIES, DECISIONS],
+            self._head_contract.feeds({ENCODINGS: encodings, DRAWS: draws}),
         )
         column = self._manifest.classes.index(self._manifest.positive)
         return Judged(

@@ -3,7 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,8 +90,7 @@ def open_smears(
 
 
 def _opened(row: CohortCase, options: ReadOptions, stack: ExitStack) -> Smear:
-    case = read_case(row.path, options)
-    stack.callback(case.source.close)
+    case = stack.enter_context(read_case(row.path, options))
     digests, unreadable = {}, []
     for cell in case.cells:
         try:
@@ -128,10 +127,12 @@ def check_apart(calibration: Sequence[Smear], gate: Sequence[Smear]) -> None:
                 )
 
 
-def canvas_of(bundle: Bundle, name: str) -> Canvas:
+@contextmanager
+def canvas_of(bundle: Bundle, name: str) -> Iterator[Canvas]:
     """How one of the bundle's models has its cells put before it, by the reference engine."""
     on_cpu = EngineOptions(engine="onnxruntime", device="cpu")
-    return Sessions(bundle, on_cpu, "fp32").canvas(name)
+    with Sessions(bundle, on_cpu, "fp32") as sessions:
+        yield sessions.canvas(name)
 
 
 def cells_of(smear: Smear, model: Model) -> list[Cell]:
@@ -163,7 +164,7 @@ def draw_samples(
             break
         decoded = decode_cell(smear.case.source, cell, canvas)
         if decoded.pixels is None:
-            unreadable.append(f"{smear.row.sample}: {cell.path}: {decoded.record.detail}")
+            unreadable.append(f"{smear.row.sample}: {decoded.fault}")
         else:
             chosen.append((smear, cell))
     if not chosen:

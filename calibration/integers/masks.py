@@ -11,6 +11,7 @@ from calibration.integers.recipe import calibrate, round_model
 from calibration.proof.census import executed_census
 from calibration.region import mask_region
 from export.execution import run_in_parts
+from vexas_edge.bundle.contract import CROPS, MASKS
 from vexas_edge.errors import BundleError
 
 # One file is for all CPUs: without VNNI, weights of 8 bits may saturate.
@@ -50,7 +51,7 @@ def integer_masks(model: ModelProto, batches: Batches) -> ModelProto:
     """
     found = calibrate(model, batches, region_of=mask_region)
     graph = round_model(found, _SCHEME).graph()
-    census = executed_census(graph, {"crops": next(iter(batches()))[:1]})
+    census = executed_census(graph, {CROPS: next(iter(batches()))[:1]})
     if census.float_layers:
         raise BundleError(
             f"the integer mask network would still compute {', '.join(census.float_layers[:5])} in "
@@ -61,7 +62,7 @@ def integer_masks(model: ModelProto, batches: Batches) -> ModelProto:
 
 def mask_agreement(reference: ModelProto, other: ModelProto, crops: np.ndarray) -> MaskAgreement:
     """How alike two mask networks see these crops, uint8 (N, S, S, 3)."""
-    masks = [run_in_parts(model, crops)["masks"] for model in (reference, other)]
+    masks = [run_in_parts(model, crops)[MASKS] for model in (reference, other)]
     one, two = (mask[:, _BACKGROUND] < 0.5 for mask in masks)
     dices = [_dice(*cells) for cells in zip(one, two, strict=True)]
     classes = [mask.argmax(axis=1) for mask in masks]

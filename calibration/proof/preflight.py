@@ -11,6 +11,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from calibration.proof.graph_view import GraphView
+from vexas_edge.bundle.contract import ENCODINGS
 
 LARGEST_OPSET = 25
 LARGEST_TOPK = 3840
@@ -214,7 +215,7 @@ def _dynamic_space(graph: GraphView) -> Iterator[Finding]:
 
 
 def _quantised_head(graph: GraphView) -> Iterator[Finding]:
-    below = graph.downstream("encodings")
+    below = graph.downstream(ENCODINGS)
     for node in graph.nodes:
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
             continue

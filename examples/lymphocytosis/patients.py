@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +77,7 @@ def _encoded(row: CohortCase, encoder: Encoder) -> Patient:
 def _distinct_cells(row: CohortCase) -> dict[bytes, np.ndarray]:
     """Pixels uint8 (112, 112, 3) by the identity of the cell's file."""
     case = read_case(row.path, ReadOptions(cell_type=CELL_TYPE))
-    with closing(case.source):
+    with case:
         decoded = [decode_cell(case.source, cell, CANVAS) for cell in case.cells]
     return {cell.identity: cell.pixels for cell in decoded if cell.pixels is not None}
 

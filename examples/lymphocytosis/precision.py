@@ -29,10 +29,18 @@ from sklearn.model_selection import train_test_split
 from calibration.gate.figures import GateResult, gate_result
 from calibration.gate.judgement import REFERENCE, judge
 from calibration.gate.samples import draw_samples, open_smears
-from calibration.region import EMBEDDING, ENTRY
 from export.execution import session_from
 from export.graph import between
 from vexas_edge.bundle.archive import open_bundle
+from vexas_edge.bundle.contract import (
+    CELLS,
+    DECISIONS,
+    DRAWS,
+    EMBEDDING,
+    ENCODINGS,
+    PIXELS,
+    PROBABILITIES,
+)
 from vexas_edge.bundle.graphs import CHEAPER, HEAD, graph_file
 from vexas_edge.commands.console import run_command_line
 from vexas_edge.commands.progress import Progress
@@ -184,16 +192,16 @@ def stock_graphs(reference: bytes, batches: list[np.ndarray], folder: Path) -> d
     encoder, prepared, quantised = (
         folder / f"stock-{n}.onnx" for n in ("fp32", "prepared", "int8")
     )
-    onnx.save(between(fused, [ENTRY], [EMBEDDING]), encoder)
+    onnx.save(between(fused, [PIXELS], [EMBEDDING]), encoder)
     quant_pre_process(encoder, prepared, skip_symbolic_shape=True)
-    preprocessing = session_from(between(fused, ["cells"], [ENTRY]))
-    pixels = [preprocessing.run(None, {"cells": batch})[0] for batch in batches]
+    preprocessing = session_from(between(fused, [CELLS], [PIXELS]))
+    pixels = [preprocessing.run(None, {CELLS: batch})[0] for batch in batches]
     graphs = {}
     for kind, options in STOCK.items():
         quantize_static(
             prepared,
             quantised,
-            _Cells(pixels, ENTRY),
+            _Cells(pixels, PIXELS),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             weight_type=QuantType.QInt8,
@@ -206,8 +214,8 @@ def stock_graphs(reference: bytes, batches: list[np.ndarray], folder: Path) -> d
 
 def with_encoder(fused: onnx.ModelProto, encoder: onnx.ModelProto) -> onnx.ModelProto:
     """The fused graph with another encoder in its place."""
-    before = between(fused, ["cells"], [ENTRY])
-    after = between(fused, [EMBEDDING, "draws"], ["encodings", "probabilities", "decisions"])
+    before = between(fused, [CELLS], [PIXELS])
+    after = between(fused, [EMBEDDING, DRAWS], [ENCODINGS, PROBABILITIES, DECISIONS])
     graph = onnx.helper.make_graph(
         [*before.graph.node, *encoder.graph.node, *after.graph.node],
         "stock",

@@ -24,7 +24,6 @@ from training.patients.phenotype import against_others
 from training.patients.report import evaluation_sentences, write_report
 from training.pretraining.cell_stack import WantedCells, stack_cells
 from training.pretraining.run_folder import CHECKPOINT, WEIGHTS, pretrain_into
-from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
 from vexas_edge.smear.cohort import cases_of_split, read_cohort
@@ -125,10 +124,15 @@ def _encoder_facts(model: ChainModel, weights: Path) -> dict[str, Any]:
 
 
 def _encode(chain: Chain, model: ChainModel, cohort: Path, weights: Path, to: Path) -> None:
-    canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
+    wanted = Wanted(
+        cells=model.cells,
+        canvas_px=model.canvas_px,
+        larger=model.larger,
+        reading=ReadOptions(),
+    )
     encoded = encode_file(
         cohort,
-        Wanted(cells=model.cells, canvas=canvas, reading=ReadOptions()),
+        wanted,
         encoder=model.backbone,
         weights=weights.resolve(),
         preprocessing=model.preprocessing,

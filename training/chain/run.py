@@ -1,7 +1,8 @@
 """From a cohort to a bundle: every stage of the chain, each done once for the same inputs."""
 
 import shutil
-from contextlib import closing
+from collections.abc import Collection
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.graphs import ISOLATE
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.errors import InputError
-from vexas_edge.runtime.isolator import Isolator, isolator_from_graph
+from vexas_edge.runtime.isolator import opened_isolator
+from vexas_edge.smear.cohort import CohortCase
 from vexas_edge.smear.options import ReadOptions
 
 _REFERENCE = "reference.vxb"
@@ -83,19 +85,17 @@ def _copy_network(network: Path, to: Path) -> None:
 
 
 def _isolate(chain: Chain, masks: Stage, cells: dict[str, Any]) -> Stage:
-    isolator = _isolator(chain, masks)
+    assert chain.spec.isolate
+    limits = chain.spec.isolate.limits
 
     def make(to: Path) -> None:
-        lost = isolate_cohort(chain.rows, isolator, ReadOptions(), to)
+        with opened_isolator((masks.folder / ISOLATE).read_bytes(), limits) as isolator:
+            lost = isolate_cohort(chain.rows, isolator, ReadOptions(), to)
         chain.talk.say(f"isolate: {len(lost)} cells lost, named in lost.csv")
 
-    limits = msgspec.to_builtins(isolator.limits)
-    return chain.stage("isolate", {**cells, "network": masks.facts(), "limits": limits}, make)
-
-
-def _isolator(chain: Chain, masks: Stage) -> Isolator:
-    assert chain.spec.isolate
-    return isolator_from_graph((masks.folder / ISOLATE).read_bytes(), chain.spec.isolate.limits)
+    return chain.stage(
+        "isolate", {**cells, "network": masks.facts(), "limits": msgspec.to_builtins(limits)}, make
+    )
 
 
 def _export(
@@ -154,24 +154,33 @@ def _fields(
 def _parity_cells(chain: Chain, name: str, masks: Stage | None, to: Path) -> Path:
     """Some cells that the model can use, of the patients that it is fitted on, as they came."""
     model = chain.spec.models[name]
-    isolate = _isolator(chain, masks) if masks else None
-    canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger, isolate=isolate)
     to.mkdir(parents=True)
     n_found = 0
-    for row in (row for row in chain.rows if row.split == chain.spec.fit):
-        case = read_case(row.path)
-        with closing(case.source):
-            for cell in (cell for cell in case.cells if cell.cell_class in model.cells):
-                if decode_cell(case.source, cell, canvas).pixels is not None:
-                    file = to / f"{n_found:03d}{Path(cell.path).suffix}"
-                    file.write_bytes(case.source.read(cell.path))
-                    n_found += 1
-                    break
-        if n_found == _PARITY_CELLS:
-            return to
+    with ExitStack() as stack:
+        isolate = None
+        if masks and chain.spec.isolate:
+            network = (masks.folder / ISOLATE).read_bytes()
+            isolate = stack.enter_context(opened_isolator(network, chain.spec.isolate.limits))
+        canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger, isolate=isolate)
+        for row in (row for row in chain.rows if row.split == chain.spec.fit):
+            if n_found < _PARITY_CELLS and (found := _usable_cell(row, model.cells, canvas)):
+                name, content = found
+                (to / f"{n_found:03d}{Path(name).suffix}").write_bytes(content)
+                n_found += 1
     if n_found < 2:
         raise InputError(f"model {name!r}: fewer than two patients have a cell that it can use")
     return to
+
+
+def _usable_cell(
+    row: CohortCase, classes: Collection[str], canvas: Canvas
+) -> tuple[str, bytes] | None:
+    """Name and content of the first cell of a smear that a model can use."""
+    with read_case(row.path) as case:
+        for cell in case.cells_of(classes):
+            if decode_cell(case.source, cell, canvas).pixels is not None:
+                return cell.path, case.source.read(cell.path)
+    return None
 
 
 def _add_precisions(chain: Chain, export: Stage, cells: dict[str, Any]) -> Path:

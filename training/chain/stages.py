@@ -19,8 +19,8 @@ import vexas_edge
 from export.inputs import sha256_of_file
 from vexas_edge.errors import HostError
 from vexas_edge.files import write_atomically
-from vexas_edge.smear.case import is_image
 from vexas_edge.smear.cohort import CohortCase
+from vexas_edge.smear.layout import is_image
 from vexas_edge.smear.sources import open_source
 
 RECORD = "stage.json"

@@ -59,7 +59,7 @@ def isolate(cohort: Path, network: Path, out: Path, **reading: Any) -> None:
     from training.mask_network.isolated_cohort import isolate_cohort
     from vexas_edge.cells.limits import IsolationLimits
     from vexas_edge.errors import HostError, InputError
-    from vexas_edge.runtime.isolator import isolator_from_graph
+    from vexas_edge.runtime.isolator import opened_isolator
     from vexas_edge.smear.cohort import read_cohort
     from vexas_edge.smear.options import read_options
 
@@ -69,8 +69,8 @@ def isolate(cohort: Path, network: Path, out: Path, **reading: Any) -> None:
         graph = network.read_bytes()
     except OSError as error:
         raise InputError(f"mask network {network} cannot be read: {error.strerror}") from error
-    isolator = isolator_from_graph(graph, IsolationLimits())
-    lost = isolate_cohort(read_cohort(cohort), isolator, read_options(**reading), out)
+    with opened_isolator(graph, IsolationLimits()) as isolator:
+        lost = isolate_cohort(read_cohort(cohort), isolator, read_options(**reading), out)
     for reason, n in sorted(Counter(cell.reason for cell in lost).items()):
         click.echo(f"lost: {reason} {n}", err=True)
     click.echo(f"cohort: {out / 'cohort.csv'}")

@@ -66,12 +66,14 @@ def encode(cohort: Path, out: Path, **asked: Any) -> None:
     """Encode the cells of COHORT (cohort.csv) as scoring does: encodings.npz and metadata.csv."""
     from training.encodings.encoder import Wanted, encode_file
     from training.encodings.table import write_encodings
-    from vexas_edge.cells.canvas import Canvas
 
     reading = reading_from(asked)
-    canvas = Canvas(canvas_px=asked.pop("canvas_px"), larger=asked.pop("larger"))
-    cells = names_from_words(asked.pop("cells"))
-    wanted = Wanted(cells=cells, canvas=canvas, reading=reading)
+    wanted = Wanted(
+        cells=names_from_words(asked.pop("cells")),
+        canvas_px=asked.pop("canvas_px"),
+        larger=asked.pop("larger"),
+        reading=reading,
+    )
     encoded = encode_file(cohort, wanted, **asked)
     for line in encoded.unreadable:
         click.echo(one_line(f"warning: {line}"), err=True)

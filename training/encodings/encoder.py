@@ -1,24 +1,25 @@
 """A cohort's cells to encodings, read, placed and run as `vexas-edge score` does it."""
 
 from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from export.fuse import encoding_graph
+from export.fuse import embedding_width, encoding_graph
 from export.inputs import load_encoder
 from export.preprocessing import preprocessing_named
 from training.encodings.table import Encodings
 from vexas_edge import read_case
 from vexas_edge.ahead import run_ahead
-from vexas_edge.cells.canvas import Canvas, DecodedCell, decode_cell
+from vexas_edge.bundle.contract import CELLS, ENCODINGS, encoding_contract
+from vexas_edge.cells.canvas import Canvas, DecodedCell, decoded_cells
+from vexas_edge.cells.limits import LargerCells
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
-from vexas_edge.runtime.session import most_cells_a_call
+from vexas_edge.runtime.session import cells_per_call
 from vexas_edge.smear.case import Case
 from vexas_edge.smear.cohort import CohortCase, cases_of_split, read_cohort
 from vexas_edge.smear.options import ReadOptions
@@ -32,8 +33,13 @@ class Wanted:
     """
 
     cells: tuple[str, ...]
-    canvas: Canvas
+    canvas_px: int
+    larger: LargerCells
     reading: ReadOptions
+
+    @property
+    def canvas(self) -> Canvas:
+        return Canvas(canvas_px=self.canvas_px, larger=self.larger)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +79,7 @@ def encode_file(
     """
     rows = read_cohort(cohort)
     rows = rows if split is None else cases_of_split(rows, split)
-    canvas_px = wanted.canvas.canvas_px
+    canvas_px = wanted.canvas_px
     loaded = load_encoder(
         encoder,
         Path.cwd(),
@@ -83,14 +89,16 @@ def encode_file(
     chosen_preprocessing = preprocessing_named(preprocessing)
     graph = encoding_graph(loaded.model, chosen_preprocessing, canvas_px=canvas_px)
     content = graph.SerializeToString(deterministic=True)
-    options = EngineOptions(
-        calls_at_once=default_threads(), cells_a_call=most_cells_a_call(canvas_px)
-    )
-    with open_engine(content, options) as engine:
-        return encode_cohort(rows, wanted, engine)
+    contract = encoding_contract(canvas_px=canvas_px, encoding_width=embedding_width(loaded.model))
+    options = EngineOptions(calls_at_once=default_threads())
+    size = cells_per_call(options, canvas_px)
+    with open_engine(content, replace(options, rows=contract.rows(size))) as engine:
+        return encode_cohort(rows, wanted, engine, size)
 
 
-def encode_cohort(rows: Sequence[CohortCase], wanted: Wanted, engine: Engine) -> Encoded:
+def encode_cohort(
+    rows: Sequence[CohortCase], wanted: Wanted, engine: Engine, cells_per_call: int
+) -> Encoded:
     """Every distinct cell of the wanted classes in the cohort's cases.
 
     Args:
@@ -102,9 +110,8 @@ def encode_cohort(rows: Sequence[CohortCase], wanted: Wanted, engine: Engine) ->
     encoded: list[_Row] = []
     unreadable: list[str] = []
     for row in rows:
-        case = read_case(row.path, wanted.reading)
-        with closing(case.source):
-            found, lost = _encode_case(row, case, wanted, engine)
+        with read_case(row.path, wanted.reading) as case:
+            found, lost = _encode_case(row, case, wanted, engine, cells_per_call)
         encoded += found
         unreadable += lost
     if not encoded:
@@ -125,15 +132,14 @@ def encode_cohort(rows: Sequence[CohortCase], wanted: Wanted, engine: Engine) ->
 
 
 def _encode_case(
-    row: CohortCase, case: Case, wanted: Wanted, engine: Engine
+    row: CohortCase, case: Case, wanted: Wanted, engine: Engine, cells_per_call: int
 ) -> tuple[list[_Row], list[str]]:
-    cells = [cell for cell in case.cells if cell.cell_class in wanted.cells]
-    decoded = [decode_cell(case.source, cell, wanted.canvas) for cell in cells]
-    lost = [f"{row.sample}: {d.record.path}: {d.record.detail}" for d in decoded if not _used(d)]
+    decoded = list(decoded_cells(case, wanted.cells, wanted.canvas, threads=engine.threads))
+    lost = [f"{row.sample}: {cell.fault}" for cell in decoded if not _used(cell)]
     first = {cell.identity: cell for cell in reversed(decoded) if _used(cell)}
     distinct = sorted(first.values(), key=lambda cell: cell.record.path)
-    size = most_cells_a_call(wanted.canvas.canvas_px)
-    calls = [distinct[start : start + size] for start in range(0, len(distinct), size)]
+    starts = range(0, len(distinct), cells_per_call)
+    calls = [distinct[start : start + cells_per_call] for start in starts]
     work = run_ahead(lambda call: _run(call, engine), calls, threads=engine.threads)
     encodings = [encoding for call in work for encoding in call]
     found = [
@@ -156,4 +162,4 @@ def _used(cell: DecodedCell) -> bool:
 
 def _run(cells: Sequence[DecodedCell], engine: Engine) -> np.ndarray:
     pixels = np.stack([cell.pixels for cell in cells if cell.pixels is not None])
-    return engine.run({"cells": pixels})["encodings"]
+    return engine.run({CELLS: pixels})[ENCODINGS]

@@ -14,9 +14,10 @@ from PIL import Image
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from export.unet import CLASSES, lit_evenly
+from export.unet import lit_evenly
 from training.mask_network.masks import MaskedImage
 from vexas_edge.cells.isolation import GRID_PX
+from vexas_edge.cells.limits import MASK_CLASSES
 
 Span = tuple[float, float]
 
@@ -69,7 +70,7 @@ def sources_from_images(images: Sequence[MaskedImage], side_px: int) -> Tensor:
     squares = [image.resized(side_px) for image in images]
     pixels = torch.from_numpy(np.stack([square.pixels for square in squares]))
     classes = torch.from_numpy(np.stack([square.classes for square in squares])).long()
-    shares = functional.one_hot(classes, len(CLASSES)).permute(0, 3, 1, 2)
+    shares = functional.one_hot(classes, len(MASK_CLASSES)).permute(0, 3, 1, 2)
     light = lit_evenly(pixels.permute(0, 3, 1, 2).float())
     return torch.cat([light, shares.float()], 1)
 

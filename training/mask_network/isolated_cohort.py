@@ -1,9 +1,8 @@
 """A cohort's cells alone on black, as files: so that training sees what scoring will see."""
 
 import csv
-import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,15 +12,13 @@ from PIL import Image
 
 from vexas_edge import read_case
 from vexas_edge.ahead import run_ahead
-from vexas_edge.cells.images import rgb_from_bytes
-from vexas_edge.errors import CellError
+from vexas_edge.cells.canvas import Canvas, DecodedCell, decode_cell
 from vexas_edge.files import write_atomically
 from vexas_edge.host.process import default_threads
 from vexas_edge.results.names import check_distinct, file_stem_for_case
 from vexas_edge.smear.case import Cell
 from vexas_edge.smear.cohort import REQUIRED_COLUMNS, CohortCase
 from vexas_edge.smear.options import ReadOptions
-from vexas_edge.smear.sources import Source
 
 COHORT, LOST = "cohort.csv", "lost.csv"
 
@@ -60,36 +57,29 @@ def isolate_cohort(
 def _isolate_case(
     row: CohortCase, isolate: Isolate, reading: ReadOptions, folder: Path
 ) -> list[LostCell]:
-    case = read_case(row.path, reading)
     folder.mkdir(parents=True, exist_ok=True)
+    alone = Canvas(canvas_px=None, isolate=isolate)
+    with read_case(row.path, reading) as case:
 
-    def work(cell: Cell) -> LostCell | None:
-        return _isolate_cell(row, cell, case.source, isolate, folder)
+        def work(cell: Cell) -> LostCell | None:
+            return _isolate_cell(row, decode_cell(case.source, cell, alone), folder)
 
-    with closing(case.source), closing(_ahead(work, case.cells)) as done:
-        return [lost for lost in done if lost]
-
-
-def _ahead(
-    work: Callable[[Cell], LostCell | None], cells: Sequence[Cell]
-) -> Iterator[LostCell | None]:
-    return run_ahead(work, cells, threads=default_threads())
+        with closing(run_ahead(work, case.cells, threads=default_threads())) as done:
+            return [lost for lost in done if lost]
 
 
-def _isolate_cell(
-    row: CohortCase, cell: Cell, source: Source, isolate: Isolate, folder: Path
-) -> LostCell | None:
-    try:
-        content = source.read(cell.path)
-        alone = isolate(rgb_from_bytes(content))
-    except CellError as error:
-        return LostCell(sample=row.sample, cell=cell.path, reason=error.reason, detail=str(error))
+def _isolate_cell(row: CohortCase, cell: DecodedCell, folder: Path) -> LostCell | None:
+    record = cell.record
+    if cell.pixels is None:
+        return LostCell(
+            sample=row.sample, cell=record.path, reason=record.reason, detail=record.detail
+        )
     # Two cells of one class may share a name, in different folders or by their suffix.
-    identity = hashlib.sha256(content).hexdigest()[:16]
-    place = folder / cell.cell_class / f"{PurePosixPath(cell.path).stem}_{identity}.png"
+    name = f"{PurePosixPath(record.path).stem}_{record.sha256[:16]}.png"
+    place = folder / record.cell_class / name
     place.parent.mkdir(exist_ok=True)
     png = io.BytesIO()
-    Image.fromarray(alone).save(png, "PNG")
+    Image.fromarray(cell.pixels).save(png, "PNG")
     write_atomically(place, png.getvalue())
     return None
 

@@ -24,7 +24,10 @@ _COLUMNS = {"image", "mask"}
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedImage:
-    """One image. pixels: uint8 (H, W, 3) RGB. classes: uint8 (H, W), as `export.unet.CLASSES`."""
+    """One image and its mask.
+
+    pixels: uint8 (H, W, 3) RGB. classes: uint8 (H, W), indices into `MASK_CLASSES`.
+    """
 
     name: str
     pixels: NDArray[np.uint8]

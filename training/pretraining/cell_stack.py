@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Collection, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,12 +9,9 @@ import torch
 from torch import Tensor
 
 from vexas_edge import read_case
-from vexas_edge.ahead import run_ahead
-from vexas_edge.cells.canvas import place_on_canvas
-from vexas_edge.cells.images import rgb_from_bytes
-from vexas_edge.errors import CellError, InputError
+from vexas_edge.cells.canvas import Canvas, decoded_cells, place_on_canvas
+from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
-from vexas_edge.smear.case import Case, Cell
 from vexas_edge.smear.cohort import CohortCase
 from vexas_edge.smear.options import ReadOptions
 
@@ -69,7 +65,7 @@ class WantedCells:
     reading: ReadOptions
 
 
-_Image = tuple[bytes, np.ndarray]
+_AS_IT_IS = Canvas(canvas_px=None)
 
 
 def stack_cells(
@@ -85,14 +81,13 @@ def stack_cells(
     images: dict[bytes, np.ndarray] = {}
     lost: list[str] = []
     for row in rows:
-        case = read_case(row.path, wanted.reading)
-        with closing(case.source):
-            for found in _images(case, wanted):
-                if isinstance(found, str):
-                    lost.append(f"{row.sample}: {found}")
+        with read_case(row.path, wanted.reading) as case:
+            for cell in decoded_cells(case, wanted.classes, _AS_IT_IS, threads=default_threads()):
+                if cell.pixels is None:
+                    lost.append(f"{row.sample}: {cell.fault}")
                 else:
-                    owner.setdefault(found[0], row)
-                    images.setdefault(*found)
+                    owner.setdefault(cell.identity, row)
+                    images.setdefault(cell.identity, cell.pixels)
     if lost and not wanted.skip_unreadable:
         raise InputError(f"{len(lost)} cells cannot be read, the first of them {lost[0]}")
     if not images:
@@ -100,20 +95,6 @@ def stack_cells(
             f"no readable cell of {', '.join(wanted.classes)} is in any of {len(rows)} cases"
         )
     return _stacked(images, list(owner.values()), wanted.canvas_px), tuple(lost)
-
-
-def _images(case: Case, wanted: WantedCells) -> list[_Image | str]:
-    """Each cell's identity and uint8 (H, W, 3) RGB, or why it cannot be read."""
-
-    def read(cell: Cell) -> _Image | str:
-        try:
-            content = case.source.read(cell.path)
-            return hashlib.sha256(content).digest(), rgb_from_bytes(content)
-        except CellError as error:
-            return f"{cell.path}: {error}"
-
-    cells = [cell for cell in case.cells if cell.cell_class in wanted.classes]
-    return list(run_ahead(read, cells, threads=default_threads()))
 
 
 def _stacked(

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
-from vexas_edge.bench.timing import Times, seconds_of, times_in_turns
+from vexas_edge.bench.timing import Times, times_in_turns
+from vexas_edge.bundle.contract import CELLS, DRAWS, ENCODINGS
+from vexas_edge.bundle.graphs import FUSED, HEAD
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import HostError
-from vexas_edge.runtime.session import Sessions, most_cells_a_call
+from vexas_edge.host.clock import median_seconds
+from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.scoring.score import score_case
-from vexas_edge.smear.case import read_case
+from vexas_edge.smear.reader import read_case
 
 Scenario = Literal["single_stream", "offline", "case", "cold_start", "batch"]
 Feeds = Mapping[str, NDArray[np.uint8] | NDArray[np.int64]]
@@ -105,12 +107,11 @@ def _files(smear: Path, folder: str) -> list[bytes]:
 
 
 def _of_model(sessions: Sessions, name: str, files: list[bytes]) -> Iterator[_Query]:
-    canvas_px = sessions.bundle.manifest.models[name].canvas_px
-    size = most_cells_a_call(canvas_px)
+    size = sessions.cells_per_call(name)
     cells = _cells(sessions, name, files, max(size, *BATCHES))
     alone, fused = sessions.fused_alone(name), sessions.fused(name)
     for batch in (1, *BATCHES):
-        if batch > (alone.most_cells or batch):
+        if batch > alone.most_rows.get(CELLS, batch):
             break
         scenario: Scenario = "single_stream" if batch == 1 else "batch"
         call = partial(alone.run, _feeds(sessions, name, cells[:batch]))
@@ -135,8 +136,7 @@ def _cells(sessions: Sessions, name: str, files: list[bytes], n: int) -> NDArray
 
 
 def _feeds(sessions: Sessions, name: str, cells: NDArray[np.uint8]) -> Feeds:
-    draw_size = sessions.bundle.manifest.models[name].aggregation.draw_size
-    return {"cells": cells, "draws": np.zeros((1, draw_size), np.int64)}
+    return sessions.contract(name, FUSED).one_draw_feeds(cells)
 
 
 def _on_every_thread(engine: Engine, feeds: Feeds) -> None:
@@ -146,8 +146,7 @@ def _on_every_thread(engine: Engine, feeds: Feeds) -> None:
 
 
 def _score(sessions: Sessions, folder: Path) -> None:
-    case = read_case(folder)
-    with closing(case.source):
+    with read_case(folder) as case:
         score_case(case, sessions.bundle, sessions)
 
 
@@ -160,30 +159,25 @@ def _score_in_a_new_process(folder: Path, options: Sequence[str]) -> None:
 
 def _stages_ms(sessions: Sessions, name: str, files: list[bytes]) -> dict[str, float]:
     model = sessions.bundle.manifest.models[name]
-    size = most_cells_a_call(model.canvas_px)
+    size = sessions.cells_per_call(name)
     files = [files[i % len(files)] for i in range(size)]
     pixels = [rgb_from_bytes(file) for file in files]
     cells = _cells(sessions, name, files, size)
     fused, head, canvas = sessions.fused(name), sessions.head(name), sessions.canvas(name)
     feeds = _feeds(sessions, name, cells)
-    encodings = fused.run(feeds)["encodings"]
+    encodings = fused.run(feeds)[ENCODINGS]
     recipe = model.aggregation
     draws = draw_cells([b"%8d" % i for i in range(size)], recipe.score_draws, recipe.draw_size, 0)
-    of_cells = {
-        "decode": seconds_of(lambda: [rgb_from_bytes(f) for f in files], _STAGE_REPEATS) / size,
-        "canvas": seconds_of(
-            lambda: [canvas.place(p) for p in pixels],
-            _STAGE_REPEATS,
-        )
-        / size,
-        "compute": seconds_of(lambda: _on_every_thread(fused, feeds), _STAGE_REPEATS)
-        / size
-        / fused.threads,
-        "head": seconds_of(
-            lambda: head.run({"encodings": encodings, "draws": draws}), _STAGE_REPEATS
-        ),
+    head_feeds = sessions.contract(name, HEAD).feeds({ENCODINGS: encodings, DRAWS: draws})
+    stages: dict[str, tuple[int, Callable[[], object]]] = {
+        "decode": (size, lambda: [rgb_from_bytes(f) for f in files]),
+        "canvas": (size, lambda: [canvas.place(p) for p in pixels]),
+        "compute": (size * fused.threads, lambda: _on_every_thread(fused, feeds)),
+        "head": (1, lambda: head.run(head_feeds)),
     }
-    return {stage: round(seconds * 1000, 4) for stage, seconds in of_cells.items()}
+    works = {stage: work for stage, (_, work) in stages.items()}
+    medians = median_seconds(works, turns=_STAGE_REPEATS)
+    return {stage: round(medians[stage] * 1000 / n, 4) for stage, (n, _) in stages.items()}
 
 
 def _figure(query: _Query, times: Times, stages: dict[str, float]) -> Figure:

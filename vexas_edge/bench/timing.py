@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.host.clock import seconds_of
+
 _TURNS = 10
 _RESAMPLES = 1000
 _YARDSTICK_REPEATS = 5
@@ -96,15 +98,7 @@ def _seconds_of_yardstick(yardstick: Callable[[], object]) -> float:
 
 def _one_turn(query: Callable[[], object], seconds: float, fewest: int) -> NDArray[np.float64]:
     times: list[float] = []
-    ends = time.perf_counter() + seconds
-    while len(times) < fewest or time.perf_counter() < ends:
-        started = time.perf_counter()
-        query()
-        times.append(time.perf_counter() - started)
+    ends = time.monotonic() + seconds
+    while len(times) < fewest or time.monotonic() < ends:
+        times.append(seconds_of(query))
     return np.array(times)
-
-
-def seconds_of(query: Callable[[], object], repeats: int) -> float:
-    """The median time of one query, after one that is left out."""
-    times = [_one_turn(query, 0, 1)[0] for _ in range(repeats + 1)]
-    return float(np.median(times[1:]))

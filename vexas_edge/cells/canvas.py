@@ -1,7 +1,7 @@
 """One cell from its file to a model's canvas."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -9,12 +9,13 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import NDArray
 
+from vexas_edge.ahead import run_ahead
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.cells.isolation import IsolationReason
 from vexas_edge.cells.limits import LargerCells
 from vexas_edge.errors import CellError
 from vexas_edge.results.values import UsedCell
-from vexas_edge.smear.case import Cell
+from vexas_edge.smear.case import Case, Cell
 from vexas_edge.smear.sources import Source
 
 _REJECTIONS = get_args(IsolationReason)
@@ -24,12 +25,13 @@ _REJECTIONS = get_args(IsolationReason)
 class Canvas:
     """The square that a model sees: its side, and what happens to a cell that is larger.
 
+    canvas_px: None leaves each cell at the size of its image.
     isolate: from an analyzer's crop uint8 (H, W, 3) to the cell alone on black, where the model
     wants that; raises CellError for an implausible one.
     """
 
-    canvas_px: int
-    larger: LargerCells
+    canvas_px: int | None
+    larger: LargerCells = "reject"
     isolate: Callable[[ndarray], ndarray] | None = field(default=None, compare=False)
 
     def place(self, pixels: ndarray) -> ndarray:
@@ -39,6 +41,8 @@ class Canvas:
             CellError: it does not fit, or cannot be isolated.
         """
         alone = self.isolate(pixels) if self.isolate else pixels
+        if self.canvas_px is None:
+            return alone
         return place_on_canvas(alone, self.canvas_px, self.larger)
 
 
@@ -52,6 +56,22 @@ class DecodedCell:
     record: UsedCell
     identity: bytes
     pixels: ndarray | None
+
+    @property
+    def fault(self) -> str:
+        """Which cell cannot be used and why, for people."""
+        return f"{self.record.path}: {self.record.detail}"
+
+
+def decoded_cells(
+    case: Case, classes: Collection[str], canvas: Canvas, *, threads: int
+) -> Generator[DecodedCell, None, None]:
+    """Every cell of these classes, in the case's order, decoded ahead of whoever takes them.
+
+    Close it when stopping early; the case must stay open until then.
+    """
+    cells = case.cells_of(classes)
+    return run_ahead(lambda cell: decode_cell(case.source, cell, canvas), cells, threads=threads)
 
 
 def decode_cell(source: Source, cell: Cell, canvas: Canvas) -> DecodedCell:

@@ -12,11 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vexas_edge.cells.components import border_of, fill_holes, label_components
-from vexas_edge.cells.limits import IsolationLimits
+from vexas_edge.cells.limits import GRID_PX, IsolationLimits
 from vexas_edge.errors import CellError
-
-# The side of the square that the mask network sees.
-GRID_PX = 128
 
 IsolationReason = Literal[
     "no_cell_found",

@@ -6,6 +6,10 @@ from msgspec import Meta, Struct
 
 from vexas_edge.fields import Share
 
+# The side of the square on which a mask network looks at a crop, and the classes of its pixels.
+GRID_PX = 128
+MASK_CLASSES = ("background", "cytoplasm", "nucleus")
+
 LargerCells = Literal["reject", "crop"]
 
 

@@ -17,6 +17,7 @@ from vexas_edge.bench.drawn_smear import write_smear
 from vexas_edge.bench.scenarios import Figure, measure
 from vexas_edge.bundle.archive import Bundle, open_bundle
 from vexas_edge.engines.contract import Device, EngineName, EngineOptions, Precision
+from vexas_edge.engines.opening import packages_that_count
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
 from vexas_edge.host.facts import this_host
@@ -97,7 +98,7 @@ def _run_facts(bundle: Bundle, sessions: Sessions) -> Line:
     """The PC's fingerprint and what ran on it."""
     engine = sessions.fused(next(iter(bundle.manifest.models)))
     return {
-        **asdict(this_host(sessions.options.threads)),
+        **asdict(this_host(packages_that_count(), sessions.options.threads)),
         "host_name": platform.node(),
         "system": platform.platform(),
         "python": platform.python_version(),

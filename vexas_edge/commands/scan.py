@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from typing import Any
 
 import click
@@ -10,8 +9,9 @@ import msgspec
 
 from vexas_edge.commands.console import echo_json, one_line
 from vexas_edge.errors import InputError
-from vexas_edge.smear.case import FoundCase, read_case
+from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.options import ReadOptions
+from vexas_edge.smear.reader import read_case
 from vexas_edge.smear.summary import summary_from_case
 
 
@@ -25,7 +25,7 @@ def scan_cases(wanted: Sequence[FoundCase], options: ReadOptions, *, as_json: bo
             click.echo(one_line(f"error: {found.name}: {error}"), err=True)
             unreadable += 1
             continue
-        with closing(case.source):
+        with case:
             summary = summary_from_case(case)
         if as_json:
             echo_json(msgspec.json.encode(summary))

@@ -1,6 +1,6 @@
 """One run of `vexas-edge score`: the cases found, scored in turn, printed, written, summed up."""
 
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +21,11 @@ from vexas_edge.results.values import SCHEMA_VERSION, CaseScore, Status
 from vexas_edge.results.words import line_from_score, remarks_from_score
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id, failed_case, score_case
-from vexas_edge.smear.case import FoundCase, read_case
+from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.finding import wanted_cases
 from vexas_edge.smear.layout import Layout
 from vexas_edge.smear.options import ClassFrom, ReadOptions, read_options
+from vexas_edge.smear.reader import read_case
 from vexas_edge.version import __version__
 
 ABSTAINED = 3
@@ -138,8 +139,7 @@ def _plain(value: Any) -> Any:
 def _score_one(wanted: FoundCase, options: ReadOptions, sessions: Sessions) -> CaseScore:
     progress = Progress(wanted.name)
     try:
-        case = read_case(wanted, options)
-        with closing(case.source):
+        with read_case(wanted, options) as case:
             return score_case(case, sessions.bundle, sessions, progress=progress)
     except InputError as error:
         return failed_case(wanted.name, error, sessions.bundle)

@@ -3,27 +3,25 @@
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from numpy import ndarray
 
-from vexas_edge.engines.contract import Device, EngineOptions
+from vexas_edge.engines.contract import Abilities, CallSize, Device, EngineOptions
 from vexas_edge.engines.loading import find_windows_runtime
 from vexas_edge.errors import HostError
 from vexas_edge.host.process import default_threads
 
-find_windows_runtime()
-try:
-    import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as pybind
-except ImportError as error:
-    raise HostError(
-        f"onnxruntime cannot be loaded ({error}); on Windows install the Microsoft Visual C++ "
-        "runtime (the `msvc-runtime` wheel brings it without admin rights)"
-    ) from error
+# Four cells of 272 px, or 32 small ones: on a CPU larger calls gain no speed and cost memory.
+_CALL_SIZE = CallSize(rows=32, values=4 * 272 * 272 * 3)
 
-# What a device raises; a graph that is fed wrongly raises others, which are bugs of ours.
-_FAILURES = (pybind.Fail, pybind.RuntimeException, pybind.EPFail)
+ABILITIES = Abilities(
+    packages=("onnxruntime", "onnxruntime-gpu"),
+    graphs={"cpu": {"fp32": "fp32", "int8": "int8"}, "cuda": {"fp32": "fp32", "fp16": "fp16"}},
+    call_sizes={"cpu": _CALL_SIZE, "cuda": _CALL_SIZE},
+)
+
 _CUDA = "CUDAExecutionProvider"
 # The smallest graph there is: one float, handed through.
 _NOTHING = bytes.fromhex(
@@ -33,6 +31,27 @@ _NOTHING = bytes.fromhex(
 _ERROR = 3  # onnxruntime's log level that leaves warnings out
 
 
+@cache
+def _library() -> Any:
+    find_windows_runtime()
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise HostError(
+            f"onnxruntime cannot be loaded ({error}); on Windows install the Microsoft Visual C++ "
+            "runtime (the `msvc-runtime` wheel brings it without admin rights)"
+        ) from error
+    return onnxruntime
+
+
+@cache
+def _failures() -> tuple[type[Exception], ...]:
+    """What a device raises; a graph that is fed wrongly raises others, which are bugs of ours."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as pybind
+
+    return (pybind.Fail, pybind.RuntimeException, pybind.EPFail)
+
+
 def devices() -> tuple[Device, ...]:
     """Where graphs really run here: a build with CUDA may lack a GPU or its libraries."""
     return ("cpu", "cuda") if _runs_cuda() else ("cpu",)
@@ -40,11 +59,12 @@ def devices() -> tuple[Device, ...]:
 
 @cache
 def _runs_cuda() -> bool:
-    if _CUDA not in onnxruntime.get_available_providers():
+    if _CUDA not in _library().get_available_providers():
         return False
+    failures: tuple[type[Exception], ...] = (RuntimeError, *_failures())
     try:
-        probe = onnxruntime.InferenceSession(_NOTHING, _session_options(1), [_CUDA])
-    except (RuntimeError, *_FAILURES):
+        probe = _library().InferenceSession(_NOTHING, _session_options(1), [_CUDA])
+    except failures:
         return False
     return _CUDA in probe.get_providers()
 
@@ -55,6 +75,7 @@ def start(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine":
     Raises:
         HostError: CUDA was asked for and is not to be had, or the graph does not load.
     """
+    onnxruntime = _library()
     if options.device == "cuda" and _CUDA not in onnxruntime.get_available_providers():
         raise HostError(
             f"device cuda was asked for, but this onnxruntime {onnxruntime.__version__} has no "
@@ -72,6 +93,7 @@ def start(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine":
     except Exception as error:
         raise HostError(f"onnxruntime cannot load the graph: {error}") from error
     got_cuda = _CUDA in session.get_providers()
+    onnxruntime = _library()
     if options.device == "cuda" and not got_cuda:
         raise HostError(
             "device cuda was asked for, but onnxruntime fell back to the CPU: "
@@ -81,7 +103,7 @@ def start(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine":
 
 
 def _session_options(threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
+    options = _library().SessionOptions()
     options.intra_op_num_threads = max(1, threads)
     options.inter_op_num_threads = 1
     # Spinning threads slow everything else on a shared PC, our own decoding first.
@@ -99,15 +121,15 @@ class OnnxRuntimeEngine:
     """A loaded onnxruntime session."""
 
     name = "onnxruntime"
-    most_cells: int | None = None
+    most_rows: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, session: Any, device: str, threads: int) -> None:
-        self.version: str = onnxruntime.__version__
+        self.version: str = _library().__version__
         self.device = device
         self.threads = threads
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
-        self.shapes = {
+        self.shapes: Mapping[str, tuple[int | None, ...]] = {
             value.name: tuple(d if isinstance(d, int) else None for d in value.shape)
             for value in (*session.get_inputs(), *session.get_outputs())
         }
@@ -120,7 +142,7 @@ class OnnxRuntimeEngine:
         """
         try:
             values = self._session.run(self._outputs, dict(feeds))
-        except _FAILURES as error:
+        except _failures() as error:
             raise HostError(f"onnxruntime failed on {self.device}: {error}") from error
         return dict(zip(self._outputs, values, strict=True))
 

@@ -3,29 +3,42 @@
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from queue import SimpleQueue
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
 from numpy import ndarray
 
-from vexas_edge.engines.contract import Device, EngineOptions
+from vexas_edge.engines.contract import Abilities, CallSize, Device, EngineOptions, RowGroup
 from vexas_edge.engines.loading import find_windows_runtime, refuse_external_data
 from vexas_edge.errors import HostError
 from vexas_edge.host.process import default_threads
 
-find_windows_runtime()
-try:
-    import openvino
-except ImportError as error:
-    raise HostError(
-        f"openvino cannot be loaded ({error}); install it with `python -m pip install "
-        "vexas-edge[openvino]`, or use --engine onnxruntime"
-    ) from error
+ABILITIES = Abilities(
+    packages=("openvino",),
+    graphs={"cpu": {"fp32": "fp32", "int8": "int8"}},
+    call_sizes={"cpu": CallSize(rows=32, values=4 * 272 * 272 * 3)},
+)
+
+
+@cache
+def _library() -> Any:
+    find_windows_runtime()
+    try:
+        import openvino
+    except ImportError as error:
+        raise HostError(
+            f"openvino cannot be loaded ({error}); install it with `python -m pip install "
+            "vexas-edge[openvino]`, or use --engine onnxruntime"
+        ) from error
+    return openvino
 
 
 def devices() -> tuple[Device, ...]:
     """Where it runs here. Its GPUs are Intel's, on which no graph of ours was ever judged."""
+    openvino = _library()
     with _failing_clearly("cannot start"):
         return ("cpu",) if "CPU" in openvino.Core().available_devices else ()
 
@@ -43,33 +56,34 @@ def start(graph: bytes, options: EngineOptions) -> "OpenVinoEngine":
 
 
 class OpenVinoEngine:
-    """A graph compiled for each number of cells that a call has had, rounded up to a whole block.
+    """A graph compiled for each number of rows that a call has had, rounded up to a whole block.
 
-    Graphs of a fixed number of cells run up to twice as fast as one that takes any number, so a
-    call that has fewer cells is filled with black ones, whose encodings are dropped.
+    Graphs of a fixed number of rows run up to twice as fast as one that takes any number, so a call
+    that has fewer is filled with rows of zeros, and what came of these is dropped.
     """
 
     name = "openvino"
     device = "cpu"
-    most_cells: int | None = None
+    most_rows: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, graph: bytes, options: EngineOptions) -> None:
+        openvino = _library()
         self.version: str = openvino.__version__.split("-")[0]
         self.threads = options.threads or default_threads()
-        self._block = options.cells_a_call
+        self._blocked = next((group for group in options.rows if group.block), None)
         self._calls = options.calls_at_once
         with _failing_clearly("cannot load the graph"):
             self._core = openvino.Core()
             self._model = self._core.read_model(graph, b"")
         self._outputs = [output.get_any_name() for output in self._model.outputs]
-        self.shapes = {
+        self.shapes: Mapping[str, tuple[int | None, ...]] = {
             value.get_any_name(): _shape(value)
             for value in (*self._model.inputs, *self._model.outputs)
         }
         self._compiling = threading.Lock()
         self._requests: dict[int | None, SimpleQueue[Any]] = {}
-        if self._block:
-            self._requests_of(self._block)
+        if self._blocked:
+            self._requests_of(self._blocked.block)
 
     def run(self, feeds: Mapping[str, ndarray]) -> dict[str, ndarray]:
         """All outputs by name.
@@ -77,16 +91,24 @@ class OpenVinoEngine:
         Raises:
             HostError: it failed or has not memory enough.
         """
-        n_cells = len(feeds["cells"]) if "cells" in feeds else 0
-        size = -(-n_cells // self._block) * self._block if self._block and n_cells else None
+        n_rows = _rows_of(self._blocked, feeds)
+        size = _whole_blocks(self._blocked, n_rows)
         with self._request(size) as request, _failing_clearly("failed on the CPU"):
-            request.infer(_filled(feeds, size), share_inputs=True)
+            request.infer(self._filled(feeds, size), share_inputs=True)
             values = [request.get_output_tensor(i).data for i in range(len(self._outputs))]
             # Copies: the next call writes where this one's outputs lie.
             outputs = dict(zip(self._outputs, map(np.array, values), strict=True))
-        if size:
-            outputs["encodings"] = outputs["encodings"][:n_cells]
-        return outputs
+        return {name: v[:n_rows] if self._is_blocked(name) else v for name, v in outputs.items()}
+
+    def _is_blocked(self, name: str) -> bool:
+        return self._blocked is not None and name in self._blocked.tensors
+
+    def _filled(self, feeds: Mapping[str, ndarray], size: int | None) -> dict[str, ndarray]:
+        """The same feeds, rows of zeros added up to `size` where rows are blocked."""
+        return {
+            name: _with_zeros(rows, size) if size and self._is_blocked(name) else rows
+            for name, rows in feeds.items()
+        }
 
     @contextmanager
     def _request(self, size: int | None) -> Iterator[Any]:
@@ -109,9 +131,11 @@ class OpenVinoEngine:
     def _compiled(self, size: int | None) -> Any:
         model = self._model.clone()
         if size:
-            shape = model.input("cells").partial_shape
-            shape[0] = size
-            model.reshape({"cells": shape})
+            inputs = {value.get_any_name(): value.partial_shape for value in model.inputs}
+            blocked = {name: shape for name, shape in inputs.items() if self._is_blocked(name)}
+            for shape in blocked.values():
+                shape[0] = size
+            model.reshape(blocked)
         return self._core.compile_model(
             model,
             "CPU",
@@ -142,11 +166,23 @@ def _shape(value: Any) -> tuple[int | None, ...]:
     return tuple(None if d.is_dynamic else d.get_length() for d in value.get_partial_shape())
 
 
-def _filled(feeds: Mapping[str, ndarray], size: int | None) -> dict[str, ndarray]:
-    """The same feeds, black cells added up to `size`."""
-    cells = feeds.get("cells")
-    if cells is None or not size or len(cells) == size:
-        return dict(feeds)
-    padded = np.zeros((size, *cells.shape[1:]), cells.dtype)
-    padded[: len(cells)] = cells
-    return {**feeds, "cells": padded}
+def _rows_of(group: RowGroup | None, feeds: Mapping[str, ndarray]) -> int:
+    """How many rows a call has of a group's inputs; 0 where it has none of them."""
+    if group is None:
+        return 0
+    return next((len(rows) for name, rows in feeds.items() if name in group.tensors), 0)
+
+
+def _whole_blocks(group: RowGroup | None, n_rows: int) -> int | None:
+    """How many rows the call is filled up to; None where any number is taken."""
+    if group is None or not group.block or not n_rows:
+        return None
+    return -(-n_rows // group.block) * group.block
+
+
+def _with_zeros(rows: ndarray, size: int) -> ndarray:
+    if len(rows) == size:
+        return rows
+    filled = np.zeros((size, *rows.shape[1:]), rows.dtype)
+    filled[: len(rows)] = rows
+    return filled

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -9,10 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from vexas_edge.host.cpu import cpu_name, has_vnni
 from vexas_edge.host.process import default_threads
 from vexas_edge.version import __version__
-
-# Whose versions change numbers or speed.
-PACKAGES = ("onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "numpy", "pillow")
-
 
 _GPU_QUERY = ("--query-gpu=name,driver_version", "--format=csv,noheader")
 
@@ -28,9 +25,13 @@ class Host:
     versions: dict[str, str]
 
 
-def this_host(threads: int | None = None) -> Host:
-    """This PC, computing on so many threads; None means `default_threads()`."""
-    found = {package: _installed(package) for package in PACKAGES}
+def this_host(packages: Sequence[str], threads: int | None = None) -> Host:
+    """This PC, computing on so many threads; None means `default_threads()`.
+
+    Args:
+        packages: distributions whose versions change numbers or speed.
+    """
+    found = {package: _installed(package) for package in packages}
     versions = {package: text for package, text in found.items() if text}
     return Host(
         cpu=cpu_name(),

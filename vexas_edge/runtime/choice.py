@@ -13,7 +13,7 @@ from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import FUSED, graph_file
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.engines.contract import Device, EngineName, EngineOptions, Precision
-from vexas_edge.engines.opening import has_cuda
+from vexas_edge.engines.opening import abilities_of, packages_that_count, runs_on_gpu
 from vexas_edge.errors import HostError
 from vexas_edge.host.cache import NEVER, Found, find, store
 from vexas_edge.host.cpu import has_vnni
@@ -135,7 +135,7 @@ def fastest(
 
 def _key(bundle: Bundle) -> dict[str, object]:
     """All that the choice depends on but the number of threads, which favours no engine."""
-    host = asdict(this_host())
+    host = asdict(this_host(packages_that_count()))
     del host["threads"]
     return {"bundle": bundle.sha256, "recipe": _RECIPE, **host}
 
@@ -152,7 +152,7 @@ def choose_graph(
         return _cheapest(manifest, options)
     if asked == "fp32":
         return ChosenGraph(precision="fp32", file=FUSED, reason="asked for")
-    file = _cheaper(options).get(asked)
+    file = _graph_file(options, asked)
     if file is None and asked == "fp16":
         raise HostError(
             "this CPU would compute a float16 graph in float32: it runs on a GPU; "
@@ -176,20 +176,17 @@ def int8_file() -> str:
     return graph_file("int8" if has_vnni() else "int8-rr")
 
 
-def _cheaper(options: EngineOptions) -> dict[Precision, str]:
-    """The cheaper graph of each precision that the engine runs where the options say."""
-    if options.engine == "tensorrt":
-        return {"fp16": graph_file("fp16"), "int8": graph_file("int8-trt")}
-    return {"fp16": graph_file("fp16")} if _on_gpu(options) else {"int8": int8_file()}
-
-
-def _on_gpu(options: EngineOptions) -> bool:
-    """Whether graphs run on a GPU; TensorRT runs nowhere else."""
-    return options.engine == "tensorrt" or (options.device != "cpu" and has_cuda(options))
+def _graph_file(options: EngineOptions, precision: Precision) -> str | None:
+    """The graph that the engine runs in a precision where the options say; None if it does not."""
+    device: Device = "cuda" if runs_on_gpu(options) else "cpu"
+    kind = abilities_of(options.engine).graphs[device].get(precision)
+    if kind == "int8":
+        return int8_file()
+    return graph_file(kind) if kind else None
 
 
 def _cheapest(manifest: Manifest, options: EngineOptions) -> ChosenGraph:
-    if _on_gpu(options):
+    if runs_on_gpu(options):
         # An fp16 graph is judged by emulation until a GPU has run it, so it is used on request.
         return ChosenGraph(precision="fp32", file=FUSED, reason="the reference, on a GPU")
     file = int8_file()

@@ -1,23 +1,20 @@
 """The mask network behind a model's canvas: from an analyzer's crop to the cell alone on black."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.bundle.contract import CROPS, MASK_CONTRACT, MASKS
 from vexas_edge.bundle.graphs import ISOLATE
-from vexas_edge.cells.isolation import GRID_PX, isolate_cell, resize_for_isolation
+from vexas_edge.cells.isolation import isolate_cell, resize_for_isolation
 from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import BundleError
 from vexas_edge.host.process import default_threads
-
-# What goes in and comes out of a mask network, by name.
-MASK_SHAPES: dict[str, tuple[int | None, ...]] = {
-    "crops": (None, GRID_PX, GRID_PX, 3),
-    "masks": (None, 3, GRID_PX, GRID_PX),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +30,8 @@ class Isolator:
         Raises:
             CellError: there is no plausible cell.
         """
-        crops = resize_for_isolation(pixels)[None]
-        return isolate_cell(self.engine.run({"crops": crops})["masks"][0], pixels, self.limits)
+        feeds = MASK_CONTRACT.feeds({CROPS: resize_for_isolation(pixels)[None]})
+        return isolate_cell(self.engine.run(feeds)[MASKS][0], pixels, self.limits)
 
 
 def mask_options(threads: int | None) -> EngineOptions:
@@ -43,15 +40,17 @@ def mask_options(threads: int | None) -> EngineOptions:
     return EngineOptions(engine="onnxruntime", device="cpu", threads=threads, calls_at_once=threads)
 
 
-def isolator_from_graph(graph: bytes, limits: IsolationLimits) -> Isolator:
-    """The mask network in an ONNX graph that is in no bundle yet.
+@contextmanager
+def opened_isolator(graph: bytes, limits: IsolationLimits) -> Iterator[Isolator]:
+    """The mask network in an ONNX graph that is in no bundle yet; closed at the end.
 
     Raises:
         BundleError: it is no mask network.
     """
-    engine = open_engine(graph, mask_options(None))
-    if dict(engine.shapes) != MASK_SHAPES:
-        raise BundleError(
-            f"{ISOLATE} has inputs and outputs {dict(engine.shapes)}; expected {MASK_SHAPES}"
-        )
-    return Isolator(engine=engine, limits=limits)
+    with open_engine(graph, mask_options(None)) as engine:
+        if wanted := MASK_CONTRACT.missing_from(engine.shapes):
+            raise BundleError(
+                f"{ISOLATE} has {wanted.name} of shape {engine.shapes.get(wanted.name)}; "
+                f"expected {wanted.shape}"
+            )
+        yield Isolator(engine=engine, limits=limits)

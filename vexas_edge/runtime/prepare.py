@@ -1,22 +1,22 @@
 """What runs a bundle fastest on this PC, measured: each engine, device and precision in turn."""
 
-import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.graphs import EMULATED, HEAD
-from vexas_edge.bundle.manifest import Model
+from vexas_edge.bundle.contract import CELLS, cells_tensor, contract_of
+from vexas_edge.bundle.graphs import EMULATED, FUSED, HEAD
 from vexas_edge.engines.contract import ENGINES, PRECISIONS, Engine, EngineOptions
 from vexas_edge.engines.opening import devices_of
 from vexas_edge.errors import HostError
+from vexas_edge.host.clock import median_seconds
 from vexas_edge.runtime.choice import Measured, remember
-from vexas_edge.runtime.session import Sessions, most_cells_a_call
+from vexas_edge.runtime.session import Sessions, cells_per_call
 
 Report = Callable[[str], None]
 Feeds = dict[str, np.ndarray]
@@ -80,7 +80,7 @@ def _with_model(
         tested = [_tested(bundle, model, way, asked, stack) for way in ways]
         engines = {way: engine for way, engine in tested if engine is not None}
         asked.report(f"{model}: timing {len(engines)} ways, {asked.seconds:.1f} s each")
-        feeds = _feeds(bundle.manifest.models[model])
+        feeds = _feeds(bundle, model)
         times = _interleaved(engines, feeds, asked.seconds) if engines else {}
     return tuple(
         replace(way, ms_a_cell=(way.ms_a_cell or 0.0) + times[way] if way in times else None)
@@ -113,27 +113,26 @@ def _tested(
     return replace(way, emulated=emulated), sessions.fused(model)
 
 
-def _feeds(model: Model) -> Feeds:
-    """Noise, as much of it as scoring hands over at once."""
-    n_cells = most_cells_a_call(model.canvas_px)
+def _feeds(bundle: Bundle, model: str) -> Feeds:
+    """Noise, as much of it as scoring hands over at once, and one draw."""
+    canvas_px = bundle.manifest.models[model].canvas_px
+    n_cells = cells_per_call(EngineOptions(device="cpu"), canvas_px)
     rng = np.random.Generator(np.random.PCG64(0))
-    cells = rng.integers(0, 256, (n_cells, model.canvas_px, model.canvas_px, 3), dtype=np.uint8)
-    return {"cells": cells, "draws": np.zeros((1, model.aggregation.draw_size), np.int64)}
+    shape = (n_cells, *cells_tensor(canvas_px).row_shape)
+    cells = rng.integers(0, 256, shape, dtype=np.uint8)
+    return contract_of(bundle.manifest, model, FUSED).one_draw_feeds(cells)
 
 
 def _interleaved(
     engines: dict[Measured, Engine], feeds: Feeds, seconds: float
 ) -> dict[Measured, float]:
-    rounds: list[dict[Measured, float]] = []
-    ends = time.monotonic() + seconds * len(engines)
+    """Milliseconds per cell of each way; each thread makes calls of its own, as scoring does."""
     with ThreadPoolExecutor(max(engine.threads for engine in engines.values())) as pool:
-        while len(rounds) <= _LEAST_ROUNDS or time.monotonic() < ends:
-            rounds.append({way: _ms_a_cell(engine, feeds, pool) for way, engine in engines.items()})
-    return {way: statistics.median(r[way] for r in rounds[1:]) for way in engines}
 
+        def on_every_thread(engine: Engine) -> None:
+            list(pool.map(engine.run, [feeds] * engine.threads))
 
-def _ms_a_cell(engine: Engine, feeds: Feeds, pool: ThreadPoolExecutor) -> float:
-    """One call a thread at the same time, as scoring makes them."""
-    started = time.perf_counter()
-    calls: Sequence[object] = list(pool.map(engine.run, [feeds] * engine.threads))
-    return (time.perf_counter() - started) * 1000 / len(feeds["cells"]) / len(calls)
+        works = {way: partial(on_every_thread, engine) for way, engine in engines.items()}
+        medians = median_seconds(works, turns=_LEAST_ROUNDS, seconds=seconds * len(engines))
+    cells_per_turn = {way: len(feeds[CELLS]) * engine.threads for way, engine in engines.items()}
+    return {way: medians[way] * 1000 / cells_per_turn[way] for way in engines}

@@ -9,6 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.bundle.contract import (
+    CELLS,
+    DECISIONS,
+    DRAWS,
+    ENCODINGS,
+    PROBABILITIES,
+    GraphContract,
+)
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import BundleError, HostError
@@ -20,10 +28,10 @@ ALLOWED = {HEAD: 1e-5, FUSED: 1e-3, ISOLATE: 0.02}
 ALLOWED_CHEAPER = 1e-3
 
 GOLDEN_ARRAYS = (
-    "cells",
-    "draws",
-    *(f"{FUSED}/{output}" for output in ("encodings", "probabilities", "decisions")),
-    *(f"{HEAD}/{output}" for output in ("probabilities", "decisions")),
+    CELLS,
+    DRAWS,
+    *(f"{FUSED}/{output}" for output in (ENCODINGS, PROBABILITIES, DECISIONS)),
+    *(f"{HEAD}/{output}" for output in (PROBABILITIES, DECISIONS)),
 )
 
 
@@ -55,14 +63,18 @@ def golden_from_npz(content: bytes) -> dict[str, NDArray[Any]]:
 
 
 def check_engine(
-    model: str, file: str, engine: Engine, golden: Mapping[str, NDArray[Any]]
+    model: str,
+    file: str,
+    engine: Engine,
+    contract: GraphContract,
+    golden: Mapping[str, NDArray[Any]],
 ) -> Check:
     """A graph's outputs of the made-up cells in an engine, beside those that were recorded.
 
     Raises:
         HostError: they differ by more than is allowed.
     """
-    outputs = engine.run(_feeds(file, golden))
+    outputs = engine.run(golden_feeds(contract, golden))
     if file in ALLOWED:
         allowed, difference = ALLOWED[file], _largest_difference(outputs, golden, file)
     else:
@@ -75,14 +87,21 @@ def check_engine(
     return Check(model=model, file=file, difference=difference, allowed=allowed)
 
 
-def _feeds(file: str, golden: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    if file == ISOLATE and "crops" not in golden:
-        raise BundleError(f"the bundle's {GOLDEN} lacks crops; export the bundle again")
-    if file == ISOLATE:
-        return {"crops": golden["crops"]}
-    if file == HEAD:
-        return {"encodings": golden[f"{FUSED}/encodings"], "draws": golden["draws"]}
-    return {"cells": golden["cells"], "draws": golden["draws"]}
+def golden_feeds(
+    contract: GraphContract, golden: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """What the self-test gives a graph: the made-up cells, or what the reference made of them.
+
+    Raises:
+        BundleError: the self-test holds nothing for an input of this graph.
+    """
+    known = {**golden, ENCODINGS: golden[f"{FUSED}/{ENCODINGS}"]}
+    try:
+        return contract.feeds(known)
+    except KeyError as missing:
+        raise BundleError(
+            f"the bundle's {GOLDEN} lacks {missing.args[0]}; export the bundle again"
+        ) from missing
 
 
 def _largest_difference(
@@ -104,9 +123,10 @@ def _cosine_distance(
     outputs: Mapping[str, NDArray[Any]], golden: Mapping[str, NDArray[Any]], file: str
 ) -> float:
     """1 less the smallest cosine of a cell's encoding with the recorded one, never negative."""
-    if f"{file}/encodings" not in golden:
-        raise BundleError(f"the bundle's {GOLDEN} lacks {file}/encodings")
-    found, expected = outputs["encodings"].astype(np.float64), golden[f"{file}/encodings"]
+    recorded = f"{file}/{ENCODINGS}"
+    if recorded not in golden:
+        raise BundleError(f"the bundle's {GOLDEN} lacks {recorded}")
+    found, expected = outputs[ENCODINGS].astype(np.float64), golden[recorded]
     if found.shape != expected.shape:
         return float("inf")
     return float(np.max(np.maximum(1 - (found * expected).sum(axis=1), 0)))

@@ -3,27 +3,35 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.contract import (
+    DRAWS,
+    ENCODINGS,
+    GraphContract,
+    cells_tensor,
+    contract_of,
+)
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE, precision_of
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.engines.contract import Engine, EngineOptions, Precision
-from vexas_edge.engines.opening import open_engine
+from vexas_edge.engines.opening import abilities_of, open_engine, runs_on_gpu
 from vexas_edge.errors import BundleError
 from vexas_edge.host.process import default_threads
 from vexas_edge.runtime.choice import choose
-from vexas_edge.runtime.isolator import MASK_SHAPES, Isolator, mask_options
+from vexas_edge.runtime.isolator import Isolator, mask_options
 from vexas_edge.runtime.selftest import Check, check_engine, golden_from_npz
 
-# Pixels a call: 4 cells of 272 px. Larger calls gain no speed and cost memory.
-_PIXELS_A_CALL = 4 * 272 * 272
-_MOST_CELLS_A_CALL = 32
 
-
-def most_cells_a_call(canvas_px: int) -> int:
+def cells_per_call(options: EngineOptions, canvas_px: int) -> int:
     """How many cells an engine is given at once, at most, where nobody says otherwise."""
-    return min(_MOST_CELLS_A_CALL, max(1, _PIXELS_A_CALL // canvas_px**2))
+    device: Literal["cuda", "cpu"] = "cuda" if runs_on_gpu(options) else "cpu"
+    size = abilities_of(options.engine).call_sizes[device]
+    return size.rows_of(cells_tensor(canvas_px).row_shape)
 
 
 class Sessions:
@@ -50,6 +58,14 @@ class Sessions:
         self._opened: dict[tuple[str, str, EngineOptions], Engine] = {}
         self._stack = ExitStack()
 
+    def contract(self, model: str, file: str) -> GraphContract:
+        """What one of the model's graphs takes and gives."""
+        return contract_of(self.bundle.manifest, model, file)
+
+    def cells_per_call(self, model: str) -> int:
+        """How many of the model's cells the chosen engine is given at once, at most."""
+        return cells_per_call(self.options, self.bundle.manifest.models[model].canvas_px)
+
     def fused(self, model: str, file: str = "") -> Engine:
         """The model's fused graph, the chosen one if none is named, where the options say.
 
@@ -59,7 +75,7 @@ class Sessions:
         options = replace(
             self.options,
             calls_at_once=self.options.threads or default_threads(),
-            cells_a_call=most_cells_a_call(self.bundle.manifest.models[model].canvas_px),
+            rows=self.contract(model, file).rows(self.cells_per_call(model)),
             precision=precision_of(file),
         )
         return self._engine(model, file, options)
@@ -71,13 +87,20 @@ class Sessions:
         """
         if self.options.engine == "tensorrt":
             return self.fused(model)
-        options = replace(self.options, cells_a_call=1)
-        return self._engine(model, self.graph.file, options)
+        rows = self.contract(model, self.graph.file).rows(block=1)
+        return self._engine(model, self.graph.file, replace(self.options, rows=rows))
 
     def head(self, model: str) -> Engine:
         """The model's head, on the CPU."""
         on_cpu = EngineOptions(engine="onnxruntime", device="cpu", threads=self.options.threads)
         return self._engine(model, HEAD, on_cpu)
+
+    def classify(
+        self, model: str, encodings: NDArray[np.float32], draws: NDArray[np.int64]
+    ) -> dict[str, NDArray[Any]]:
+        """The head's outputs by name, for encodings float32 (N, D) and draws int64 (A, K)."""
+        feeds = self.contract(model, HEAD).feeds({ENCODINGS: encodings, DRAWS: draws})
+        return self.head(model).run(feeds)
 
     def canvas(self, model: str) -> Canvas:
         """How the model's cells are put before it; isolated first, where it wants that."""
@@ -102,7 +125,7 @@ class Sessions:
         else:
             engine = self.head(model) if file == HEAD else self.fused(model, file)
         golden = golden_from_npz(self.bundle.model_file(model, GOLDEN))
-        return check_engine(model, file, engine, golden)
+        return check_engine(model, file, engine, self.contract(model, file), golden)
 
     def used(self) -> Engine | None:
         """Some engine that ran a fused graph, for the record; None before the first."""
@@ -119,32 +142,19 @@ class Sessions:
                 self.check(model, file)
         return self._opened[key]
 
+    def _check_shapes(self, model: str, file: str, engine: Engine) -> None:
+        if wanted := self.contract(model, file).missing_from(engine.shapes):
+            raise BundleError(
+                f"{self.bundle.path}: {file} of model {model!r} has {wanted.name} of shape "
+                f"{engine.shapes.get(wanted.name)}, the manifest says {wanted.shape}; the bundle "
+                "contradicts itself, export it again"
+            )
+
     def _is_trusted(self, file: str) -> bool:
         """Whether the graph needs no self-test now: the reference engine's, or `prepare` did it."""
         reference = self.options.engine == "onnxruntime" and file == FUSED
         proved = self.graph.proved and file == self.graph.file
         return file == HEAD or reference or proved
-
-    def _check_shapes(self, model: str, file: str, engine: Engine) -> None:
-        manifest, entry = self.bundle.manifest, self.bundle.manifest.models[model]
-        n_classes = len(manifest.classes)
-        expected: dict[str, tuple[int | None, ...]] = {
-            "draws": (None, entry.aggregation.draw_size),
-            "encodings": (None, entry.encoding_width),
-            "probabilities": (None, n_classes),
-            "decisions": (None, n_classes * (n_classes - 1) // 2),
-        }
-        if file != HEAD:
-            expected["cells"] = (None, entry.canvas_px, entry.canvas_px, 3)
-        if file == ISOLATE:
-            expected = MASK_SHAPES
-        for name, shape in expected.items():
-            if engine.shapes.get(name) != shape:
-                raise BundleError(
-                    f"{self.bundle.path}: {file} of model {model!r} has {name} of shape "
-                    f"{engine.shapes.get(name)}, the manifest says {shape}; the bundle "
-                    "contradicts itself, export it again"
-                )
 
     def __enter__(self) -> Self:
         return self

@@ -4,7 +4,6 @@ Threads that each take a call of their own keep all cores busy. One call spread 
 would wait at every operator for the thread that shares its core with decoding.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -13,17 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
+from vexas_edge.bundle.contract import CELLS, CHECKED_DRAWS, DRAWS, ENCODINGS, PROBABILITIES
 from vexas_edge.bundle.manifest import Model
 from vexas_edge.cells.canvas import Canvas, decode_cell
-from vexas_edge.engines.contract import Engine
 from vexas_edge.results.values import UsedCell
-from vexas_edge.runtime.session import Sessions, most_cells_a_call
+from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.draws import draw_cells
-from vexas_edge.smear.case import Cell
-from vexas_edge.smear.sources import Source
-
-# Draws of one call's cells on which the fused graph and the head must agree.
-CHECKED_DRAWS = 64
+from vexas_edge.smear.case import Case, Cell
 
 Progress = Callable[[str, int, int], None]
 
@@ -59,14 +54,45 @@ class _Call:
     checked: CheckedCall | None = None
 
 
-def cells_a_call(canvas_px: int, n_cells: int, threads: int) -> int:
-    """How many cells go into one call of the engine, so that every thread gets some."""
-    return max(1, min(most_cells_a_call(canvas_px), -(-n_cells // threads)))
+@dataclass(frozen=True, kw_only=True)
+class _Calls:
+    """What all calls of one model share."""
+
+    case: Case
+    name: str
+    sessions: Sessions
+    canvas: Canvas
+
+    @property
+    def model(self) -> Model:
+        return self.sessions.bundle.manifest.models[self.name]
+
+    def run(self, cells: Sequence[Cell], *, checked: bool) -> _Call:
+        """The cells decoded and encoded.
+
+        Args:
+            checked: whether to take draws along, for the head to agree with. Each call takes one
+                at least, since no engine skips the classifier when only encodings are wanted.
+        """
+        decoded = [decode_cell(self.case.source, cell, self.canvas) for cell in cells]
+        records = [cell.record for cell in decoded]
+        pixels = [cell.pixels for cell in decoded if cell.pixels is not None]
+        if not pixels:
+            return _Call(records=records, encodings=_none(self.model))
+        identities = [cell.identity for cell in decoded if cell.pixels is not None]
+        draws = draws_of(identities, self.model, n_draws=CHECKED_DRAWS if checked else 1)
+        contract = self.sessions.contract(self.name, self.sessions.graph.file)
+        feeds = contract.feeds({CELLS: np.stack(pixels), DRAWS: draws})
+        outputs = self.sessions.fused(self.name).run(feeds)
+        encodings = outputs[ENCODINGS]
+        if not checked:
+            return _Call(records=records, encodings=encodings)
+        found = CheckedCall(encodings=encodings, draws=draws, probabilities=outputs[PROBABILITIES])
+        return _Call(records=records, encodings=encodings, checked=found)
 
 
 def encode_cells(
-    source: Source,
-    cells: Sequence[Cell],
+    case: Case,
     name: str,
     sessions: Sessions,
     chunk_cells: int | None,
@@ -74,58 +100,36 @@ def encode_cells(
 ) -> Encoded:
     """The encodings of one model's cells, so many cells a call; None lets us choose.
 
-    An engine that takes fewer cells a call gets as many as it takes.
-
-    The first call that has a usable cell takes draws of its own cells along, for the head to agree
-    with; each other takes one, since no engine skips the classifier when only encodings are wanted.
+    The first call that has a
+    usable cell takes draws of its own cells along, for the head to agree with.
     """
-    model, fused = sessions.bundle.manifest.models[name], sessions.fused(name)
-    canvas = sessions.canvas(name)
-    size = chunk_cells or cells_a_call(model.canvas_px, len(cells), fused.threads)
-    size = min(size, fused.most_cells or size)
+    calls = _Calls(case=case, name=name, sessions=sessions, canvas=sessions.canvas(name))
+    cells = case.cells_of(calls.model.cells)
+    size = chunk_cells or chunk_size(sessions, name, len(cells))
+    size = min(size, sessions.fused(name).most_rows.get(CELLS, size))
     chunks = [cells[start : start + size] for start in range(0, len(cells), size)]
-    unchecked = threading.Lock()
-    calls: list[_Call] = []
-    first: dict[str, str] = {}
+    done: list[_Call] = []
     n_done = 0
     work = run_ahead(
-        lambda chunk: _call(source, chunk, model, canvas, fused, unchecked),
-        chunks,
-        threads=fused.threads,
+        lambda index: calls.run(chunks[index], checked=index == 0),
+        range(len(chunks)),
+        threads=sessions.fused(name).threads,
     )
-    with closing(work) as done:
-        for call in done:
-            calls.append(_without_repeats(call, first))
+    with closing(work) as finished:
+        for call in finished:
+            done.append(call)
             n_done += len(call.records)
             progress(name, n_done, len(cells))
-    return _joined(calls, model)
+    usable = next((index for index, call in enumerate(done) if len(call.encodings)), 0)
+    if usable:  # no cell of the first call could be used
+        done[usable] = calls.run(chunks[usable], checked=True)
+    return _joined(done, calls.model)
 
 
-def _call(
-    source: Source,
-    cells: Sequence[Cell],
-    model: Model,
-    canvas: Canvas,
-    fused: Engine,
-    unchecked: threading.Lock,
-) -> _Call:
-    decoded = [decode_cell(source, cell, canvas) for cell in cells]
-    records = [cell.record for cell in decoded]
-    pixels = [cell.pixels for cell in decoded if cell.pixels is not None]
-    if not pixels:
-        return _Call(records=records, encodings=np.empty((0, model.encoding_width), np.float32))
-    checked = unchecked.acquire(blocking=False)  # only ever taken once
-    identities = [cell.identity for cell in decoded if cell.pixels is not None]
-    draws = draws_of(identities, model, n_draws=CHECKED_DRAWS if checked else 1)
-    outputs = fused.run({"cells": np.stack(pixels), "draws": draws})
-    encodings, probabilities = outputs["encodings"], outputs["probabilities"]
-    return _Call(
-        records=records,
-        encodings=encodings,
-        checked=CheckedCall(encodings=encodings, draws=draws, probabilities=probabilities)
-        if checked
-        else None,
-    )
+def chunk_size(sessions: Sessions, name: str, n_cells: int) -> int:
+    """How many cells go into one call of the engine, so that every thread gets some."""
+    threads = sessions.fused(name).threads
+    return max(1, min(sessions.cells_per_call(name), -(-n_cells // threads)))
 
 
 def _without_repeats(call: _Call, first: dict[str, str]) -> _Call:
@@ -159,15 +163,19 @@ def _copied(record: UsedCell, original: str) -> UsedCell:
 
 
 def _joined(calls: Iterable[_Call], model: Model) -> Encoded:
-    calls = list(calls)
-    records = tuple(record for call in calls for record in call.records)
-    none = np.empty((0, model.encoding_width), np.float32)
+    first: dict[str, str] = {}
+    distinct = [_without_repeats(call, first) for call in calls]
+    records = tuple(record for call in distinct for record in call.records)
     return Encoded(
         records=records,
         identities=[bytes.fromhex(r.sha256) for r in records if r.status == "used"],
-        encodings=np.concatenate([none, *(call.encodings for call in calls)]),
-        checked=next((call.checked for call in calls if call.checked), None),
+        encodings=np.concatenate([_none(model), *(call.encodings for call in distinct)]),
+        checked=next((call.checked for call in distinct if call.checked), None),
     )
+
+
+def _none(model: Model) -> NDArray[np.float32]:
+    return np.empty((0, model.encoding_width), np.float32)
 
 
 def draws_of(

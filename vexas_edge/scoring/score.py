@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.engines.contract import Engine
+from vexas_edge.bundle.contract import DECISIONS, PROBABILITIES
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.files import unicode_text
 from vexas_edge.results.values import (
@@ -102,7 +102,6 @@ def _score_model(
     case: Case, name: str, sessions: Sessions, chunk_cells: int | None, progress: Progress
 ) -> ModelScore:
     model = sessions.bundle.manifest.models[name]
-    cells = [cell for cell in case.cells if cell.cell_class in model.cells]
     empty = ModelScore(
         model=name,
         status="abstained",
@@ -110,9 +109,9 @@ def _score_model(
         n_cells=0,
         minimum_cells=model.minimum_cells,
     )
-    if not cells:
+    if not case.cells_of(model.cells):
         return replace(empty, reasons=("too_few_cells",))
-    encoded = encode_cells(case.source, cells, name, sessions, chunk_cells, progress)
+    encoded = encode_cells(case, name, sessions, chunk_cells, progress)
     counted = replace(empty, n_cells=len(encoded.identities), cells=encoded.records)
     if counted.n_cells < model.minimum_cells:
         return replace(counted, reasons=("too_few_cells",))
@@ -127,19 +126,18 @@ def _score_encodings(counted: ModelScore, encoded: Encoded, sessions: Sessions) 
             f"model {counted.model}: the engine gave encodings that are not finite; "
             "run `vexas-edge verify` on this PC"
         )
-    head = sessions.head(counted.model)
-    _cross_check(counted.model, encoded, head)
+    _cross_check(counted.model, encoded, sessions)
     draws = draws_of(encoded.identities, model)
-    outputs = head.run({"encodings": encoded.encodings, "draws": draws})
-    probabilities = outputs["probabilities"].astype(np.float64)
-    labels = label_indices(outputs["decisions"], probabilities, manifest.label_rule)
+    outputs = sessions.classify(counted.model, encoded.encodings, draws)
+    probabilities = outputs[PROBABILITIES].astype(np.float64)
+    labels = label_indices(outputs[DECISIONS], probabilities, manifest.label_rule)
     positive = probabilities[:, manifest.classes.index(manifest.positive)]
     score, error = float(positive.mean()), _standard_error(positive)
     low, high = np.percentile(positive, [2.5, 97.5])
     return replace(
         counted,
         status="scored",
-        n_draws=len(draws),
+        n_draws=len(probabilities),
         score=score,
         standard_error=error,
         low=float(low),
@@ -158,7 +156,7 @@ def _standard_error(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
-def _cross_check(name: str, encoded: Encoded, head: Engine) -> None:
+def _cross_check(name: str, encoded: Encoded, sessions: Sessions) -> None:
     """The fused graph's own probabilities of one call's cells must be the head's.
 
     Means over draws, because single draws may jump by 5e-3 at libsvm's stopping threshold.
@@ -166,8 +164,8 @@ def _cross_check(name: str, encoded: Encoded, head: Engine) -> None:
     call = encoded.checked
     if call is None:
         return
-    outputs = head.run({"encodings": call.encodings, "draws": call.draws})
-    expected = outputs["probabilities"].mean(axis=0, dtype=np.float64)
+    outputs = sessions.classify(name, call.encodings, call.draws)
+    expected = outputs[PROBABILITIES].mean(axis=0, dtype=np.float64)
     found = call.probabilities.mean(axis=0, dtype=np.float64)
     difference = float(np.abs(found - expected).max())
     if not difference <= CROSS_CHECK:

@@ -1,25 +1,11 @@
-"""A case, the cells of one smear: which file is a cell of which class, read from names alone."""
+"""A case: the cells of one smear, and what was left out and why."""
 
-import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from vexas_edge.errors import InputError
-from vexas_edge.files import unicode_text
-from vexas_edge.smear.layout import (
-    IMAGE_SUFFIXES,
-    Place,
-    folder_of,
-    is_image,
-    places_from_folders,
-    prefix_of,
-)
-from vexas_edge.smear.options import ReadOptions
-from vexas_edge.smear.sources import MAX_FILE_BYTES, Refusal, Source, open_source
-from vexas_edge.smear.vocabulary import IGNORE, Vocabulary
+from vexas_edge.smear.sources import Refusal, Source
 
 NamedBy = Literal["folder", "prefix", "declared"]
 IgnoredReason = (
@@ -35,8 +21,6 @@ IgnoredReason = (
         "class_conflict",
     ]
 )
-
-_NAMED_AT_MOST = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,13 +52,30 @@ class Conflict:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """The cells of one smear and what was left out and why, each sorted by path."""
+    """The cells of one smear and what was left out and why, each sorted by path.
+
+    A context manager: its folder or zip stays open until it is closed.
+    """
 
     name: str
     source: Source
     cells: tuple[Cell, ...]
     ignored: tuple[Ignored, ...]
     conflicts: tuple[Conflict, ...]
+
+    def cells_of(self, classes: Collection[str]) -> tuple[Cell, ...]:
+        """The cells of these canonical classes, in the case's order."""
+        return tuple(cell for cell in self.cells if cell.cell_class in classes)
+
+    def close(self) -> None:
+        """Let go of the case's files; no cell can be read any more."""
+        self.source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,148 +85,3 @@ class FoundCase:
     name: str
     path: Path
     alone: bool = False
-
-
-def read_case(
-    where: str | os.PathLike[str] | FoundCase, options: ReadOptions | None = None
-) -> Case:
-    """The case in a folder or a zip; no image is opened.
-
-    Raises InputError where it is missing or unsafe, or holds several smears or no cell to score.
-    """
-    options = options or ReadOptions()
-    found = where if isinstance(where, FoundCase) else case_at(Path(where))
-    source = open_source(found.path)
-    try:
-        folders = {folder_of(file) for file in source.files if is_image(file)}
-        places = places_from_folders(folders, options.layout, options.vocabulary)
-        if found.alone and found.path.is_dir():
-            places = {folder: place for folder, place in places.items() if not place.smear}
-        _check_one_smear(places.values(), found.path)
-        case = _case_from_names(found.name, source, places, options)
-        _check_cells(case, found.path)
-    except InputError:
-        source.close()
-        raise
-    return case
-
-
-def case_at(path: Path) -> FoundCase:
-    """The case at `path`, there or not, named after its folder or zip."""
-    # Not Path.resolve: that raises RuntimeError for a link to itself.
-    real = Path(os.path.realpath(path))
-    return FoundCase(name=unicode_text(real.name if path.is_dir() else real.stem), path=path)
-
-
-def _check_one_smear(places: Iterable[Place], path: Path) -> None:
-    smears = sorted({place.smear for place in places})
-    if len(smears) > 1:
-        raise InputError(
-            f"{path} holds {len(smears)} smears: {_listed(repr(name or '.') for name in smears)}; "
-            "score each by itself or use --recursive (folders that are classes, not smears, "
-            "are named in --class-map)"
-        )
-
-
-def _case_from_names(
-    name: str, source: Source, places: Mapping[str, Place], options: ReadOptions
-) -> Case:
-    conflicts: list[Conflict] = []
-    judged: list[Cell | Ignored] = [
-        Ignored(path=path, reason=reason) for path, reason in source.refused.items()
-    ]
-    for path, size in source.files.items():
-        place = places.get(folder_of(path))
-        if not is_image(path):
-            judged.append(Ignored(path=path, reason="not_an_image"))
-        elif size > MAX_FILE_BYTES:
-            judged.append(Ignored(path=path, reason="file_too_large"))
-        elif place is None:
-            judged.append(Ignored(path=path, reason="outside_smear"))
-        else:
-            conflict = _conflict(path, place, options.vocabulary)
-            conflicts += [conflict] if conflict else []
-            judged.append(_cell(path, place, conflict, options))
-    judged.sort(key=_path)
-    return Case(
-        name=name,
-        source=source,
-        cells=tuple(file for file in judged if isinstance(file, Cell)),
-        ignored=tuple(file for file in judged if isinstance(file, Ignored)),
-        conflicts=tuple(sorted(conflicts, key=_path)),
-    )
-
-
-def _path(file: Cell | Ignored | Conflict) -> str:
-    return file.path
-
-
-def _conflict(path: str, place: Place, vocabulary: Vocabulary) -> Conflict | None:
-    """Folder against prefix, where the vocabulary knows both."""
-    prefix = prefix_of(path)
-    if place.class_name is None or prefix is None:
-        return None
-    by_folder, by_prefix = vocabulary.class_of(place.class_name), vocabulary.class_of(prefix)
-    if by_folder is None or by_prefix is None or by_folder == by_prefix:
-        return None
-    return Conflict(path=path, folder_class=by_folder, prefix_class=by_prefix)
-
-
-def _cell(
-    path: str, place: Place, conflict: Conflict | None, options: ReadOptions
-) -> Cell | Ignored:
-    if place.class_name is None and options.cell_type:
-        return _cell_named(path, options.cell_type, "declared", options.vocabulary)
-    if place.unsigned:
-        return Ignored(path=path, reason="unsigned_no_class")
-    if conflict and options.class_from == "agree":
-        return Ignored(path=path, reason="class_conflict")
-    if place.class_name is None or options.class_from == "prefix":
-        return _cell_named(path, prefix_of(path), "prefix", options.vocabulary)
-    return _cell_named(path, place.class_name, "folder", options.vocabulary)
-
-
-def _cell_named(
-    path: str, written: str | None, named_by: NamedBy, vocabulary: Vocabulary
-) -> Cell | Ignored:
-    if written is None:
-        return Ignored(path=path, reason="no_class")
-    cell_class = vocabulary.class_of(written)
-    if cell_class is None:
-        return Ignored(path=path, reason="unknown_class", class_name=written)
-    if cell_class == IGNORE:
-        return Ignored(path=path, reason="class_mapped_to_ignore")
-    return Cell(path=path, cell_class=cell_class, named_by=named_by)
-
-
-def _check_cells(case: Case, path: Path) -> None:
-    """Raises InputError that says what was found instead of a cell, and the remedy."""
-    if case.cells:
-        return
-    if not case.ignored:
-        raise InputError(f"{path} is empty; expected the images of one smear")
-    reasons = Counter(file.reason for file in case.ignored)
-    found = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
-    raise InputError(f"{path} holds no cell to score ({found}); {_remedy(case)}")
-
-
-def _remedy(case: Case) -> str:
-    unknown = Counter(file.class_name for file in case.ignored if file.class_name)
-    if unknown:
-        names = _listed(f"{name!r} {n}" for name, n in sorted(unknown.items()))
-        return f"name the unknown classes in a file for --class-map: {names}"
-    for file in case.ignored:
-        if file.reason in ("no_class", "unsigned_no_class"):
-            return (
-                f"nothing says the class of {file.path!r}: give --cell-type if all are of one "
-                "class, or name their folder in --class-map"
-            )
-    if any(is_image(file.path) for file in case.ignored):
-        return "see --layout, --class-from and --class-map"
-    return f"expected images ({' '.join(IMAGE_SUFFIXES)}) in class folders or with class prefixes"
-
-
-def _listed(names: Iterable[str]) -> str:
-    every = list(names)
-    more = len(every) - _NAMED_AT_MOST
-    return ", ".join(every[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vexas_edge.errors import InputError
-from vexas_edge.smear.case import FoundCase, case_at
+from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.layout import folder_of, is_image, places_from_folders
 from vexas_edge.smear.options import ReadOptions
+from vexas_edge.smear.reader import case_at
 from vexas_edge.smear.sources import open_source, walk_folder
 
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from vexas_edge.engines.contract import RowGroup
 from vexas_edge.engines.tensorrt.nvidia import given, log, tensorrt
-from vexas_edge.engines.tensorrt.plans import Gpu, input_shape, timings_key
+from vexas_edge.engines.tensorrt.plans import Gpu, buckets_for, input_shape, timings_key
 from vexas_edge.errors import HostError
 from vexas_edge.host.cache import find, store
 
@@ -23,8 +24,8 @@ _TIMINGS = "tensorrt-timings"
 _SECONDS_A_LINE = 10.0
 
 
-def plan_from_graph(graph: bytes, buckets: Sequence[int], gpu: Gpu, report: Report) -> bytes:
-    """The plan, with a profile for each bucket in their order; timings of kernels are kept.
+def plan_from_graph(graph: bytes, rows: Sequence[RowGroup], gpu: Gpu, report: Report) -> bytes:
+    """The plan, with a profile for each bucket of rows, ascending; timings of kernels are kept.
 
     Raises:
         HostError: TensorRT does not take the graph, or fails.
@@ -33,7 +34,7 @@ def plan_from_graph(graph: bytes, buckets: Sequence[int], gpu: Gpu, report: Repo
     builder = tensorrt.Builder(log())
     network = given(builder.create_network(), "making a network")
     _parse(graph, network)
-    config = _config(builder, network, buckets)
+    config = _config(builder, network, rows)
     timings = find(_TIMINGS, timings_key(gpu), same="name").content
     config.set_timing_cache(config.create_timing_cache(timings or b""), ignore_mismatch=False)
     monitor = _Monitor(report)
@@ -55,16 +56,16 @@ def _parse(graph: bytes, network: Any) -> None:
         )
 
 
-def _config(builder: Any, network: Any, buckets: Sequence[int]) -> Any:
+def _config(builder: Any, network: Any, rows: Sequence[RowGroup]) -> Any:
     config = given(builder.create_builder_config(), "making a configuration")
     config.clear_flag(tensorrt.BuilderFlag.TF32)
     # So that the engine can say what each of its layers computes in.
     config.profiling_verbosity = tensorrt.ProfilingVerbosity.DETAILED
     inputs = [network.get_input(i) for i in range(network.num_inputs)]
-    for bucket in buckets:
+    for bucket in buckets_for(rows):
         profile = builder.create_optimization_profile()
         for tensor in inputs:
-            shape = input_shape(tensor.name, tuple(tensor.shape), bucket)
+            shape = input_shape(tensor.name, tuple(tensor.shape), bucket, rows)
             profile.set_shape(tensor.name, shape, shape, shape)  # least, best, most
         config.add_optimization_profile(profile)
     return config

@@ -1,18 +1,19 @@
-"""TensorRT on an NVIDIA GPU: an optional engine, built for the very GPU that it runs on.
+"""A TensorRT plan, found or built, and run.
 
 Building takes minutes, so it is never done unasked: a plan is looked up in this PC's cache, and
 `vexas-edge prepare` or `vexas-workshop export engine` puts it there.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from numpy import ndarray
 
-from vexas_edge.engines.contract import Device, EngineOptions
+from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.loading import refuse_external_data
 from vexas_edge.engines.tensorrt.build import plan_from_graph
 from vexas_edge.engines.tensorrt.nvidia import (
@@ -30,6 +31,7 @@ from vexas_edge.engines.tensorrt.plans import (
     buckets_for,
     fill,
     input_shape,
+    most_rows,
     plan_key,
     without_padding,
 )
@@ -41,17 +43,7 @@ from vexas_edge.host.process import default_threads
 _PLAN = "tensorrt-plan"
 
 
-def devices() -> tuple[Device, ...]:
-    """Where it runs here.
-
-    Raises:
-        HostError: there is no GPU that CUDA can use.
-    """
-    this_gpu()
-    return ("cuda",)
-
-
-def start(graph: bytes, options: EngineOptions) -> "TensorRtEngine":
+def engine_from_graph(graph: bytes, options: EngineOptions) -> "TensorRtEngine":
     """The graph's plan from this PC's cache, loaded; built before where the options allow it.
 
     A plan is kept once its layers are proved to compute in `options.precision`.
@@ -65,8 +57,8 @@ def start(graph: bytes, options: EngineOptions) -> "TensorRtEngine":
             "tensorrt does not run on the CPU; use --engine onnxruntime or --device cuda"
         )
     refuse_external_data(graph, "tensorrt")
-    buckets, gpu = buckets_for(options.cells_a_call), this_gpu()
-    key = plan_key(graph, options.precision, buckets, gpu)
+    buckets, gpu = buckets_for(options.rows), this_gpu()
+    key = plan_key(graph, options.precision, options.rows, gpu)
     found = find(_PLAN, key, same="graph")
     if found.content is not None:
         return TensorRtEngine(found.content, buckets, options)
@@ -76,12 +68,12 @@ def start(graph: bytes, options: EngineOptions) -> "TensorRtEngine":
             "takes minutes, with `vexas-edge prepare --bundle BUNDLE` or `vexas-workshop export "
             "engine BUNDLE`, or use --engine onnxruntime"
         )
-    plan = plan_from_graph(graph, buckets, gpu, options.report)
+    plan = plan_from_graph(graph, options.rows, gpu, options.report)
     with ExitStack() as closing_if_refused:
         engine = closing_if_refused.enter_context(TensorRtEngine(plan, buckets, options))
         for bucket in buckets:
             words = proved(engine.description(bucket), options.precision)
-            options.report(f"built for {bucket} cells a call: {words}")
+            options.report(f"built for {bucket} rows per call: {words}")
         store(_PLAN, key, plan)
         closing_if_refused.pop_all()
     return engine
@@ -99,7 +91,8 @@ class TensorRtEngine:
     def __init__(self, plan: bytes, buckets: Sequence[int], options: EngineOptions) -> None:
         self.version: str = tensorrt.__version__
         self.threads = options.threads or default_threads()
-        self.most_cells: int | None = max(buckets)
+        self.most_rows: Mapping[str, int] = most_rows(options.rows)
+        self._rows = options.rows
         self._sizes = tuple(buckets)
         self._buckets: dict[int, _Bucket] = {}
         self._turn = threading.Lock()
@@ -111,8 +104,8 @@ class TensorRtEngine:
             largest = self._bucket(self._sizes[-1])
             self._closing = self._closing.pop_all()  # nothing failed: keep all until it is closed
         buffers = {**largest.inputs, **largest.outputs}
-        # Of every input and output only the rows are free: those of cells or of draws.
-        self.shapes: dict[str, tuple[int | None, ...]] = {
+        # Of every input and output only the rows are free.
+        self.shapes: Mapping[str, tuple[int | None, ...]] = {
             name: (None, *buffer.host.shape[1:]) for name, buffer in buffers.items()
         }
 
@@ -120,17 +113,17 @@ class TensorRtEngine:
         """All outputs by name.
 
         Raises:
-            HostError: more cells or draws than the engine was built for, or the GPU failed.
+            HostError: more rows than the engine was built for, or the GPU failed.
         """
-        n_cells, n_draws = len(feeds["cells"]), len(feeds["draws"])
+        n_rows = {name: len(rows) for name, rows in feeds.items()}
         with self._turn:
-            bucket = self._bucket(bucket_of(n_cells, self._sizes))
+            bucket = self._bucket(bucket_of(n_rows, self._rows, self._sizes))
             for name, buffer in bucket.inputs.items():
                 fill(buffer.host, name, feeds[name])
             checked(runtime.cudaGraphLaunch(bucket.work, self._stream))
             checked(runtime.cudaStreamSynchronize(self._stream))
             outputs = {name: buffer.host for name, buffer in bucket.outputs.items()}
-            return without_padding(outputs, n_cells, n_draws)
+            return without_padding(outputs, n_rows, self._rows)
 
     def description(self, bucket: int) -> str:
         """What TensorRT says of the engine's layers in a bucket, JSON."""
@@ -143,7 +136,10 @@ class TensorRtEngine:
     def _bucket(self, size: int) -> "_Bucket":
         if size not in self._buckets:
             profile = self._sizes.index(size)
-            self._buckets[size] = _Bucket(self._engine, profile, size, self._stream, self._closing)
+            shapes = partial(input_shape, bucket=size, rows=self._rows)
+            self._buckets[size] = _Bucket(
+                self._engine, profile, shapes, self._stream, self._closing
+            )
         return self._buckets[size]
 
     def __enter__(self) -> Self:
@@ -159,17 +155,22 @@ class _Bucket:
     """A batch of one size: its context, its memory, and the work of a call as one CUDA graph."""
 
     def __init__(
-        self, engine: Any, profile: int, size: int, stream: Any, closing: ExitStack
+        self,
+        engine: Any,
+        profile: int,
+        shape_of: Callable[[str, Sequence[int]], tuple[int, ...]],
+        stream: Any,
+        closing: ExitStack,
     ) -> None:
         self.context = given(engine.create_execution_context(), "making a context")
         self._stream = stream
-        context, doing = self.context, f"preparing for {size} cells a call"
+        context, doing = self.context, "preparing for a batch of fixed size"
         given(context.set_optimization_profile_async(profile, int(stream)), doing)
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         modes = {name: engine.get_tensor_mode(name) for name in names}
         inputs = [name for name in names if modes[name] == tensorrt.TensorIOMode.INPUT]
         for name in inputs:
-            shape = input_shape(name, tuple(engine.get_tensor_shape(name)), size)
+            shape = shape_of(name, tuple(engine.get_tensor_shape(name)))
             given(context.set_input_shape(name, shape), doing)
         buffers = {}
         for name in names:

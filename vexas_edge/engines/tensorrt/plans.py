@@ -2,8 +2,7 @@
 
 TensorRT calls a built engine a plan. It is valid for one GPU model, driver and TensorRT version,
 and is fastest for batches of a fixed size: the buckets. A call is filled up to the next one, with
-black cells and with draws of the first cell, and what came of them is dropped. Nothing here needs
-TensorRT.
+zeros, and what came of them is dropped. Nothing here needs TensorRT.
 """
 
 import hashlib
@@ -15,15 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from vexas_edge.engines.contract import Precision
+from vexas_edge.engines.contract import Precision, RowGroup
 from vexas_edge.errors import HostError
 
-# Rows of draws in each call: as many as scoring checks of a case's first one.
-DRAW_ROWS = 64
-# The cells of a bundle's self-test, which has to run whatever the canvas is.
-_SELF_TEST_CELLS = 4
 # Counts up when plans are built otherwise: flags, profiles, proof.
-_RECIPE = 1
+_RECIPE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,40 +31,65 @@ class Gpu:
     tensorrt: str
 
 
-def buckets_for(cells_a_call: int | None) -> tuple[int, ...]:
-    """The batches that a plan is built for, in cells, ascending: each adds minutes to building."""
-    return tuple(sorted({1, _SELF_TEST_CELLS, cells_a_call or 1}))
-
-
-def bucket_of(n_cells: int, buckets: Sequence[int]) -> int:
-    """The smallest bucket that takes so many cells.
+def buckets_for(rows: Sequence[RowGroup]) -> tuple[int, ...]:
+    """The batches that a plan is built for, ascending: each adds minutes to building.
 
     Raises:
-        HostError: they are more than the largest. They are not split, since the draws of a call may
-            name any of its cells.
+        HostError: nothing says how many rows will come.
     """
+    blocked = _blocked(rows)
+    return tuple(sorted({1, blocked.block or 1, blocked.most}))
+
+
+def most_rows(rows: Sequence[RowGroup]) -> dict[str, int]:
+    """How many rows a call may bring of each tensor."""
+    return {name: group.most for group in rows for name in group.tensors}
+
+
+def bucket_of(n_rows: Mapping[str, int], rows: Sequence[RowGroup], buckets: Sequence[int]) -> int:
+    """The smallest bucket that takes a call of so many rows of each input.
+
+    Raises:
+        HostError: they are more than the largest. They are not split, since other inputs may name
+            any of them.
+    """
+    tensors = _blocked(rows).tensors
+    wanted = max((n for name, n in n_rows.items() if name in tensors), default=1)
     for bucket in buckets:
-        if n_cells <= bucket:
+        if wanted <= bucket:
             return bucket
     raise HostError(
-        f"this TensorRT engine was built for {max(buckets)} cells a call at most and was given "
-        f"{n_cells}; give it fewer, or use --engine onnxruntime"
+        f"this TensorRT engine was built for {max(buckets)} rows per call at most and was given "
+        f"{wanted}; give it fewer, or use --engine onnxruntime"
     )
 
 
-def input_shape(name: str, declared: Sequence[int], bucket: int) -> tuple[int, ...]:
+def input_shape(
+    name: str, declared: Sequence[int], bucket: int, rows: Sequence[RowGroup]
+) -> tuple[int, ...]:
     """An input's whole shape in a bucket, from its declared one whose first dimension is free.
 
     Raises:
-        HostError: it is no input of a fused graph.
+        HostError: nothing says how many rows it has, or another dimension is free too.
     """
-    rows = {"cells": bucket, "draws": DRAW_ROWS}
-    if name not in rows or any(size < 1 for size in declared[1:]):
+    group = next((group for group in rows if name in group.tensors), None)
+    if group is None or any(size < 1 for size in declared[1:]):
         raise HostError(
-            f"TensorRT was given a graph with the input {name} {tuple(declared)}; it runs fused "
-            "graphs, with cells (N, H, W, 3) and draws (A, K), of which only N and A are free"
+            f"TensorRT was given a graph with the input {name} {tuple(declared)}; it runs graphs "
+            "whose inputs have free rows of a known kind and fixed dimensions beside them"
         )
-    return (rows[name], *declared[1:])
+    return (bucket if group.block else group.most, *declared[1:])
+
+
+def _blocked(rows: Sequence[RowGroup]) -> RowGroup:
+    """The group whose rows a batch is made of."""
+    blocked = [group for group in rows if group.block]
+    if len(blocked) != 1:
+        raise HostError(
+            "TensorRT wants batches of a fixed size, and this graph's rows may not be filled up; "
+            "use --engine onnxruntime"
+        )
+    return blocked[0]
 
 
 def fill(room: NDArray[Any], name: str, rows: NDArray[Any]) -> None:
@@ -80,7 +100,7 @@ def fill(room: NDArray[Any], name: str, rows: NDArray[Any]) -> None:
     """
     if len(rows) > len(room):
         raise HostError(
-            f"this TensorRT engine takes {len(room)} {name} a call at most and was given "
+            f"this TensorRT engine takes {len(room)} {name} per call at most and was given "
             f"{len(rows)}; give it fewer, or use --engine onnxruntime"
         )
     room[: len(rows)] = rows
@@ -88,13 +108,20 @@ def fill(room: NDArray[Any], name: str, rows: NDArray[Any]) -> None:
 
 
 def without_padding(
-    outputs: Mapping[str, NDArray[Any]], n_cells: int, n_draws: int
+    outputs: Mapping[str, NDArray[Any]], n_rows: Mapping[str, int], rows: Sequence[RowGroup]
 ) -> dict[str, NDArray[Any]]:
-    """Copies of a bucket's outputs: of `encodings` the rows of cells, of others those of draws."""
-    return {
-        name: value[: n_cells if name == "encodings" else n_draws].copy()
-        for name, value in outputs.items()
+    """Copies of a bucket's outputs, each with as many rows as the inputs of its group had.
+
+    Args:
+        n_rows: of each input, as it was given.
+    """
+    given = {
+        name: count
+        for group in rows
+        for count in [n_rows[i] for i in n_rows if i in group.tensors][:1]
+        for name in group.tensors
     }
+    return {name: value[: given.get(name, len(value))].copy() for name, value in outputs.items()}
 
 
 def n_bytes(name: str, shape: Sequence[int], dtype: DTypeLike) -> int:
@@ -112,7 +139,7 @@ def n_bytes(name: str, shape: Sequence[int], dtype: DTypeLike) -> int:
 
 
 def plan_key(
-    graph: bytes, precision: Precision, buckets: Sequence[int], gpu: Gpu
+    graph: bytes, precision: Precision, rows: Sequence[RowGroup], gpu: Gpu
 ) -> dict[str, object]:
     """All that a plan depends on, and the precision that was proved of it.
 
@@ -122,8 +149,7 @@ def plan_key(
     return {
         "graph": hashlib.sha256(graph).hexdigest(),
         "precision": precision,
-        "buckets": list(buckets),
-        "draw_rows": DRAW_ROWS,
+        "rows": sorted([sorted(group.tensors), group.most, group.block] for group in rows),
         "recipe": _RECIPE,
         **timings_key(gpu),
     }

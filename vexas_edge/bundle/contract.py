@@ -1,0 +1,182 @@
+"""What each graph of a model takes and gives: names, types and shapes, said once.
+
+Everybody who makes a graph, checks one, feeds one or reads what came out goes by this file.
+
+| graph | takes | gives |
+|---|---|---|
+| fused, of any precision | `cells`, `draws` | `encodings`, `probabilities`, `decisions` |
+| head | `encodings`, `draws` | `probabilities`, `decisions` |
+| mask network | `crops` | `masks` |
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vexas_edge.bundle.graphs import HEAD, ISOLATE
+from vexas_edge.bundle.manifest import Manifest
+from vexas_edge.cells.limits import GRID_PX, MASK_CLASSES
+from vexas_edge.engines.contract import RowGroup
+
+CELLS, DRAWS = "cells", "draws"
+ENCODINGS, PROBABILITIES, DECISIONS = "encodings", "probabilities", "decisions"
+CROPS, MASKS = "crops", "masks"
+# Tensors inside a fused graph and a mask network that keep their names, to be looked at.
+PIXELS, EMBEDDING, AGGREGATES, LOGITS = "pixels", "embedding", "aggregates", "logits"
+# What a classifier by itself takes, before it stands behind an aggregation.
+FEATURES = "features"
+
+# The free first dimensions, as the graphs call them: of cells, and of aggregates.
+N_CELLS, N_DRAWS = "N", "A"
+
+# Draws of one call's cells on which the fused graph and the head must agree.
+CHECKED_DRAWS = 64
+# The made-up cells of a bundle's self-test, which run in one call.
+GOLDEN_CELLS = 4
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tensor:
+    """An input or output. rows: which free dimension comes first. row_shape: the others, fixed."""
+
+    name: str
+    dtype: Literal["uint8", "int64", "float32"]
+    rows: str
+    row_shape: tuple[int, ...]
+
+    @property
+    def shape(self) -> Shape:
+        """None where the number of rows is free."""
+        return (None, *self.row_shape)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GraphContract:
+    """What one graph takes and gives."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    def feeds(self, values: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Those of the values that the graph takes, in its order.
+
+        Raises:
+            KeyError: one is missing.
+        """
+        return {tensor.name: values[tensor.name] for tensor in self.inputs}
+
+    def one_draw_feeds(self, cells: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Feeds for the cells' encodings alone, beside one row of zeros of every other input.
+
+        No engine skips the classifier when only encodings are wanted.
+
+        Args:
+            cells: (N, ...), what the graph has one row of for each cell.
+        """
+        others = {t.name: np.zeros((1, *t.row_shape), t.dtype) for t in self.inputs[1:]}
+        return {self.inputs[0].name: cells, **others}
+
+    def missing_from(self, shapes: Mapping[str, Shape]) -> Tensor | None:
+        """The first input or output that a graph of these shapes has not, or has otherwise."""
+        tensors = (*self.inputs, *self.outputs)
+        return next((t for t in tensors if shapes.get(t.name) != t.shape), None)
+
+    def rows(self, block: int) -> tuple[RowGroup, ...]:
+        """How the graph's rows hang together, where calls bring `block` cells.
+
+        A call may be filled up with black cells: no draw takes them.
+        """
+        most = {N_CELLS: max(block, GOLDEN_CELLS), N_DRAWS: CHECKED_DRAWS}
+        tensors = (*self.inputs, *self.outputs)
+        return tuple(
+            RowGroup(
+                tensors=frozenset(tensor.name for tensor in tensors if tensor.rows == rows),
+                most=most[rows],
+                block=block if rows == N_CELLS else None,
+            )
+            for rows in dict.fromkeys(tensor.rows for tensor in tensors)
+        )
+
+
+def fused_contract(
+    *, canvas_px: int, draw_size: int, encoding_width: int, n_classes: int
+) -> GraphContract:
+    """Cells and draws in; encodings of cells, probabilities and decisions of draws out."""
+    encodings = _encodings(encoding_width)
+    return GraphContract(
+        inputs=(cells_tensor(canvas_px), _draws(draw_size)),
+        outputs=(encodings, *_results(n_classes)),
+    )
+
+
+def encoding_contract(*, canvas_px: int, encoding_width: int) -> GraphContract:
+    """Cells in, encodings out: what of a fused graph comes before any classifier."""
+    return GraphContract(inputs=(cells_tensor(canvas_px),), outputs=(_encodings(encoding_width),))
+
+
+def head_contract(*, draw_size: int, encoding_width: int, n_classes: int) -> GraphContract:
+    """Encodings and draws in; probabilities and decisions of draws out."""
+    return GraphContract(
+        inputs=(_encodings(encoding_width), _draws(draw_size)), outputs=_results(n_classes)
+    )
+
+
+def contract_of(manifest: Manifest, model: str, file: str) -> GraphContract:
+    """What one graph of a bundle takes and gives, by the name of its file."""
+    if file == ISOLATE:
+        return MASK_CONTRACT
+    entry = manifest.models[model]
+    sizes = {
+        "draw_size": entry.aggregation.draw_size,
+        "encoding_width": entry.encoding_width,
+        "n_classes": len(manifest.classes),
+    }
+    if file == HEAD:
+        return head_contract(**sizes)
+    return fused_contract(canvas_px=entry.canvas_px, **sizes)
+
+
+def cells_tensor(canvas_px: int) -> Tensor:
+    """Cells on a model's canvas, RGB."""
+    shape = (canvas_px, canvas_px, 3)
+    return Tensor(name=CELLS, dtype="uint8", rows=N_CELLS, row_shape=shape)
+
+
+def n_decisions(n_classes: int) -> int:
+    """One decision value for each pair of classes."""
+    return n_classes * (n_classes - 1) // 2
+
+
+def _draws(draw_size: int) -> Tensor:
+    return Tensor(name=DRAWS, dtype="int64", rows=N_DRAWS, row_shape=(draw_size,))
+
+
+def _encodings(width: int) -> Tensor:
+    return Tensor(name=ENCODINGS, dtype="float32", rows=N_CELLS, row_shape=(width,))
+
+
+def _results(n_classes: int) -> tuple[Tensor, ...]:
+    widths = {PROBABILITIES: n_classes, DECISIONS: n_decisions(n_classes)}
+    return tuple(
+        Tensor(name=name, dtype="float32", rows=N_DRAWS, row_shape=(width,))
+        for name, width in widths.items()
+    )
+
+
+# A mask network takes crops on a small grid and gives each class's probability of each pixel.
+MASK_CONTRACT = GraphContract(
+    inputs=(Tensor(name=CROPS, dtype="uint8", rows=N_CELLS, row_shape=(GRID_PX, GRID_PX, 3)),),
+    outputs=(
+        Tensor(
+            name=MASKS,
+            dtype="float32",
+            rows=N_CELLS,
+            row_shape=(len(MASK_CLASSES), GRID_PX, GRID_PX),
+        ),
+    ),
+)
