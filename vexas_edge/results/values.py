@@ -3,6 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
+from vexas_edge.engines.contract import Device, EngineName, Precision
+from vexas_edge.smear.layout import Layout
+from vexas_edge.smear.options import ClassFrom
+
 SCHEMA_VERSION = 1
 
 NOTICE = (
@@ -123,3 +129,54 @@ class CaseScore:
     run: Run | None = None
     error: str | None = None
     schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What `vexas-edge score` was asked for.
+
+    cases, bundle, out: paths as they were given. as_json: whether results were printed as JSON.
+    out, cell_type, class_map, threads: left out where they were not given.
+    """
+
+    cases: tuple[str, ...]
+    bundle: str
+    out: str | UnsetType = UNSET
+    recursive: bool
+    layout: Layout
+    class_from: ClassFrom
+    cell_type: str | UnsetType = UNSET
+    class_map: str | UnsetType = UNSET
+    engine: EngineName
+    device: Device
+    precision: Literal["auto"] | Precision
+    threads: int | UnsetType = UNSET
+    polite: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndedCase:
+    """How one case of a run ended. file: its result, beside the run's record."""
+
+    case: str
+    status: Status
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """What a whole run of `vexas-edge score` was asked for and what became of it.
+
+    vexas_edge: its version. started: UTC, ISO 8601. ended_by: the error or the interruption that
+    ended the run early; null where it came to its end. cases: those that were done, in order.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    vexas_edge: str
+    asked: Asked
+    bundle: BundleId
+    started: str
+    seconds: float
+    ended_by: str | None
+    cases: tuple[EndedCase, ...]
