@@ -6,6 +6,8 @@ from typing import Literal
 from msgspec import UNSET, UnsetType
 
 from vexas_edge.engines.contract import Device, EngineName, Precision
+from vexas_edge.fields import Sha256, Sha256OrEmpty
+from vexas_edge.smear.case import Conflict
 from vexas_edge.smear.layout import Layout
 from vexas_edge.smear.options import ClassFrom
 
@@ -35,12 +37,12 @@ class UsedCell:
     status: Literal["used", "duplicate", "unreadable", "rejected"]
     reason: str = ""
     detail: str = ""
-    sha256: str = ""
+    sha256: Sha256OrEmpty = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelScore:
-    """One model's result for one case; the numbers are absent unless `status` is "scored".
+    """One model's result for one case; the numbers are null unless `status` is "scored".
 
     score: mean over draws of the positive class's probability.
     standard_error: Monte-Carlo error of that mean, from the draws alone.
@@ -77,13 +79,13 @@ class BundleId:
 
     name: str
     version: str
-    sha256: str
+    sha256: Sha256
     synthetic: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """How, where and when a result was made. The engine is absent where none was started yet.
+    """How, where and when a result was made. The engine is null where none was started yet.
 
     choice_reason: why this engine ran them in this precision, for people.
     """
@@ -108,9 +110,9 @@ class CaseScore:
     """One case's result.
 
     status: the lead model's where the bundle names one; else "scored" when any model scored.
-    call: the lead model's, or the only model's; absent where several models have equal say.
+    call: the lead model's, or the only model's; null where several models have equal say.
     ignored: files that are no cells of a known class, counted by reason.
-    error: why the case failed.
+    error: why the case failed. run: null where it failed.
     """
 
     case: str
@@ -123,7 +125,7 @@ class CaseScore:
     rejected: tuple[UsedCell, ...] = ()
     duplicates: tuple[UsedCell, ...] = ()
     ignored: dict[str, int] = field(default_factory=dict)
-    conflicts: tuple[dict[str, str], ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
     classes: dict[str, int] = field(default_factory=dict)
     bundle: BundleId | None = None
     run: Run | None = None
@@ -136,12 +138,12 @@ class Asked:
     """What `vexas-edge score` was asked for.
 
     cases, bundle, out: paths as they were given. as_json: whether results were printed as JSON.
-    out, cell_type, class_map, threads: left out where they were not given.
+    cell_type, class_map, threads: left out where they were not given.
     """
 
     cases: tuple[str, ...]
     bundle: str
-    out: str | UnsetType = UNSET
+    out: str
     recursive: bool
     layout: Layout
     class_from: ClassFrom
