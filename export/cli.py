@@ -87,6 +87,22 @@ def svm(classifier: Path, draw_size: int, out: Path) -> None:
 
 
 @cli.command()
+@click.option("-o", "out", type=_PATH, required=True, help="The folder to write them in.")
+def schemas(out: Path) -> None:
+    """Write the JSON Schemas of a bundle's manifest, of a case's result and of a run's record."""
+    from export.schemas import written_schemas
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError(
+            f"{out} cannot be created: {error.strerror}; name another folder"
+        ) from error
+    for name, content in written_schemas().items():
+        _write(out / name, content)
+
+
+@cli.command()
 @click.argument("bundle", type=_PATH)
 @click.option(
     "--precision",

@@ -58,7 +58,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     cells: canonical names of the cell classes it accepts. larger: what happens to a cell that does
     not fit the canvas. encoding_width: D. files: by their name below the model's folder. isolation:
-    absent where cells are taken as the images show them.
+    null where cells are taken as the images show them.
     """
 
     cells: Annotated[tuple[str, ...], Meta(min_length=1)]

@@ -17,7 +17,7 @@ from vexas_edge.files import unicode_text
 from vexas_edge.host.process import default_threads, lower_priority
 from vexas_edge.results.folder import ResultFolder, json_from_score
 from vexas_edge.results.names import check_distinct, file_stem_for_case
-from vexas_edge.results.values import SCHEMA_VERSION, CaseScore, Status
+from vexas_edge.results.values import Asked, CaseScore, EndedCase, RunRecord
 from vexas_edge.results.words import line_from_score, remarks_from_score
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id, failed_case, score_case
@@ -81,7 +81,7 @@ def run_scoring(asked: ScoringRun) -> int:
                 result = _score_one(case, options, sessions)
                 if folder:
                     folder.add(result)
-                done.cases.append((result.case, result.status))
+                done.add(result)
                 _show(result, as_json=asked.as_json)
         except BaseException as error:
             done.ended_by = one_line(str(error)) or type(error).__name__
@@ -104,35 +104,39 @@ class _Done:
     asked: ScoringRun
     bundle: Bundle
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    cases: list[tuple[str, Status]] = field(default_factory=list)
+    cases: list[EndedCase] = field(default_factory=list)
     ended_by: str | None = None
 
+    def add(self, score: CaseScore) -> None:
+        file = f"{file_stem_for_case(score.case)}.json"
+        self.cases.append(EndedCase(case=score.case, status=score.status, file=file))
+
     def exit_status(self) -> int:
-        statuses = [status for _, status in self.cases]
+        statuses = [case.status for case in self.cases]
         failed = status_of_batch(len(statuses), statuses.count("failed"))
         return failed or (ABSTAINED if "abstained" in statuses else 0)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> RunRecord:
         """The content of run.json."""
-        asked = {name: value for name, value in asdict(self.asked).items() if value is not None}
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "vexas_edge": __version__,
-            "asked": {name: _plain(value) for name, value in asked.items()},
-            "bundle": bundle_id(self.bundle),
-            "started": self.started.isoformat(timespec="seconds"),
-            "seconds": round((datetime.now(UTC) - self.started).total_seconds(), 3),
-            "ended_by": self.ended_by,
-            "cases": [
-                {"case": case, "status": status, "file": f"{file_stem_for_case(case)}.json"}
-                for case, status in self.cases
-            ],
-        }
+        return RunRecord(
+            vexas_edge=__version__,
+            asked=_asked_from_run(self.asked),
+            bundle=bundle_id(self.bundle),
+            started=self.started.isoformat(timespec="seconds"),
+            seconds=round((datetime.now(UTC) - self.started).total_seconds(), 3),
+            ended_by=self.ended_by,
+            cases=tuple(self.cases),
+        )
+
+
+def _asked_from_run(run: ScoringRun) -> Asked:
+    given = {name: value for name, value in asdict(run).items() if value is not None}
+    return Asked(**{name: _plain(value) for name, value in given.items()})
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return tuple(_plain(item) for item in value)
     return unicode_text(str(value)) if isinstance(value, Path) else value
 
 

@@ -12,7 +12,7 @@ import msgspec
 from vexas_edge.errors import HostError
 from vexas_edge.files import HeldFileError, partial_of, take_name, write_atomically
 from vexas_edge.results.names import RUN, file_stem_for_case
-from vexas_edge.results.values import CaseScore, ModelScore
+from vexas_edge.results.values import CaseScore, ModelScore, RunRecord
 
 CASE_COLUMNS = (
     "case",
@@ -52,7 +52,7 @@ class ResultFolder:
     before its first case is done leaves those of an earlier run alone.
     """
 
-    def __init__(self, folder: Path, record: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, folder: Path, record: Callable[[], RunRecord]) -> None:
         """Create the folder.
 
         Args:

@@ -3,6 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
+from vexas_edge.engines.contract import Device, EngineName, Precision
+from vexas_edge.fields import Sha256, Sha256OrEmpty
+from vexas_edge.smear.case import Conflict
+from vexas_edge.smear.layout import Layout
+from vexas_edge.smear.options import ClassFrom
+
 SCHEMA_VERSION = 1
 
 NOTICE = (
@@ -29,12 +37,12 @@ class UsedCell:
     status: Literal["used", "duplicate", "unreadable", "rejected"]
     reason: str = ""
     detail: str = ""
-    sha256: str = ""
+    sha256: Sha256OrEmpty = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelScore:
-    """One model's result for one case; the numbers are absent unless `status` is "scored".
+    """One model's result for one case; the numbers are null unless `status` is "scored".
 
     score: mean over draws of the positive class's probability.
     standard_error: Monte-Carlo error of that mean, from the draws alone.
@@ -71,13 +79,13 @@ class BundleId:
 
     name: str
     version: str
-    sha256: str
+    sha256: Sha256
     synthetic: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """How, where and when a result was made. The engine is absent where none was started yet.
+    """How, where and when a result was made. The engine is null where none was started yet.
 
     choice_reason: why this engine ran them in this precision, for people.
     """
@@ -102,9 +110,9 @@ class CaseScore:
     """One case's result.
 
     status: the lead model's where the bundle names one; else "scored" when any model scored.
-    call: the lead model's, or the only model's; absent where several models have equal say.
+    call: the lead model's, or the only model's; null where several models have equal say.
     ignored: files that are no cells of a known class, counted by reason.
-    error: why the case failed.
+    error: why the case failed. run: null where it failed.
     """
 
     case: str
@@ -117,9 +125,60 @@ class CaseScore:
     rejected: tuple[UsedCell, ...] = ()
     duplicates: tuple[UsedCell, ...] = ()
     ignored: dict[str, int] = field(default_factory=dict)
-    conflicts: tuple[dict[str, str], ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
     classes: dict[str, int] = field(default_factory=dict)
     bundle: BundleId | None = None
     run: Run | None = None
     error: str | None = None
     schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What `vexas-edge score` was asked for.
+
+    cases, bundle, out: paths as they were given. as_json: whether results were printed as JSON.
+    cell_type, class_map, threads: left out where they were not given.
+    """
+
+    cases: tuple[str, ...]
+    bundle: str
+    out: str
+    recursive: bool
+    layout: Layout
+    class_from: ClassFrom
+    cell_type: str | UnsetType = UNSET
+    class_map: str | UnsetType = UNSET
+    engine: EngineName
+    device: Device
+    precision: Literal["auto"] | Precision
+    threads: int | UnsetType = UNSET
+    polite: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndedCase:
+    """How one case of a run ended. file: its result, beside the run's record."""
+
+    case: str
+    status: Status
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """What a whole run of `vexas-edge score` was asked for and what became of it.
+
+    vexas_edge: its version. started: UTC, ISO 8601. ended_by: the error or the interruption that
+    ended the run early; null where it came to its end. cases: those that were done, in order.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    vexas_edge: str
+    asked: Asked
+    bundle: BundleId
+    started: str
+    seconds: float
+    ended_by: str | None
+    cases: tuple[EndedCase, ...]

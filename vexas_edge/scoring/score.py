@@ -4,7 +4,7 @@ import platform
 import time
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -190,7 +190,7 @@ def _case_score(case: Case, bundle: Bundle, models: tuple[ModelScore, ...], run:
         rejected=_with_status(models, "rejected"),
         duplicates=_with_status(models, "duplicate"),
         ignored=dict(sorted(Counter(file.reason for file in case.ignored).items())),
-        conflicts=tuple(asdict(conflict) for conflict in case.conflicts),
+        conflicts=case.conflicts,
         classes=dict(sorted(Counter(cell.cell_class for cell in case.cells).items())),
         bundle=bundle_id(bundle),
         run=run,

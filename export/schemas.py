@@ -1,0 +1,145 @@
+"""JSON Schemas of the files that vexas-edge writes, made from the types that it writes them from.
+
+They describe what is written: a field that is always written is required, also where the reader
+would fill in a default, and a field that is never written is refused.
+"""
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec.inspect import NODEFAULT, DataclassType, Field, StructType, Type, type_info
+
+from vexas_edge.bundle import manifest
+from vexas_edge.results import values
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+ObjectType = StructType | DataclassType
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenFile:
+    """A file that vexas-edge writes.
+
+    content: the type of all that it holds. left_out: fields, as (class, field), that writing drops.
+    """
+
+    content: type
+    schema_version: int
+    title: str
+    left_out: tuple[tuple[type, str], ...] = ()
+
+
+FILES = {
+    "manifest": WrittenFile(
+        content=manifest.Manifest,
+        schema_version=manifest.SCHEMA_VERSION,
+        title="manifest.json of a vexas-edge bundle",
+    ),
+    "case": WrittenFile(
+        content=values.CaseScore,
+        schema_version=values.SCHEMA_VERSION,
+        title="CASE.json, the result of vexas-edge for one case",
+        left_out=((values.ModelScore, "cells"),),  # by json_from_score
+    ),
+    "run": WrittenFile(
+        content=values.RunRecord,
+        schema_version=values.SCHEMA_VERSION,
+        title="run.json, the record of one run of vexas-edge",
+    ),
+}
+
+
+def written_schemas() -> dict[str, bytes]:
+    """Every schema, as indented JSON, by the name of the file that holds it."""
+    return {f"{name}.schema.json": _indented(schema_of(name)) for name in FILES}
+
+
+def _indented(schema: dict[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """The JSON Schema, draft 2020-12, of one of `FILES`."""
+    file = FILES[name]
+    _, definitions = msgspec.json.schema_components([file.content])
+    for kind in _objects_in(type_info(file.content)):
+        left_out = {field for cls, field in file.left_out if cls is kind.cls}
+        _describe_as_written(definitions[kind.cls.__name__], kind, left_out)
+    root = definitions.pop(file.content.__name__)
+    root["properties"]["schema_version"] = {"type": "integer", "const": file.schema_version}
+    return {
+        "$schema": DIALECT,
+        "$id": f"urn:vexas-edge:schema:{name}:{file.schema_version}",
+        **_with_ecmascript_patterns(root),
+        "title": file.title,
+        "$defs": _with_ecmascript_patterns(definitions),
+    }
+
+
+def _objects_in(node: Any) -> Iterator[ObjectType]:
+    """The classes that a type is made of, itself among them, each as often as it is named."""
+    if isinstance(node, ObjectType):
+        yield node
+    if isinstance(node, tuple):
+        parts = node
+    elif isinstance(node, Type | Field):
+        parts = tuple(getattr(node, name) for name in node.__struct_fields__)
+    else:
+        return
+    for part in parts:
+        yield from _objects_in(part)
+
+
+def _describe_as_written(definition: dict[str, Any], kind: ObjectType, left_out: set[str]) -> None:
+    """Require what is always written, refuse what never is, and explain it by its docstring."""
+    definition["description"] = inspect.getdoc(kind.cls)
+    properties = definition["properties"]
+    for name in left_out:
+        del properties[name]
+    always = {field.encode_name for field in kind.fields if _is_always_written(field, kind)}
+    definition["required"] = [name for name in properties if name in always]
+    for name in definition["required"]:
+        properties[name].pop("default", None)
+    definition["additionalProperties"] = False
+
+
+def _is_always_written(field: Field, kind: ObjectType) -> bool:
+    if field.required:
+        return True
+    if isinstance(kind, StructType) and kind.cls.__struct_config__.omit_defaults:
+        return False
+    # A field that is optional and has no default is UNSET unless it is given; UNSET is not written.
+    return field.default is not NODEFAULT or field.default_factory is not NODEFAULT
+
+
+def _with_ecmascript_patterns(node: Any) -> Any:
+    """The schema with its patterns in JSON Schema's own dialect of regular expressions."""
+    if isinstance(node, list):
+        return [_with_ecmascript_patterns(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: ecmascript_from_python(value)
+        if key == "pattern" and isinstance(value, str)
+        else _with_ecmascript_patterns(value)
+        for key, value in node.items()
+    }
+
+
+def ecmascript_from_python(pattern: str) -> str:
+    r"""The regular expression for ECMAScript, whose `$` is the very end, as Python's `\Z` is.
+
+    Raises:
+        ValueError: it is not `^...\Z`, or there is more in it that the two may read differently.
+    """
+    body = pattern.removeprefix("^").removesuffix(r"\Z")
+    if pattern != rf"^{body}\Z" or any(sign in body for sign in ("\\", "^", "$", "(?")):
+        raise ValueError(
+            f"the pattern {pattern!r} is not of the form '^...\\Z' without further escapes, "
+            "anchors and (?...) groups; write it so, or teach export/schemas.py to translate it"
+        )
+    return f"^{body}$"
