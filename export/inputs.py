@@ -27,7 +27,7 @@ from export.execution import session_from
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.errors import CellError, InputError, UsageError
-from vexas_edge.smear.case import is_image
+from vexas_edge.smear.layout import is_image
 from vexas_edge.smear.sources import open_source
 
 # What skops does not know by itself and a calibrated SVC needs; anything else is refused.
