@@ -7,7 +7,7 @@ is thrown away, unless the stage can go on from it and its inputs are the same.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +19,8 @@ import vexas_edge
 from export.inputs import sha256_of_file
 from vexas_edge.errors import HostError
 from vexas_edge.files import write_atomically
-from vexas_edge.smear.case import is_image
 from vexas_edge.smear.cohort import CohortCase
+from vexas_edge.smear.layout import is_image
 from vexas_edge.smear.sources import open_source
 
 RECORD = "stage.json"
@@ -82,7 +82,7 @@ def run_stage(
     return Stage(folder=folder, key=key, files=files, anew=True)
 
 
-def cells_digest(rows: list[CohortCase]) -> str:
+def cells_digest(rows: Sequence[CohortCase]) -> str:
     """The hash of all images of these cases, with their names."""
     digest = hashlib.sha256()
     for row in rows:

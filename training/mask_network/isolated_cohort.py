@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -72,7 +72,7 @@ def _isolate_case(
 
 def _ahead(
     work: Callable[[Cell], LostCell | None], cells: Sequence[Cell]
-) -> Iterator[LostCell | None]:
+) -> Generator[LostCell | None, None, None]:
     return run_ahead(work, cells, threads=default_threads())
 
 
