@@ -21,6 +21,7 @@ from vexas_edge.bundle.archive import Bundle
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import open_engine
+from vexas_edge.errors import InputError
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoding import cells_a_call
 from vexas_edge.smear.case import Case
@@ -84,7 +85,10 @@ def throughput_line(
 def _rig(network: str, bundle: Bundle, sessions: Sessions, case: Case, folder: Path) -> Rig:
     model = bundle.manifest.models[CELL_TYPE]
     canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
-    cells = [decode_cell(case.source, cell, canvas).pixels for cell in case.cells]
+    decoded = [decode_cell(case.source, cell, canvas).pixels for cell in case.cells]
+    cells = [pixels for pixels in decoded if pixels is not None]
+    if len(cells) < len(decoded):
+        raise InputError(f"{case.name}: a cell cannot be read; all of them are timed")
     threads = sessions.fused(CELL_TYPE).threads
     size = cells_a_call(model.canvas_px, len(cells), threads)
     graph = bundle.model_file(CELL_TYPE, sessions.graph.file)
