@@ -99,12 +99,12 @@ def test_a_silent_fall_back_to_the_cpu_is_refused(
     # onnxruntime-gpu lists CUDA even where its libraries are missing, and then uses the CPU.
     cpu_session = onnxruntime.InferenceSession
     monkeypatch.setattr(
-        module.onnxruntime,
+        onnxruntime,
         "get_available_providers",
         lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
     )
     monkeypatch.setattr(
-        module.onnxruntime,
+        onnxruntime,
         "InferenceSession",
         lambda graph, options, _: cpu_session(graph, options, ["CPUExecutionProvider"]),
     )
@@ -119,7 +119,7 @@ def test_a_silent_fall_back_to_the_cpu_is_refused(
 
 def test_the_probe_for_a_gpu_is_a_graph_that_runs() -> None:
     session = onnxruntime.InferenceSession(module._NOTHING, providers=["CPUExecutionProvider"])
-    assert session.run(None, {"x": np.float32([3])})[0] == [3]
+    assert session.run(None, {"x": np.array([3], np.float32)})[0] == [3]
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph", bytes(1000)])
