@@ -15,6 +15,7 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples/lymphocytosis
 
 # One fixed day as the date of writing, so that a rebuild gives the same bundle.
 demo-bundle: .venv/installed

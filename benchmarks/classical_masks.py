@@ -86,12 +86,11 @@ def _nucleus(red: Plane, rules: ClassicalRules) -> Mask:
     if not parts:
         return labels > 0
     centre, side = (np.asarray(red.shape) - 1) / 2, len(red)
-
-    def weight(part) -> float:
+    weights = []
+    for part in parts:
         away = np.linalg.norm(np.asarray(part.centroid) - centre) / side
-        return part.area * np.exp(-((away / rules.centred) ** 2))
-
-    first = max(parts, key=weight)
+        weights.append(part.area * np.exp(-((away / rules.centred) ** 2)))
+    first = parts[int(np.argmax(weights))]
     reach = rules.lobe_distance * first.equivalent_diameter_area
     near = distance_transform_edt(labels != first.label) < reach
     lobes = [

@@ -95,7 +95,9 @@ def _torch(
 
 
 def _torch_bf16(material: Material) -> EncodeAll:
-    module = deepcopy(material.module).to(dtype=torch.bfloat16, memory_format=torch.channels_last)
+    module = deepcopy(material.module).to(torch.bfloat16)
+    # torch's stub lacks a module's `memory_format`.
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return _torch(material, module, torch.bfloat16, torch.channels_last)
 
 

@@ -12,7 +12,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -119,7 +119,7 @@ def _lines(
         judged = {"cellavision100": images[fold::FOLDS], "bccd": sets["bccd"]}
         for name, chosen in judged.items():
             crops = crops_of(chosen)
-            methods = {
+            methods: dict[str, Iterable[np.ndarray]] = {
                 "unet": masks_from_crops(graph, crops),
                 "unet_int8": masks_from_crops(integers, crops),
                 "classical": [masks_from_crop(crop) for crop in crops],

@@ -169,7 +169,7 @@ def _bundle(network: Network, data: Path, scratch: Path, sizes: Sizes) -> tuple[
 
 
 def _calibrate(kind: str, bundle: Path, cohort: Path, *options: str) -> None:
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         "-m",
         "vexas_edge.workshop",

@@ -10,6 +10,7 @@ in them is less than a fifth; only the other figures count as slowed.
 import json
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -33,11 +34,11 @@ def cli(bundle: Path, out: Path, seconds: float) -> None:
     """Run the bench three times on BUNDLE and append one JSON line to the file."""
     with tempfile.TemporaryDirectory() as scratch:
         first, second, slow = (Path(scratch) / f"{name}.jsonl" for name in ("1", "2", "slow"))
-        asked = {"bundle": bundle, "engine": "onnxruntime", "seconds": seconds}
-        run_bench(BenchRun(out=first, **asked))
-        run_bench(BenchRun(out=second, **asked))
+        asked = BenchRun(bundle=bundle, engine="onnxruntime", seconds=seconds, out=first)
+        run_bench(asked)
+        run_bench(replace(asked, out=second))
         with patch.object(OnnxRuntimeEngine, "run", _slowed(OnnxRuntimeEngine.run)):
-            run_bench(BenchRun(out=slow, **asked))
+            run_bench(replace(asked, out=slow))
         alike, slowed = (changes(_lines(now), _lines(first)) for now in (second, slow))
     line = {
         "question": "does bench find a slowdown of 20 %, and none where there is none?",

@@ -103,7 +103,7 @@ def write_module_bundle(
 def add_int8_for_timing(path: Path, cells: Path) -> None:
     """Give the bundle int8 graphs that no patient judged, marked as if so: for timing alone."""
     cohort = write_calibration_cohort(cells, path.with_suffix(".csv"))
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         "-m",
         "vexas_edge.workshop",

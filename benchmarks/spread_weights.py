@@ -61,8 +61,8 @@ def _standardise(layer: nn.Conv2d | nn.Linear, _: object, output: Tensor) -> Ten
 
 def _measure(layer: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
     mean, std = _channel_statistics(inputs[0])
-    layer.running_mean.copy_(mean)
-    layer.running_var.copy_(std.square())
+    layer.get_buffer("running_mean").copy_(mean)
+    layer.get_buffer("running_var").copy_(std.square())
 
 
 def _channel_statistics(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,8 +29,8 @@ class SqueezeNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 3, stride=2)
-        sizes = ((64, 16, 64), (128, 16, 64), (128, 32, 128), (256, 32, 128))
-        sizes += ((256, 48, 192), (384, 48, 192), (384, 64, 256), (512, 64, 256))
+        sizes = [(64, 16, 64), (128, 16, 64), (128, 32, 128), (256, 32, 128)]
+        sizes += [(256, 48, 192), (384, 48, 192), (384, 64, 256), (512, 64, 256)]
         for number, size in enumerate(sizes, start=2):
             self.add_module(f"fire{number}", Fire(*size))
 

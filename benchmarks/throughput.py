@@ -22,6 +22,7 @@ from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import open_engine
+from vexas_edge.errors import InputError
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoding import chunk_size
 from vexas_edge.smear.case import Case
@@ -85,7 +86,10 @@ def throughput_line(
 def _rig(network: str, bundle: Bundle, sessions: Sessions, case: Case, folder: Path) -> Rig:
     model = bundle.manifest.models[CELL_TYPE]
     canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
-    cells = [decode_cell(case.source, cell, canvas).pixels for cell in case.cells]
+    decoded = [decode_cell(case.source, cell, canvas).pixels for cell in case.cells]
+    cells = [pixels for pixels in decoded if pixels is not None]
+    if len(cells) < len(decoded):
+        raise InputError(f"{case.name}: a cell cannot be read; all of them are timed")
     threads = sessions.fused(CELL_TYPE).threads
     size = chunk_size(sessions, CELL_TYPE, len(cells))
     graph = bundle.model_file(CELL_TYPE, sessions.graph.file)

@@ -1,6 +1,5 @@
 """A bundle with further graphs: written anew beside the old one, which it replaces at once."""
 
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from export.execution import run_graph
+from export.golden import npz_from_arrays
 from export.graph import OPSET
 from vexas_edge.bundle.archive import Bundle, file_entry, write_zip
 from vexas_edge.bundle.contract import GraphContract, contract_of
@@ -87,6 +86,4 @@ def _golden_with(golden: bytes, graphs: Mapping[str, bytes], contract: GraphCont
     feeds = golden_feeds(contract, arrays)
     for file, graph in graphs.items():
         arrays |= {f"{file}/{name}": value for name, value in run_graph(graph, feeds).items()}
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)
-    return stream.getvalue()
+    return npz_from_arrays(arrays)

@@ -115,4 +115,6 @@ def _cast(source: str, target: str, to: int) -> NodeProto:
 
 
 def _node(operator: str, inputs: Sequence[str], output: str, **attributes: int) -> NodeProto:
-    return helper.make_node(operator, inputs, [output], name=output, **attributes)
+    node = helper.make_node(operator, inputs, [output], name=output)
+    node.attribute.extend(helper.make_attribute(*named) for named in attributes.items())
+    return node

@@ -188,17 +188,20 @@ def _by_model(spec: Spec, given: Any) -> Mapping[str, Any]:
     return dict.fromkeys(spec.models, given)
 
 
-def _preprocessing(spec: ModelSpec) -> schema.Preprocessing:
+def _preprocessing(spec: ModelSpec) -> Preprocessing:
     if isinstance(spec.preprocessing, str):
-        name, chosen = spec.preprocessing, preprocessing_named(spec.preprocessing)
-    else:
-        name, chosen = "explicit", Preprocessing(**msgspec.structs.asdict(spec.preprocessing))
+        return preprocessing_named(spec.preprocessing)
+    return Preprocessing(**msgspec.structs.asdict(spec.preprocessing))
+
+
+def _preprocessing_entry(spec: ModelSpec, chosen: Preprocessing) -> schema.Preprocessing:
+    name = spec.preprocessing if isinstance(spec.preprocessing, str) else "explicit"
     return schema.Preprocessing(name=name, mean=chosen.mean, scale=chosen.scale, bgr=chosen.bgr)
 
 
 def _model_entry(
     spec: ModelSpec,
-    preprocessing: schema.Preprocessing,
+    preprocessing: Preprocessing,
     n_features: int,
     files: dict[str, schema.FileEntry],
 ) -> schema.Model:
@@ -206,7 +209,7 @@ def _model_entry(
         cells=spec.cells,
         canvas_px=spec.canvas_px,
         larger=spec.larger,
-        preprocessing=preprocessing,
+        preprocessing=_preprocessing_entry(spec, preprocessing),
         aggregation=schema.Aggregation(
             draw_size=spec.draw_size,
             fit_draws=spec.fit_draws,

@@ -6,7 +6,7 @@ outside the operators that all engines share. The stock graph is the export's se
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from onnx import ModelProto
@@ -36,7 +36,7 @@ KERNELS = ("rbf", "linear")
 TRANSFORMERS = (Normalizer, StandardScaler, PCA)
 OWN_CONVERTERS = (SVC, CalibratedClassifierCV, Normalizer, StandardScaler)
 
-Classifier = SVC | CalibratedClassifierCV | Pipeline
+Classifier: TypeAlias = SVC | CalibratedClassifierCV | Pipeline
 
 
 def onnx_from_classifier(classifier: Classifier, n_features: int, accumulate: type) -> ModelProto:

@@ -71,6 +71,7 @@ def _exported(module: "nn.Module", cells: "torch.Tensor") -> ModelProto:
             f"torch could not export the encoder ({_first_line(error)}); "
             "export it to ONNX yourself and name the file as the encoder"
         ) from error
+    assert program is not None  # torch gives None only without `dynamo`.
     return program.model_proto
 
 

@@ -52,8 +52,14 @@ def golden_npz(files: Mapping[str, bytes], *, canvas_px: int, draw_size: int) ->
     if ISOLATE in files:
         crops = golden_cells(GRID_PX)
         outputs |= {CROPS: crops, **_outputs(ISOLATE, files[ISOLATE], {CROPS: crops})}
+    return npz_from_arrays({CELLS: cells, DRAWS: draws, **outputs})
+
+
+def npz_from_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The content of an .npz file that holds these arrays by name, compressed."""
     stream = io.BytesIO()
-    np.savez_compressed(stream, **{CELLS: cells, DRAWS: draws, **outputs})
+    # numpy's stub takes any of the names for its own `allow_pickle`.
+    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     return stream.getvalue()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper, inliner, numpy_helper
 
 from vexas_edge.bundle.contract import GraphContract
 from vexas_edge.errors import InputError
@@ -127,7 +127,7 @@ def standard_model(model: ModelProto, source: str) -> ModelProto:
         InputError: it uses operators of another domain, or cannot be brought to our opset.
     """
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = inliner.inline_local_functions(model)
     foreign = sorted(
         {f"{n.domain}::{n.op_type}" for n in model.graph.node if n.domain not in ("", "ai.onnx")}
     )

@@ -63,8 +63,8 @@ def _add_even_light(graph: GraphBuilder, crops: str) -> str:
     """`export.unet.lit_evenly` in ONNX, from uint8 (N, S, S, 3) to float32 (N, 3, S, S)."""
     images = graph.node("Cast", crops, to=TensorProto.FLOAT)
     images = graph.node("Transpose", images, perm=[0, 3, 1, 2])
-    window = {"kernel_shape": [BLOCK_PX] * 2, "strides": [BLOCK_PX] * 2}
-    lamp = graph.node("AveragePool", images, **window)
+    window = [BLOCK_PX] * 2
+    lamp = graph.node("AveragePool", images, kernel_shape=window, strides=window)
     lamp = graph.node("ReduceMax", lamp, graph.columns(2, 3), keepdims=1)
     lamp = graph.node("Max", lamp, graph.constant(DARKEST_LIGHT, np.float32))
     return graph.node("Div", images, lamp)
@@ -86,6 +86,7 @@ def _folded(network: UNet) -> ModelProto:
             dynamo=True,
             verbose=False,
         )
+    assert program is not None  # torch gives None only without `dynamo`.
     model = standard_model(program.model_proto, "the exported mask network")
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -59,7 +59,8 @@ def _gather(
     folder: Path, targets: Sequence[Target], report: Callable[[str], None]
 ) -> dict[Path, set[str]]:
     """Each wheel, and the systems that need it."""
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, _REPOSITORY]
+    command: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps"]
+    command += ["-w", folder, _REPOSITORY]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise HostError(f"the wheel of vexas-edge cannot be built: {ended.stderr.strip()}")

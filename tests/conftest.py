@@ -110,11 +110,15 @@ def vexas_edge(
     monkeypatch.delenv("VEXAS_EDGE_BUNDLE", raising=False)
 
     def run(*arguments: str | os.PathLike[str]) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["vexas-edge", *map(os.fspath, arguments)])
+        monkeypatch.setattr(
+            sys, "argv", ["vexas-edge", *(os.fspath(argument) for argument in arguments)]
+        )
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()
         captured = capsys.readouterr()
-        return Ended(status=ended.value.code or 0, out=captured.out, err=captured.err)
+        status = ended.value.code or 0
+        assert isinstance(status, int)
+        return Ended(status=status, out=captured.out, err=captured.err)
 
     return run

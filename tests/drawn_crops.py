@@ -48,10 +48,10 @@ def drawn_crop(seed: int) -> MaskedImage:
     pixels = np.full((SIDE_PX, SIDE_PX, 3), SLIDE, float)
     for angle in rng.uniform(0, 2 * np.pi, 4):
         away = centre + (radius + 18) * np.array([np.sin(angle), np.cos(angle)])
-        pixels[disc(*away, 15)] = RED_CELL
+        pixels[disc(away[0], away[1], 15)] = RED_CELL
     classes = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
     for value, share, colour in ((1, 1.0, CYTOPLASM), (2, 0.6, NUCLEUS)):
-        inside = disc(*centre, share * radius)
+        inside = disc(centre[0], centre[1], share * radius)
         classes[inside], pixels[inside] = value, colour
     pixels = np.clip(pixels + rng.normal(0, 4, pixels.shape), 0, 255).astype(np.uint8)
     return MaskedImage(name=f"{seed}.png", pixels=pixels, classes=classes)

@@ -18,7 +18,7 @@ def decisions_by_numpy(svc: SVC, features: np.ndarray) -> np.ndarray:
     n_classes = len(svc.classes_)
     owner = np.repeat(np.arange(n_classes), svc.n_support_)
     sign = -1 if n_classes == 2 else 1
-    columns = []
+    columns: list[np.ndarray] = []
     for i in range(n_classes):
         for j in range(i + 1, n_classes):
             value = kernel[:, owner == i] @ svc.dual_coef_[j - 1, owner == i]

@@ -403,11 +403,10 @@ def test_a_console_that_cannot_show_a_name(
 ) -> None:
     name = "Zoë 患者"
     write_case(tmp_path / name, neutrophil=12)
+    command: list[str | Path] = [sys.executable, "-m", "vexas_edge", "score", tmp_path / name]
+    command += ["--bundle", tiny_bundle, "-o", tmp_path / "out", *options]
     ended = subprocess.run(
-        [
-            *(sys.executable, "-m", "vexas_edge", "score", tmp_path / name),
-            *("--bundle", tiny_bundle, "-o", tmp_path / "out", *options),
-        ],
+        command,
         env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
         capture_output=True,
     )

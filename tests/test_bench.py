@@ -38,7 +38,7 @@ def test_percentiles_and_interval_are_of_all_turns() -> None:
 
 def test_times_in_yardsticks_outlive_a_pc_that_becomes_slower() -> None:
     slow = np.repeat([1.0, 1.3], 5)
-    times = Times(turns=[np.array([2.0, 2.0]) * by for by in slow], yardsticks=0.5 * slow)
+    times = Times(turns=[np.array([2.0, 2.0]) * by for by in slow], yardsticks=list(0.5 * slow))
     assert times.interval() == (2.0, 2.6)
     assert times.in_yardsticks().interval() == pytest.approx((4.0, 4.0))
 
@@ -61,7 +61,12 @@ def test_the_interval_knows_of_busy_turns() -> None:
 
 def test_queries_are_taken_in_turns_for_long_and_often_enough() -> None:
     order: list[str] = []
-    queries = [lambda: order.append("a"), lambda: (order.append("b"), time.sleep(0.004))]
+
+    def wait() -> None:
+        order.append("b")
+        time.sleep(0.004)
+
+    queries = [lambda: order.append("a"), wait]
     turns: list[str] = []
     fast, slow = times_in_turns(queries, seconds=0.1, least=[30, 40], report=turns.append)
     assert slow.count >= 40

@@ -14,7 +14,7 @@ METHODS = {"unet", "unet_int8", "classical"}
 @pytest.mark.real_data
 def test_it_appends_a_line_a_data_set_and_one_for_speed(shared_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "results" / "isolation.jsonl"
-    command = [sys.executable, SCRIPT, shared_data, "-o", out, "--quick"]
+    command: list[str | Path] = [sys.executable, SCRIPT, shared_data, "-o", out, "--quick"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     own, other, speed = [json.loads(line) for line in out.read_text().splitlines()]

@@ -19,7 +19,7 @@ FIGURES = {"question", "ratio", "target", "repeats", "bundle_sha256"}
 
 
 def lines_of(script: str, data: Path, out: Path) -> list[dict[str, Any]]:
-    command = [sys.executable, BENCHMARKS / script, data, "-o", out, "--quick"]
+    command: list[str | Path] = [sys.executable, BENCHMARKS / script, data, "-o", out, "--quick"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in out.read_text().splitlines()]
@@ -77,8 +77,9 @@ def test_peers_benchmark_puts_ratios_and_drift_side_by_side(
 
 def test_regressions_benchmark_counts_what_was_found(tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "regressions.jsonl"
-    command = [sys.executable, BENCHMARKS / "regressions.py", tiny_bundle, "-o", out]
-    done = subprocess.run([*command, "--seconds", "0.1"], capture_output=True, text=True)
+    script = BENCHMARKS / "regressions.py"
+    command: list[str | Path] = [sys.executable, script, tiny_bundle, "-o", out, "--seconds", "0.1"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     line = json.loads(out.read_text())
     assert line["figures"] == 23

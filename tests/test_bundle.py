@@ -26,9 +26,9 @@ def refusal(path: Path) -> str:
     return str(refused.value).replace(str(path), "BUNDLE")
 
 
-def repacked(bundle: Path, to: Path, **options: int) -> zipfile.ZipFile:
+def repacked(bundle: Path, to: Path, *, compression: int = zipfile.ZIP_STORED) -> zipfile.ZipFile:
     """A new zip, still open, with everything that the bundle holds."""
-    archive = zipfile.ZipFile(to, "w", **options)
+    archive = zipfile.ZipFile(to, "w", compression)
     with zipfile.ZipFile(bundle) as old:
         for name in old.namelist():
             archive.writestr(name, old.read(name))

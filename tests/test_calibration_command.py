@@ -64,7 +64,9 @@ def calibration(
         with pytest.raises(SystemExit) as ended:
             run_command_line(cli)
         captured = capsys.readouterr()
-        return Ended(status=ended.value.code or 0, out=captured.out, err=captured.err)
+        status = ended.value.code or 0
+        assert isinstance(status, int)
+        return Ended(status=status, out=captured.out, err=captured.err)
 
     return run
 

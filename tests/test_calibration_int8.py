@@ -23,7 +23,7 @@ from calibration.integers.recipe import Calibration, RoundedModel, calibrate, ro
 from calibration.integers.rounding import integer_weights
 from calibration.proof.census import Census, executed_census, written_census
 from calibration.proof.preflight import preflight
-from calibration.region import encoder_region
+from calibration.region import Region, encoder_region
 from calibration.rehearsal import Rehearsal, choose_float_layers, noise_share
 from export.encoder import onnx_from_torch, with_known_width
 from export.execution import run_graph, session_from, session_options
@@ -181,7 +181,8 @@ def test_a_batch_normalisation_of_its_own_becomes_a_depthwise_convolution() -> N
     folded = fold_for_integers(model, encoder_region(model))
     assert [node.op_type for node in folded.graph.node][2] == "Conv"
     cells = CELLS[:, :2, :4, :3].repeat(2, axis=3)[..., :4]
-    assert np.allclose(*(run_graph(m, {"cells": cells})["encodings"] for m in (model, folded)))
+    before, after = (run_graph(m, {"cells": cells})["encodings"] for m in (model, folded))
+    assert np.allclose(before, after)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,8 @@ def test_a_mean_over_whole_windows_is_an_exact_sum_of_integers(
         graph.nodes.append(mean_as_convolution(graph, model.graph.node[0], 2))
         x = CELLS[:, :7, :7, :2].transpose(0, 3, 1, 2).astype(np.float32)
         sums = rebuilt(model, graph.nodes, graph.initializers)
-        assert np.allclose(*(run_graph(m, {"x": x})["mean"] for m in (model, sums)), rtol=1e-6)
+        before, after = (run_graph(m, {"x": x})["mean"] for m in (model, sums))
+        assert np.allclose(before, after, rtol=1e-6)
 
 
 def test_channels_of_rectified_layers_come_closer_in_range() -> None:
@@ -231,7 +233,7 @@ def test_channels_of_rectified_layers_come_closer_in_range() -> None:
     assert spread(after[wide]) < 0.2 * spread(before[wide])
 
 
-def both(model: ModelProto) -> tuple:
+def both(model: ModelProto) -> tuple[ModelProto, Region]:
     return model, encoder_region(model)
 
 

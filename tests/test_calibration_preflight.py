@@ -33,7 +33,10 @@ def sound_model() -> ModelProto:
 
 
 def with_weights(model: ModelProto) -> ModelProto:
-    constants = {"weights": np.ones((4, 3, 3, 3), np.int8), "bias": np.ones(4, np.float32)}
+    constants: dict[str, np.ndarray] = {
+        "weights": np.ones((4, 3, 3, 3), np.int8),
+        "bias": np.ones(4, np.float32),
+    }
     for name, values in constants.items():
         model.graph.initializer.append(numpy_helper.from_array(values, name))
     return model

@@ -73,7 +73,7 @@ def medians_of(row: CohortCase, encode: Callable[[np.ndarray], np.ndarray]) -> n
 
 
 def calibrate(bundle: Path, cohort: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         "-m",
         "vexas_edge.workshop",

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tiny import Ended, bundle_content, folder_from_bundle, rewritten, write_case
 
-from vexas_edge import open_bundle
+from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.commands import score as scoring_run
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.host.process import default_threads
@@ -44,7 +44,7 @@ def files_in(folder: Path) -> list[str]:
 
 def run_in_subprocess(*arguments: str | Path, **environment: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "vexas_edge", *map(os.fspath, arguments)],
+        [sys.executable, "-m", "vexas_edge", *arguments],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -129,8 +129,6 @@ def test_json_is_one_line_a_case_and_nothing_else(
 def test_json_and_the_library_give_the_same_numbers(
     vexas_edge: Command, tiny_bundle: Path, tiny_case: Path
 ) -> None:
-    from vexas_edge import read_case, score_case
-
     result = score_case(read_case(tiny_case), open_bundle(tiny_bundle))
     printed = json.loads(vexas_edge("score", tiny_case, "--bundle", tiny_bundle, "--json").out)
     assert [model["score"] for model in printed["models"]] == [m.score for m in result.models]
@@ -238,7 +236,6 @@ def test_an_engine_or_bundle_that_fails_midway_ends_the_run_and_keeps_the_result
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) -> None:
     """Scoring the case of that name raises the error."""
-    score_case = scoring_run.score_case
 
     def failing(case: Any, *arguments: Any, **options: Any) -> Any:
         if case.name == name:
@@ -460,7 +457,8 @@ runpy.run_module("vexas_edge", run_name="__main__")
 def test_a_polite_run_has_low_priority_and_leaves_a_core_free(
     tiny_bundle: Path, tiny_case: Path, tmp_path: Path
 ) -> None:
-    asked = ["score", tiny_case, "--bundle", tiny_bundle, "--polite", "-o", tmp_path / "out"]
+    asked: list[str | Path] = ["score", tiny_case, "--bundle", tiny_bundle, "--polite"]
+    asked += ["-o", tmp_path / "out"]
     ended = subprocess.run(
         [sys.executable, "-c", POLITE, *asked], capture_output=True, text=True, check=False
     )

@@ -10,7 +10,7 @@ from tiny import cell_pixels, on_canvas, png, write_cells
 
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.smear.case import Cell
-from vexas_edge.smear.sources import open_source
+from vexas_edge.smear.sources import Refusal, open_source
 
 CANVAS = Canvas(canvas_px=16, larger="reject")
 
@@ -18,7 +18,7 @@ CANVAS = Canvas(canvas_px=16, larger="reject")
 class Contents:
     """Files in memory."""
 
-    refused: Mapping[str, str] = {}
+    refused: Mapping[str, Refusal] = {}
 
     def __init__(self, contents: Mapping[str, bytes]) -> None:
         self.files = {name: len(content) for name, content in contents.items()}

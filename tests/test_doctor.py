@@ -1,6 +1,9 @@
 """What `doctor` finds on this PC and on PCs made up for the purpose, with the remedy."""
 
 import json
+import os
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -96,7 +99,7 @@ def test_a_folder_that_cannot_be_written_is_named(
     def refused(**_: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(doctor.tempfile, "NamedTemporaryFile", refused)
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", refused)
     found = finding("results folder", tmp_path / "not there yet")
     assert found.state == "missing"
     assert found.found.endswith("cannot be written: Permission denied")
@@ -144,7 +147,7 @@ def test_a_network_share_is_known_by_its_mount(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mounts = "/dev/sda / ext4 rw 0 0\n//lab/exports /mnt/exports cifs rw 0 0\n"
-    monkeypatch.setattr(doctor.Path, "read_text", lambda *_, **__: mounts)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: mounts)
     assert is_network_share(Path("/mnt/exports/2026/smear"))
     assert not is_network_share(Path("/mnt/exports2"))
     assert not is_network_share(tmp_path)
@@ -157,13 +160,13 @@ def test_a_network_share_is_known_by_its_mount(
 def test_a_network_share_of_windows_is_known(
     monkeypatch: pytest.MonkeyPatch, folder: str, drive_type: int, expected: bool
 ) -> None:
-    monkeypatch.setattr(doctor.sys, "platform", "win32")
+    monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(doctor, "_drive_type", lambda _: drive_type)
     assert is_network_share(PureWindowsPath(folder)) is expected  # type: ignore[arg-type]
 
 
 def test_paths_too_long_for_windows_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.os, "name", "nt")
+    monkeypatch.setattr(os, "name", "nt")
     deep = PureWindowsPath("C:\\" + "exports\\" * 20)
     deep_with_absolute: Any = type(
         "Deep", (), {"absolute": lambda _: deep, "__str__": lambda _: str(deep)}

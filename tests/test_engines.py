@@ -119,7 +119,7 @@ def test_a_silent_fall_back_to_the_cpu_is_refused(
 
 def test_the_probe_for_a_gpu_is_a_graph_that_runs() -> None:
     session = onnxruntime.InferenceSession(module._NOTHING, providers=["CPUExecutionProvider"])
-    assert session.run(None, {"x": np.float32([3])})[0] == [3]
+    assert session.run(None, {"x": np.array([3], np.float32)})[0] == [3]
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph", bytes(1000)])

@@ -58,7 +58,8 @@ class Example:
 
 def run_example(shared_data: Path, out: Path, *options: str) -> str:
     encoder = shared_data / "squeezenet11" / "squeezenet11_notop_gap.onnx"
-    command = [sys.executable, SCRIPT, shared_data / "lymphocytosis", encoder, "-o", out, *options]
+    command: list[str | Path] = [sys.executable, SCRIPT, shared_data / "lymphocytosis", encoder]
+    command += ["-o", out, *options]
     done = subprocess.run(command, capture_output=True, text=True, cwd=out.parent)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -123,7 +124,8 @@ def fold_folders(out: Path) -> list[Path]:
 
 def test_every_score_and_both_roc_aucs_are_the_references(example: Example) -> None:
     report = json.loads((example.out / "report.json").read_text())
-    found, expected = {}, {}
+    found: dict[str, float] = {}
+    expected: dict[str, float] = {}
     for folder in [example.out, *fold_folders(example.out)]:
         scores = case_scores(folder / "scores")
         names = list(scores)
@@ -164,7 +166,7 @@ def scores_of_the_other_forty(example: Example, folder: Path, *options: str) -> 
         if patient.split == "judge":
             shutil.copytree(patient.folder, ward / name)
     bundle = example.out / "lymphocytosis.vxb"
-    command = [sys.executable, "-m", "vexas_edge", "score", ward, "--recursive"]
+    command: list[str | Path] = [sys.executable, "-m", "vexas_edge", "score", ward, "--recursive"]
     command += ["--cell-type", "lymphocyte", "--bundle", bundle, "-o", out, *options]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -227,8 +229,9 @@ def test_precision_judges_our_graphs_and_the_stock_recipe_alike(
 ) -> None:
     encoder = shared_data / "squeezenet11" / "squeezenet11_notop_gap.onnx"
     script = SCRIPT.with_name("precision.py")
-    command = [sys.executable, script, shared_data / "lymphocytosis", encoder, "-o", tmp_path]
-    done = subprocess.run([*command, "--quick"], capture_output=True, text=True)
+    command: list[str | Path] = [sys.executable, script, shared_data / "lymphocytosis", encoder]
+    command += ["-o", tmp_path, "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     figures = {f["graph"]: f for f in json.loads((tmp_path / "precision.json").read_text())}
     assert figures.keys() == {

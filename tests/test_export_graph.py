@@ -48,6 +48,18 @@ def test_an_older_opset_is_brought_to_ours_with_the_same_numbers() -> None:
     np.testing.assert_array_equal(found, [[6], [22]])
 
 
+def test_a_models_own_functions_are_inlined_where_nothing_else_imported_the_inliner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(onnx, "inliner", raising=False)
+    model = parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 18, "own" : 1]>'
+        " g (float[N,2] x) => (float[N,2] y) { y = own.twice (x) }"
+        ' <domain: "own", opset_import: ["" : 18]> twice (a) => (b) { b = Add (a, a) }'
+    )
+    assert [node.op_type for node in standard_model(model, "own.onnx").graph.node] == ["Add"]
+
+
 def test_operators_of_another_domain_are_refused_by_name() -> None:
     node = helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")
     graph = helper.make_graph([node], "g", [tensor("x", FLOAT, [1])], [tensor("y", FLOAT, [1])])

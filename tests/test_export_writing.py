@@ -152,7 +152,7 @@ def test_models_with_other_classes_do_not_share_a_bundle(folder: Path, svc: SVC)
 def other_net() -> nn.Module:
     module = net()
     with torch.no_grad():
-        module[2].weight *= 1.01
+        module.get_parameter("2.weight").mul_(1.01)
     return module
 
 

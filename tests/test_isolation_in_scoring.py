@@ -144,7 +144,7 @@ def test_the_self_test_covers_the_mask_network(bundle: Path, tmp_path: Path) -> 
     for tensor in network.graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
         if values.dtype == np.float32 and values == 180:
-            tensor.CopyFrom(onnx.numpy_helper.from_array(np.float32(200), tensor.name))
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(200, np.float32), tensor.name))
     other = rewritten(
         bundle,
         tmp_path / "other.vxb",

@@ -10,7 +10,6 @@ import pytest
 from packaging.requirements import Requirement
 
 from kit import contents as writing
-from kit import wheels
 from kit.cli import cli as command
 from kit.contents import requirements_from_wheels, scripts_for
 from kit.targets import PYTHONS, Target, all_targets
@@ -113,7 +112,7 @@ def test_a_wheel_that_is_not_to_be_had_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = subprocess.CompletedProcess([], 1, "", "ERROR: one\nERROR: No matching distribution\n")
-    monkeypatch.setattr(wheels.subprocess, "run", lambda *_, **__: ended)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
     fetch = fetcher({"numpy": "2.4.6"}, write_wheel(tmp_path, "vexas-edge"), tmp_path)
     with pytest.raises(HostError, match=r"numpy==2\.4\.6 for windows, Python 3\.12: ERROR: No mat"):
         fetch("numpy", WINDOWS)

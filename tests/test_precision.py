@@ -126,5 +126,7 @@ def test_the_result_says_which_graph_ran_and_why(
     assert (cheap.run.precision, exact.run.precision) == ("int8", "fp32")
     assert cheap.run.choice_reason.startswith(f"{file}, tested for every model")
     assert exact.run.choice_reason.startswith("asked for; not prepared: never done")
-    scores = [[model.score or np.nan for model in result.models] for result in (cheap, exact)]
-    np.testing.assert_array_equal(*scores)  # the same graph by another name
+    as_int8, as_fp32 = (
+        [model.score or np.nan for model in result.models] for result in (cheap, exact)
+    )
+    np.testing.assert_array_equal(as_int8, as_fp32)  # the same graph by another name

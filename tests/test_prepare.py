@@ -19,6 +19,7 @@ from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import packages_that_count
 from vexas_edge.errors import HostError
 from vexas_edge.host import cache
+from vexas_edge.host.facts import this_host
 from vexas_edge.runtime import choice as choosing
 from vexas_edge.runtime import prepare
 from vexas_edge.runtime.choice import Measured, choose, fastest, remember
@@ -65,7 +66,8 @@ def test_a_cheaper_precision_must_be_1_2_times_as_fast_as_the_fastest_float32(
 
 
 def test_every_way_is_tested_timed_and_remembered(tiny_bundle: Path, tiny_case: Path) -> None:
-    bundle, said = open_bundle(tiny_bundle), []
+    bundle = open_bundle(tiny_bundle)
+    said: list[str] = []
     measured = prepare.prepare(bundle, said.append, threads=1, seconds=0.1)
     ways = {(way.engine, way.precision): way for way in measured}
     assert set(ways) == {
@@ -115,7 +117,7 @@ def test_another_version_of_an_engine_is_not_trusted_and_the_result_says_so(
 ) -> None:
     bundle = open_bundle(tiny_bundle)
     remember(bundle, [ORT, OPENVINO])
-    now = choosing.this_host(packages_that_count())
+    now = this_host(packages_that_count())
     other = {**now.versions, "openvino": "2031.1"}
     monkeypatch.setattr(
         choosing,

@@ -30,8 +30,9 @@ from tiny import (
 
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.cells.canvas import DecodedCell
+from vexas_edge.cells.canvas import DecodedCell, decode_cell
 from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import BundleError, HostError, UsageError
 from vexas_edge.results.values import NOTICE, SYNTHETIC_NOTICE, CaseScore, ModelScore
 from vexas_edge.runtime import session as sessions_module
@@ -58,6 +59,11 @@ def score(sessions: Sessions) -> Callable[..., CaseScore]:
 
 def model_of(result: CaseScore, name: str) -> ModelScore:
     return next(model for model in result.models if model.model == name)
+
+
+def score_of(found: ModelScore) -> float:
+    assert found.score is not None
+    return found.score
 
 
 def numbers(result: CaseScore) -> list[dict[str, Any]]:
@@ -90,7 +96,7 @@ def test_a_score_is_what_numpy_torch_and_scikit_learn_give(
     error = positive.std(ddof=1) / np.sqrt(200)
     assert found.standard_error == pytest.approx(error, abs=1e-6)
     low, high = np.percentile(positive, [2.5, 97.5])
-    assert (found.low, found.high) == (pytest.approx(low, abs=1e-6), pytest.approx(high, abs=1e-6))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-6)
     assert found.share_over_threshold == (positive >= 0.5).mean()
     assert found.call == (positive.mean() >= 0.5)
     assert found.near_threshold == (abs(positive.mean() - 0.5) <= 2 * error)
@@ -105,6 +111,8 @@ def test_the_draws_vary_so_that_these_tests_show_something(
 ) -> None:
     for name in ("neutrophil", "monocyte"):
         found = model_of(score(tiny_case), name)
+        assert found.low is not None
+        assert found.high is not None
         assert found.high - found.low > 0.05
 
 
@@ -148,12 +156,12 @@ def test_removing_one_of_forty_cells_moves_the_score_little(
     score: Callable[..., CaseScore], tmp_path: Path
 ) -> None:
     case = write_case(tmp_path / "P", neutrophil=40)
-    before = model_of(score(case), "neutrophil").score
+    before = score_of(model_of(score(case), "neutrophil"))
     moved = []
     for path in sorted(case.rglob("*.png")):
         content = path.read_bytes()
         path.unlink()
-        moved.append(abs(model_of(score(case), "neutrophil").score - before))
+        moved.append(abs(score_of(model_of(score(case), "neutrophil")) - before))
         path.write_bytes(content)
     assert 0 < np.median(moved) < 0.02
 
@@ -228,7 +236,8 @@ def test_a_model_without_any_cell_abstains(tiny_bundle: Path, tmp_path: Path) ->
         ("abstained", 0, ("too_few_cells",))
     ] * 3
     assert (result.status, result.classes) == ("abstained", {"eosinophil": 3})
-    assert result.run == replace(result.run, engine=None, device=None, threads=None)
+    assert result.run is not None
+    assert (result.run.engine, result.run.device, result.run.threads) == (None, None, None)
 
 
 def test_without_a_lead_model_a_case_is_scored_when_any_model_scored(
@@ -260,7 +269,8 @@ def test_a_score_at_the_threshold_is_called_and_said_to_be_near(
     score: Callable[..., CaseScore], tiny_bundle: Path, tiny_case: Path, tmp_path: Path
 ) -> None:
     known = model_of(score(tiny_case), "neutrophil")
-    at, two_errors = known.score, 2 * known.standard_error
+    assert known.standard_error is not None
+    at, two_errors = score_of(known), 2 * known.standard_error
     for threshold, call, near in (
         (at, True, True),
         (np.nextafter(at, 1), False, True),
@@ -281,6 +291,7 @@ def test_a_synthetic_bundle_says_so_in_every_result(
     bundle = open_bundle(rewritten(tiny_bundle, tmp_path / "b.vxb", synthetic=True))
     result = score_case(read_case(tiny_case), bundle)
     assert result.notice == f"{SYNTHETIC_NOTICE} {NOTICE}"
+    assert result.bundle is not None
     assert result.bundle.synthetic
 
 
@@ -289,7 +300,9 @@ def test_a_result_says_what_made_it(
 ) -> None:
     result = score(tiny_case)
     assert (result.case, result.notice) == ("P1", NOTICE)
+    assert result.bundle is not None
     assert result.bundle.sha256 == sessions.bundle.sha256
+    assert result.run is not None
     assert (result.run.engine, result.run.device) == ("onnxruntime", "cpu")
     assert (result.run.threads, result.run.precision) == (2, "fp32")
     assert result.run.seeds == {"neutrophil": 0, "monocyte": 0, "lymphocyte": 0}
@@ -303,7 +316,7 @@ def shifted_classifier(bundle: Path, to: Path, by: float) -> Path:
     for tensor in graph.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if values.shape == (3,) and values.dtype == np.float32:
-            moved = values + np.float32([by, 0, 0])
+            moved = values + np.array([by, 0, 0], np.float32)
             tensor.CopyFrom(numpy_helper.from_array(moved, tensor.name))
     return rewritten(bundle, to, {"models/neutrophil/fused.fp32.onnx": graph.SerializeToString()})
 
@@ -343,7 +356,7 @@ def test_a_manifest_that_contradicts_its_graphs_is_refused(
 ) -> None:
     models = dict(open_bundle(tiny_bundle).manifest.models)
     model = models["neutrophil"]
-    lie = {field: value}
+    lie: dict[str, object] = {field: value}
     if field == "draw_size":
         lie = {"aggregation": msgspec.structs.replace(model.aggregation, draw_size=value)}
     models["neutrophil"] = msgspec.structs.replace(model, **lie)
@@ -356,12 +369,11 @@ def test_the_head_runs_on_the_cpu_whatever_was_asked_for(
     tiny_bundle: Path, tiny_case: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[tuple[bool, EngineOptions]] = []
-    honest = sessions_module.open_engine
 
     def watched(graph: bytes, options: EngineOptions) -> Any:
         names = {value.name for value in onnx.load_from_string(graph).graph.input}
         opened.append(("cells" not in names, options))
-        return honest(graph, EngineOptions(device="cpu", threads=options.threads))
+        return open_engine(graph, EngineOptions(device="cpu", threads=options.threads))
 
     monkeypatch.setattr(sessions_module, "open_engine", watched)
     bundle = open_bundle(tiny_bundle)
@@ -406,10 +418,10 @@ def test_only_the_pixels_of_calls_under_way_are_held(
     case = write_case(tmp_path, neutrophil=300)
     held: weakref.WeakSet[Any] = weakref.WeakSet()
     counts: list[int] = []
-    decode = encoding.decode_cell
 
     def watched(*given: Any) -> DecodedCell:
-        cell = decode(*given)
+        cell = decode_cell(*given)
+        assert cell.pixels is not None
         held.add(pixels := cell.pixels.view(Watched))
         counts.append(len(held))
         return replace(cell, pixels=pixels)

@@ -342,7 +342,7 @@ def test_tensorrt_takes_its_own_int8_graph_and_never_the_cpus(
     path = with_graphs(tiny_bundle, tmp_path / "b.vxb", "fused.int8.onnx", "fused.fp16.onnx")
     manifest = open_bundle(path).manifest
     for device in ("auto", "cpu", "cuda"):
-        options = EngineOptions(engine="tensorrt", device=device)  # type: ignore[arg-type]
+        options = EngineOptions(engine="tensorrt", device=device)
         assert choose_graph(manifest, "auto", options).file == FUSED
         assert choose_graph(manifest, "fp16", options).file == "fused.fp16.onnx"
         with pytest.raises(HostError, match=r"has no fused\.int8-trt\.onnx; use --precision fp32"):

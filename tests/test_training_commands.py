@@ -12,6 +12,7 @@ from tiny import mask_network
 from training_command import Training
 from training_command import training as training
 
+from calibration.gate.separation import Separation
 from export.backbones import build_backbone
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from training.drawn.smears import synthesize_smear
@@ -19,7 +20,7 @@ from training.encodings.table import Encodings, read_encodings
 from training.mask_network.masks import read_masked_images
 from training.patients.aggregates import DrawOptions, patients_from_encodings
 from training.patients.classifier import SvmOptions
-from training.patients.patientwise import JudgedPatients, judge_out_of_fold
+from training.patients.patientwise import judge_out_of_fold
 from vexas_edge import read_case
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
@@ -68,19 +69,21 @@ def encoded(training: Training, folder: Path, weights: Path, *synth: str) -> Enc
     return read_encodings(folder / "encodings/encodings.npz", folder / "encodings/metadata.csv")
 
 
-def judged(found: Encodings) -> JudgedPatients:
+def separation_of(found: Encodings) -> Separation:
     options = SvmOptions(draws=DrawOptions(draws=20))
-    return judge_out_of_fold(patients_from_encodings(found), "vexas", options)
+    judged = judge_out_of_fold(patients_from_encodings(found), "vexas", options)
+    assert judged.separation is not None
+    return judged.separation
 
 
 def test_strength_decides_whether_patients_are_told_apart(
     training: Training, tmp_path: Path, weights: Path
 ) -> None:
     few = ("--patients", "24", "--neutrophil", "30")
-    alike = judged(encoded(training, tmp_path / "alike", weights, *few, "--strength", "0"))
-    assert alike.separation.low <= 0.5 <= alike.separation.high
-    apart = judged(encoded(training, tmp_path / "apart", weights, *few, "--strength", "1"))
-    assert apart.separation.roc_auc > 0.95
+    alike = separation_of(encoded(training, tmp_path / "alike", weights, *few, "--strength", "0"))
+    assert alike.low <= 0.5 <= alike.high
+    apart = separation_of(encoded(training, tmp_path / "apart", weights, *few, "--strength", "1"))
+    assert apart.roc_auc > 0.95
 
 
 def test_encodings_are_what_torch_gives_for_the_cells(

@@ -40,8 +40,10 @@ def loss_by_formula(
     if not len(queue):
         pairs = [(first, second), (second, first)]
     else:
-        near_first = np.array([max(queue, key=lambda q, z=z: q @ z) for z in first])
-        near_second = np.array([max(queue, key=lambda q, z=z: q @ z) for z in second])
+        near_first, near_second = (
+            np.array([queue[np.argmax([q @ z for q in queue])] for z in rows])
+            for rows in (first, second)
+        )
         pairs = [(near_first, second), (second, near_first)]
         pairs += [(near_second, first), (first, near_second)]
     return float(np.mean([minus_log_share(*pair, temperature) for pair in pairs]))
@@ -94,7 +96,7 @@ def test_the_loss_with_a_queue_has_the_gradient_of_neighbours_put_in_their_place
     first, second = projections(3)
     queue = new_queue(9, 5, torch.Generator().manual_seed(1)).double()
     leaves = [p.clone().requires_grad_() for p in (first, second)]
-    contrastive_loss(*leaves, queue, TEMPERATURE).backward()
+    contrastive_loss(leaves[0], leaves[1], queue, TEMPERATURE).backward()
 
     # By hand: the gradient at the neighbours, added to that at the projections themselves.
     units = [(p / p.norm(dim=1, keepdim=True)).detach().requires_grad_() for p in (first, second)]

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +21,11 @@ from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from training.pretraining import trainer as pretrain
 from training.pretraining.batches import BatchOptions, draw_batches
 from training.pretraining.cell_stack import CellStack, WantedCells, stack_cells
+from training.pretraining.contrast import contrastive_loss
 from training.pretraining.pace import PaceOptions, is_over, rate_at
 from training.pretraining.pixels import encode_pixels
 from training.pretraining.run_folder import CHECKPOINT, CURVE, LOG, WEIGHTS, pretrain_into
-from training.pretraining.trainer import Pretraining, PretrainOptions
+from training.pretraining.trainer import Pretraining, PretrainOptions, Record
 from training.pretraining.views import ViewOptions
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.smear.cohort import read_cohort
@@ -35,8 +37,10 @@ QUICK = PretrainOptions(
     views=ViewOptions(crop_px=16),
     pace=PaceOptions(rate=1e-3, epochs=4),
 )
-COMMAND = ("--cells", "neutrophil", "--backbone", "compact", "--preprocessing", "torchvision")
-COMMAND += ("--crop-px", "16", "--rate", "1e-3", "--epochs", "2")
+COMMAND = [
+    *("--cells", "neutrophil", "--backbone", "compact", "--preprocessing", "torchvision"),
+    *("--crop-px", "16", "--rate", "1e-3", "--epochs", "2"),
+]
 
 
 class PulledPlugError(Exception):
@@ -58,8 +62,8 @@ def cells(cohort: Path) -> CellStack:
     return stack_cells(read_cohort(cohort), wanted)[0]
 
 
-def run_in(folder: Path, cells: CellStack, options: PretrainOptions, **more: object) -> list:
-    return pretrain_into(folder, cells, options, progress=silent, say=silent, **more)
+def run_in(folder: Path, cells: CellStack, options: PretrainOptions) -> list[Record]:
+    return pretrain_into(folder, cells, options, progress=silent, say=silent)
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -77,7 +81,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     ids=["paper", "queue", "cosine"],
 )
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(
-    cells: CellStack, tmp_path: Path, changes: dict
+    cells: CellStack, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     options = replace(QUICK, **changes)
     whole = run_in(tmp_path / "whole", cells, options)
@@ -122,10 +126,9 @@ def test_the_best_epochs_weights_are_kept(
 ) -> None:
     # Each epoch has two batches; the losses stand in for those of a run that gets worse again.
     wanted = iter([5.0, 5.0, 2.0, 2.0, 4.0, 4.0])
-    true_loss = pretrain.contrastive_loss
 
-    def told(*views: Tensor) -> Tensor:
-        loss = true_loss(*views)
+    def told(first: Tensor, second: Tensor, queue: Tensor, temperature: float) -> Tensor:
+        loss = contrastive_loss(first, second, queue, temperature)
         return loss * (next(wanted) / loss.item())
 
     monkeypatch.setattr(pretrain, "contrastive_loss", told)
@@ -246,8 +249,9 @@ def test_learning_starts_from_the_weights_that_are_named(cells: CellStack, tmp_p
 def test_a_loss_that_is_no_number_ends_the_run_and_leaves_no_weights(
     cells: CellStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_loss = pretrain.contrastive_loss
-    monkeypatch.setattr(pretrain, "contrastive_loss", lambda *views: true_loss(*views) * math.nan)
+    monkeypatch.setattr(
+        pretrain, "contrastive_loss", lambda *given: contrastive_loss(*given) * math.nan
+    )
     with pytest.raises(InputError, match=r"the loss is nan in epoch 1; take a lower rate"):
         run_in(tmp_path, cells, QUICK)
     assert list(tmp_path.glob("*.*")) == []
@@ -340,7 +344,12 @@ def test_an_unreadable_cell_is_named_and_the_run_fails_or_goes_on_without_it(
     ],
 )
 def test_what_cannot_be_done_is_one_line(
-    training: Training, cohort: Path, tmp_path: Path, changes: tuple, status: int, said: str
+    training: Training,
+    cohort: Path,
+    tmp_path: Path,
+    changes: tuple[str, ...],
+    status: int,
+    said: str,
 ) -> None:
     ended = training("pretrain", cohort, *COMMAND, *changes, "-o", tmp_path / "out")
     assert ended.status == status

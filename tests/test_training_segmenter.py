@@ -75,10 +75,10 @@ def test_training_leaves_the_global_random_numbers_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch": 1}])
-def test_a_recipe_that_cannot_train_is_refused(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize("wrong", [SegmenterRecipe(steps=0), SegmenterRecipe(batch=1)])
+def test_a_recipe_that_cannot_train_is_refused(wrong: SegmenterRecipe) -> None:
     with pytest.raises(UsageError, match="expected at least 1 step of 2"):
-        train_segmenter(drawn_crops(2), SegmenterRecipe(**wrong), silent)
+        train_segmenter(drawn_crops(2), wrong, silent)
 
 
 def test_the_loss_is_least_where_all_is_right() -> None:

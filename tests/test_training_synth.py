@@ -1,10 +1,12 @@
 """Made-up smears: determined by their seeds, told apart by the phenotype, laid out as an export."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from training.drawn.paint import CellTraits, Stain, paint_cell
@@ -12,6 +14,7 @@ from training.drawn.scenery import CROP_PX, paint_crop
 from training.drawn.smears import (
     CELL_TYPES,
     CellType,
+    Phenotype,
     SmearCell,
     draw_patient,
     draw_traits,
@@ -24,16 +27,20 @@ from vexas_edge.errors import UsageError
 ONE_OF_EACH = dict.fromkeys(CELL_TYPES, 1)
 
 
-def smear(**changes: object) -> list[SmearCell]:
-    asked = {"patient_seed": 1, "phenotype": "vexas", "strength": 1.0, "n_cells": ONE_OF_EACH}
-    return synthesize_smear(**(asked | changes))
+def smear(
+    patient_seed: int = 1,
+    phenotype: Phenotype = "vexas",
+    strength: float = 1.0,
+    n_cells: Mapping[CellType, int] = ONE_OF_EACH,
+) -> list[SmearCell]:
+    return synthesize_smear(patient_seed, phenotype, strength, n_cells)
 
 
 def same_pixels(one: list[SmearCell], other: list[SmearCell]) -> bool:
     return all(np.array_equal(a.pixels, b.pixels) for a, b in zip(one, other, strict=True))
 
 
-def traits_of_many(cell_type: CellType, phenotype: str, strength: float) -> list[CellTraits]:
+def traits_of_many(cell_type: CellType, phenotype: Phenotype, strength: float) -> list[CellTraits]:
     morphology = morphology_of(cell_type, phenotype, strength)
     rng = np.random.default_rng(0)
     return [draw_traits(morphology, draw_patient(seed), rng) for seed in range(300)]
@@ -85,7 +92,7 @@ def test_cells_have_their_types_size(cell_type: CellType, smallest: int, largest
 
 def test_a_cell_fills_its_box_and_the_rest_is_black() -> None:
     for cell in smear():
-        touched = cell.pixels.any(axis=2)
+        touched = np.any(cell.pixels, axis=2)
         corners = cell.pixels[[0, 0, -1, -1], [0, -1, 0, -1]]
         assert not corners.any()
         assert touched.any(axis=0).all()
@@ -150,19 +157,25 @@ def test_a_demo_smear_stays_small(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in paths) < 11 * 12_000
 
 
+def classes_of(crop: SmearCell) -> NDArray[np.uint8]:
+    assert crop.classes is not None
+    return crop.classes
+
+
 def test_a_crop_shows_the_same_kind_of_cell_among_red_cells_and_says_where_it_is() -> None:
     neutrophil, monocyte, lymphocyte = synthesize_smear(3, "vexas", 1.0, ONE_OF_EACH, crops=True)
     for cell in (neutrophil, monocyte, lymphocyte):
         assert cell.pixels.shape == (CROP_PX, CROP_PX, 3)
-        assert np.unique(cell.classes).tolist() == [0, 1, 2]
-        found = [cell.pixels[cell.classes == value].mean(axis=0) for value in (0, 1, 2)]
+        classes = classes_of(cell)
+        assert np.unique(classes).tolist() == [0, 1, 2]
+        found = [cell.pixels[classes == value].mean(axis=0) for value in (0, 1, 2)]
         slide, cytoplasm, nucleus = (colour[1] for colour in found)  # green
         assert slide > cytoplasm > nucleus
-        edge = np.concatenate([cell.classes[0], cell.classes[-1], cell.classes[:, 0]])
+        edge = np.concatenate([classes[0], classes[-1], classes[:, 0]])
         assert not edge.any()
-    areas = [int((cell.classes > 0).sum()) for cell in (neutrophil, monocyte, lymphocyte)]
+    areas = [int((classes_of(cell) > 0).sum()) for cell in (neutrophil, monocyte, lymphocyte)]
     assert areas[2] < areas[0] < areas[1]
-    reds = (neutrophil.classes == 0) & (neutrophil.pixels[..., 1] < 190)
+    reds = (classes_of(neutrophil) == 0) & (neutrophil.pixels[..., 1] < 190)
     assert 0.02 < reds.mean() < 0.6
 
 

@@ -102,12 +102,15 @@ def on_canvas(pixels: np.ndarray) -> np.ndarray:
 def tiny_model(seed: int) -> TinyModel:
     """A seeded model; the classifier is fitted on the encodings of two dozen made-up cells."""
     rng = np.random.default_rng(seed)
-    kernels = tuple(
+    first, second = (
         (rng.normal(size=shape) * 0.3).astype(np.float32)
         for shape in ((6, 3, 3, 3), (WIDTH, 6, 3, 3))
     )
+    kernels = (first, second)
     labels = np.arange(36) % 3
-    cells = np.stack([on_canvas(cell_pixels(seed + i, tint)) for i, tint in enumerate(labels)])
+    cells = np.stack(
+        [on_canvas(cell_pixels(seed + i, tint)) for i, tint in enumerate(labels.tolist())]
+    )
     labels[::7] = rng.integers(0, 3, len(labels[::7]))  # so that no probability is near 0 or 1
     classifier = CalibratedClassifierCV(SVC(C=3, gamma=4), ensemble=False, cv=3)
     classifier.fit(encodings_of(kernels, cells), np.array(CLASSES)[labels])

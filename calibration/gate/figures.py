@@ -183,8 +183,9 @@ def _scores(flips: Sequence[Flip]) -> str:
 
 
 def _largest(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
     # np.max, not max: that one may pass over what is no number.
-    return None if None in values else float(np.max(values))
+    return float(np.max(known)) if len(known) == len(values) else None
 
 
 def _distance(some: np.ndarray, others: np.ndarray) -> float:

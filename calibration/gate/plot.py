@@ -48,7 +48,8 @@ def _show_scores(axes: Axes, reference: Compared, row: Compared) -> None:
     flipped = {flip.sample for flip in row.gate.flips}
     at = [(a, b) for n, a, b in zip(names, x, y, strict=True) if n in flipped]
     if at:
-        axes.scatter(*zip(*at, strict=True), s=60, facecolors="none", edgecolors="#c1121f")
+        x, y = [a for a, _ in at], [b for _, b in at]
+        axes.scatter(x, y, s=60, facecolors="none", edgecolors="#c1121f")
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="score, fp32", ylabel="score")
     axes.set_title(f"{row.model} {row.kind}: {len(flipped)} calls flip", fontsize=9)
 

@@ -61,9 +61,10 @@ class Sample:
     def pixels(self, cells: Sequence[tuple[Smear, Cell]]) -> np.ndarray:
         """Some cells on the canvas, uint8 (n, H, W, 3)."""
         placed = [decode_cell(smear.case.source, cell, self.canvas).pixels for smear, cell in cells]
-        if any(pixels is None for pixels in placed):
+        readable = [pixels for pixels in placed if pixels is not None]
+        if len(readable) < len(placed):
             raise InputError("a cell can no longer be read; were files moved while this ran?")
-        return np.stack(placed)
+        return np.stack(readable)
 
     def with_progress(self, progress: Progress, label: str) -> "Callable[[], Iterator[np.ndarray]]":
         """`batches`, each of whose cells is reported."""

@@ -1,10 +1,11 @@
 """Means over windows, as integers run them fast on the CPU."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, helper, shape_inference
+from onnx import ModelProto, NodeProto, TensorShapeProto, helper, shape_inference
 
 from export.graph import GraphBuilder
 
@@ -18,7 +19,8 @@ def channels_of_means(model: ModelProto) -> dict[str, int]:
     shapes = {v.name: v.type.tensor_type.shape.dim for v in (*inferred.value_info, *inferred.input)}
     found = {}
     for node in model.graph.node:
-        dims = shapes.get(node.input[0], ()) if node.op_type == "AveragePool" else ()
+        pooled = node.op_type == "AveragePool"
+        dims: Sequence[TensorShapeProto.Dimension] = shapes.get(node.input[0], ()) if pooled else ()
         if len(dims) == 4 and dims[1].dim_value and _has_whole_windows(_attributes(node)):
             found[node.output[0]] = dims[1].dim_value
     return found

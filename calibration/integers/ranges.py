@@ -87,7 +87,8 @@ def channel_extents(
     model: ModelProto, tensors: Sequence[str], batches: Batches
 ) -> dict[str, np.ndarray]:
     """Of each tensor (n, C, H, W) the largest magnitude in each channel, float32 (C,)."""
-    source, extents = _source(model), dict.fromkeys(tensors, np.float32(0))
+    source = _source(model)
+    extents: dict[str, np.ndarray] = dict.fromkeys(tensors, np.zeros((), np.float32))
     session = session_from(_with_extents(model, tensors))
     for cells in batches():
         for name, values in zip(tensors, session.run(None, {source: cells}), strict=True):

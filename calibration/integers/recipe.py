@@ -85,7 +85,7 @@ def calibrate(
     find = partial(extreme_ranges, model, region.tensors(), batches)
     extremes = cached_ranges(cache, model, cells_key, find)
     ranges: dict[float | None, dict[str, Range]] = {None: extremes}
-    for percentile in {*percentiles} - {None}:
+    for percentile in {percentile for percentile in percentiles if percentile is not None}:
         find = partial(percentile_ranges, model, extremes, batches, percentile)
         ranges[percentile] = cached_ranges(cache, model, f"{cells_key} {percentile}", find)
     return Calibration(

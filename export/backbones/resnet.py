@@ -69,6 +69,10 @@ class ResNet(nn.Module):
     """float32 (N, 3, H, W) to float32 (N, 512 x the block's expansion)."""
 
     absent_parts: ClassVar[tuple[str, ...]] = ("fc.",)
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
 
     def __init__(self, block: type[BasicBlock | Bottleneck], depths: tuple[int, ...]) -> None:
         super().__init__()

@@ -94,9 +94,10 @@ def _pretrain(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) -> S
     options = model.pretrain_options()
     if options.start:
         options = replace(options, start=str(chain.folder / options.start))
-    inputs = {"options": asdict(options), "classes": model.cells, "split": chain.spec.fit}
+    asked = asdict(options)
     if options.start:
-        inputs["options"] |= {"start": sha256_of_file(Path(options.start))}
+        asked["start"] = sha256_of_file(Path(options.start))
+    inputs = {"options": asked, "classes": model.cells, "split": chain.spec.fit}
     wanted = WantedCells(
         classes=model.cells,
         canvas_px=model.canvas_px,
@@ -112,8 +113,8 @@ def _pretrain(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) -> S
         pretrain_into(to, stack, options, unreadable=lost, progress=talk.progress, say=talk.say)
         (to / CHECKPOINT).unlink()
 
-    inputs |= {"canvas_px": model.canvas_px, **torch_facts()}
-    return chain.stage(f"{name}/pretrain", {**cells, **inputs}, make, resumes=True)
+    more = {"canvas_px": model.canvas_px, **torch_facts()}
+    return chain.stage(f"{name}/pretrain", {**cells, **inputs, **more}, make, resumes=True)
 
 
 def _encoder_facts(model: ChainModel, weights: Path) -> dict[str, Any]:

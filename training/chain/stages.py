@@ -7,7 +7,7 @@ is thrown away, unless the stage can go on from it and its inputs are the same.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,7 +82,7 @@ def run_stage(
     return Stage(folder=folder, key=key, files=files, anew=True)
 
 
-def cells_digest(rows: list[CohortCase]) -> str:
+def cells_digest(rows: Sequence[CohortCase]) -> str:
     """The hash of all images of these cases, with their names."""
     digest = hashlib.sha256()
     for row in rows:

@@ -1,6 +1,7 @@
 """Commands about isolating cells: `segmenter` trains the mask network, `isolate` applies it."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
     from vexas_edge.files import write_atomically
 
     fit, judged = read_masked_images(table)
-    recipe = SegmenterRecipe(seed=seed, **({"steps": steps} if steps else {}))
+    recipe = SegmenterRecipe(seed=seed)
+    if steps:
+        recipe = replace(recipe, steps=steps)
     progress = Progress(str(table), unit="batches")
     network = train_segmenter(fit, recipe, progress)
     progress.clear()

@@ -10,7 +10,6 @@ from vexas_edge.commands.console import one_line
 from vexas_edge.commands.options import reading_options
 
 _PATH = click.Path(path_type=Path)
-_CELL_TYPES = ("neutrophil", "monocyte", "lymphocyte")
 
 
 @click.command()
@@ -41,8 +40,9 @@ def synth(out: Path, seed: int, **asked: Any) -> None:
     Each patient's stain and lamp are its own. A score on drawings says nothing about patients.
     """
     from training.drawn.made_up_cohort import SyntheticCohort, write_cohort
+    from training.drawn.smears import CELL_TYPES
 
-    cells = {cell_type: asked.pop(cell_type) for cell_type in _CELL_TYPES}
+    cells = {cell_type: asked.pop(cell_type) for cell_type in CELL_TYPES}
     cohort = SyntheticCohort(first_seed=seed, cells=cells, **asked)
     for n, _ in enumerate(write_cohort(cohort, out), start=1):
         click.echo(f"{n} of {cohort.patients} smears", err=True)

@@ -90,7 +90,7 @@ def _write_masks(
     folder: Path, files: Sequence[Path], smear: Sequence[SmearCell], split: str
 ) -> list[Sequence[str]]:
     """The first crops of each type get a mask; gives a row of masks.csv for each."""
-    rows = []
+    rows: list[Sequence[str]] = []
     for file, cell in zip(files, smear, strict=True):
         if cell.classes is None or cell.index >= MASKS_A_TYPE:
             continue

@@ -156,6 +156,6 @@ def _isolated(light: Plane, outline: Plane) -> Pixels:
     """The cell alone: black around it, cut to the rows and columns that it touches."""
     levels = np.rint(light * coverage(outline)[:, :, None])
     pixels = np.clip(levels, 0, 255).astype(np.uint8)
-    touched = pixels.any(axis=2)
+    touched = np.any(pixels, axis=2)
     rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
     return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -1,12 +1,12 @@
 """Shapes of cells and nuclei as signed distances: px from the edge, negative inside."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Plane = NDArray[np.float32]  # (H, W)
+Plane = NDArray[np.floating[Any]]  # (H, W), float32 or float64
 
 
 class Points(NamedTuple):
@@ -45,9 +45,10 @@ def coverage(distance: Plane) -> Plane:
 
 def cloud(shape: tuple[int, ...], grain_px: float, rng: np.random.Generator) -> Plane:
     """Smooth noise of about zero mean and unit variance, its blotches `grain_px` wide."""
-    height, width = (int(side / grain_px) + 3 for side in shape)
-    coarse = rng.standard_normal((height, width), dtype=np.float32)
-    return 1.5 * np.asarray(Image.fromarray(coarse).resize(shape[::-1], Image.Resampling.BICUBIC))
+    height, width = shape
+    grains = (int(height / grain_px) + 3, int(width / grain_px) + 3)
+    coarse = Image.fromarray(rng.standard_normal(grains, dtype=np.float32))
+    return 1.5 * np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def blob(at: Points, radius: float, irregularity: float, rng: np.random.Generator) -> Plane:

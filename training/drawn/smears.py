@@ -8,7 +8,7 @@ says nothing about patients.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from vexas_edge.errors import UsageError
 CellType = Literal["neutrophil", "monocyte", "lymphocyte"]
 Phenotype = Literal["control", "vexas"]
 SmearLayout = Literal["cellavision", "prefix"]
-CELL_TYPES = get_args(CellType)
+CELL_TYPES: tuple[CellType, ...] = get_args(CellType)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,8 @@ JPEG_QUALITY = 92
 NOTE = "synthetic, vexas-edge"
 
 
-class SmearCell(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class SmearCell:
     """One cell of a smear; `index` counts from 0 within its type.
 
     classes: uint8 (H, W), 0 background, 1 cytoplasm, 2 nucleus, where the image shows more than the
@@ -203,12 +204,14 @@ def synthesize_smear(
         for index in range(count):
             rng = _generator(patient_seed, CELL_TYPES.index(cell_type), index)
             traits = draw_traits(morphology, patient, rng)
-            painted = (
+            pixels, classes = (
                 paint_crop(traits, patient.stain, rng)
                 if crops
                 else (paint_cell(traits, patient.stain, rng), None)
             )
-            cells.append(SmearCell(cell_type, index, *painted))
+            cells.append(
+                SmearCell(cell_type=cell_type, index=index, pixels=pixels, classes=classes)
+            )
     return cells
 
 

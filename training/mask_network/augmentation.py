@@ -139,11 +139,11 @@ class _Draw:
         apart = (self._uniform((n, 1, 1), (0, 1)) < self._of.apart).float()
         around = apart * self._dye(severity) + (1 - apart) * cell
         nucleus = cell * torch.exp(severity * self._normal((n, 1, 1), self._of.nucleus))
-        density = sum(
-            torch.einsum("nij,njhw->nihw", everywhere @ dye, density) * shares[:, i : i + 1]
-            for i, dye in enumerate((around, cell, nucleus))
-        )
-        return torch.exp(-density.clamp_min(-0.1))
+        stained = torch.zeros_like(density)
+        for i, dye in enumerate((around, cell, nucleus)):
+            of_class = torch.einsum("nij,njhw->nihw", everywhere @ dye, density)
+            stained += of_class * shares[:, i : i + 1]
+        return torch.exp(-stained.clamp_min(-0.1))
 
     def litter(self, light: Tensor, shares: Tensor) -> Tensor:
         """Specks beside the cell: platelets, what red cells enclose, precipitate, glints."""

@@ -71,7 +71,8 @@ def read_masked_images(table: Path) -> tuple[list[MaskedImage], list[MaskedImage
     Raises:
         InputError: the table or one of its files cannot be read, or nothing is to be trained on.
     """
-    fit, judged = [], []
+    fit: list[MaskedImage] = []
+    judged: list[MaskedImage] = []
     for row in _rows(table):
         image = read_masked_image(table.parent / row["image"], table.parent / row["mask"])
         (fit if row.get("split", FIT) == FIT else judged).append(image)

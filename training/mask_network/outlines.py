@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,5 +94,5 @@ def _known_mean(values: list[float]) -> float | None:
     return _rounded(np.mean(known)) if known else None
 
 
-def _rounded(value: float) -> float:
+def _rounded(value: SupportsFloat) -> float:
     return round(float(value), 4)

@@ -51,7 +51,9 @@ def train_segmenter(
     bfloat16 = recipe.bfloat16 and has_bfloat16()
     sources = sources_from_images(images, recipe.side_px)
     generator = Generator().manual_seed(recipe.seed)
-    network = _new_network(recipe.seed).to(memory_format=torch.channels_last)
+    network = _new_network(recipe.seed)
+    # torch's stub lacks a module's `memory_format`.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer, schedule = _optimizer(network, recipe)
     for step, rows in enumerate(_batches(len(images), recipe, generator), start=1):
         views, shares = vary(sources[rows], recipe.variation, generator)
@@ -63,7 +65,8 @@ def train_segmenter(
         optimizer.step()
         schedule.step()
         progress(f"loss {loss.item():.3f}", step, recipe.steps)
-    return network.to(memory_format=torch.contiguous_format).eval()
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return network.eval()
 
 
 def mask_loss(logits: Tensor, shares: Tensor) -> Tensor:

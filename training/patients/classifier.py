@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
@@ -21,7 +21,7 @@ from training.patients.aggregates import DrawOptions, Patient
 from vexas_edge.errors import InputError, UsageError
 
 Calibration = Literal["patients", "libsvm"]
-Classifier = CalibratedClassifierCV | SVC
+Classifier: TypeAlias = CalibratedClassifierCV | SVC
 
 GRID_C = (0.1, 1.0, 10.0)
 # Multiples of 1 / (D * variance), scikit-learn's default, called "scale".

@@ -51,7 +51,7 @@ def compare_groups(
     few = [group for group, n in counts.items() if n < 2]
     if few:
         raise InputError(f"group {few[0]!r} has {counts[few[0]]} patients; halving needs two")
-    against = [(other,) for other in others]
+    against: list[tuple[str, ...]] = [(other,) for other in others]
     against += [tuple(others)] if len(others) > 1 else []
     return tuple(_compare(patients, positive, names, options) for names in against)
 

@@ -112,7 +112,8 @@ def map_of_aggregates(
     for number, name in enumerate(dict.fromkeys(patients)):
         mine = of_patient == name
         axes.scatter(
-            *points[mine].T,
+            points[mine, 0],
+            points[mine, 1],
             s=9,
             marker=MARKERS[number % len(MARKERS)],
             color=colours[groups[int(np.flatnonzero(mine)[0])]],
