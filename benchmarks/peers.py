@@ -48,7 +48,7 @@ from vexas_edge.engines.contract import Engine
 from vexas_edge.host.cache import FOLDER_VARIABLE
 from vexas_edge.host.process import default_threads
 from vexas_edge.runtime.choice import fastest
-from vexas_edge.runtime.prepare import prepare
+from vexas_edge.runtime.prepare import prepare_bundle
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.smear.options import ReadOptions
@@ -112,7 +112,7 @@ def cli(data: Path, out: Path, quick: bool, only: tuple[str, ...], turns: int) -
 def peers_line(network: Network, data: Path, scratch: Path, turns: int) -> dict[str, Any]:
     """One network's figures: how many times as fast `vexas-edge score` is, ratios of each turn."""
     bundle, material, folder = _made(network, data, scratch)
-    chosen = fastest(prepare(bundle, lambda _: None))
+    chosen = fastest(prepare_bundle(bundle, lambda _: None))
     with Sessions(bundle) as sessions:
         rig = Rig(
             bundle=bundle,

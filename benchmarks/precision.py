@@ -33,7 +33,7 @@ from samples import (
     write_spread_bundle,
 )
 
-from calibration.proof.preflight import preflight
+from calibration.proof.preflight import preflight_findings
 from vexas_edge import open_bundle
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import contract_of
@@ -139,7 +139,7 @@ def speed_line(network: Network, data: Path, scratch: Path, sizes: Sizes) -> dic
         "multiply_adds": {kind: entry["multiply_adds"] for kind, entry in measured.items()},
         "kept_float": {kind: len(entry["kept_float"]) for kind, entry in measured.items()},
         "preflight_findings": {
-            kind: len(preflight(onnx.load_from_string(_graph(opened, kind))))
+            kind: len(preflight_findings(onnx.load_from_string(_graph(opened, kind))))
             for kind in ("fp16", "int8-trt")
         },
         "conversion_seconds": round(seconds, 1),

@@ -157,7 +157,7 @@ def _score(rig: Rig) -> None:
 
 def _loop(rig: Rig) -> None:
     """What a script would do: open, crop, run one cell; onnxruntime as it comes."""
-    side = rig.canvas.canvas_px
+    side = rig.bundle.manifest.models[CELL_TYPE].canvas_px
     for file in sorted(rig.folder.iterdir()):
         image = Image.open(BytesIO(file.read_bytes())).convert("RGB")
         left, top = (image.width - side) // 2, (image.height - side) // 2

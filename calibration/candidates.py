@@ -14,15 +14,16 @@ from calibration.integers.grids import Scheme
 from calibration.integers.layers import WEIGHTED
 from calibration.integers.recipe import calibrate, round_model
 from calibration.proof.census import Census, executed_census, written_census
-from calibration.proof.preflight import preflight
+from calibration.proof.preflight import preflight_findings
 from calibration.region import encoder_region
-from calibration.rehearsal import KeptLayer, Progress, Rehearsal, choose_float_layers
+from calibration.rehearsal import KeptLayer, Rehearsal, choose_float_layers
 from export.graph import between
 from vexas_edge.bundle.budgets import Budgets
 from vexas_edge.bundle.contract import CELLS, EMBEDDING
 from vexas_edge.bundle.graphs import EMULATED, graph_file
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.host.cpu import cpu_name, has_vnni
+from vexas_edge.talk import Progress
 
 SCHEMES = {
     "int8": Scheme(),
@@ -178,7 +179,7 @@ def _kept_name(executed: str, kept: Collection[str]) -> str | None:
 
 
 def _check_preflight(graph: ModelProto) -> None:
-    findings = preflight(graph)
+    findings = preflight_findings(graph)
     if findings:
         listed = "; ".join(f"{f.rule}: {f.where}: {f.message}" for f in findings[:3])
         raise BundleError(f"TensorRT 11 would not take the graph as it is: {listed}")

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from vexas_edge.commands.console import one_line
 from vexas_edge.commands.options import reading_options
-from vexas_edge.commands.progress import Progress
+from vexas_edge.commands.progress import ProgressLine
 from vexas_edge.errors import InputError
+from vexas_edge.text import one_line
 
 NOT_FIT = 4
 INTEGERS = ("int8", "int8-rr", "int8-trt")
@@ -112,7 +112,7 @@ def _convert(
     )
     opened = open_bundle(bundle)
     to = check_target(opened, out)
-    progress = Progress(bundle.name, unit="")
+    progress = ProgressLine(bundle.name, unit="")
     console = Console(progress=progress, show=_shower(progress), warn=_warner(progress))
     try:
         add_precisions(opened, Conversion(reading=reading, **asked), to, console)
@@ -121,7 +121,7 @@ def _convert(
     click.echo(f"wrote {to}")
 
 
-def _shower(progress: Progress) -> Callable[[Any], None]:
+def _shower(progress: ProgressLine) -> Callable[[Any], None]:
     from calibration.gate.verdict import line_from_verdict
 
     def show(verdict: Any) -> None:
@@ -131,7 +131,7 @@ def _shower(progress: Progress) -> Callable[[Any], None]:
     return show
 
 
-def _warner(progress: Progress) -> Callable[[str], None]:
+def _warner(progress: ProgressLine) -> Callable[[str], None]:
     def warn(text: str) -> None:
         progress.clear()
         _warn(text)
@@ -154,7 +154,7 @@ def compare(bundle: Path, cohort: Path, gate: str, out: Path | None, **reading: 
     from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.smear.options import read_options
 
-    progress = Progress(bundle.name, unit="")
+    progress = ProgressLine(bundle.name, unit="")
     opened = open_bundle(bundle)
     try:
         compared = compare_precisions(
@@ -192,13 +192,13 @@ def preflight(graph: Path) -> int:
     """
     import onnx
 
-    from calibration.proof.preflight import preflight as find
+    from calibration.proof.preflight import preflight_findings
 
     try:
         model = onnx.load(graph)
     except Exception as error:
         raise InputError(f"{graph} is not a readable ONNX file: {error}") from error
-    findings = find(model)
+    findings = preflight_findings(model)
     for finding in findings:
         click.echo(f"{finding.rule}: {finding.where}: {finding.message}; {finding.remedy}")
     click.echo(f"{graph}: {len(findings)} findings for TensorRT 11", err=True)

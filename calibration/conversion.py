@@ -21,7 +21,6 @@ from calibration.candidates import (
 from calibration.gate.figures import GateError, GateResult, failures, gate_result
 from calibration.gate.judgement import REFERENCE, Judgement, check_labels, judge
 from calibration.gate.samples import (
-    Progress,
     Smear,
     canvas_of,
     check_apart,
@@ -37,6 +36,7 @@ from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import UsageError
 from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions
+from vexas_edge.talk import Progress
 
 NO_GATE = "none"
 

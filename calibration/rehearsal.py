@@ -1,6 +1,6 @@
 """Which layers stay in float: as few as are needed, those first whose rounding does most harm."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from calibration.integers.recipe import RoundedModel
 from export.execution import session_from
 from vexas_edge.bundle.contract import CELLS, DECISIONS, DRAWS, ENCODINGS
 from vexas_edge.host.clock import median_seconds
+from vexas_edge.talk import Progress
 
 # So many layers are tried on the rehearsal's encodings, and so many of those on the task itself.
 _TRIED = 16
@@ -21,8 +22,6 @@ _BATCH = 8
 _FEW = 4
 _DRAWS_A_BATCH = 16
 _TIMED_RUNS = 5
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -237,7 +237,7 @@ def _assembled(
     if spec.positive not in first.classes:
         raise UsageError(f"positive = {spec.positive!r} is none of the classes {first.classes}")
     manifest = Manifest(
-        schema_version=schema.SCHEMA_VERSION,
+        schema_version=schema.MANIFEST_SCHEMA,
         name=spec.name,
         version=spec.version,
         created=_today(),

@@ -8,7 +8,7 @@ import numpy as np
 from export.execution import run_graph
 from vexas_edge.bundle.contract import CELLS, CROPS, DRAWS, ENCODINGS, GOLDEN_CELLS
 from vexas_edge.bundle.graphs import FUSED, HEAD, ISOLATE
-from vexas_edge.cells.isolation import GRID_PX
+from vexas_edge.cells.limits import GRID_PX
 
 _DRAWS = 8
 

@@ -14,7 +14,7 @@ from export.graph import OPSET, GraphBuilder, declared, standard_model
 from export.parity import ParityError
 from export.unet import BLOCK_PX, DARKEST_LIGHT, UNet, probabilities_from_crops
 from vexas_edge.bundle.contract import CROPS, LOGITS, MASK_CONTRACT, MASKS, PIXELS
-from vexas_edge.cells.isolation import GRID_PX
+from vexas_edge.cells.limits import GRID_PX
 
 # Largest difference of any probability from torch's.
 TOLERANCE = 1e-4

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from msgspec.inspect import NODEFAULT, DataclassType, Field, StructType, Type, type_info
+from msgspec import NODEFAULT
+from msgspec.inspect import DataclassType, Field, StructType, Type, type_info
 
 from vexas_edge.bundle import manifest
 from vexas_edge.results import values
@@ -36,18 +37,18 @@ class WrittenFile:
 FILES = {
     "manifest": WrittenFile(
         content=manifest.Manifest,
-        schema_version=manifest.SCHEMA_VERSION,
+        schema_version=manifest.MANIFEST_SCHEMA,
         title="manifest.json of a vexas-edge bundle",
     ),
     "case": WrittenFile(
         content=values.CaseScore,
-        schema_version=values.SCHEMA_VERSION,
+        schema_version=values.RESULT_SCHEMA,
         title="CASE.json, the result of vexas-edge for one case",
         left_out=((values.ModelScore, "cells"),),  # by json_from_score
     ),
     "run": WrittenFile(
         content=values.RunRecord,
-        schema_version=values.SCHEMA_VERSION,
+        schema_version=values.RESULT_SCHEMA,
         title="run.json, the record of one run of vexas-edge",
     ),
 }

@@ -16,7 +16,7 @@ from calibration.fp16 import (
     emulated_half_precision,
     half_precision,
 )
-from calibration.proof.preflight import preflight
+from calibration.proof.preflight import preflight_findings
 from calibration.region import encoder_region
 from export.encoder import onnx_from_torch, with_known_width
 from export.fuse import fuse_graphs
@@ -81,7 +81,7 @@ def test_a_half_graph_is_half_inside_and_float32_around(fused: ModelProto) -> No
     assert [(i.name, i.type.tensor_type.elem_type) for i in half.graph.output] == [
         (o.name, TensorProto.FLOAT) for o in fused.graph.output
     ]
-    assert preflight(half) == []
+    assert preflight_findings(half) == []
     assert len(half.SerializeToString()) < len(fused.SerializeToString())
 
 

@@ -22,7 +22,7 @@ from calibration.integers.ranges import Range
 from calibration.integers.recipe import Calibration, RoundedModel, calibrate, round_model
 from calibration.integers.rounding import integer_weights
 from calibration.proof.census import Census, executed_census, written_census
-from calibration.proof.preflight import preflight
+from calibration.proof.preflight import preflight_findings
 from calibration.region import Region, encoder_region
 from calibration.rehearsal import Rehearsal, choose_float_layers, noise_share
 from export.encoder import onnx_from_torch, with_known_width
@@ -256,10 +256,10 @@ def test_the_tensorrt_file_is_signed_and_passes_the_preflight(
     fused: ModelProto, found: Calibration, written: ModelProto
 ) -> None:
     signed = round_model(found, Scheme(signed=True)).graph()
-    assert preflight(signed) == []
+    assert preflight_findings(signed) == []
     assert written_census(encoder_of(signed), dense_layers(fused)).int8 == 1
     assert np.percentile(cosines(signed, fused), 1) > 0.998
-    assert {finding.rule for finding in preflight(written)} >= {"uint8_tensor"}
+    assert {finding.rule for finding in preflight_findings(written)} >= {"uint8_tensor"}
 
 
 def test_a_layer_kept_in_float_runs_in_float(fused: ModelProto, rounded: RoundedModel) -> None:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from onnx import ModelProto, numpy_helper, parser
 
 from calibration.cli import cli
-from calibration.proof.preflight import preflight
+from calibration.proof.preflight import preflight_findings
 
 HEADER = '<ir_version: 10, opset_import: ["" : 18]>'
 
@@ -43,12 +43,12 @@ def with_weights(model: ModelProto) -> ModelProto:
 
 
 def rules(model: ModelProto) -> set[str]:
-    return {finding.rule for finding in preflight(model)}
+    return {finding.rule for finding in preflight_findings(model)}
 
 
 def test_a_sound_quantised_graph_has_no_finding() -> None:
     onnx.checker.check_model(sound_model(), full_check=True)
-    assert preflight(sound_model()) == []
+    assert preflight_findings(sound_model()) == []
 
 
 CAST = "image = Cast <to = 1> (cells)"

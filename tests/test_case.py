@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from vexas_edge.choices import ClassFrom
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.smear import reader
 from vexas_edge.smear.case import Case, Cell, Conflict, FoundCase, Ignored
 from vexas_edge.smear.finding import find_cases
-from vexas_edge.smear.options import ClassFrom, ReadOptions
+from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import case_at, read_case
 from vexas_edge.smear.vocabulary import vocabulary_from
 

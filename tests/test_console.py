@@ -7,9 +7,10 @@ import sys
 import click
 import pytest
 
-from vexas_edge.commands.console import echo_json, one_line, run_command_line
-from vexas_edge.commands.progress import Progress
+from vexas_edge.commands.console import echo_json, run_command_line
+from vexas_edge.commands.progress import ProgressLine
 from vexas_edge.errors import BundleError, HostError, InputError, UsageError, VexasEdgeError
+from vexas_edge.text import one_line
 
 
 def status_of(monkeypatch: pytest.MonkeyPatch, effect: object, *arguments: str) -> int:
@@ -133,7 +134,7 @@ def test_progress_is_said_on_stderr_now_and_then(
     clock = Clock()
     monkeypatch.setattr("vexas_edge.commands.progress.time", clock)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: watched)
-    progress = Progress("P\n1")
+    progress = ProgressLine("P\n1")
     progress("neutrophil", 1, 300)
     clock.now = seconds
     progress("neutrophil", 150, 300)

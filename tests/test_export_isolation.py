@@ -15,7 +15,8 @@ from export.parity import ParityError
 from export.unet import UNet, lit_evenly
 from training.mask_network.masks import crops_of
 from vexas_edge.cells.images import rgb_from_bytes
-from vexas_edge.cells.isolation import GRID_PX, resize_for_isolation
+from vexas_edge.cells.isolation import resize_for_isolation
+from vexas_edge.cells.limits import GRID_PX
 
 CROPS = np.random.default_rng(0).integers(0, 256, (3, GRID_PX, GRID_PX, 3), dtype=np.uint8)
 

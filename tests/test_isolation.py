@@ -6,14 +6,13 @@ from PIL import Image
 
 from vexas_edge.cells.components import fill_holes, label_components
 from vexas_edge.cells.isolation import (
-    GRID_PX,
     check_plausible,
     cut_out,
     find_cell,
     isolate_cell,
     resize_for_isolation,
 )
-from vexas_edge.cells.limits import IsolationLimits
+from vexas_edge.cells.limits import GRID_PX, IsolationLimits
 from vexas_edge.errors import CellError
 
 LIMITS = IsolationLimits()

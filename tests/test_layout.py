@@ -2,7 +2,8 @@
 
 import pytest
 
-from vexas_edge.smear.layout import Layout, Place, is_image, places_from_folders, prefix_of
+from vexas_edge.choices import Layout
+from vexas_edge.smear.layout import Place, is_image, places_from_folders, prefix_of
 from vexas_edge.smear.vocabulary import vocabulary_from
 
 

@@ -17,7 +17,16 @@ from vexas_edge.results.folder import (
     json_from_score,
 )
 from vexas_edge.results.names import check_distinct, file_stem_for_case
-from vexas_edge.results.values import NOTICE, CaseScore, ModelScore, UsedCell
+from vexas_edge.results.values import (
+    NOTICE,
+    Asked,
+    BundleId,
+    CaseScore,
+    EndedCase,
+    ModelScore,
+    RunRecord,
+    UsedCell,
+)
 
 NAMES = [
     "P1",
@@ -105,9 +114,34 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def record_of(*scores: CaseScore) -> RunRecord:
+    """The record of a run with these results."""
+    return RunRecord(
+        vexas_edge="0",
+        asked=Asked(
+            cases=("P1",),
+            bundle="b.vxb",
+            out="out",
+            recursive=False,
+            layout="auto",
+            class_from="folder",
+            engine="auto",
+            device="auto",
+            precision="auto",
+            polite=False,
+            as_json=False,
+        ),
+        bundle=BundleId(name="b", version="1", sha256="0" * 64, synthetic=True),
+        started="2026-01-01T00:00:00+00:00",
+        seconds=0.0,
+        ended_by=None,
+        cases=tuple(EndedCase(case=s.case, status=s.status, file=f"{s.case}.json") for s in scores),
+    )
+
+
 def filled(folder: Path, *scores: CaseScore, then: BaseException | None = None) -> Path:
     """The folder after a run with these results, which ends with the error `then`, if any."""
-    with ResultFolder(folder, lambda: {"cases": len(scores)}) as results:
+    with ResultFolder(folder, lambda: record_of(*scores)) as results:
         for score in scores:
             results.add(score)
         if then:
@@ -154,7 +188,7 @@ def test_names_that_windows_tells_apart_are_not_refused() -> None:
 def test_a_case_named_run_does_not_replace_the_runs_record(tmp_path: Path) -> None:
     filled(tmp_path, scored("run"))
     assert files_in(tmp_path) == ["%72un.json", "cases.csv", "cells.csv", "run.json"]
-    assert json.loads((tmp_path / "run.json").read_text()) == {"cases": 1}
+    assert len(json.loads((tmp_path / "run.json").read_text())["cases"]) == 1
 
 
 def test_cases_csv_has_a_row_for_each_model(tmp_path: Path) -> None:
@@ -219,7 +253,7 @@ def test_awkward_names_survive_both_formats(tmp_path: Path, name: str) -> None:
 
 
 def test_a_case_is_on_disk_before_the_run_ends(tmp_path: Path) -> None:
-    with ResultFolder(tmp_path, dict) as results:
+    with ResultFolder(tmp_path, record_of) as results:
         results.add(scored())
         assert json.loads((tmp_path / "P1.json").read_text())["case"] == "P1"
         assert not (tmp_path / "cases.csv").exists()
@@ -234,7 +268,7 @@ def test_a_run_that_breaks_off_keeps_what_was_done(
         filled(tmp_path, scored(), then=kind())
     assert [row["model"] for row in rows(tmp_path / "cases.csv")] == ["neutrophil", "monocyte"]
     assert len(rows(tmp_path / "cells.csv")) == 2
-    assert json.loads((tmp_path / "run.json").read_text()) == {"cases": 1}
+    assert len(json.loads((tmp_path / "run.json").read_text())["cases"]) == 1
 
 
 def test_the_tables_are_those_of_the_last_run_and_other_cases_stay(tmp_path: Path) -> None:
@@ -286,7 +320,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, name: str) -> N
 def test_an_output_folder_that_cannot_be_created_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(HostError) as refused:
-        ResultFolder(tmp_path / name, dict)
+        ResultFolder(tmp_path / name, record_of)
     assert str(refused.value).startswith(f"output folder {tmp_path / name} cannot be created: ")
     assert (tmp_path / "file").read_text() == "x"
 
@@ -294,7 +328,7 @@ def test_an_output_folder_that_cannot_be_created_is_named(tmp_path: Path, name: 
 def test_an_output_folder_in_which_no_table_can_be_opened_is_named(tmp_path: Path) -> None:
     (tmp_path / "cells.csv.partial").mkdir()
     with pytest.raises(HostError, match=r"cells\.csv cannot be written: Is a directory; name"):
-        ResultFolder(tmp_path, dict)
+        ResultFolder(tmp_path, record_of)
     assert files_in(tmp_path) == ["cells.csv.partial"]
 
 
@@ -396,7 +430,7 @@ def test_no_stream_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Path, "open", remembered)
     (tmp_path / "out" / "cells.csv.partial").mkdir(parents=True)
     with pytest.raises(HostError):
-        ResultFolder(tmp_path / "out", dict)
+        ResultFolder(tmp_path / "out", record_of)
     (tmp_path / "out" / "cells.csv.partial").rmdir()
     filled(tmp_path / "out", scored())
     assert len(opened) > 2

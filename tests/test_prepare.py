@@ -68,7 +68,7 @@ def test_a_cheaper_precision_must_be_1_2_times_as_fast_as_the_fastest_float32(
 def test_every_way_is_tested_timed_and_remembered(tiny_bundle: Path, tiny_case: Path) -> None:
     bundle = open_bundle(tiny_bundle)
     said: list[str] = []
-    measured = prepare.prepare(bundle, said.append, threads=1, seconds=0.1)
+    measured = prepare.prepare_bundle(bundle, said.append, threads=1, seconds=0.1)
     ways = {(way.engine, way.precision): way for way in measured}
     assert set(ways) == {
         (engine, precision)
@@ -154,7 +154,7 @@ def test_an_engine_of_other_numbers_is_never_chosen(
 
     monkeypatch.setattr(openvino.OpenVinoEngine, "run", drifted)
     bundle = open_bundle(tiny_bundle)
-    measured = prepare.prepare(bundle, print, threads=1, seconds=0.1)
+    measured = prepare.prepare_bundle(bundle, print, threads=1, seconds=0.1)
     (drifting,) = [m for m in measured if (m.engine, m.precision) == ("openvino", "fp32")]
     assert drifting.ms_a_cell is None
     assert "self-test of neutrophil fused.fp32.onnx failed on this PC: 2.0e-03" in str(
@@ -168,7 +168,7 @@ def test_where_nothing_agrees_nothing_is_scored(
 ) -> None:
     path = with_golden(tiny_bundle, tmp_path / "b.vxb", **{"head.onnx/decisions": lambda v: v + 1})
     with pytest.raises(HostError, match="nothing on this PC runs this bundle as it should: onnxr"):
-        prepare.prepare(open_bundle(path), print, threads=1, seconds=0.1)
+        prepare.prepare_bundle(open_bundle(path), print, threads=1, seconds=0.1)
     ended = vexas_edge("score", tiny_case, "--bundle", path)
     assert ended.status == HostError.exit_status
     assert "`vexas-edge prepare` found: self-test of monocyte head.onnx failed" in ended.err
@@ -183,7 +183,7 @@ def test_an_engine_that_is_not_installed_is_told_of(
         return ("cpu",)
 
     monkeypatch.setattr(prepare, "devices_of", devices_of)
-    measured = prepare.prepare(open_bundle(tiny_bundle), print, threads=1, seconds=0.1)
+    measured = prepare.prepare_bundle(open_bundle(tiny_bundle), print, threads=1, seconds=0.1)
     (absent,) = [m for m in measured if m.engine == "openvino"]
     assert str(absent.problem).startswith("openvino cannot be loaded")
 

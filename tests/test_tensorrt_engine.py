@@ -20,8 +20,9 @@ from export.cli import cli as export_cli
 from export.engine import build_engines
 from vexas_edge import open_bundle
 from vexas_edge.bundle.graphs import FUSED, precision_of
+from vexas_edge.choices import Precision
 from vexas_edge.commands.console import run_command_line
-from vexas_edge.engines.contract import EngineOptions, Precision, RowGroup
+from vexas_edge.engines.contract import EngineOptions, RowGroup
 from vexas_edge.engines.opening import devices_of, open_engine
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.host import cache

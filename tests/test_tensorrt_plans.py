@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from vexas_edge.bundle.contract import CHECKED_DRAWS, GOLDEN_CELLS, fused_contract
-from vexas_edge.engines.contract import EngineOptions, Precision, RowGroup
+from vexas_edge.choices import Precision
+from vexas_edge.engines.contract import EngineOptions, RowGroup
 from vexas_edge.engines.tensorrt.plans import (
     Gpu,
     bucket_of,

@@ -7,8 +7,7 @@ from drawn_crops import drawn_crops
 
 from training.mask_network.masks import crops_of
 from training.mask_network.outlines import score_masks, summarize
-from vexas_edge.cells.isolation import GRID_PX
-from vexas_edge.cells.limits import IsolationLimits
+from vexas_edge.cells.limits import GRID_PX, IsolationLimits
 
 
 def test_drawn_cells_are_outlined_beside_red_cells() -> None:

@@ -15,7 +15,7 @@ from export.inputs import load_classifier
 from training.encodings.table import Encodings, write_encodings
 from training.patients.aggregates import DrawOptions, Patient, patients_from_encodings
 from training.patients.classifier import SvmOptions, choose_options, fit_classifier
-from training.patients.evaluation import EvaluationOptions, evaluate
+from training.patients.evaluation import EvaluationOptions, evaluate_patients
 from training.patients.intervals import mean_of, share_of
 from training.patients.patientwise import (
     LEAVE_ONE_OUT,
@@ -137,7 +137,7 @@ def test_where_all_do_as_well_what_was_given_is_kept() -> None:
 def test_patients_of_too_few_cells_are_not_judged_and_named_at_home_alone() -> None:
     few = patient("P-few", "MDS", 0, n_cells=4)
     options = EvaluationOptions(positive="VEXAS", minimum_cells=5, svm=FAST, folds=3)
-    found = evaluate([*cohort(4.0), few], options)
+    found = evaluate_patients([*cohort(4.0), few], options)
     assert found.left_out == ("P-few",)
     assert "P-few" not in found.out_of_fold.names
     sentences = " ".join(evaluation_sentences(found))
@@ -150,7 +150,7 @@ def test_patients_held_out_of_whom_none_can_be_judged_are_no_judgement() -> None
     few = [patient("P-few", "MDS", 0, n_cells=4), patient("P-fewer", "VEXAS", 9, n_cells=3)]
     options = EvaluationOptions(positive="VEXAS", minimum_cells=5, svm=FAST, folds=3)
     with pytest.raises(InputError, match="none of the 2 patients held out has 5 cells"):
-        evaluate(cohort(4.0), options, held_out=few)
+        evaluate_patients(cohort(4.0), options, held_out=few)
 
 
 def test_probabilities_come_from_folds_that_keep_a_patient_together() -> None:

@@ -18,8 +18,7 @@ from training.mask_network.augmentation import Variation, sources_from_images, v
 from training.mask_network.masks import crops_of, read_masked_image, read_masked_images
 from training.mask_network.outlines import outline_distance, score_cell, score_masks, summarize
 from training.mask_network.segmenter import SegmenterRecipe, mask_loss, train_segmenter
-from vexas_edge.cells.isolation import GRID_PX
-from vexas_edge.cells.limits import IsolationLimits
+from vexas_edge.cells.limits import GRID_PX, IsolationLimits
 from vexas_edge.errors import InputError, UsageError
 
 

@@ -20,7 +20,7 @@ from export.graph import GraphBuilder, tensor
 from export.preprocessing import Preprocessing, pixels_from_cells
 from vexas_edge.bundle.archive import file_entry, listed_files, open_bundle, write_zip
 from vexas_edge.bundle.manifest import Manifest
-from vexas_edge.cells.isolation import GRID_PX
+from vexas_edge.cells.limits import GRID_PX
 
 CANVAS_PX = 16
 WIDTH = 8  # of an encoding

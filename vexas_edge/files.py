@@ -60,8 +60,3 @@ def take_name(partial: Path, path: Path) -> None:
                     f"The new content is in {partial}"
                 ) from error
             time.sleep(pause)
-
-
-def unicode_text(text: str) -> str:
-    """The text with a mark for each part that is no Unicode, as file names may hold it."""
-    return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)

@@ -47,7 +47,7 @@ class _Workshop(click.Group):
 
 
 @click.command(cls=_Workshop, context_settings={"help_option_names": ["-h", "--help"]})
-def cli() -> None:
+def workshop() -> None:
     """Train, export and calibrate what vexas-edge runs; needs a checkout of the project.
 
     \b
@@ -122,10 +122,10 @@ def _imported(name: str) -> Any:
         ) from error
 
 
-def main() -> None:
+def run_workshop() -> None:
     """Entry point of the command `vexas-workshop`."""
-    run_command_line(cli)
+    run_command_line(workshop)
 
 
 if __name__ == "__main__":
-    main()
+    run_workshop()

@@ -11,7 +11,7 @@ import numpy as np
 from calibration.candidates import judgeable_kinds
 from calibration.gate.figures import GateResult, gate_result, patient_scores
 from calibration.gate.judgement import REFERENCE, Judgement, check_labels, judge
-from calibration.gate.samples import BATCH, Progress, open_smears
+from calibration.gate.samples import BATCH, open_smears
 from calibration.gate.separation import Separation, resampled_aucs, separation
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import CELLS, contract_of
@@ -22,6 +22,7 @@ from vexas_edge.host.clock import median_seconds
 from vexas_edge.runtime.selftest import golden_from_npz
 from vexas_edge.smear.cohort import read_cohort
 from vexas_edge.smear.options import ReadOptions
+from vexas_edge.talk import Progress
 
 # The graphs that are meant for a CPU: only these are timed.
 _TIMED = (REFERENCE, "int8", "int8-rr")

@@ -12,7 +12,7 @@ import onnxruntime
 from onnx import ModelProto
 
 from calibration.fp16 import LARGEST, emulated_half_precision
-from calibration.gate.samples import BATCH, Progress, Smear, canvas_of, cells_of
+from calibration.gate.samples import BATCH, Smear, canvas_of, cells_of
 from export.execution import session_from, session_options
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import DECISIONS, DRAWS, ENCODINGS, PROBABILITIES, contract_of
@@ -21,6 +21,7 @@ from vexas_edge.bundle.manifest import Manifest, Model
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.errors import InputError
 from vexas_edge.scoring.encoding import draws_of
+from vexas_edge.talk import Progress
 
 REFERENCE = "fp32"
 

@@ -18,14 +18,13 @@ from vexas_edge.runtime.session import Sessions
 from vexas_edge.smear.case import Case, Cell
 from vexas_edge.smear.cohort import CohortCase, cases_of_split
 from vexas_edge.smear.options import ReadOptions
+from vexas_edge.talk import Progress
 
 BATCH = 8
 
 # Of every so many sampled cells one is kept for the rehearsal: ranges never see it.
 _REHEARSED = 5
 _MOST_REHEARSED = 128
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

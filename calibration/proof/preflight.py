@@ -34,7 +34,7 @@ class Finding:
     remedy: str
 
 
-def preflight(model: ModelProto) -> list[Finding]:
+def preflight_findings(model: ModelProto) -> list[Finding]:
     """Every finding, rule by rule; none means that TensorRT 11 should take the graph as it is."""
     graph = GraphView(model)
     return [finding for rule in _RULES for finding in rule(graph)]

@@ -18,7 +18,8 @@ from vexas_edge.smear.options import ReadOptions
 
 # What the encoder was trained with, and the part of each 224 px image that shows the cell.
 PREPROCESSING = "keras-caffe"
-CANVAS = Canvas(canvas_px=112, larger="crop")
+CANVAS_PX = 112
+CANVAS = Canvas(canvas_px=CANVAS_PX, larger="crop")
 CELL_TYPE = "lymphocyte"
 
 # The VEXAS recipe: 100 medians of 10 cells for each patient. The score takes 1,000 of them.
@@ -62,7 +63,7 @@ def read_patients(cohort_dir: Path, most_a_group: int | None) -> tuple[CohortCas
 
 def encode_patients(rows: Sequence[CohortCase], encoder_file: Path) -> list[Patient]:
     """Every patient's cells read and placed as the edge does it, and encoded."""
-    encoder = load_encoder(encoder_file.name, encoder_file.parent, canvas_px=CANVAS.canvas_px)
+    encoder = load_encoder(encoder_file.name, encoder_file.parent, canvas_px=CANVAS_PX)
     return [_encoded(row, encoder) for row in rows]
 
 

@@ -43,7 +43,7 @@ from vexas_edge.bundle.contract import (
 )
 from vexas_edge.bundle.graphs import CHEAPER, HEAD, graph_file
 from vexas_edge.commands.console import run_command_line
-from vexas_edge.commands.progress import Progress
+from vexas_edge.commands.progress import ProgressLine
 from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions
 
@@ -152,7 +152,7 @@ def figures_of_split(folder: Path, split: str) -> list[dict[str, Any]]:
         graphs |= stock_graphs(graphs[REFERENCE], list(sample.batches()), folder)
         smears = open_smears(rows, JUDGE, reading, stack)
         head = bundle.model_file(name, HEAD)
-        judgement = judge(smears, bundle, name, head, graphs, Progress(split, unit=""))
+        judgement = judge(smears, bundle, name, head, graphs, ProgressLine(split, unit=""))
     results = {kind: gate_result(judgement, kind, model.threshold) for kind in graphs}
     return [
         {"split": split, "graph": kind, **_figures(kind, results)}

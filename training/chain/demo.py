@@ -20,7 +20,7 @@ from vexas_edge.errors import BundleError, InputError, UsageError
 from vexas_edge.files import write_atomically
 
 SPEC = Path(__file__).parents[2] / "examples" / "vexas" / "spec.toml"
-COHORT = SyntheticCohort(patients=60, strength=1.0, crops=True)
+DEMO_COHORT = SyntheticCohort(patients=60, strength=1.0, crops=True)
 SHOWN_PATIENT = 1002  # the seed of one whom nothing was learnt from or judged on
 BUNDLE, SMEAR = "demo.vxb", "smear.zip"
 # The sums of another number of threads, or of another kind of CPU, round otherwise, and training
@@ -41,8 +41,8 @@ def build_demo(work: Path, talk: Talk) -> Path:
     built = work / "built"
     built.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(work / "cohort", ignore_errors=True)
-    for n, _ in enumerate(write_cohort(COHORT, work / "cohort"), start=1):
-        talk.progress("smears drawn", n, COHORT.patients)
+    for n, _ in enumerate(write_cohort(DEMO_COHORT, work / "cohort"), start=1):
+        talk.progress("smears drawn", n, DEMO_COHORT.patients)
     shutil.copyfile(SPEC, work / SPEC.name)
     bundle = run_chain(chain_from_file(work / SPEC.name), work, work / "stages", talk)
     shutil.copyfile(bundle, built / BUNDLE)
@@ -87,7 +87,7 @@ def _moved(old: Score, new: Score) -> bool:
 
 def write_shown_smear(to: Path, work: Path) -> None:
     """The smear that is shown, as a zip; its files go by way of the folder `work`."""
-    smear = synthesize_smear(SHOWN_PATIENT, "vexas", COHORT.strength, CELLS, crops=True)
+    smear = synthesize_smear(SHOWN_PATIENT, "vexas", DEMO_COHORT.strength, CELLS, crops=True)
     shutil.rmtree(work, ignore_errors=True)
     _zip(write_smear(work, smear), work, to)
 

@@ -11,10 +11,11 @@ from export.mask_graph import check_masks, masks_from_crops, onnx_from_unet
 from training.chain.chain_spec import Fields, options_from_fields
 from training.mask_network.masks import crops_of, read_masked_images
 from training.mask_network.outlines import score_masks, summarize
-from training.mask_network.segmenter import Progress, SegmenterRecipe, train_segmenter
+from training.mask_network.segmenter import SegmenterRecipe, train_segmenter
 from vexas_edge.bundle.graphs import ISOLATE
 from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.files import write_atomically
+from vexas_edge.talk import Progress
 
 _CROPS_A_BATCH = 8
 _AGREEMENT = "agreement.json"

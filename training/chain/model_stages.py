@@ -1,4 +1,4 @@
-"""The stages of one model: pretrain, encode, probe, evaluate, fit."""
+"""The stages of one model: pretrain, encode, probe, evaluate_patients, fit."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +19,7 @@ from training.encodings.probe_report import write_probe
 from training.encodings.table import Encodings, read_encodings, write_encodings
 from training.patients.aggregates import Patient, patients_from_encodings
 from training.patients.classifier import check_calibrated, fit_classifier
-from training.patients.evaluation import EvaluationOptions, evaluate, with_enough_cells
+from training.patients.evaluation import EvaluationOptions, evaluate_patients, with_enough_cells
 from training.patients.phenotype import against_others
 from training.patients.report import evaluation_sentences, write_report
 from training.pretraining.cell_stack import WantedCells, stack_cells
@@ -171,7 +171,7 @@ def _evaluate(chain: Chain, name: str, encode: Stage, to: Path) -> None:
         svm=model.svm_options(),
         threshold=model.threshold,
     )
-    found = evaluate(fit, options, chain.rows, judge)
+    found = evaluate_patients(fit, options, chain.rows, judge)
     write_report(found, (*fit, *judge), f"{chain.spec.name}, {name}", to)
     write_atomically(to / SENTENCES, " ".join(evaluation_sentences(found)).encode())
 

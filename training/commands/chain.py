@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from vexas_edge.commands.console import one_line
-from vexas_edge.commands.progress import Progress
+from vexas_edge.commands.progress import ProgressLine
+from vexas_edge.text import one_line
 
 SHIPPED = Path("vexas_edge/demo")
 _PATH = click.Path(path_type=Path)
@@ -46,7 +46,7 @@ def demo_bundle(accept: bool) -> None:
 def _talk(name: str) -> Any:
     from training.chain.chain import Talk
 
-    progress = Progress(name, unit="")
+    progress = ProgressLine(name, unit="")
 
     def say(text: str) -> None:
         progress.clear()

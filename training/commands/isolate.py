@@ -32,14 +32,14 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
     from training.mask_network.segmenter import SegmenterRecipe, train_segmenter
     from vexas_edge.cells.limits import IsolationLimits
     from vexas_edge.commands.console import echo_json
-    from vexas_edge.commands.progress import Progress
+    from vexas_edge.commands.progress import ProgressLine
     from vexas_edge.files import write_atomically
 
     fit, judged = read_masked_images(table)
     recipe = SegmenterRecipe(seed=seed)
     if steps:
         recipe = replace(recipe, steps=steps)
-    progress = Progress(str(table), unit="batches")
+    progress = ProgressLine(str(table), unit="batches")
     network = train_segmenter(fit, recipe, progress)
     progress.clear()
     write_atomically(out, save(network.state_dict()))

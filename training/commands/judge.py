@@ -100,7 +100,7 @@ def evaluate(
     from training.encodings.table import read_encodings
     from training.patients.aggregates import patients_from_encodings
     from training.patients.evaluation import EvaluationOptions
-    from training.patients.evaluation import evaluate as judged
+    from training.patients.evaluation import evaluate_patients as judged
     from training.patients.report import evaluation_sentences, write_report
     from vexas_edge.smear.cohort import read_cohort
 

@@ -8,8 +8,8 @@ import click
 
 from export.backbones import BACKBONES
 from training.commands import names_from_words, reading_from
-from vexas_edge.commands.console import one_line
 from vexas_edge.commands.options import reading_options
+from vexas_edge.text import one_line
 
 _PATH = click.Path(path_type=Path)
 _PROBE_CANVAS_PX = 272  # the paper's, on which whole cells are encoded
@@ -73,7 +73,7 @@ def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked:
     import torch
 
     from training.pretraining.run_folder import WEIGHTS, pretrain_into
-    from vexas_edge.commands.progress import Progress
+    from vexas_edge.commands.progress import ProgressLine
     from vexas_edge.errors import HostError
 
     if device == "cuda" and not torch.cuda.is_available():
@@ -83,7 +83,7 @@ def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked:
     cells, probe, lost = _cells(cohort, asked)
     for line in lost:
         click.echo(one_line(f"warning: {line}"), err=True)
-    progress = Progress("pretrain", unit="batches")
+    progress = ProgressLine("pretrain", unit="batches")
 
     def say(text: str) -> None:
         progress.clear()

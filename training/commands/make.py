@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from training.commands import names_from_words, reading_from
-from vexas_edge.commands.console import one_line
 from vexas_edge.commands.options import reading_options
+from vexas_edge.text import one_line
 
 _PATH = click.Path(path_type=Path)
 

@@ -135,7 +135,7 @@ class SmearCell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patient:
+class DrawnPatient:
     """What all cells of one smear share: its stain, and factors on the means of Morphology."""
 
     stain: Stain
@@ -161,14 +161,16 @@ def morphology_of(cell_type: CellType, phenotype: Phenotype, strength: float) ->
     )
 
 
-def draw_patient(patient_seed: int) -> Patient:
+def draw_patient(patient_seed: int) -> DrawnPatient:
     """One patient's smear: how it took the stain and how its cells lean, whatever the phenotype."""
     rng = _generator(patient_seed)
     factors = {name: float(rng.lognormal(0, sd)) for name, sd in PATIENT_LOG_SD.items()}
-    return Patient(stain=_draw_stain(rng), factors=factors)
+    return DrawnPatient(stain=_draw_stain(rng), factors=factors)
 
 
-def draw_traits(morphology: Morphology, patient: Patient, rng: np.random.Generator) -> CellTraits:
+def draw_traits(
+    morphology: Morphology, patient: DrawnPatient, rng: np.random.Generator
+) -> CellTraits:
     """One cell's look, scattered about its type's and its patient's means."""
     scattered = {
         name: getattr(morphology, name) * patient.factors.get(name, 1.0) * rng.lognormal(0, sd)

@@ -16,8 +16,7 @@ from torch.nn import functional
 
 from export.unet import lit_evenly
 from training.mask_network.masks import MaskedImage
-from vexas_edge.cells.isolation import GRID_PX
-from vexas_edge.cells.limits import MASK_CLASSES
+from vexas_edge.cells.limits import GRID_PX, MASK_CLASSES
 
 Span = tuple[float, float]
 

@@ -1,6 +1,6 @@
 """Trains the mask network on images with masks."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,8 +12,7 @@ from training.mask_network.augmentation import Variation, sources_from_images, v
 from training.mask_network.masks import MaskedImage
 from vexas_edge.errors import UsageError
 from vexas_edge.host.cpu import has_bfloat16
-
-Progress = Callable[[str, int, int], None]
+from vexas_edge.talk import Progress
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,7 @@ class Evaluation:
     note: str
 
 
-def evaluate(
+def evaluate_patients(
     patients: Sequence[Patient],
     options: EvaluationOptions,
     cohort: Sequence[CohortCase] = (),

@@ -13,8 +13,9 @@ from safetensors.torch import save
 
 from training.pretraining.cell_stack import CellStack
 from training.pretraining.checkpoint import read_checkpoint, write_checkpoint
-from training.pretraining.trainer import Pretraining, PretrainOptions, Progress, Record, run_options
+from training.pretraining.trainer import Pretraining, PretrainOptions, Record, run_options
 from vexas_edge.files import write_atomically
+from vexas_edge.talk import Progress
 
 WEIGHTS, CHECKPOINT = "encoder.safetensors", "checkpoint.safetensors"
 LOG, CURVE = "pretrain.jsonl", "pretrain.png"

@@ -5,7 +5,6 @@ has to be asked for.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,8 @@ from training.pretraining.pace import PaceOptions, is_over, rate_at
 from training.pretraining.pixels import encode_pixels, network_input
 from training.pretraining.views import ViewOptions, draw_views
 from vexas_edge.errors import InputError, UsageError
+from vexas_edge.talk import Progress
 
-Progress = Callable[[str, int, int], None]
 Record = dict[str, Any]
 
 _WATCHED = ("loss", "contrastive_accuracy", "correlation_accuracy")

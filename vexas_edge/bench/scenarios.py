@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bench.timing import Times, times_in_turns
-from vexas_edge.bundle.contract import CELLS, DRAWS, ENCODINGS
+from vexas_edge.bundle.contract import CELLS, DRAWS, ENCODINGS, Feeds
 from vexas_edge.bundle.graphs import FUSED, HEAD
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.engines.contract import Engine
@@ -25,7 +25,6 @@ from vexas_edge.scoring.score import score_case
 from vexas_edge.smear.reader import read_case
 
 Scenario = Literal["single_stream", "offline", "case", "cold_start", "batch"]
-Feeds = Mapping[str, NDArray[np.uint8] | NDArray[np.int64]]
 
 BATCHES = (2, 4, 8, 16, 32)
 _LEAST = {"single_stream": 200, "offline": 20, "case": 10, "cold_start": 10, "batch": 20}

@@ -38,6 +38,7 @@ CHECKED_DRAWS = 64
 GOLDEN_CELLS = 4
 
 Shape = tuple[int | None, ...]
+Feeds = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +63,7 @@ class GraphContract:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
-    def feeds(self, values: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def feeds(self, values: Mapping[str, NDArray[Any]]) -> Feeds:
         """Those of the values that the graph takes, in its order.
 
         Raises:
@@ -70,7 +71,7 @@ class GraphContract:
         """
         return {tensor.name: values[tensor.name] for tensor in self.inputs}
 
-    def one_draw_feeds(self, cells: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def one_draw_feeds(self, cells: NDArray[Any]) -> Feeds:
         """Feeds for the cells' encodings alone, beside one row of zeros of every other input.
 
         No engine skips the classifier when only encodings are wanted.

@@ -1,6 +1,6 @@
 """What the files of a model are called, and what each graph computes in."""
 
-from vexas_edge.engines.contract import Precision
+from vexas_edge.choices import Precision
 
 # What a graph's figures say where they are of a graph that does the same arithmetic on the CPU.
 EMULATED = "emulated"

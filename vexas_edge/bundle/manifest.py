@@ -12,7 +12,7 @@ from vexas_edge.errors import BundleError
 from vexas_edge.fields import Count, Name, Sha256, Share
 from vexas_edge.smear.vocabulary import CELL_CLASSES
 
-SCHEMA_VERSION = 1
+MANIFEST_SCHEMA = 1
 
 LabelRule = Literal["votes", "argmax"]
 
@@ -108,10 +108,10 @@ def manifest_from_json(text: bytes) -> Manifest:
     """
     try:
         version = msgspec.json.decode(text, type=_AnySchema).schema_version
-        if version != SCHEMA_VERSION:
+        if version != MANIFEST_SCHEMA:
             raise BundleError(
                 f"the bundle has schema version {version}; this vexas-edge reads version "
-                f"{SCHEMA_VERSION}: use the vexas-edge that wrote it, or a newer one"
+                f"{MANIFEST_SCHEMA}: use the vexas-edge that wrote it, or a newer one"
             )
         manifest = msgspec.json.decode(text, type=Manifest)
     except msgspec.MsgspecError as error:

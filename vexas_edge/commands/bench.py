@@ -16,7 +16,8 @@ from vexas_edge.bench.baseline import SAME, changes, check_same
 from vexas_edge.bench.drawn_smear import write_smear
 from vexas_edge.bench.scenarios import Figure, measure
 from vexas_edge.bundle.archive import Bundle, open_bundle
-from vexas_edge.engines.contract import Device, EngineName, EngineOptions, Precision
+from vexas_edge.choices import Device, EngineName, Precision
+from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import packages_that_count
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from vexas_edge.commands.console import one_line, run_command_line, status_of_batch
+from vexas_edge.commands.console import run_command_line, status_of_batch
 from vexas_edge.commands.options import (
     PATH,
     bundle_option,
@@ -17,6 +17,7 @@ from vexas_edge.commands.options import (
 )
 from vexas_edge.engines.contract import DEVICES, ENGINES
 from vexas_edge.errors import HostError
+from vexas_edge.text import one_line
 from vexas_edge.version import __version__
 
 
@@ -146,14 +147,14 @@ def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: boo
     from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.host import cache
     from vexas_edge.runtime.choice import fastest
-    from vexas_edge.runtime.prepare import prepare as measure
+    from vexas_edge.runtime.prepare import prepare_bundle
 
     if clear:
         click.echo(f"{cache.clear()} files removed from {cache.cache_folder()}")
         return
     if bundle is None:
         raise click.UsageError("Missing option '--bundle'.")
-    measured = measure(open_bundle(bundle), _say, threads=threads, seconds=seconds)
+    measured = prepare_bundle(open_bundle(bundle), _say, threads=threads, seconds=seconds)
     chosen = fastest(measured)
     for way in sorted(measured, key=lambda way: way.ms_a_cell or float("inf")):
         found = f"{way.ms_a_cell:9.3f} ms a cell" if way.ms_a_cell else one_line(str(way.problem))

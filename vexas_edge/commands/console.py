@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 from vexas_edge.errors import VexasEdgeError
+from vexas_edge.text import one_line
 
 UNREADABLE, SOME_FAILED, INTERRUPTED = 5, 7, 130
 
@@ -49,12 +50,6 @@ def _say(text: str, error: BaseException | None) -> None:
     click.echo(one_line(text), err=True)
     for note in getattr(error, "__notes__", ()):
         click.echo(f"error: {one_line(note)}", err=True)
-
-
-def one_line(text: str) -> str:
-    """The same text without line breaks, and with escapes for what would upset a terminal."""
-    line = " ".join(part.strip() for part in text.splitlines() if part.strip())
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def echo_json(line: bytes) -> None:

@@ -6,9 +6,8 @@ from typing import Any, get_args
 
 import click
 
+from vexas_edge.choices import ClassFrom, Layout
 from vexas_edge.engines.contract import DEVICES, ENGINES, PRECISIONS
-from vexas_edge.smear.layout import Layout
-from vexas_edge.smear.options import ClassFrom
 
 PATH = click.Path(path_type=Path)
 

@@ -5,12 +5,12 @@ import time
 
 import click
 
-from vexas_edge.commands.console import one_line
+from vexas_edge.text import one_line
 
 _LINE_SECONDS = {True: 0.1, False: 10.0}  # between progress lines, by whether a person watches
 
 
-class Progress:
+class ProgressLine:
     """Says on stderr how far a case is: often to a person, seldom to a log file.
 
     unit: what is counted.

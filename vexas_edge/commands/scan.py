@@ -7,12 +7,13 @@ from typing import Any
 import click
 import msgspec
 
-from vexas_edge.commands.console import echo_json, one_line
+from vexas_edge.commands.console import echo_json
 from vexas_edge.errors import InputError
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
 from vexas_edge.smear.summary import summary_from_case
+from vexas_edge.text import one_line
 
 
 def scan_cases(wanted: Sequence[FoundCase], options: ReadOptions, *, as_json: bool) -> int:

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import click
 
 from vexas_edge.bundle.archive import Bundle, open_bundle
-from vexas_edge.commands.console import echo_json, one_line, status_of_batch
-from vexas_edge.commands.progress import Progress
-from vexas_edge.engines.contract import Device, EngineName, EngineOptions, Precision
+from vexas_edge.choices import ClassFrom, Device, EngineName, Layout, Precision
+from vexas_edge.commands.console import echo_json, status_of_batch
+from vexas_edge.commands.progress import ProgressLine
+from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError
-from vexas_edge.files import unicode_text
 from vexas_edge.host.process import default_threads, lower_priority
 from vexas_edge.results.folder import ResultFolder, json_from_score
 from vexas_edge.results.names import check_distinct, file_stem_for_case
@@ -23,9 +23,9 @@ from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id, failed_case, score_case
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.finding import wanted_cases
-from vexas_edge.smear.layout import Layout
-from vexas_edge.smear.options import ClassFrom, ReadOptions, read_options
+from vexas_edge.smear.options import ReadOptions, read_options
 from vexas_edge.smear.reader import read_case
+from vexas_edge.text import one_line, unicode_text
 from vexas_edge.version import __version__
 
 ABSTAINED = 3
@@ -141,7 +141,7 @@ def _plain(value: Any) -> Any:
 
 
 def _score_one(wanted: FoundCase, options: ReadOptions, sessions: Sessions) -> CaseScore:
-    progress = Progress(wanted.name)
+    progress = ProgressLine(wanted.name)
     try:
         with read_case(wanted, options) as case:
             return score_case(case, sessions.bundle, sessions, progress=progress)

@@ -4,21 +4,20 @@ An engine knows nothing of cells. Whoever opens it says which tensors have as ma
 other, and how many rows calls will bring; an engine that wants fixed shapes goes by that.
 
 To add an engine, write one file that gives `ABILITIES`, `devices` and `start` as `EngineModule`
-describes them, without importing its library before it is asked to, and name it in `EngineName`
-and in `vexas_edge.engines.opening`.
+describes them, without importing its library before it is asked to, and name it in
+`vexas_edge.choices` and in `vexas_edge.engines.opening`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, Literal, Protocol, Self, get_args
+from typing import TYPE_CHECKING, Protocol, Self, get_args
+
+from vexas_edge.choices import Device, EngineName, Precision
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["fp32", "fp16", "int8"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 DEVICES: tuple[Device, ...] = get_args(Device)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

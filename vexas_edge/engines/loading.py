@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from vexas_edge.engines.contract import EngineName
+from vexas_edge.choices import EngineName
 from vexas_edge.errors import HostError
 
 # The key of a tensor's external data, as protobuf writes a string of eight characters.

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from numpy import ndarray
 
-from vexas_edge.engines.contract import Abilities, CallSize, Device, EngineOptions
+from vexas_edge.choices import Device
+from vexas_edge.engines.contract import Abilities, CallSize, EngineOptions
 from vexas_edge.engines.loading import find_windows_runtime
 from vexas_edge.errors import HostError
 from vexas_edge.host.process import default_threads

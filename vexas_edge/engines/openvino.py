@@ -11,7 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy import ndarray
 
-from vexas_edge.engines.contract import Abilities, CallSize, Device, EngineOptions, RowGroup
+from vexas_edge.choices import Device
+from vexas_edge.engines.contract import Abilities, CallSize, EngineOptions, RowGroup
 from vexas_edge.engines.loading import find_windows_runtime, refuse_external_data
 from vexas_edge.errors import HostError
 from vexas_edge.host.process import default_threads

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from typing import TypeVar
 
-Key = TypeVar("Key", bound=Hashable)
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 def seconds_of(work: Callable[[], object]) -> float:
@@ -16,8 +16,8 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 
 def median_seconds(
-    works: Mapping[Key, Callable[[], object]], *, turns: int, seconds: float = 0.0
-) -> dict[Key, float]:
+    works: Mapping[_Key, Callable[[], object]], *, turns: int, seconds: float = 0.0
+) -> dict[_Key, float]:
     """The median time of each work, called in turn, so that a busy moment falls on all alike.
 
     Args:
@@ -25,7 +25,7 @@ def median_seconds(
         seconds: for how long turns go on, at least, over all works.
     """
     ends = time.monotonic() + seconds
-    taken: list[dict[Key, float]] = []
+    taken: list[dict[_Key, float]] = []
     while len(taken) <= turns or time.monotonic() < ends:
         taken.append({key: seconds_of(work) for key, work in works.items()})
     return {key: statistics.median(turn[key] for turn in taken[1:]) for key in works}

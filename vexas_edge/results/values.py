@@ -5,13 +5,11 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
-from vexas_edge.engines.contract import Device, EngineName, Precision
+from vexas_edge.choices import ClassFrom, Device, EngineName, Layout, Precision
 from vexas_edge.fields import Sha256, Sha256OrEmpty
 from vexas_edge.smear.case import Conflict
-from vexas_edge.smear.layout import Layout
-from vexas_edge.smear.options import ClassFrom
 
-SCHEMA_VERSION = 1
+RESULT_SCHEMA = 1
 
 NOTICE = (
     "Research use only. This is a similarity score of white-cell images, not a diagnosis; "
@@ -130,7 +128,7 @@ class CaseScore:
     bundle: BundleId | None = None
     run: Run | None = None
     error: str | None = None
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = RESULT_SCHEMA
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +172,7 @@ class RunRecord:
     ended the run early; null where it came to its end. cases: those that were done, in order.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = RESULT_SCHEMA
     vexas_edge: str
     asked: Asked
     bundle: BundleId

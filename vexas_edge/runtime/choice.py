@@ -12,7 +12,8 @@ import msgspec
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import FUSED, graph_file
 from vexas_edge.bundle.manifest import Manifest
-from vexas_edge.engines.contract import Device, EngineName, EngineOptions, Precision
+from vexas_edge.choices import Device, EngineName, Precision
+from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import abilities_of, packages_that_count, runs_on_gpu
 from vexas_edge.errors import HostError
 from vexas_edge.host.cache import NEVER, Found, find, store

@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from vexas_edge.engines.contract import ENGINES, EngineName
+from vexas_edge.choices import EngineName
+from vexas_edge.engines.contract import ENGINES
 from vexas_edge.engines.opening import devices_of
 from vexas_edge.errors import HostError
 from vexas_edge.host.cache import FOLDER_VARIABLE, cache_folder

@@ -1,6 +1,6 @@
 """What runs a bundle fastest on this PC, measured: each engine, device and precision in turn."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.contract import CELLS, cells_tensor, contract_of
+from vexas_edge.bundle.contract import CELLS, Feeds, cells_tensor, contract_of
 from vexas_edge.bundle.graphs import EMULATED, FUSED, HEAD
 from vexas_edge.engines.contract import ENGINES, PRECISIONS, Engine, EngineOptions
 from vexas_edge.engines.opening import devices_of
@@ -17,9 +17,7 @@ from vexas_edge.errors import HostError
 from vexas_edge.host.clock import median_seconds
 from vexas_edge.runtime.choice import Measured, remember
 from vexas_edge.runtime.session import Sessions, cells_per_call
-
-Report = Callable[[str], None]
-Feeds = dict[str, np.ndarray]
+from vexas_edge.talk import Say
 
 _LEAST_ROUNDS = 3
 
@@ -30,11 +28,11 @@ class _Asked:
 
     threads: int | None
     seconds: float
-    report: Report
+    report: Say
 
 
-def prepare(
-    bundle: Bundle, report: Report, *, threads: int | None = None, seconds: float = 3.0
+def prepare_bundle(
+    bundle: Bundle, report: Say, *, threads: int | None = None, seconds: float = 3.0
 ) -> tuple[Measured, ...]:
     """Test and time every way to run the bundle here, and remember it for `score`.
 

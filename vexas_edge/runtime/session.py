@@ -18,7 +18,8 @@ from vexas_edge.bundle.contract import (
 )
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE, precision_of
 from vexas_edge.cells.canvas import Canvas
-from vexas_edge.engines.contract import Engine, EngineOptions, Precision
+from vexas_edge.choices import Precision
+from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import abilities_of, open_engine, runs_on_gpu
 from vexas_edge.errors import BundleError
 from vexas_edge.host.process import default_threads

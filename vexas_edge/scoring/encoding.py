@@ -4,7 +4,7 @@ Threads that each take a call of their own keep all cores busy. One call spread 
 would wait at every operator for the thread that shares its core with decoding.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -19,8 +19,7 @@ from vexas_edge.results.values import UsedCell
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.smear.case import Case, Cell
-
-Progress = Callable[[str, int, int], None]
+from vexas_edge.talk import Progress
 
 
 @dataclass(frozen=True, kw_only=True)

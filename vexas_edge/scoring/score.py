@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import DECISIONS, PROBABILITIES
 from vexas_edge.errors import HostError, UsageError
-from vexas_edge.files import unicode_text
 from vexas_edge.results.values import (
     NOTICE,
     SYNTHETIC_NOTICE,
@@ -25,9 +24,11 @@ from vexas_edge.results.values import (
     UsedCell,
 )
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.encoding import Encoded, Progress, draws_of, encode_cells
+from vexas_edge.scoring.encoding import Encoded, draws_of, encode_cells
 from vexas_edge.scoring.labels import label_indices
 from vexas_edge.smear.case import Case
+from vexas_edge.talk import Progress
+from vexas_edge.text import unicode_text
 from vexas_edge.version import __version__
 
 # How far the fused graph's own score may lie from the head's on the same encodings.

@@ -6,11 +6,9 @@ Pure functions over relative paths with `/`; nothing here touches a disk.
 import re
 from collections.abc import Set
 from dataclasses import dataclass
-from typing import Literal
 
+from vexas_edge.choices import Layout
 from vexas_edge.smear.vocabulary import Vocabulary, fold_name
-
-Layout = Literal["auto", "cellavision", "folders", "flat"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 

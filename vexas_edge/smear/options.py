@@ -1,13 +1,11 @@
 """How the names of files are read: layout, vocabulary, and which of two names to trust."""
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import get_args
 
+from vexas_edge.choices import ClassFrom, Layout
 from vexas_edge.errors import UsageError
-from vexas_edge.smear.layout import Layout
 from vexas_edge.smear.vocabulary import DEFAULT, IGNORE, Vocabulary, vocabulary_from
-
-ClassFrom = Literal["folder", "prefix", "agree"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

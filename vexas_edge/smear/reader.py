@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vexas_edge.errors import InputError
-from vexas_edge.files import unicode_text
 from vexas_edge.smear.case import Case, Cell, Conflict, FoundCase, Ignored, NamedBy
 from vexas_edge.smear.layout import (
     IMAGE_SUFFIXES,
@@ -19,6 +18,7 @@ from vexas_edge.smear.layout import (
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.sources import MAX_FILE_BYTES, Source, open_source
 from vexas_edge.smear.vocabulary import IGNORE, Vocabulary
+from vexas_edge.text import unicode_text
 
 _NAMED_AT_MOST = 5
 

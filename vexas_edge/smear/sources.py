@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Literal, Protocol
 
 from vexas_edge.errors import CellError, InputError
-from vexas_edge.files import unicode_text
+from vexas_edge.text import unicode_text
 
 MAX_FILES = 100_000
 MAX_FILE_BYTES = 64 * 1024 * 1024

@@ -4,7 +4,8 @@ What needs the library is imported when it is asked for: `engine` runs plans, `b
 `proof` reads what they compute in, `plans` knows their shapes and keys, `nvidia` is the library.
 """
 
-from vexas_edge.engines.contract import Abilities, CallSize, Device, Engine, EngineOptions
+from vexas_edge.choices import Device
+from vexas_edge.engines.contract import Abilities, CallSize, Engine, EngineOptions
 
 ABILITIES = Abilities(
     packages=("tensorrt",),

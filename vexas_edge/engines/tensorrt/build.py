@@ -8,7 +8,7 @@ of which NVIDIA's release notes warn that it may drop a bias.
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,14 +17,13 @@ from vexas_edge.engines.tensorrt.nvidia import given, log, tensorrt
 from vexas_edge.engines.tensorrt.plans import Gpu, buckets_for, input_shape, timings_key
 from vexas_edge.errors import HostError
 from vexas_edge.host.cache import find, store
-
-Report = Callable[[str], None]
+from vexas_edge.talk import Say
 
 _TIMINGS = "tensorrt-timings"
 _SECONDS_A_LINE = 10.0
 
 
-def plan_from_graph(graph: bytes, rows: Sequence[RowGroup], gpu: Gpu, report: Report) -> bytes:
+def plan_from_graph(graph: bytes, rows: Sequence[RowGroup], gpu: Gpu, report: Say) -> bytes:
     """The plan, with a profile for each bucket of rows, ascending; timings of kernels are kept.
 
     Raises:
@@ -74,7 +73,7 @@ def _config(builder: Any, network: Any, rows: Sequence[RowGroup]) -> Any:
 class _Monitor(tensorrt.IProgressMonitor):  # type: ignore[misc]
     """Reports how far a build is, now and then; called from threads of TensorRT."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Say) -> None:
         super().__init__()
         self.stopped = False
         self._report = report

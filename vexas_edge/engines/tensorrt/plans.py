@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from vexas_edge.engines.contract import Precision, RowGroup
+from vexas_edge.choices import Precision
+from vexas_edge.engines.contract import RowGroup
 from vexas_edge.errors import HostError
 
 # Counts up when plans are built otherwise: flags, profiles, proof.

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from vexas_edge.engines.contract import Precision
+from vexas_edge.choices import Precision
 from vexas_edge.errors import HostError
 
 # The least share of an engine's convolutions that compute in what was asked for. A cheaper graph

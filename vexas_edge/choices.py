@@ -1,0 +1,9 @@
+"""What a person may choose by name, where the choice is recorded in a result."""
+
+from typing import Literal
+
+Layout = Literal["auto", "cellavision", "folders", "flat"]
+ClassFrom = Literal["folder", "prefix", "agree"]
+EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["fp32", "fp16", "int8"]

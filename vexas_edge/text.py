@@ -1,0 +1,12 @@
+"""Text that any file and any terminal can hold."""
+
+
+def unicode_text(text: str) -> str:
+    """The text with a mark for each part that is no Unicode, as file names may hold it."""
+    return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+
+
+def one_line(text: str) -> str:
+    """The same text without line breaks, and with escapes for what would upset a terminal."""
+    line = " ".join(part.strip() for part in text.splitlines() if part.strip())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
