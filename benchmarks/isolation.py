@@ -40,7 +40,7 @@ from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.errors import CellError
 
 FOLDS = 5
-VIEWS_A_CALL = 16
+VIEWS_PER_CALL = 16
 TARGETS = {
     "cellavision100": {
         "unet": {"dice_mean": 0.975, "dice_p10": 0.95, "cytoplasm_recall": 0.96},
@@ -175,8 +175,8 @@ def _graphs(network: UNet, fit: list[MaskedImage], sizes: Sizes) -> tuple[ModelP
     sources = sources_from_images(fit, sizes.recipe.side_px)
     generator = torch.Generator().manual_seed(sizes.recipe.seed)
     batches = [crops_of(fit)]
-    for _ in range(0, sizes.views, VIEWS_A_CALL):
-        rows = torch.randint(len(fit), (VIEWS_A_CALL,), generator=generator)
+    for _ in range(0, sizes.views, VIEWS_PER_CALL):
+        rows = torch.randint(len(fit), (VIEWS_PER_CALL,), generator=generator)
         views, _ = vary(sources[rows], Variation(), generator)
         batches.append(views.permute(0, 2, 3, 1).to(torch.uint8).numpy())
     return graph, integer_masks(graph, lambda: batches)
@@ -211,10 +211,10 @@ def _speed_line(
     return {
         "question": "milliseconds a cell of isolating it, from pixels to pixels, on one core",
         "target": f"< {TARGET_MS:g} (unet_int8)",
-        "ms_a_cell": {name: round(value, 3) for name, value in whole.items()},
-        "medians_ms_a_cell": {name: round(value, 3) for name, value in ms.items()},
+        "ms_per_cell": {name: round(value, 3) for name, value in whole.items()},
+        "medians_ms_per_cell": {name: round(value, 3) for name, value in ms.items()},
         "n_cells": len(images),
-        "cells_a_call": 1,
+        "cells_per_call": 1,
         "repeats": sizes.turns,
     }
 

@@ -135,7 +135,7 @@ def speed_line(network: Network, data: Path, scratch: Path, sizes: Sizes) -> dic
         "n_cells": sizes.cells,
         "threads": default_threads(),
         "repeats": sizes.turns,
-        "medians_ms_a_cell": _medians(turns),
+        "medians_ms_per_cell": _medians(turns),
         "multiply_adds": {kind: entry["multiply_adds"] for kind, entry in measured.items()},
         "kept_float": {kind: len(entry["kept_float"]) for kind, entry in measured.items()},
         "preflight_findings": {
@@ -209,13 +209,13 @@ def _timed(bundle: Bundle, cells: np.ndarray, calls: int, n: int) -> list[dict[s
     feeds = contract_of(bundle.manifest, CELL_TYPE, FUSED).one_draw_feeds(cells)
     with ThreadPoolExecutor(calls) as pool:
 
-        def ms_a_cell(engine: Engine) -> float:
+        def ms_per_cell(engine: Engine) -> float:
             started = time.perf_counter()
             list(pool.map(lambda _: engine.run(feeds), range(threads)))
             return (time.perf_counter() - started) * 1000 / BATCH / threads
 
         turns = [
-            {name: ms_a_cell(engine) for name, engine in engines.items()} for _ in range(n + 1)
+            {name: ms_per_cell(engine) for name, engine in engines.items()} for _ in range(n + 1)
         ]
     return turns[1:]
 

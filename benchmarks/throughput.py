@@ -71,10 +71,10 @@ def throughput_line(
         "precision": rig.sessions.graph.precision,
         "canvas_px": rig.canvas.canvas_px,
         "n_cells": len(case.cells),
-        "cells_a_call": len(rig.chunks[0]),
+        "cells_per_call": len(rig.chunks[0]),
         "threads": threads,
         "repeats": turns,
-        "medians_ms_a_cell": {
+        "medians_ms_per_cell": {
             name: round(statistics.median(t[name] for t in measured), 4) for name in measured[0]
         },
         "ratios": [round(ratio, 4) for ratio in ratios],
@@ -109,15 +109,15 @@ def _rig(network: str, bundle: Bundle, sessions: Sessions, case: Case, folder: P
 def _turn(rig: Rig) -> dict[str, float]:
     """Milliseconds a cell of each contender, one after the other."""
     return {
-        "decoding_cpu": _ms_a_cell(rig, _decode_all, time.process_time),
-        "engine": _ms_a_cell(rig, _run_engine),
-        "engine_wide": _ms_a_cell(rig, _run_wide),
-        "score": _ms_a_cell(rig, _score),
-        "loop": _ms_a_cell(rig, _loop),
+        "decoding_cpu": _ms_per_cell(rig, _decode_all, time.process_time),
+        "engine": _ms_per_cell(rig, _run_engine),
+        "engine_wide": _ms_per_cell(rig, _run_wide),
+        "score": _ms_per_cell(rig, _score),
+        "loop": _ms_per_cell(rig, _loop),
     }
 
 
-def _ms_a_cell(
+def _ms_per_cell(
     rig: Rig, work: Callable[[Rig], None], clock: Callable[[], float] = time.perf_counter
 ) -> float:
     started = clock()

@@ -20,7 +20,7 @@ _SHARE_OF_BUDGET = 0.75
 _BATCH = 8
 # Batches that are enough to rank layers by.
 _FEW = 4
-_DRAWS_A_BATCH = 16
+_DRAWS_PER_BATCH = 16
 _TIMED_RUNS = 5
 
 
@@ -29,13 +29,13 @@ class KeptLayer:
     """A layer left in float, by the tensor that it gives, and what that alone brings and costs.
 
     cosine_gain: how much closer the mean cosine comes to 1. decision_drift: mean distance of
-    decisions with this layer in float. extra_ms_a_cell: as this host's CPU runs the graph.
+    decisions with this layer in float. extra_ms_per_cell: as this host's CPU runs the graph.
     """
 
     layer: str
     cosine_gain: float
     decision_drift: float
-    extra_ms_a_cell: float
+    extra_ms_per_cell: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Rehearsal:
         self._feeds = [
             {
                 CELLS: batch,
-                DRAWS: rng.integers(0, len(batch), (_DRAWS_A_BATCH, draw_size)),
+                DRAWS: rng.integers(0, len(batch), (_DRAWS_PER_BATCH, draw_size)),
             }
             for batch in (cells[i : i + _BATCH] for i in range(0, len(cells), _BATCH))
         ]
@@ -81,7 +81,7 @@ class Rehearsal:
             decision_drift=float(np.abs(decisions - self._decisions[: len(decisions)]).mean()),
         )
 
-    def ms_a_cell(self, graph: ModelProto) -> float:
+    def ms_per_cell(self, graph: ModelProto) -> float:
         """Median time on this CPU, after one run that is left out."""
         session, feeds = session_from(graph), self._feeds[0]
         seconds = median_seconds({"run": lambda: session.run(None, feeds)}, turns=_TIMED_RUNS)
@@ -130,13 +130,13 @@ def _described(
 ) -> tuple[KeptLayer, ...]:
     """What each kept layer alone brings, and the time that it costs."""
     base = rehearsal.trial(model.graph(), _FEW)
-    ms = rehearsal.ms_a_cell(model.graph())
+    ms = rehearsal.ms_per_cell(model.graph())
     return tuple(
         KeptLayer(
             layer=name,
             cosine_gain=trial.cosine_mean - base.cosine_mean,
             decision_drift=trial.decision_drift,
-            extra_ms_a_cell=rehearsal.ms_a_cell(model.graph([name])) - ms,
+            extra_ms_per_cell=rehearsal.ms_per_cell(model.graph([name])) - ms,
         )
         for name, trial in kept.items()
     )

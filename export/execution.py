@@ -32,7 +32,7 @@ def run_graph(graph: ModelProto | bytes, feeds: dict[str, np.ndarray]) -> dict[s
 
 
 def run_in_parts(
-    graph: ModelProto | bytes, rows: np.ndarray, rows_a_call: int = 8
+    graph: ModelProto | bytes, rows: np.ndarray, rows_per_call: int = 8
 ) -> dict[str, np.ndarray]:
     """All outputs by name of a graph of one input, in calls of a few rows: memory stays bounded.
 
@@ -43,8 +43,8 @@ def run_in_parts(
     source = session.get_inputs()[0].name
     names = [output.name for output in session.get_outputs()]
     parts = [
-        session.run(names, {source: rows[i : i + rows_a_call]})
-        for i in range(0, len(rows), rows_a_call)
+        session.run(names, {source: rows[i : i + rows_per_call]})
+        for i in range(0, len(rows), rows_per_call)
     ]
     outputs = (np.concatenate(part) for part in zip(*parts, strict=True))
     return dict(zip(names, outputs, strict=True))

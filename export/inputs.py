@@ -36,7 +36,7 @@ TRUSTED_TYPES = (
     "sklearn.calibration._SigmoidCalibration",
 )
 
-_CELLS_A_BATCH = 8
+_CELLS_PER_BATCH = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ def _torch_reference(module: Any) -> Callable[[np.ndarray], np.ndarray]:
 
     def reference(pixels: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            batches = torch.from_numpy(pixels).split(_CELLS_A_BATCH)
+            batches = torch.from_numpy(pixels).split(_CELLS_PER_BATCH)
             return torch.cat([module(batch) for batch in batches]).numpy()
 
     return reference
@@ -137,7 +137,7 @@ def _file_reference(path: Path, input_layout: str) -> Callable[[np.ndarray], np.
     def reference(pixels: np.ndarray) -> np.ndarray:
         if input_layout == "nhwc":
             pixels = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
-        size = image.shape[0] if isinstance(image.shape[0], int) else _CELLS_A_BATCH
+        size = image.shape[0] if isinstance(image.shape[0], int) else _CELLS_PER_BATCH
         batches = [pixels[i : i + size] for i in range(0, len(pixels), size)]
         return np.concatenate([session.run(None, {image.name: b})[0] for b in batches])
 

@@ -56,7 +56,7 @@ FUSED_SCORE_TOLERANCE = 1e-3
 SHARE_OF_JUMPS = 1e-3
 
 _DRAWS = 1000
-_CELLS_A_CALL = 8
+_CELLS_PER_CALL = 8
 
 
 class ParityError(BundleError):
@@ -259,8 +259,8 @@ def _trace(fused: ModelProto, cells: np.ndarray, draws: np.ndarray) -> dict[str,
     """Inner tensors of the fused graph on all cells, run in chunks as the edge does."""
     encoder = session_from(between(fused, [CELLS], [PIXELS, EMBEDDING, ENCODINGS]))
     parts = [
-        encoder.run(None, {CELLS: cells[i : i + _CELLS_A_CALL]})
-        for i in range(0, len(cells), _CELLS_A_CALL)
+        encoder.run(None, {CELLS: cells[i : i + _CELLS_PER_CALL]})
+        for i in range(0, len(cells), _CELLS_PER_CALL)
     ]
     names = [output.name for output in encoder.get_outputs()]
     traced = {

@@ -158,6 +158,6 @@ parity_cells = "cells/PN"           # real cells; every step of the export is co
 # auc_drop = 0.006
 # flipped_share = 0.025             # of cases, and only
 # flip_margin = 0.05                # this close to the threshold
-# patients_a_class = 3              # fewest that can judge
+# patients_per_class = 3              # fewest that can judge
 # calibration_distance = 0.2        # of calibration's cells from the gate's
 """

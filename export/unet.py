@@ -22,7 +22,7 @@ BLOCK_PX = 8
 # Where even the brightest block is darker than this there is no clear slide to go by.
 DARKEST_LIGHT = 32.0
 
-_CROPS_A_CALL = 8
+_CROPS_PER_CALL = 8
 
 
 class UNet(nn.Module):
@@ -67,7 +67,7 @@ def probabilities_from_crops(network: UNet, crops: np.ndarray) -> np.ndarray:
     """
     images = torch.from_numpy(crops).permute(0, 3, 1, 2).float()
     with torch.inference_mode():
-        parts = [network(part).softmax(1) for part in images.split(_CROPS_A_CALL)]
+        parts = [network(part).softmax(1) for part in images.split(_CROPS_PER_CALL)]
     return torch.cat(parts).numpy()
 
 

@@ -26,4 +26,4 @@ def test_it_appends_a_line_a_data_set_and_one_for_speed(shared_data: Path, tmp_p
     for line in (own, other):
         assert line["methods"].keys() == METHODS
         assert line["methods"]["classical"]["dice_mean"] > 0.5
-    assert speed["ms_a_cell"].keys() == METHODS
+    assert speed["ms_per_cell"].keys() == METHODS

@@ -33,7 +33,7 @@ LENIENT = Budget(
     flipped_share=1,
     flip_margin=1,
     score_drift=1,
-    patients_a_class=2,
+    patients_per_class=2,
     calibration_distance=1,
 )
 Calibration = Callable[..., Ended]
@@ -434,8 +434,8 @@ def test_compare_puts_all_precisions_side_by_side(
     assert [row["kind"] for row in compared[: len(kinds)]] == kinds
     reference, half = compared[:2]
     assert (reference["gate"]["cosine_p1"], reference["auc_change"]) == (pytest.approx(1), 0)
-    assert reference["ms_a_cell"] > 0
-    assert half["ms_a_cell"] is None
+    assert reference["ms_per_cell"] > 0
+    assert half["ms_per_cell"] is None
     assert reference["auc"]["low"] <= reference["auc"]["roc_auc"] <= reference["auc"]["high"]
     assert set(reference["scores"]) == {"S6", "S7", "S8", "S9"}
     assert (tmp_path / "out" / "compare.png").read_bytes().startswith(png_start())

@@ -26,7 +26,7 @@ from vexas_edge.smear.options import ReadOptions
 CANVAS_PX = 112
 FITTED_ON = 24
 COSINE_P1 = {kind: {"int8": 0.998, "int8-rr": 0.997}[kind] for kind in FOR_CPUS}
-CELLS_A_PATIENT = 8
+CELLS_PER_PATIENT = 8
 
 pytestmark = pytest.mark.real_data
 
@@ -98,7 +98,7 @@ def with_calibration_cells(
         if row.split == "fit":
             path = folder / row.sample
             path.mkdir(parents=True)
-            for i, file in enumerate(sorted(row.path.iterdir())[:CELLS_A_PATIENT]):
+            for i, file in enumerate(sorted(row.path.iterdir())[:CELLS_PER_PATIENT]):
                 pixels = np.asarray(Image.open(file).convert("RGB"))
                 Image.fromarray(change(pixels, i)).save(path / f"{i}.png")
         lines.append(f"{row.patient},{row.sample},{path},{row.label},{row.split}")

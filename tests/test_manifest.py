@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vexas_edge.bundle.archive import open_bundle
-from vexas_edge.bundle.manifest import json_from_manifest, manifest_from_json
+from vexas_edge.bundle.manifest import MANIFEST_SCHEMA, json_from_manifest, manifest_from_json
 from vexas_edge.errors import BundleError
 
 FILE = {"sha256": "0" * 64, "bytes": 1}
@@ -16,7 +16,7 @@ FILE = {"sha256": "0" * 64, "bytes": 1}
 
 def fields() -> dict[str, Any]:
     return {
-        "schema_version": 1,
+        "schema_version": MANIFEST_SCHEMA,
         "name": "site",
         "version": "1.0.0",
         "created": "2026-01-01",
@@ -66,8 +66,9 @@ def test_a_manifest_survives_writing_and_reading() -> None:
 
 
 def test_a_newer_schema_is_refused_before_anything_else_is_read() -> None:
-    assert refusal({"schema_version": 2, "models": "of another shape"}) == (
-        "the bundle has schema version 2; this vexas-edge reads version 1: "
+    newer = MANIFEST_SCHEMA + 1
+    assert refusal({"schema_version": newer, "models": "of another shape"}) == (
+        f"the bundle has schema version {newer}; this vexas-edge reads version {MANIFEST_SCHEMA}: "
         "use the vexas-edge that wrote it, or a newer one"
     )
 

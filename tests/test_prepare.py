@@ -27,9 +27,9 @@ from vexas_edge.runtime.session import Sessions
 
 pytest.importorskip("openvino")
 AUTO = EngineOptions(threads=1)
-ORT = Measured(engine="onnxruntime", device="cpu", precision="fp32", ms_a_cell=3.0)
-OPENVINO = Measured(engine="openvino", device="cpu", precision="fp32", ms_a_cell=2.0)
-ORT_INT8 = Measured(engine="onnxruntime", device="cpu", precision="int8", ms_a_cell=1.0)
+ORT = Measured(engine="onnxruntime", device="cpu", precision="fp32", ms_per_cell=3.0)
+OPENVINO = Measured(engine="openvino", device="cpu", precision="fp32", ms_per_cell=2.0)
+ORT_INT8 = Measured(engine="onnxruntime", device="cpu", precision="int8", ms_per_cell=1.0)
 BROKEN = Measured(engine="openvino", device="cpu", precision="int8", problem="other numbers")
 
 
@@ -59,7 +59,7 @@ def test_the_fastest_that_agrees_is_taken(
 def test_a_cheaper_precision_must_be_1_2_times_as_fast_as_the_fastest_float32(
     int8_ms: float, expected: str
 ) -> None:
-    cheap = Measured(engine="onnxruntime", device="cpu", precision="int8", ms_a_cell=int8_ms)
+    cheap = Measured(engine="onnxruntime", device="cpu", precision="int8", ms_per_cell=int8_ms)
     chosen = fastest([ORT, OPENVINO, cheap])
     assert chosen
     assert chosen.precision == expected
@@ -156,7 +156,7 @@ def test_an_engine_of_other_numbers_is_never_chosen(
     bundle = open_bundle(tiny_bundle)
     measured = prepare.prepare_bundle(bundle, print, threads=1, seconds=0.1)
     (drifting,) = [m for m in measured if (m.engine, m.precision) == ("openvino", "fp32")]
-    assert drifting.ms_a_cell is None
+    assert drifting.ms_per_cell is None
     assert "self-test of neutrophil fused.fp32.onnx failed on this PC: 2.0e-03" in str(
         drifting.problem
     )
@@ -218,7 +218,7 @@ def test_the_command_shows_each_way_and_clears(
 
 def test_a_graph_judged_by_an_emulation_alone_runs_on_request_only() -> None:
     emulated = Measured(
-        engine="tensorrt", device="cuda", precision="fp16", emulated=True, ms_a_cell=0.1
+        engine="tensorrt", device="cuda", precision="fp16", emulated=True, ms_per_cell=0.1
     )
     assert fastest([ORT, emulated]) == ORT
     assert fastest([ORT, emulated], precision="fp16") == emulated

@@ -49,7 +49,7 @@ score_drift = 1.0
 auc_drop = 1.0
 flipped_share = 1.0
 flip_margin = 1.0
-patients_a_class = 1
+patients_per_class = 1
 calibration_distance = 1e9
 """
     for kind in ("int8", "int8-rr", "int8-trt", "fp16")

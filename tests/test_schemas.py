@@ -71,8 +71,9 @@ def test_the_command_writes_them(tmp_path: Path) -> None:
 def test_a_schema_says_what_it_is(name: str) -> None:
     schema = schema_of(name)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert schema["$id"] == f"urn:vexas-edge:schema:{name}:1"
-    assert schema["properties"]["schema_version"] == {"type": "integer", "const": 1}
+    version = FILES[name].schema_version
+    assert schema["$id"] == f"urn:vexas-edge:schema:{name}:{version}"
+    assert schema["properties"]["schema_version"] == {"type": "integer", "const": version}
     for described in (schema, *schema["$defs"].values()):
         assert described["title"]
         assert described["additionalProperties"] is False
@@ -159,7 +160,7 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("manifest", lambda m: head(m).update(sha256=HASH + "\n"), "/sha256: "),
     ("manifest", lambda m: head(m).update(sha256=HASH + "Z"), "/sha256: "),
     ("manifest", lambda m: head(m).update(sha256=""), "/sha256: "),
-    ("manifest", lambda m: m.update(schema_version=2), "/schema_version: 1 was expected"),
+    ("manifest", lambda m: m.update(schema_version=1), "/schema_version: 2 was expected"),
     ("case", lambda c: c.pop("schema_version"), '/: "schema_version" is a required property'),
     ("case", lambda c: c.pop("error"), '/: "error" is a required property'),
     ("case", lambda c: c["models"][0].pop("score"), '/models/0: "score" is a required property'),

@@ -33,7 +33,7 @@ _ROUNDS = 9
 class Compared:
     """One graph of one model.
 
-    ms_a_cell: median on this PC's CPU in batches of 8; None for a graph that is for a GPU. auc:
+    ms_per_cell: median on this PC's CPU in batches of 8; None for a graph that is for a GPU. auc:
     over patients, with its interval. auc_change_low, _high: 95 % interval of the change from the
     reference, over the same resampled patients. scores: by smear.
     """
@@ -42,7 +42,7 @@ class Compared:
     kind: str
     bytes: int
     tested: bool
-    ms_a_cell: float | None
+    ms_per_cell: float | None
     auc: Separation
     auc_change: float
     auc_change_low: float
@@ -78,7 +78,7 @@ def compare_precisions(
             cells = golden_from_npz(bundle.model_file(name, GOLDEN))[CELLS]
             batch = np.resize(cells, (BATCH, *cells.shape[1:]))
             feeds = contract_of(bundle.manifest, name, FUSED).one_draw_feeds(batch)
-            timed = _ms_a_cell(graphs, feeds)
+            timed = _ms_per_cell(graphs, feeds)
             compared += [_compared(bundle, judgement, kind, timed.get(kind)) for kind in kinds]
     return compared
 
@@ -96,7 +96,7 @@ def _compared(bundle: Bundle, judgement: Judgement, kind: str, ms: float | None)
         kind=kind,
         bytes=entry.bytes,
         tested=entry.tested,
-        ms_a_cell=ms,
+        ms_per_cell=ms,
         auc=separation(scores, positive),
         auc_change=result.auc - result.auc_reference,
         auc_change_low=float(low),
@@ -106,7 +106,7 @@ def _compared(bundle: Bundle, judgement: Judgement, kind: str, ms: float | None)
     )
 
 
-def _ms_a_cell(graphs: Mapping[str, bytes], feeds: Mapping[str, np.ndarray]) -> dict[str, float]:
+def _ms_per_cell(graphs: Mapping[str, bytes], feeds: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Median of runs in turn, each after one that is left out."""
     options = EngineOptions(device="cpu")
     with ExitStack() as stack:
@@ -132,7 +132,7 @@ def table_from_compared(compared: list[Compared]) -> str:
                 row.model,
                 row.kind,
                 f"{row.bytes / 2**20:.2f}",
-                "-" if row.ms_a_cell is None else f"{row.ms_a_cell:.2f}",
+                "-" if row.ms_per_cell is None else f"{row.ms_per_cell:.2f}",
                 f"{gate.cosine_p1:.5f}",
                 f"{gate.score_drift:.4f}",
                 f"{gate.score_drift_max:.4f}",

@@ -128,8 +128,8 @@ def failures(result: GateResult, budget: Budget) -> list[str]:
 
     fewest = min(result.n_positive, result.n_other)
     hold(
-        fewest >= budget.patients_a_class,
-        f"{fewest} patients of one class judge (at least {budget.patients_a_class})",
+        fewest >= budget.patients_per_class,
+        f"{fewest} patients of one class judge (at least {budget.patients_per_class})",
     )
     hold(
         result.cosine_p1 >= budget.cosine_p1,

@@ -55,8 +55,8 @@ def _show_scores(axes: Axes, reference: Compared, row: Compared) -> None:
 
 
 def _show_times(axes: Axes, rows: list[Compared]) -> None:
-    timed = [row for row in rows if row.ms_a_cell is not None]
-    times = [row.ms_a_cell or 0 for row in timed]
+    timed = [row for row in rows if row.ms_per_cell is not None]
+    times = [row.ms_per_cell or 0 for row in timed]
     bars = axes.barh(
         [row.kind for row in timed], times, color=[_COLOURS[row.kind] for row in timed]
     )

@@ -10,7 +10,7 @@ from export.execution import session_from
 from export.graph import between
 
 # Positions of each cell and layer that are looked at: neighbours say almost the same.
-_POSITIONS_A_CELL = 64
+_POSITIONS_PER_CELL = 64
 
 
 def input_moments(
@@ -56,7 +56,7 @@ def _patches(layer: Layer, values: np.ndarray, rng: np.random.Generator) -> np.n
     windows = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=(2, 3))
     windows = windows[:, :, ::down, ::across, :: dilations[0], :: dilations[1]]
     height, width = windows.shape[2:4]
-    picked = (len(values), min(_POSITIONS_A_CELL, height * width))
+    picked = (len(values), min(_POSITIONS_PER_CELL, height * width))
     y, x = rng.integers(0, height, picked), rng.integers(0, width, picked)
     patches = windows[np.arange(len(values))[:, None], :, y, x]
     return patches.reshape(y.size, layer.groups, -1).transpose(1, 0, 2)

@@ -39,8 +39,8 @@ class Patient:
     encodings: np.ndarray
 
 
-def read_patients(cohort_dir: Path, most_a_group: int | None) -> tuple[CohortCase, ...]:
-    """The rows of the cohort; of each split and label only the first `most_a_group`, if given.
+def read_patients(cohort_dir: Path, most_per_group: int | None) -> tuple[CohortCase, ...]:
+    """The rows of the cohort; of each split and label only the first `most_per_group`, if given.
 
     Raises:
         InputError: the cohort cannot be read, or a patient has several samples.
@@ -56,7 +56,7 @@ def read_patients(cohort_dir: Path, most_a_group: int | None) -> tuple[CohortCas
     kept = []
     for row in rows:
         met[row.split, row.label] += 1
-        if most_a_group is None or met[row.split, row.label] <= most_a_group:
+        if most_per_group is None or met[row.split, row.label] <= most_per_group:
             kept.append(row)
     return tuple(kept)
 

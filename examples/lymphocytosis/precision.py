@@ -64,14 +64,14 @@ CALIBRATION_CELLS = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much is done. patients_a_group: of each split and label, None for all."""
+    """How much is done. patients_per_group: of each split and label, None for all."""
 
     seeds: int = 5
     judged: int = JUDGED
-    patients_a_group: int | None = None
+    patients_per_group: int | None = None
 
 
-QUICK = Plan(seeds=1, judged=8, patients_a_group=5)
+QUICK = Plan(seeds=1, judged=8, patients_per_group=5)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,7 +82,7 @@ QUICK = Plan(seeds=1, judged=8, patients_a_group=5)
 def cli(cohort_dir: Path, encoder_onnx: Path, out: Path, quick: bool) -> None:
     """Convert and judge on five splits of the cohort in COHORT_DIR."""
     plan = QUICK if quick else Plan()
-    rows = read_patients(cohort_dir, plan.patients_a_group)
+    rows = read_patients(cohort_dir, plan.patients_per_group)
     out.mkdir(parents=True, exist_ok=True)
     (out / ENCODER).write_bytes(encoder_onnx.read_bytes())
     labels = [row.label for row in rows]

@@ -36,14 +36,14 @@ ENCODER = "encoder.onnx"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much is done. patients_a_group: of each split and label, None for all."""
+    """How much is done. patients_per_group: of each split and label, None for all."""
 
     folds: int = 5
     repeats: int = 3
-    patients_a_group: int | None = None
+    patients_per_group: int | None = None
 
 
-QUICK = Plan(folds=2, repeats=1, patients_a_group=6)
+QUICK = Plan(folds=2, repeats=1, patients_per_group=6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def cli(cohort_dir: Path, encoder_onnx: Path, out: Path, repeats: int, quick: bo
 
 def run_example(cohort_dir: Path, encoder_onnx: Path, out: Path, plan: Plan) -> Report:
     """The whole example; everything it makes lies in `out`."""
-    rows = read_patients(cohort_dir, plan.patients_a_group)
+    rows = read_patients(cohort_dir, plan.patients_per_group)
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(encoder_onnx, out / ENCODER)
     patients = encode_patients(rows, out / ENCODER)

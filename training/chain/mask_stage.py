@@ -17,7 +17,7 @@ from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.files import write_atomically
 from vexas_edge.talk import Progress
 
-_CROPS_A_BATCH = 8
+_CROPS_PER_BATCH = 8
 _AGREEMENT = "agreement.json"
 
 
@@ -44,7 +44,7 @@ def make_mask_network(
     network = train_segmenter(fit, options, progress)
     reference = onnx_from_unet(network)
     crops, compared = crops_of(fit), crops_of(judged or fit)
-    batches = [crops[i : i + _CROPS_A_BATCH] for i in range(0, len(crops), _CROPS_A_BATCH)]
+    batches = [crops[i : i + _CROPS_PER_BATCH] for i in range(0, len(crops), _CROPS_PER_BATCH)]
     integers = integer_masks(reference, lambda: iter(batches))
     figures: dict[str, Any] = {
         "recipe": asdict(options),

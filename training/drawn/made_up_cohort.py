@@ -24,7 +24,7 @@ from vexas_edge.files import write_atomically
 # Enough cells of each type for its model to score, in the proportions of a blood smear.
 CELLS: dict[CellType, int] = {"neutrophil": 60, "monocyte": 12, "lymphocyte": 30}
 
-MASKS_A_TYPE = 2  # of each smear
+MASKS_PER_TYPE = 2  # of each smear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def _write_masks(
     """The first crops of each type get a mask; gives a row of masks.csv for each."""
     rows: list[Sequence[str]] = []
     for file, cell in zip(files, smear, strict=True):
-        if cell.classes is None or cell.index >= MASKS_A_TYPE:
+        if cell.classes is None or cell.index >= MASKS_PER_TYPE:
             continue
         image = file.relative_to(folder)
         mask = Path("masks", *image.parts).with_suffix(".png")

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from export.preprocessing import Preprocessing
 
-_CELLS_A_BATCH = 32
+_CELLS_PER_BATCH = 32
 
 
 def network_input(cells: Tensor, preprocessing: Preprocessing) -> Tensor:
@@ -28,7 +28,7 @@ def encode_pixels(encoder: nn.Module, pixels: Tensor, preprocessing: Preprocessi
             functional.normalize(
                 encoder(network_input(batch.permute(0, 3, 1, 2).float(), preprocessing))
             ).cpu()
-            for batch in pixels.split(_CELLS_A_BATCH)
+            for batch in pixels.split(_CELLS_PER_BATCH)
         ]
     encoder.train(was_training)
     return torch.cat(found)

@@ -10,13 +10,15 @@ from vexas_edge.fields import Count, Share
 class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far a cheaper graph may lie from the reference on patients that it has never seen.
 
-    cosine_p1: least cosine between both graphs' encodings of a cell, at the 1st percentile.
-    score_drift: most mean distance of scores. auc_drop: most loss of ROC-AUC. flipped_share: most
-    cases whose call changes, rounded down, and each of these cases only where the reference's score
-    lies within flip_margin of the threshold. patients_a_class: fewest that can judge, positive ones
-    and others. calibration_distance: most squared distance between the mean encodings of
-    calibration's cells and of the gate's, over the spread of the gate's: right cells of 20 patients
-    lie at 0.01 to 0.05, cells with red and blue swapped at 0.23 and more.
+    cosine_p1: the least cosine between both graphs' encodings of a cell, at the 1st percentile.
+    score_drift: the largest mean distance of scores.
+    auc_drop: the largest loss of ROC-AUC.
+    flipped_share: how many calls may change, as a share of the cases, rounded down.
+    flip_margin: how far from the threshold the reference's score of such a case may lie.
+    patients_per_class: how few patients of each class, positive or not, may judge.
+    calibration_distance: the largest squared distance between the mean encodings of calibration's
+    cells and of the gate's, over the spread of the gate's. Right cells of 20 patients lie at 0.01
+    to 0.05, cells with red and blue swapped at 0.23 and more.
     """
 
     cosine_p1: Annotated[float, Meta(ge=-1, le=1)]
@@ -24,7 +26,7 @@ class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     auc_drop: Share = 0.006
     flipped_share: Share = 0.025
     flip_margin: Share = 0.05
-    patients_a_class: Count = 3
+    patients_per_class: Count = 3
     calibration_distance: Annotated[float, Meta(ge=0)] = 0.2
 
 

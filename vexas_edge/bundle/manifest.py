@@ -12,7 +12,7 @@ from vexas_edge.errors import BundleError
 from vexas_edge.fields import Count, Name, Sha256, Share
 from vexas_edge.smear.vocabulary import CELL_CLASSES
 
-MANIFEST_SCHEMA = 1
+MANIFEST_SCHEMA = 2
 
 LabelRule = Literal["votes", "argmax"]
 

@@ -156,8 +156,10 @@ def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: boo
         raise click.UsageError("Missing option '--bundle'.")
     measured = prepare_bundle(open_bundle(bundle), _say, threads=threads, seconds=seconds)
     chosen = fastest(measured)
-    for way in sorted(measured, key=lambda way: way.ms_a_cell or float("inf")):
-        found = f"{way.ms_a_cell:9.3f} ms a cell" if way.ms_a_cell else one_line(str(way.problem))
+    for way in sorted(measured, key=lambda way: way.ms_per_cell or float("inf")):
+        found = (
+            f"{way.ms_per_cell:9.3f} ms a cell" if way.ms_per_cell else one_line(str(way.problem))
+        )
         mark = "  <- chosen" if way == chosen else ""
         click.echo(f"{way.engine} {way.device} {way.precision}".ljust(24) + found + mark)
     _say(f"remembered in {cache.cache_folder()}")

@@ -30,7 +30,7 @@ _RECIPE = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One way to run a bundle here. ms_a_cell: of all its models together, absent with a problem.
+    """One way to run a bundle here. ms_per_cell: of all its models together, absent with a problem.
 
     emulated: whether patients judged the graph by an emulation alone, so it runs on request only.
     problem: why it cannot be used on this PC.
@@ -40,7 +40,7 @@ class Measured:
     device: Device
     precision: Precision
     emulated: bool = False
-    ms_a_cell: float | None = None
+    ms_per_cell: float | None = None
     problem: str | None = None
 
 
@@ -87,7 +87,7 @@ def choose(
     graph = choose_graph(bundle.manifest, best.precision, options)
     reason = (
         f"the fastest on this PC of {len(measured)} that `vexas-edge prepare` measured: "
-        f"{best.ms_a_cell:.3g} ms a cell"
+        f"{best.ms_per_cell:.3g} ms a cell"
     )
     return options, replace(graph, reason=reason, proved=True)
 
@@ -121,9 +121,9 @@ def fastest(
     `LEAST_GAIN`.
     """
     suiting = {
-        m: m.ms_a_cell
+        m: m.ms_per_cell
         for m in measured
-        if m.ms_a_cell is not None
+        if m.ms_per_cell is not None
         and device in ("auto", m.device)
         and (precision == m.precision or (precision == "auto" and not m.emulated))
     }

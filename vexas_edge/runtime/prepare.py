@@ -81,7 +81,7 @@ def _with_model(
         feeds = _feeds(bundle, model)
         times = _interleaved(engines, feeds, asked.seconds) if engines else {}
     return tuple(
-        replace(way, ms_a_cell=(way.ms_a_cell or 0.0) + times[way] if way in times else None)
+        replace(way, ms_per_cell=(way.ms_per_cell or 0.0) + times[way] if way in times else None)
         for way, _ in tested
     )
 

@@ -20,7 +20,7 @@ from vexas_edge.host.cache import find, store
 from vexas_edge.talk import Say
 
 _TIMINGS = "tensorrt-timings"
-_SECONDS_A_LINE = 10.0
+_SECONDS_PER_LINE = 10.0
 
 
 def plan_from_graph(graph: bytes, rows: Sequence[RowGroup], gpu: Gpu, report: Say) -> bytes:
@@ -86,7 +86,7 @@ class _Monitor(tensorrt.IProgressMonitor):  # type: ignore[misc]
     def step_complete(self, phase_name: str, step: int) -> bool:
         """Whether to go on."""
         if time.monotonic() >= self._next:
-            self._next = time.monotonic() + _SECONDS_A_LINE
+            self._next = time.monotonic() + _SECONDS_PER_LINE
             self._report(f"building: {phase_name}, {step + 1} of {self._n_steps[phase_name]}")
         return not self.stopped
 
