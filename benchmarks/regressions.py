@@ -20,6 +20,7 @@ from host import host_facts
 
 from vexas_edge.bench.baseline import Change, changes
 from vexas_edge.commands.bench import BenchRun, run_bench
+from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.onnxruntime import OnnxRuntimeEngine
 
 SLOWDOWN = 0.2
@@ -34,7 +35,9 @@ def cli(bundle: Path, out: Path, seconds: float) -> None:
     """Run the bench three times on BUNDLE and append one JSON line to the file."""
     with tempfile.TemporaryDirectory() as scratch:
         first, second, slow = (Path(scratch) / f"{name}.jsonl" for name in ("1", "2", "slow"))
-        asked = BenchRun(bundle=bundle, engine="onnxruntime", seconds=seconds, out=first)
+        asked = BenchRun(
+            bundle=bundle, engine=EngineOptions(engine="onnxruntime"), seconds=seconds, out=first
+        )
         run_bench(asked)
         run_bench(replace(asked, out=second))
         with patch.object(OnnxRuntimeEngine, "run", _slowed(OnnxRuntimeEngine.run)):

@@ -9,6 +9,7 @@ import click
 from vexas_edge.commands.options import reading_options
 from vexas_edge.commands.progress import ProgressLine
 from vexas_edge.errors import InputError
+from vexas_edge.smear.options import ReadOptions
 from vexas_edge.text import one_line
 
 NOT_FIT = 4
@@ -95,27 +96,18 @@ def fp16(bundle: Path, out: Path | None, **asked: Any) -> None:
 def _convert(
     bundle: Path,
     out: Path | None,
-    *,
-    layout: Any,
-    class_from: Any,
-    cell_type: str | None,
-    class_map: str | None,
     **asked: Any,
 ) -> None:
     from calibration.additions import check_target
     from calibration.conversion import Console, Conversion, add_precisions
     from vexas_edge.bundle.archive import open_bundle
-    from vexas_edge.smear.options import read_options
 
-    reading = read_options(
-        layout=layout, class_from=class_from, cell_type=cell_type, class_map=class_map
-    )
     opened = open_bundle(bundle)
     to = check_target(opened, out)
     progress = ProgressLine(bundle.name, unit="")
     console = Console(progress=progress, show=_shower(progress), warn=_warner(progress))
     try:
-        add_precisions(opened, Conversion(reading=reading, **asked), to, console)
+        add_precisions(opened, Conversion(**asked), to, console)
     finally:
         progress.clear()
     click.echo(f"wrote {to}")
@@ -146,20 +138,17 @@ def _warn(text: str) -> None:
 @cli.command()
 @_cohort_options
 @click.option("-o", "out", type=_PATH, help="Folder for compare.json and compare.png.")
-def compare(bundle: Path, cohort: Path, gate: str, out: Path | None, **reading: Any) -> None:
+def compare(bundle: Path, cohort: Path, gate: str, out: Path | None, reading: ReadOptions) -> None:
     """Put all graphs of BUNDLE side by side, on the cohort's patients and on this PC's CPU."""
     import msgspec
 
     from calibration.gate.comparison import compare_precisions, table_from_compared
     from vexas_edge.bundle.archive import open_bundle
-    from vexas_edge.smear.options import read_options
 
     progress = ProgressLine(bundle.name, unit="")
     opened = open_bundle(bundle)
     try:
-        compared = compare_precisions(
-            opened, cohort, gate, read_options(**reading), progress, _warner(progress)
-        )
+        compared = compare_precisions(opened, cohort, gate, reading, progress, _warner(progress))
     finally:
         progress.clear()
     click.echo(table_from_compared(compared))

@@ -15,6 +15,7 @@ from vexas_edge import open_bundle, read_case
 from vexas_edge.bench.baseline import changes, check_same
 from vexas_edge.bench.drawn_smear import write_smear
 from vexas_edge.bench.timing import Times, times_in_turns
+from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.onnxruntime import OnnxRuntimeEngine
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.host.clock import median_seconds
@@ -93,7 +94,9 @@ def lines(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> list[d
     from vexas_edge.commands.bench import BenchRun, run_bench
 
     out = tmp_path_factory.mktemp("bench") / "lines.jsonl"
-    run_bench(BenchRun(bundle=tiny_bundle, seconds=0.1, cells=5, threads=1, out=out))
+    run_bench(
+        BenchRun(bundle=tiny_bundle, seconds=0.1, cells=5, engine=EngineOptions(threads=1), out=out)
+    )
     return [json.loads(line) for line in out.read_text().splitlines()]
 
 

@@ -17,7 +17,6 @@ from vexas_edge.smear.case import Case, Cell, Conflict, FoundCase, Ignored
 from vexas_edge.smear.finding import find_cases
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import case_at, read_case
-from vexas_edge.smear.vocabulary import vocabulary_from
 
 
 def touch(root: Path, *paths: str) -> Path:
@@ -169,7 +168,7 @@ def test_a_class_map_makes_user_classes_known_or_ignored(tmp_path: Path) -> None
     touch(tmp_path, "in/USRWBC2_1.jpg", "in/USRWBC3_1.jpg", "in/SNE_1.jpg")
     text = 'extends = "cellavision"\n[classes]\nUSRWBC2 = "blast"\nUSRWBC3 = "ignore"\n'
     (tmp_path / "map.toml").write_text(text)
-    options = ReadOptions(vocabulary=vocabulary_from(str(tmp_path / "map.toml")))
+    options = ReadOptions(class_map=str(tmp_path / "map.toml"))
     case = read_case(tmp_path / "in", options)
     assert classes(case) == {"SNE_1.jpg": "neutrophil_segmented", "USRWBC2_1.jpg": "blast"}
     assert reasons(case) == {"USRWBC3_1.jpg": "class_mapped_to_ignore"}
@@ -327,7 +326,7 @@ def test_real_exports_are_read(shared_data: Path) -> None:
     assert Counter(cell.cell_class for cell in munich.cells)["lymphocyte"] == 4
     assert len(munich.cells) == 24
     assert munich.conflicts == ()
-    barcelona = ReadOptions(vocabulary=vocabulary_from("barcelona"))
+    barcelona = ReadOptions(class_map="barcelona")
     assert len(read_case(shared_data / "cells" / "barcelona", barcelona).cells) == 52
 
 

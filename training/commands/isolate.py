@@ -3,12 +3,12 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
 
 from vexas_edge.commands.options import reading_options
+from vexas_edge.smear.options import ReadOptions
 
 _PATH = click.Path(path_type=Path)
 
@@ -54,7 +54,7 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
 @click.option("--network", type=_PATH, required=True, help="The mask network, isolate.onnx.")
 @reading_options
 @click.option("-o", "out", type=_PATH, required=True, help="A new folder.")
-def isolate(cohort: Path, network: Path, out: Path, **reading: Any) -> None:
+def isolate(cohort: Path, network: Path, out: Path, reading: ReadOptions) -> None:
     """Cut the cells of COHORT (cohort.csv) out of their images, into a cohort of their own.
 
     Cells that cannot be isolated are named in lost.csv, with the reason.
@@ -64,7 +64,6 @@ def isolate(cohort: Path, network: Path, out: Path, **reading: Any) -> None:
     from vexas_edge.errors import HostError, InputError
     from vexas_edge.runtime.isolator import opened_isolator
     from vexas_edge.smear.cohort import read_cohort
-    from vexas_edge.smear.options import read_options
 
     if out.exists():
         raise HostError(f"{out} is already there; name another folder")
@@ -73,7 +72,7 @@ def isolate(cohort: Path, network: Path, out: Path, **reading: Any) -> None:
     except OSError as error:
         raise InputError(f"mask network {network} cannot be read: {error.strerror}") from error
     with opened_isolator(graph, IsolationLimits()) as isolator:
-        lost = isolate_cohort(read_cohort(cohort), isolator, read_options(**reading), out)
+        lost = isolate_cohort(read_cohort(cohort), isolator, reading, out)
     for reason, n in sorted(Counter(cell.reason for cell in lost).items()):
         click.echo(f"lost: {reason} {n}", err=True)
     click.echo(f"cohort: {out / 'cohort.csv'}")

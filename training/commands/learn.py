@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from export.backbones import BACKBONES
-from training.commands import names_from_words, reading_from
+from training.commands import names_from_words
 from vexas_edge.commands.options import reading_options
 from vexas_edge.text import one_line
 
@@ -116,7 +116,7 @@ def _cells(cohort: Path, asked: dict[str, Any]) -> Any:
         classes=names_from_words(asked.pop("cells")),
         canvas_px=asked.pop("canvas_px"),
         skip_unreadable=asked.pop("skip_unreadable"),
-        reading=reading_from(asked),
+        reading=asked.pop("reading"),
     )
     split, labelled = asked.pop("split"), asked.pop("probe")
     cells, lost = stack_cells(cases_of_split(read_cohort(cohort), split), wanted)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from training.commands import names_from_words, reading_from
+from training.commands import names_from_words
 from vexas_edge.commands.options import reading_options
 from vexas_edge.text import one_line
 
@@ -67,12 +67,11 @@ def encode(cohort: Path, out: Path, **asked: Any) -> None:
     from training.encodings.encoder import Wanted, encode_file
     from training.encodings.table import write_encodings
 
-    reading = reading_from(asked)
     wanted = Wanted(
         cells=names_from_words(asked.pop("cells")),
         canvas_px=asked.pop("canvas_px"),
         larger=asked.pop("larger"),
-        reading=reading,
+        reading=asked.pop("reading"),
     )
     encoded = encode_file(cohort, wanted, **asked)
     for line in encoded.unreadable:

@@ -4,7 +4,7 @@ import json
 import platform
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,7 @@ from vexas_edge.bench.baseline import SAME, changes, check_same
 from vexas_edge.bench.drawn_smear import write_smear
 from vexas_edge.bench.scenarios import Figure, measure
 from vexas_edge.bundle.archive import Bundle, open_bundle
-from vexas_edge.choices import Device, EngineName, Precision
+from vexas_edge.choices import Precision
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import packages_that_count
 from vexas_edge.errors import InputError
@@ -35,10 +35,8 @@ class BenchRun:
     """What was asked for, as `vexas-edge bench` takes it."""
 
     bundle: Path
-    engine: EngineName = "auto"
-    device: Device = "auto"
+    engine: EngineOptions = field(default_factory=EngineOptions)
     precision: Literal["auto"] | Precision = "auto"
-    threads: int | None = None
     cells: int = 100
     seconds: float = 5.0
     out: Path | None = None
@@ -61,10 +59,9 @@ def run_bench(asked: BenchRun) -> int:
 
 def _measured(asked: BenchRun, earlier: Sequence[Line]) -> list[Line]:
     bundle = open_bundle(asked.bundle)
-    options = EngineOptions(engine=asked.engine, device=asked.device, threads=asked.threads)
     with (
         tempfile.TemporaryDirectory(prefix="vexas-edge-bench-") as scratch,
-        Sessions(bundle, options, asked.precision) as sessions,
+        Sessions(bundle, asked.engine, asked.precision) as sessions,
     ):
         run = _run_facts(bundle, sessions)
         if earlier:
@@ -86,9 +83,10 @@ def _measured(asked: BenchRun, earlier: Sequence[Line]) -> list[Line]:
 
 
 def _score_options(asked: BenchRun) -> list[str]:
-    words = ["--bundle", str(asked.bundle), "--engine", asked.engine, "--device", asked.device]
+    engine = asked.engine
+    words = ["--bundle", str(asked.bundle), "--engine", engine.engine, "--device", engine.device]
     words += ["--precision", asked.precision]
-    return [*words, "--threads", str(asked.threads)] if asked.threads else words
+    return [*words, "--threads", str(engine.threads)] if engine.threads else words
 
 
 def _say(line: str) -> None:

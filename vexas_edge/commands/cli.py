@@ -12,11 +12,15 @@ from vexas_edge.commands.options import (
     PATH,
     bundle_option,
     case_arguments,
+    device_option,
+    engine_option,
     engine_options,
     reading_options,
+    threads_option,
 )
-from vexas_edge.engines.contract import DEVICES, ENGINES
+from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import HostError
+from vexas_edge.smear.options import ReadOptions
 from vexas_edge.text import one_line
 from vexas_edge.version import __version__
 
@@ -24,21 +28,34 @@ from vexas_edge.version import __version__
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
-    """Score the white cells of blood smears with a VEXAS bundle. Research use; no diagnosis."""
+    """Score the white cells of blood smears with a VEXAS bundle.
+
+    For research use; a score is not a diagnosis.
+
+    \b
+    Example:
+      vexas-edge demo
+    """
 
 
 @cli.command()
 @case_arguments
 @reading_options
 @engine_options
-@click.option("--polite", is_flag=True, help="Let other programs go first; leave a core free.")
-@click.option("-o", "out", type=PATH, help="Folder for results; without it nothing is written.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON line a case, nothing else.")
+@click.option("--polite", is_flag=True, help="Let other programs go first and leave a core free.")
+@click.option("-o", "out", type=PATH, help="The folder for results; without it nothing is written.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON line per case and nothing else."
+)
 def score(**chosen: Any) -> int:
-    """Score each CASE: the folder or zip of one smear.
+    """Score each CASE: the folder or the zip of one smear.
 
-    Exit status: 0 all scored, 3 some abstained, 5 unreadable, 6 bundle invalid, 7 some of a batch
-    failed, 4 this PC cannot do it, 2 usage.
+    \b
+    Example:
+      vexas-edge score smear --bundle site.vxb -o results
+
+    Exit status: 0 all cases were scored, 3 some abstained, 5 a case cannot be read, 6 the bundle
+    is invalid, 7 some cases of a batch failed, 4 this PC cannot do it, 2 wrong usage.
     """
     from vexas_edge.commands.score import ScoringRun, run_scoring
 
@@ -48,26 +65,35 @@ def score(**chosen: Any) -> int:
 @cli.command()
 @case_arguments
 @reading_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON line a case.")
-def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, **reading: Any) -> int:
-    """Show what would be read of each CASE and why; no bundle needed.
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line per case.")
+def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, reading: ReadOptions) -> int:
+    """Show which cells of each CASE would be scored, and why the other files would not.
 
-    Exit status: 0 all can be read, 5 unreadable, 7 some of several cannot be read, 2 usage.
+    No bundle is needed and no image is opened.
+
+    \b
+    Example:
+      vexas-edge scan smear
+
+    Exit status: 0 all cases can be read, 5 one cannot, 7 some of several cannot, 2 wrong usage.
     """
     from vexas_edge.commands.scan import scan_cases
     from vexas_edge.smear.finding import wanted_cases
-    from vexas_edge.smear.options import read_options
 
-    options = read_options(**reading)
-    wanted = wanted_cases(cases, options, recursive=recursive)
-    unreadable = scan_cases(wanted, options, as_json=as_json)
+    wanted = wanted_cases(cases, reading, recursive=recursive)
+    unreadable = scan_cases(wanted, reading, as_json=as_json)
     return status_of_batch(len(wanted), unreadable)
 
 
 @cli.command()
 @click.argument("bundle", type=PATH)
 def inspect(bundle: Path) -> None:
-    """Say in words what a BUNDLE is and what it holds."""
+    """Say in words what a BUNDLE is for, what it holds and what was measured of it.
+
+    \b
+    Example:
+      vexas-edge inspect site.vxb
+    """
     from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.bundle.words import text_from_bundle
 
@@ -76,12 +102,16 @@ def inspect(bundle: Path) -> None:
 
 @cli.command()
 @click.argument("bundle", type=PATH)
-@click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True)
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
+@engine_option()
+@device_option()
 def verify(bundle: Path, engine: Any, device: Any) -> None:
-    """Check every hash of a BUNDLE and run its self-test on this PC."""
+    """Check every hash of a BUNDLE and run its self-test on this PC.
+
+    \b
+    Example:
+      vexas-edge verify site.vxb
+    """
     from vexas_edge.bundle.archive import open_bundle
-    from vexas_edge.engines.contract import EngineOptions
     from vexas_edge.runtime.session import run_selftest
 
     opened = open_bundle(bundle)
@@ -96,16 +126,34 @@ def verify(bundle: Path, engine: Any, device: Any) -> None:
 
 @cli.command()
 @engine_options
-@click.option("--cells", type=click.IntRange(1), default=100, show_default=True, help="A model.")
-@click.option("--seconds", type=click.FloatRange(0.1), default=5.0, show_default=True)
-@click.option("-o", "out", type=PATH, help="File for the figures, JSON lines.")
-@click.option("--plot", type=PATH, help="File for a plot of latency against batch (PNG, SVG).")
+@click.option(
+    "--cells",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="How many cells of each model the measured smear has.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1),
+    default=5.0,
+    show_default=True,
+    help="How long each scenario is measured, at least.",
+)
+@click.option("-o", "out", type=PATH, help="A file for the figures, as JSON lines.")
+@click.option("--plot", type=PATH, help="A file for a plot of latency against batch (PNG, SVG).")
 @click.option("--baseline", type=PATH, help="Earlier figures of this PC to compare with.")
 def bench(**chosen: Any) -> int:
-    """Measure how fast a bundle scores here: single-stream, offline, case, cold start.
+    """Measure how fast a bundle scores here: single-stream, offline, case and cold start.
 
-    Each is queried for so many seconds at least, in turns. Exit status: 0; 8 slower than the
-    baseline.
+    The scenarios are measured in turns, so that a busy moment of the PC falls on all of them.
+
+    \b
+    Example:
+      vexas-edge bench --bundle site.vxb -o figures.jsonl
+      vexas-edge bench --bundle site.vxb --baseline figures.jsonl
+
+    Exit status: 0; 8 something is slower than in the baseline.
     """
     from vexas_edge.commands.bench import BenchRun, run_bench
 
@@ -113,10 +161,20 @@ def bench(**chosen: Any) -> int:
 
 
 @cli.command()
-@click.option("-o", "out", type=PATH, default=Path(), help="Where results would be written.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON line a finding.")
+@click.option(
+    "-o",
+    "out",
+    type=PATH,
+    default=Path(),
+    help="The folder that results would be written to.  [default: this one]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line per finding.")
 def doctor(out: Path, as_json: bool) -> int:
     """Say what this PC can run, why not the rest, and what to do about it.
+
+    \b
+    Example:
+      vexas-edge doctor
 
     Exit status: 0 it can score, 4 it cannot.
     """
@@ -135,14 +193,24 @@ def doctor(out: Path, as_json: bool) -> int:
 
 @cli.command()
 @bundle_option(required=False)
-@click.option("--threads", type=click.IntRange(1, 256), help="Compute threads.")
-@click.option("--seconds", type=click.FloatRange(0.1, 600), default=3.0, show_default=True)
+@threads_option()
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1, 600),
+    default=3.0,
+    show_default=True,
+    help="How long each engine is timed.",
+)
 @click.option("--clear", is_flag=True, help="Empty the cache of this PC instead.")
 def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: bool) -> None:
     """Find what runs a bundle fastest on this PC, and remember it for `score`.
 
-    Each installed engine is tested against the bundle's recorded numbers and timed for so many
-    seconds. TensorRT's engines are built first, which takes minutes.
+    Each installed engine is tested against the bundle's recorded numbers and timed. TensorRT's
+    engines are built first, which takes minutes.
+
+    \b
+    Example:
+      vexas-edge prepare --bundle site.vxb
     """
     from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.host import cache
@@ -157,9 +225,9 @@ def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: boo
     measured = prepare_bundle(open_bundle(bundle), _say, threads=threads, seconds=seconds)
     chosen = fastest(measured)
     for way in sorted(measured, key=lambda way: way.ms_per_cell or float("inf")):
-        found = (
-            f"{way.ms_per_cell:9.3f} ms a cell" if way.ms_per_cell else one_line(str(way.problem))
-        )
+        found = one_line(str(way.problem))
+        if way.ms_per_cell:
+            found = f"{way.ms_per_cell:9.3f} ms per cell"
         mark = "  <- chosen" if way == chosen else ""
         click.echo(f"{way.engine} {way.device} {way.precision}".ljust(24) + found + mark)
     _say(f"remembered in {cache.cache_folder()}")
@@ -176,10 +244,15 @@ def _say(line: str) -> None:
     type=PATH,
     default=Path("vexas-edge-demo"),
     show_default=True,
-    help="Folder for the results.",
+    help="The folder for the results.",
 )
 def demo(out: Path) -> int:
-    """Score a made-up smear with a made-up bundle, both shipped inside this package."""
+    """Score a made-up smear with a made-up bundle; both are part of this package.
+
+    \b
+    Example:
+      vexas-edge demo -o demo-results
+    """
     from vexas_edge.commands.score import ScoringRun, run_scoring
 
     shipped = Path(__file__).parents[1] / "demo"

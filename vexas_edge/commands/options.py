@@ -1,65 +1,135 @@
-"""The options that several commands share, each said once."""
+"""The options that several commands share, each said once.
+
+A decorator adds options to a command and hands it the value that they stand for.
+"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
+from functools import wraps
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
 from vexas_edge.choices import ClassFrom, Layout
-from vexas_edge.engines.contract import DEVICES, ENGINES, PRECISIONS
+from vexas_edge.engines.contract import DEVICES, ENGINES, PRECISIONS, EngineOptions
+from vexas_edge.smear.options import ReadOptions
 
 PATH = click.Path(path_type=Path)
 
+Command = Callable[..., Any]
 
-def case_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
+
+def case_arguments(command: Command) -> Command:
+    """Add CASE... and --recursive; the command gets `cases` and `recursive`."""
     options = (
         click.argument("cases", nargs=-1, required=True, type=PATH, metavar="CASE..."),
-        click.option("--recursive", is_flag=True, help="Find the cases below each CASE."),
+        click.option(
+            "--recursive", is_flag=True, help="Take every smear that lies below each CASE."
+        ),
     )
-    return with_options(command, options)
+    return _with_options(command, options)
 
 
-def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say how names are read, for `vexas_edge.smear.options.read_options`."""
+def reading_options(command: Command) -> Command:
+    """Add the options that say how names are read; the command gets `reading`, a ReadOptions."""
+    words = ("layout", "class_from", "cell_type", "class_map")
+
+    @wraps(command)
+    def with_reading(**chosen: Any) -> Any:
+        reading = ReadOptions(**{word: chosen.pop(word) for word in words})
+        return command(reading=reading, **chosen)
+
     options = (
         click.option(
-            "--layout", type=click.Choice(get_args(Layout)), default="auto", show_default=True
+            "--layout",
+            type=click.Choice(get_args(Layout)),
+            default=default_of(ReadOptions, "layout"),
+            show_default=True,
+            help="How the folders are arranged: an analyzer's tree, class folders, or none.",
         ),
         click.option(
             "--class-from",
             type=click.Choice(get_args(ClassFrom)),
-            default="folder",
+            default=default_of(ReadOptions, "class_from"),
             show_default=True,
-            help="What to trust where folder and file prefix name a cell.",
+            help="Which name to trust where folder and file prefix differ; agree takes neither.",
         ),
-        click.option("--cell-type", help="The class of images that no class folder holds."),
+        click.option(
+            "--cell-type",
+            metavar="CLASS",
+            help="The class of all images that lie in no class folder, such as lymphocyte.",
+        ),
         click.option(
             "--class-map",
             metavar="NAME|FILE",
-            help="Vocabulary of class names: cellavision, barcelona, munich, vexas, or your TOML.",
+            help="The vocabulary of class names: cellavision (the default), barcelona, munich, "
+            "vexas, or a TOML file of your own.",
         ),
     )
-    return with_options(command, options)
+    return _with_options(with_reading, options)
 
 
-def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def engine_options(command: Command) -> Command:
+    """Add the bundle and what runs it.
+
+    The command gets `bundle`, `engine`, an EngineOptions, and `precision`.
+    """
+
+    @wraps(command)
+    def with_engine(device: Any, threads: int | None, engine: Any, **chosen: Any) -> Any:
+        options = EngineOptions(engine=engine, device=device, threads=threads)
+        return command(engine=options, **chosen)
+
     options = (
         bundle_option(required=True),
-        click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True),
-        click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
+        engine_option(),
+        device_option(),
         click.option(
             "--precision",
             type=click.Choice(("auto", *PRECISIONS)),
             default="auto",
             show_default=True,
+            help="What the network computes in; auto takes the cheapest that was tested.",
         ),
-        click.option("--threads", type=click.IntRange(1, 256), help="Compute threads."),
+        threads_option(),
     )
-    return with_options(command, options)
+    return _with_options(with_engine, options)
 
 
-def bundle_option(*, required: bool) -> Callable[..., Any]:
+def engine_option() -> Command:
+    """--engine."""
+    return click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        default=default_of(EngineOptions, "engine"),
+        show_default=True,
+        help="The library that runs the network; auto takes what `prepare` found fastest here.",
+    )
+
+
+def device_option() -> Command:
+    """--device."""
+    return click.option(
+        "--device",
+        type=click.Choice(DEVICES),
+        default=default_of(EngineOptions, "device"),
+        show_default=True,
+        help="Where the network runs. A device that is named is used or refused.",
+    )
+
+
+def threads_option() -> Command:
+    """--threads."""
+    return click.option(
+        "--threads",
+        type=click.IntRange(1, 256),
+        help="How many threads compute.  [default: the cores at hand, at most 8]",
+    )
+
+
+def bundle_option(*, required: bool) -> Command:
+    """--bundle, or $VEXAS_EDGE_BUNDLE."""
     return click.option(
         "--bundle",
         type=PATH,
@@ -69,7 +139,15 @@ def bundle_option(*, required: bool) -> Callable[..., Any]:
     )
 
 
-def with_options(command: Callable[..., Any], options: Sequence[Any]) -> Callable[..., Any]:
+def default_of(options: type, name: str) -> Any:
+    """The default of a dataclass's field, which is the option's default too."""
+    (found,) = (field.default for field in fields(options) if field.name == name)
+    if found is MISSING:
+        raise ValueError(f"{options.__name__}.{name} has no default")
+    return found
+
+
+def _with_options(command: Command, options: Sequence[Any]) -> Command:
     for option in reversed(options):
         command = option(command)
     return command

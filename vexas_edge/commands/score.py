@@ -1,15 +1,16 @@
 """One run of `vexas-edge score`: the cases found, scored in turn, printed, written, summed up."""
 
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
+from msgspec import UNSET
 
 from vexas_edge.bundle.archive import Bundle, open_bundle
-from vexas_edge.choices import ClassFrom, Device, EngineName, Layout, Precision
+from vexas_edge.choices import Precision
 from vexas_edge.commands.console import echo_json, status_of_batch
 from vexas_edge.commands.progress import ProgressLine
 from vexas_edge.engines.contract import EngineOptions
@@ -23,7 +24,7 @@ from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id, failed_case, score_case
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.finding import wanted_cases
-from vexas_edge.smear.options import ReadOptions, read_options
+from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
 from vexas_edge.text import one_line, unicode_text
 from vexas_edge.version import __version__
@@ -39,14 +40,9 @@ class ScoringRun:
     bundle: Path
     out: Path | None = None
     recursive: bool = False
-    layout: Layout = "auto"
-    class_from: ClassFrom = "folder"
-    cell_type: str | None = None
-    class_map: str | None = None
-    engine: EngineName = "auto"
-    device: Device = "auto"
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    engine: EngineOptions = field(default_factory=EngineOptions)
     precision: Literal["auto"] | Precision = "auto"
-    threads: int | None = None
     polite: bool = False
     as_json: bool = False
 
@@ -57,16 +53,10 @@ def run_scoring(asked: ScoringRun) -> int:
     A case that cannot be read is reported and the others go on. An engine or a bundle that cannot
     be trusted ends the run; the results of the cases before it stay.
     """
-    options = read_options(
-        layout=asked.layout,
-        class_from=asked.class_from,
-        cell_type=asked.cell_type,
-        class_map=asked.class_map,
-    )
     bundle = open_bundle(asked.bundle)
-    wanted = wanted_cases(asked.cases, options, recursive=asked.recursive)
+    wanted = wanted_cases(asked.cases, asked.reading, recursive=asked.recursive)
     check_distinct(case.name for case in wanted)
-    engine = EngineOptions(engine=asked.engine, device=asked.device, threads=_threads(asked))
+    engine = replace(asked.engine, threads=_threads(asked))
     if asked.polite:
         lower_priority()
     done = _Done(asked=asked, bundle=bundle)
@@ -78,7 +68,7 @@ def run_scoring(asked: ScoringRun) -> int:
             click.echo(one_line(stale), err=True)
         try:
             for case in wanted:
-                result = _score_one(case, options, sessions)
+                result = _score_one(case, asked.reading, sessions)
                 if folder:
                     folder.add(result)
                 done.add(result)
@@ -92,9 +82,9 @@ def run_scoring(asked: ScoringRun) -> int:
 
 
 def _threads(asked: ScoringRun) -> int | None:
-    if asked.polite and asked.threads is None:
+    if asked.polite and asked.engine.threads is None:
         return max(1, default_threads() - 1)
-    return asked.threads
+    return asked.engine.threads
 
 
 @dataclass(kw_only=True)
@@ -130,14 +120,27 @@ class _Done:
 
 
 def _asked_from_run(run: ScoringRun) -> Asked:
-    given = {name: value for name, value in asdict(run).items() if value is not None}
-    return Asked(**{name: _plain(value) for name, value in given.items()})
+    reading, engine = run.reading, run.engine
+    return Asked(
+        cases=tuple(_text(path) for path in run.cases),
+        bundle=_text(run.bundle),
+        out=_text(run.out) if run.out else "",
+        recursive=run.recursive,
+        layout=reading.layout,
+        class_from=reading.class_from,
+        cell_type=reading.cell_type or UNSET,
+        class_map=reading.class_map or UNSET,
+        engine=engine.engine,
+        device=engine.device,
+        precision=run.precision,
+        threads=engine.threads or UNSET,
+        polite=run.polite,
+        as_json=run.as_json,
+    )
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_plain(item) for item in value)
-    return unicode_text(str(value)) if isinstance(value, Path) else value
+def _text(path: Path) -> str:
+    return unicode_text(str(path))
 
 
 def _score_one(wanted: FoundCase, options: ReadOptions, sessions: Sessions) -> CaseScore:

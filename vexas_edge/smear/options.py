@@ -10,19 +10,31 @@ from vexas_edge.smear.vocabulary import DEFAULT, IGNORE, Vocabulary, vocabulary_
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadOptions:
-    """How names are read. `cell_type` is the class of images that lie in no class folder.
+    """How names are read.
 
-    Raises UsageError for a value that is none of the choices.
+    layout: how the folders of a smear are arranged.
+    class_from: which name to trust where a folder and a file's prefix both name a class.
+    cell_type: the class of images that lie in no class folder.
+    class_map: a vocabulary of class names, built in or in a TOML file; None means the default.
+    vocabulary: the same, read.
+
+    Raises:
+        UsageError: a value is not one of its choices, or the class map cannot be read.
+
+    >>> ReadOptions(class_map="barcelona").vocabulary.class_of("IG")
+    'immature_granulocyte'
     """
 
     layout: Layout = "auto"
     class_from: ClassFrom = "folder"
     cell_type: str | None = None
-    vocabulary: Vocabulary = field(default_factory=lambda: vocabulary_from(DEFAULT))
+    class_map: str | None = None
+    vocabulary: Vocabulary = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_choice("layout", self.layout, get_args(Layout))
         _check_choice("class_from", self.class_from, get_args(ClassFrom))
+        object.__setattr__(self, "vocabulary", vocabulary_from(self.class_map or DEFAULT))
         if self.cell_type is None:
             return
         if self.vocabulary.class_of(self.cell_type) in (None, IGNORE):
@@ -35,15 +47,3 @@ class ReadOptions:
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UsageError(f"{option} is {value!r}; expected one of {', '.join(choices)}")
-
-
-def read_options(
-    *, layout: Layout, class_from: ClassFrom, cell_type: str | None, class_map: str | None
-) -> ReadOptions:
-    """The reading options that the command line's words stand for."""
-    return ReadOptions(
-        layout=layout,
-        class_from=class_from,
-        cell_type=cell_type,
-        vocabulary=vocabulary_from(class_map or DEFAULT),
-    )
