@@ -13,6 +13,7 @@ from tiny import Ended
 
 from vexas_edge.errors import HostError
 from vexas_edge.host import facts
+from vexas_edge.host.facts import NvidiaGpu
 from vexas_edge.runtime import doctor
 from vexas_edge.runtime.doctor import can_score, examine, is_network_share
 
@@ -49,15 +50,15 @@ def test_a_cpu_without_vnni_is_told_what_it_means(
 @pytest.mark.parametrize(
     ("gpu", "state", "said"),
     [
-        ("NVIDIA T4, 535.104.05", "limited", "install driver 580 or newer"),
-        ("NVIDIA T4, 580.65.06", "ok", ""),
+        (NvidiaGpu(name="NVIDIA T4", driver="535.104.05"), "limited", "install driver 580"),
+        (NvidiaGpu(name="NVIDIA T4", driver="580.65.06"), "ok", ""),
         (None, "limited", ""),
     ],
 )
 def test_a_driver_that_is_too_old_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: str | None, state: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: NvidiaGpu | None, state: str, said: str
 ) -> None:
-    monkeypatch.setattr(doctor, "gpu_and_driver", lambda: gpu)
+    monkeypatch.setattr(doctor, "nvidia_gpu", lambda: gpu)
     found = finding("GPU", tmp_path)
     assert found.state == state
     assert said in found.remedy
@@ -66,7 +67,9 @@ def test_a_driver_that_is_too_old_is_named(
 def test_a_gpu_that_onnxruntime_does_not_use_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "gpu_and_driver", lambda: "NVIDIA T4, 580.65.06")
+    monkeypatch.setattr(
+        doctor, "nvidia_gpu", lambda: NvidiaGpu(name="NVIDIA T4", driver="580.65.06")
+    )
     monkeypatch.setattr(doctor, "devices_of", lambda _: ("cpu",))
     found = finding("onnxruntime", tmp_path)
     assert found.state == "ok"
@@ -183,9 +186,9 @@ def test_the_gpu_and_its_driver_are_asked_of_nvidia_smi(
     command.write_text("#!/bin/sh\necho 'NVIDIA T4, 580.65.06'\n")
     command.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    facts.gpu_and_driver.cache_clear()
-    assert facts.gpu_and_driver() == "NVIDIA T4, 580.65.06"
+    facts.nvidia_gpu.cache_clear()
+    assert facts.nvidia_gpu() == NvidiaGpu(name="NVIDIA T4", driver="580.65.06")
     command.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
-    facts.gpu_and_driver.cache_clear()
-    assert facts.gpu_and_driver() is None
-    facts.gpu_and_driver.cache_clear()
+    facts.nvidia_gpu.cache_clear()
+    assert facts.nvidia_gpu() is None
+    facts.nvidia_gpu.cache_clear()

@@ -26,7 +26,7 @@ from vexas_edge.engines.contract import EngineOptions, RowGroup
 from vexas_edge.engines.opening import devices_of, open_engine
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.host import cache
-from vexas_edge.host.facts import gpu_and_driver
+from vexas_edge.host.facts import nvidia_gpu
 from vexas_edge.runtime.choice import choose_graph
 from vexas_edge.runtime.session import Sessions
 
@@ -56,10 +56,10 @@ def standin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Standin]:
         monkeypatch.setitem(sys.modules, name, module)
     for name in OURS:
         sys.modules.pop(name, None)
-    gpu_and_driver.cache_clear()
+    nvidia_gpu.cache_clear()
     monkeypatch.setenv("PATH", "")  # no nvidia-smi
     yield found
-    gpu_and_driver.cache_clear()
+    nvidia_gpu.cache_clear()
     for name in OURS:
         sys.modules.pop(name, None)
 

@@ -1,8 +1,21 @@
-"""What can go wrong that is not our bug: one family, each member with its exit status."""
+"""What can go wrong that is not our bug: one family, each member with its exit status.
+
+    VexasEdgeError           1
+    |- UsageError            2   the caller asked for something that makes no sense
+    |- HostError             4   this PC cannot do what was asked
+    |  `- MissingEngineError 4   an engine is not installed, or finds no device
+    |- InputError            5   a case, or another input file, cannot be read
+    |  `- CellError          5   one cell cannot be used
+    |     `- RejectedCellError 5   it was read, and is not one whole cell
+    `- BundleError           6   the bundle is damaged, incomplete, unsafe or of another schema
+
+The command line prints any of them as one line and ends with its status. Every other exception is
+a bug of ours and keeps its traceback.
+"""
 
 
 class VexasEdgeError(Exception):
-    """Base of every expected error. The command line prints it as one line."""
+    """Base of every expected error."""
 
     exit_status = 1
 
@@ -19,6 +32,18 @@ class HostError(VexasEdgeError, RuntimeError):
     exit_status = 4
 
 
+class MissingEngineError(HostError):
+    """An engine is not installed here, or finds no device to run on.
+
+    found: what was found instead. remedy: what a person can do about it.
+    """
+
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(f"{found}; {remedy}")
+        self.found = found
+        self.remedy = remedy
+
+
 class InputError(VexasEdgeError, ValueError):
     """A case, or another input file, cannot be read."""
 
@@ -31,6 +56,10 @@ class CellError(InputError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class RejectedCellError(CellError):
+    """An image was read, and what it shows cannot be one whole cell."""
 
 
 class BundleError(VexasEdgeError, ValueError):

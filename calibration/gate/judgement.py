@@ -20,6 +20,7 @@ from vexas_edge.bundle.graphs import FUSED, HEAD
 from vexas_edge.bundle.manifest import Manifest, Model
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.errors import InputError
+from vexas_edge.scoring.abstention import reasons_to_abstain
 from vexas_edge.scoring.encoding import draws_of
 from vexas_edge.talk import Progress
 
@@ -107,7 +108,7 @@ def judge(
         for done, smear in enumerate(smears, start=1):
             usable, lost = _decoded(smear, model, canvas)
             unreadable += lost
-            if len(usable) < model.minimum_cells:
+            if reasons_to_abstain(len(usable), model.minimum_cells):
                 abstained.append(smear.row.sample)
             else:
                 found.append(judge_one(smear, usable))

@@ -16,6 +16,7 @@ from training.patients.patientwise import (
 )
 from training.patients.phenotype import Comparison, against_others, compare_groups
 from vexas_edge.errors import InputError
+from vexas_edge.scoring.abstention import reasons_to_abstain
 from vexas_edge.smear.cohort import CohortCase
 
 
@@ -103,7 +104,7 @@ def evaluate_patients(
 
 def with_enough_cells(patients: Sequence[Patient], minimum_cells: int) -> list[Patient]:
     """Those that a bundle with this minimum scores; on the others nothing is fitted either."""
-    return [patient for patient in patients if len(patient.identities) >= minimum_cells]
+    return [p for p in patients if not reasons_to_abstain(len(p.identities), minimum_cells)]
 
 
 def _out_of_fold(

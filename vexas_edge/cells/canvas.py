@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
-from typing import get_args
 
 import numpy as np
 from numpy import ndarray
@@ -11,14 +10,11 @@ from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
 from vexas_edge.cells.images import rgb_from_bytes
-from vexas_edge.cells.isolation import IsolationReason
 from vexas_edge.cells.limits import LargerCells
-from vexas_edge.errors import CellError
+from vexas_edge.errors import CellError, RejectedCellError
 from vexas_edge.results.values import UsedCell
 from vexas_edge.smear.case import Case, Cell
 from vexas_edge.smear.sources import Source
-
-_REJECTIONS = get_args(IsolationReason)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +81,7 @@ def decode_cell(source: Source, cell: Cell, canvas: Canvas) -> DecodedCell:
         record = UsedCell(
             path=cell.path,
             cell_class=cell.cell_class,
-            status="rejected" if error.reason in _REJECTIONS else "unreadable",
+            status="rejected" if isinstance(error, RejectedCellError) else "unreadable",
             reason=error.reason,
             detail=str(error),
             sha256=identity.hex(),

@@ -13,7 +13,7 @@ from PIL import Image
 
 from vexas_edge.cells.components import border_of, fill_holes, label_components
 from vexas_edge.cells.limits import GRID_PX, IsolationLimits
-from vexas_edge.errors import CellError
+from vexas_edge.errors import RejectedCellError
 
 IsolationReason = Literal[
     "no_cell_found",
@@ -67,7 +67,7 @@ def isolate_cell(
         pixels: the crop, uint8 (H, W, 3) RGB.
 
     Raises:
-        CellError: no cell was found, or it is implausible; the reason is an `IsolationReason`.
+        RejectedCellError: no cell was found, or it is implausible, with an `IsolationReason`.
     """
     cell = find_cell(probabilities, pixels.shape[:2])
     check_plausible(cell, limits)
@@ -78,7 +78,7 @@ def find_cell(probabilities: NDArray[np.float32], shape: tuple[int, int]) -> Fou
     """The cell that the crop is of, as it lies in a crop of this height and width.
 
     Raises:
-        CellError: reason `no_cell_found`: nothing that has a nucleus was found.
+        RejectedCellError: reason `no_cell_found`: nothing that has a nucleus was found.
     """
     inside = 1 - probabilities[_BACKGROUND]
     nucleus = probabilities[_NUCLEUS] > probabilities[_CYTOPLASM]
@@ -104,7 +104,7 @@ def check_plausible(cell: FoundCell, limits: IsolationLimits) -> None:
     """Pass if this can be one whole leukocyte.
 
     Raises:
-        CellError: it cannot; the reason is an `IsolationReason`.
+        RejectedCellError: it cannot; the reason is an `IsolationReason`.
     """
     if not limits.smallest_area <= cell.area <= limits.largest_area:
         raise _implausible(
@@ -196,9 +196,9 @@ def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _no_cell() -> CellError:
-    return CellError("no_cell_found", "no leukocyte was found in the image")
+def _no_cell() -> RejectedCellError:
+    return RejectedCellError("no_cell_found", "no leukocyte was found in the image")
 
 
-def _implausible(reason: IsolationReason, message: str) -> CellError:
-    return CellError(reason, message)
+def _implausible(reason: IsolationReason, message: str) -> RejectedCellError:
+    return RejectedCellError(reason, message)

@@ -11,7 +11,7 @@ from numpy import ndarray
 from vexas_edge.choices import Device
 from vexas_edge.engines.contract import Abilities, CallSize, EngineOptions
 from vexas_edge.engines.loading import find_windows_runtime
-from vexas_edge.errors import HostError
+from vexas_edge.errors import HostError, MissingEngineError
 from vexas_edge.host.process import default_threads
 
 # Four cells of 272 px, or 32 small ones: on a CPU larger calls gain no speed and cost memory.
@@ -38,9 +38,10 @@ def _library() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise HostError(
-            f"onnxruntime cannot be loaded ({error}); on Windows install the Microsoft Visual C++ "
-            "runtime (the `msvc-runtime` wheel brings it without admin rights)"
+        raise MissingEngineError(
+            f"onnxruntime cannot be loaded ({error})",
+            "on Windows install the Microsoft Visual C++ "
+            "runtime (the `msvc-runtime` wheel brings it without admin rights)",
         ) from error
     return onnxruntime
 

@@ -14,7 +14,7 @@ from numpy import ndarray
 from vexas_edge.choices import Device
 from vexas_edge.engines.contract import Abilities, CallSize, EngineOptions, RowGroup
 from vexas_edge.engines.loading import find_windows_runtime, refuse_external_data
-from vexas_edge.errors import HostError
+from vexas_edge.errors import HostError, MissingEngineError
 from vexas_edge.host.process import default_threads
 
 ABILITIES = Abilities(
@@ -30,9 +30,10 @@ def _library() -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise HostError(
-            f"openvino cannot be loaded ({error}); install it with `python -m pip install "
-            "vexas-edge[openvino]`, or use --engine onnxruntime"
+        raise MissingEngineError(
+            f"openvino cannot be loaded ({error})",
+            "install it with `python -m pip install "
+            "vexas-edge[openvino]`, or use --engine onnxruntime",
         ) from error
     return openvino
 

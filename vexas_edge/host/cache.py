@@ -21,7 +21,6 @@ from vexas_edge.errors import HostError
 from vexas_edge.files import write_atomically
 
 FOLDER_VARIABLE = "VEXAS_EDGE_CACHE"
-NEVER = "never done on this PC"
 _SUFFIX = ".entry"
 
 Key = Mapping[str, Any]
@@ -29,10 +28,16 @@ Key = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """A look into the cache. content: None on a miss. missed: why, in words."""
+    """A look into the cache.
+
+    content: None on a miss.
+    missed: why, in words.
+    outdated: whether it was done here before and no longer counts.
+    """
 
     content: bytes | None
     missed: str = ""
+    outdated: bool = False
 
 
 def cache_folder() -> Path:
@@ -72,11 +77,12 @@ def find(kind: str, key: Key, same: str) -> Found:
     try:
         header, content = _read(path)
     except FileNotFoundError:
-        return Found(content=None, missed=_why_missed(kind, key, same))
+        return _missed(kind, key, same)
     except (OSError, ValueError) as error:
-        return Found(content=None, missed=f"its entry {path} is damaged ({error})")
+        missed = f"its entry {path} is damaged ({error})"
+        return Found(content=None, missed=missed, outdated=True)
     if header["key"] != json.loads(_line(key)) or header["kind"] != kind:
-        return Found(content=None, missed=f"its entry {path} is another one's")
+        return Found(content=None, missed=f"its entry {path} is another one's", outdated=True)
     return Found(content=content)
 
 
@@ -131,13 +137,14 @@ def _header(line: bytes) -> dict[str, Any]:
     return header
 
 
-def _why_missed(kind: str, key: Key, same: str) -> str:
+def _missed(kind: str, key: Key, same: str) -> Found:
     wanted = json.loads(_line(key))
     others = [header for header in _headers(kind) if header["key"].get(same) == wanted[same]]
     if not others:
-        return NEVER
+        return Found(content=None, missed="never done on this PC")
     closest = min((_differences(other["key"], wanted) for other in others), key=len)
-    return "done on this PC with " + ", ".join(closest)
+    missed = "done on this PC with " + ", ".join(closest)
+    return Found(content=None, missed=missed, outdated=True)
 
 
 def _headers(kind: str) -> Iterator[dict[str, Any]]:

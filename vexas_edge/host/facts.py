@@ -15,13 +15,24 @@ _GPU_QUERY = ("--query-gpu=name,driver_version", "--format=csv,noheader")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NvidiaGpu:
+    """A GPU and its driver's version, as in "580.65.06"."""
+
+    name: str
+    driver: str
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.driver}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Host:
-    """One PC as it computes. threads: of compute. gpu: name and driver, absent without one."""
+    """One PC as it computes. threads: of compute. gpu: the first NVIDIA GPU, if there is one."""
 
     cpu: str
     vnni: bool
     threads: int
-    gpu: str | None
+    gpu: NvidiaGpu | None
     versions: dict[str, str]
 
 
@@ -37,14 +48,14 @@ def this_host(packages: Sequence[str], threads: int | None = None) -> Host:
         cpu=cpu_name(),
         vnni=has_vnni(),
         threads=threads or default_threads(),
-        gpu=gpu_and_driver(),
+        gpu=nvidia_gpu(),
         versions={"vexas-edge": __version__, **versions},
     )
 
 
 @cache
-def gpu_and_driver() -> str | None:
-    """The first NVIDIA GPU and its driver, as in "NVIDIA T4, 580.65"; None where there is none."""
+def nvidia_gpu() -> NvidiaGpu | None:
+    """The first NVIDIA GPU and its driver; None where there is none."""
     command = shutil.which("nvidia-smi")
     if command is None:
         return None
@@ -53,7 +64,10 @@ def gpu_and_driver() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     lines = found.stdout.splitlines()
-    return lines[0].strip() if found.returncode == 0 and lines else None
+    if found.returncode or not lines:
+        return None
+    name, _, driver = lines[0].rpartition(",")
+    return NvidiaGpu(name=name.strip(), driver=driver.strip())
 
 
 @cache

@@ -16,7 +16,7 @@ from vexas_edge.choices import Device, EngineName, Precision
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import abilities_of, packages_that_count, runs_on_gpu
 from vexas_edge.errors import HostError
-from vexas_edge.host.cache import NEVER, Found, find, store
+from vexas_edge.host.cache import Found, find, store
 from vexas_edge.host.cpu import has_vnni
 from vexas_edge.host.facts import this_host
 
@@ -107,7 +107,7 @@ def _unprepared(
             raise HostError(f"`vexas-edge prepare` found: {way.problem}")
     missed = found.missed or "nothing that was measured suits"
     reason = f"{graph.reason}; not prepared: {missed}"
-    return options, replace(graph, reason=reason, stale="" if missed == NEVER else found.missed)
+    return options, replace(graph, reason=reason, stale=found.missed if found.outdated else "")
 
 
 def fastest(

@@ -13,10 +13,10 @@ from typing import Any, Literal
 from vexas_edge.choices import EngineName
 from vexas_edge.engines.contract import ENGINES
 from vexas_edge.engines.opening import devices_of
-from vexas_edge.errors import HostError
+from vexas_edge.errors import HostError, MissingEngineError
 from vexas_edge.host.cache import FOLDER_VARIABLE, cache_folder
 from vexas_edge.host.cpu import cpu_name, has_vnni
-from vexas_edge.host.facts import gpu_and_driver
+from vexas_edge.host.facts import nvidia_gpu
 from vexas_edge.host.process import default_threads
 
 # What onnxruntime-gpu 1.31 asks of a PC: CUDA 13, whose least driver NVIDIA's release notes name.
@@ -70,13 +70,13 @@ def _cpu() -> Finding:
 
 
 def _gpu() -> Iterator[Finding]:
-    gpu = gpu_and_driver()
+    gpu = nvidia_gpu()
     if gpu is None:
         yield Finding(subject="GPU", state="limited", found="no NVIDIA GPU, or no driver for it")
         return
-    driver = gpu.rsplit(",", 1)[-1].strip()
-    if not driver.split(".")[0].isdigit() or int(driver.split(".")[0]) >= _LEAST_DRIVER:
-        yield Finding(subject="GPU", state="ok", found=gpu)
+    release = gpu.driver.split(".")[0]
+    if not release.isdigit() or int(release) >= _LEAST_DRIVER:
+        yield Finding(subject="GPU", state="ok", found=str(gpu))
         return
     yield Finding(
         subject="GPU",
@@ -89,11 +89,12 @@ def _gpu() -> Iterator[Finding]:
 def _engine(engine: EngineName) -> Finding:
     try:
         devices = devices_of(engine)
+    except MissingEngineError as error:
+        return Finding(subject=engine, state="missing", found=error.found, remedy=error.remedy)
     except HostError as error:
-        found, _, remedy = str(error).partition("; ")
-        return Finding(subject=engine, state="missing", found=found, remedy=remedy)
+        return Finding(subject=engine, state="missing", found=str(error))
     found = f"{_installed(engine) or _installed(f'{engine}-gpu')}, runs on {', '.join(devices)}"
-    if engine == "onnxruntime" and gpu_and_driver() and "cuda" not in devices:
+    if engine == "onnxruntime" and nvidia_gpu() and "cuda" not in devices:
         return Finding(
             subject=engine,
             state="ok",

@@ -24,6 +24,7 @@ from vexas_edge.results.values import (
     UsedCell,
 )
 from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.abstention import reasons_to_abstain
 from vexas_edge.scoring.encoding import Encoded, draws_of, encode_cells
 from vexas_edge.scoring.labels import label_indices
 from vexas_edge.smear.case import Case
@@ -110,12 +111,12 @@ def _score_model(
         n_cells=0,
         minimum_cells=model.minimum_cells,
     )
-    if not case.cells_of(model.cells):
-        return replace(empty, reasons=("too_few_cells",))
+    if not (cells := case.cells_of(model.cells)):
+        return replace(empty, reasons=reasons_to_abstain(len(cells), model.minimum_cells))
     encoded = encode_cells(case, name, sessions, chunk_cells, progress)
     counted = replace(empty, n_cells=len(encoded.identities), cells=encoded.records)
-    if counted.n_cells < model.minimum_cells:
-        return replace(counted, reasons=("too_few_cells",))
+    if reasons := reasons_to_abstain(counted.n_cells, model.minimum_cells):
+        return replace(counted, reasons=reasons)
     return _score_encodings(counted, encoded, sessions)
 
 

@@ -15,16 +15,17 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from vexas_edge.engines.tensorrt.plans import Gpu, n_bytes
-from vexas_edge.errors import HostError
-from vexas_edge.host.facts import gpu_and_driver
+from vexas_edge.errors import HostError, MissingEngineError
+from vexas_edge.host.facts import nvidia_gpu
 
 try:
     import tensorrt
     from cuda.bindings import runtime
 except (ImportError, OSError) as error:  # OSError: the package is there, a library of it is not
-    raise HostError(
-        f"tensorrt cannot be loaded ({error}); install it with `python -m pip install "
-        "vexas-edge[tensorrt]` on a PC with an NVIDIA GPU, or use --engine onnxruntime"
+    raise MissingEngineError(
+        f"tensorrt cannot be loaded ({error})",
+        "install it with `python -m pip install "
+        "vexas-edge[tensorrt]` on a PC with an NVIDIA GPU, or use --engine onnxruntime",
     ) from error
 
 __all__ = [
@@ -43,9 +44,10 @@ __all__ = [
 _LEAST_VERSION = 11
 
 if int(tensorrt.__version__.partition(".")[0]) < _LEAST_VERSION:
-    raise HostError(
+    raise MissingEngineError(
         f"tensorrt {tensorrt.__version__} is installed, which decides by itself what it computes "
-        f"in; install {_LEAST_VERSION} or newer with `python -m pip install vexas-edge[tensorrt]`"
+        "in",
+        f"install {_LEAST_VERSION} or newer with `python -m pip install vexas-edge[tensorrt]`",
     )
 
 
@@ -106,16 +108,17 @@ def this_gpu() -> Gpu:
     """
     status, count = runtime.cudaGetDeviceCount()
     if status != runtime.cudaError_t.cudaSuccess or count < 1:
-        raise HostError(
+        raise MissingEngineError(
             f"tensorrt {tensorrt.__version__} is installed, but finds no NVIDIA GPU with a driver "
-            "for CUDA 13; install driver 580 or newer, or use --engine onnxruntime"
+            "for CUDA 13",
+            "install driver 580 or newer, or use --engine onnxruntime",
         )
     found = checked(runtime.cudaGetDeviceProperties(0))
-    _, _, driver = (gpu_and_driver() or "").rpartition(", ")
+    seen = nvidia_gpu()
     return Gpu(
         name=found.name.decode(),
         capability=f"{found.major}.{found.minor}",
-        driver=driver or f"CUDA {checked(runtime.cudaDriverGetVersion())}",
+        driver=seen.driver if seen else f"CUDA {checked(runtime.cudaDriverGetVersion())}",
         tensorrt=tensorrt.__version__,
     )
 
