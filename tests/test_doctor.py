@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tiny import Ended
 
-from vexas_edge.errors import HostError
+from vexas_edge.errors import MissingEngineError
 from vexas_edge.host import facts
 from vexas_edge.host.facts import NvidiaGpu
 from vexas_edge.runtime import doctor
@@ -80,7 +80,9 @@ def test_a_missing_engine_comes_with_its_remedy_and_without_the_reference_nothin
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vexas_edge: Callable[..., Ended]
 ) -> None:
     def devices_of(engine: str) -> tuple[str, ...]:
-        raise HostError(f"{engine} cannot be loaded (DLL load failed); install `msvc-runtime`")
+        raise MissingEngineError(
+            f"{engine} cannot be loaded (DLL load failed)", "install `msvc-runtime`"
+        )
 
     monkeypatch.setattr(doctor, "devices_of", devices_of)
     found = finding("onnxruntime", tmp_path)

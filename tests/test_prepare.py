@@ -208,7 +208,7 @@ def test_the_command_shows_each_way_and_clears(
     lines = ended.out.splitlines()
     assert ended.status == 0
     assert len(lines) == 7
-    assert "ms a cell  <- chosen" in lines[0]
+    assert "ms per cell  <- chosen" in lines[0]
     assert "remembered in" in ended.err
     assert vexas_edge("prepare", "--clear").out.startswith("1 files removed from")
     missing = vexas_edge("prepare")
