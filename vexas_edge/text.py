@@ -7,6 +7,10 @@ def unicode_text(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The same text without line breaks, and with escapes for what would upset a terminal."""
+    """The same text without line breaks, and with escapes for what would upset a terminal.
+
+    >>> one_line("P1\\n\\x1b[31m")
+    'P1 \\\\x1b[31m'
+    """
     line = " ".join(part.strip() for part in text.splitlines() if part.strip())
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

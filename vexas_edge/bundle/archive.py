@@ -86,6 +86,10 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
 
     Raises:
         BundleError: no bundle, damaged, unsafe, incomplete, or of another schema version.
+
+    >>> bundle = open_bundle(demo / "demo.vxb")
+    >>> list(bundle.manifest.models)
+    ['neutrophil', 'monocyte']
     """
     path = Path(path)
     read, sizes = _zip_reader(path) if path.is_file() else _folder_reader(path)

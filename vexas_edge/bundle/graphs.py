@@ -11,7 +11,11 @@ CHEAPER = ("fp16", "int8", "int8-rr", "int8-trt")
 
 
 def graph_file(kind: str) -> str:
-    """The name of a model's fused graph of one kind: "fp32" or one of `CHEAPER`."""
+    """The name of a model's fused graph of one kind: "fp32" or one of `CHEAPER`.
+
+    >>> graph_file("int8")
+    'fused.int8.onnx'
+    """
     return f"fused.{kind}.onnx"
 
 

@@ -14,7 +14,11 @@ _LONGEST_STEM_BYTES = 120  # of the 255 that a file system takes
 
 
 def file_stem_for_case(case: str) -> str:
-    """A file name, without suffix, that every system takes; different for different cases."""
+    """A file name, without suffix, that every system takes; different for different cases.
+
+    >>> file_stem_for_case("ward 3/P1: Monday")
+    'ward 3%2FP1%3A Monday'
+    """
     stem = "".join(_escaped(c) if c in _UNSAFE or c < " " else c for c in case) or "%"
     if stem.split(".")[0].strip().upper() in _DEVICES or stem.lower() == RUN:
         stem = _escaped(stem[0]) + stem[1:]

@@ -25,6 +25,10 @@ def draw_cells(
 
     Raises:
         ValueError: no cell to draw from.
+
+    >>> draw_cells([b"one cell's hash.", b"another's hash.."], n_draws=2, draw_size=5, seed=0)
+    array([[0, 1, 1, 1, 0],
+           [1, 1, 0, 1, 0]])
     """
     if not identities:
         raise ValueError("no cell to draw from")

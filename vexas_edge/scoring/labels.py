@@ -21,6 +21,12 @@ def label_indices(
         decisions: (A, 1) for two classes, positive for the second; else (A, C(C-1)/2), positive
             for the first of each pair.
         probabilities: (A, C).
+
+    >>> probabilities = np.array([[0.6, 0.4], [0.5, 0.5]])
+    >>> label_indices(np.array([[0.2], [-0.1]]), probabilities, "votes")
+    array([1, 0])
+    >>> label_indices(np.array([[0.2], [-0.1]]), probabilities, "argmax")
+    array([0, 0])
     """
     if rule == "argmax":
         return np.asarray(probabilities.argmax(axis=1), np.int64)

@@ -56,6 +56,12 @@ def score_case(
         UsageError: the engine is another bundle's.
         HostError: the engine is not there, or gives numbers that fail the cross-check.
         BundleError: a graph is not what was hashed.
+
+    >>> bundle = open_bundle(demo / "demo.vxb")
+    >>> with read_case(demo / "smear.zip") as case:
+    ...     result = score_case(case, bundle)
+    >>> result.status, [(model.model, model.call) for model in result.models]
+    ('scored', [('neutrophil', True), ('monocyte', True)])
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     if engine is not None and engine.bundle.sha256 != bundle.sha256:

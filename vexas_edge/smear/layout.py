@@ -40,7 +40,11 @@ def folder_of(path: str) -> str:
 
 
 def prefix_of(path: str) -> str | None:
-    """The class prefix of a file name, as `SNE` in `SNE_000123.jpg`; None where it has none."""
+    """The class prefix of a file name; None where it has none.
+
+    >>> prefix_of("Segmented neutrophils/SNE_000123.jpg")
+    'SNE'
+    """
     match = _PREFIX.match(path.rpartition("/")[2])
     return match.group(1) if match else None
 

@@ -26,9 +26,14 @@ _NAMED_AT_MOST = 5
 def read_case(
     where: str | os.PathLike[str] | FoundCase, options: ReadOptions | None = None
 ) -> Case:
-    """The case in a folder or a zip; no image is opened.
+    """The case in a folder or a zip, open until it is closed; no image is decoded.
 
-    Raises InputError where it is missing or unsafe, or holds several smears or no cell to score.
+    Raises:
+        InputError: it is missing or unsafe, or holds several smears or no cell to score.
+
+    >>> with read_case(demo / "smear.zip") as case:
+    ...     print(case.name, case.cells[0].cell_class)
+    smear lymphocyte
     """
     options = options or ReadOptions()
     found = where if isinstance(where, FoundCase) else case_at(Path(where))
