@@ -1,5 +1,7 @@
 """Graphs run while they are made: onnxruntime on the CPU, its own log kept off the console."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnxruntime
 from onnx import ModelProto
@@ -24,10 +26,15 @@ def session_from(
     )
 
 
-def run_graph(graph: ModelProto | bytes, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """All outputs of a graph by name."""
+def run_graph(graph: ModelProto | bytes, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """All outputs of a graph by name.
+
+    Args:
+        values: by name, for every input of the graph; those that it does not take are left out.
+    """
     session = session_from(graph)
     names = [output.name for output in session.get_outputs()]
+    feeds = {given.name: values[given.name] for given in session.get_inputs()}
     return dict(zip(names, session.run(names, feeds), strict=True))
 
 

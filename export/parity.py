@@ -156,9 +156,8 @@ def classifier_parity(
         ParityError: a tensor differs, a label flips, or too many draws jumped.
     """
     names = [AGGREGATES, DECISIONS, PROBABILITIES]
-    outputs = run_graph(
-        between(head, [ENCODINGS, DRAWS], names), {ENCODINGS: encodings, DRAWS: draws}
-    )
+    inputs = [value.name for value in head.graph.input]
+    outputs = run_graph(between(head, inputs, names), {ENCODINGS: encodings, DRAWS: draws})
     aggregates = np.median(encodings[draws], axis=1)
     measured: dict[str, Any] = {
         AGGREGATES: _compare(AGGREGATES, outputs[AGGREGATES], aggregates, 0.0)
@@ -266,7 +265,8 @@ def _trace(fused: ModelProto, cells: np.ndarray, draws: np.ndarray) -> dict[str,
     traced = {
         name: np.concatenate(p) for name, p in zip(names, zip(*parts, strict=True), strict=True)
     }
-    tail = between(fused, [ENCODINGS, DRAWS], [PROBABILITIES])
+    beside = [value.name for value in fused.graph.input[1:]]
+    tail = between(fused, [ENCODINGS, *beside], [PROBABILITIES])
     return {**traced, **run_graph(tail, {ENCODINGS: traced[ENCODINGS], DRAWS: draws})}
 
 
