@@ -27,7 +27,7 @@ _SMEAR, _BUNDLE = _SHIPPED / "smear.zip", _SHIPPED / "demo.vxb"
 _LOAD = """
 import sys, time
 from vexas_edge import open_bundle
-from vexas_edge.engines import EngineOptions
+from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.runtime.session import Sessions
 import onnxruntime
 with Sessions(open_bundle(sys.argv[1]), EngineOptions(engine="onnxruntime"), "fp32") as sessions:
