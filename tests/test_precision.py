@@ -1,5 +1,6 @@
 """The graph that runs is the cheapest that was tested and suits this PC; the result says why."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.engines.opening import abilities_of
 from vexas_edge.errors import HostError
 from vexas_edge.runtime import choice as precision
 from vexas_edge.runtime.choice import choose_graph
@@ -130,3 +132,15 @@ def test_the_result_says_which_graph_ran_and_why(
         [model.score or np.nan for model in result.models] for result in (cheap, exact)
     )
     np.testing.assert_array_equal(as_int8, as_fp32)  # the same graph by another name
+
+
+def test_an_engine_that_runs_float32_alone_is_given_float32(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abilities = replace(abilities_of("openvino"), graphs={"cpu": {"fp32": "fp32"}})
+    monkeypatch.setattr(precision, "abilities_of", lambda _: abilities)
+    manifest = manifest_with(tiny_bundle, tmp_path, "fused.int8.onnx", "fused.int8-rr.onnx")
+    options = EngineOptions(engine="openvino")
+    assert choose_graph(manifest, "auto", options).precision == "fp32"
+    with pytest.raises(HostError, match="openvino does not run graphs in int8; use --precision"):
+        choose_graph(manifest, "int8", options)

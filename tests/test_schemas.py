@@ -179,7 +179,7 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("run", lambda r: r["asked"].update(colour="red"), "/asked: Additional properties"),
     ("run", lambda r: r["asked"].update(threads="2"), '/asked/threads: "2" is not of type'),
     ("run", lambda r: r["asked"].update(threads=None), "/asked/threads: null is not of type"),
-    ("run", lambda r: r["asked"].update(precision="int4"), "/asked/precision: "),
+    ("run", lambda r: r["asked"].update(precision=4), "/asked/precision: "),
     ("run", lambda r: r["bundle"].update(sha256=HASH + "\n"), "/bundle/sha256: "),
     ("run", lambda r: r.update(schema_version="1"), "/schema_version: "),
 ]

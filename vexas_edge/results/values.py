@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
-from vexas_edge.choices import ClassFrom, Device, EngineName, Layout, Precision
+from vexas_edge.choices import ClassFrom, Layout
 from vexas_edge.fields import Sha256, Sha256OrEmpty
 from vexas_edge.smear.case import Conflict
 
@@ -147,9 +147,9 @@ class Asked:
     class_from: ClassFrom
     cell_type: str | UnsetType = UNSET
     class_map: str | UnsetType = UNSET
-    engine: EngineName
-    device: Device
-    precision: Literal["auto"] | Precision
+    engine: str
+    device: str
+    precision: str
     threads: int | UnsetType = UNSET
     polite: bool
     as_json: bool

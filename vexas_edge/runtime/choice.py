@@ -154,22 +154,29 @@ def choose_graph(
     if asked == "fp32":
         return ChosenGraph(precision="fp32", file=FUSED, reason="asked for")
     file = _graph_file(options, asked)
-    if file is None and asked == "fp16":
-        raise HostError(
-            "this CPU would compute a float16 graph in float32: it runs on a GPU; "
-            "use --precision int8 or fp32 here"
-        )
     if file is None:
-        raise HostError(
-            "the int8 graphs that this engine runs are for the CPU; use --device cpu, "
-            "--engine tensorrt, or --precision fp16 or fp32"
-        )
+        raise HostError(_why_not(options, asked))
     if problem := _problem(manifest, file):
         raise HostError(
             f"bundle {manifest.name}: {problem}; use --precision fp32, or have the graph made and "
             "judged by `vexas-workshop calibrate` where the model was trained"
         )
     return ChosenGraph(precision=asked, file=file, reason="asked for")
+
+
+def _why_not(options: EngineOptions, asked: Precision) -> str:
+    """Why an engine does not run a precision where the options say, and what to do."""
+    if asked == "fp16" and not runs_on_gpu(options):
+        return (
+            "this CPU would compute a float16 graph in float32: it runs on a GPU; "
+            "use --precision int8 or fp32 here"
+        )
+    if asked == "int8" and runs_on_gpu(options):
+        return (
+            "the int8 graphs that this engine runs are for the CPU; use --device cpu, "
+            "--engine tensorrt, or --precision fp16 or fp32"
+        )
+    return f"{options.engine} does not run graphs in {asked}; use --precision fp32"
 
 
 def int8_file() -> str:
@@ -190,7 +197,9 @@ def _cheapest(manifest: Manifest, options: EngineOptions) -> ChosenGraph:
     if runs_on_gpu(options):
         # An fp16 graph is judged by emulation until a GPU has run it, so it is used on request.
         return ChosenGraph(precision="fp32", file=FUSED, reason="the reference, on a GPU")
-    file = int8_file()
+    file = _graph_file(options, "int8")
+    if file is None:
+        return ChosenGraph(precision="fp32", file=FUSED, reason="the reference")
     if problem := _problem(manifest, file):
         return ChosenGraph(precision="fp32", file=FUSED, reason=problem)
     suits = "with" if has_vnni() else "without"

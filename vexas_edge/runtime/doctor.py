@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from vexas_edge.choices import EngineName
 from vexas_edge.engines.contract import ENGINES
-from vexas_edge.engines.opening import devices_of
+from vexas_edge.engines.opening import abilities_of, devices_of
 from vexas_edge.errors import HostError, MissingEngineError
 from vexas_edge.host.cache import FOLDER_VARIABLE, cache_folder
 from vexas_edge.host.cpu import cpu_name, has_vnni
@@ -93,7 +93,8 @@ def _engine(engine: EngineName) -> Finding:
         return Finding(subject=engine, state="missing", found=error.found, remedy=error.remedy)
     except HostError as error:
         return Finding(subject=engine, state="missing", found=str(error))
-    found = f"{_installed(engine) or _installed(f'{engine}-gpu')}, runs on {', '.join(devices)}"
+    versions = filter(None, map(_installed, abilities_of(engine).packages))
+    found = f"{next(versions, 'of unknown version')}, runs on {', '.join(devices)}"
     if engine == "onnxruntime" and nvidia_gpu() and "cuda" not in devices:
         return Finding(
             subject=engine,
