@@ -5,8 +5,7 @@ from pathlib import Path
 import click
 
 from export.backbones import BACKBONES
-from vexas_edge.choices import Precision
-from vexas_edge.engines.contract import PRECISIONS
+from vexas_edge.choices import PRECISIONS, Precision
 from vexas_edge.errors import HostError
 from vexas_edge.text import one_line
 

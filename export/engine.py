@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.choices import Precision
-from vexas_edge.engines.contract import PRECISIONS, EngineOptions
+from vexas_edge.choices import PRECISIONS, Precision
+from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import devices_of
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.runtime.session import Sessions

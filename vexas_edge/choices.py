@@ -1,9 +1,15 @@
 """What a person may choose by name, where the choice is recorded in a result."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 Layout = Literal["auto", "cellavision", "folders", "flat"]
 ClassFrom = Literal["folder", "prefix", "agree"]
 EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "fp16", "int8"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+DEVICES: tuple[Device, ...] = get_args(Device)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+# What is chosen where a person names nothing.
+AUTO: Literal["auto"] = "auto"

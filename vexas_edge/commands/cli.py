@@ -1,6 +1,5 @@
 """The command `vexas-edge`: a thin skin over the library."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from vexas_edge.commands.options import (
     reading_options,
     threads_option,
 )
-from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import HostError
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.text import one_line
@@ -112,6 +110,7 @@ def verify(bundle: Path, engine: Any, device: Any) -> None:
       vexas-edge verify site.vxb
     """
     from vexas_edge.bundle.archive import open_bundle
+    from vexas_edge.engines.contract import EngineOptions
     from vexas_edge.runtime.session import run_selftest
 
     opened = open_bundle(bundle)
@@ -178,6 +177,8 @@ def doctor(out: Path, as_json: bool) -> int:
 
     Exit status: 0 it can score, 4 it cannot.
     """
+    import json
+
     from vexas_edge.runtime.doctor import can_score, examine
 
     findings = tuple(examine(out))

@@ -1,7 +1,6 @@
 """What all our command lines share: exit statuses, one-line errors, consoles of any encoding."""
 
 import io
-import json
 import sys
 from typing import NoReturn
 
@@ -54,4 +53,6 @@ def _say(text: str, error: BaseException | None) -> None:
 
 def echo_json(line: bytes) -> None:
     """A JSON line on stdout, in ASCII: valid whatever the console's encoding is."""
+    import json
+
     click.echo(json.dumps(json.loads(line), separators=(",", ":")))

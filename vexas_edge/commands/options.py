@@ -11,8 +11,7 @@ from typing import Any, get_args
 
 import click
 
-from vexas_edge.choices import ClassFrom, Layout
-from vexas_edge.engines.contract import DEVICES, ENGINES, PRECISIONS, EngineOptions
+from vexas_edge.choices import AUTO, DEVICES, ENGINES, PRECISIONS, ClassFrom, Layout
 from vexas_edge.smear.options import ReadOptions
 
 PATH = click.Path(path_type=Path)
@@ -78,6 +77,8 @@ def engine_options(command: Command) -> Command:
 
     @wraps(command)
     def with_engine(device: Any, threads: int | None, engine: Any, **chosen: Any) -> Any:
+        from vexas_edge.engines.contract import EngineOptions
+
         options = EngineOptions(engine=engine, device=device, threads=threads)
         return command(engine=options, **chosen)
 
@@ -87,8 +88,8 @@ def engine_options(command: Command) -> Command:
         device_option(),
         click.option(
             "--precision",
-            type=click.Choice(("auto", *PRECISIONS)),
-            default="auto",
+            type=click.Choice((AUTO, *PRECISIONS)),
+            default=AUTO,
             show_default=True,
             help="What the network computes in; auto takes the cheapest that was tested.",
         ),
@@ -102,7 +103,7 @@ def engine_option() -> Command:
     return click.option(
         "--engine",
         type=click.Choice(ENGINES),
-        default=default_of(EngineOptions, "engine"),
+        default=AUTO,
         show_default=True,
         help="The library that runs the network; auto takes what `prepare` found fastest here.",
     )
@@ -113,7 +114,7 @@ def device_option() -> Command:
     return click.option(
         "--device",
         type=click.Choice(DEVICES),
-        default=default_of(EngineOptions, "device"),
+        default=AUTO,
         show_default=True,
         help="Where the network runs. A device that is named is used or refused.",
     )

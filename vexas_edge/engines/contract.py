@@ -11,16 +11,12 @@ describes them, without importing its library before it is asked to, and name it
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, Protocol, Self, get_args
+from typing import TYPE_CHECKING, Protocol, Self
 
-from vexas_edge.choices import Device, EngineName, Precision
+from vexas_edge.choices import AUTO, Device, EngineName, Precision
 
 if TYPE_CHECKING:
     from numpy import ndarray
-
-ENGINES: tuple[EngineName, ...] = get_args(EngineName)
-DEVICES: tuple[Device, ...] = get_args(Device)
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,8 +75,8 @@ class EngineOptions:
     report: called with how far that is, a line each.
     """
 
-    engine: EngineName = "auto"
-    device: Device = "auto"
+    engine: EngineName = AUTO
+    device: Device = AUTO
     threads: int | None = None
     calls_at_once: int = 1
     rows: tuple[RowGroup, ...] = ()

@@ -4,8 +4,8 @@ from functools import cache
 from importlib import import_module
 from typing import cast
 
-from vexas_edge.choices import Device, EngineName
-from vexas_edge.engines.contract import ENGINES, Abilities, Engine, EngineModule, EngineOptions
+from vexas_edge.choices import ENGINES, Device, EngineName
+from vexas_edge.engines.contract import Abilities, Engine, EngineModule, EngineOptions
 
 # Each engine's file; "auto" is the reference, which is always there.
 _FILES: dict[EngineName, str] = {

@@ -10,8 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from vexas_edge.choices import EngineName
-from vexas_edge.engines.contract import ENGINES
+from vexas_edge.choices import ENGINES, EngineName
 from vexas_edge.engines.opening import abilities_of, devices_of
 from vexas_edge.errors import HostError, MissingEngineError
 from vexas_edge.host.cache import FOLDER_VARIABLE, cache_folder

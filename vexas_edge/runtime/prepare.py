@@ -11,7 +11,8 @@ import numpy as np
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import CELLS, Feeds, cells_tensor, contract_of
 from vexas_edge.bundle.graphs import EMULATED, FUSED, HEAD
-from vexas_edge.engines.contract import ENGINES, PRECISIONS, Engine, EngineOptions
+from vexas_edge.choices import ENGINES, PRECISIONS
+from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import devices_of
 from vexas_edge.errors import HostError
 from vexas_edge.host.clock import median_seconds

@@ -1,6 +1,5 @@
 """What an analyzer's prefixes and folder names mean: vocabularies of cell classes."""
 
-import tomllib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,6 +93,8 @@ def _vocabulary_from_file(path: Path) -> Vocabulary:
 
 
 def _table_from_toml(path: Path) -> dict[str, object]:
+    import tomllib  # here, since `--help` is to be quick
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
