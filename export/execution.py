@@ -1,4 +1,4 @@
-"""Graphs run while they are made: onnxruntime on the CPU, its own log kept off the console."""
+"""Runs graphs while they are being made: onnxruntime on the CPU, without its log."""
 
 import numpy as np
 import onnxruntime
@@ -8,7 +8,7 @@ _ERRORS_ARE_RAISED = 4  # so onnxruntime need not print them too
 
 
 def session_options() -> onnxruntime.SessionOptions:
-    """Options with onnxruntime's own log off."""
+    """Session options that keep onnxruntime's log off the console."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ARE_RAISED
     return options
@@ -17,7 +17,7 @@ def session_options() -> onnxruntime.SessionOptions:
 def session_from(
     graph: ModelProto | bytes, options: onnxruntime.SessionOptions | None = None
 ) -> onnxruntime.InferenceSession:
-    """A session on the CPU."""
+    """A session for the graph, on the CPU."""
     source = graph.SerializeToString() if isinstance(graph, ModelProto) else graph
     return onnxruntime.InferenceSession(
         source, options or session_options(), providers=["CPUExecutionProvider"]
@@ -25,7 +25,7 @@ def session_from(
 
 
 def run_graph(graph: ModelProto | bytes, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """All outputs of a graph by name."""
+    """All outputs of the graph for these feeds, by name."""
     session = session_from(graph)
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, feeds), strict=True))
@@ -34,7 +34,7 @@ def run_graph(graph: ModelProto | bytes, feeds: dict[str, np.ndarray]) -> dict[s
 def run_in_parts(
     graph: ModelProto | bytes, rows: np.ndarray, rows_per_call: int = 8
 ) -> dict[str, np.ndarray]:
-    """All outputs by name of a graph of one input, in calls of a few rows: memory stays bounded.
+    """All outputs, by name, of a graph with one input, run a few rows at a time to bound memory.
 
     Args:
         rows: (n, ...), at least one.

@@ -339,7 +339,7 @@ def test_an_unreadable_cell_is_named_and_the_run_fails_or_goes_on_without_it(
         (("--split", "train"), 5, "no case in the split 'train'; its splits are fit"),
         (("--preprocessing", "mine"), 2, "unknown preprocessing 'mine'"),
         (("--temperature", "0"), 2, "temperature 0.0, projection 128; both are above 0"),
-        (("--start", "nowhere.pth"), 5, "there is no such weights file"),
+        (("--start", "nowhere.pth"), 5, "weights file nowhere.pth was not found"),
         (("--rate", "0"), 2, "is no way to learn"),
     ],
 )
