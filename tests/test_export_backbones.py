@@ -164,7 +164,7 @@ def test_a_training_checkpoint_is_refused_by_its_contents(
     compact: nn.Module, tmp_path: Path
 ) -> None:
     checkpoint = {"epoch": 3, "model": compact.state_dict()}
-    with pytest.raises(InputError, match="a mapping with epoch, model, expected a bare state_dict"):
+    with pytest.raises(InputError, match="a mapping with epoch, model; expected a bare state_dict"):
         load_weights(compact, saved(checkpoint, tmp_path / "w.pt"))
 
 
