@@ -35,8 +35,8 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
 
     \b
     Example:
-      vexas-workshop train synth -o drawn --crops
-      vexas-workshop train segmenter drawn/masks.csv -o isolate.safetensors
+      vexas-workshop train synth -o work/cohort --patients 60 --strength 1 --crops
+      vexas-workshop train segmenter work/cohort/masks.csv -o isolate.safetensors
     """
     from safetensors.torch import save
 
