@@ -1,10 +1,10 @@
-"""The method without learning that the mask network is held against.
+"""Isolates cells without learning, as a baseline for the mask network.
 
-Everything is judged in optical density, where dyes add up. The nucleus is what holds back most red
-light. The clear slide holds back least of all. Red cells hold back blue light, which haemoglobin
-absorbs and the stains hardly do; each crop's own red cells, far from the nucleus, say what colour
-they have there. What is left around the nucleus is the cell. Thresholds after Otsu 1979
-(10.1109/TSMC.1979.4310076); their shares were chosen on `cellavision100`.
+Everything is computed in optical density, in which dyes add up. The nucleus absorbs the most red
+light, the clear slide the least light of all. Red cells absorb blue light, by their haemoglobin,
+which the stains hardly do; their colour in a crop is learnt from those far from the nucleus. The
+rest around the nucleus is the cell. Thresholds are those of Otsu 1979
+(10.1109/TSMC.1979.4310076); the shares applied to them were chosen on `cellavision100`.
 """
 
 from dataclasses import dataclass
@@ -24,15 +24,20 @@ Mask = NDArray[np.bool_]  # (S, S)
 
 @dataclass(frozen=True, kw_only=True)
 class ClassicalRules:
-    """Shares and distances of the method; px are of a crop of 128.
+    """Shares and distances of the method, for crops of 128 px.
 
-    centred: how far from the centre a nucleus still counts, over the crop's side. lobe_distance:
-    of parts of one nucleus, smallest_lobe: their area, both over the largest part's. clear: how
-    dense the slide may be, between its own density and that of all that lies on it. red_in_blue:
-    share of the red density that a stain adds to the blue one; redness is what is above it.
-    red_cells_from, cell_up_to: distance from the nucleus, over its diameter. redness: of red cells,
-    over the reddest pixels', but within least_redness and most_redness. colours_apart: from the red
-    cells' colour, in their own spread, which is at least least_spread.
+    centred: how far from the centre a nucleus still counts, over the crop's side.
+    lobe_distance: largest distance of parts of one nucleus, over the largest part's diameter.
+    smallest_lobe: smallest area of a part, over the largest part's area.
+    clear: how dense the slide may be: 0 is its own density, 1 that of what lies on it.
+    red_in_blue: share of the red density that a stain adds to the blue one; redness is the blue
+        density beyond that.
+    red_cells_from: least distance of red cells from the nucleus, over its diameter.
+    cell_up_to: largest distance of the cell's edge from the nucleus, over its diameter.
+    redness: least redness of red cells, over that of the reddest pixels.
+    least_redness, most_redness: bounds of that threshold.
+    colours_apart: how far from the red cells' colour other pixels must be, in units of its spread.
+    least_spread: of the red cells' colour.
     """
 
     centred: float = 0.35
@@ -49,15 +54,15 @@ class ClassicalRules:
     least_spread: float = 0.02
 
 
-_FEWEST_PX = 60  # that a colour is learnt from
-_DENSE = 0.4  # mean density; denser is nucleus
-_PADDING_PX = 8  # so that closing does not end at the border
+_FEWEST_PX = 60  # the least number of pixels that a colour is learnt from
+_DENSE = 0.4  # mean density above which a pixel is nucleus
+_PADDING_PX = 8  # so that closing also works at the border
 
 
 def masks_from_crop(
     crop: NDArray[np.uint8], rules: ClassicalRules | None = None
 ) -> NDArray[np.float32]:
-    """What the mask network would give for this crop, float32 (3, S, S), each value 0 or 1.
+    """Masks of the crop in the form of the mask network's, float32 (3, S, S), each value 0 or 1.
 
     Args:
         crop: uint8 (S, S, 3) RGB, S a multiple of 8.
@@ -70,7 +75,7 @@ def masks_from_crop(
 
 
 def _density(crop: NDArray[np.uint8]) -> Plane:
-    """Optical density (S, S, 3), 0 for what lets through as much light as the brightest block."""
+    """Optical density (S, S, 3), 0 where as much light comes through as in the brightest block."""
     n = len(crop) // BLOCK_PX
     blocks = crop.reshape(n, BLOCK_PX, n, BLOCK_PX, 3).mean((1, 3))
     light = crop / np.maximum(blocks.max((0, 1)), DARKEST_LIGHT)
@@ -78,7 +83,7 @@ def _density(crop: NDArray[np.uint8]) -> Plane:
 
 
 def _nucleus(red: Plane, rules: ClassicalRules) -> Mask:
-    """The densest parts: the largest near the centre, and what lies about it."""
+    """The densest parts: the largest one near the centre, and those close to it."""
     if np.ptp(red) == 0:
         return np.zeros(red.shape, bool)
     labels = label(opening(red > threshold_multiotsu(red, 3)[1], disk(1)))
@@ -102,7 +107,7 @@ def _nucleus(red: Plane, rules: ClassicalRules) -> Mask:
 
 
 def _cell(density: Plane, nucleus: Mask, rules: ClassicalRules) -> Mask:
-    """What lies around the nucleus and is neither slide nor red cell, smoothed, in one piece."""
+    """Pixels around the nucleus that are neither slide nor red cell, smoothed, in one piece."""
     diameter = 2 * np.sqrt(nucleus.sum() / np.pi)
     away = distance_transform_edt(~nucleus) / diameter
     dense = ~_clear(density.mean(axis=2), rules)
@@ -117,7 +122,7 @@ def _cell(density: Plane, nucleus: Mask, rules: ClassicalRules) -> Mask:
 
 
 def _clear(density: Plane, rules: ClassicalRules) -> Mask:
-    """The slide itself."""
+    """The pixels of the clear slide."""
     threshold = threshold_otsu(np.minimum(density, _DENSE))
     below = density[density < 0.6 * threshold]
     slide = np.median(below) if below.size else density.min()
@@ -126,7 +131,11 @@ def _clear(density: Plane, rules: ClassicalRules) -> Mask:
 
 
 def _red_cells(density: Plane, far: Mask, rules: ClassicalRules) -> Mask:
-    """Pixels of the colour that red cells have in this crop; far: where that is looked for."""
+    """Pixels of the colour that red cells have in this crop.
+
+    Args:
+        far: the pixels, far from the nucleus, from which that colour is learnt.
+    """
     redness = density[..., 2] - rules.red_in_blue * density[..., 0]
     if far.sum() <= _FEWEST_PX:
         return np.zeros(far.shape, bool)

@@ -1,10 +1,10 @@
-"""How long from starting `vexas-edge score` to the scores of one case?
+"""How long does it take from starting `vexas-edge score` to the scores of one case?
 
     python benchmarks/cold_start.py -o benchmarks/results/cold_start.jsonl
 
-The case is the drawn smear that ships with the wheel, scored with the bundle beside it. What the
-engine needs to load that bundle's graphs is timed in a process of its own and left out: it is the
-network's share, not ours. `--help` is given as CPU time, since it computes nothing.
+The case is the drawn smear that ships with the wheel, scored with the bundle beside it. The time
+that the engine needs to load that bundle's graphs depends on the network, so it is measured in a
+separate process and subtracted. For `--help`, which computes nothing, the CPU time is measured.
 """
 
 import json
@@ -39,10 +39,18 @@ with Sessions(open_bundle(sys.argv[1]), EngineOptions(engine="onnxruntime"), "fp
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="JSON lines file.")
-@click.option("--turns", default=15, show_default=True)
+@click.option(
+    "-o",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="JSON lines file to append to.",
+)
+@click.option(
+    "--turns", default=15, show_default=True, help="Repetitions, after one that is a warm-up."
+)
 def cli(out: Path, turns: int) -> None:
-    """Start, score and end, many times over; append one JSON line to the file."""
+    """Run `vexas-edge score` many times; append one JSON line to the file."""
     taken = [_turn() for _ in range(turns + 1)][1:]
     score, load, cpu = (statistics.median(values) for values in zip(*taken, strict=True))
     line = {
@@ -63,7 +71,7 @@ def cli(out: Path, turns: int) -> None:
 
 
 def _turn() -> tuple[float, float, float]:
-    """Seconds of scoring, of the engine's own load, and of `--help`'s CPU time."""
+    """Seconds of scoring, of loading the graphs, and of the CPU for `--help`."""
     started = time.perf_counter()
     _run("-m", "vexas_edge", "score", _SMEAR, "--bundle", _BUNDLE)
     scored = time.perf_counter() - started

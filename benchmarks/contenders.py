@@ -1,8 +1,8 @@
-"""What a user would pick instead: scripts of a few lines around each library, as its docs have it.
+"""What a user would use instead: short scripts around each library, as in its documentation.
 
-The scripts leave onnxruntime as it comes, a thread a core; torch and OpenVINO are told as many.
-
-Each takes batches of cells, uint8 (8, H, W, 3), and gives encodings, float32 (8, D), of length 1.
+onnxruntime keeps its default of one thread per core; torch and OpenVINO get the same number. Each
+script takes batches of cells, uint8 (8, H, W, 3), and returns encodings, float32 (8, D), of
+length 1.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -33,7 +33,11 @@ EncodeAll = Callable[[Batches], list[np.ndarray]]
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """What all contenders are made of. cells: to calibrate on, uint8 (N, H, W, 3)."""
+    """What all contenders are made from.
+
+    cells: to calibrate on, uint8 (N, H, W, 3).
+    folder: for files that are made on the way.
+    """
 
     module: nn.Module
     preprocessing: str
@@ -43,12 +47,12 @@ class Material:
     folder: Path
 
     def pixels(self, cells: np.ndarray) -> np.ndarray:
-        """float32 (N, 3, H, W)."""
+        """The network input of these cells, float32 (N, 3, H, W)."""
         return pixels_from_cells(cells, PREPROCESSINGS[self.preprocessing])
 
     @property
     def encoder(self) -> Path:
-        """The module as ONNX."""
+        """The file of the module as ONNX, made when it is first asked for."""
         path = self.folder / "encoder.onnx"
         if not path.exists():
             onnx.save(onnx_from_torch(self.module, self.canvas_px), path)
@@ -56,13 +60,13 @@ class Material:
 
 
 def contenders(material: Material) -> Iterator[tuple[str, EncodeAll]]:
-    """Each contender by name, made when it is asked for."""
+    """The contenders with their names, each made when it is asked for."""
     torch.set_num_threads(material.threads)
     yield "torch eager", _torch(material, material.module, torch.float32, torch.contiguous_format)
     bfloat16 = has_bfloat16()
     if bfloat16:
         yield "torch bf16 channels-last", _torch_bf16(material)
-    else:  # torch emulates it, and a run takes for ever
+    else:  # torch would emulate it, far too slowly
         click.echo("left out: torch and OpenVINO in bfloat16, which this CPU lacks", err=True)
     compiled = torch.compile(material.module)
     yield "torch.compile", _torch(material, compiled, torch.float32, torch.contiguous_format)

@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""Describes the machine that a figure was measured on."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from vexas_edge.version import __version__
 
 
 def host_facts() -> dict[str, Any]:
-    """Machine, cores, load and versions, for a line of results."""
+    """The machine, its cores and load, and versions, for a line of results."""
     return {
         "machine": platform.platform(),
         "cpu": cpu_name(),

@@ -1,11 +1,12 @@
-"""Is one leukocyte found and outlined, on crops of its scanner and of another, and how fast?
+"""How well and how fast is a leukocyte isolated, on crops of a known scanner and of another?
 
     python benchmarks/isolation.py DATA -o benchmarks/results/isolation.jsonl
 
 DATA is a folder with `cellavision100/` and `bccd/`. The mask network is trained on four fifths of
-cellavision100's images at a time, never on bccd, and made integer on views of the same four fifths;
-it is judged on the other fifth and on all of bccd. A cell that would be rejected is judged like any
-other, and counted. All runs on one core. Weights stay in a folder that is named, or are dropped.
+cellavision100's images at a time, never on bccd, and converted to integers on views of the same
+four fifths. It is judged on the other fifth and on all of bccd. Cells that would be rejected are
+judged like all others, and counted. Everything runs on one core. With --weights, trained weights
+are kept for later runs.
 """
 
 import json
@@ -53,7 +54,13 @@ TARGET_MS = 6.0
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How much is measured. folds: of all FOLDS; views: that ranges of integers are found on."""
+    """How much is measured.
+
+    images: used of each data set; None for all.
+    folds: run, of FOLDS.
+    views: on which the integers' ranges are found.
+    turns: repetitions of the timing, after one that is a warm-up.
+    """
 
     recipe: SegmenterRecipe = field(default_factory=SegmenterRecipe)
     images: int | None = None
@@ -69,11 +76,23 @@ Scores = dict[str, list[CellScore]]
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path, exists=True))
-@click.option("-o", "out", type=click.Path(path_type=Path), required=True)
-@click.option("--weights", type=click.Path(path_type=Path), help="Where trained folds are kept.")
-@click.option("--quick", is_flag=True, help="Only see that it runs.")
+@click.option(
+    "-o",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="JSON lines file to append to.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="Folder in which trained weights are kept and looked for.",
+)
+@click.option(
+    "--quick", is_flag=True, help="Use few images, only to see that it runs; not for figures."
+)
 def main(data: Path, out: Path, weights: Path | None, quick: bool) -> None:
-    """Append one line a data set, and one for speed."""
+    """Measure isolation on the images in DATA; append JSON lines, per data set and for speed."""
     torch.set_num_threads(1)
     sizes = QUICK if quick else Sizes()
     sets = {
@@ -91,13 +110,13 @@ def main(data: Path, out: Path, weights: Path | None, quick: bool) -> None:
 
 
 def read_cellavision(folder: Path) -> list[MaskedImage]:
-    """In order of the files' names."""
+    """The images of cellavision100 with their masks, in the order of the files' names."""
     images = sorted((folder / "images").iterdir())
     return [read_masked_image(image, folder / "masks" / image.name) for image in images]
 
 
 def read_bccd(folder: Path) -> list[MaskedImage]:
-    """In order of the files' names."""
+    """The crops of bccd with their masks, in the order of the files' names."""
     images = sorted((folder / "crops360").glob("*/*.jpg"), key=lambda image: image.name)
     masks = folder / "crops360_masks3"
     return [
@@ -127,7 +146,7 @@ def _lines(
             for method, masks in methods.items():
                 found = score_masks(masks, chosen, IsolationLimits())
                 scores[name].setdefault(method, []).extend(found)
-            click.echo(f"fold {fold} {name}: {_told(scores[name], len(chosen))}", err=True)
+            click.echo(f"fold {fold} {name}: {_summary(scores[name], len(chosen))}", err=True)
         held_out = crops_of([*judged["cellavision100"], *judged["bccd"]])
         check_masks(graph, network, held_out)
         agreements.append(mask_agreement(graph, integers, held_out).figures())
@@ -137,7 +156,7 @@ def _lines(
     return [*(_line(name, scores[name], agreements) | about for name in sets), speed]
 
 
-def _told(scores: Scores, last: int) -> str:
+def _summary(scores: Scores, last: int) -> str:
     dices = {m: statistics.mean(s.dice for s in found[-last:]) for m, found in scores.items()}
     return ", ".join(f"{method} {dice:.4f}" for method, dice in dices.items())
 
@@ -155,7 +174,7 @@ def _line(name: str, scores: Scores, agreements: list[dict[str, float]]) -> dict
 
 
 def _trained(fit: list[MaskedImage], recipe: SegmenterRecipe, folder: Path) -> UNet:
-    """The network for these images; from `folder` if the same was trained before."""
+    """The network trained on these images, from `folder` if it was trained before."""
     names = " ".join(image.name for image in fit)
     key = sha256(f"{recipe} {names}".encode()).hexdigest()[:16]
     path = folder / f"unet-{key}.safetensors"
@@ -170,7 +189,7 @@ def _trained(fit: list[MaskedImage], recipe: SegmenterRecipe, folder: Path) -> U
 
 
 def _graphs(network: UNet, fit: list[MaskedImage], sizes: Sizes) -> tuple[ModelProto, ModelProto]:
-    """In float and in integers; ranges come from the crops and from views of them."""
+    """The graph in float and in integers, whose ranges are found on the crops and views of them."""
     graph = onnx_from_unet(network)
     sources = sources_from_images(fit, sizes.recipe.side_px)
     generator = torch.Generator().manual_seed(sizes.recipe.seed)
@@ -185,7 +204,7 @@ def _graphs(network: UNet, fit: list[MaskedImage], sizes: Sizes) -> tuple[ModelP
 def _speed_line(
     graph: ModelProto, integers: ModelProto, images: list[MaskedImage], sizes: Sizes
 ) -> dict[str, Any]:
-    """Milliseconds a cell of each part and of each method, in turns, one crop a call."""
+    """Milliseconds per cell of each part and of each method, in turns, one crop per call."""
     pixels = [image.pixels for image in images]
     crops = [resize_for_isolation(p) for p in pixels]
     sessions = {"unet": _session(graph), "unet_int8": _session(integers)}

@@ -1,4 +1,4 @@
-"""Largest memory of one process that scores one folder; `scoring.py` runs it, once a folder.
+"""Measures the peak memory of one process that scores one folder; `scoring.py` runs it.
 
 python benchmarks/peak_memory.py BUNDLE FOLDER THREADS
 """
@@ -14,7 +14,7 @@ from vexas_edge.smear.options import ReadOptions
 
 
 def peak_from_scoring(bundle: Path, folder: Path, threads: int) -> dict[str, float]:
-    """Largest resident memory, and the size of the encodings within it, in MiB."""
+    """Peak resident memory, and the size of the encodings in it, in MiB."""
     opened = open_bundle(bundle)
     case = read_case(folder, ReadOptions(cell_type="lymphocyte"))
     with Sessions(opened, EngineOptions(threads=threads)) as sessions, case:
@@ -25,8 +25,8 @@ def peak_from_scoring(bundle: Path, folder: Path, threads: int) -> dict[str, flo
 
 
 def peak_mib() -> float:
-    """Largest resident memory of this process so far."""
-    # Not resource.getrusage: its figure begins with the peak of the process that started this one.
+    """Peak resident memory of this process so far, in MiB."""
+    # resource.getrusage would include the peak of the process that started this one.
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 

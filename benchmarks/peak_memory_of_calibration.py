@@ -1,4 +1,4 @@
-"""Largest memory of one process that calibrates on so many cells; `precision.py` runs it.
+"""Measures the peak memory of one process that calibrates on SAMPLES cells; `precision.py` runs it.
 
 python benchmarks/peak_memory_of_calibration.py BUNDLE COHORT SAMPLES
 """
@@ -18,7 +18,7 @@ from vexas_edge.smear.options import ReadOptions
 
 
 def calibrate(bundle: Path, cohort: Path, samples: int) -> None:
-    """All integer graphs of the bundle, written beside it; nothing is kept for another run."""
+    """Write a bundle with all integer graphs beside the given one, without caching ranges."""
     opened = open_bundle(bundle)
     asked = Conversion(
         cohort=cohort,

@@ -1,13 +1,13 @@
-"""Is scoring as fast as anything that a user would pick instead, and as faithful?
+"""Is scoring as fast as what a user would use instead, and as faithful?
 
     python benchmarks/peers.py DATA -o benchmarks/results/peers.jsonl
 
-Five networks; the same cells, threads and turns for `vexas-edge score` and for scripts of a few
-lines around PyTorch, onnxruntime and OpenVINO, in another order each turn; from files to scores,
-and from decoded cells to encodings. Every int8 graph was calibrated on the very cells that are
-timed, and drift is of these too. The paper's backbones have random weights that tell cells apart,
-so their drift says how much a precision rounds, not what it does to patients; for that reason no
-layer of ours is kept in float. Needs the extra `peers`. DATA is a folder with `cells/`,
+For five networks, `vexas-edge score` and short scripts around PyTorch, onnxruntime and OpenVINO are
+timed on the same cells, threads and turns, in another order each turn: from files to scores, and
+from decoded cells to encodings. Every int8 graph is calibrated on the cells that are timed, and
+drift is measured on them, too. The paper's backbones have random weights that tell cells apart, so
+their drift shows how much a precision rounds, not what it means for patients; for that reason none
+of our layers is kept in float. This needs the extra `peers`. DATA is a folder with `cells/`,
 `lymphocytosis/` and `squeezenet11/`.
 """
 
@@ -59,7 +59,11 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """One network, and how many of its cells a turn takes. module: None for the ONNX file."""
+    """One network.
+
+    width: D of its encodings.
+    n_cells: cells per turn.
+    """
 
     name: str
     width: int
@@ -79,7 +83,11 @@ QUICK = (Network(name="squeezenet11", width=512, canvas_px=112, n_cells=16),)
 
 @dataclass(frozen=True, kw_only=True)
 class Rig:
-    """One network, ready. folder: its cells as files; batches: the same, decoded."""
+    """One network, ready to be timed.
+
+    folder: its cells as files.
+    batches: the same cells, decoded.
+    """
 
     bundle: Bundle
     sessions: Sessions
@@ -90,18 +98,28 @@ class Rig:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="JSON lines file.")
-@click.option("--quick", is_flag=True, help="Few cells, to see that it runs; no figure to quote.")
-@click.option("--only", multiple=True, help="Of the networks, only this one.")
-@click.option("--turns", default=7, show_default=True, help="After one that is left out.")
+@click.option(
+    "-o",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="JSON lines file to append to.",
+)
+@click.option(
+    "--quick", is_flag=True, help="Use few cells, only to see that it runs; not for figures."
+)
+@click.option("--only", multiple=True, help="Measure this network only; may be repeated.")
+@click.option(
+    "--turns", default=7, show_default=True, help="Repetitions, after one that is a warm-up."
+)
 def cli(data: Path, out: Path, quick: bool, only: tuple[str, ...], turns: int) -> None:
-    """Measure on the cells in DATA and append a JSON line a network to the file."""
+    """Measure on the cells in DATA; append one JSON line per network to the file."""
     out.parent.mkdir(parents=True, exist_ok=True)
     for network in QUICK if quick else NETWORKS:
         if only and network.name not in only:
             continue
         with tempfile.TemporaryDirectory() as scratch:
-            os.environ[FOLDER_VARIABLE] = scratch  # what is prepared here is not for later
+            os.environ[FOLDER_VARIABLE] = scratch  # keeps this PC's own cache unchanged
             line = peers_line(network, data, Path(scratch), 2 if quick else turns)
         text = json.dumps({**line, "quick": quick, **host_facts()})
         with out.open("a", encoding="utf-8") as stream:
@@ -110,7 +128,7 @@ def cli(data: Path, out: Path, quick: bool, only: tuple[str, ...], turns: int) -
 
 
 def peers_line(network: Network, data: Path, scratch: Path, turns: int) -> dict[str, Any]:
-    """One network's figures: how many times as fast `vexas-edge score` is, ratios of each turn."""
+    """One network's figures: how many times as fast as each script `vexas-edge score` is."""
     bundle, material, folder = _made(network, data, scratch)
     chosen = fastest(prepare_bundle(bundle, lambda _: None))
     with Sessions(bundle) as sessions:
@@ -144,7 +162,7 @@ def peers_line(network: Network, data: Path, scratch: Path, turns: int) -> dict[
 
 
 def _made(network: Network, data: Path, scratch: Path) -> tuple[Bundle, Material, Path]:
-    """The network as a bundle with int8, as a torch module, and its cells as files."""
+    """The network as a bundle with int8 graphs, as a torch module, and its cells as files."""
     to = scratch / "bundle.vxb"
     if network.name == "squeezenet11":
         files = sorted((data / "lymphocytosis").glob("*/*.jpg"))[: network.n_cells]
@@ -199,7 +217,7 @@ def _score(rig: Rig) -> None:
 
 
 def _encode(rig: Rig) -> list[np.ndarray]:
-    """The calls that scoring makes, on decoded cells."""
+    """The encodings, by the same calls that scoring makes, from decoded cells."""
     engine, contract = rig.sessions.fused(CELL_TYPE), rig.sessions.contract(CELL_TYPE, FUSED)
     cells, size = np.concatenate(rig.batches), rig.sessions.cells_per_call(CELL_TYPE)
     chunks = [cells[start : start + size] for start in range(0, len(cells), size)]
@@ -211,7 +229,7 @@ def _encode(rig: Rig) -> list[np.ndarray]:
 
 
 def _probabilities(rig: Rig, encodings: list[np.ndarray]) -> np.ndarray:
-    """What every script ends with: medians of draws, the SVM."""
+    """Probabilities from encodings, by medians of draws and the SVM, as every script ends."""
     together, recipe = np.concatenate(encodings), rig.bundle.manifest.models[CELL_TYPE].aggregation
     identities = [b"%8d" % index for index in range(len(together))]
     draws = draw_cells(identities, recipe.score_draws, recipe.draw_size, recipe.seed)
@@ -221,7 +239,7 @@ def _probabilities(rig: Rig, encodings: list[np.ndarray]) -> np.ndarray:
 def _in_turns(
     work: dict[str, Callable[[], object]], turns: int, n_cells: int
 ) -> list[dict[str, float]]:
-    """Milliseconds a cell of each, a list entry a turn."""
+    """Milliseconds per cell of each kind of work, one list entry per turn."""
     rng = np.random.Generator(np.random.PCG64(0))
     found = []
     for _ in range(turns + 1):
@@ -235,7 +253,7 @@ def _in_turns(
 
 
 def _ratios(turns: list[dict[str, float]]) -> dict[str, list[float]]:
-    """How many times as fast we are: median of the turns' ratios, and the middle 95 % of it."""
+    """How many times as fast we are: the median of the turns' ratios and its 95 % interval."""
     rng = np.random.Generator(np.random.PCG64(0))
     found = {}
     for name in turns[0].keys() - {OURS}:
@@ -251,7 +269,7 @@ def _medians(turns: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _drift(rig: Rig) -> dict[str, dict[str, float]]:
-    """Of each: the 1st percentile of encodings' cosines, and how far the score moves."""
+    """Each contender's drift from torch: 1st percentile of cosines, and change of the score."""
     made = {OURS: _encode(rig), **{n: e(rig.batches) for n, e in rig.contenders.items()}}
     reference = np.concatenate(made["torch eager"])
     score = _probabilities(rig, made["torch eager"]).mean(axis=0)

@@ -2,10 +2,10 @@
 
     python benchmarks/precision.py DATA -o benchmarks/results/precision.jsonl
 
-Each network becomes a bundle, gets all its cheaper graphs by `vexas-workshop calibrate` (untested:
-the paper's backbones have random weights here, so how far they drift would be no claim), and the
-graphs for the CPU are timed in turn. DATA is a folder with `cells/`, `lymphocytosis/` and
-`squeezenet11/`.
+Each network is made into a bundle and gets all its cheaper graphs by `vexas-workshop calibrate`.
+They are not judged, since the paper's backbones have random weights here, whose drift means
+nothing. Then the graphs for the CPU are timed in turns. DATA is a folder with `cells/`,
+`lymphocytosis/` and `squeezenet11/`.
 """
 
 import json
@@ -50,7 +50,11 @@ BATCH = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """One network. speedup: of int8 over float32, that is aimed at."""
+    """One network.
+
+    width: D of its encodings.
+    speedup: the target for int8 over float32.
+    """
 
     name: str
     width: int
@@ -69,7 +73,10 @@ BACKBONES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How much is measured. turns: each after one that is left out, as warm-up."""
+    """How much is measured.
+
+    turns: repetitions, after one that is a warm-up.
+    """
 
     backbones: tuple[Network, ...] = BACKBONES
     cells: int = 168
@@ -86,11 +93,23 @@ QUICK = Sizes(
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="JSON lines file.")
-@click.option("--quick", is_flag=True, help="Few cells, to see that it runs; no figure to quote.")
-@click.option("--only", multiple=True, help="Of the questions, only this network's, or `memory`.")
+@click.option(
+    "-o",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="JSON lines file to append to.",
+)
+@click.option(
+    "--quick", is_flag=True, help="Use few cells, only to see that it runs; not for figures."
+)
+@click.option(
+    "--only",
+    multiple=True,
+    help="Measure this network only, or `memory`; may be repeated.",
+)
 def cli(data: Path, out: Path, quick: bool, only: tuple[str, ...]) -> None:
-    """Measure cheaper graphs on the cells in DATA and append a JSON line a question to the file."""
+    """Measure cheaper graphs on the cells in DATA; append a JSON line per question to the file."""
     sizes = QUICK if quick else Sizes()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -109,7 +128,7 @@ def _append(line: dict[str, Any], quick: bool, out: Path) -> None:
 
 
 def speed_line(network: Network, data: Path, scratch: Path, sizes: Sizes) -> dict[str, Any]:
-    """One network converted, its graphs proven and timed: a call a thread, as scoring does."""
+    """One network converted, its graphs proven, and timed with one call per thread, as scoring."""
     bundle, cells = _bundle(network, data, scratch, sizes)
     cohort = write_calibration_cohort(cells, scratch / f"{network.name}.csv")
     converted = time.perf_counter()
@@ -194,10 +213,12 @@ def _graph(bundle: Bundle, kind: str) -> bytes:
 
 
 def _timed(bundle: Bundle, cells: np.ndarray, calls: int, n: int) -> list[dict[str, float]]:
-    """Milliseconds a cell in float32 and in this CPU's integers; a list entry a turn.
+    """Milliseconds per cell in float32 and in this CPU's integers, one list entry per turn.
 
     Args:
-        calls: made at once, each on a thread of its own, as scoring does; 1 spreads one over all.
+        calls: made at the same time, each on its own thread, as in scoring; 1 for one call at a
+            time on all threads.
+        n: turns, after one that is a warm-up.
     """
     threads = default_threads()
     options = EngineOptions(device="cpu", threads=threads, calls_at_once=calls)
@@ -221,7 +242,7 @@ def _timed(bundle: Bundle, cells: np.ndarray, calls: int, n: int) -> list[dict[s
 
 
 def memory_line(_: Path, scratch: Path, sizes: Sizes) -> dict[str, Any]:
-    """Peak memory of a conversion that sees many cells, beside one that sees few."""
+    """Peak memory of a conversion that sees many cells, compared with one that sees few."""
     cells = write_noisy_cells(sizes.many_samples * 5 // 4, 272, scratch / "memory")
     width = 2048 if sizes.memory_network == "resnet50" else 512
     bundle = write_spread_bundle(sizes.memory_network, width, 272, cells, scratch / "memory.vxb")

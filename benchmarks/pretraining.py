@@ -1,9 +1,9 @@
-"""Does learning from cells without labels help to tell patients apart, from random weights on?
+"""Does pretraining on cells without labels, from random weights, help to tell patients apart?
 
     python benchmarks/pretraining.py DATA -o benchmarks/results/pretraining.jsonl
 
-Five folds over all patients of DATA/lymphocytosis: encoder pretrained and SVM fitted on each fold's
-other patients alone. Beside it the same encoder as it was before it learnt anything.
+The patients of DATA/lymphocytosis are judged in five folds: for each, the encoder is pretrained and
+the SVM fitted on the other folds' patients only. The untrained encoder is judged beside it.
 """
 
 import json
@@ -40,17 +40,19 @@ from vexas_edge.smear.cohort import read_cohort
 from vexas_edge.smear.options import ReadOptions
 
 CELL_TYPE, POSITIVE, FOLDS = "lymphocyte", "tumoral", 5
-NUCLEUS_BELOW = 110  # of 255, green
-MIDDLE = 0.12  # radius of what is taken for the nucleus's own middle, over the image's side
+NUCLEUS_BELOW = 110  # green level, of 255, below which a pixel may be nucleus
+MIDDLE = 0.12  # radius of the disc in which the nucleus is looked for, over the image's side
 TARGET = ">= 0.85, and >= 0.15 above the same network untrained, in <= 120 core-minutes"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What is measured. canvas_px: of the images' middle. shrink: by which cells are made smaller.
+    """What is measured.
 
-    surroundings: what is left of them around the nucleus, in px of the smaller cell; None for all.
-    svm: the paper's aggregates and probabilities; C and gamma by folds of patients inside.
+    canvas_px: the side to which images are cropped.
+    shrink: the factor by which cells are made smaller.
+    surroundings: how much is kept around the nucleus, in px of the smaller cell; None for all.
+    svm: the paper's aggregates and probabilities, with C and gamma chosen on inner folds.
     """
 
     pretraining: PretrainOptions
@@ -60,10 +62,10 @@ class Trial:
     svm: SvmOptions = field(default_factory=lambda: SvmOptions(choose=True, calibration="libsvm"))
 
 
-# The paper's loss and views, and beside them what learning from nothing in minutes asks for: a
-# small network, larger batches and rates. The paper's cells are isolated; `cut` and `full` have
-# most red cells cut away, by which an image is found too easily, `whole` leaves them as they are.
-# `cut` and `whole` are of halved cells; `full` contrasts few patients, whose stain then tells less.
+# The paper's loss and views, but a small network and larger batches and rates, with which learning
+# from random weights takes minutes. The paper's cells are isolated. `cut` and `full` remove most
+# red cells, by which views would match too easily; `whole` leaves them. `cut` and `whole` halve the
+# cells' size; `full` has few patients in a batch, whose stain then helps less.
 _FROM_NOTHING = PretrainOptions(
     backbone="compact", preprocessing="keras-tf", views=ViewOptions(crop_px=32)
 )
@@ -96,13 +98,27 @@ TRIALS = {
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="JSON lines file.")
-@click.option("--trial", type=click.Choice(list(TRIALS)), default="cut", show_default=True)
-@click.option("--seed", default=0, show_default=True, help="Of the network and of its views.")
-@click.option("--threads", default=1, show_default=True)
-@click.option("--quick", is_flag=True, help="Learn next to nothing, to see that it runs.")
+@click.option(
+    "-o",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="JSON lines file to append to.",
+)
+@click.option(
+    "--trial",
+    type=click.Choice(list(TRIALS)),
+    default="cut",
+    show_default=True,
+    help="Which settings to measure.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="Seed of first weights, batches and views."
+)
+@click.option("--threads", default=1, show_default=True, help="CPU threads to use.")
+@click.option("--quick", is_flag=True, help="Learn for one epoch, only to see that it runs.")
 def cli(data: Path, out: Path, trial: str, seed: int, threads: int, quick: bool) -> None:
-    """Pretrain and judge on the cells in DATA and append one JSON line to the file."""
+    """Pretrain and judge on the cells in DATA; append one JSON line to the file."""
     torch.set_num_threads(threads)
     named = TRIALS[trial]
     named = replace(named, pretraining=replace(named.pretraining, seed=seed))
@@ -128,7 +144,7 @@ def _facts() -> dict[str, Any]:
 
 
 def read_cells(cohort_dir: Path, trial: Trial) -> CellStack:
-    """All patients' cells as the trial wants them."""
+    """All patients' cells, prepared as the trial says."""
     wanted = WantedCells(
         classes=(CELL_TYPE,),
         canvas_px=trial.canvas_px,
@@ -143,9 +159,9 @@ def read_cells(cohort_dir: Path, trial: Trial) -> CellStack:
 
 
 def near_nucleus(green: Tensor, distance_px: int) -> Tensor:
-    """1 for pixels so near to the nucleus in the middle, else 0; float32 (N, 1, S, S).
+    """1 for pixels within `distance_px` of the nucleus in the middle, else 0; float32 (N, 1, S, S).
 
-    The nucleus is what holds back green light, with all that hangs together with its middle.
+    The nucleus is the dark area, in green, that is connected with the image's middle.
     """
     side = green.shape[-1]
     dark = (green < NUCLEUS_BELOW).float()
@@ -160,7 +176,7 @@ def near_nucleus(green: Tensor, distance_px: int) -> Tensor:
 
 
 def pretraining_line(cells: CellStack, trial: Trial) -> dict[str, Any]:
-    """The figures of the network trained and untrained, over all patients, each out of its fold."""
+    """The figures of the trained and the untrained network, over all patients, out of fold."""
     owner = np.array(cells.patients)
     names = np.array(list(dict.fromkeys(cells.patients)))
     labels = np.array([cells.labels[np.flatnonzero(owner == name)[0]] for name in names])
@@ -203,7 +219,7 @@ def _learn(run: Pretraining) -> None:
 def _patients(
     weights: dict[str, Tensor], options: PretrainOptions, cells: CellStack, names: np.ndarray
 ) -> list[Patient]:
-    """Every patient's cells as the encoder with these weights sees them."""
+    """Every patient, with cells encoded by these weights."""
     encoder = build_backbone(options.backbone)
     encoder.load_state_dict(weights)
     preprocessing = preprocessing_named(options.preprocessing)
@@ -224,7 +240,7 @@ def _patients(
 def _scores(
     patients: list[Patient], fit: np.ndarray, judge: np.ndarray, options: SvmOptions
 ) -> list[float]:
-    """Of the judged patients: mean probability over draws, by an SVM of the other patients."""
+    """The scores of the patients `judge`, mean probability over draws, by an SVM of the others."""
     classifier = fit_classifier([patients[i] for i in fit], options)
     return [
         float(positive_probability(classifier, patients[i], options.draws, POSITIVE).mean())

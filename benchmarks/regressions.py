@@ -1,10 +1,10 @@
-"""Does `vexas-edge bench` find a slowdown of 20 %, and none where there is none?
+"""Does `vexas-edge bench` find a slowdown of 20 %, and none if there is none?
 
     python benchmarks/regressions.py BUNDLE -o benchmarks/results/regressions.jsonl
 
-Three runs, compared by their times in yardsticks: two alike, then one whose every call of the
-engine takes a fifth longer. A case and a cold start are more than such calls, so what was slowed
-in them is less than a fifth; only the other figures count as slowed.
+It compares three runs by their times in yardsticks: two equal ones, and one in which every call of
+the engine takes a fifth longer. A case and a cold start consist of more than such calls, so they
+are slowed by less than a fifth; only the other figures count as slowed.
 """
 
 import json
@@ -29,10 +29,18 @@ OF_THE_ENGINE = ("single_stream", "batch", "offline")
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="JSON lines file.")
-@click.option("--seconds", default=5.0, show_default=True)
+@click.option(
+    "-o",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="JSON lines file to append to.",
+)
+@click.option(
+    "--seconds", default=5.0, show_default=True, help="Least time to measure each figure for."
+)
 def cli(bundle: Path, out: Path, seconds: float) -> None:
-    """Run the bench three times on BUNDLE and append one JSON line to the file."""
+    """Run `vexas-edge bench` three times on BUNDLE; append one JSON line to the file."""
     with tempfile.TemporaryDirectory() as scratch:
         first, second, slow = (Path(scratch) / f"{name}.jsonl" for name in ("1", "2", "slow"))
         asked = BenchRun(

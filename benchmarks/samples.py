@@ -1,4 +1,4 @@
-"""What the benchmarks run on: folders of distinct cells, and bundles made for the purpose."""
+"""Makes the folders of distinct cells and the bundles that benchmarks run on."""
 
 import shutil
 import subprocess
@@ -28,12 +28,12 @@ N_VECTORS = 400
 PREPROCESSING = "keras-caffe"
 SPREAD_OVER = 16
 
-# The size of a CellaVision export's images.
+# The side of the images that a CellaVision analyzer exports.
 EXPORT_PX = 360
 
 
 def copy_cells(files: list[Path], folder: Path) -> Path:
-    """A flat folder of copies."""
+    """A flat folder with copies of the files."""
     folder.mkdir(parents=True)
     for index, file in enumerate(files):
         shutil.copyfile(file, folder / f"{index:06d}{file.suffix}")
@@ -41,7 +41,7 @@ def copy_cells(files: list[Path], folder: Path) -> Path:
 
 
 def write_export_cells(files: list[Path], n_cells: int, folder: Path) -> Path:
-    """A flat folder of `n_cells` distinct JPEGs of 360 px from these cells, turned and mirrored."""
+    """A flat folder of `n_cells` distinct JPEGs of 360 px, made from these cells by rotation."""
     folder.mkdir(parents=True)
     for index in range(n_cells):
         pixels = rgb_from_bytes(files[index % len(files)].read_bytes())
@@ -52,7 +52,7 @@ def write_export_cells(files: list[Path], n_cells: int, folder: Path) -> Path:
 
 
 def write_noisy_cells(n_cells: int, side_px: int, folder: Path) -> Path:
-    """A flat folder of distinct JPEGs: one drawn disc, and noise that differs."""
+    """A flat folder of distinct JPEGs: the same drawn disc with different noise."""
     folder.mkdir(parents=True)
     rng = np.random.Generator(np.random.PCG64(0))
     axis = (np.arange(side_px) + 0.5) / side_px - 0.5
@@ -67,7 +67,7 @@ def write_noisy_cells(n_cells: int, side_px: int, folder: Path) -> Path:
 
 
 def write_backbone_bundle(name: str, width: int, canvas_px: int, cells: Path, to: Path) -> Path:
-    """A bundle of one of our backbones, its weights random: they cost what trained ones cost."""
+    """A bundle of one of our backbones with random weights, which run as long as trained ones."""
     torch.manual_seed(0)
     spec = _spec(name, canvas_px, cells)
     write_bundle(spec, to=to, encoder=build_backbone(name), classifier=_classifier(width))
@@ -75,7 +75,7 @@ def write_backbone_bundle(name: str, width: int, canvas_px: int, cells: Path, to
 
 
 def write_spread_bundle(name: str, width: int, canvas_px: int, cells: Path, to: Path) -> Path:
-    """The same with weights that tell cells apart, as a quantiser needs them."""
+    """The same with weights that tell cells apart, without which calibration means nothing."""
     module = spread_module(name, canvas_px, cells)
     return write_module_bundle(module, name, width, canvas_px, cells, to)
 
@@ -101,7 +101,10 @@ def write_module_bundle(
 
 
 def add_int8_for_timing(path: Path, cells: Path) -> None:
-    """Give the bundle int8 graphs that no patient judged, marked as if so: for timing alone."""
+    """Add int8 graphs to the bundle, marked as tested although nothing judged them.
+
+    They are for timing only.
+    """
     cohort = write_calibration_cohort(cells, path.with_suffix(".csv"))
     command: list[str | Path] = [
         sys.executable,
@@ -132,7 +135,7 @@ def add_int8_for_timing(path: Path, cells: Path) -> None:
 
 
 def write_calibration_cohort(cells: Path, to: Path) -> Path:
-    """A cohort of one case, enough where no gate judges."""
+    """Write a cohort of one case, which is enough without a gate."""
     row = f"all,all,{cells.resolve()},a,fit"
     to.write_text(f"patient,sample,path,label,split\n{row}\n", encoding="utf-8")
     return to
@@ -163,7 +166,7 @@ def _spec(name: str, canvas_px: int, cells: Path, **encoder: str) -> dict[str, o
         "positive": "b",
         "training_data": "none: random numbers",
         "models": {CELL_TYPE: model},
-        # Random weights: how far a cheaper graph lies from them is no claim, and moves no layer.
+        # Drift means nothing for random weights, so no layer is to be kept in float for it.
         "budgets": {kind: {"cosine_p1": -1} for kind in CHEAPER},
     }
 

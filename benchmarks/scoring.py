@@ -2,10 +2,10 @@
 
     python benchmarks/scoring.py DATA -o benchmarks/results/scoring.jsonl
 
-Throughput of `score_case` from files is compared with T_e + T_d / cores, the time a cell that the
-bare engine and perfectly spread decoding would take one after the other, and with a plain loop over
-the files. All are timed in turn, several times over; a ratio is taken within each turn. DATA is a
-folder with `lymphocytosis/`, `cells/` and `squeezenet11/`.
+Throughput of `score_case` from files is compared with T_e + T_d / cores, the time per cell that the
+bare engine and then perfectly parallel decoding would take, and with a plain loop over the files.
+All are timed in turns, several times, and a ratio is computed within each turn. DATA is a folder
+with `lymphocytosis/`, `cells/` and `squeezenet11/`.
 """
 
 import json
@@ -36,7 +36,10 @@ from vexas_edge.host.process import default_threads
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How much is measured. turns: each after one that is left out, as warm-up."""
+    """How much is measured.
+
+    turns, vgg16_turns: repetitions, after one that is a warm-up.
+    """
 
     turns: int = 7
     squeezenet_cells: int = 1000
@@ -60,12 +63,30 @@ QUICK = Sizes(
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="JSON lines file.")
-@click.option("--threads", type=click.IntRange(1, 256), default=default_threads())
-@click.option("--quick", is_flag=True, help="Few cells, to see that it runs; no figure to quote.")
-@click.option("--only", multiple=True, help="Of the questions, squeezenet, vgg16 or memory.")
+@click.option(
+    "-o",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="JSON lines file to append to.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=default_threads(),
+    show_default=True,
+    help="CPU threads to use.",
+)
+@click.option(
+    "--quick", is_flag=True, help="Use few cells, only to see that it runs; not for figures."
+)
+@click.option(
+    "--only",
+    multiple=True,
+    help="Measure this question only: squeezenet, vgg16 or memory; may be repeated.",
+)
 def cli(data: Path, out: Path, threads: int, quick: bool, only: tuple[str, ...]) -> None:
-    """Measure scoring on the cells in DATA and append a JSON line a question to the file."""
+    """Measure scoring on the cells in DATA; append one JSON line per question to the file."""
     sizes = QUICK if quick else Sizes()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -78,7 +99,7 @@ def cli(data: Path, out: Path, threads: int, quick: bool, only: tuple[str, ...])
 
 
 def squeezenet_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[str, Any]:
-    """Throughput of a light encoder, where decoding weighs as much as the network."""
+    """Throughput of a light encoder, for which decoding takes as long as the network."""
     files = sorted((data / "lymphocytosis").glob("*/*.jpg"))[: sizes.squeezenet_cells]
     cells = copy_cells(files, scratch / "squeezenet")
     (encoder,) = (data / "squeezenet11").glob("*.onnx")
@@ -87,7 +108,7 @@ def squeezenet_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> di
 
 
 def vgg16_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[str, Any]:
-    """Throughput of the paper's heaviest encoder at the paper's size, in int8."""
+    """Throughput of the paper's heaviest encoder at the paper's image size, in int8."""
     files = sorted(file for file in (data / "cells").rglob("*") if file.is_file())
     cells = write_export_cells(files, sizes.vgg16_cells, scratch / "vgg16")
     bundle = write_spread_bundle("vgg16", 512, 272, cells, scratch / "vgg16.vxb")
@@ -96,7 +117,7 @@ def vgg16_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[st
 
 
 def memory_line(_: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[str, Any]:
-    """Peak memory for many cells beside few, encodings not counted."""
+    """Peak memory for many cells compared with few, without the encodings."""
     few = write_noisy_cells(sizes.few_cells, 128, scratch / "few")
     many = write_noisy_cells(sizes.many_cells, 128, scratch / "many")
     bundle = write_backbone_bundle("compact", 128, 128, few, scratch / "compact.vxb")

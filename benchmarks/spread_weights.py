@@ -1,28 +1,30 @@
-"""Random weights that still tell cells apart: the stand-in for a trained encoder in tests.
+"""Random weights that tell cells apart, in place of a trained encoder in tests and benchmarks.
 
-Untouched random weights map all cells to nearly one direction, so that nothing downstream (a
-kernel, a quantiser, a gate) is exercised. Three choices keep the result as calm as a trained
-network, so that rounding is not blown up layer by layer: smooth filters, weak channels that stay
-weak, and gates (squeeze-excitation) that are centred only.
+Ordinary random weights map all cells to nearly the same direction, so that nothing downstream (a
+kernel, a quantiser, a gate) is exercised. Three choices make the network as robust to rounding as a
+trained one: smooth filters, weak channels that stay weak, and gates (squeeze-excitation) that are
+only centred.
 """
 
 import torch
 from torch import Tensor, nn
 
-# Share of a random filter that is kept beside its own mean; cells differ in large shapes.
+# Share of a random filter that is kept besides its mean, since cells differ in large shapes.
 DETAIL = 0.1
 
 
 @torch.no_grad()
 def spread_weights(module: nn.Module, images: Tensor, seed: int, centre: float = 0.0) -> None:
-    """Seeded weights for `module`, each layer scaled in turn on what reaches it from `images`.
+    """Give `module` seeded random weights, each layer scaled in turn by its outputs for `images`.
 
-    images: float32 (N, 3, H, W), preprocessed, some 8 or more distinct cells. Afterwards every
-    convolution or linear layer with a bias gives zero mean, every batch normalisation the mean
-    `centre`, and both at most unit variance in each channel over `images` (after Mishkin and
-    Matas, arXiv 1511.06422), and `module` is in evaluation mode. A `centre` of 1 keeps a deep
-    network of smooth gates (EfficientNet) out of their bends: at 0 float32 rounding alone moves
-    its encodings by 4e-5, as float64 shows.
+    Afterwards `module` is in evaluation mode, and over `images` each channel of a convolution or
+    linear layer with a bias has mean zero, each channel of a batch normalisation has the mean
+    `centre`, and both have at most unit variance (after Mishkin and Matas, arXiv 1511.06422).
+
+    Args:
+        images: about 8 or more distinct cells, preprocessed, float32 (N, 3, H, W).
+        centre: 1 keeps a deep network of smooth gates (EfficientNet) out of their bends; at 0,
+            float32 rounding alone moves its encodings by 4e-5, as float64 shows.
     """
     generator = torch.Generator().manual_seed(seed)
     hooks = []
@@ -66,7 +68,7 @@ def _measure(layer: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
 
 
 def _channel_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and divisor of each channel, float32 (C,) each."""
+    """The mean and the divisor of each channel, float32 (C,) each."""
     over = [0, *range(2, x.dim())]
     mean = x.mean(over)
     if x[0, 0].numel() == 1:

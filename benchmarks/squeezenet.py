@@ -1,4 +1,4 @@
-"""SqueezeNet 1.1 as a torch module with the weights of the ONNX file, to be run beside it."""
+"""SqueezeNet 1.1 as a torch module with the weights of an ONNX file, to be compared with it."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Fire(nn.Module):
-    """Squeeze to a few channels, expand by 1x1 and 3x3 kernels side by side."""
+    """A 1x1 convolution to a few channels, then 1x1 and 3x3 convolutions side by side."""
 
     def __init__(self, channels: int, squeezed: int, expanded: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(nn.Module):
-    """The layers up to the average of the last maps."""
+    """SqueezeNet up to its global average pooling."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class SqueezeNet(nn.Module):
 
 
 def module_from_file(path: Path) -> SqueezeNet:
-    """The module with the file's weights, found by name and checked by shape."""
+    """The module with the file's weights, matched by name and checked by shape."""
     arrays = {i.name: numpy_helper.to_array(i) for i in onnx.load(path).graph.initializer}
     kinds = {"weight": "W", "bias": "B"}
     module = SqueezeNet()

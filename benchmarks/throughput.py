@@ -1,4 +1,4 @@
-"""Milliseconds a cell of scoring from files, of its parts alone, and of a plain loop, in turns."""
+"""Times scoring from files, its parts alone, and a plain loop, in turns."""
 
 import os
 import statistics
@@ -31,10 +31,12 @@ from vexas_edge.smear.options import ReadOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Rig:
-    """One network with its cells, on disk and decoded. chunks: uint8 (n, H, W, 3) each.
+    """One network with its cells, as files and decoded.
 
-    wide: an engine that spreads each call over all threads, where `sessions` gives each thread
-    calls of its own; the faster of the two is the bare engine that scoring is held against.
+    chunks: decoded cells, uint8 (n, H, W, 3) each.
+    wide: an engine that runs each call on all threads; those of `sessions` run one call per thread.
+        The faster of the two is the bare engine that scoring is compared with.
+    plain: a session with onnxruntime's defaults, for the plain loop.
     """
 
     network: str
@@ -51,7 +53,7 @@ class Rig:
 def throughput_line(
     network: str, bundle_file: Path, folder: Path, threads: int, turns: int
 ) -> dict[str, Any]:
-    """One network's figures; times are milliseconds a cell."""
+    """One network's figures; times are in milliseconds per cell."""
     bundle = open_bundle(bundle_file)
     case = read_case(folder, ReadOptions(cell_type=CELL_TYPE))
     with Sessions(bundle, EngineOptions(threads=threads)) as sessions, case:
@@ -89,7 +91,7 @@ def _rig(network: str, bundle: Bundle, sessions: Sessions, case: Case, folder: P
     decoded = [decode_cell(case.source, cell, canvas).pixels for cell in case.cells]
     cells = [pixels for pixels in decoded if pixels is not None]
     if len(cells) < len(decoded):
-        raise InputError(f"{case.name}: a cell cannot be read; all of them are timed")
+        raise InputError(f"{case.name}: a cell cannot be read, but all of them must be timed")
     threads = sessions.fused(CELL_TYPE).threads
     size = chunk_size(sessions, CELL_TYPE, len(cells))
     graph = bundle.model_file(CELL_TYPE, sessions.graph.file)
@@ -107,7 +109,7 @@ def _rig(network: str, bundle: Bundle, sessions: Sessions, case: Case, folder: P
 
 
 def _turn(rig: Rig) -> dict[str, float]:
-    """Milliseconds a cell of each contender, one after the other."""
+    """Milliseconds per cell of each kind of work, one after the other."""
     return {
         "decoding_cpu": _ms_per_cell(rig, _decode_all, time.process_time),
         "engine": _ms_per_cell(rig, _run_engine),
@@ -126,20 +128,20 @@ def _ms_per_cell(
 
 
 def _decode_all(rig: Rig) -> None:
-    """Read, hash, decode and place each cell, in this thread."""
+    """Read, hash, decode and place every cell, in this thread."""
     for cell in rig.case.cells:
         decode_cell(rig.case.source, cell, rig.canvas)
 
 
 def _run_engine(rig: Rig) -> None:
-    """The fused graph alone, on decoded cells, in the calls that scoring makes."""
+    """Run the fused graph alone, on decoded cells, in the same calls as scoring."""
     engine = rig.sessions.fused(CELL_TYPE)
     for _ in run_ahead(lambda chunk: _run(engine, chunk, rig), rig.chunks, threads=engine.threads):
         pass
 
 
 def _run_wide(rig: Rig) -> None:
-    """The same calls one after the other, each on all threads."""
+    """Run the same calls one after the other, each on all threads."""
     for chunk in rig.chunks:
         _run(rig.wide, chunk, rig)
 
@@ -149,14 +151,14 @@ def _run(engine: Engine, chunk: np.ndarray, rig: Rig) -> None:
 
 
 def _score(rig: Rig) -> None:
-    """What `vexas-edge score` does for a case, from the listing of its folder."""
+    """Score the case as `vexas-edge score` does, from the listing of its folder on."""
     case = read_case(rig.folder, ReadOptions(cell_type=CELL_TYPE))
     with case:
         score_case(case, rig.bundle, rig.sessions)
 
 
 def _loop(rig: Rig) -> None:
-    """What a script would do: open, crop, run one cell; onnxruntime as it comes."""
+    """Open, crop and run one cell after the other, like a script with onnxruntime's defaults."""
     side = rig.bundle.manifest.models[CELL_TYPE].canvas_px
     for file in sorted(rig.folder.iterdir()):
         image = Image.open(BytesIO(file.read_bytes())).convert("RGB")

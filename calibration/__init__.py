@@ -1,1 +1,1 @@
-"""The workshop's precisions: from a float32 graph to cheaper ones, proven to be the same model."""
+"""Makes cheaper graphs, in integers or float16, and proves that they are still the same model."""

@@ -1,4 +1,4 @@
-"""A bundle with further graphs: written anew beside the old one, which it replaces at once."""
+"""Adds graphs to a bundle: the new file is written beside the old one, then replaces it at once."""
 
 import os
 from collections.abc import Mapping
@@ -21,7 +21,12 @@ from vexas_edge.runtime.selftest import golden_feeds, golden_from_npz
 
 @dataclass(frozen=True, kw_only=True)
 class NewGraph:
-    """A graph to be added. file: its name below the model's folder."""
+    """A graph to be added.
+
+    file: its name below the model's folder.
+    measured: its figures, for the manifest.
+    tested: whether it passed a gate.
+    """
 
     model: str
     file: str
@@ -31,11 +36,11 @@ class NewGraph:
 
 
 def check_target(bundle: Bundle, to: Path | None) -> Path:
-    """Where the bundle with further graphs is written; said before the long work, not after.
+    """Where the new bundle will be written, checked before the long work and not after it.
 
     Raises:
         UsageError: the bundle is a folder, which cannot be replaced at once.
-        HostError: there is no place for the file.
+        HostError: the file cannot be written there.
     """
     if to is None and bundle.path.is_dir():
         raise UsageError(
@@ -47,16 +52,16 @@ def check_target(bundle: Bundle, to: Path | None) -> Path:
         raise HostError(f"{to} is a folder; name a file with -o NAME.vxb")
     if not os.access(to.absolute().parent, os.W_OK):
         raise HostError(
-            f"bundle {to} cannot be written: its folder is not there or is write-protected"
+            f"bundle {to} cannot be written: its folder does not exist or is write-protected"
         )
     return to
 
 
 def add_graphs(bundle: Bundle, graphs: list[NewGraph], to: Path) -> Manifest:
-    """Write the bundle with these graphs, their figures and their self-tests; gives its manifest.
+    """Write the bundle with these graphs, their figures and self-tests; returns its manifest.
 
     Raises:
-        HostError: it cannot be written; what was there is still there.
+        HostError: it cannot be written; a file that was there is unchanged.
     """
     content = bundle.content()
     models = dict(bundle.manifest.models)
@@ -81,7 +86,7 @@ def add_graphs(bundle: Bundle, graphs: list[NewGraph], to: Path) -> Manifest:
 
 
 def _golden_with(golden: bytes, graphs: Mapping[str, bytes], contract: GraphContract) -> bytes:
-    """golden.npz with what these graphs make of its cells, as onnxruntime's CPU gives it."""
+    """golden.npz with the outputs of these graphs for its cells, from onnxruntime's CPU."""
     arrays = golden_from_npz(golden)
     feeds = golden_feeds(contract, arrays)
     for file, graph in graphs.items():

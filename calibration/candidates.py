@@ -1,4 +1,4 @@
-"""Cheaper graphs of one model, each proven to compute in the numbers that it claims."""
+"""Makes cheaper graphs of one model, each proven to compute in the precision that it claims."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,19 +28,23 @@ from vexas_edge.talk import Progress
 SCHEMES = {
     "int8": Scheme(),
     "int8-rr": Scheme(weight_bits=7),
-    # Of what rectifiers give, a signed grid uses half: its rarest values would cost too much.
+    # A signed grid uses only half its integers for a rectifier's output, so covering the rarest
+    # values as well would make its steps too coarse.
     "int8-trt": Scheme(signed=True, percentile=99.999),
 }
 
 _NO_VNNI = "this CPU has no VNNI, without which 8-bit weights may saturate"
 
-# Judged by graphs that do the same arithmetic, until the device they are for has run them.
+# Judged by an emulation with the same arithmetic, as none has run on the device it is for yet.
 _FOR_TENSORRT = ("fp16", "int8-trt")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A graph to be judged. measured: what is known of it before that, for the manifest."""
+    """A graph to be judged.
+
+    measured: figures known before that, for the manifest.
+    """
 
     kind: str
     graph: ModelProto
@@ -49,9 +53,13 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class IntegerPlan:
-    """How integers are found. percentile: None means each scheme's own.
+    """How integer graphs are made.
 
-    cells_key: what the cells are known by. cache: a folder for ranges, or None.
+    kinds: of the graphs to make.
+    budgets: of the bundle.
+    percentile: as in `Scheme`; None for each scheme's own.
+    cells_key: a hash of the cells, for the cache.
+    cache: the folder in which ranges are kept, or None.
     """
 
     kinds: Sequence[str]
@@ -69,7 +77,7 @@ class IntegerPlan:
 
 
 def judgeable_kinds(kinds: Sequence[str], warn: Callable[[str], None]) -> tuple[str, ...]:
-    """Those of the kinds that this CPU can judge; it is said which one is left out."""
+    """Those of the kinds that this CPU can judge, with a warning per kind that it cannot."""
     judgeable = tuple(kind for kind in kinds if _sums_exactly(kind))
     for kind in kinds:
         if kind not in judgeable:
@@ -82,10 +90,10 @@ def _sums_exactly(kind: str) -> bool:
 
 
 def check_judgeable(kinds: Sequence[str]) -> None:
-    """Pass if graphs of all these kinds can be judged on this CPU.
+    """Check that this CPU can judge graphs of all these kinds.
 
     Raises:
-        HostError: one cannot.
+        HostError: it cannot judge one of them.
     """
     for kind in kinds:
         if not _sums_exactly(kind):
@@ -99,7 +107,7 @@ def half_candidate(reference: ModelProto) -> Candidate:
     """The float16 graph.
 
     Raises:
-        BundleError: a weight does not fit, or TensorRT would not take the graph as it is.
+        BundleError: a weight does not fit into float16, or TensorRT would not accept the graph.
     """
     graph = half_precision(reference)
     census = written_census(encoder_of(graph), dense_layers(reference))
@@ -115,10 +123,10 @@ def integer_candidates(
     plan: IntegerPlan,
     progress: Progress,
 ) -> list[Candidate]:
-    """The integer graphs of the plan's kinds, cut from one calibration.
+    """The integer graphs of the plan's kinds, all made from one calibration.
 
     Raises:
-        BundleError: an operator of no known precision, or a layer that does not run in integers.
+        BundleError: an operator cannot be converted, or a layer would not run in integers.
     """
     found = calibrate(
         reference,
@@ -150,7 +158,7 @@ def encoder_of(graph: ModelProto) -> ModelProto:
 
 
 def dense_layers(model: ModelProto) -> list[str]:
-    """Names of the layers after the final pooling: they stay in float32 in every precision."""
+    """Names of the layers after the final pooling, which stay in float32 in every precision."""
     region = encoder_region(model)
     if region.exit == EMBEDDING:
         return []
@@ -159,22 +167,27 @@ def dense_layers(model: ModelProto) -> list[str]:
 
 
 def _check_census(kind: str, census: Census, kept: Sequence[KeptLayer]) -> None:
+    """Check that exactly the kept layers compute in float32.
+
+    Raises:
+        BundleError: others do, or a kept one does not.
+    """
     meant = {layer.layer for layer in kept}
     found = {name: _kept_name(name, meant) for name in census.float_layers}
-    strange = [name for name, layer in found.items() if layer is None]
-    if strange:
+    unexpected = [name for name, layer in found.items() if layer is None]
+    if unexpected:
         raise BundleError(
-            f"the {kind} graph would still compute {len(strange)} layers in float32, "
-            f"{', '.join(strange[:5])}: it is not what it says"
+            f"the {kind} graph would still compute {len(unexpected)} layers in float32: "
+            f"{', '.join(unexpected[:5])}"
         )
     if missing := meant.difference(filter(None, found.values())):
         raise BundleError(
-            f"the {kind} graph was to keep {', '.join(sorted(missing))} in float32, and does not"
+            f"the {kind} graph should keep {', '.join(sorted(missing))} in float32, but does not"
         )
 
 
 def _kept_name(executed: str, kept: Collection[str]) -> str | None:
-    """Which of the kept layers an executed node is; the optimiser appends to names."""
+    """The kept layer that an executed node belongs to, if any; the optimiser appends to names."""
     return next((name for name in kept if executed.startswith(f"{name}/float")), None)
 
 
@@ -182,7 +195,7 @@ def _check_preflight(graph: ModelProto) -> None:
     findings = preflight_findings(graph)
     if findings:
         listed = "; ".join(f"{f.rule}: {f.where}: {f.message}" for f in findings[:3])
-        raise BundleError(f"TensorRT 11 would not take the graph as it is: {listed}")
+        raise BundleError(f"TensorRT 11 would not accept the graph: {listed}")
 
 
 def _measured(kind: str, census: Census, kept: Sequence[KeptLayer]) -> dict[str, Any]:

@@ -19,60 +19,105 @@ _PATH = click.Path(path_type=Path)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Make a bundle's graphs cheaper, and prove that they are still the same model."""
+    """Add faster graphs to a bundle, once they have proved to be still the same model.
+
+    \b
+    Example:
+      vexas-workshop calibrate int8 site.vxb --cohort cohort.csv
+      vexas-workshop calibrate compare site.vxb --cohort cohort.csv -o compared
+    """
 
 
-def _cohort_options(command: Callable[..., Any]) -> Callable[..., Any]:
+_GATE = click.option(
+    "--gate",
+    default="judge",
+    show_default=True,
+    help="The cohort's split to judge graphs on; `none` adds them unjudged, marked as untested.",
+)
+_COMPARED = click.option(
+    "--gate",
+    default="judge",
+    show_default=True,
+    help="The cohort's split to compare graphs on.",
+)
+
+
+def _cohort_options(gate: Callable[..., Any]) -> Callable[..., Any]:
+    """The bundle's argument, the cohort's options, and what `--gate` means to the command."""
     options = (
         click.argument("bundle", type=_PATH),
-        click.option("--cohort", type=_PATH, required=True, help="cohort.csv: cases and labels."),
         click.option(
-            "--gate",
-            default="judge",
-            show_default=True,
-            help="The cohort's split to judge on; `none` marks the graphs untested.",
+            "--cohort",
+            type=_PATH,
+            required=True,
+            help="A CSV of cases with their labels and splits: patient,sample,path,label,split.",
         ),
+        gate,
         reading_options,
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
 
 
-_OUT = click.option("-o", "out", type=_PATH, help="Write a new bundle instead of replacing this.")
+_OUT = click.option(
+    "-o", "out", type=_PATH, help="Write a new bundle here instead of replacing BUNDLE."
+)
 
 
 @cli.command()
-@_cohort_options
+@_cohort_options(_GATE)
 @click.option(
-    "--calibrate", default="fit", show_default=True, help="The cohort's split to calibrate on."
+    "--calibrate",
+    default="fit",
+    show_default=True,
+    help="The cohort's split whose cells the integers' ranges are found on.",
 )
 @click.option(
     "--samples",
     type=click.IntRange(1, 100_000),
     default=512,
     show_default=True,
-    help="Cells that ranges are found on, for each model.",
+    help="Cells per model that ranges are found on.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Which cells those are.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of the random choice of those cells.",
+)
 @click.option(
     "--percentile",
     type=click.FloatRange(50, 100, min_open=True),
-    help="Share of an activation that its range covers.  [default: all; TensorRT: 99.999]",
+    help="Per cent of an activation's values that its range covers.  "
+    "[default: 100; for int8-trt 99.999]",
 )
 @click.option(
     "--only",
     type=click.Choice(INTEGERS),
     multiple=True,
-    help="Of the three files (CPU with VNNI, CPU without, TensorRT) make only this one.",
+    help="Make this graph only: int8 for CPUs with VNNI, int8-rr for CPUs without, int8-trt for "
+    "TensorRT; may be repeated.",
 )
 @_OUT
 def int8(bundle: Path, out: Path | None, only: tuple[str, ...], **asked: Any) -> None:
-    """Add graphs in 8-bit integers to BUNDLE, if they pass the gate; else leave it as it is.
+    """Add graphs in 8-bit integers to BUNDLE (.vxb), if all of them pass the gate.
 
-    A CPU without VNNI cannot judge the graph for CPUs with it: that one is left out, and said so.
+    The gate compares each graph with the float32 one on patients that calibration never saw. If one
+    misses its budget, the bundle stays as it is. A CPU without VNNI cannot judge the graph for CPUs
+    with VNNI: that graph is then left out, with a warning.
+
     Exit status: 0 added, 4 `--only` names a graph that this CPU cannot judge, 5 the cohort cannot
     be used, 6 refused: an unsupported graph or a figure over its budget.
+
+    \b
+    Example:
+      vexas-workshop calibrate int8 site.vxb --cohort cohort.csv
     """
     from calibration.candidates import judgeable_kinds
 
@@ -82,13 +127,20 @@ def int8(bundle: Path, out: Path | None, only: tuple[str, ...], **asked: Any) ->
 
 
 @cli.command()
-@_cohort_options
+@_cohort_options(_GATE)
 @_OUT
 def fp16(bundle: Path, out: Path | None, **asked: Any) -> None:
-    """Add graphs in float16 to BUNDLE, if they pass the gate; else leave it as it is.
+    """Add graphs in float16, for GPUs, to BUNDLE (.vxb), if all of them pass the gate.
 
-    Judged by an emulation that rounds every activation, as no GPU is asked here. Exit status: 0
-    added, 5 the cohort cannot be used, 6 refused.
+    The gate compares each graph with the float32 one. It needs no GPU: the CPU emulates float16 by
+    rounding every activation. If a graph misses its budget, the bundle stays as it is.
+
+    Exit status: 0 added, 5 the cohort cannot be used, 6 refused: an unsupported graph or a figure
+    over its budget.
+
+    \b
+    Example:
+      vexas-workshop calibrate fp16 site.vxb --cohort cohort.csv
     """
     _convert(bundle, out, kinds=("fp16",), **asked)
 
@@ -136,10 +188,20 @@ def _warn(text: str) -> None:
 
 
 @cli.command()
-@_cohort_options
-@click.option("-o", "out", type=_PATH, help="Folder for compare.json and compare.png.")
+@_cohort_options(_COMPARED)
+@click.option(
+    "-o",
+    "out",
+    type=_PATH,
+    help="Folder for compare.json and compare.png; without it the table is only printed.",
+)
 def compare(bundle: Path, cohort: Path, gate: str, out: Path | None, reading: ReadOptions) -> None:
-    """Put all graphs of BUNDLE side by side, on the cohort's patients and on this PC's CPU."""
+    """Compare the graphs of BUNDLE (.vxb): their scores on a cohort, their speed on this PC's CPU.
+
+    \b
+    Example:
+      vexas-workshop calibrate compare site.vxb --cohort cohort.csv -o compared
+    """
     import msgspec
 
     from calibration.gate.comparison import compare_precisions, table_from_compared
@@ -172,12 +234,17 @@ def _write(path: Path, content: bytes) -> None:
 
 
 @cli.command()
-@click.argument("graph", type=click.Path(path_type=Path))
+@click.argument("graph", type=_PATH)
 def preflight(graph: Path) -> int:
-    """Say what TensorRT 11 would refuse or silently change in GRAPH, each with its remedy.
+    """List what TensorRT 11 would refuse or silently change in GRAPH (.onnx), with remedies.
 
-    Static rules from NVIDIA's documentation; TensorRT itself is not needed and not asked.
+    The rules are taken from NVIDIA's documentation. TensorRT itself is neither needed nor run.
+
     Exit status: 0 nothing found, 4 something found, 5 unreadable.
+
+    \b
+    Example:
+      vexas-workshop calibrate preflight encoder.onnx
     """
     import onnx
 

@@ -1,4 +1,4 @@
-"""A bundle's cheaper graphs: made, proven, judged on other patients; then all added, or none."""
+"""Makes a bundle's cheaper graphs, judges them on other patients, and adds all of them or none."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -43,10 +43,15 @@ NO_GATE = "none"
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What was asked for. kinds: of graphs. calibrate, gate: splits of the cohort.
+    """What was asked for.
 
-    samples: cells that ranges are found on, a model. percentile: how much of an activation its
-    range covers; None means what suits each kind. cache: where ranges are kept.
+    kinds: of the graphs to make.
+    calibrate, gate: splits of the cohort; gate may be "none".
+    samples: cells per model that ranges are found on.
+    seed: of the choice of these cells.
+    percentile: per cent of an activation's values that its range covers; None for what suits each
+        kind.
+    cache: the folder in which ranges are kept.
     """
 
     cohort: Path
@@ -62,7 +67,10 @@ class Conversion:
 
 @dataclass(frozen=True, kw_only=True)
 class Console:
-    """Where it is said what goes on. warn: takes one line."""
+    """Where progress, verdicts and warnings are reported.
+
+    warn: takes one line of text.
+    """
 
     progress: Progress
     show: Callable[[Verdict], None]
@@ -72,10 +80,15 @@ class Console:
 def add_precisions(bundle: Bundle, asked: Conversion, to: Path, console: Console) -> Manifest:
     """Write the bundle with the graphs asked for, if every one of them passes for every model.
 
+    Returns the new manifest.
+
     Raises:
         HostError: this CPU cannot judge a graph that was asked for.
         InputError: the cohort cannot be used, or calibration and gate overlap.
-        BundleError: a graph cannot be made, or GateError: one did not pass. Nothing is written.
+        BundleError: a graph cannot be made.
+        GateError: a graph did not pass.
+
+    Nothing is written in any of these cases.
     """
     check_judgeable(asked.kinds)
     with ExitStack() as stack:
@@ -88,13 +101,16 @@ def add_precisions(bundle: Bundle, asked: Conversion, to: Path, console: Console
                 graphs.append(graph)
                 missed += [f"{name} {graph.file}: {text}" for text in verdict.missed]
     if missed:
-        raise GateError(f"{to} is as it was; over budget: {'; '.join(missed)}")
+        raise GateError(f"{to} is unchanged; over budget: {'; '.join(missed)}")
     return add_graphs(bundle, graphs, to)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Smears:
-    """What is open while graphs are made. canvases: by model, where integers are calibrated."""
+    """Smears and canvases that are open while graphs are made.
+
+    canvases: by model; none for fp16, which needs no calibration.
+    """
 
     calibration: tuple[Smear, ...]
     gate: tuple[Smear, ...]
@@ -102,14 +118,17 @@ class _Smears:
 
 
 def _open(bundle: Bundle, asked: Conversion, console: Console, stack: ExitStack) -> _Smears:
-    """The smears of both splits; every file that cannot be read is named."""
+    """The smears of both splits, with a warning per file that cannot be read."""
     rows = read_cohort(asked.cohort)
     calibration: tuple[Smear, ...] = ()
     gate: tuple[Smear, ...] = ()
     canvases: dict[str, Canvas] = {}
     if asked.kinds != ("fp16",):
         if asked.gate == asked.calibrate:
-            raise UsageError(f"calibration and gate are both {asked.gate!r}; they must differ")
+            raise UsageError(
+                f"calibration and gate both use the split {asked.gate!r}; name another with "
+                "--calibrate or --gate"
+            )
         calibration = open_smears(rows, asked.calibrate, asked.reading, stack)
         for name in bundle.manifest.models:
             canvases[name] = stack.enter_context(canvas_of(bundle, name))
@@ -127,21 +146,24 @@ def _open(bundle: Bundle, asked: Conversion, console: Console, stack: ExitStack)
 
 def _check_ungated(bundle: Bundle, asked: Conversion, rows: Sequence[CohortCase]) -> None:
     if any(row.split == NO_GATE for row in rows):
-        raise UsageError(f"the cohort has a split {NO_GATE!r}, which --gate takes for no gate")
+        raise UsageError(
+            f"the cohort has a split called {NO_GATE!r}, which --gate understands as no gate; "
+            "rename it"
+        )
     for name, model in bundle.manifest.models.items():
         for kind in asked.kinds:
             entry = model.files.get(graph_file(kind))
             if entry and entry.tested:
                 raise UsageError(
-                    f"{graph_file(kind)} of model {name!r} was tested; an untested one would take "
-                    "its place. Name another bundle with a gate, or start from the export"
+                    f"{graph_file(kind)} of model {name!r} was tested; an untested one must not "
+                    "replace it. Name a split with --gate, or start from the exported bundle"
                 )
 
 
 def _convert(
     bundle: Bundle, name: str, asked: Conversion, smears: _Smears, console: Console
 ) -> list[tuple[NewGraph, Verdict]]:
-    """One model's graphs and what the gate says of each."""
+    """One model's graphs, each with the gate's verdict."""
     reference = ModelProto.FromString(bundle.model_file(name, FUSED))
     made = _make(bundle, name, reference, asked, smears, console)
     contents = {c.kind: c.graph.SerializeToString(deterministic=True) for c in made.candidates}
@@ -181,20 +203,24 @@ def _judged(
     gate: Sequence[Smear],
     console: Console,
 ) -> Judgement:
-    """The gate's smears by all graphs; what is not used is said."""
+    """The results of all graphs for the gate's smears, with warnings for what is not used."""
     head = bundle.model_file(name, HEAD)
     judgement = judge(gate, bundle, name, head, graphs, console.progress)
     for text in judgement.unreadable:
         console.warn(f"not used: {text}")
     if judgement.abstained:
         named = ", ".join(judgement.abstained)
-        console.warn(f"model {name} abstains, too few cells, so these do not judge: {named}")
+        console.warn(f"model {name}: smears not used, as they have too few cells: {named}")
     return judgement
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Made:
-    """Graphs not judged yet. encodings: the reference's, of calibration's cells; None for fp16."""
+    """Graphs that are not judged yet.
+
+    facts: what the manifest says of their calibration.
+    encodings: the reference's encodings of calibration's cells; None for fp16.
+    """
 
     candidates: Sequence[Candidate]
     facts: dict[str, Any] = field(default_factory=dict)
@@ -239,7 +265,7 @@ def _make(
 
 
 def _figures(result: GateResult | None) -> Any:
-    """The gate's figures as the manifest holds them, six digits each."""
+    """The gate's figures as the manifest holds them, rounded to six decimals."""
     if result is None:
         return NO_GATE
     return _rounded(msgspec.to_builtins(result))

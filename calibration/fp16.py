@@ -1,4 +1,4 @@
-"""Half precision, written in the graph: the encoder in float16, everything around it in float32."""
+"""Writes half precision into a graph: the encoder in float16, everything else in float32."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,19 +10,20 @@ from calibration.region import Region, encoder_region, float_constants
 from export.graph import rebuilt
 from vexas_edge.errors import BundleError
 
-# No activation on the gate's cells may be larger: half of what float16 can hold.
+# The largest activation allowed on the gate's cells: half of what float16 can hold.
 LARGEST_ACTIVATION = 32_768.0
-# The emulation's output that it is read from.
+# The emulation's output that holds the largest activation.
 LARGEST = "largest_activation"
 
 LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 
 def half_precision(model: ModelProto) -> ModelProto:
-    """The fused graph with its encoder in float16: casts at its entry and exit, weights converted.
+    """The fused graph with its encoder in float16, with casts where the encoder starts and ends.
 
     Raises:
-        BundleError: no fused graph, an unknown operator, or a weight that float16 cannot hold.
+        BundleError: it is not a fused graph, has an unknown operator, or a weight that float16
+            cannot hold.
     """
     region = encoder_region(model)
     weights = _half_weights(model, region)
@@ -40,15 +41,15 @@ def half_precision(model: ModelProto) -> ModelProto:
 
 
 def emulated_half_precision(half: ModelProto) -> ModelProto:
-    """What a graph with float16 tensors computes, as float32 that is rounded at each of them.
+    """A float32 graph with the results of a float16 graph: it rounds wherever that has float16.
 
-    Run it with graph optimisation off: onnxruntime's CPU provider executes float16 files in
-    float32, so their own outputs prove nothing, and its optimiser takes such casts away. A further
-    output, float32 (), is the largest magnitude of any float16 activation, and no number if one is
-    none.
+    It is needed because onnxruntime's CPU provider executes float16 files in float32, so their own
+    outputs prove nothing. Run it with graph optimisation off, as the optimiser removes such casts.
+    A further output, float32 (), is the largest magnitude of any float16 activation, or NaN if one
+    is NaN.
 
     Args:
-        half: the graph that is judged; its own weights and casts are what is emulated.
+        half: the graph that is judged, with its own weights and casts.
     """
     known = onnx.shape_inference.infer_shapes(half).graph.value_info
     halves = {v.name for v in known if v.type.tensor_type.elem_type == TensorProto.FLOAT16}
@@ -66,7 +67,7 @@ def emulated_half_precision(half: ModelProto) -> ModelProto:
             nodes.append(_node("Cast", [half_width], name, to=TensorProto.FLOAT))
             nodes.append(_node("Abs", [name], f"{name}/magnitude"))
             nodes.append(_node("ReduceMax", [f"{name}/magnitude"], f"{name}/largest", keepdims=0))
-            # Zero, but no number where a value is none: ReduceMax passes over these.
+            # Zero, or NaN where a value is NaN, which ReduceMax ignores.
             nodes.append(_node("Sub", [name, name], f"{name}/zeros"))
             nodes.append(_node("ReduceSum", [f"{name}/zeros"], f"{name}/fault", keepdims=0))
             extremes.append(f"{name}/largest")
@@ -79,7 +80,7 @@ def emulated_half_precision(half: ModelProto) -> ModelProto:
 
 
 def _with_float32_weights(half: ModelProto) -> ModelProto:
-    """The same, its float16 weights widened; what was known of other tensors' types is gone."""
+    """The same graph with its float16 weights as float32 and without the other tensors' types."""
     model = ModelProto()
     model.CopyFrom(half)
     for tensor in model.graph.initializer:
@@ -91,7 +92,7 @@ def _with_float32_weights(half: ModelProto) -> ModelProto:
 
 
 def _half_weights(model: ModelProto, region: Region) -> dict[str, np.ndarray]:
-    """The float32 constants that the region's nodes take, as float16, by name."""
+    """The float32 constants of the region's nodes, converted to float16, by name."""
     constants = float_constants(model)
     used = {name for node in region.nodes for name in node.input if name in constants}
     weights = {name: numpy_helper.to_array(constants[name]) for name in sorted(used)}

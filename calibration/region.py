@@ -1,4 +1,4 @@
-"""Which part of a fused graph may leave float32: the encoder, from pixels to the final pooling.
+"""Finds the part of a graph that may leave float32: the encoder, from pixels to the final pooling.
 
 Preprocessing, the final pooling's output and the head stay in float32 in every precision.
 """
@@ -12,7 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 from vexas_edge.bundle.contract import EMBEDDING, LOGITS, PIXELS
 from vexas_edge.errors import BundleError
 
-# What we know how to write in another precision; all take and give one kind of float.
+# Operators that we can write in another precision; inputs and output of each have the same type.
 KNOWN_OPERATORS = {
     *("Conv", "Gemm", "MatMul", "BatchNormalization", "Add", "Sub", "Mul", "Div"),
     *("Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish"),
@@ -20,7 +20,7 @@ KNOWN_OPERATORS = {
     *("Concat", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity"),
 }
 
-# Of a mask network, beside these.
+# Further operators that a mask network may have.
 _ENLARGING = {"Resize"}
 
 _GLOBAL = ("GlobalAveragePool", "GlobalMaxPool")
@@ -30,14 +30,14 @@ _MAP_RANK = 4  # cells, channels, height, width
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """Nodes, in the graph's order, from the tensor `entry` to the tensor `exit`, both float32."""
+    """The nodes, in the graph's order, between the tensors `entry` and `exit`, both float32."""
 
     entry: str
     exit: str
     nodes: tuple[NodeProto, ...]
 
     def tensors(self) -> tuple[str, ...]:
-        """The region's activations, its entry first."""
+        """The names of the region's activations, its entry first."""
         return (self.entry, *(name for node in self.nodes for name in node.output if name))
 
 
@@ -45,28 +45,31 @@ def encoder_region(model: ModelProto) -> Region:
     """The encoder of a fused graph, up to the input of its final pooling.
 
     Raises:
-        BundleError: no fused graph of ours, or operators that we cannot write in another
-            precision; names them.
+        BundleError: it is not a fused graph of ours, or has operators that we cannot write in
+            another precision; the message names them.
     """
     makers = {name: node for node in model.graph.node for name in node.output}
     if PIXELS not in makers or EMBEDDING not in makers:
         raise BundleError(
-            f"the graph has no tensors {PIXELS!r} and {EMBEDDING!r}: not a fused graph"
+            f"the graph has no tensors {PIXELS!r} and {EMBEDDING!r}, so it is not a fused graph of "
+            "vexas-workshop; name one from a bundle"
         )
     return _region(model, PIXELS, _last_map(model, makers))
 
 
 def classifier_region(model: ModelProto) -> Region:
-    """All of a bare classifier: from its one input to what its final Softmax takes.
+    """All of an image classifier: from its one input to the input of its final Softmax.
 
     Raises:
-        BundleError: several inputs, or operators that we cannot write in another precision.
+        BundleError: it has several inputs, or operators that we cannot write in another precision.
     """
     graph = model.graph
     constants = {tensor.name for tensor in graph.initializer}
     entries = [value.name for value in graph.input if value.name not in constants]
     if len(entries) != 1:
-        raise BundleError(f"a classifier takes one input; this graph takes {', '.join(entries)}")
+        raise BundleError(
+            f"a classifier has one input, but this graph has {', '.join(entries) or 'none'}"
+        )
     makers = {name: node for node in graph.node for name in node.output}
     last = makers[graph.output[0].name]
     leave = last.input[0] if last.op_type == "Softmax" else last.output[0]
@@ -74,15 +77,18 @@ def classifier_region(model: ModelProto) -> Region:
 
 
 def mask_region(model: ModelProto) -> Region:
-    """All that is learnt of a mask network, from `export.mask_graph`.
+    """The trained part of a mask network from `export.mask_graph`, between light and Softmax.
 
     Raises:
-        BundleError: no mask network of ours, or operators that we cannot write in another
-            precision.
+        BundleError: it is not a mask network of ours, or has operators that we cannot write in
+            another precision.
     """
     makers = {name for node in model.graph.node for name in node.output}
     if not {PIXELS, LOGITS} <= makers:
-        raise BundleError(f"the graph has no tensors {PIXELS!r} and {LOGITS!r}: no mask network")
+        raise BundleError(
+            f"the graph has no tensors {PIXELS!r} and {LOGITS!r}, so it is not a mask network of "
+            "vexas-workshop"
+        )
     return _region(model, PIXELS, LOGITS, KNOWN_OPERATORS | _ENLARGING)
 
 
@@ -92,14 +98,16 @@ def _region(
     nodes = _between(model.graph.node, entry, leave)
     unknown = sorted({node.op_type for node in nodes} - set(known))
     if unknown:
-        raise BundleError(f"the network has operators of no known precision: {', '.join(unknown)}")
+        raise BundleError(
+            f"the network has operators that cannot be converted: {', '.join(unknown)}"
+        )
     return Region(entry=entry, exit=leave, nodes=nodes)
 
 
 def _last_map(model: ModelProto, makers: dict[str, NodeProto]) -> str:
-    """The last tensor that has height and width, before the pooling that takes them away.
+    """The last tensor with height and width, the input of the final pooling.
 
-    What follows it, the final pooling and any dense layer, stays in float32.
+    Everything after it, the pooling and any dense layer, stays in float32.
     """
     shapes = _shapes(model)
     constants = {tensor.name for tensor in model.graph.initializer}
@@ -139,7 +147,7 @@ def float_constants(model: ModelProto) -> dict[str, TensorProto]:
 
 
 def users_of(model: ModelProto) -> dict[str, list[NodeProto]]:
-    """The nodes that take each tensor."""
+    """The nodes that have a tensor as their input, by the tensor's name."""
     users: dict[str, list[NodeProto]] = {}
     for node in model.graph.node:
         for name in node.input:

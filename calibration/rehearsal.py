@@ -1,4 +1,4 @@
-"""Which layers stay in float: as few as are needed, those first whose rounding does most harm."""
+"""Chooses the few layers that stay in float, those first whose rounding does most harm."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from vexas_edge.bundle.contract import CELLS, DECISIONS, DRAWS, ENCODINGS
 from vexas_edge.host.clock import median_seconds
 from vexas_edge.talk import Progress
 
-# So many layers are tried on the rehearsal's encodings, and so many of those on the task itself.
+# How many layers are ranked by the encodings, and how many of those by the decisions.
 _TRIED = 16
 _TRIED_ON_TASK = 8
-# On the rehearsal a graph must do this much better than the budget: the gate's patients are others.
+# The share of the budget that a graph may use on the rehearsal, as the gate has other patients.
 _SHARE_OF_BUDGET = 0.75
 _BATCH = 8
-# Batches that are enough to rank layers by.
+# Batches on which layers are ranked.
 _FEW = 4
 _DRAWS_PER_BATCH = 16
 _TIMED_RUNS = 5
@@ -26,10 +26,12 @@ _TIMED_RUNS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class KeptLayer:
-    """A layer left in float, by the tensor that it gives, and what that alone brings and costs.
+    """A layer left in float, and what leaving it alone in float gains and costs.
 
-    cosine_gain: how much closer the mean cosine comes to 1. decision_drift: mean distance of
-    decisions with this layer in float. extra_ms_per_cell: as this host's CPU runs the graph.
+    layer: the name of its output tensor.
+    cosine_gain: how much closer the mean cosine of the encodings comes to 1.
+    decision_drift: mean distance of decision values from the reference's, with this layer in float.
+    extra_ms_per_cell: on this PC's CPU.
     """
 
     layer: str
@@ -40,7 +42,7 @@ class KeptLayer:
 
 @dataclass(frozen=True, kw_only=True)
 class _Trial:
-    """What a graph made of the rehearsal cells, against the reference."""
+    """How far a graph is from the reference on the rehearsal's cells."""
 
     cosine_p1: float
     cosine_mean: float
@@ -48,17 +50,17 @@ class _Trial:
 
 
 class Rehearsal:
-    """Cells of calibration's own patients on which candidates are tried before the gate.
+    """Cells of calibration's patients, on which candidates are tried before the gate.
 
-    encodings: what the reference makes of them, float32 (n, D).
+    encodings: the reference's encodings of them, float32 (n, D).
     """
 
     def __init__(self, reference: ModelProto, cells: np.ndarray) -> None:
-        """Run the reference.
+        """Run the reference on the cells.
 
         Args:
             reference: a fused graph.
-            cells: uint8 (n, H, W, 3), of calibration's patients; ranges were found on others.
+            cells: uint8 (n, H, W, 3), of calibration's patients, but not those ranges are found on.
         """
         draw_size = reference.graph.input[1].type.tensor_type.shape.dim[1].dim_value
         rng = np.random.Generator(np.random.PCG64(0))
@@ -72,7 +74,7 @@ class Rehearsal:
         self.encodings, self._decisions = self._run(reference, None)
 
     def trial(self, candidate: ModelProto, batches: int | None = None) -> _Trial:
-        """How far a candidate lies from the reference, on all batches or some."""
+        """How far a candidate is from the reference, on the first `batches` or on all."""
         encodings, decisions = self._run(candidate, batches)
         cosines = (encodings * self.encodings[: len(encodings)]).sum(axis=1)
         return _Trial(
@@ -82,7 +84,7 @@ class Rehearsal:
         )
 
     def ms_per_cell(self, graph: ModelProto) -> float:
-        """Median time on this CPU, after one run that is left out."""
+        """Median time per cell on this CPU, after a warm-up."""
         session, feeds = session_from(graph), self._feeds[0]
         seconds = median_seconds({"run": lambda: session.run(None, feeds)}, turns=_TIMED_RUNS)
         return seconds["run"] * 1000 / len(feeds[CELLS])
@@ -97,12 +99,15 @@ class Rehearsal:
 def choose_float_layers(
     model: RoundedModel, rehearsal: Rehearsal, budget: float, progress: Progress
 ) -> tuple[KeptLayer, ...]:
-    """Few layers in float that bring the rehearsal's 1st-percentile cosine into budget.
+    """A few layers that, left in float, bring the 1st-percentile cosine of encodings into budget.
 
-    None where all of the model may be in integers, or where no choice would bring it into its
-    budget: the gate has the last word. The layers that add most noise are tried one by one, ranked
-    by what each alone in float does for the encodings, and the first of them by what it does for
-    the decisions; in this order they are kept, one more at a time.
+    There are none if the whole model may be in integers, or if no choice brings it into its budget;
+    the gate then decides. The layers that add most noise are each tried alone in float and ranked
+    by the encodings, the best of these by the decisions. In this order they are kept in float, one
+    more at a time, until the budget is met.
+
+    Args:
+        budget: the least 1st-percentile cosine of encodings.
     """
     target = 1 - (1 - budget) * _SHARE_OF_BUDGET
     if rehearsal.trial(model.graph()).cosine_p1 >= target:
@@ -128,7 +133,7 @@ def choose_float_layers(
 def _described(
     model: RoundedModel, rehearsal: Rehearsal, kept: Mapping[str, _Trial]
 ) -> tuple[KeptLayer, ...]:
-    """What each kept layer alone brings, and the time that it costs."""
+    """The kept layers, each with what it alone gains and costs."""
     base = rehearsal.trial(model.graph(), _FEW)
     ms = rehearsal.ms_per_cell(model.graph())
     return tuple(
@@ -143,10 +148,10 @@ def _described(
 
 
 def noise_share(model: RoundedModel, name: str) -> float:
-    """Expected noise that a layer's integers add to its output, as a share of the output.
+    """The noise power that a layer's integers should add, as a share of its output's power.
 
-    The rounding of its weights on the inputs of calibration, and the rounding of these inputs,
-    taken as uniform within a step of their grid.
+    It comes from rounding the weights, measured with the inputs seen in calibration, and from
+    rounding these inputs, taken to be uniform within a step of their grid.
     """
     layer, moments = model.calibration.layers[name], model.calibration.moments[name]
     step = model.grids[layer.node.input[0]].scale
@@ -159,5 +164,5 @@ def noise_share(model: RoundedModel, name: str) -> float:
 
 
 def _power(matrices: np.ndarray, moments: np.ndarray) -> float:
-    """What the matrices give for inputs of these second moments: the mean square, summed."""
+    """Mean square of the outputs, summed over channels, for inputs of these second moments."""
     return float(((matrices @ moments) * matrices).sum())

@@ -10,10 +10,9 @@ __all__ = ["Spec", "spec_from_fields", "spec_from_file", "write_bundle"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load on first use: who only builds graphs needs neither scikit-learn nor torch."""
+    """A public name, loaded on first use: building graphs needs neither scikit-learn nor torch."""
     if name not in __all__:
         raise AttributeError(f"module 'export' has no attribute {name!r}")
-    from export import assembly as writing
-    from export import spec
+    from export import assembly, spec
 
-    return getattr(writing if name == "write_bundle" else spec, name)
+    return getattr(assembly if name == "write_bundle" else spec, name)

@@ -1,4 +1,4 @@
-"""One bundle from a spec: every model exported, compared, recorded; then written at once."""
+"""Makes one bundle from a spec: exports and compares every model, then writes all at once."""
 
 import os
 import platform
@@ -37,7 +37,14 @@ from vexas_edge.version import __version__
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedModel:
-    """One model, ready for a bundle. files: content by name below the model's folder."""
+    """One model, ready for a bundle.
+
+    entry: what the manifest says of it.
+    files: content by the file's name below the model's folder.
+    classes: the classifier's classes.
+    label_rule: the rule of the classifier's own `predict`.
+    source: the encoder's source, with hashes, for the provenance.
+    """
 
     entry: schema.Model
     files: dict[str, bytes]
@@ -53,16 +60,22 @@ def write_bundle(
     encoder: Any = None,
     classifier: Any = None,
 ) -> Manifest:
-    """Export every model of the spec and write the bundle; gives its manifest.
+    """Export every model of the spec and write the bundle; returns its manifest.
+
+    Paths in the spec are relative to the folder of its TOML file, else to the current folder.
 
     Args:
-        spec: a spec, its fields, or the path of its TOML file, from whose folder paths resolve.
-        encoder, classifier: objects in memory instead of files: an nn.Module and a fitted
-            classifier where the spec has one model, else a mapping from the model's name.
+        spec: a spec, its fields, or the path of its TOML file.
+        to: the bundle to write.
+        encoder, classifier: objects in memory instead of files: a torch.nn.Module and a fitted
+            classifier or, if the spec has several models, mappings from the models' names to them.
 
     Raises:
         UsageError, InputError: something in the spec cannot be found or is not supported.
-        ParityError: an export changed the numbers. Nothing is written in any of these cases.
+        ParityError: an export changed the numbers.
+        HostError: the bundle cannot be written.
+
+    Nothing is written in any of these cases.
     """
     spec, folder = _resolved(spec)
     encoders, classifiers = _by_model(spec, encoder), _by_model(spec, classifier)
@@ -81,7 +94,17 @@ def write_bundle(
 def export_model(
     spec: ModelSpec, folder: Path, module: Any = None, classifier: Classifier | None = None
 ) -> ExportedModel:
-    """One model exported and compared with its sources on the spec's parity cells."""
+    """One model, exported and compared with its sources on the spec's parity cells.
+
+    Args:
+        spec: the model's spec.
+        folder: where the spec's paths start.
+        module, classifier: objects in memory instead of the files that the spec names.
+
+    Raises:
+        UsageError, InputError: something in the spec cannot be found or is not supported.
+        ParityError: the export changed the numbers.
+    """
     preprocessing = _preprocessing(spec)
     masks = _mask_network(spec, folder)
     encoder = load_encoder(
@@ -121,12 +144,12 @@ def export_model(
 
 def _classifier(spec: ModelSpec, folder: Path) -> Classifier:
     if spec.classifier is None:
-        raise UsageError("the spec names no classifier, and none was handed over")
+        raise UsageError("the spec names no classifier, and none was passed in memory")
     return load_classifier(folder / spec.classifier)
 
 
 def _mask_network(spec: ModelSpec, folder: Path) -> dict[str, bytes]:
-    """The mask network's file by its name in the bundle; nothing where cells are isolated."""
+    """The mask network's content by its name in the bundle; empty if the spec names none."""
     if spec.isolate is None:
         return {}
     try:
@@ -149,7 +172,7 @@ def _canvas(spec: ModelSpec, masks: Mapping[str, bytes]) -> Iterator[Canvas]:
 def _files(
     fused: ModelProto, head: ModelProto, masks: Mapping[str, bytes], spec: ModelSpec
 ) -> dict[str, bytes]:
-    """The model's files by name: all graphs, and the self-test that they give."""
+    """The content of the model's files by name: all graphs, and the self-test made with them."""
     files = {
         FUSED: fused.SerializeToString(deterministic=True),
         HEAD: head.SerializeToString(deterministic=True),
@@ -183,7 +206,8 @@ def _by_model(spec: Spec, given: Any) -> Mapping[str, Any]:
         return given or {}
     if len(spec.models) > 1:
         raise UsageError(
-            f"the spec has {len(spec.models)} models: hand over a dict from model name to object"
+            f"the spec has {len(spec.models)} models; pass a dict from each model's name to its "
+            "object"
         )
     return dict.fromkeys(spec.models, given)
 
@@ -232,10 +256,12 @@ def _assembled(
         if model.classes != first.classes:
             raise UsageError(
                 f"model {name!r} was fitted on classes {model.classes}, another on "
-                f"{first.classes}; models of one bundle share their classes"
+                f"{first.classes}; all models of a bundle must have the same classes"
             )
     if spec.positive not in first.classes:
-        raise UsageError(f"positive = {spec.positive!r} is none of the classes {first.classes}")
+        raise UsageError(
+            f"positive = {spec.positive!r} is not one of the classes {', '.join(first.classes)}"
+        )
     manifest = Manifest(
         schema_version=schema.MANIFEST_SCHEMA,
         name=spec.name,
@@ -266,7 +292,7 @@ def _assembled(
 
 
 def _today() -> str:
-    """The day of writing; SOURCE_DATE_EPOCH fixes it, so that a build can be repeated."""
+    """The day of writing; SOURCE_DATE_EPOCH sets it, so that a build can be repeated exactly."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     now = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
     return now.date().isoformat()

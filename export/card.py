@@ -4,7 +4,7 @@ from vexas_edge.bundle.manifest import Manifest, Model
 
 
 def card_from_manifest(manifest: Manifest) -> str:
-    """The card as Markdown, from what the manifest says."""
+    """The model card of a bundle as Markdown."""
     warning = (
         ["**SYNTHETIC: made from drawn cells. Its scores mean nothing about any patient.**", ""]
         if manifest.synthetic

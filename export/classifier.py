@@ -1,8 +1,8 @@
-"""From a fitted scikit-learn classifier to ONNX: what is accepted, and skl2onnx's walk over it.
+"""Converts a fitted scikit-learn classifier to ONNX, by skl2onnx with converters of ours.
 
-skl2onnx walks pipelines and converts what it converts well (PCA). The classes below have
-converters of ours, handed over for the one call, because the stock ones are inexact, slow or
-outside the operators that all engines share. The stock graph is the export's second opinion.
+skl2onnx walks through pipelines and converts PCA itself. `OWN_CONVERTERS` are converted by
+`export.svm`, because skl2onnx's converters are inexact, slow or use operators that not every engine
+has. skl2onnx's unchanged graph is compared as a second opinion (`export.parity`).
 """
 
 from collections.abc import Callable
@@ -40,14 +40,14 @@ Classifier: TypeAlias = SVC | CalibratedClassifierCV | Pipeline
 
 
 def onnx_from_classifier(classifier: Classifier, n_features: int, accumulate: type) -> ModelProto:
-    """`features` float32 (A, D) to `probabilities` (A, C) and `decisions` (A, P).
+    """The graph from `features` float32 (A, D) to `probabilities` (A, C) and `decisions` (A, P).
 
     Args:
         accumulate: numpy.float64 or numpy.float32, the type of the sum over support vectors and of
             both outputs.
 
     Raises:
-        InputError: a kind of classifier that is not supported, by name and with what to do.
+        InputError: the classifier is of a kind that is not supported; the message says what is.
     """
     check_supported(classifier, n_features)
     vector = DoubleTensorType if accumulate is np.float64 else FloatTensorType
@@ -76,7 +76,7 @@ def stock_onnx_from_classifier(classifier: Classifier, n_features: int) -> Model
 
 
 def support_vector_machines(classifier: Classifier) -> list[SVC]:
-    """Every SVC inside the classifier: one, or one for each calibrated fold."""
+    """Every SVC inside the classifier: one, or one per calibrated fold."""
     last = classifier.steps[-1][1] if isinstance(classifier, Pipeline) else classifier
     if isinstance(last, CalibratedClassifierCV):
         members = getattr(last, "calibrated_classifiers_", [])  # none before it is fitted
@@ -85,16 +85,16 @@ def support_vector_machines(classifier: Classifier) -> list[SVC]:
 
 
 def own_label_rule(classifier: Classifier) -> LabelRule:
-    """The rule of the classifier's own `predict`."""
+    """The rule by which the classifier's own `predict` chooses a label."""
     last = classifier.steps[-1][1] if isinstance(classifier, Pipeline) else classifier
     return "votes" if isinstance(last, SVC) else "argmax"
 
 
 def check_supported(classifier: Classifier, n_features: int) -> None:
-    """Pass if the export can convert this classifier exactly.
+    """Check that the export can convert this classifier exactly.
 
     Raises:
-        InputError: it cannot; names the part and the remedy.
+        InputError: it cannot; the message names the part and the remedy.
     """
     _check_classifier(classifier)
     if not hasattr(classifier, "classes_"):
@@ -102,7 +102,7 @@ def check_supported(classifier: Classifier, n_features: int) -> None:
     if classifier.n_features_in_ != n_features:
         raise InputError(
             f"the classifier was fitted on {classifier.n_features_in_} features, "
-            f"the encoder gives {n_features}"
+            f"the encoder returns {n_features}"
         )
     last = classifier.steps[-1][1] if isinstance(classifier, Pipeline) else classifier
     if isinstance(last, SVC) and not hasattr(last, "_probA"):
@@ -135,7 +135,10 @@ def _check_classifier(step: Any) -> None:
             "StandardScaler or PCA before one of them"
         )
     elif step.break_ties:
-        raise InputError("SVC(break_ties=True) is not supported: its labels follow a third rule")
+        raise InputError(
+            "SVC(break_ties=True) is not supported, as its labels follow a rule of their own; fit "
+            "it without break_ties"
+        )
     elif getattr(step, "_sparse", False):
         raise InputError("an SVC fitted on a sparse matrix is not supported; fit it on an array")
     elif step.kernel not in KERNELS:
@@ -160,7 +163,7 @@ def _check_calibration(model: CalibratedClassifierCV) -> None:
 
 
 def _parsers(vector: type) -> dict[type, Callable[..., list[Any]]]:
-    """What each kind's converter takes and gives, in skl2onnx's terms."""
+    """skl2onnx parsers that declare the inputs and outputs of our converters, by class."""
 
     def parse_svc(scope: Any, svc: SVC, inputs: list[Any], **_: Any) -> list[Any]:
         operator = scope.declare_local_operator("SVC", svc)
@@ -180,11 +183,14 @@ def _parsers(vector: type) -> dict[type, Callable[..., list[Any]]]:
 
 
 def _declare_outputs(
-    scope: Any, operator: Any, classifier: Any, gives_probabilities: bool, vector: type
+    scope: Any, operator: Any, classifier: Any, has_probabilities: bool, vector: type
 ) -> list[Any]:
-    """[probabilities,] decisions: the decisions come last, where calibration looks for them."""
+    """Declare and return the outputs: probabilities, if there are any, then decisions.
+
+    The decisions come last, where `parse_calibrated` takes them from.
+    """
     n_classes = len(classifier.classes_)
-    widths = {PROBABILITIES: n_classes} if gives_probabilities else {}
+    widths = {PROBABILITIES: n_classes} if has_probabilities else {}
     widths[DECISIONS] = n_decisions(n_classes)
     for name, width in widths.items():
         operator.outputs.append(scope.declare_local_variable(name, vector([None, width])))
@@ -192,7 +198,7 @@ def _declare_outputs(
 
 
 def _shapes_are_declared(operator: Any) -> None:
-    """Transformers keep their input's shape; the parsers declare the shapes of the others."""
+    """Give a transformer's output its input's shape; parsers declare the shapes of the others."""
     if isinstance(operator.raw_operator, Normalizer | StandardScaler):
         operator.outputs[0].type = FloatTensorType(operator.inputs[0].type.shape)
 

@@ -14,14 +14,28 @@ _PATH = click.Path(path_type=Path)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Turn a trained encoder and a fitted SVM into a bundle that vexas-edge scores with."""
+    """Turn a trained encoder and a fitted SVM into a bundle that vexas-edge scores with.
+
+    \b
+    Example:
+      vexas-workshop export init -o spec.toml
+      vexas-workshop export bundle spec.toml -o site.vxb
+    """
 
 
 @cli.command()
 @click.argument("spec", type=_PATH)
 @click.option("-o", "out", type=_PATH, required=True, help="The bundle to write, NAME.vxb.")
 def bundle(spec: Path, out: Path) -> None:
-    """Export what SPEC names, compare every step on its parity cells, write the bundle."""
+    """Export the models that SPEC (.toml) describes into one bundle, ready for vexas-edge.
+
+    Every step, from pixels to labels, is compared with the source's own results on the spec's
+    parity cells. If one differs by more than its tolerance, no bundle is written.
+
+    \b
+    Example:
+      vexas-workshop export bundle spec.toml -o site.vxb
+    """
     from export.assembly import write_bundle
     from export.parity import ALIKE
     from vexas_edge.bundle.archive import open_bundle
@@ -35,32 +49,63 @@ def bundle(spec: Path, out: Path) -> None:
         if cosine > ALIKE:
             click.echo(
                 f"warning: model {name}: the parity cells look alike to the encoder (mean cosine "
-                f"{cosine}); their agreement shows little. Are weights and preprocessing a pair?",
+                f"{cosine}), so their agreement shows little. Do the weights and the "
+                "preprocessing belong together?",
                 err=True,
             )
     click.echo(f"\nbundle: {out}")
 
 
 @cli.command()
-@click.option("-o", "out", type=_PATH, default=Path("spec.toml"), show_default=True)
+@click.option(
+    "-o",
+    "out",
+    type=_PATH,
+    default=Path("spec.toml"),
+    show_default=True,
+    help="The spec to write; an existing file is never overwritten.",
+)
 def init(out: Path) -> None:
-    """Write a commented spec to start from."""
+    """Write a commented example of a spec, to be edited and given to `export bundle`.
+
+    \b
+    Example:
+      vexas-workshop export init -o spec.toml
+    """
     from export.preprocessing import PREPROCESSINGS
     from export.spec import TEMPLATE
 
     if out.exists():
-        raise HostError(f"{out} is already there; name another file with -o")
+        raise HostError(f"{out} already exists; name another file with -o")
     text = TEMPLATE.format(backbones=", ".join(BACKBONES), preprocessings=", ".join(PREPROCESSINGS))
     _write(out, text.encode())
 
 
 @cli.command()
 @click.argument("encoder")
-@click.option("--weights", type=_PATH, help="Its .safetensors or weights-only checkpoint.")
-@click.option("--canvas-px", type=click.IntRange(8, 4096), default=272, show_default=True)
+@click.option(
+    "--weights",
+    type=_PATH,
+    help="The encoder's weights: .safetensors, or a checkpoint that holds weights only.",
+)
+@click.option(
+    "--canvas-px",
+    type=click.IntRange(8, 4096),
+    default=272,
+    show_default=True,
+    help="Side of the square images that the encoder takes, in pixels.",
+)
 @click.option("-o", "out", type=_PATH, required=True, help="The ONNX file to write.")
 def encoder(encoder: str, weights: Path | None, canvas_px: int, out: Path) -> None:
-    """Export ENCODER alone, a backbone or module:factory: pixels (N, 3, H, W) to (N, D)."""
+    """Export an encoder alone to an ONNX file, without preprocessing and classifier.
+
+    ENCODER is the name of a backbone, or module:factory, a function of yours that returns the
+    network. The graph takes pixels (N, 3, H, W) and returns encodings (N, D).
+
+    \b
+    Example:
+      vexas-workshop export encoder mylab.nets:build --weights pn.safetensors -o encoder.onnx
+    """
     from export.inputs import load_encoder
 
     found = load_encoder(
@@ -74,10 +119,24 @@ def encoder(encoder: str, weights: Path | None, canvas_px: int, out: Path) -> No
 
 @cli.command()
 @click.argument("classifier", type=_PATH)
-@click.option("--draw-size", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option(
+    "--draw-size",
+    type=click.IntRange(1, 1000),
+    default=10,
+    show_default=True,
+    help="Cells whose encodings are drawn together for one median.",
+)
 @click.option("-o", "out", type=_PATH, required=True, help="The ONNX file to write.")
 def svm(classifier: Path, draw_size: int, out: Path) -> None:
-    """Export CLASSIFIER (.skops) alone, as a head: encodings and draws to probabilities."""
+    """Export a fitted classifier alone to an ONNX file, the head of a model.
+
+    CLASSIFIER is a .skops file. The graph takes encodings and draws of cells, and returns a
+    probability per draw and class.
+
+    \b
+    Example:
+      vexas-workshop export svm pn.skops -o head.onnx
+    """
     from export.fuse import head_from_classifier
     from export.inputs import load_classifier
 
@@ -87,9 +146,14 @@ def svm(classifier: Path, draw_size: int, out: Path) -> None:
 
 
 @cli.command()
-@click.option("-o", "out", type=_PATH, required=True, help="The folder to write them in.")
+@click.option("-o", "out", type=_PATH, required=True, help="The folder to write the files into.")
 def schemas(out: Path) -> None:
-    """Write the JSON Schemas of a bundle's manifest, of a case's result and of a run's record."""
+    """Write the JSON Schemas of a bundle's manifest, of a case's result and of a run's record.
+
+    \b
+    Example:
+      vexas-workshop export schemas -o docs/schema
+    """
     from export.schemas import written_schemas
 
     try:
@@ -109,14 +173,27 @@ def schemas(out: Path) -> None:
     "precisions",
     type=click.Choice(PRECISIONS),
     multiple=True,
-    help="Only this one.  [default: all that BUNDLE has, judged]",
+    help="Build engines of this precision only; may be repeated.  "
+    "[default: all that BUNDLE has and that were judged]",
 )
-@click.option("--model", "models", multiple=True, help="Only this one.  [default: all]")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="Build engines of this model only; may be repeated.  [default: all models]",
+)
 def engine(bundle: Path, precisions: tuple[Precision, ...], models: tuple[str, ...]) -> None:
-    """Build BUNDLE's TensorRT engines on this PC, for its GPU; `vexas-edge` finds them there.
+    """Build the TensorRT engines of BUNDLE (.vxb) for this PC's GPU, where vexas-edge finds them.
 
-    Each takes minutes and is kept once its layers are proved to compute in its precision.
-    Exit status: 0, 4 no TensorRT, no GPU, or an engine that cannot be built or proved.
+    Building one takes minutes. It is kept only if its layers are proved to compute in the precision
+    that was asked for.
+
+    Exit status: 0 all built, 4 there is no TensorRT or no GPU, or an engine cannot be built or
+    proved.
+
+    \b
+    Example:
+      vexas-workshop export engine site.vxb
     """
     from export.engine import build_engines
     from vexas_edge.bundle.archive import open_bundle

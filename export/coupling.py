@@ -1,8 +1,9 @@
 """libsvm's pairwise coupling: from the probabilities of class pairs to those of classes.
 
-SVC.predict_proba is this iteration (Wu, Lin and Weng 2004, JMLR 5:975, second method, as libsvm's
-`multiclass_probability` stops it), even for two classes: the closed form differs by up to 3.4e-3.
-It jumps at its stopping threshold, so draws whose residual lies there are counted, not compared.
+SVC.predict_proba runs this iteration (Wu, Lin and Weng 2004, JMLR 5:975, second method) until the
+stopping threshold of libsvm's `multiclass_probability`, even for two classes, where the closed form
+differs by up to 3.4e-3. The result jumps at that threshold, so draws whose residual is close to it
+are counted, not compared.
 """
 
 from itertools import combinations
@@ -11,37 +12,43 @@ import numpy as np
 
 from export.graph import GraphBuilder
 
-# libsvm clips pairwise probabilities to [this, 1 - this].
+# libsvm clips pairwise probabilities to this at the least and to 1 minus this at the most.
 SMALLEST_PROBABILITY = 1e-7
 
-# A residual this near to the stopping threshold may fall on either side of it in float32 features.
+# With float32 features, a residual this close to the stopping threshold may fall on either side.
 THRESHOLD_MARGIN = 1e-5
 
 
 def class_pairs(n_classes: int) -> list[tuple[int, int]]:
-    """The pairs (i, j), i < j, in the order of libsvm's decision values."""
+    """The pairs (i, j), i < j, in the order of libsvm's decision values.
+
+    >>> class_pairs(3)
+    [(0, 1), (0, 2), (1, 2)]
+    """
     return list(combinations(range(n_classes), 2))
 
 
 def stopping_threshold(n_classes: int) -> float:
-    """The residual under which libsvm's iteration stops."""
+    """The residual below which libsvm's iteration stops."""
     return 0.005 / n_classes
 
 
 def unrolled_iterations(n_classes: int) -> int:
-    """How often the iteration is unrolled; export refuses a classifier that needs more.
+    """How often a graph repeats the iteration; export refuses a classifier that needs more.
 
-    Of two classes the pairwise probability is one number, and none needs more than two. Four were
-    enough for 3 to 10 classes on real draws.
+    For two classes, whose pairwise probability is one number, two iterations are always enough.
+    For 3 to 10 classes, four were enough on real draws.
     """
     return 2 if n_classes == 2 else 8
 
 
 def add_coupling(graph: GraphBuilder, pairwise: str, n_classes: int, dtype: type) -> str:
-    """Name of the class probabilities (A, C), the iteration unrolled with a freeze mask.
+    """Name of the class probabilities (A, C), by the iteration unrolled.
+
+    A draw whose iteration has stopped keeps its probabilities.
 
     Args:
-        pairwise: (A, P) of `dtype`, P(class i | i or j) for each pair, clipped.
+        pairwise: (A, P) of `dtype`, P(class i | i or j) per pair, clipped.
         dtype: numpy.float64 in the head, numpy.float32 in the fused graph.
     """
     matrix = _coupling_matrix(graph, pairwise, n_classes, dtype)
@@ -69,7 +76,7 @@ def add_coupling(graph: GraphBuilder, pairwise: str, n_classes: int, dtype: type
 
 
 def _coupling_matrix(graph: GraphBuilder, pairwise: str, n_classes: int, dtype: type) -> str:
-    """Q (A, C, C): sums of squares on the diagonal, minus products beside it."""
+    """Name of the matrix Q (A, C, C): sums of squares on the diagonal, negative products off it."""
     pairs = class_pairs(n_classes)
     reverse = graph.node("Sub", graph.constant(1, dtype), pairwise)
     both = graph.node("Concat", pairwise, reverse, axis=1)
@@ -99,7 +106,7 @@ def _add_sweep(
     energy: str,
     dtype: type,
 ) -> str:
-    """One pass of coordinate descent over the classes; gives the moved probabilities."""
+    """One pass of coordinate descent over the classes; returns the new probabilities' name."""
     one = graph.constant(1, dtype)
     for target, row in enumerate(rows):
         column = graph.columns(target)
@@ -119,14 +126,14 @@ def _add_sweep(
 
 
 def couple(pairwise: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same iteration in NumPy, run until it stops: what a graph's unrolling is judged by.
+    """The same iteration in NumPy, run until it stops, to judge a graph's unrolling by.
 
     Args:
         pairwise: float64 (A, P), clipped, P(class i | i or j).
 
     Returns:
-        probabilities float64 (A, C); iterations used int64 (A,); and bool (A,), whether some
-        residual lay within `THRESHOLD_MARGIN` of the stopping threshold.
+        probabilities float64 (A, C); iterations used, int64 (A,); and whether some residual was
+        within `THRESHOLD_MARGIN` of the stopping threshold, bool (A,).
     """
     matrix = _numpy_coupling_matrix(pairwise, n_classes)
     probabilities = np.full((len(pairwise), n_classes), 1 / n_classes)

@@ -1,4 +1,4 @@
-"""Encoders as ONNX, whatever they came as: one input float32 (N, 3, H, W), one output (N, D)."""
+"""Encoders, from torch or from a file, as ONNX with input float32 (N, 3, H, W), output (N, D)."""
 
 import importlib
 import logging
@@ -24,13 +24,13 @@ InputLayout = Literal["nchw", "nhwc"]
 
 
 def onnx_from_torch(module: "nn.Module", canvas_px: int) -> ModelProto:
-    """The module as ONNX for cells of canvas_px x canvas_px, any number of them.
+    """The module as ONNX, for any number of cells of canvas_px x canvas_px.
 
     Args:
         module: in evaluation mode, float32, on the CPU.
 
     Raises:
-        InputError: it fails on such cells, cannot be exported, or does not give (N, D).
+        InputError: it fails on such cells, cannot be exported, or does not return (N, D).
     """
     import torch
 
@@ -45,14 +45,16 @@ def onnx_from_torch(module: "nn.Module", canvas_px: int) -> ModelProto:
         ) from error
     if not isinstance(embedding, torch.Tensor) or embedding.ndim != 2 or len(embedding) != 2:
         found = tuple(embedding.shape) if isinstance(embedding, torch.Tensor) else type(embedding)
-        raise InputError(f"the encoder gives {found} for 2 cells; it must give (N, D), here (2, D)")
+        raise InputError(
+            f"the encoder returns {found} for 2 cells; it must return (N, D), here (2, D)"
+        )
     return checked_encoder(_exported(module, cells), "the exported encoder")
 
 
 def _exported(module: "nn.Module", cells: "torch.Tensor") -> ModelProto:
     import torch
 
-    # It warns of torchvision's absence and of its own deprecated parts: nothing a user can mend.
+    # torch.onnx warns of a missing torchvision and of its own deprecated parts, to no user's use.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):
@@ -71,23 +73,24 @@ def _exported(module: "nn.Module", cells: "torch.Tensor") -> ModelProto:
             f"torch could not export the encoder ({_first_line(error)}); "
             "export it to ONNX yourself and name the file as the encoder"
         ) from error
-    assert program is not None  # torch gives None only without `dynamo`.
+    assert program is not None  # torch returns None only without `dynamo`
     return program.model_proto
 
 
 def onnx_from_file(path: Path, input_layout: InputLayout = "nchw") -> ModelProto:
-    """The encoder in an ONNX file, brought to our opset, its input turned to (N, 3, H, W).
+    """The encoder in an ONNX file, converted to our opset and to input (N, 3, H, W).
 
     Args:
-        input_layout: what the file wants; tf2onnx writes "nhwc".
+        input_layout: the layout that the file's input has; tf2onnx writes "nhwc".
 
     Raises:
-        InputError: not readable, not standard, or not float32 images to (N, D).
+        InputError: the file cannot be read, uses non-standard operators, or does not map float32
+            images to (N, D).
     """
     try:
         model = onnx.load(path)
     except FileNotFoundError as error:
-        raise InputError(f"no encoder at {path}") from error
+        raise InputError(f"encoder {path} was not found") from error
     except Exception as error:
         raise InputError(f"{path} is not an ONNX file ({_first_line(error)})") from error
     model = standard_model(model, str(path))
@@ -97,10 +100,11 @@ def onnx_from_file(path: Path, input_layout: InputLayout = "nchw") -> ModelProto
 
 
 def checked_encoder(model: ModelProto, source: str) -> ModelProto:
-    """The same encoder, its batch dimension free and its output's width known.
+    """The same encoder with a free batch dimension, once its input and output have been checked.
 
     Raises:
-        InputError: more than one input, not float32 images, or an output that is not (N, D).
+        InputError: it has more than one input or output, takes anything but float32 images, or
+            returns anything but (N, D).
     """
     model = without_dead_nodes(standard_model(model, source))
     constants = {t.name for t in model.graph.initializer}
@@ -109,7 +113,7 @@ def checked_encoder(model: ModelProto, source: str) -> ModelProto:
     if len(inputs) != 1 or len(outputs) != 1:
         raise InputError(
             f"{source} has {len(inputs)} inputs and {len(outputs)} outputs; "
-            "an encoder has one of each: images and their encodings"
+            "an encoder has one of each, images and their encodings"
         )
     _free_batch(inputs[0], source, rank=4)
     _free_batch(outputs[0], source, rank=2)
@@ -126,7 +130,7 @@ def _free_batch(value: onnx.ValueInfoProto, source: str, rank: int) -> None:
         type_name = TensorProto.DataType.Name(kind.elem_type).lower()
         raise InputError(
             f"{source}: {value.name!r} is {type_name} {tuple(shape)}; "
-            f"an encoder maps float32 (N, 3, H, W) to (N, D), here {expected} was expected"
+            f"an encoder maps float32 (N, 3, H, W) to (N, D), so {expected} was expected here"
         )
     kind.shape.dim[0].Clear()
     kind.shape.dim[0].dim_param = "N"
@@ -136,7 +140,7 @@ def with_known_width(model: ModelProto, canvas_px: int, source: str) -> ModelPro
     """The same encoder with D written into its output, measured on one, two and three empty cells.
 
     Raises:
-        InputError: it does not run on this canvas, or not on any number of cells.
+        InputError: it does not run on this canvas, or not on every number of cells.
     """
     image = model.graph.input[0].name
     width = 0
@@ -152,8 +156,8 @@ def with_known_width(model: ModelProto, canvas_px: int, source: str) -> ModelPro
         width = width or embedding.shape[-1]
         if embedding.shape != (n, width):
             raise InputError(
-                f"{source} gives {embedding.shape} for a batch of {n} cells; it must give (N, D), "
-                f"here ({n}, {width})"
+                f"{source} returns {embedding.shape} for a batch of {n} cells; it must return "
+                f"(N, D), here ({n}, {width})"
             )
     copy = ModelProto()
     copy.CopyFrom(model)
@@ -165,7 +169,7 @@ def _with_channels_first(model: ModelProto) -> ModelProto:
     (image,) = model.graph.input
     dims = [d.dim_value or d.dim_param for d in image.type.tensor_type.shape.dim]
     if len(dims) != 4:
-        raise InputError(f"an nhwc encoder takes (N, H, W, 3), this one takes {tuple(dims)}")
+        raise InputError(f"an nhwc encoder takes (N, H, W, 3), but this one takes {tuple(dims)}")
     graph = GraphBuilder()
     last = graph.node("Transpose", "images", perm=[0, 2, 3, 1])
     outputs = graph.place(model, "nhwc", {image.name: last})
@@ -180,10 +184,12 @@ def _with_channels_first(model: ModelProto) -> ModelProto:
 
 
 def module_from_factory(reference: str, folder: Path) -> Any:
-    """What the function named `module:factory` returns; modules are looked up in `folder` first.
+    """The object that the function named `module:factory` returns.
+
+    Modules are looked up in `folder` first.
 
     Raises:
-        UsageError: no such module or function, or it fails.
+        UsageError: there is no such module or function, or it fails.
     """
     module_name, _, factory_name = reference.partition(":")
     _check_not_loaded_from_elsewhere(module_name, folder)
@@ -201,15 +207,21 @@ def module_from_factory(reference: str, folder: Path) -> Any:
 
 
 def _check_not_loaded_from_elsewhere(module_name: str, folder: Path) -> None:
-    """Python keeps modules by name: a second folder's namesake would silently be the first's."""
+    """Check that the module is not loaded from another folder.
+
+    Python keeps modules by name, so the one loaded first would silently be used again.
+
+    Raises:
+        UsageError: it is.
+    """
     loaded = getattr(sys.modules.get(module_name), "__file__", None)
     here = [
         folder / f"{module_name.replace('.', '/')}{suffix}" for suffix in (".py", "/__init__.py")
     ]
     if loaded and any(file.is_file() and not file.samefile(loaded) for file in here):
         raise UsageError(
-            f"module {module_name} is already loaded from {loaded}; export from {folder} in a "
-            "Python of its own"
+            f"module {module_name} is already loaded from {loaded}; start a new Python to export "
+            f"from {folder}"
         )
 
 

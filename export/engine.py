@@ -1,4 +1,4 @@
-"""A bundle's TensorRT engines, built ahead of time on the PC with the GPU that will run them."""
+"""Builds a bundle's TensorRT engines ahead of time, on the PC whose GPU will run them."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,15 +17,15 @@ def build_engines(
     precisions: Sequence[Precision] = (),
     models: Sequence[str] = (),
 ) -> int:
-    """Build what this PC's cache does not hold yet; gives how many engines are there now.
+    """Build the engines that this PC's cache lacks; returns how many it holds then.
 
     Args:
-        report: called with what is being done, a line each.
-        precisions: those wanted; none of them stands for all that the bundle has, judged.
-        models: those wanted; none of them stands for all.
+        report: called with a line of text before each engine.
+        precisions: the precisions wanted; if empty, all that the bundle has and that were judged.
+        models: the models wanted; if empty, all.
 
     Raises:
-        HostError: there is no TensorRT or no GPU, a precision that was named is not to be had, or
+        HostError: there is no TensorRT or no GPU, a precision that was named is not available, or
             an engine cannot be built or proved.
         UsageError: the bundle has no such model.
     """

@@ -1,4 +1,4 @@
-"""Graphs run while they are made: onnxruntime on the CPU, its own log kept off the console."""
+"""Runs graphs while they are being made: onnxruntime on the CPU, without its log."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ _ERRORS_ARE_RAISED = 4  # so onnxruntime need not print them too
 
 
 def session_options() -> onnxruntime.SessionOptions:
-    """Options with onnxruntime's own log off."""
+    """Session options that keep onnxruntime's log off the console."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ARE_RAISED
     return options
@@ -19,7 +19,7 @@ def session_options() -> onnxruntime.SessionOptions:
 def session_from(
     graph: ModelProto | bytes, options: onnxruntime.SessionOptions | None = None
 ) -> onnxruntime.InferenceSession:
-    """A session on the CPU."""
+    """A session for the graph, on the CPU."""
     source = graph.SerializeToString() if isinstance(graph, ModelProto) else graph
     return onnxruntime.InferenceSession(
         source, options or session_options(), providers=["CPUExecutionProvider"]
@@ -41,7 +41,7 @@ def run_graph(graph: ModelProto | bytes, values: Mapping[str, np.ndarray]) -> di
 def run_in_parts(
     graph: ModelProto | bytes, rows: np.ndarray, rows_per_call: int = 8
 ) -> dict[str, np.ndarray]:
-    """All outputs by name of a graph of one input, in calls of a few rows: memory stays bounded.
+    """All outputs, by name, of a graph with one input, run a few rows at a time to bound memory.
 
     Args:
         rows: (n, ...), at least one.

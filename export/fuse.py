@@ -1,4 +1,4 @@
-"""The two graphs that ship for a model: cells to probabilities in one call, and the exact head."""
+"""The two graphs that a model ships: one from cells to probabilities, and the exact head alone."""
 
 import numpy as np
 from onnx import ModelProto, TensorProto
@@ -34,11 +34,13 @@ def fuse_graphs(
     canvas_px: int,
     draw_size: int,
 ) -> ModelProto:
-    """Cells and draws to encodings, probabilities and decisions, all float32, in one graph.
+    """One graph from cells and draws to encodings, probabilities and decisions, all float32.
 
-    Requires an encoder of one input float32 (N, 3, H, W) and one output (N, D), from
-    `export.encoder`. Ensures the design's input and output names, types and shapes. The inner
-    tensors `pixels`, `embedding` and `aggregates` keep these names, for parity to look at.
+    Inputs and outputs are those of `fused_contract`. The inner tensors `pixels`, `embedding` and
+    `aggregates` keep these names, so that `export.parity` can compare them.
+
+    Args:
+        encoder: from `export.encoder`: one input float32 (N, 3, H, W), one output (N, D).
     """
     n_features = embedding_width(encoder)
     graph = GraphBuilder()
@@ -56,7 +58,7 @@ def fuse_graphs(
 def encoding_graph(
     encoder: ModelProto, preprocessing: Preprocessing, *, canvas_px: int
 ) -> ModelProto:
-    """The part of the fused graph that comes before any classifier: `cells` to `encodings`."""
+    """The part of the fused graph before the classifier, from `cells` to `encodings`."""
     contract = encoding_contract(canvas_px=canvas_px, encoding_width=embedding_width(encoder))
     graph = GraphBuilder()
     _add_encodings(graph, encoder, preprocessing, canvas_px)
@@ -64,9 +66,9 @@ def encoding_graph(
 
 
 def head_from_classifier(classifier: Classifier, *, n_features: int, draw_size: int) -> ModelProto:
-    """Encodings and draws to probabilities and decisions: the graph that every score comes from.
+    """The graph that every score comes from: encodings and draws to probabilities and decisions.
 
-    The sum over support vectors and all that follows it is in float64.
+    The sum over support vectors and everything after it are computed in float64.
     """
     contract = head_contract(
         draw_size=draw_size, encoding_width=n_features, n_classes=len(classifier.classes_)
@@ -77,14 +79,14 @@ def head_from_classifier(classifier: Classifier, *, n_features: int, draw_size: 
 
 
 def embedding_width(encoder: ModelProto) -> int:
-    """D, the number of features that an encoder gives for a cell."""
+    """D, the number of features that an encoder returns per cell."""
     return encoder.graph.output[0].type.tensor_type.shape.dim[1].dim_value
 
 
 def _add_encodings(
     graph: GraphBuilder, encoder: ModelProto, preprocessing: Preprocessing, canvas_px: int
 ) -> None:
-    """Nodes from cells to encodings."""
+    """Add the nodes from cells to encodings."""
     pixels = graph.rename(add_preprocessing(graph, CELLS, preprocessing, canvas_px), PIXELS)
     outputs = graph.place(encoder, "encoder", {encoder.graph.input[0].name: pixels})
     embedding = graph.rename(outputs[encoder.graph.output[0].name], EMBEDDING)
@@ -100,7 +102,7 @@ def _add_normalised(graph: GraphBuilder, embedding: str, output: str) -> None:
 def _add_head(
     graph: GraphBuilder, classifier: Classifier, n_features: int, draw_size: int, accumulate: type
 ) -> None:
-    """Nodes from encodings and draws to probabilities and decisions."""
+    """Add the nodes from encodings and draws to probabilities and decisions."""
     median = add_median(graph, ENCODINGS, DRAWS, draw_size)
     aggregates = graph.rename(median, AGGREGATES)
     model = onnx_from_classifier(classifier, n_features, accumulate)

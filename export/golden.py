@@ -1,4 +1,4 @@
-"""The self-test that a bundle carries: made-up cells and what each graph gave for them."""
+"""The self-test that a bundle carries: made-up cells, and the output of each graph for them."""
 
 import io
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ _DRAWS = 8
 
 
 def golden_cells(canvas_px: int) -> np.ndarray:
-    """Made-up cells uint8 (4, canvas_px, canvas_px, 3): two drawn, an empty canvas, noise.
+    """Made-up cells, uint8 (4, canvas_px, canvas_px, 3): two drawn, an empty canvas, noise.
 
-    No patient's cell may travel in a bundle, so these are drawn: a pale disc with a dark one in it.
+    A bundle must not hold a patient's cell, so these are drawn: a pale disc with a dark one inside.
     """
     rng = np.random.Generator(np.random.PCG64(7))
     cells = np.zeros((GOLDEN_CELLS, canvas_px, canvas_px, 3), np.uint8)
     for cell, radius in zip(cells, (0.4, 0.3), strict=False):
         _paint_disc(cell, radius, (222, 200, 214), rng)
         _paint_disc(cell, radius * 0.6, (104, 68, 140), rng)
-    # Specks of two pixels, which take a quarter of the room in the bundle.
+    # Noise in squares of 2 x 2 pixels, which compress to a quarter of the size in the bundle.
     specks = rng.integers(0, 256, (-(-canvas_px // 2), -(-canvas_px // 2), 3), dtype=np.uint8)
     cells[3] = specks.repeat(2, axis=0).repeat(2, axis=1)[:canvas_px, :canvas_px]
     return cells
@@ -38,10 +38,12 @@ def _paint_disc(
 
 
 def golden_npz(files: Mapping[str, bytes], *, canvas_px: int, draw_size: int) -> bytes:
-    """golden.npz: `cells`, `draws`, and `<graph file>/<output>` as onnxruntime's CPU gave it.
+    """The content of golden.npz: `cells`, `draws`, and each graph's outputs from onnxruntime's CPU.
+
+    An output is called `<graph file>/<output>`. With a mask network, its `crops` are stored too.
 
     Args:
-        files: the model's graphs by name; of a mask network, `crops` are recorded too.
+        files: the model's graphs by name.
     """
     rng = np.random.Generator(np.random.PCG64(7))
     cells = golden_cells(canvas_px)
@@ -58,7 +60,7 @@ def golden_npz(files: Mapping[str, bytes], *, canvas_px: int, draw_size: int) ->
 def npz_from_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
     """The content of an .npz file that holds these arrays by name, compressed."""
     stream = io.BytesIO()
-    # numpy's stub takes any of the names for its own `allow_pickle`.
+    # By numpy's stub, one of the names could be its own parameter `allow_pickle`.
     np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     return stream.getvalue()
 

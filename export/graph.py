@@ -1,4 +1,4 @@
-"""ONNX graphs under construction: nodes, constants, and other models put in their place."""
+"""Builds ONNX graphs: nodes, constants, and other models inserted as parts."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper, inliner, numpy
 from vexas_edge.bundle.contract import GraphContract
 from vexas_edge.errors import InputError
 
-# Written explicitly: onnx's defaults run ahead of onnxruntime, TensorRT and skl2onnx.
+# Stated, since onnx's defaults are newer than what onnxruntime, TensorRT and skl2onnx support.
 OPSET = 18
 IR_VERSION = 10
 
@@ -33,7 +33,7 @@ class GraphBuilder:
         unused_outputs: int = 0,
         **attributes: Any,
     ) -> str:
-        """Name of the first output of one new node."""
+        """Add a node; returns the name of its first output."""
         output = output or self._new_name(operator)
         outputs = [output, *(f"{output}_unused_{i}" for i in range(unused_outputs))]
         self.nodes.append(
@@ -42,17 +42,17 @@ class GraphBuilder:
         return output
 
     def constant(self, value: Any, dtype: Any = None) -> str:
-        """Name of a new initializer that holds `value`, of any shape."""
+        """Add an initializer that holds `value`, of any shape; returns its name."""
         name = self._new_name("constant")
         self.initializers.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
     def columns(self, *indices: int) -> str:
-        """An int64 constant, as Gather, ReduceSum and their like want their axes and indices."""
+        """Add an int64 constant, for the axes or indices of Gather, ReduceSum and the like."""
         return self.constant(indices, np.int64)
 
     def rename(self, old: str, new: str) -> str:
-        """Give a tensor that some node here makes a name that the finished model keeps."""
+        """Rename a tensor that a node here computes; the finished model keeps the new name."""
         self._renamed.add(new)
         for node in self.nodes:
             for names in (node.input, node.output):
@@ -62,12 +62,12 @@ class GraphBuilder:
         return new
 
     def place(self, model: ModelProto, name: str, inputs: Mapping[str, str]) -> dict[str, str]:
-        """Copy all of `model` in; gives its outputs' new names by their old ones.
+        """Insert a copy of `model`; returns the new names of its outputs by their old names.
 
         Args:
-            model: a graph that passed `standard_model`.
-            name: what its tensors' new names begin with.
-            inputs: for each of the model's inputs, the tensor here that feeds it.
+            model: a graph from `standard_model`.
+            name: the prefix of its tensors' new names.
+            inputs: the tensor here that feeds it, per input of the model.
         """
         prefix = f"{self._prefix}{name}/"
         copy = onnx.compose.add_prefix(model, prefix)
@@ -82,7 +82,7 @@ class GraphBuilder:
     def model(
         self, name: str, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]
     ) -> ModelProto:
-        """The finished model: dead nodes removed, checked, at our opset and IR version."""
+        """The finished model at our opset and IR version, checked, without dead nodes."""
         graph = helper.make_graph(self.nodes, name, inputs, outputs, self.initializers)
         model = helper.make_model(
             graph,
@@ -100,12 +100,12 @@ class GraphBuilder:
 
 
 def tensor(name: str, dtype: int, shape: Sequence[int | str]) -> ValueInfoProto:
-    """A graph input or output; a name in `shape` is a free dimension."""
+    """The declaration of a graph's input or output; a name in `shape` is a free dimension."""
     return helper.make_tensor_value_info(name, dtype, list(shape))
 
 
 def declared(contract: GraphContract) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
-    """A contract's inputs and outputs, as a graph declares them."""
+    """The declarations of a contract's inputs and outputs."""
     inputs, outputs = (
         [
             tensor(
@@ -119,12 +119,12 @@ def declared(contract: GraphContract) -> tuple[list[ValueInfoProto], list[ValueI
 
 
 def standard_model(model: ModelProto, source: str) -> ModelProto:
-    """The same model in standard operators at our opset, without remarks.
+    """The same model in standard operators at our opset, without metadata and doc strings.
 
-    Exporters leave stack traces in their nodes, with paths of the machine they ran on.
+    Exporters leave stack traces there, with paths of the machine that they ran on.
 
     Raises:
-        InputError: it uses operators of another domain, or cannot be brought to our opset.
+        InputError: it uses operators of another domain, or cannot be converted to our opset.
     """
     if model.functions:
         model = inliner.inline_local_functions(model)
@@ -151,7 +151,7 @@ def standard_model(model: ModelProto, source: str) -> ModelProto:
 
 
 def _converted(model: ModelProto, source: str) -> ModelProto:
-    # Older IR versions list every initializer among the inputs; those are no inputs to us.
+    # Older IR versions list every initializer among the inputs, too.
     constants = {tensor.name for tensor in model.graph.initializer}
     free = [value for value in model.graph.input if value.name not in constants]
     del model.graph.input[:]
@@ -160,12 +160,12 @@ def _converted(model: ModelProto, source: str) -> ModelProto:
         return onnx.version_converter.convert_version(model, OPSET)
     except Exception as error:
         raise InputError(
-            f"{source} cannot be brought to opset {OPSET} ({error}); export it at opset {OPSET}"
+            f"{source} cannot be converted to opset {OPSET} ({error}); export it at opset {OPSET}"
         ) from error
 
 
 def without_identities(model: ModelProto, keep: Collection[str] = ()) -> ModelProto:
-    """The same model with Identity nodes bypassed, but for those that name an output or `keep`."""
+    """The same model without Identity nodes, except those whose output is the graph's or kept."""
     outputs = {value.name for value in model.graph.output}.union(keep)
     bypass: dict[str, str] = {}
     kept = []
@@ -192,7 +192,7 @@ def without_dead_nodes(model: ModelProto) -> ModelProto:
 
 
 def between(model: ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> ModelProto:
-    """The part of the model from the named tensors to the named ones, inner ones allowed."""
+    """The part of the model that computes `outputs` from `inputs`, which may be inner tensors."""
     inferred = onnx.shape_inference.infer_shapes(model).graph
     known = {v.name: v for v in [*inferred.value_info, *inferred.input, *inferred.output]}
     copy = ModelProto()
@@ -212,7 +212,10 @@ def between(model: ModelProto, inputs: Sequence[str], outputs: Sequence[str]) ->
 def rebuilt(
     model: ModelProto, nodes: Sequence[onnx.NodeProto], constants: Sequence[TensorProto]
 ) -> ModelProto:
-    """The same model with other nodes and more constants, checked; what is not used is dropped."""
+    """The model with these nodes instead of its own and with more constants, checked.
+
+    Nodes and constants that no output depends on are dropped.
+    """
     graph = model.graph
     constants = [*graph.initializer, *constants]
     copy = ModelProto()

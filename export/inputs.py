@@ -1,4 +1,4 @@
-"""What an export starts from: encoders with their own reference, classifiers, parity cells."""
+"""Loads what an export starts from: encoders with their reference, classifiers, parity cells."""
 
 import copy
 import hashlib
@@ -30,7 +30,7 @@ from vexas_edge.errors import CellError, InputError, UsageError
 from vexas_edge.smear.layout import is_image
 from vexas_edge.smear.sources import open_source
 
-# What skops does not know by itself and a calibrated SVC needs; anything else is refused.
+# Types of a calibrated SVC that skops does not trust by itself; any other such type is refused.
 TRUSTED_TYPES = (
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
@@ -41,10 +41,11 @@ _CELLS_PER_BATCH = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """An encoder as ONNX beside what it was made from.
+    """An encoder as ONNX, and the source that it was made from.
 
-    reference: network input float32 (N, 3, H, W) to embeddings float32 (N, D), as the source
-    itself computes them. source: what it was, with hashes, for the provenance.
+    reference: maps network input float32 (N, 3, H, W) to embeddings float32 (N, D), computed by
+        the source itself.
+    source: the source's name and hashes, for the provenance.
     """
 
     model: ModelProto
@@ -61,18 +62,21 @@ def load_encoder(
     input_layout: InputLayout = "nchw",
     module: Any = None,
 ) -> Encoder:
-    """The encoder of that name, looked up from `folder`, or the nn.Module handed over.
+    """The encoder of that name, looked up from `folder`, or `module` if it is given.
 
     Args:
         name: one of our backbones, an .onnx file, or `module:factory`.
+        weights: the file of its weights, relative to `folder`.
+        input_layout: of an .onnx file's input.
+        module: a torch.nn.Module in memory.
 
     Raises:
-        UsageError, InputError: it cannot be found, loaded or exported, or is no encoder.
+        UsageError, InputError: it cannot be found, loaded or exported, or is not an encoder.
     """
     if module is not None:
         return _encoder_from_module(module, {"encoder": type(module).__name__}, canvas_px)
     if name is None:
-        raise UsageError("the spec names no encoder, and none was handed over")
+        raise UsageError("the spec names no encoder, and none was passed in memory")
     if name.endswith(".onnx"):
         if weights:
             raise UsageError("an .onnx encoder holds its weights; take `weights` out of the spec")
@@ -83,7 +87,7 @@ def load_encoder(
         load_weights(module, folder / weights)
         source["weights_sha256"] = sha256_of_file(folder / weights)
     elif name in BACKBONES:
-        raise UsageError(f'encoder {name!r} needs weights = "FILE.safetensors"')
+        raise UsageError(f'encoder {name!r} needs weights, as in weights = "FILE.safetensors"')
     return _encoder_from_module(module, source, canvas_px)
 
 
@@ -94,7 +98,7 @@ def _encoder_from_module(module: Any, source: dict[str, str], canvas_px: int) ->
         raise UsageError(
             f"{source['encoder']} is a {type(module).__name__}; an encoder is a torch.nn.Module"
         )
-    # A copy: the caller may go on training what was handed over, on its device and in its mode.
+    # Copied, so that the caller can go on training the module on its device and in its mode.
     module = copy.deepcopy(module).eval().to("cpu", torch.float32)
     model = with_known_width(onnx_from_torch(module, canvas_px), canvas_px, "the encoder")
     return Encoder(model=model, reference=_torch_reference(module), source=source)
@@ -130,7 +134,7 @@ def _torch_reference(module: Any) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _file_reference(path: Path, input_layout: str) -> Callable[[np.ndarray], np.ndarray]:
-    """The file as it came, before anything of ours, cell by cell where its batch is fixed."""
+    """A function that runs the unchanged file, in batches of its own size if that is fixed."""
     session = session_from(onnx.load(path))
     (image,) = session.get_inputs()
 
@@ -148,14 +152,14 @@ def load_classifier(path: Path) -> Classifier:
     """The classifier in a .skops file; nothing in the file can run code.
 
     Raises:
-        InputError: no such file, a pickle, or types in it that are not trusted.
+        InputError: there is no such file, it is a pickle, or it holds types that are not trusted.
     """
     if not path.is_file():
-        raise InputError(f"no classifier at {path}")
+        raise InputError(f"classifier {path} was not found")
     if not zipfile.is_zipfile(path):
         raise InputError(
-            f"{path} is not a skops file. A pickle runs code when it is loaded and is not read; "
-            f"where it was fitted, run: `import skops.io` and "
+            f"{path} is not a skops file. Pickles are not read, since loading one can run any "
+            f"code; where the classifier was fitted, run `import skops.io` and "
             f"`skops.io.dump(classifier, {path.with_suffix('.skops').name!r})`"
         )
     try:
@@ -172,10 +176,10 @@ def load_classifier(path: Path) -> Classifier:
 
 
 def load_cells(folder: Path, canvas: Canvas) -> np.ndarray:
-    """Every distinct cell below a folder, or in a zip, on the canvas: uint8 (N, H, W, 3) RGB.
+    """All distinct cells below a folder, or in a zip, on the canvas: uint8 (N, H, W, 3) RGB.
 
     Raises:
-        InputError: fewer than two cells, or one that cannot be used; all are needed.
+        InputError: there are fewer than two cells, or one cannot be used.
     """
     cells: dict[bytes, np.ndarray] = {}
     with closing(open_source(folder)) as source:
@@ -186,16 +190,18 @@ def load_cells(folder: Path, canvas: Canvas) -> np.ndarray:
                 raise InputError(f"parity cell {name}: {error}") from error
             cells.setdefault(pixels.tobytes(), pixels)
     if len(cells) < 2:
-        raise InputError(f"{folder} holds {len(cells)} distinct cells; parity needs two at least")
+        raise InputError(
+            f"{folder} holds {len(cells)} distinct cells; comparing needs at least two"
+        )
     return np.stack(list(cells.values()))
 
 
 def _sha256_of_graph(path: Path) -> str:
-    """Of the graph with its weights, which may lie in a file beside it."""
+    """SHA-256 of the graph with its weights, which may be in a file beside it."""
     return hashlib.sha256(onnx.load(path).SerializeToString(deterministic=True)).hexdigest()
 
 
 def sha256_of_file(path: Path) -> str:
-    """The file's SHA-256 in hex."""
+    """The file's SHA-256, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The mask network as ONNX: from an analyzer's crops to each pixel's class."""
+"""The mask network as ONNX: from an analyzer's crops to the class probabilities of each pixel."""
 
 import logging
 import warnings
@@ -21,11 +21,11 @@ TOLERANCE = 1e-4
 
 
 def onnx_from_unet(network: UNet) -> ModelProto:
-    """The whole of isolation that an engine runs: `crops` uint8 (N, S, S, 3) RGB to `masks`.
+    """The mask network's graph: `crops` uint8 (N, S, S, 3) RGB to `masks` float32 (N, 3, S, S).
 
-    `masks` are probabilities float32 (N, 3, S, S) of background, cytoplasm and nucleus; S is
-    `GRID_PX`. Probabilities and not classes, since a smooth outline at the crop's own resolution is
-    cut from them. The inner tensors `pixels` and `logits` keep these names.
+    The masks are probabilities of background, cytoplasm and nucleus, not classes, since a smooth
+    outline at the crop's own resolution is later cut from them. S is `GRID_PX`. The inner tensors
+    `pixels` and `logits` keep these names.
 
     Args:
         network: in evaluation mode, on the CPU.
@@ -48,13 +48,14 @@ def check_masks(model: ModelProto, network: UNet, crops: np.ndarray) -> float:
     """The largest difference of any probability from torch's on these crops, uint8 (N, S, S, 3).
 
     Raises:
-        ParityError: it is over `TOLERANCE`.
+        ParityError: the difference is over `TOLERANCE`.
     """
     expected = probabilities_from_crops(network, crops)
     difference = float(np.abs(masks_from_crops(model, crops) - expected).max())
     if not difference <= TOLERANCE:
         raise ParityError(
-            f"masks: a probability is {difference:.2e} off torch's, allowed {TOLERANCE:.0e}"
+            f"masks: a probability differs from torch's by {difference:.2e}; "
+            f"allowed is {TOLERANCE:.0e}"
         )
     return difference
 
@@ -71,9 +72,9 @@ def _add_even_light(graph: GraphBuilder, crops: str) -> str:
 
 
 def _folded(network: UNet) -> ModelProto:
-    """The network's part between even light and unfolding: `light` to `folded_logits`."""
+    """The network between even light and unfolding, as ONNX: `light` to `folded_logits`."""
     light = torch.zeros(2, 3, GRID_PX, GRID_PX)
-    # It warns of torchvision's absence and of its own deprecated parts: nothing a user can mend.
+    # torch.onnx warns of a missing torchvision and of its own deprecated parts, to no user's use.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         program = torch.onnx.export(
@@ -86,7 +87,7 @@ def _folded(network: UNet) -> ModelProto:
             dynamo=True,
             verbose=False,
         )
-    assert program is not None  # torch gives None only without `dynamo`.
+    assert program is not None  # torch returns None only without `dynamo`
     model = standard_model(program.model_proto, "the exported mask network")
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -1,4 +1,4 @@
-"""The element-wise median as a fixed network of Min and Max: exact, and much faster than TopK."""
+"""The element-wise median as a sorting network of Min and Max: exact, and faster than TopK."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from export.graph import GraphBuilder
 
-# Above this, TopK: the network's size grows with K log^2 K.
+# Larger draws use TopK, since the network's size grows with K log^2 K.
 LARGEST_NETWORK = 32
 
 
 def add_median(graph: GraphBuilder, encodings: str, draws: str, draw_size: int) -> str:
     """Name of the aggregates, float32 (A, D): the median over each draw's cells.
 
-    An even number of cells gives the mean of the middle two, as numpy.median does.
+    For an even number of cells it is the mean of the middle two, as in numpy.median.
 
     Args:
         encodings: float32 (N, D).

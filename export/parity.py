@@ -1,8 +1,8 @@
-"""Proof that a model came through the export unchanged, step by step, on real cells.
+"""Proves, step by step and on real cells, that the export has not changed a model's numbers.
 
-torch or the encoder's own file -> fused graph, scikit-learn -> head, head -> fused graph: each
-inner tensor is compared in the order in which the graph computes it, so the first breach names the
-culprit.
+The fused graph's encoder is compared with torch or the encoder's own file, the head with
+scikit-learn, and the fused graph with the head. Inner tensors are compared in the order in which
+they are computed, so the first one that differs shows which step is wrong.
 """
 
 import copy
@@ -40,17 +40,18 @@ from vexas_edge.errors import BundleError
 from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.scoring.labels import label_indices
 
-# Largest element of any encoding, unless cells lie so near that this would hide a difference.
+# Largest difference of any element of an encoding; less if cells differ so little from each other
+# that this would hide a difference between them: see `encoding_tolerance`.
 ENCODING_TOLERANCE = 1e-5
 SHARE_OF_NEAREST_CELLS = 0.01
 FLOAT32_NOISE = 5e-7  # a few units in the last place of an element near 1
 
-# Over this mean pairwise cosine, cells look so alike that their agreement shows little.
+# Above this mean pairwise cosine, cells look so alike that their agreement shows little.
 ALIKE = 0.99
 
-PIXEL_TOLERANCE = 1e-3  # of 255
-EMBEDDING_TOLERANCE = 1e-3  # of the largest element
-DECISION_TOLERANCE = 1e-4  # of the largest decision value
+PIXEL_TOLERANCE = 1e-3  # in units of a pixel, 0 to 255
+EMBEDDING_TOLERANCE = 1e-3  # as a share of the largest element
+DECISION_TOLERANCE = 1e-4  # as a share of the largest decision value
 PROBABILITY_TOLERANCE = 1e-5
 FUSED_SCORE_TOLERANCE = 1e-3
 SHARE_OF_JUMPS = 1e-3
@@ -65,7 +66,7 @@ class ParityError(BundleError):
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """What was measured, by the figure's name: largest differences unless the name says else."""
+    """The figures measured on each graph, by name: largest differences unless the name differs."""
 
     fused: dict[str, Any]
     head: dict[str, Any]
@@ -82,8 +83,10 @@ def check_parity(
 ) -> Parity:
     """Compare every step on these cells, uint8 (N, H, W, 3), at least two of them distinct.
 
+    Returns the largest differences.
+
     Raises:
-        ParityError: a tensor differs by more than its tolerance; names the first that does.
+        ParityError: a tensor differs by more than its tolerance; the first one is named.
     """
     draws = _draws_of(cells, head)
     traced = _trace(fused, cells, draws)
@@ -106,7 +109,7 @@ def encoder_parity(
     pixels: np.ndarray,
     reference: Callable[[np.ndarray], np.ndarray],
 ) -> dict[str, float]:
-    """Pixels, embedding and encodings of the fused graph beside NumPy's and the source's own.
+    """Differences of the fused graph's pixels, embedding and encodings from NumPy and the source.
 
     Raises:
         ParityError: a tensor differs by more than its tolerance.
@@ -125,9 +128,10 @@ def encoder_parity(
 
 
 def encoding_tolerance(encodings: np.ndarray) -> float:
-    """1e-5, or 1 % of the smallest largest-element difference of two distinct cells if smaller.
+    """How far an element of an encoding may differ from the source's.
 
-    Never under what float32 itself leaves open: cells may differ in a pixel or two.
+    It is 1e-5, or 1 % of the largest element by which the two most similar cells differ if that is
+    smaller, but never less than float32's own rounding: cells may differ in only a pixel or two.
     """
     nearest = min(
         (
@@ -139,7 +143,11 @@ def encoding_tolerance(encodings: np.ndarray) -> float:
 
 
 def mean_pairwise_cosine(encodings: np.ndarray) -> float:
-    """How alike the cells look to the encoder, -1 to 1; near 1, a parity check shows little."""
+    """How alike the cells look to the encoder, -1 to 1; near 1, their agreement shows little.
+
+    >>> mean_pairwise_cosine(np.eye(3))
+    0.0
+    """
     n = len(encodings)
     total = float(np.sum(encodings.sum(axis=0, dtype=np.float64) ** 2))
     return (total - float(np.sum(encodings.astype(np.float64) ** 2))) / (n * (n - 1))
@@ -148,9 +156,10 @@ def mean_pairwise_cosine(encodings: np.ndarray) -> float:
 def classifier_parity(
     head: ModelProto, encodings: np.ndarray, draws: np.ndarray, classifier: Classifier
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The head beside NumPy's median and scikit-learn's classifier; and the head's outputs.
+    """The head's differences from NumPy's median and scikit-learn's classifier, and its outputs.
 
-    Draws that jumped at the stopping threshold of libsvm's coupling are counted apart.
+    A draw whose probabilities jump at the stopping threshold of libsvm's coupling is counted
+    instead of compared.
 
     Raises:
         ParityError: a tensor differs, a label flips, or too many draws jumped.
@@ -168,7 +177,7 @@ def classifier_parity(
     measured[DECISIONS] = _compare(
         DECISIONS, outputs[DECISIONS], decisions, DECISION_TOLERANCE * largest
     )
-    # Lying at the threshold is no fault: a sound classifier may have 0.1 % of its draws there.
+    # A correct classifier may have 0.1 % of its draws at the threshold.
     apart = np.abs(outputs[PROBABILITIES] - probabilities).max(axis=1) > PROBABILITY_TOLERANCE
     jumps = apart & _draws_at_threshold(classifier, decisions)
     measured[PROBABILITIES] = _compare(
@@ -186,7 +195,7 @@ def classifier_parity(
 
 
 def reference_decisions(classifier: Classifier, features: np.ndarray) -> np.ndarray:
-    """scikit-learn's decision values for each pair of classes, float64 (A, P)."""
+    """scikit-learn's decision values per pair of classes, float64 (A, P)."""
     if isinstance(classifier, Pipeline):
         return reference_decisions(
             classifier.steps[-1][1], classifier[:-1].transform(features.astype(np.float64))
@@ -202,7 +211,7 @@ def reference_decisions(classifier: Classifier, features: np.ndarray) -> np.ndar
 
 
 def _draws_at_threshold(classifier: Classifier, decisions: np.ndarray) -> np.ndarray:
-    """Which draws the coupling may put on either side of its stopping threshold, bool (A,)."""
+    """Which draws may fall on either side of the coupling's stopping threshold, bool (A,)."""
     svc = classifier.steps[-1][1] if isinstance(classifier, Pipeline) else classifier
     if not isinstance(svc, SVC):
         return np.zeros(len(decisions), bool)
@@ -225,7 +234,11 @@ def _label_flips(
     probabilities: np.ndarray,
     compared: np.ndarray,
 ) -> int:
-    """Draws whose label differs from scikit-learn's under either rule: none, or ParityError."""
+    """How many labels differ from scikit-learn's under either rule, which must be none.
+
+    Raises:
+        ParityError: a label differs.
+    """
     flips = 0
     for rule in get_args(LabelRule):
         ours = label_indices(outputs[DECISIONS], outputs[PROBABILITIES], rule)
@@ -238,12 +251,12 @@ def _label_flips(
 def _stock_difference(
     classifier: Classifier, aggregates: np.ndarray, probabilities: np.ndarray
 ) -> float | str:
-    """How far skl2onnx's own graph lies from scikit-learn: recorded, since it is not what ships."""
+    """How far skl2onnx's own graph is from scikit-learn; only recorded, as it does not ship."""
     try:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):
             stock = stock_onnx_from_classifier(classifier, aggregates.shape[1])
         outputs = run_graph(stock, {FEATURES: aggregates})
-    except Exception as error:  # noqa: BLE001 - whatever it raises, it gave no second opinion
+    except Exception as error:  # noqa: BLE001 - it may raise anything, and is only recorded
         return f"could not be had: {type(error).__name__}"
     return _largest(outputs[PROBABILITIES], probabilities)
 
@@ -255,7 +268,7 @@ def _draws_of(cells: np.ndarray, head: ModelProto) -> np.ndarray:
 
 
 def _trace(fused: ModelProto, cells: np.ndarray, draws: np.ndarray) -> dict[str, np.ndarray]:
-    """Inner tensors of the fused graph on all cells, run in chunks as the edge does."""
+    """Inner tensors of the fused graph for all cells, run in batches as scoring does."""
     encoder = session_from(between(fused, [CELLS], [PIXELS, EMBEDDING, ENCODINGS]))
     parts = [
         encoder.run(None, {CELLS: cells[i : i + _CELLS_PER_CALL]})
@@ -276,8 +289,8 @@ def _compare(name: str, found: np.ndarray, expected: np.ndarray, allowed: float)
     difference = _largest(found, expected)
     if not difference <= allowed:
         raise ParityError(
-            f"parity: {name} is the first tensor that diverges: {difference:.2e} off, "
-            f"allowed {allowed:.2e}"
+            f"parity: {name} is the first tensor that diverges: it differs by {difference:.2e}, "
+            f"allowed is {allowed:.2e}"
         )
     return difference
 
@@ -288,5 +301,5 @@ def _largest(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def _rounded(value: float) -> float:
-    """Three significant digits: a measured difference has no more."""
+    """The value in three significant digits, all that a measured difference is good for."""
     return float(f"{value:.2e}")

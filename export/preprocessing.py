@@ -1,8 +1,8 @@
-"""What a network wants to see: named pixel preprocessings, as data, as NumPy and as ONNX nodes.
+"""Pixel preprocessings by name: as data, in NumPy and as ONNX nodes.
 
-The name follows the source of the weights, never the backbone: Keras trained its VGG16 on BGR minus
-the mean, torchvision its own on RGB scaled to unit variance. The figures are those that
-keras.applications.imagenet_utils and torchvision's weight transforms publish.
+The right one depends on where the weights come from, not on the backbone: Keras trained its VGG16
+on BGR minus the mean, torchvision on RGB scaled to unit variance. The figures are those of
+keras.applications.imagenet_utils and of torchvision's weight transforms.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ from vexas_edge.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """(pixel - mean) / scale for each channel, in the network's channel order.
+    """(pixel - mean) / scale per channel, in the network's channel order.
 
-    mean, scale: in units of a pixel, 0 to 255. bgr: the network wants blue first.
+    mean, scale: in the units of a pixel, 0 to 255.
+    bgr: whether the network's first channel is blue.
     """
 
     mean: tuple[float, float, float]
@@ -40,12 +41,16 @@ PREPROCESSINGS = {
 def preprocessing_named(name: str) -> Preprocessing:
     """The preprocessing of that name.
 
+    >>> preprocessing_named("keras-caffe").bgr
+    True
+
     Raises:
-        UsageError: no such name.
+        UsageError: there is no preprocessing of that name.
     """
     if name not in PREPROCESSINGS:
         raise UsageError(
-            f"unknown preprocessing {name!r}: one of {', '.join(PREPROCESSINGS)}, or mean and scale"
+            f"unknown preprocessing {name!r}; expected one of {', '.join(PREPROCESSINGS)}, or a "
+            "mean and a scale"
         )
     return PREPROCESSINGS[name]
 
@@ -62,17 +67,17 @@ def pixels_from_cells(cells: np.ndarray, preprocessing: Preprocessing) -> np.nda
 def add_preprocessing(
     graph: GraphBuilder, cells: str, preprocessing: Preprocessing, canvas_px: int
 ) -> str:
-    """Name of the network input float32 (N, 3, H, W) from cells uint8 (N, H, W, 3) RGB.
+    """Name of the network input float32 (N, 3, H, W), computed from cells uint8 (N, H, W, 3) RGB.
 
-    The mean is never folded into the first convolution, whose zero padding would then stand for
-    black instead of for the mean. Channels are reordered after the transpose, where it costs a
-    tenth. Mean and scale are spread over the canvas: in integer graphs onnxruntime moves the
-    transpose behind them, and three values on the last axis took a third of SqueezeNet's time.
+    The mean is not folded into the first convolution, whose zero padding would then mean black
+    instead of the mean. Channels are reordered after the transpose, at a tenth of the cost before
+    it. Mean and scale are expanded to the canvas: in integer graphs onnxruntime moves the transpose
+    behind them, and three values on the last axis then took a third of SqueezeNet's time.
     """
 
     def spread(values: tuple[float, float, float]) -> str:
-        a_channel = graph.constant(np.reshape(values, (1, 3, 1, 1)), np.float32)
-        return graph.node("Expand", a_channel, graph.columns(1, 3, canvas_px, canvas_px))
+        per_channel = graph.constant(np.reshape(values, (1, 3, 1, 1)), np.float32)
+        return graph.node("Expand", per_channel, graph.columns(1, 3, canvas_px, canvas_px))
 
     pixels = graph.node("Cast", cells, to=TensorProto.FLOAT)
     pixels = graph.node("Transpose", pixels, perm=[0, 3, 1, 2])

@@ -1,7 +1,7 @@
-"""JSON Schemas of the files that vexas-edge writes, made from the types that it writes them from.
+"""JSON Schemas of the files that vexas-edge writes, made from the types of their contents.
 
-They describe what is written: a field that is always written is required, also where the reader
-would fill in a default, and a field that is never written is refused.
+They describe what is written: a field that is always written is required, even if the reader has a
+default for it, and a field that is never written is refused.
 """
 
 import inspect
@@ -25,7 +25,8 @@ ObjectType = StructType | DataclassType
 class WrittenFile:
     """A file that vexas-edge writes.
 
-    content: the type of all that it holds. left_out: fields, as (class, field), that writing drops.
+    content: the type of its whole content.
+    left_out: fields, as (class, field), that are dropped when it is written.
     """
 
     content: type
@@ -55,7 +56,7 @@ FILES = {
 
 
 def written_schemas() -> dict[str, bytes]:
-    """Every schema, as indented JSON, by the name of the file that holds it."""
+    """Every schema as indented JSON, by the name of its file."""
     return {f"{name}.schema.json": _indented(schema_of(name)) for name in FILES}
 
 
@@ -82,7 +83,7 @@ def schema_of(name: str) -> dict[str, Any]:
 
 
 def _objects_in(node: Any) -> Iterator[ObjectType]:
-    """The classes that a type is made of, itself among them, each as often as it is named."""
+    """The classes within a type, including itself, each as often as it is named."""
     if isinstance(node, ObjectType):
         yield node
     if isinstance(node, tuple):
@@ -96,7 +97,7 @@ def _objects_in(node: Any) -> Iterator[ObjectType]:
 
 
 def _describe_as_written(definition: dict[str, Any], kind: ObjectType, left_out: set[str]) -> None:
-    """Require what is always written, refuse what never is, and explain it by its docstring."""
+    """Require what is always written, refuse what never is, describe the class by its docstring."""
     definition["description"] = inspect.getdoc(kind.cls)
     properties = definition["properties"]
     for name in left_out:
@@ -113,7 +114,7 @@ def _is_always_written(field: Field, kind: ObjectType) -> bool:
         return True
     if isinstance(kind, StructType) and kind.cls.__struct_config__.omit_defaults:
         return False
-    # A field that is optional and has no default is UNSET unless it is given; UNSET is not written.
+    # An optional field without a default is UNSET unless it is given, and UNSET is not written.
     return field.default is not NODEFAULT or field.default_factory is not NODEFAULT
 
 
@@ -132,15 +133,18 @@ def _with_ecmascript_patterns(node: Any) -> Any:
 
 
 def ecmascript_from_python(pattern: str) -> str:
-    r"""The regular expression for ECMAScript, whose `$` is the very end, as Python's `\Z` is.
+    r"""The same regular expression for ECMAScript, whose `$` means the very end, as `\Z` in Python.
+
+    >>> ecmascript_from_python(r"^[a-z]+\Z")
+    '^[a-z]+$'
 
     Raises:
-        ValueError: it is not `^...\Z`, or there is more in it that the two may read differently.
+        ValueError: the pattern is not `^...\Z`, or the two dialects may read it differently.
     """
     body = pattern.removeprefix("^").removesuffix(r"\Z")
     if pattern != rf"^{body}\Z" or any(sign in body for sign in ("\\", "^", "$", "(?")):
         raise ValueError(
             f"the pattern {pattern!r} is not of the form '^...\\Z' without further escapes, "
-            "anchors and (?...) groups; write it so, or teach export/schemas.py to translate it"
+            "anchors and (?...) groups; write it in that form, or extend export/schemas.py"
         )
     return f"^{body}$"

@@ -1,4 +1,4 @@
-"""What a bundle is made of, as a TOML file says it or a notebook builds it."""
+"""The spec of a bundle, from a TOML file or from fields in memory."""
 
 import tomllib
 from pathlib import Path
@@ -19,7 +19,11 @@ INTENDED_USE = "Research only: comparing smears. Not for diagnosis."
 
 
 class ExplicitPreprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """(pixel - mean) / scale for each channel, in the network's channel order."""
+    """(pixel - mean) / scale per channel, in the network's channel order.
+
+    mean, scale: in the units of a pixel, 0 to 255.
+    bgr: whether the network's first channel is blue.
+    """
 
     mean: tuple[float, float, float]
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -29,11 +33,24 @@ class ExplicitPreprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model. Paths are relative to the spec's folder; the defaults are the VEXAS paper's.
 
-    cells: canonical names of the classes it accepts. encoder: one of our backbones, an .onnx file,
-    or `module:factory`; absent when the module is handed over in memory, as is classifier, a .skops
-    file. parity_cells: a folder of real cells on which every step of the export is compared.
-    isolate: the mask network's .onnx file, for cells that are not isolated yet, and what it may
-    find.
+    cells: canonical names of the classes that it accepts.
+    preprocessing: how pixels are scaled for the encoder, by name or as figures.
+    parity_cells: a folder of real cells on which every step of the export is compared.
+    encoder: one of our backbones, an .onnx file, or `module:factory`; not needed if the encoder is
+        passed in memory.
+    weights: the encoder's weights, unless it is an .onnx file.
+    input_layout: the layout of an .onnx file's input.
+    classifier: a .skops file; not needed if the classifier is passed in memory.
+    canvas_px: the side of the square on which each cell is placed.
+    larger: what happens to a cell that is larger than the canvas.
+    draw_size: cells drawn for one median.
+    fit_draws: medians per patient that the classifier was fitted on, for the record.
+    score_draws: medians that a score is the mean over.
+    seed: of the drawing of cells.
+    minimum_cells: a case with fewer cells is not scored.
+    isolate: the mask network's .onnx file, if the cells are not isolated yet.
+    isolation: the limits within which an isolated cell is accepted.
+    threshold: the score from which on a case is called positive.
     """
 
     cells: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -56,11 +73,16 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole bundle. label_rule: absent means what the classifier's own `predict` does.
+    """A whole bundle.
 
-    training_data and performance: statements for the model card and the manifest. budgets: what
-    `vexas-workshop calibrate` holds cheaper graphs to. stages: of `vexas-workshop train run`, by
-    name, with the hashes of what went in and came out.
+    positive: the class whose probability is the score.
+    models: by name.
+    label_rule: how labels are chosen; by default as the classifier's own `predict` does.
+    lead: the model that decides a case's call; not needed if there is only one model.
+    intended_use, training_data, performance: statements for the model card and the manifest.
+    synthetic: whether the models were trained on drawings.
+    budgets: how far the graphs of `vexas-workshop calibrate` may differ from float32.
+    stages: those of `vexas-workshop train run` by name, with hashes of their inputs and outputs.
     """
 
     name: Name
@@ -81,17 +103,17 @@ def spec_from_file(path: Path) -> Spec:
     """The spec in a TOML file.
 
     Raises:
-        InputError: no such file, or not TOML.
-        UsageError: a field that is missing, unknown or out of its range; names it.
+        InputError: the file cannot be read or is not TOML.
+        UsageError: a field is missing, unknown or out of its range; the message names it.
     """
     return spec_from_fields(fields_from_toml(path), str(path))
 
 
 def fields_from_toml(path: Path) -> dict[str, Any]:
-    """What a spec's file says, not looked at yet.
+    """The fields in a spec's TOML file, not validated yet.
 
     Raises:
-        InputError: no such file, or not TOML.
+        InputError: the file cannot be read or is not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -102,34 +124,42 @@ def fields_from_toml(path: Path) -> dict[str, Any]:
 
 
 def spec_from_fields(fields: dict[str, Any], source: str = "the spec") -> Spec:
-    """The spec that these fields, as TOML would give them, stand for.
+    """The spec with these fields, which are those of a TOML file.
+
+    >>> model = {"cells": ["monocyte"], "preprocessing": "torchvision", "parity_cells": "cells/MO"}
+    >>> fields = {"name": "site", "version": "1.0.0", "positive": "VEXAS"}
+    >>> spec = spec_from_fields(fields | {"models": {"monocyte": model}})
+    >>> spec.models["monocyte"].canvas_px
+    272
 
     Raises:
-        UsageError: a field that is missing, unknown or out of its range; names it.
+        UsageError: a field is missing, unknown or out of its range; the message names it.
     """
     try:
         spec = msgspec.convert(fields, Spec)
     except msgspec.ValidationError as error:
         raise UsageError(f"{source}: {error}") from error
     if spec.lead is not None and spec.lead not in spec.models:
-        raise UsageError(f"{source}: lead model {spec.lead!r} is none of {', '.join(spec.models)}")
+        raise UsageError(
+            f"{source}: lead = {spec.lead!r} is not one of the models {', '.join(spec.models)}"
+        )
     for name, model in spec.models.items():
         unknown = [cell for cell in model.cells if cell not in CELL_CLASSES]
         if unknown:
             raise UsageError(
-                f"{source}: models.{name}.cells: {', '.join(unknown)} are no canonical names; "
-                f"they are {', '.join(CELL_CLASSES)}"
+                f"{source}: models.{name}.cells: {', '.join(unknown)} not known; "
+                f"the canonical names are {', '.join(CELL_CLASSES)}"
             )
     return spec
 
 
 TEMPLATE = """\
-# A bundle's spec. Build it with: vexas-workshop export bundle THIS_FILE -o NAME.vxb
-# Paths, and the modules of `module:factory`, are looked up from this file's folder.
+# The spec of a bundle. Build the bundle with: vexas-workshop export bundle THIS_FILE -o NAME.vxb
+# Paths and the modules of `module:factory` are looked up from this file's folder.
 name = "vexas-site"
 version = "1.0.0"
 positive = "VEXAS"                  # one of the classifier's classes
-# lead = "neutrophil"               # the model that decides; without it no model does
+# lead = "neutrophil"               # of several models, the one that decides a case's call
 # training_data = "which patients, which analyzer, when"
 # performance = "what was measured, on whom, with intervals"
 
@@ -138,26 +168,26 @@ cells = ["neutrophil_segmented", "neutrophil_band"]
 encoder = "mylab.nets:build"        # or a backbone: {backbones}
                                     # or "pn.onnx" (then input_layout = "nchw" or "nhwc")
 weights = "pn.safetensors"          # not with an .onnx file
-preprocessing = "keras-caffe"       # what the weights were trained with:
+preprocessing = "keras-caffe"       # the one that the weights were trained with:
                                     # {preprocessings}
                                     # or {{ mean = [r, g, b], scale = [r, g, b], bgr = false }}
 canvas_px = 272                     # the canvas that the encoder was trained with
 # larger = "reject"                 # or "crop": what happens to a cell that does not fit
 classifier = "pn.skops"             # skops.io.dump(classifier, "pn.skops")
 parity_cells = "cells/PN"           # real cells; every step of the export is compared on them
-# isolate = "isolate.onnx"          # where images show more than a cell; see `vexas-workshop train`
+# isolate = "isolate.onnx"          # if images show more than one cell; see `vexas-workshop train`
 # minimum_cells = 10                # suggested: 50 neutrophils, 10 monocytes, 25 lymphocytes
-# threshold = 0.5
-# draw_size = 10                    # cells of one aggregate
-# score_draws = 1000
+# threshold = 0.5                   # the score from which on a case is called positive
+# draw_size = 10                    # cells drawn for one median
+# score_draws = 1000                # medians that a score is the mean over
 # seed = 0
 
-# [budgets.int8]                    # how far the int8 graph may lie from the float32 one
-# cosine_p1 = 0.998                 # of encodings, 1st percentile over cells
-# score_drift = 0.02                # mean over cases
-# auc_drop = 0.006
-# flipped_share = 0.025             # of cases, and only
-# flip_margin = 0.05                # this close to the threshold
-# patients_per_class = 3              # fewest that can judge
-# calibration_distance = 0.2        # of calibration's cells from the gate's
+# [budgets.int8]                    # how far the int8 graph may differ from the float32 one
+# cosine_p1 = 0.998                 # cosine of encodings, at least, at the 1st percentile of cells
+# score_drift = 0.02                # difference of scores, mean over cases
+# auc_drop = 0.006                  # loss of ROC-AUC
+# flipped_share = 0.025             # share of cases whose call flips
+# flip_margin = 0.05                # how close to the threshold such a case must be
+# patients_per_class = 3            # fewest patients per class that the gate accepts
+# calibration_distance = 0.2        # of the cells for calibration from those for judging
 """

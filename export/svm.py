@@ -18,9 +18,12 @@ from export.graph import GraphBuilder
 class SupportVectors:
     """A fitted SVC's decision function: kernel(x, vectors) @ weights + intercepts.
 
-    vectors: float64 (S, D). weights: float64 (S, P), a column for each pair of classes, zero where
-    the vector takes no part. intercepts: float64 (P,). Signs are those of scikit-learn's
-    `decision_function` (`ovo`): of two classes positive means the second, else a pair's first.
+    vectors: float64 (S, D).
+    weights: float64 (S, P), one column per pair of classes, zero where the vector is of neither.
+    intercepts: float64 (P,).
+
+    Signs are those of scikit-learn's `decision_function` (`ovo`): with two classes, positive means
+    the second; with more, the first of the pair.
     """
 
     vectors: np.ndarray
@@ -29,7 +32,7 @@ class SupportVectors:
 
 
 def support_vectors(svc: SVC) -> SupportVectors:
-    """The decision function of a fitted SVC, its dual coefficients laid out pair by pair."""
+    """The decision function of a fitted SVC, its dual coefficients arranged by pairs of classes."""
     starts = np.concatenate([[0], np.cumsum(svc.n_support_)])
     pairs = class_pairs(len(svc.classes_))
     weights = np.zeros((len(svc.support_vectors_), len(pairs)))
@@ -43,9 +46,9 @@ def support_vectors(svc: SVC) -> SupportVectors:
 def add_decisions(graph: GraphBuilder, svc: SVC, features: str, accumulate: type) -> str:
     """Name of the decision values (A, P), of type `accumulate`.
 
-    With thousands of vectors and large coefficients a float32 sum over them moves single draws by
-    4e-3, so the head sums in float64. Where that cannot be had, vectors of both signs alternate,
-    which keeps the partial sums small.
+    With thousands of vectors and large coefficients, a float32 sum over them moves single draws by
+    4e-3, so the head sums in float64. For the fused graph, which sums in float32, vectors of both
+    signs alternate, which keeps the partial sums small.
     """
     machine = support_vectors(svc)
     intercepts = graph.constant(machine.intercepts, accumulate)
@@ -62,7 +65,10 @@ def add_decisions(graph: GraphBuilder, svc: SVC, features: str, accumulate: type
 
 
 def _add_rbf_kernel(graph: GraphBuilder, features: str, vectors: np.ndarray, gamma: float) -> str:
-    """exp(-gamma |x - s|^2), float32 (A, S), expanded only after centring: else it cancels."""
+    """Name of exp(-gamma |x - s|^2), float32 (A, S).
+
+    The square is expanded only after centring, without which its terms would cancel.
+    """
     centre = vectors.mean(axis=0).astype(np.float32)
     centred = (vectors - centre).astype(np.float32)
     x = graph.node("Sub", features, graph.constant(centre))
@@ -75,13 +81,13 @@ def _add_rbf_kernel(graph: GraphBuilder, features: str, vectors: np.ndarray, gam
 
 
 def _alternating_order(n_support: Sequence[int]) -> np.ndarray:
-    """An order of vectors, stored class by class, in which the classes alternate evenly."""
+    """An order in which the vectors, stored class by class, alternate evenly between classes."""
     place = np.concatenate([(np.arange(n) + 0.5) / n for n in n_support])
     return np.argsort(place, kind="stable")
 
 
 def add_platt_coupling(graph: GraphBuilder, svc: SVC, decisions: str, accumulate: type) -> str:
-    """Name of `SVC.predict_proba`'s probabilities (A, C): Platt's sigmoids, then the coupling."""
+    """Name of the probabilities (A, C) of `SVC.predict_proba`: Platt's sigmoids, then coupling."""
     n_classes = len(svc.classes_)
     slope = -svc._probA if n_classes > 2 else svc._probA
     logits = graph.node("Mul", decisions, graph.constant(slope, accumulate))
@@ -115,10 +121,10 @@ def add_one_vs_rest(graph: GraphBuilder, decisions: str, n_classes: int, accumul
 def add_calibration(
     graph: GraphBuilder, model: CalibratedClassifierCV, decisions: Sequence[str], accumulate: type
 ) -> str:
-    """Name of `CalibratedClassifierCV.predict_proba`'s probabilities (A, C), sigmoid method.
+    """Name of the probabilities (A, C) of `CalibratedClassifierCV.predict_proba`, sigmoid method.
 
     Args:
-        decisions: for each calibrated classifier, its SVC's decision values (A, P).
+        decisions: the SVC's decision values (A, P) per calibrated classifier.
     """
     n_classes = len(model.classes_)
     members = [
@@ -159,7 +165,7 @@ def add_mean(graph: GraphBuilder, members: Sequence[str], accumulate: type) -> s
 
 
 def add_normalizer(graph: GraphBuilder, normalizer: Normalizer, features: str) -> str:
-    """Name of `Normalizer.transform`'s features (A, D); a row of zeros stays one."""
+    """Name of the features (A, D) of `Normalizer.transform`; a row of zeros stays zero."""
     axis = graph.columns(1)
     if normalizer.norm == "max":
         norm = graph.node("ReduceMax", graph.node("Abs", features), axis, keepdims=1)
@@ -171,7 +177,7 @@ def add_normalizer(graph: GraphBuilder, normalizer: Normalizer, features: str) -
 
 
 def add_scaler(graph: GraphBuilder, scaler: StandardScaler, features: str) -> str:
-    """Name of `StandardScaler.transform`'s features (A, D)."""
+    """Name of the features (A, D) of `StandardScaler.transform`."""
     if scaler.with_mean:
         features = graph.node("Sub", features, graph.constant(scaler.mean_, np.float32))
     if scaler.with_std:

@@ -1,8 +1,8 @@
-"""The mask network: a small U-Net that calls each pixel background, cytoplasm or nucleus.
+"""The mask network: a small U-Net that labels each pixel background, cytoplasm or nucleus.
 
-After Ronneberger et al. 2015 (arXiv 1505.04597), made for integers on one core: convolutions, batch
-normalisation and ReLU throughout; bilinear upsampling, which integer graphs keep in integers; and
-nothing wide at full resolution. The first layer and the last fold 2 x 2 pixels into channels.
+After Ronneberger et al. 2015 (arXiv 1505.04597), designed to run in integers on one core: only
+convolutions, batch normalisation and ReLU, bilinear upsampling, which stays in integers, and no
+wide layer at full resolution. The first and the last layer fold 2 x 2 pixels into channels.
 """
 
 from itertools import pairwise
@@ -14,19 +14,22 @@ from torch.nn import functional
 
 from vexas_edge.cells.limits import MASK_CLASSES
 
-# Of the grids of 64, 32, 16 and 8 px for an image of 128.
+# Channels per level; for an image of 128 px, their grids are 64, 32, 16 and 8 px wide.
 WIDTHS = (24, 48, 64, 96)
 
-# The clear slide is sought in blocks of so many px; far smaller than what lies between red cells.
+# The clear slide is looked for in blocks of this size, far smaller than the gaps between red cells.
 BLOCK_PX = 8
-# Where even the brightest block is darker than this there is no clear slide to go by.
+# If even the brightest block is darker than this, there is no clear slide to measure the lamp by.
 DARKEST_LIGHT = 32.0
 
 _CROPS_PER_CALL = 8
 
 
 class UNet(nn.Module):
-    """float32 (N, 3, S, S), RGB of 0 to 255, to logits (N, 3, S, S); S a multiple of 16."""
+    """The network: float32 (N, 3, S, S), RGB of 0 to 255, to logits (N, 3, S, S).
+
+    S is a multiple of 16.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,9 +47,10 @@ class UNet(nn.Module):
         return unfolded(self.folded_logits(lit_evenly(images)))
 
     def folded_logits(self, light: Tensor) -> Tensor:
-        """Logits (N, 12, S / 2, S / 2): the four pixels of each 2 x 2 block side by side.
+        """Logits (N, 12, S / 2, S / 2), the four pixels of each 2 x 2 block as channels.
 
-        light: (N, 3, S, S), the share of light that each pixel lets through.
+        Args:
+            light: (N, 3, S, S), the share of light that each pixel lets through.
         """
         kept, x = [], light
         for level in self.levels:
@@ -59,7 +63,7 @@ class UNet(nn.Module):
 
 
 def probabilities_from_crops(network: UNet, crops: np.ndarray) -> np.ndarray:
-    """Of each pixel's classes, float32 (N, 3, S, S), by torch.
+    """Probabilities of each pixel's classes, float32 (N, 3, S, S), computed by torch.
 
     Args:
         network: in evaluation mode.
@@ -74,8 +78,8 @@ def probabilities_from_crops(network: UNet, crops: np.ndarray) -> np.ndarray:
 def lit_evenly(images: Tensor) -> Tensor:
     """The share of the lamp's light that each pixel lets through, about 0 to 1.
 
-    What the brightest block shows in each channel is taken for the lamp behind the clear slide, so
-    that no lamp and no white balance makes a difference.
+    In each channel the brightest block is taken to be the lamp seen through the clear slide, so
+    that neither lamp nor white balance matters.
 
     Args:
         images: float32 (N, 3, S, S), RGB of 0 to 255.
@@ -85,7 +89,7 @@ def lit_evenly(images: Tensor) -> Tensor:
 
 
 def unfolded(logits: Tensor) -> Tensor:
-    """Logits of each class at full resolution, from what `folded_logits` gives."""
+    """Logits of each class at full resolution, from those of `folded_logits`."""
     return functional.pixel_shuffle(logits, 2)
 
 

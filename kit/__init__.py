@@ -1,1 +1,1 @@
-"""The kit: one folder with all that a PC without network and admin rights needs to score."""
+"""Makes the kit: one folder with all that a PC without network or admin rights needs to score."""

@@ -1,4 +1,4 @@
-"""`vexas-workshop kit`: a folder for a PC without network or admin rights."""
+"""The command `vexas-workshop kit`: makes a folder for a PC without network or admin rights."""
 
 from pathlib import Path
 from typing import get_args
@@ -15,11 +15,33 @@ from kit.targets import PYTHONS, System, all_targets
     required=True,
     help="The bundle that the kit scores with, a .vxb file.",
 )
-@click.option("-o", "to", type=click.Path(path_type=Path), required=True, help="A new folder.")
-@click.option("--system", type=click.Choice(get_args(System)), help="Only for this system.")
-@click.option("--python", type=click.Choice(PYTHONS), help="Only for this Python.")
+@click.option(
+    "-o",
+    "to",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The kit's folder, which must not exist yet.",
+)
+@click.option(
+    "--system",
+    type=click.Choice(get_args(System)),
+    help="Include wheels for this operating system only.  [default: all]",
+)
+@click.option(
+    "--python",
+    type=click.Choice(PYTHONS),
+    help="Include wheels for this version of Python only.  [default: all]",
+)
 def cli(bundle: Path, to: Path, system: str | None, python: str | None) -> None:
-    """Gather wheels, hashes, what installs and what scores, a BUNDLE and the demo's smear."""
+    """Make a folder from which a PC without network or admin rights can install and score.
+
+    It holds the wheels and their hashes, scripts that install and that score, the bundle, and the
+    demonstration's smear.
+
+    \b
+    Example:
+      vexas-workshop kit --bundle site.vxb --system windows --python 3.12 -o small-kit
+    """
     from kit.contents import write_kit
 
     targets = [

@@ -1,4 +1,4 @@
-"""The kit's folder: wheels, hashes, what installs and what scores, the bundle, the README."""
+"""Writes the kit's folder: wheels with hashes, scripts, the bundle, a smear and the README."""
 
 import hashlib
 import shutil
@@ -17,7 +17,7 @@ from vexas_edge import open_bundle
 from vexas_edge.errors import HostError, UsageError
 
 ROOTS = ("vexas-edge[openvino]",)
-# onnxruntime's DLLs need Microsoft's runtime, which a bare PC has not.
+# onnxruntime's DLLs need Microsoft's runtime, which a bare PC does not have.
 ROOTS_ON_WINDOWS = ("msvc-runtime",)
 
 _REPOSITORY = Path(__file__).parents[1]
@@ -29,17 +29,20 @@ def write_kit(
 ) -> None:
     """Write the whole kit into a new folder.
 
+    Args:
+        report: called with a line of text per target.
+
     Raises:
-        UsageError: the folder is there already, or cannot be, or the bundle is no file.
-        BundleError: a file of the bundle is not what was hashed.
-        HostError: a wheel is not to be had.
+        UsageError: the folder exists already, its parent does not, or the bundle is not a file.
+        BundleError: a file of the bundle does not match its hash.
+        HostError: a wheel cannot be built or downloaded.
     """
     if to.exists():
-        raise UsageError(f"{to} is there already; name a new folder, or remove it")
+        raise UsageError(f"{to} already exists; name a new folder, or remove it")
     if not to.absolute().parent.is_dir():
-        raise UsageError(f"{to.absolute().parent} is not there; make it first")
+        raise UsageError(f"{to.absolute().parent} does not exist; create it first")
     if not bundle.is_file():
-        raise UsageError(f"{bundle} is no .vxb file, which a kit needs")
+        raise UsageError(f"{bundle} is not a file; a kit needs a bundle as a .vxb file")
     open_bundle(bundle).check_all_files()
     with tempfile.TemporaryDirectory(dir=to.absolute().parent, prefix=".kit-") as scratch:
         kit = Path(scratch) / "kit"
@@ -58,7 +61,7 @@ def write_kit(
 def _gather(
     folder: Path, targets: Sequence[Target], report: Callable[[str], None]
 ) -> dict[Path, set[str]]:
-    """Each wheel, and the systems that need it."""
+    """Put all wheels into the folder; returns the systems that need each."""
     command: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps"]
     command += ["-w", folder, _REPOSITORY]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -79,7 +82,7 @@ def requirements_from_wheels(wheels: dict[Path, set[str]]) -> str:
     """Lines for `pip install --require-hashes`: each package, its exact version, all its hashes.
 
     Args:
-        wheels: each wheel, and the systems that need it.
+        wheels: the systems that need each wheel.
     """
     lines: dict[str, set[str]] = {}
     systems: dict[str, set[str]] = {}
@@ -99,7 +102,7 @@ def requirements_from_wheels(wheels: dict[Path, set[str]]) -> str:
 
 
 def scripts_for(systems: Iterable[str]) -> list[Path]:
-    """What installs and scores on these systems, and the text that says how."""
+    """The scripts that install and score on these systems, and the README that explains them."""
     suffixes = {"windows": ".cmd", "linux": ".sh"}
     wanted = {".md", *(suffixes[system] for system in systems)}
     return [file for file in sorted(_FILES.iterdir()) if file.suffix in wanted]

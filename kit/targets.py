@@ -1,4 +1,4 @@
-"""The PCs that a kit is for: their system, their Python, and which wheels these take."""
+"""The PCs that a kit is for: their system, their Python, and the wheels that fit."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +15,7 @@ _PLATFORMS: dict[System, tuple[str, ...]] = {
         "manylinux2014_x86_64",
     ),
 }
-# What markers in wheels' metadata ask of a system.
+# The values of each system for environment markers in wheels' metadata.
 _MARKERS: dict[System, dict[str, str]] = {
     "windows": {"os_name": "nt", "sys_platform": "win32", "platform_system": "Windows"},
     "linux": {"os_name": "posix", "sys_platform": "linux", "platform_system": "Linux"},
@@ -24,14 +24,14 @@ _MARKERS: dict[System, dict[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """One system with one CPython, 64 bits."""
+    """One system with one version of 64-bit CPython."""
 
     system: System
     python: str
 
     @property
     def environment(self) -> dict[str, str]:
-        """The values of all environment markers that a wheel's requirements may name."""
+        """The values of all environment markers that a wheel's requirements may use."""
         return {
             **_MARKERS[self.system],
             "platform_machine": "AMD64" if self.system == "windows" else "x86_64",
@@ -46,7 +46,7 @@ class Target:
 
     @property
     def pip_options(self) -> list[str]:
-        """What tells `pip download` to fetch for this PC, and wheels alone."""
+        """Options that make `pip download` fetch wheels for this PC, and nothing but wheels."""
         platforms = [word for name in _PLATFORMS[self.system] for word in ("--platform", name)]
         python = ["--python-version", self.python, "--implementation", "cp"]
         return ["--only-binary=:all:", *platforms, *python]

@@ -1,7 +1,7 @@
-"""The wheels that a target needs, followed through what each wheel says that it requires.
+"""Finds and downloads the wheels that a target needs, by following each wheel's requirements.
 
-`pip download --platform` reads environment markers for the PC that it runs on, so on Linux it would
-leave out what only Windows needs; here markers are read for the target.
+`pip download --platform` evaluates environment markers for the PC that it runs on, so on Linux it
+would leave out packages that only Windows needs. Here markers are evaluated for the target.
 """
 
 import email
@@ -22,7 +22,7 @@ Fetch = Callable[[str, Target], Path]
 
 
 def needed_wheels(roots: Iterable[Requirement], target: Target, fetch: Fetch) -> set[Path]:
-    """The wheels of the roots and of all that they require on the target."""
+    """The wheels of the roots and of everything that they require on the target."""
     found: set[Path] = set()
     waiting = [(canonicalize_name(root.name), frozenset(root.extras)) for root in roots]
     seen = set(waiting)
@@ -55,17 +55,18 @@ def _applies(required: Requirement, target: Target, extras: Iterable[str]) -> bo
 
 
 def versions_from_constraints(path: Path) -> dict[str, str]:
-    """Exact versions by canonical name, from lines as in "numpy==2.4.6"."""
+    """Exact versions by canonical name, from lines such as "numpy==2.4.6"."""
     lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
     pairs = [line.split("==") for line in lines if line]
     return {canonicalize_name(name): version for name, version in pairs}
 
 
 def fetcher(versions: Mapping[str, str], ours: Path, folder: Path) -> Fetch:
-    """A function that puts a wheel of the exact version into the folder, if it is not there.
+    """A function that downloads a package's wheel into the folder, once, and returns it.
 
     Args:
-        ours: the wheel of vexas-edge itself, in the folder already.
+        versions: the exact version of each package.
+        ours: the wheel of vexas-edge itself, already in the folder.
     """
     fetched: dict[tuple[str, Target], Path] = {}
 
@@ -81,7 +82,9 @@ def fetcher(versions: Mapping[str, str], ours: Path, folder: Path) -> Fetch:
 
 def _download(name: str, versions: Mapping[str, str], target: Target, folder: Path) -> Path:
     if name not in versions:
-        raise UsageError(f"the kit needs {name}, of which constraints.txt names no exact version")
+        raise UsageError(
+            f"the kit needs {name}, but constraints.txt names no exact version of it; add one"
+        )
     wanted = f"{name}=={versions[name]}"
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", scratch, wanted]
@@ -91,7 +94,8 @@ def _download(name: str, versions: Mapping[str, str], target: Target, folder: Pa
         if ended.returncode:
             reason = " ".join(ended.stderr.strip().splitlines()[-1:])
             raise HostError(
-                f"no wheel of {wanted} for {target.system}, Python {target.python}: {reason}"
+                f"no wheel of {wanted} was found for {target.system}, Python {target.python}: "
+                f"{reason}"
             )
         (wheel,) = Path(scratch).iterdir()
         return wheel.replace(folder / wheel.name)

@@ -1,4 +1,4 @@
-"""`vexas-workshop calibrate`: a graph that passed is added; else the bundle is as it was."""
+"""`vexas-workshop calibrate`: a graph that passed is added; else the bundle stays unchanged."""
 
 import hashlib
 import json
@@ -188,7 +188,7 @@ def test_a_graph_over_its_budget_is_refused_and_the_bundle_stays(
     assert f"monocyte {graph_file(OWN)}: REFUSED: cosine p1 " in ended.out
     assert "1st-percentile cosine of encodings" in ended.err
     assert "(at least 1.0)" in ended.err
-    assert f"error: {bundle} is as it was; over budget: " in ended.err
+    assert f"error: {bundle} is unchanged; over budget: " in ended.err
     assert digest(bundle) == before
 
 
@@ -232,7 +232,11 @@ def _no_judge(rows: list[list[str]]) -> None:
     ("change", "status", "message"),
     [
         (_one_label, 5, "all have the label VEXAS; it takes patients of the class VEXAS"),
-        (_unknown_label, 5, "labels healthy are none of the bundle's classes MDS, VEXAS, control"),
+        (
+            _unknown_label,
+            5,
+            "labels healthy are not classes of the bundle, which are MDS, VEXAS, control",
+        ),
         (_patient_in_both, 5, "patient 'P0' has two splits"),
         (_no_judge, 5, "no case in the split 'judge'; its splits are fit"),
         (lambda rows: rows.__delitem__(slice(1, None)), 5, "has no row below its header"),
@@ -274,7 +278,7 @@ def test_one_split_for_both_is_refused(
 ) -> None:
     ended = calibration("int8", bundle, "--cohort", cohort, "--gate", "fit")
     assert ended.status == 2
-    assert "calibration and gate are both 'fit'; they must differ" in ended.err
+    assert "calibration and gate both use the split 'fit'" in ended.err
 
 
 def test_a_model_without_any_cell_is_named(
@@ -312,7 +316,7 @@ def test_a_graph_with_an_unknown_operator_is_refused(
     for kind in ("int8", "fp16"):
         ended = calibration(kind, strange, "--cohort", cohort)
         assert ended.status == 6
-        assert "operators of no known precision: Erf" in ended.err
+        assert "operators that cannot be converted: Erf" in ended.err
     assert digest(strange) == before
 
 
@@ -388,8 +392,8 @@ def test_too_few_patients_cannot_judge_and_those_who_abstain_are_named(
         file.unlink()
     ended = calibration("fp16", bundle, "--cohort", few)
     assert ended.status == 6
-    assert "monocyte fused.fp16.onnx: 1 patients of one class judge (at least 2)" in ended.err
-    assert "model monocyte abstains, too few cells, so these do not judge: S9" in ended.err
+    assert "monocyte fused.fp16.onnx: only 1 patients of one class (at least 2)" in ended.err
+    assert "model monocyte: smears not used, as they have too few cells: S9" in ended.err
     assert digest(bundle) == before
 
 
@@ -400,7 +404,7 @@ def test_an_untested_graph_does_not_replace_a_tested_one(
     before = digest(bundle)
     ended = calibration("fp16", bundle, "--cohort", cohort, "--gate", "none")
     assert ended.status == 2
-    assert "was tested; an untested one would take its place" in ended.err
+    assert "was tested; an untested one must not replace it" in ended.err
     assert digest(bundle) == before
 
 

@@ -67,7 +67,7 @@ def test_weights_have_seven_bits_so_that_one_file_serves_every_cpu(integers: Mod
 
 
 def test_other_graphs_have_no_mask_region(graph: ModelProto) -> None:
-    with pytest.raises(BundleError, match="no mask network"):
+    with pytest.raises(BundleError, match="not a mask network"):
         mask_region(ModelProto())
     with pytest.raises(BundleError, match="not a fused graph"):
         encoder_region(graph)

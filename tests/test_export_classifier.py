@@ -200,7 +200,7 @@ def test_what_cannot_be_exported_exactly_is_refused_by_name(case: str) -> None:
 
 
 def test_classifier_of_another_encoder_is_refused() -> None:
-    with pytest.raises(InputError, match="fitted on 8 features, the encoder gives 512"):
+    with pytest.raises(InputError, match="fitted on 8 features, the encoder returns 512"):
         check_supported(fitted(svc()), 512)
 
 

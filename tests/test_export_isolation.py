@@ -58,7 +58,9 @@ def test_one_crop_and_many_give_the_same(graph: ModelProto) -> None:
 
 def test_another_network_s_graph_is_caught(graph: ModelProto) -> None:
     torch.manual_seed(0)
-    with pytest.raises(ParityError, match="a probability is .* off torch's, allowed 1e-04"):
+    with pytest.raises(
+        ParityError, match="a probability differs from torch's by .*; allowed is 1e-04"
+    ):
         check_masks(graph, UNet().eval(), CROPS)
 
 

@@ -37,7 +37,7 @@ def test_the_defaults_are_the_papers() -> None:
         ({"canvas": 272}, "unknown field `canvas`"),
         ({"threshold": 1.5}, r"<= 1.0.*threshold"),
         ({"cells": []}, r"length >= 1.*cells"),
-        ({"cells": ["neutro"]}, "models.monocyte.cells: neutro are no canonical names"),
+        ({"cells": ["neutro"]}, "models.monocyte.cells: neutro not known; the canonical names are"),
         ({"larger": "shrink"}, "Invalid enum value 'shrink'"),
         ({"preprocessing": {"mean": [1, 2]}}, "length 3"),
     ],
@@ -48,7 +48,7 @@ def test_a_wrong_field_is_named(model: dict[str, Any], message: str) -> None:
 
 
 def test_a_lead_that_is_no_model_is_refused() -> None:
-    with pytest.raises(UsageError, match="lead model 'neutrophil' is none of monocyte"):
+    with pytest.raises(UsageError, match="lead = 'neutrophil' is not one of the models monocyte"):
         spec_from_fields({**fields(), "lead": "neutrophil"})
 
 

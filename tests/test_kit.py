@@ -104,7 +104,7 @@ def test_a_package_without_an_exact_version_is_refused(tmp_path: Path) -> None:
     ours = write_wheel(tmp_path, "vexas-edge")
     fetch = fetcher({}, ours, tmp_path)
     assert fetch("vexas-edge", LINUX) == ours
-    with pytest.raises(UsageError, match=r"needs numpy, of which constraints\.txt names no exact"):
+    with pytest.raises(UsageError, match=r"needs numpy, but constraints\.txt names no exact"):
         fetch("numpy", LINUX)
 
 
@@ -114,7 +114,9 @@ def test_a_wheel_that_is_not_to_be_had_is_named(
     ended = subprocess.CompletedProcess([], 1, "", "ERROR: one\nERROR: No matching distribution\n")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
     fetch = fetcher({"numpy": "2.4.6"}, write_wheel(tmp_path, "vexas-edge"), tmp_path)
-    with pytest.raises(HostError, match=r"numpy==2\.4\.6 for windows, Python 3\.12: ERROR: No mat"):
+    with pytest.raises(
+        HostError, match=r"numpy==2\.4\.6 was found for windows, Python 3\.12: ERROR: No mat"
+    ):
         fetch("numpy", WINDOWS)
 
 
@@ -160,12 +162,12 @@ def test_scripts_have_the_line_ends_of_their_system_and_parse(tmp_path: Path) ->
 
 
 def test_a_folder_that_is_there_is_not_overwritten(tmp_path: Path, tiny_bundle: Path) -> None:
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         command.main(["--bundle", str(tiny_bundle), "-o", str(tmp_path)], standalone_mode=False)
 
 
 def test_a_bundle_that_is_a_folder_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
     (tmp_path / "bundle").mkdir()
     asked = ["--bundle", str(tmp_path / "bundle"), "-o", str(tmp_path / "kit")]
-    with pytest.raises(UsageError, match=r"is no \.vxb file"):
+    with pytest.raises(UsageError, match=r"is not a file; a kit needs"):
         command.main(asked, standalone_mode=False)

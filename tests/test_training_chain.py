@@ -84,7 +84,7 @@ def test_a_cohort_becomes_a_bundle_that_scores_and_says_how_it_was_made(
     assert [c["name"] for c in report["covariates"]] == ["age_years"]
     assert "ROC-AUC 1.000" in bundle.card()
     again = training("run", spec, "-o", out)
-    assert again.err.count("as it was") == len(STAGES) + 2
+    assert again.err.count("already done") == len(STAGES) + 2
     assert ": done" not in again.err
 
 
@@ -94,8 +94,8 @@ def test_only_what_a_change_concerns_is_made_anew(training: Training, spec: Path
     spec.write_text(SPEC.replace("size = 3", "size = 4"))
     ended = training("run", spec, "-o", out)
     assert ended.status == 0, ended.err
-    assert "monocyte/pretrain: as it was" in ended.err
-    assert "monocyte/encode: as it was" in ended.err
+    assert "monocyte/pretrain: already done" in ended.err
+    assert "monocyte/encode: already done" in ended.err
     assert "monocyte/evaluate: done" in ended.err
     assert "monocyte/fit: done" in ended.err
     assert (
@@ -147,7 +147,7 @@ def test_an_interrupted_stage_leaves_nothing_that_counts_as_done(
     assert not (out / "export").exists()
     ended = training("run", spec, "-o", out)
     assert ended.status == 0, ended.err
-    assert ended.err.count("as it was") == len(STAGES)
+    assert ended.err.count("already done") == len(STAGES)
     assert not list(out.rglob("*.partial"))
 
 
@@ -183,9 +183,14 @@ def test_a_stage_goes_on_from_its_own_partial_folder_and_no_other(tmp_path: Path
     [
         ("epochs = 2", "epoch = 2", UsageError.exit_status, "PaceOptions has no epoch; it has"),
         ("canvas_px = 32", "canvas_px = 2", UsageError.exit_status, "canvas_px"),
-        ('positive = "VEXAS"', 'positive = "X"', InputError.exit_status, "it takes 'X' and"),
+        ('positive = "VEXAS"', 'positive = "X"', InputError.exit_status, "it needs 'X' and"),
         ('"compact"', '"densenet"', UsageError.exit_status, "densenet"),
-        ('cells = ["monocyte"]', 'cells = ["blast"]', InputError.exit_status, "no readable cell"),
+        (
+            'cells = ["monocyte"]',
+            'cells = ["blast"]',
+            InputError.exit_status,
+            "has a readable cell of blast",
+        ),
     ],
 )
 def test_a_spec_that_makes_no_sense_is_refused(

@@ -139,7 +139,7 @@ def test_what_cannot_be_encoded_is_said(training: Training, tmp_path: Path, weig
     assert (ended.status, ended.err.count("its splits are fit, judge")) == (5, 1)
     ended = training(*asked[:-4], "--weights", weights, "--cells", "monocyte", "-o", tmp_path / "e")
     assert ended.status == InputError.exit_status
-    assert "no readable cell of monocyte is in any of 2 cases" in ended.err
+    assert "none of the 2 cases has a readable cell of monocyte" in ended.err
     assert not (tmp_path / "e").exists()
     (broken,) = (tmp_path / "c" / "synthetic-001" / "Signed slides").glob("*/SNE_000001.png")
     broken.write_bytes(b"not an image")

@@ -149,7 +149,7 @@ def test_the_probe_never_votes_with_cells_of_the_judged_sample() -> None:
     mixed = ["ab"[i % 2] for i in range(24)]
     assert neighbour_accuracy(encodings, mixed, halves) < 0.8
     alternating = ["xy"[s[1] == "2"] for s in samples[:12]]
-    with pytest.raises(UsageError, match="'x' is of one sample only"):
+    with pytest.raises(UsageError, match="'x' has only one sample"):
         sample_halves(alternating, samples[:12])
-    with pytest.raises(UsageError, match="hold 4 cells; five are needed"):
+    with pytest.raises(UsageError, match="have only 4 cells; at least 5 are needed"):
         sample_halves(["a"] * 10, ["a1"] * 6 + ["a2"] * 4)

@@ -75,7 +75,7 @@ def test_a_rebuild_is_installed_only_if_scores_stay(tmp_path: Path) -> None:
     same = install_demo(SHIPPED, tmp_path / "ships", accept=False)
     assert {model: new for model, (_, new) in same.items()} == demo_scores(SHIPPED)
     leave_out_a_cell(other / "smear.zip")
-    with pytest.raises(UsageError, match=r"is as it was: scores moved .*--accept takes it"):
+    with pytest.raises(UsageError, match=r"is unchanged, as scores moved .*--accept to use them"):
         install_demo(other, tmp_path / "ships", accept=False)
     assert demo_scores(tmp_path / "ships") == demo_scores(SHIPPED)
     install_demo(other, tmp_path / "ships", accept=True)

@@ -71,11 +71,11 @@ def _no_hash(array: np.ndarray, text: str) -> tuple[np.ndarray, str]:
     ("change", "said"),
     [
         (_nan, r"1 encodings are not finite \(rows 4 from 0\)"),
-        (_two_patients, "cells of sample 'S1' stand under two patients, 'P1' and 'P2'"),
+        (_two_patients, "the cells of sample 'S1' belong to two patients, 'P1' and 'P2'"),
         (_no_group, "no column GROUP"),
         (_short, "has 6 rows, .* has 5 encodings"),
         (_flat, r"of shape \(24,\); expected floats \(N, D\)"),
-        (_no_hash, "SHA256 holds what is no hash"),
+        (_no_hash, "SHA256 holds an invalid hash"),
     ],
 )
 def test_files_that_make_no_sense_are_refused(
@@ -96,5 +96,5 @@ def test_files_that_make_no_sense_are_refused(
 def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
     np.save(tmp_path / "e.npy", np.array([{"a": 1}], object), allow_pickle=True)
     (tmp_path / "m.csv").write_text("GROUP\nA\n")
-    with pytest.raises(InputError, match=r"is no \.npy"):
+    with pytest.raises(InputError, match=r"is neither an \.npy"):
         read_encodings(tmp_path / "e.npy", tmp_path / "m.csv")

@@ -149,7 +149,7 @@ def test_patients_of_too_few_cells_are_not_judged_and_named_at_home_alone() -> N
 def test_patients_held_out_of_whom_none_can_be_judged_are_no_judgement() -> None:
     few = [patient("P-few", "MDS", 0, n_cells=4), patient("P-fewer", "VEXAS", 9, n_cells=3)]
     options = EvaluationOptions(positive="VEXAS", minimum_cells=5, svm=FAST, folds=3)
-    with pytest.raises(InputError, match="none of the 2 patients held out has 5 cells"):
+    with pytest.raises(InputError, match="none of the 2 patients held out has the 5 cells needed"):
         evaluate_patients(cohort(4.0), options, held_out=few)
 
 
@@ -166,8 +166,8 @@ def test_probabilities_come_from_folds_that_keep_a_patient_together() -> None:
 @pytest.mark.parametrize(
     ("patients", "said"),
     [
-        ([patient("P1", "MDS", 0), patient("P2", "MDS", 0)], "all patients are of the group 'MDS'"),
-        ([patient("P1", "MDS", 0), patient("P2", "VEXAS", 0)], "has one patient"),
+        ([patient("P1", "MDS", 0), patient("P2", "MDS", 0)], "all patients are in the group 'MDS'"),
+        ([patient("P1", "MDS", 0), patient("P2", "VEXAS", 0)], "has only one patient"),
     ],
 )
 def test_too_few_patients_are_refused(patients: list[Patient], said: str) -> None:
@@ -188,9 +188,9 @@ def test_who_is_on_both_sides_is_named() -> None:
     ("change", "said"),
     [
         ({"patients": ("P0",) * 60}, "patient 'P0' is in two groups, 'MDS' and 'VEXAS'"),
-        ({"patients": ("",) * 60}, r"row 0 of the metadata \(from 0\) names no PATIENT"),
-        ({"patients": ("P0",) * 60, "groups": ("MDS",) * 60}, "there is one patient only, 'P0'"),
-        ({"identities": (b"x" * 32,) * 60}, "the same cell stands under two patients"),
+        ({"patients": ("",) * 60}, r"row 0 of the metadata, counted from 0, has no PATIENT"),
+        ({"patients": ("P0",) * 60, "groups": ("MDS",) * 60}, "there is only one patient, 'P0'"),
+        ({"identities": (b"x" * 32,) * 60}, "the same cell belongs to two patients"),
     ],
 )
 def test_patients_that_make_no_sense_are_named(change: dict[str, Any], said: str) -> None:
@@ -254,5 +254,5 @@ def test_a_cohort_that_contradicts_the_encodings_is_refused(
         *("--draws", "5", "--fixed", "--positive", "VEXAS"),
     )
     assert ended.status == InputError.exit_status
-    assert "patient 'P0' of group 'MDS' is known to the cohort as 'VEXAS'" in ended.err
+    assert "patient 'P0' of group 'MDS' is labelled 'VEXAS' in the cohort" in ended.err
     assert not (tmp_path / "report").exists()

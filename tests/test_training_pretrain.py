@@ -107,7 +107,7 @@ def test_a_finished_run_is_not_run_again(cells: CellStack, tmp_path: Path) -> No
     said: list[str] = []
     again = pretrain_into(tmp_path, cells, QUICK, progress=silent, say=said.append)
     assert again == history
-    assert said == [f"{tmp_path / CHECKPOINT}: goes on after epoch 4"]
+    assert said == [f"{tmp_path / CHECKPOINT}: continuing after epoch 4"]
     assert (tmp_path / WEIGHTS).read_bytes() == before
 
 
@@ -252,7 +252,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_no_weights(
     monkeypatch.setattr(
         pretrain, "contrastive_loss", lambda *given: contrastive_loss(*given) * math.nan
     )
-    with pytest.raises(InputError, match=r"the loss is nan in epoch 1; take a lower rate"):
+    with pytest.raises(InputError, match=r"the loss is nan in epoch 1; use a lower rate"):
         run_in(tmp_path, cells, QUICK)
     assert list(tmp_path.glob("*.*")) == []
 
@@ -264,20 +264,20 @@ def test_cells_without_contrast_are_refused(cells: CellStack) -> None:
     with pytest.raises(InputError, match="no two of the 4 cells can be in one batch"):
         run.run_epoch(silent)
     one_cell = replace(one_patient, identities=one_patient.identities[:1])
-    with pytest.raises(InputError, match="one cell only"):
+    with pytest.raises(InputError, match="only one cell"):
         Pretraining(one_cell, QUICK)
 
 
 def test_a_checkpoint_of_another_run_is_refused(cells: CellStack, tmp_path: Path) -> None:
     one_epoch = replace(QUICK, pace=replace(QUICK.pace, epochs=1))
     run_in(tmp_path, cells, one_epoch)
-    with pytest.raises(UsageError, match=r"temperature was 0\.07, now 0\.5.*give the same options"):
+    with pytest.raises(UsageError, match=r"temperature was 0\.07, now 0\.5.*use the same options"):
         run_in(tmp_path, cells, replace(one_epoch, temperature=0.5))
     fewer = replace(cells, identities=cells.identities[::-1])
     with pytest.raises(UsageError, match="cells was"):
         run_in(tmp_path, fewer, one_epoch)
     (tmp_path / CHECKPOINT).write_bytes(b"no checkpoint")
-    with pytest.raises(InputError, match="no checkpoint of ours, or damaged"):
+    with pytest.raises(InputError, match="is damaged or not a checkpoint"):
         run_in(tmp_path, cells, one_epoch)
 
 
@@ -322,7 +322,7 @@ def test_an_unreadable_cell_is_named_and_the_run_fails_or_goes_on_without_it(
     (cohort.parent / "S1" / "neutrophil" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
     ended = training("pretrain", cohort, *COMMAND, "-o", tmp_path / "out")
     assert ended.status == 5
-    assert "1 cells cannot be read, the first of them S1: neutrophil/2.png: " in ended.err
+    assert "1 cells cannot be read; the first is S1: neutrophil/2.png: " in ended.err
     assert not (tmp_path / "out").exists()
     ended = training("pretrain", cohort, *COMMAND, "--skip-unreadable", "-o", tmp_path / "out")
     assert ended.status == 0, ended.err
@@ -335,12 +335,12 @@ def test_an_unreadable_cell_is_named_and_the_run_fails_or_goes_on_without_it(
 @pytest.mark.parametrize(
     ("changes", "status", "said"),
     [
-        (("--cells", "eosinophil"), 5, "no readable cell of eosinophil is in any of 4 cases"),
+        (("--cells", "eosinophil"), 5, "none of the 4 cases has a readable cell of eosinophil"),
         (("--split", "train"), 5, "no case in the split 'train'; its splits are fit"),
         (("--preprocessing", "mine"), 2, "unknown preprocessing 'mine'"),
-        (("--temperature", "0"), 2, "temperature 0.0, projection 128; both are above 0"),
-        (("--start", "nowhere.pth"), 5, "there is no such weights file"),
-        (("--rate", "0"), 2, "is no way to learn"),
+        (("--temperature", "0"), 2, "temperature is 0.0 and projection 128; both must be"),
+        (("--start", "nowhere.pth"), 5, "weights file nowhere.pth was not found"),
+        (("--rate", "0"), 2, "expected a rate above 0"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

@@ -55,7 +55,10 @@ def test_groups_apart_are_told_apart_and_mixed_ones_are_not() -> None:
 
 @pytest.mark.parametrize(
     ("groups", "said"),
-    [(["a"] * 40, "compares groups"), (["a"] * 31 + ["b"] * 9, "needs 10 cells of a group; b has")],
+    [
+        (["a"] * 40, "compares at least two groups"),
+        (["a"] * 31 + ["b"] * 9, "needs at least 10 cells of each group; b has"),
+    ],
 )
 def test_groups_that_cannot_be_compared_are_named(groups: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):

@@ -76,7 +76,7 @@ def test_training_leaves_the_global_random_numbers_alone() -> None:
 
 @pytest.mark.parametrize("wrong", [SegmenterRecipe(steps=0), SegmenterRecipe(batch=1)])
 def test_a_recipe_that_cannot_train_is_refused(wrong: SegmenterRecipe) -> None:
-    with pytest.raises(UsageError, match="expected at least 1 step of 2"):
+    with pytest.raises(UsageError, match="expected at least 1 step of 2 images"):
         train_segmenter(drawn_crops(2), wrong, silent)
 
 

@@ -1,1 +1,1 @@
-"""The workshop's training code: cells to encoders and classifiers."""
+"""The workshop's training code, from cells to encoders and classifiers."""

@@ -1,1 +1,1 @@
-"""Whether a cheaper graph is still the same model, judged on patients that it never saw."""
+"""Judges whether a cheaper graph is still the same model, on patients calibration never saw."""

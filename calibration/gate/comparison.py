@@ -1,4 +1,4 @@
-"""All graphs of a bundle side by side: size, time here, and what they make of other patients."""
+"""Compares all graphs of a bundle: their size, their time on this PC, their scores of patients."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ from vexas_edge.smear.cohort import read_cohort
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.talk import Progress
 
-# The graphs that are meant for a CPU: only these are timed.
+# The graphs that are meant for a CPU, which alone are timed.
 _TIMED = (REFERENCE, "int8", "int8-rr")
 _ROUNDS = 9
 
@@ -33,9 +33,14 @@ _ROUNDS = 9
 class Compared:
     """One graph of one model.
 
-    ms_per_cell: median on this PC's CPU in batches of 8; None for a graph that is for a GPU. auc:
-    over patients, with its interval. auc_change_low, _high: 95 % interval of the change from the
-    reference, over the same resampled patients. scores: by smear.
+    bytes: the size of its file.
+    tested: whether the gate judged it when it was added.
+    ms_per_cell: median on this PC's CPU in batches of 8; None for a graph that is meant for a GPU.
+    auc: ROC-AUC over patients, with its interval.
+    auc_change: of the ROC-AUC, from the reference's.
+    auc_change_low, auc_change_high: its 95 % interval, over the same resampled patients.
+    gate: all figures of the gate.
+    scores: by smear.
     """
 
     model: str
@@ -59,7 +64,10 @@ def compare_precisions(
     progress: Progress,
     warn: Callable[[str], None],
 ) -> list[Compared]:
-    """Every graph of every model that this CPU can judge, on one split; the reference first.
+    """Every graph of every model that this CPU can judge, each model's reference first.
+
+    Args:
+        split: the cohort's split to compare on.
 
     Raises:
         InputError: the cohort cannot be used.
@@ -107,7 +115,7 @@ def _compared(bundle: Bundle, judgement: Judgement, kind: str, ms: float | None)
 
 
 def _ms_per_cell(graphs: Mapping[str, bytes], feeds: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Median of runs in turn, each after one that is left out."""
+    """Median time per cell of the graphs meant for a CPU, run in turns after a warm-up."""
     options = EngineOptions(device="cpu")
     with ExitStack() as stack:
         runs = {
@@ -120,7 +128,7 @@ def _ms_per_cell(graphs: Mapping[str, bytes], feeds: Mapping[str, np.ndarray]) -
 
 
 def table_from_compared(compared: list[Compared]) -> str:
-    """A line a graph, for people."""
+    """The table that people read, with one line per graph."""
     layout = "{:<12} {:<9} {:>8} {:>8} {:>9} {:>8} {:>7} {:>6}  {:<21} {}"
     columns = ("model", "graph", "MiB", "ms/cell", "cosine p1", "drift", "max", "flips")
     lines = [layout.format(*columns, "ROC-AUC", "change")]

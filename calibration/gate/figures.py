@@ -1,4 +1,4 @@
-"""Whether a cheaper graph is still the same model: its figures, held against the budget."""
+"""The figures that say whether a cheaper graph is still the same model, and its budget."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from vexas_edge.errors import BundleError
 
 
 class GateError(BundleError):
-    """A cheaper graph did not pass; the bundle is as it was."""
+    """A cheaper graph did not pass the gate; the bundle is unchanged."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flip:
-    """A smear whose call changes, with both scores."""
+    """A smear whose call changes, with the scores of both graphs."""
 
     sample: str
     score_reference: float
@@ -27,13 +27,20 @@ class Flip:
 
 @dataclass(frozen=True, kw_only=True)
 class GateResult:
-    """How far a graph lies from the reference, on smears that calibration never saw.
+    """How far a graph is from the reference, on smears that calibration never saw.
 
-    cosine_p1, cosine_min: of both graphs' encodings of a cell, over all cells. score_drift,
-    decision_drift: mean distances, over smears, and over smears and draws. auc: ROC-AUC over
-    patients. largest_activation: in float16's emulation only. calibration_distance: of
-    calibration's cells from these, as in the budget; for integers only. abstained: smears with too
-    few cells, by name.
+    threshold: of the model's scores.
+    n_positive, n_other: patients.
+    abstained: names of the smears with too few cells.
+    cosine_p1, cosine_min: cosine of both graphs' encodings of a cell, at the 1st percentile of all
+        cells, and the least.
+    score_drift, score_drift_max: distance of both scores, mean and largest over smears.
+    decision_drift: distance of both decision values, mean over smears and draws.
+    auc, auc_reference: ROC-AUC over patients.
+    flips: smears whose call changes.
+    largest_activation: for fp16 only, whose emulation measures it.
+    calibration_distance: for integers only, how far calibration's cells are from these, defined as
+        in the budget.
     """
 
     threshold: float
@@ -63,8 +70,8 @@ def gate_result(
     """The figures of one kind of graph.
 
     Args:
-        calibration_encodings: the reference's, of further cells of calibration's patients, float32
-            (n, D).
+        calibration_encodings: the reference's encodings of further cells of calibration's patients,
+            float32 (n, D).
     """
     smears = judgement.smears
     pairs = [(smear.by_kind[REFERENCE], smear.by_kind[kind]) for smear in smears]
@@ -108,7 +115,7 @@ def _flips(judgement: Judgement, kind: str, threshold: float) -> tuple[Flip, ...
 
 
 def patient_scores(judgement: Judgement, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Each patient's score, float (n,), the mean over its smears, and whether it is positive."""
+    """Each patient's score, the mean over its smears, float (n,), and whether it is positive."""
     scores: dict[str, list[float]] = {}
     positive: dict[str, bool] = {}
     for smear in judgement.smears:
@@ -118,18 +125,18 @@ def patient_scores(judgement: Judgement, kind: str) -> tuple[np.ndarray, np.ndar
 
 
 def failures(result: GateResult, budget: Budget) -> list[str]:
-    """What the graph missed, each with its figure and its budget; none if it passed."""
+    """A sentence per figure over its budget; none if the graph passed."""
     found = []
 
     def hold(passed: bool, text: str) -> None:
-        # Not "if failed": a figure that is no number passes no comparison.
+        # A figure that is NaN fails every comparison, so it must count as not passed.
         if not passed:
             found.append(text)
 
     fewest = min(result.n_positive, result.n_other)
     hold(
         fewest >= budget.patients_per_class,
-        f"{fewest} patients of one class judge (at least {budget.patients_per_class})",
+        f"only {fewest} patients of one class (at least {budget.patients_per_class})",
     )
     hold(
         result.cosine_p1 >= budget.cosine_p1,
@@ -184,12 +191,12 @@ def _scores(flips: Sequence[Flip]) -> str:
 
 def _largest(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    # np.max, not max: that one may pass over what is no number.
+    # np.max, since Python's max may ignore NaN.
     return float(np.max(known)) if len(known) == len(values) else None
 
 
 def _distance(some: np.ndarray, others: np.ndarray) -> float:
-    """Squared distance of the means, over the mean squared distance of `others` from their mean."""
+    """Squared distance of both means, over the mean squared distance of `others` from theirs."""
     centre = others.mean(axis=0)
     spread = ((others - centre) ** 2).sum(axis=1).mean()
     return float(((some.mean(axis=0) - centre) ** 2).sum() / max(spread, 1e-12))

@@ -1,7 +1,7 @@
-"""What cheaper graphs make of smears that calibration never saw, beside what the reference makes.
+"""Scores smears that calibration never saw by cheaper graphs and by the reference.
 
-Cells are encoded by each graph, scores come from the head on the draws that the edge would take:
-so what is compared is what `vexas-edge score` would report.
+Each graph encodes the cells; the head computes scores from these encodings, on the draws that
+scoring would make. So the compared scores are those that `vexas-edge score` would report.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,10 +29,12 @@ REFERENCE = "fp32"
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """What one graph made of one smear.
+    """One graph's results for one smear.
 
-    encodings: float32 (N, D). decisions: float32 (A, n), for the reference's draws. score: mean
-    probability of the positive class. largest_activation: of the fp16 graph's emulation only.
+    encodings: float32 (N, D).
+    decisions: decision values float32 (A, n), for the same draws in every graph.
+    score: mean probability of the positive class.
+    largest_activation: for fp16 only, whose emulation measures it.
     """
 
     encodings: np.ndarray
@@ -43,7 +45,10 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedSmear:
-    """One smear with enough cells, seen by every graph. by_kind: "fp32" and the cheaper kinds."""
+    """One smear with enough cells.
+
+    by_kind: the results of every graph, "fp32" and the cheaper kinds.
+    """
 
     sample: str
     patient: str
@@ -53,9 +58,10 @@ class JudgedSmear:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What the graphs of one model made of the gate's smears.
+    """The results of one model's graphs for the gate's smears.
 
-    abstained: smears with too few cells, by name. unreadable: cells, in words.
+    abstained: names of the smears with too few cells.
+    unreadable: a line of text per cell that could not be used.
     """
 
     model: str
@@ -65,16 +71,16 @@ class Judgement:
 
 
 def check_labels(smears: Sequence[Smear], manifest: Manifest) -> None:
-    """Pass if the smears' labels are the bundle's classes, the positive and another among them.
+    """Check that the smears' labels are classes of the bundle: the positive one and another.
 
     Raises:
-        InputError: they are not; a change of calls could not be judged.
+        InputError: they are not, so changed calls could not be judged.
     """
     labels = {smear.row.label for smear in smears}
     unknown = sorted(labels.difference(manifest.classes))
     if unknown:
         raise InputError(
-            f"the gate's labels {', '.join(unknown)} are none of the bundle's classes "
+            f"the gate's labels {', '.join(unknown)} are not classes of the bundle, which are "
             f"{', '.join(manifest.classes)}"
         )
     if manifest.positive not in labels or len(labels) < 2:
@@ -92,11 +98,12 @@ def judge(
     graphs: Mapping[str, ModelProto | bytes],
     progress: Progress,
 ) -> Judgement:
-    """Every graph's view of every smear.
+    """The results of every graph for every smear.
 
     Args:
-        name: of the model. head: its head.onnx. graphs: by kind, "fp32" among them; an fp16 graph
-            is run as its own emulation.
+        name: the model's name.
+        head: the content of its head.onnx.
+        graphs: by kind, including "fp32"; an fp16 graph is run as its own emulation.
 
     Raises:
         InputError: no smear of a class has enough cells to be scored.
@@ -115,8 +122,8 @@ def judge(
             progress(f"{name}, smears judged", done, len(smears))
     if len({smear.positive for smear in found}) < 2:
         raise InputError(
-            f"model {name!r}: of one class no smear of the gate has the {model.minimum_cells} "
-            f"cells that it takes ({len(abstained)} of {len(smears)} have too few)"
+            f"model {name!r}: no smear of one of the classes has the {model.minimum_cells} cells "
+            f"that scoring needs ({len(abstained)} of the gate's {len(smears)} have too few)"
         )
     return Judgement(
         model=name,
@@ -129,15 +136,15 @@ def judge(
 def _decoded(
     smear: Smear, model: Model, canvas: Canvas
 ) -> tuple[dict[bytes, np.ndarray], list[str]]:
-    """Pixels of the smear's usable cells by identity, and those that cannot be used in words."""
+    """Pixels of the smear's usable cells by identity, and a line of text per other cell."""
     cells = [decode_cell(smear.case.source, cell, canvas) for cell in cells_of(smear, model)]
-    words = [f"{smear.row.sample}: {cell.fault}" for cell in cells if cell.pixels is None]
+    faults = [f"{smear.row.sample}: {cell.fault}" for cell in cells if cell.pixels is None]
     usable = {cell.identity: cell.pixels for cell in cells if cell.pixels is not None}
-    return usable, words
+    return usable, faults
 
 
 class _Judge:
-    """One model's graphs, loaded."""
+    """Scores smears by all graphs of one model, which it keeps loaded."""
 
     def __init__(
         self,
@@ -180,13 +187,13 @@ class _Judge:
             encodings=encodings,
             decisions=decisions,
             score=float(probabilities[:, column].mean(dtype=np.float64)),
-            # np.max, not max: that one may pass over what is no number.
+            # np.max, since Python's max may ignore NaN.
             largest_activation=float(np.max([o[1] for o in outputs])) if LARGEST in names else None,
         )
 
 
 def session_of(kind: str, graph: ModelProto | bytes) -> onnxruntime.InferenceSession:
-    """A graph loaded so that its numbers are those of its precision, on this CPU."""
+    """A session on this CPU that computes in the graph's precision, for fp16 by emulation."""
     if kind != "fp16":
         return session_from(graph)
     half = ModelProto.FromString(graph) if isinstance(graph, bytes) else graph

@@ -1,4 +1,4 @@
-"""A picture of a comparison: each smear's score in each precision, and what a cell costs."""
+"""Plots a comparison: each smear's score in each precision, and the time per cell."""
 
 from io import BytesIO
 
@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from calibration.gate.comparison import Compared
-from calibration.gate.judgement import REFERENCE
 
 _INCHES = 3.2
 _COLOURS = {
@@ -19,7 +18,7 @@ _COLOURS = {
 
 
 def png_from_compared(compared: list[Compared]) -> bytes:
-    """A row of panels a model: scores against the reference's, then milliseconds a cell."""
+    """A PNG with a row of panels per model: scores against the reference's, then ms per cell."""
     models = list(dict.fromkeys(row.model for row in compared))
     most = max(sum(row.model == model for row in compared) for model in models)
     figure = Figure(figsize=(_INCHES * most, _INCHES * len(models) + 0.4), layout="constrained")
@@ -63,5 +62,5 @@ def _show_times(axes: Axes, rows: list[Compared]) -> None:
     axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
     axes.invert_yaxis()
     axes.margins(x=0.2)
-    axes.set_xlabel("ms a cell on this CPU")
-    axes.set_title(f"{rows[0].model}: {REFERENCE} and cheaper", fontsize=9)
+    axes.set_xlabel("ms per cell on this CPU")
+    axes.set_title(f"{rows[0].model}: time", fontsize=9)

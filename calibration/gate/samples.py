@@ -1,4 +1,4 @@
-"""Which cells calibration sees, and which smears the gate judges on: never the same ones."""
+"""Chooses the cells that calibration sees and the smears that the gate judges on, kept apart."""
 
 import hashlib
 from collections import defaultdict
@@ -22,16 +22,17 @@ from vexas_edge.talk import Progress
 
 BATCH = 8
 
-# Of every so many sampled cells one is kept for the rehearsal: ranges never see it.
+# One of this many sampled cells is kept for the rehearsal; ranges are found without it.
 _REHEARSED = 5
 _MOST_REHEARSED = 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class Smear:
-    """One case of the cohort, opened. digests: SHA-256 of each readable cell's file, by path.
+    """One opened case of the cohort.
 
-    unreadable: the other cells, in words.
+    digests: SHA-256 of each readable cell's file, by path.
+    unreadable: a line of text per other cell.
     """
 
     row: CohortCase
@@ -42,9 +43,10 @@ class Smear:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Cells for calibration, drawn evenly over patients and classes; decoded whenever asked for.
+    """Cells for calibration, drawn evenly over patients and classes, decoded whenever asked for.
 
-    key: what the cells are known by, for a cache. unreadable: cells passed over, in words.
+    key: a hash of the cells, for a cache.
+    unreadable: a line of text per cell that could not be used.
     """
 
     cells: tuple[tuple[Smear, Cell], ...]
@@ -53,20 +55,22 @@ class Sample:
     unreadable: tuple[str, ...]
 
     def batches(self) -> Iterator[np.ndarray]:
-        """uint8 (n, H, W, 3), a few cells at a time."""
+        """The cells in batches uint8 (n, H, W, 3)."""
         for start in range(0, len(self.cells), BATCH):
             yield self.pixels(self.cells[start : start + BATCH])
 
     def pixels(self, cells: Sequence[tuple[Smear, Cell]]) -> np.ndarray:
-        """Some cells on the canvas, uint8 (n, H, W, 3)."""
+        """These cells on the canvas, uint8 (n, H, W, 3)."""
         placed = [decode_cell(smear.case.source, cell, self.canvas).pixels for smear, cell in cells]
         readable = [pixels for pixels in placed if pixels is not None]
         if len(readable) < len(placed):
-            raise InputError("a cell can no longer be read; were files moved while this ran?")
+            raise InputError(
+                "a cell can no longer be read; run this again, without moving files meanwhile"
+            )
         return np.stack(readable)
 
     def with_progress(self, progress: Progress, label: str) -> "Callable[[], Iterator[np.ndarray]]":
-        """`batches`, each of whose cells is reported."""
+        """A function like `batches` that reports how many cells are done."""
 
         def batches() -> Iterator[np.ndarray]:
             done = 0
@@ -81,10 +85,10 @@ class Sample:
 def open_smears(
     rows: Sequence[CohortCase], split: str, options: ReadOptions, stack: ExitStack
 ) -> tuple[Smear, ...]:
-    """The cohort's cases of one split, open until the stack closes, every cell hashed.
+    """The cohort's cases of one split, all cells hashed, open until the stack is closed.
 
     Raises:
-        InputError: no case is in the split, or one cannot be read.
+        InputError: the split has no case, or one cannot be read.
     """
     return tuple(_opened(row, options, stack) for row in cases_of_split(rows, split))
 
@@ -101,10 +105,10 @@ def _opened(row: CohortCase, options: ReadOptions, stack: ExitStack) -> Smear:
 
 
 def check_apart(calibration: Sequence[Smear], gate: Sequence[Smear]) -> None:
-    """Pass if calibration and gate share no patient and no cell.
+    """Check that calibration and gate share no patient and no cell.
 
     Raises:
-        InputError: they do; names the patient, or both files.
+        InputError: they do; the message names the patient, or both files.
     """
     patients = {smear.row.patient for smear in calibration}
     seen = {
@@ -129,14 +133,14 @@ def check_apart(calibration: Sequence[Smear], gate: Sequence[Smear]) -> None:
 
 @contextmanager
 def canvas_of(bundle: Bundle, name: str) -> Iterator[Canvas]:
-    """How one of the bundle's models has its cells put before it, by the reference engine."""
+    """The canvas of one of the bundle's models, with its mask network in the reference engine."""
     on_cpu = EngineOptions(engine="onnxruntime", device="cpu")
     with Sessions(bundle, on_cpu, "fp32") as sessions:
         yield sessions.canvas(name)
 
 
 def cells_of(smear: Smear, model: Model) -> list[Cell]:
-    """The smear's cells that the model takes, each file content once."""
+    """The smear's cells of the model's classes; cells with the same file content count once."""
     first: dict[bytes, Cell] = {}
     for cell in smear.case.cells:
         digest = smear.digests.get(cell.path)
@@ -148,10 +152,10 @@ def cells_of(smear: Smear, model: Model) -> list[Cell]:
 def draw_samples(
     smears: Sequence[Smear], model: Model, canvas: Canvas, n_cells: int, seed: int
 ) -> tuple[Sample, np.ndarray]:
-    """A sample for ranges, and further cells for the rehearsal, uint8 (n, H, W, 3).
+    """A sample to find ranges on, and further cells for the rehearsal, uint8 (n, H, W, 3).
 
-    One cell of each patient and class after the other, so that none has many more than another;
-    which cell is a matter of its content and the seed, not of names or order.
+    Patients and classes take turns with one cell each, so that none has many more than another.
+    Which cells are chosen depends on their content and the seed, not on names or order.
 
     Raises:
         InputError: no cell can be used.
@@ -171,7 +175,7 @@ def draw_samples(
         raise InputError(
             f"the cohort's calibration split holds no readable cell of {', '.join(model.cells)}"
         )
-    # Fewer cells than that rehearse what they were calibrated on; no gate will like either.
+    # With very few cells, the rehearsal uses the calibration's own; the gate judges on others.
     rehearsed = (chosen[_REHEARSED - 1 :: _REHEARSED] or chosen)[:_MOST_REHEARSED]
     ranged = [c for i, c in enumerate(chosen) if i % _REHEARSED != _REHEARSED - 1]
     digests = b"".join(smear.digests[cell.path] for smear, cell in ranged)

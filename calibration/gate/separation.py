@@ -1,4 +1,4 @@
-"""How well a score separates two groups of patients, and how sure that is."""
+"""How well a score separates two groups of patients, with an interval."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ N_RESAMPLES = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Separation:
-    """ROC-AUC of a score over `n` patients, with the bootstrap's 95 % interval."""
+    """ROC-AUC of a score over `n` patients; low, high: its 95 % bootstrap interval."""
 
     n: int
     roc_auc: float
@@ -18,10 +18,10 @@ class Separation:
 
 
 def separation(scores: np.ndarray, positive: np.ndarray) -> Separation:
-    """ROC-AUC of the scores float (n,) for the patients where `positive`, bool (n,).
+    """ROC-AUC with which the scores, float (n,), find the patients that are `positive`, bool (n,).
 
-    Patients are resampled within each group, with replacement. The classifier is not fitted again,
-    so the interval says nothing of another training set.
+    Patients are resampled with replacement within each group. The classifier is not fitted again,
+    so the interval does not cover other training sets.
     """
     low, high = np.percentile(resampled_aucs(scores, positive), [2.5, 97.5])
     return Separation(
@@ -30,12 +30,18 @@ def separation(scores: np.ndarray, positive: np.ndarray) -> Separation:
 
 
 def roc_auc(scores: np.ndarray, positive: np.ndarray) -> float:
-    """The share of pairs of a positive and another patient that the score puts in order."""
+    """The share of pairs of a positive and another patient in which the positive scores higher.
+
+    A tie counts half.
+
+    >>> roc_auc(np.array([0.9, 0.4, 0.6, 0.1]), np.array([True, True, False, False]))
+    0.75
+    """
     return float(_wins(scores, positive).mean())
 
 
 def resampled_aucs(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """ROC-AUC of `N_RESAMPLES` resamples; the same patients in each, whatever the scores."""
+    """ROC-AUC of `N_RESAMPLES` resamples; for any scores the same patients are resampled."""
     rng = np.random.Generator(np.random.PCG64(0))
     wins = _wins(scores, positive)
     n_positive, n_other = wins.shape
@@ -46,6 +52,6 @@ def resampled_aucs(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
 
 
 def _wins(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """For each positive patient and each other one: 1 where it has more, 0.5 where as much."""
+    """(n_positive, n_other): 1 where the positive patient scores higher, 0.5 where they tie."""
     ours, others = scores[positive][:, None], scores[~positive][None, :]
     return (ours > others) + 0.5 * (ours == others)

@@ -1,4 +1,4 @@
-"""What the gate found, in words."""
+"""The gate's verdict on a graph, and the line that reports it."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,11 @@ from vexas_edge.bundle.graphs import graph_file
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One graph's figures and what it missed. result: None where there was no gate."""
+    """The gate's verdict on one graph.
+
+    result: its figures; None without a gate.
+    missed: a sentence per figure over its budget.
+    """
 
     model: str
     kind: str
@@ -17,7 +21,7 @@ class Verdict:
 
 
 def line_from_verdict(verdict: Verdict) -> str:
-    """One line; what was missed stands in the error that follows."""
+    """One line with the figures; the error that follows names those over their budgets."""
     name = f"{verdict.model} {graph_file(verdict.kind)}"
     result = verdict.result
     if result is None:

@@ -1,9 +1,9 @@
-"""Channels of one tensor brought closer in range, so that one grid suits them all.
+"""Brings the channels of a tensor closer in range, so that one grid suits them all.
 
-A channel is divided by a factor in the layer that makes it and multiplied in those that take it
-(Nagel et al. 2019, arXiv 1906.04721; the exponent after Xiao et al. 2023, arXiv 2211.10438). The
-network's values stay as they are wherever only operators that a positive factor passes through lie
-between the two: so in networks of ReLU, not across smooth gates or additions.
+A channel is divided by a factor in the layer that computes it and multiplied by it in the layers
+that use it (Nagel et al. 2019, arXiv 1906.04721; the exponent after Xiao et al. 2023, arXiv
+2211.10438). The network computes the same as long as only operators that commute with a positive
+factor are in between: ReLU and poolings, but not smooth gates or additions.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from calibration.region import Region, users_of
 from export.graph import rebuilt
 
 _EXPONENT = 0.5
-# Channels that hardly ever speak are not raised further than this.
+# The least range, as a share of the largest, that a channel is treated as having.
 _SMALLEST_SHARE = 1e-3
 
 _PASSED_THROUGH = ("Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "Resize")
 
 
 def equalise_channels(model: ModelProto, region: Region, batches: Batches) -> ModelProto:
-    """The same network, with channels of similar range where that is possible."""
+    """The same network with channels of similar range, as far as possible."""
     layers = weighted_layers(model, region)
     walk = _Walk(model, region, layers)
     takers = {name: found for name in layers if (found := walk.takers(name))}
@@ -50,7 +50,7 @@ def _factors(extents: np.ndarray) -> np.ndarray:
 
 
 class _Walk:
-    """From a layer to those that take what it gives."""
+    """Finds the layers that use a layer's output."""
 
     def __init__(self, model: ModelProto, region: Region, layers: Mapping[str, Layer]) -> None:
         self._layers = layers
@@ -59,15 +59,15 @@ class _Walk:
         self._channels = _channels(model)
 
     def activation(self, name: str) -> str:
-        """The layer's output behind its rectifier, where that alone takes it."""
+        """The layer's output, after its rectifier if that is the output's only user."""
         users = self._users[name]
         rectified = len(users) == 1 and users[0].op_type in ("Relu", "LeakyRelu")
         return users[0].output[0] if rectified else name
 
     def takers(self, name: str) -> list[tuple[str, int]]:
-        """Each layer that the tensor reaches, with the place of the tensor's first channel there.
+        """The layers that use the tensor, each with the index of the tensor's first channel there.
 
-        Empty if it reaches anything that a factor does not pass through.
+        Empty if something uses the tensor that does not commute with a factor.
         """
         is_convolution = self._layers[name].node.op_type == "Conv"
         return (self._reached(name, 0) or []) if is_convolution else []
@@ -101,7 +101,7 @@ def _axis(node: NodeProto) -> int:
 
 
 def _channels(model: ModelProto) -> dict[str, int]:
-    """How many channels each tensor has: its second dimension."""
+    """The number of channels of each tensor, its second dimension."""
     known = onnx.shape_inference.infer_shapes(model).graph.value_info
     shapes = {value.name: value.type.tensor_type.shape.dim for value in known}
     return {name: dims[1].dim_value for name, dims in shapes.items() if len(dims) > 1}

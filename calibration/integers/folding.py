@@ -1,4 +1,4 @@
-"""A graph with the same values, in the operators that integers can run."""
+"""Rewrites a graph in the operators that integers can run, with the same results."""
 
 from collections import Counter
 
@@ -12,11 +12,10 @@ _SPATIAL = (2, 3)
 
 
 def fold_for_integers(model: ModelProto, region: Region) -> ModelProto:
-    """The model with the region's batch normalisations and means over space written otherwise.
+    """The model without the region's batch normalisations and means over height and width.
 
-    A batch normalisation becomes part of the convolution before it, or a depthwise convolution of
-    its own; a mean over height and width becomes a GlobalAveragePool. Every tensor that is left
-    keeps its name.
+    A batch normalisation becomes part of the convolution before it, or a depthwise convolution; a
+    mean over height and width becomes a GlobalAveragePool. Remaining tensors keep their names.
     """
     return _Folding(model, region).folded()
 

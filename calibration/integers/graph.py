@@ -1,4 +1,4 @@
-"""Eight-bit integers, written in the graph as pairs of QuantizeLinear and DequantizeLinear."""
+"""Writes 8-bit integers into a graph, as pairs of QuantizeLinear and DequantizeLinear."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from calibration.integers.rounding import IntegerWeights
 from calibration.region import Region, users_of
 from export.graph import GraphBuilder, rebuilt
 
-# Part of the node before them: nothing is rounded in between.
+# These are fused with the node before them, so nothing is rounded in between.
 _RECTIFIERS = ("Relu", "Clip")
 _RECTIFIED = (*WEIGHTED, "Add")
 _INTEGER = (
@@ -30,7 +30,7 @@ def quantize_int8(
     grids: Mapping[str, Grid],
     weights: Mapping[str, IntegerWeights],
 ) -> ModelProto:
-    """The model with its region in integers; layers that have no integer weights stay in float.
+    """The model with its region in integers; layers without integer weights stay in float.
 
     Args:
         grids: of the region's tensors, from `calibration.integers.grids`.
@@ -40,7 +40,7 @@ def quantize_int8(
 
 
 class _Int8:
-    """The graph that is being written; a node and a layer go by the tensor that they give."""
+    """Writes the integer graph; nodes and layers are identified by their output tensors."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class _Int8:
         self._grids = grids
         self._weights = weights
         self._graph = GraphBuilder("int8/")
-        # TensorRT, which the signed grids are for, has a fast integer average of its own.
+        # Signed grids are for TensorRT, whose own integer average is fast.
         self._means = {} if scheme.signed else channels_of_means(model)
         self._users = users_of(model)
         self._operators = {node.output[0]: node.op_type for node in region.nodes}
@@ -64,7 +64,7 @@ class _Int8:
         self._dequantised: dict[str, str] = {}
 
     def _integer_nodes(self) -> set[str]:
-        """The nodes that compute in integers; a rectifier does as the node before it."""
+        """The nodes that compute in integers; a rectifier does if the node before it does."""
         integer: set[str] = set()
         for node in self._region.nodes:
             name, kind = node.output[0], node.op_type
@@ -98,9 +98,10 @@ class _Int8:
             self._keep_in_float(copy)
 
     def _keep_in_float(self, node: NodeProto) -> None:
-        """onnxruntime rounds the weights of a float layer between two quantised tensors, by itself.
+        """Add a Max that changes nothing after the layer.
 
-        It does not where a Max that changes nothing stands behind the layer.
+        Without it, onnxruntime itself rounds the weights of a float layer that lies between two
+        quantised tensors.
         """
         name = node.output[0]
         node.name = node.output[0] = f"{name}/float"

@@ -1,4 +1,4 @@
-"""Which integers stand for a tensor's values: one grid a tensor, shared where values only move."""
+"""Chooses the grid of integers of each tensor, shared by tensors between which values only move."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 from calibration.integers.ranges import Range
 from calibration.region import Region
 
-# Operators that only pick, move, join or enlarge values: what they take and give is on one grid, so
-# that nothing is rounded twice.
+# Operators that only pick, move, join or enlarge values: their inputs and outputs share one grid,
+# so that nothing is rounded twice.
 PASSING = ("MaxPool", "Concat", "Resize", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
 
 # A tensor of zeros still needs a scale.
@@ -20,9 +20,10 @@ _SMALLEST = 1e-12
 class Scheme:
     """How numbers become integers.
 
-    signed: activations are int8, symmetric, zero-point 0, and biases stay float, as TensorRT
-    wants them; else uint8 with a zero-point. weight_bits: 7 where 8 could saturate (CPUs without
-    VNNI). percentile: how much of each activation its grid covers; None means all of it.
+    signed: if true, activations are int8, symmetric, with zero-point 0, and biases stay float, as
+        TensorRT requires; else activations are uint8 with a zero-point.
+    weight_bits: 7 if 8 could saturate, as on CPUs without VNNI.
+    percentile: per cent of each activation's values that its grid covers; None for all values.
     """
 
     signed: bool = False
@@ -39,7 +40,11 @@ class Grid:
 
 
 def grid_from_range(extent: Range, scheme: Scheme) -> Grid:
-    """The grid that covers a range and holds zero exactly."""
+    """The grid that covers a range and represents zero exactly.
+
+    >>> grid_from_range(Range(low=-1.0, high=254.0), Scheme())
+    Grid(scale=1.0, zero_point=1)
+    """
     low, high = min(extent.low, 0.0), max(extent.high, 0.0)
     if scheme.signed:
         return Grid(scale=max(-low, high, _SMALLEST) / 127, zero_point=0)
@@ -50,7 +55,7 @@ def grid_from_range(extent: Range, scheme: Scheme) -> Grid:
 def grids_from_ranges(
     region: Region, ranges: Mapping[str, Range], scheme: Scheme
 ) -> dict[str, Grid]:
-    """The grid of each of the region's tensors; those that values only move between share one."""
+    """The grid of each of the region's tensors; tensors between which values only move share it."""
     group = {name: name for name in region.tensors()}
     for node in region.nodes:
         if node.op_type in PASSING:

@@ -1,4 +1,4 @@
-"""The layers that have weights: convolutions and matrix products, seen as matrices."""
+"""The layers with constant weights, convolutions and matrix products, seen as matrices."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,10 +14,13 @@ WEIGHTED = ("Conv", "Gemm", "MatMul")
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One node with constant weights, named by the tensor that it gives.
+    """One node with constant weights.
 
-    weights: float64, as the node has them. bias: float64 (C,), zeros where it has none.
-    channels: the weights' axis of output channels. attributes: the node's, by name.
+    name: of its output tensor.
+    weights: float64, in the node's own shape.
+    bias: float64 (C,), zeros if the node has none.
+    channels: the weights' axis of output channels.
+    attributes: the node's, by name.
     """
 
     name: str
@@ -29,25 +32,25 @@ class Layer:
 
     @property
     def groups(self) -> int:
-        """How many parts of the channels are convolved apart."""
+        """The number of groups into which a convolution divides its channels."""
         return int(self.attributes.get("group", 1))
 
     def matrices(self, weights: np.ndarray | None = None) -> np.ndarray:
-        """The weights, or others of their shape, as (groups, channels a group, values summed)."""
+        """The weights, or others of their shape, as (groups, channels per group, values summed)."""
         rows = np.moveaxis(self.weights if weights is None else weights, self.channels, 0)
         return rows.reshape(self.groups, len(rows) // self.groups, -1)
 
     def from_matrices(self, matrices: np.ndarray) -> np.ndarray:
-        """Such matrices in the shape of the node's weights."""
+        """The inverse of `matrices`: such matrices in the shape of the node's weights."""
         rows = np.moveaxis(self.weights, self.channels, 0)
         return np.moveaxis(matrices.reshape(rows.shape), 0, self.channels)
 
 
 def weighted_layers(model: ModelProto, region: Region) -> dict[str, Layer]:
-    """The region's layers by name, in order.
+    """The region's layers by name, in the graph's order.
 
     Raises:
-        BundleError: a convolution whose padding is not written in the graph.
+        BundleError: the graph does not state a convolution's padding.
     """
     constants = {t.name: t for t in model.graph.initializer}
 

@@ -14,19 +14,21 @@ from export.execution import run_in_parts
 from vexas_edge.bundle.contract import CROPS, MASKS
 from vexas_edge.errors import BundleError
 
-# One file is for all CPUs: without VNNI, weights of 8 bits may saturate.
+# 7 bits, since the one file must suit all CPUs, and without VNNI 8-bit weights may saturate.
 _SCHEME = Scheme(weight_bits=7)
 
-# Background's place among the classes.
+# The index of the background among the classes.
 _BACKGROUND = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskAgreement:
-    """Integer masks beside float ones, over crops.
+    """How well two mask networks agree.
 
-    dice_mean, dice_p1: of all that is cell, 1 where both find the same, mean and 1st percentile of
-    crops; same_class: share of pixels of the same class.
+    dice_mean, dice_p1: Dice of the whole cell, 1 if both find the same; mean and 1st percentile
+        over crops.
+    same_class: share of pixels to which both give the same class.
+    crops: their number.
     """
 
     dice_mean: float
@@ -35,33 +37,32 @@ class MaskAgreement:
     crops: int
 
     def figures(self) -> dict[str, float]:
-        """For a manifest or a line of results."""
+        """The figures by name, for a manifest or a line of results."""
         return asdict(self)
 
 
 def integer_masks(model: ModelProto, batches: Batches) -> ModelProto:
-    """The mask network of `export.mask_graph` in integers, light and Softmax in float.
-
+    """The mask network of `export.mask_graph` in integers, with light and Softmax in float.
 
     Args:
-        batches: gives, each time it is called, crops uint8 (n, S, S, 3) in batches.
+        batches: returns an iterable of batches of crops, uint8 (n, S, S, 3); called several times.
 
     Raises:
-        BundleError: it is no mask network, or a layer does not run in integers here.
+        BundleError: it is not a mask network, or a layer does not run in integers here.
     """
     found = calibrate(model, batches, region_of=mask_region)
     graph = round_model(found, _SCHEME).graph()
     census = executed_census(graph, {CROPS: next(iter(batches()))[:1]})
     if census.float_layers:
         raise BundleError(
-            f"the integer mask network would still compute {', '.join(census.float_layers[:5])} in "
-            "float32: it is not what it says"
+            "the integer mask network would still compute layers in float32: "
+            f"{', '.join(census.float_layers[:5])}"
         )
     return graph
 
 
 def mask_agreement(reference: ModelProto, other: ModelProto, crops: np.ndarray) -> MaskAgreement:
-    """How alike two mask networks see these crops, uint8 (N, S, S, 3)."""
+    """How well two mask networks agree on these crops, uint8 (N, S, S, 3)."""
     masks = [run_in_parts(model, crops)[MASKS] for model in (reference, other)]
     one, two = (mask[:, _BACKGROUND] < 0.5 for mask in masks)
     dices = [_dice(*cells) for cells in zip(one, two, strict=True)]
@@ -75,6 +76,6 @@ def mask_agreement(reference: ModelProto, other: ModelProto, crops: np.ndarray) 
 
 
 def _dice(one: np.ndarray, two: np.ndarray) -> float:
-    """1 where both are empty."""
+    """The Dice coefficient of two masks; 1 if both are empty."""
     both = one.sum() + two.sum()
     return float(2 * (one & two).sum() / both) if both else 1.0

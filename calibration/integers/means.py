@@ -1,4 +1,4 @@
-"""Means over windows, as integers run them fast on the CPU."""
+"""Rewrites average pooling as a convolution, which integers run fast on the CPU."""
 
 import math
 from collections.abc import Sequence
@@ -11,9 +11,10 @@ from export.graph import GraphBuilder
 
 
 def channels_of_means(model: ModelProto) -> dict[str, int]:
-    """The channels of each average pooling whose every value is the mean of a whole window.
+    """The number of channels of each average pooling that can be a convolution, by its output.
 
-    By the tensor that it gives. Not of one that leaves out its padding, or overhangs the border.
+    These are the poolings that divide every sum by the whole window: none that leaves its padding
+    out of the mean, and none whose windows reach beyond the border.
     """
     inferred = shape_inference.infer_shapes(model).graph
     shapes = {v.name: v.type.tensor_type.shape.dim for v in (*inferred.value_info, *inferred.input)}
@@ -34,7 +35,7 @@ def _has_whole_windows(attributes: dict[str, Any]) -> bool:
 
 
 def mean_as_convolution(graph: GraphBuilder, node: NodeProto, n_channels: int) -> NodeProto:
-    """The same mean as a depthwise convolution of integer ones, which sums exactly.
+    """The same mean as a depthwise convolution with integer weights of one, which sums exactly.
 
     onnxruntime's own integer average took as long as all 94 convolutions of an InceptionV3.
     """

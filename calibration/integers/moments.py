@@ -1,4 +1,4 @@
-"""Second moments of what each layer's weights are multiplied with, on the calibration cells."""
+"""Second moments of each layer's inputs on the calibration cells."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,17 +9,17 @@ from calibration.integers.layers import Layer
 from export.execution import session_from
 from export.graph import between
 
-# Positions of each cell and layer that are looked at: neighbours say almost the same.
+# Positions sampled per cell and layer; neighbours hold almost the same values.
 _POSITIONS_PER_CELL = 64
 
 
 def input_moments(
     model: ModelProto, layers: Mapping[str, Layer], batches: Iterable[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Of each layer the mean of x x', float32 (groups, K + 1, K + 1).
+    """The mean of x x' per layer, float32 (groups, K + 1, K + 1).
 
-    x are the K values that an output channel sums, and a one for the bias, at random positions of
-    each cell (the same in every run). Memory grows with K, not with the number of cells.
+    x holds the K values that an output channel sums and a one for the bias, at random positions of
+    each cell, which are the same in every run. Memory grows with K, not with the number of cells.
     """
     source = model.graph.input[0].name
     tensors = list(dict.fromkeys(layer.node.input[0] for layer in layers.values()))
@@ -38,7 +38,7 @@ def input_moments(
 
 
 def _rows(layer: Layer, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What the layer's weights meet: float32 (groups, n, K + 1), the last of each row a one."""
+    """The inputs of the layer's weights, float32 (groups, n, K + 1), each row ending in a one."""
     if layer.node.op_type == "Conv":
         rows = _patches(layer, values, rng)
     else:

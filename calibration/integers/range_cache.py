@@ -1,4 +1,4 @@
-"""Ranges of earlier runs, kept by everything that they depend on."""
+"""Keeps ranges for later runs, under a hash of everything that they depend on."""
 
 import hashlib
 import json
@@ -11,20 +11,20 @@ from onnx import ModelProto
 
 from calibration.integers.ranges import Range
 
-# Part of every key; to be raised when ranges come to be computed in another way.
+# Part of every key; raise it whenever the way in which ranges are computed changes.
 _VERSION = 1
 
 
 def cached_ranges(
     folder: Path | None, model: ModelProto, options: str, find: Callable[[], dict[str, Range]]
 ) -> dict[str, Range]:
-    """The ranges that `find` gives, or gave for the same graph and options.
+    """The ranges that `find` returns, from the cache if they are there.
 
-    A file that cannot be read counts as none, and a folder that cannot be written is left alone:
-    the cache saves time and nothing else.
+    Files that cannot be read or written are ignored, since the cache only saves time.
 
     Args:
-        options: what the ranges depend on beside the graph: the cells' hashes, the percentile.
+        folder: the cache; None for no cache.
+        options: what the ranges depend on besides the graph: the cells' hashes, the percentile.
     """
     if folder is None:
         return find()

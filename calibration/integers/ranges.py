@@ -1,4 +1,4 @@
-"""What values a graph's activations take on given cells, in memory that does not grow with them."""
+"""Finds the ranges of a graph's activations on cells, in memory that does not grow with them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Batches = Callable[[], Iterable[np.ndarray]]
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """An activation's smallest and largest value, as the quantiser is to take them."""
+    """The smallest and the largest value of an activation that its integers represent."""
 
     low: float
     high: float
@@ -27,10 +27,10 @@ def extreme_ranges(model: ModelProto, tensors: Sequence[str], batches: Batches) 
     """Smallest and largest value of each tensor; the graph itself reduces them, batch by batch.
 
     Args:
-        batches: gives, each time it is called, cells uint8 (n, H, W, 3) in batches of any size.
+        batches: returns an iterable of batches of cells, uint8 (n, H, W, 3), of any size.
 
     Raises:
-        BundleError: a value is not finite; names the tensor.
+        BundleError: a value is not finite; the message names the tensor.
     """
     source = _source(model)
     session = session_from(_with_extremes(model, tensors))
@@ -49,9 +49,10 @@ def extreme_ranges(model: ModelProto, tensors: Sequence[str], batches: Batches) 
 def percentile_ranges(
     model: ModelProto, extremes: Mapping[str, Range], batches: Batches, percentile: float
 ) -> dict[str, Range]:
-    """Each tensor's range without its rarest values: `percentile` per cent of them lie inside.
+    """The range of each tensor that holds `percentile` per cent of its values.
 
-    Histograms of fixed bins between the extremes, so neither chunking nor order changes a count.
+    Values are counted in fixed bins between the extremes, so that neither the batches' size nor
+    their order changes a count.
 
     Args:
         extremes: of the same batches, from `extreme_ranges`.
@@ -67,7 +68,7 @@ def percentile_ranges(
 
 
 def _histogram(values: np.ndarray, extremes: Range) -> np.ndarray:
-    """How many values lie in each bin; much faster than numpy's own for so many of them."""
+    """The number of values in each bin; much faster than numpy.histogram for this many values."""
     width = max(extremes.high - extremes.low, 1e-30) / _BINS
     bins = ((values - np.float32(extremes.low)) / np.float32(width)).astype(np.int32)
     return np.bincount(np.clip(bins.ravel(), 0, _BINS - 1), minlength=_BINS)
@@ -86,7 +87,7 @@ def _inner(extremes: Range, counts: np.ndarray, percentile: float) -> Range:
 def channel_extents(
     model: ModelProto, tensors: Sequence[str], batches: Batches
 ) -> dict[str, np.ndarray]:
-    """Of each tensor (n, C, H, W) the largest magnitude in each channel, float32 (C,)."""
+    """The largest magnitude per channel of each tensor (n, C, H, W), float32 (C,)."""
     source = _source(model)
     extents: dict[str, np.ndarray] = dict.fromkeys(tensors, np.zeros((), np.float32))
     session = session_from(_with_extents(model, tensors))
@@ -101,9 +102,9 @@ def _source(model: ModelProto) -> str:
 
 
 def _with_extremes(model: ModelProto, tensors: Sequence[str]) -> ModelProto:
-    """The part of the graph up to the tensors, whose outputs are each one's extremes and its fault.
+    """The graph up to the tensors, with the minimum, the maximum and the fault of each as outputs.
 
-    The fault is 0, but no number where a value is none: minimum and maximum pass over these.
+    The fault is 0, or NaN if a value is NaN, which minimum and maximum ignore.
     """
     part = between(model, [_source(model)], tensors)
     del part.graph.output[:]

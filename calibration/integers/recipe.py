@@ -1,7 +1,7 @@
-"""The recipe for integers: from a float graph and cells to a graph that any scheme is cut from.
+"""The recipe for integer graphs: one calibration on cells, from which every scheme is written.
 
-Fold, equalise, find ranges, find moments: these steps look at cells, once. Rounding and writing
-look at none, so all integer files of a model come from one calibration.
+Calibrating means to fold, to equalise, and to find ranges and moments; these steps look at cells.
+Rounding and writing do not, so all integer graphs of a model come from one calibration.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -23,15 +23,19 @@ from calibration.integers.ranges import Batches, Range, extreme_ranges, percenti
 from calibration.integers.rounding import IntegerWeights, integer_weights
 from calibration.region import Region, encoder_region
 
-# How values vary together is known from fewer cells than how far they reach.
+# Moments need fewer cells than ranges do.
 _CELLS_FOR_MOMENTS = 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What calibration found. model: the float graph, folded and equalised.
+    """The results of calibration.
 
-    ranges: by percentile, then by tensor. moments: by layer, float32 (groups, K + 1, K + 1).
+    model: the float graph, folded and equalised.
+    region: the part of it that is to run in integers.
+    layers: the region's layers with weights, by name.
+    ranges: of activations, by percentile, then by tensor.
+    moments: by layer, float32 (groups, K + 1, K + 1).
     """
 
     model: ModelProto
@@ -43,7 +47,7 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class RoundedModel:
-    """A model whose layers all have integer weights, to be written with some left in float."""
+    """A model with integer weights for all its layers, some of which may be written in float."""
 
     calibration: Calibration
     scheme: Scheme
@@ -51,7 +55,7 @@ class RoundedModel:
     weights: dict[str, IntegerWeights]
 
     def graph(self, keep_float: Collection[str] = ()) -> ModelProto:
-        """The graph in integers, but for the layers in `keep_float`."""
+        """The graph in integers, except for the layers in `keep_float`."""
         found = self.calibration
         weights = {name: w for name, w in self.weights.items() if name not in keep_float}
         return quantize_int8(found.model, found.region, self.scheme, self.grids, weights)
@@ -66,16 +70,18 @@ def calibrate(
     cells_key: str = "",
     cache: Path | None = None,
 ) -> Calibration:
-    """Everything that integers need to know of the graph and the cells.
+    """Fold and equalise the graph, and find its ranges and moments on the cells.
 
     Args:
-        batches: gives, each time it is called, what the graph's first input takes, in batches.
-        percentiles: how much of each activation ranges are to cover; None means all of it.
-        cells_key: what the cells are known by in the cache.
-        cache: where ranges of an earlier run are looked for; None means nowhere.
+        batches: returns an iterable of batches for the graph's first input; called several times.
+        region_of: finds the part that is to run in integers.
+        percentiles: per cent of each activation's values that ranges cover; None means all values.
+        cells_key: a hash of the cells, for the cache.
+        cache: the folder in which ranges are kept; None means nowhere.
 
     Raises:
-        BundleError: the graph has operators of no known precision, or values that are not finite.
+        BundleError: the graph has operators that cannot be converted, or values that are not
+            finite.
     """
     model = fold_for_integers(model, region_of(model))
     model = equalise_channels(model, region_of(model), batches)
@@ -98,7 +104,7 @@ def calibrate(
 
 
 def round_model(found: Calibration, scheme: Scheme) -> RoundedModel:
-    """The model's weights as integers of the scheme."""
+    """The model with its weights rounded to the scheme's integers."""
     grids = grids_from_ranges(found.region, found.ranges[scheme.percentile], scheme)
     weights = {
         name: integer_weights(layer, scheme, grids[layer.node.input[0]], found.moments[name])

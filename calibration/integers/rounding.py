@@ -1,7 +1,7 @@
-"""Weights rounded one after the other, each error made up by those that are still to come.
+"""Rounds weights one after the other, so that the later ones make up for the earlier ones' errors.
 
-After Frantar et al. 2023 (GPTQ, arXiv 2210.17323), with the bias as one more weight, the last,
-which is never rounded: so a layer's mean error goes into its bias.
+After Frantar et al. 2023 (GPTQ, arXiv 2210.17323). The bias counts as a last weight that is never
+rounded, so it takes up a layer's mean error.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from calibration.integers.layers import Layer
 # Added to the moments' diagonal, as a share of its mean, so that they can be inverted.
 _DAMPING = 0.01
 
-# Columns rounded before the rest is brought up to date; any number gives the same weights.
+# Columns rounded before the rest are updated; it changes the speed, not the weights.
 _BLOCK = 128
 
-# The int32 of a bias must hold it, and the sum that it is added to.
+# An int32 must hold a bias and the sum that it is added to.
 _LARGEST_BIAS = 2.0**30
 
 
@@ -26,8 +26,10 @@ _LARGEST_BIAS = 2.0**30
 class IntegerWeights:
     """A layer in integers: weight = scale of its output channel * integer.
 
-    integers: int8, shaped as the layer's weights. channels: their axis of output channels.
-    scales: float32 (C,). bias: float64 (C,).
+    integers: int8, in the shape of the layer's weights.
+    channels: their axis of output channels.
+    scales: float32 (C,).
+    bias: float64 (C,).
     """
 
     integers: np.ndarray
@@ -39,9 +41,9 @@ class IntegerWeights:
 def integer_weights(
     layer: Layer, scheme: Scheme, grid: Grid, moments: np.ndarray
 ) -> IntegerWeights:
-    """The layer's weights and bias that give the outputs closest to its own.
+    """The integer weights, with a bias, whose outputs are closest to the layer's own.
 
-    A channel of tiny weights gets a scale with which an int32 can hold its bias.
+    A channel of tiny weights gets a scale that is large enough for an int32 to hold its bias.
 
     Args:
         grid: of the layer's input.
@@ -74,7 +76,7 @@ def _rounded(
 ) -> tuple[np.ndarray, np.ndarray]:
     """One group's integers (C, K) and bias (C,)."""
     k = weights.shape[1]
-    # The values that weigh most go first, while there are most others to make up for them.
+    # The values that matter most go first, while most others are left to make up for their errors.
     order = np.append(np.argsort(-np.diag(moments)[:k], kind="stable"), k)
     upper = _inverse_factor(moments[np.ix_(order, order)])
     left = np.vstack([weights.T, bias])[order]
@@ -95,9 +97,9 @@ def _rounded(
 def _inverse_factor(moments: np.ndarray) -> np.ndarray:
     """The upper triangular U, float64, for which U'U is the inverse of the damped moments."""
     damped = moments.astype(np.float64)
-    weighted = np.arange(len(damped) - 1)  # not the bias, whose moment is 1 at any scale of inputs
+    weighted = np.arange(len(damped) - 1)  # without the bias, whose moment is always 1
     damped[weighted, weighted] += _DAMPING * np.diag(damped)[:-1].mean() + 1e-9
-    # The Cholesky factor of the matrix turned by 180 degrees, turned back, is U's own inverse.
+    # Rotate the matrix by 180 degrees; its Cholesky factor, rotated back, is the inverse of U.
     inverse = np.linalg.cholesky(damped[::-1, ::-1])[::-1, ::-1]
     factor, _ = dtrtri(inverse, lower=0)
     return np.asarray(factor)

@@ -1,1 +1,1 @@
-"""What a graph really computes in, and what TensorRT would refuse of it."""
+"""Proves in which precision a graph computes, and finds what TensorRT would refuse in it."""

@@ -1,8 +1,8 @@
-"""In which numbers a graph computes: shares of its multiply-adds in int8, float16 and float32.
+"""The shares of a graph's multiply-adds that are computed in int8, float16 and float32.
 
-A file that holds quantisers need not run in integers. So what onnxruntime's CPU provider executes
-is read from its own optimised graph and profile; what other engines are to execute, from the graph
-as it is written.
+A file with quantisers does not necessarily run in integers. So what onnxruntime's CPU provider
+executes is read from its own optimised graph and profile, and what other engines should execute is
+read from the file.
 """
 
 import json
@@ -27,7 +27,10 @@ _KERNEL = "_kernel_time"  # how an executed node is marked in the profile
 
 @dataclass(frozen=True, kw_only=True)
 class Census:
-    """Shares of multiply-adds, together 1. float_layers: names of the layers in float32."""
+    """Shares of multiply-adds, whose sum is 1.
+
+    float_layers: names of the layers in float32.
+    """
 
     int8: float
     fp16: float
@@ -45,7 +48,7 @@ class _Layer:
 def executed_census(
     model: ModelProto, feeds: Mapping[str, np.ndarray], without: Collection[str] = ()
 ) -> Census:
-    """What onnxruntime's CPU provider ran, after its own optimisation of the graph.
+    """The census of what onnxruntime's CPU provider runs, after it has optimised the graph.
 
     Args:
         without: names of nodes that are not counted.
@@ -77,7 +80,7 @@ def executed_census(
 
 
 def written_census(model: ModelProto, without: Collection[str] = ()) -> Census:
-    """What a strongly typed engine is to run: a layer between quantisers runs in integers.
+    """The census of what a strongly typed engine should run: layers between quantisers in integers.
 
     Args:
         without: names of nodes that are not counted.
@@ -126,7 +129,7 @@ def _census(layers: Iterable[_Layer]) -> Census:
     layers = list(layers)
     if not layers:
         raise BundleError(
-            "the graph has no layer that multiplies: nothing says what it computes in"
+            "the graph has no convolution and no matrix product, so its precision cannot be told"
         )
     total: Counter[str] = Counter()
     for layer in layers:

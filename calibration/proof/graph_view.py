@@ -1,4 +1,4 @@
-"""A graph as rules ask of it: which node makes a tensor, which take it, what it holds."""
+"""Looks up, for a tensor of a graph, the node that makes it, its users, its type and its value."""
 
 import onnx
 from onnx import ModelProto
@@ -25,21 +25,21 @@ class GraphView:
         self.types = _element_types(model)
 
     def is_constant(self, name: str) -> bool:
-        """Whether a tensor is a constant, or weights on their way through a quantiser."""
+        """Whether a tensor is a constant or a quantised constant."""
         maker = self.maker.get(name)
         if maker is not None and maker.op_type == "QuantizeLinear":
             return self.is_constant(maker.input[0])
         return name in self.constants
 
     def rank(self, name: str) -> int:
-        """How many dimensions a constant has, or weights on their way through a quantiser."""
+        """The number of dimensions of a constant or quantised constant."""
         maker = self.maker.get(name)
         if maker is not None and maker.op_type == "QuantizeLinear":
             return self.rank(maker.input[0])
         return len(self.constants[name].dims)
 
     def downstream(self, name: str) -> set[str]:
-        """The tensor and all that is computed from it."""
+        """The tensor and every tensor that is computed from it."""
         reached, pending = {name}, [name]
         while pending:
             for node in self.users.get(pending.pop(), ()):
@@ -50,7 +50,7 @@ class GraphView:
 
 
 def _element_types(model: ModelProto) -> dict[str, int]:
-    """Element type of every tensor whose type is known."""
+    """The element type of every tensor whose type is known."""
     try:
         inferred = onnx.shape_inference.infer_shapes(model).graph
     except onnx.shape_inference.InferenceError:  # operators of a domain that onnx does not know

@@ -1,7 +1,7 @@
-"""What TensorRT 11 would refuse or silently change in a graph, said before anyone is near a GPU.
+"""Finds what TensorRT 11 would refuse or silently change in a graph, without a GPU.
 
-Static rules, from NVIDIA's documentation of TensorRT 11 (operator support, strongly typed networks,
-explicit quantisation); none of them has been tried on a GPU here.
+The rules are taken from NVIDIA's documentation of TensorRT 11 (operator support, strongly typed
+networks, explicit quantisation); none of them has been tried on a GPU here.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from vexas_edge.bundle.contract import ENCODINGS
 LARGEST_OPSET = 25
 LARGEST_TOPK = 3840
 
-# The output channel's axis of each operator's weights.
+# The axis of output channels in each operator's weights.
 _WEIGHT_AXES = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}
 _POOLINGS = ("GlobalAveragePool", "GlobalMaxPool", "ReduceMean")
 _SHAPING = ("Flatten", "Squeeze", "Unsqueeze", "Reshape", "Identity")
@@ -26,7 +26,11 @@ _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing TensorRT would not take as it is. rule: machine-readable; where: node or tensor."""
+    """One thing that TensorRT would refuse or change.
+
+    rule: its machine-readable name.
+    where: the name of the node or tensor.
+    """
 
     rule: str
     where: str
@@ -35,7 +39,7 @@ class Finding:
 
 
 def preflight_findings(model: ModelProto) -> list[Finding]:
-    """Every finding, rule by rule; none means that TensorRT 11 should take the graph as it is."""
+    """Every finding, rule by rule; if there is none, TensorRT 11 should accept the graph."""
     graph = GraphView(model)
     return [finding for rule in _RULES for finding in rule(graph)]
 
@@ -46,8 +50,8 @@ def _foreign_operators(graph: GraphView) -> Iterator[Finding]:
             yield Finding(
                 rule="foreign_operator",
                 where=_name(node),
-                message=f"{node.domain}::{node.op_type} is no standard operator",
-                remedy="write the same in standard operators",
+                message=f"{node.domain}::{node.op_type} is not a standard operator",
+                remedy="write it in standard operators",
             )
     for opset in graph.model.opset_import:
         if opset.domain not in ("", "ai.onnx"):
@@ -55,7 +59,7 @@ def _foreign_operators(graph: GraphView) -> Iterator[Finding]:
                 rule="foreign_opset",
                 where=opset.domain,
                 message=f"opset {opset.domain} is imported",
-                remedy="take it out of opset_import",
+                remedy="remove it from opset_import",
             )
 
 
@@ -91,8 +95,8 @@ def _uint8_tensors(graph: GraphView) -> Iterator[Finding]:
             yield Finding(
                 rule="uint8_tensor",
                 where=name,
-                message="uint8 is taken as a graph input followed by Cast, and nowhere else",
-                remedy="cast to float first; quantise to int8",
+                message="uint8 is supported only as a graph input that is followed by Cast",
+                remedy="cast it to float first and quantise to int8",
             )
 
 
@@ -142,8 +146,8 @@ def _scale_findings(graph: GraphView, node: NodeProto) -> Iterator[Finding]:
         yield Finding(
             rule="per_channel_activation",
             where=_name(node),
-            message="an activation is quantised channel by channel",
-            remedy="one scale for the whole activation",
+            message="an activation is quantised per channel",
+            remedy="use one scale for the whole activation",
         )
     elif np.prod(scale.dims) > 1:
         yield from _axis_findings(graph, node)
@@ -180,14 +184,14 @@ def _topk(graph: GraphView) -> Iterator[Finding]:
                 rule="topk_size",
                 where=_name(node),
                 message=f"its K is above {LARGEST_TOPK} or not constant",
-                remedy=f"a constant K of at most {LARGEST_TOPK}",
+                remedy=f"use a constant K of at most {LARGEST_TOPK}",
             )
         if next((a.i for a in node.attribute if a.name == "sorted"), 1) == 0:
             yield Finding(
                 rule="topk_unsorted",
                 where=_name(node),
                 message="unsorted TopK is not supported",
-                remedy="sorted = 1",
+                remedy="set sorted to 1",
             )
 
 
@@ -198,7 +202,7 @@ def _doubles(graph: GraphView) -> Iterator[Finding]:
                 rule="float64",
                 where=name,
                 message="float64 is silently computed in float32",
-                remedy="write it in float32, and check what that costs",
+                remedy="write it in float32 and check the loss of accuracy",
             )
 
 
@@ -209,7 +213,7 @@ def _dynamic_space(graph: GraphView) -> Iterator[Finding]:
             yield Finding(
                 rule="dynamic_space",
                 where=value.name,
-                message="an image dimension other than the batch is free",
+                message="a dimension of the image other than the batch is free",
                 remedy="fix height, width and channels",
             )
 
@@ -237,7 +241,7 @@ def _quantised_head(graph: GraphView) -> Iterator[Finding]:
 
 
 def _is_final_pooling(graph: GraphView, name: str) -> bool:
-    """A pooling's output, reshaped or not, that no convolution follows; inner ones have some."""
+    """Whether the tensor is a pooling's output, reshaped or not, that no convolution follows."""
     node = graph.maker.get(name)
     while node is not None and node.op_type in _SHAPING:
         node = graph.maker.get(node.input[0])
@@ -256,7 +260,7 @@ def _mixed_floats(graph: GraphView) -> Iterator[Finding]:
             yield Finding(
                 rule="mixed_floats",
                 where=_name(node),
-                message=f"{node.op_type} takes float16 and float32 at once",
+                message=f"{node.op_type} has inputs in both float16 and float32",
                 remedy="cast one of them",
             )
 

@@ -1,4 +1,4 @@
-"""The cohort's patients: their cells as encodings, and the medians that an SVM is fitted on."""
+"""Reads the cohort's patients, encodes their cells, and computes medians to fit an SVM on."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,22 +16,23 @@ from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions
 
-# What the encoder was trained with, and the part of each 224 px image that shows the cell.
+# The encoder's own preprocessing, and the middle part of each 224 px image, which shows the cell.
 PREPROCESSING = "keras-caffe"
 CANVAS_PX = 112
 CANVAS = Canvas(canvas_px=CANVAS_PX, larger="crop")
 CELL_TYPE = "lymphocyte"
 
-# The VEXAS recipe: 100 medians of 10 cells for each patient. The score takes 1,000 of them.
+# The VEXAS recipe: 100 medians of 10 cells per patient to fit on, and 1,000 to score with.
 FIT_DRAWS, SCORE_DRAWS, DRAW_SIZE, SEED = 100, 1000, 10, 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patient:
-    """One patient: its row of cohort.csv and what its cells became.
+    """One patient.
 
-    identities: SHA-256 digest of each distinct cell's file. encodings: float32 (N, D), one row a
-    cell in the same order, L2-normalised.
+    row: of cohort.csv.
+    identities: SHA-256 of each distinct cell's file.
+    encodings: float32 (N, D), L2-normalised, one row per cell in the same order.
     """
 
     row: CohortCase
@@ -40,7 +41,7 @@ class Patient:
 
 
 def read_patients(cohort_dir: Path, most_per_group: int | None) -> tuple[CohortCase, ...]:
-    """The rows of the cohort; of each split and label only the first `most_per_group`, if given.
+    """The rows of the cohort, or only the first `most_per_group` of each split and label.
 
     Raises:
         InputError: the cohort cannot be read, or a patient has several samples.
@@ -49,7 +50,7 @@ def read_patients(cohort_dir: Path, most_per_group: int | None) -> tuple[CohortC
     patient, n_samples = Counter(row.patient for row in rows).most_common(1)[0]
     if n_samples > 1:
         raise InputError(
-            f"patient {patient!r} has {n_samples} samples; this example takes one a patient, "
+            f"patient {patient!r} has {n_samples} samples; this example needs one per patient, "
             "so that no patient is on both sides of a split"
         )
     met: Counter[tuple[str, str]] = Counter()
@@ -62,7 +63,7 @@ def read_patients(cohort_dir: Path, most_per_group: int | None) -> tuple[CohortC
 
 
 def encode_patients(rows: Sequence[CohortCase], encoder_file: Path) -> list[Patient]:
-    """Every patient's cells read and placed as the edge does it, and encoded."""
+    """The patients with their cells, read and placed as scoring does, and encoded."""
     encoder = load_encoder(encoder_file.name, encoder_file.parent, canvas_px=CANVAS_PX)
     return [_encoded(row, encoder) for row in rows]
 
@@ -76,7 +77,7 @@ def _encoded(row: CohortCase, encoder: Encoder) -> Patient:
 
 
 def _distinct_cells(row: CohortCase) -> dict[bytes, np.ndarray]:
-    """Pixels uint8 (112, 112, 3) by the identity of the cell's file."""
+    """Pixels of the patient's cells, uint8 (112, 112, 3), by the identity of the cell's file."""
     case = read_case(row.path, ReadOptions(cell_type=CELL_TYPE))
     with case:
         decoded = [decode_cell(case.source, cell, CANVAS) for cell in case.cells]

@@ -1,9 +1,9 @@
-"""Whether cheaper graphs are still the same model, beside what onnxruntime's own recipe makes.
+"""Are cheaper graphs still the same model, compared with those of onnxruntime's own recipe?
 
     python examples/lymphocytosis/precision.py COHORT_DIR ENCODER_ONNX -o OUT
 
-Five splits of the patients: classifier and calibration on 60, every graph judged on the other 40,
-on the same draws. Nothing is refused here, so that every figure is seen.
+The patients are split five times: 60 for the classifier and for calibration, 40 on whom every graph
+is judged, with the same draws. No graph is refused, so that all figures are shown.
 """
 
 import csv
@@ -48,7 +48,7 @@ from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions
 
 POSITIVE, ENCODER = "tumoral", "encoder.onnx"
-# onnxruntime's own recipe, in the same numbers as each of ours.
+# The options of onnxruntime's own recipe that match each of our kinds.
 STOCK = {
     "int8": {"activation_type": QuantType.QUInt8},
     "int8-rr": {"activation_type": QuantType.QUInt8, "reduce_range": True},
@@ -64,7 +64,12 @@ CALIBRATION_CELLS = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much is done. patients_per_group: of each split and label, None for all."""
+    """How much is done.
+
+    seeds: the number of splits.
+    judged: patients on whom graphs are judged, per split.
+    patients_per_group: patients used of each split and label; None for all.
+    """
 
     seeds: int = 5
     judged: int = JUDGED
@@ -77,10 +82,21 @@ QUICK = Plan(seeds=1, judged=8, patients_per_group=5)
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("cohort_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("encoder_onnx", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="Output folder.")
-@click.option("--quick", is_flag=True, help="Few patients and one split, to see that it runs.")
+@click.option(
+    "-o",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder for bundles, graphs and precision.json.",
+)
+@click.option(
+    "--quick", is_flag=True, help="Use few patients and one split, only to see that it runs."
+)
 def cli(cohort_dir: Path, encoder_onnx: Path, out: Path, quick: bool) -> None:
-    """Convert and judge on five splits of the cohort in COHORT_DIR."""
+    """Convert and judge graphs on five splits of the cohort in COHORT_DIR.
+
+    COHORT_DIR holds cohort.csv; ENCODER_ONNX is the encoder as an ONNX file.
+    """
     plan = QUICK if quick else Plan()
     rows = read_patients(cohort_dir, plan.patients_per_group)
     out.mkdir(parents=True, exist_ok=True)
@@ -110,14 +126,14 @@ def cli(cohort_dir: Path, encoder_onnx: Path, out: Path, quick: bool) -> None:
 
 
 def stratified_split(labels: Sequence[str], judged: int, seed: int) -> Split:
-    """`judged` patients set apart, in the cohort's proportion of labels."""
+    """A random split that sets `judged` patients apart, in the cohort's proportion of labels."""
     everyone = np.arange(len(labels))
     fit, judge = train_test_split(everyone, test_size=judged, stratify=labels, random_state=seed)
     return Split(name=f"split-{seed}", fit=np.sort(fit), judge=np.sort(judge))
 
 
 def write_cohort(rows: Sequence[CohortCase], split: Split, to: Path) -> None:
-    """The cohort file of one split."""
+    """Write the cohort file of one split."""
     with to.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["patient", "sample", "path", "label", "split"])
@@ -127,7 +143,7 @@ def write_cohort(rows: Sequence[CohortCase], split: Split, to: Path) -> None:
 
 
 def figures_of_split(folder: Path, split: str) -> list[dict[str, Any]]:
-    """Convert by the public commands, convert by the stock recipe, judge all of them."""
+    """Convert by the public commands and by the stock recipe; returns the figures of all graphs."""
     for kind in ("int8", "fp16"):
         command = [
             sys.executable,
@@ -162,7 +178,10 @@ def figures_of_split(folder: Path, split: str) -> list[dict[str, Any]]:
 
 
 def _figures(kind: str, results: dict[str, GateResult]) -> dict[str, Any]:
-    """flips: how far from the threshold each changed call's float32 score lies."""
+    """One graph's figures.
+
+    `flips` holds, per flipped call, how far its float32 score is from the threshold.
+    """
     result, stock = results[kind], results.get(f"stock-{kind}")
     return {
         "auc": result.auc,
@@ -184,9 +203,9 @@ class _Cells(CalibrationDataReader):
 
 
 def stock_graphs(reference: bytes, batches: list[np.ndarray], folder: Path) -> dict[str, bytes]:
-    """onnxruntime's static quantisation, per channel, min-max, on the same cells, by kind.
+    """Graphs by onnxruntime's static quantisation, per channel, min-max, on the same cells.
 
-    The encoder alone is quantised, and put back between our own preprocessing and head.
+    Only the encoder is quantised, and put back between our own preprocessing and head.
     """
     fused = onnx.ModelProto.FromString(reference)
     encoder, prepared, quantised = (
@@ -229,7 +248,7 @@ def with_encoder(fused: onnx.ModelProto, encoder: onnx.ModelProto) -> onnx.Model
 
 
 def table_from_figures(figures: Sequence[dict[str, Any]]) -> str:
-    """A line a graph."""
+    """The table of one split, with one line per graph."""
     return "\n".join(
         f"{f['split']} {f['graph']:<14} AUC {f['auc']:.4f} ({f['auc_change']:+.4f})  "
         f"flips {len(f['flips'])}  cosine p1 {f['cosine_p1']:.5f}  "
@@ -239,7 +258,7 @@ def table_from_figures(figures: Sequence[dict[str, Any]]) -> str:
 
 
 def summary_from_figures(figures: Sequence[dict[str, Any]]) -> str:
-    """A line a graph over all splits."""
+    """The table over all splits, with one line per graph."""
     lines = ["", "over all splits:"]
     for kind in dict.fromkeys(f["graph"] for f in figures):
         own = [f for f in figures if f["graph"] == kind]
@@ -254,7 +273,7 @@ def summary_from_figures(figures: Sequence[dict[str, Any]]) -> str:
 
 
 def _of_stock(figures: Sequence[dict[str, Any]]) -> str:
-    """Decision drift beside that of the stock recipe in the same numbers, on average."""
+    """Text with the decision drift as a share of the matching stock graph's, on average."""
     shares = [f["of_stock_drift"] for f in figures]
     return f"; decision drift {np.mean(shares):.2f} of stock" if all(shares) else ""
 

@@ -1,4 +1,4 @@
-"""What anyone with an encoder and an SVM does: write a spec, export a bundle, score patients."""
+"""Writes a spec, exports a bundle and scores patients, by the public commands only."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ cells = [{cell_type}]
 encoder = {encoder}
 preprocessing = {preprocessing}
 canvas_px = {canvas_px}
-larger = {larger}                  # the images are 224 px; the cell lies in their middle
+larger = {larger}                  # the images are 224 px, with the cell in their middle
 classifier = "classifier.skops"
 parity_cells = {parity_cells}
 draw_size = {draw_size}
@@ -38,7 +38,11 @@ seed = {seed}
 
 @dataclass(frozen=True, kw_only=True)
 class BundleSource:
-    """What a bundle is made from. encoder: the file, copied beside the spec or above it."""
+    """What a bundle is made from.
+
+    encoder: the encoder's file, relative to the spec.
+    parity_cells: a folder of cells on which the export is compared.
+    """
 
     name: str
     classifier: SVC
@@ -49,7 +53,7 @@ class BundleSource:
 
 
 def write_sources(source: BundleSource, folder: Path) -> None:
-    """classifier.skops and spec.toml in `folder`."""
+    """Write classifier.skops and spec.toml to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     skops.io.dump(source.classifier, folder / "classifier.skops")
     values = {
@@ -67,21 +71,21 @@ def write_sources(source: BundleSource, folder: Path) -> None:
         "score_draws": SCORE_DRAWS,
         "seed": SEED,
     }
-    # A JSON value is a TOML value too, for texts and numbers.
+    # Texts and numbers are written the same way in JSON and in TOML.
     quoted = {key: json.dumps(value) for key, value in values.items()}
     (folder / "spec.toml").write_text(_SPEC.format(**quoted), encoding="utf-8")
 
 
 def export_bundle(folder: Path) -> None:
-    """The bundle of the spec in `folder`, by the public command."""
+    """Export the bundle of the spec in `folder`."""
     _run("vexas_edge.workshop", "export", "bundle", folder / "spec.toml", "-o", folder / BUNDLE)
 
 
 def score_patients(folder: Path, cases: Sequence[Path]) -> dict[str, dict[str, str]]:
-    """Each case's row of cases.csv, by its folder's name; one public command scores them all.
+    """Score all cases by one command; returns each case's row of cases.csv, by its folder's name.
 
     Raises:
-        ClickException: the command failed, or a patient got no score (status 3 or 7).
+        ClickException: the command failed, or a patient has no score (status 3 or 7).
     """
     out = folder / "scores"
     bundle = ("--bundle", folder / BUNDLE)

@@ -1,4 +1,4 @@
-"""What the example found: as a table for people, and as plain values for report.json."""
+"""The example's results, as a table for people and as plain values for report.json."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,12 @@ _COLUMNS = "{:<56}{:>8}{:>9}   {}"
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Every figure of one run.
+    """All figures of one run.
 
-    cohort_split, balanced_accuracy, out_of_fold: of bundles that the public commands made and
-    scored with. repeats: ROC-AUC of further 60/40 splits, by scikit-learn in this process.
+    cohort_split, balanced_accuracy: of the cohort's own split, by an exported bundle.
+    out_of_fold: of all patients in folds, by exported bundles.
+    repeats: ROC-AUC of further 60/40 splits, by scikit-learn in this process.
+    covariates: each covariate of the cohort alone.
     """
 
     positive: str
@@ -30,7 +32,7 @@ class Report:
 
 
 def text_from_report(report: Report) -> str:
-    """The table, and in words what the covariates mean for it."""
+    """The table, and sentences that say what the covariates mean for it."""
     further = ", ".join(f"{auc:.3f}" for auc in report.repeats)
     lines = [
         _COLUMNS.format(f"{report.positive} or not", "patients", "ROC-AUC", "95 % interval"),
@@ -53,7 +55,7 @@ def _line(name: str, found: Separation) -> str:
 
 
 def _what_covariates_say(covariates: Sequence[CovariateAlone]) -> list[str]:
-    """What the covariates take away from the model's figure; nothing where none separates."""
+    """Lines that compare the model with covariates that separate the groups, if there are any."""
     separating = [c for c in covariates if c.separation.low > 0.5]
     if not separating:
         return []

@@ -1,4 +1,4 @@
-"""From a cohort of real cells and a trained encoder to a bundle, and to how well it separates.
+"""Makes a bundle from a cohort of real cells and a trained encoder, and judges it by patient.
 
 python examples/lymphocytosis/run.py COHORT_DIR ENCODER_ONNX -o OUT
 """
@@ -36,7 +36,12 @@ ENCODER = "encoder.onnx"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much is done. patients_per_group: of each split and label, None for all."""
+    """How much is done.
+
+    folds: of all patients.
+    repeats: further 60/40 splits.
+    patients_per_group: patients used of each split and label; None for all.
+    """
 
     folds: int = 5
     repeats: int = 3
@@ -48,10 +53,10 @@ QUICK = Plan(folds=2, repeats=1, patients_per_group=6)
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """What a bundle said of the patients that it was not fitted on.
+    """A bundle's results for the patients that it was not fitted on, in the order of `Split.judge`.
 
-    scores: float64 (n,); calls: bool (n,), score at or over the threshold; both in the order of
-    the split's `judge`.
+    scores: float64 (n,).
+    calls: whether the score is at least the threshold, bool (n,).
     """
 
     scores: np.ndarray
@@ -62,17 +67,28 @@ class Judged:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("cohort_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("encoder_onnx", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="Output folder.")
+@click.option(
+    "-o",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder for bundles, scores and report.json.",
+)
 @click.option(
     "--repeats",
     type=click.IntRange(0, 100),
     default=Plan.repeats,
     show_default=True,
-    help="Further 60/40 splits.",
+    help="Number of further 60/40 splits, to show how much a figure depends on the split.",
 )
-@click.option("--quick", is_flag=True, help="Few patients and two folds, to see that it runs.")
+@click.option(
+    "--quick", is_flag=True, help="Use few patients and two folds, only to see that it runs."
+)
 def cli(cohort_dir: Path, encoder_onnx: Path, out: Path, repeats: int, quick: bool) -> None:
-    """Fit, export, score and judge on the cohort in COHORT_DIR, with the encoder ENCODER_ONNX."""
+    """Fit, export, score and judge a model on the cohort in COHORT_DIR.
+
+    COHORT_DIR holds cohort.csv; ENCODER_ONNX is the encoder as an ONNX file.
+    """
     plan = QUICK if quick else Plan(repeats=repeats)
     report = run_example(cohort_dir, encoder_onnx, out, plan)
     text = json.dumps(asdict(report), indent=2)
@@ -82,7 +98,7 @@ def cli(cohort_dir: Path, encoder_onnx: Path, out: Path, repeats: int, quick: bo
 
 
 def run_example(cohort_dir: Path, encoder_onnx: Path, out: Path, plan: Plan) -> Report:
-    """The whole example; everything it makes lies in `out`."""
+    """Run the whole example, with all its files in `out`; returns the figures."""
     rows = read_patients(cohort_dir, plan.patients_per_group)
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(encoder_onnx, out / ENCODER)
@@ -114,7 +130,7 @@ def run_example(cohort_dir: Path, encoder_onnx: Path, out: Path, plan: Plan) -> 
 
 
 def judge(rows: Sequence[CohortCase], split: Split, classifier: SVC, folder: Path) -> Judged:
-    """The split's other patients, scored by the bundle that the public commands make of it."""
+    """The results of a bundle, exported by the public command, for the patients it is judged on."""
     fitted_on = [rows[i] for i in split.fit]
     source = BundleSource(
         name=f"lymphocytosis-{split.name}",
@@ -153,7 +169,7 @@ def _repeated(
 def _covariates(
     rows: Sequence[CohortCase], scores: np.ndarray, positive: np.ndarray
 ) -> tuple[CovariateAlone, ...]:
-    """Every column of the cohort beyond the required ones, whatever it is called."""
+    """All columns of the cohort beyond the required ones that can be judged alone."""
     found = [
         covariate_alone(name, [row.covariates[name] for row in rows], scores, positive)
         for name in rows[0].covariates

@@ -1,7 +1,7 @@
 """Encoders in plain torch, by name, and their weights from files that cannot run code.
 
-All of them map float32 (N, 3, H, W), already preprocessed, to float32 (N, D): no classifier,
-global average pooling. The parameter names are torchvision's, so that its public weights load.
+Each maps preprocessed float32 (N, 3, H, W) to float32 (N, D) and ends in global average pooling,
+without a classifier. Parameter names are torchvision's, so that its public weights load.
 """
 
 import pickle
@@ -66,19 +66,22 @@ BACKBONES: dict[str, Callable[[], "nn.Module"]] = {
 def build_backbone(name: str) -> "nn.Module":
     """The encoder called `name` with random weights, in training mode.
 
-    Raises UsageError, with the names there are, when `name` is none of them.
+    Raises:
+        UsageError: there is no backbone of that name; the message lists the names.
     """
     if name not in BACKBONES:
-        raise UsageError(f"no backbone is called {name!r}; there are: {', '.join(BACKBONES)}")
+        raise UsageError(f"no backbone is called {name!r}; expected one of {', '.join(BACKBONES)}")
     return BACKBONES[name]()
 
 
 def load_weights(module: "nn.Module", path: str | Path) -> None:
-    """Put the state_dict in `path` (.safetensors, .pt or .pth) into `module`.
+    """Load the state_dict in `path` (.safetensors, .pt or .pth) into `module`.
 
-    Parameters of the parts that `module` declares absent (`absent_parts`, such as torchvision's
-    classifier) are left out; every other difference in names or shapes is refused. Raises
-    InputError and leaves `module` as it was when the file cannot be read or does not fit.
+    Parameters of parts that `module` leaves out (its `absent_parts`, such as torchvision's
+    classifier) are ignored; any other difference in names or shapes is refused.
+
+    Raises:
+        InputError: the file cannot be read or does not fit; `module` is unchanged.
     """
     path = Path(path)
     absent_parts = getattr(module, "absent_parts", ())
@@ -93,12 +96,12 @@ def load_weights(module: "nn.Module", path: str | Path) -> None:
 
 def _read_state_dict(path: Path) -> "Mapping[str, Tensor]":
     if not path.is_file():
-        raise InputError(f"{path}: there is no such weights file")
+        raise InputError(f"weights file {path} was not found")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix in {".pt", ".pth"}:
         return _read_checkpoint(path)
-    raise InputError(f"{path}: weights come as .safetensors, .pt or .pth")
+    raise InputError(f"{path} is not a weights file; expected .safetensors, .pt or .pth")
 
 
 def _read_safetensors(path: Path) -> "Mapping[str, Tensor]":
@@ -118,7 +121,7 @@ def _read_checkpoint(path: Path) -> "Mapping[str, Tensor]":
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise InputError(
-            f"{path}: not a checkpoint of plain tensors, or damaged. Where it was made, run: "
+            f"{path} is damaged, or not a checkpoint of plain tensors. Where it was made, run: "
             "from safetensors.torch import save_file; "
             "save_file(model.state_dict(), 'weights.safetensors')"
         ) from error
@@ -127,7 +130,7 @@ def _read_checkpoint(path: Path) -> "Mapping[str, Tensor]":
     )
     if not is_state_dict:
         raise InputError(
-            f"{path}: holds {_outline(content)}, expected a bare state_dict (names to tensors); "
+            f"{path} holds {_outline(content)}; expected a bare state_dict (names to tensors): "
             "save model.state_dict() alone"
         )
     return content
@@ -153,9 +156,11 @@ def _require_fit(
         if key in found and found[key].shape != expected[key].shape
     ]
     differences = {"missing": missing, "unexpected": unexpected, "wrong shape": misshaped}
-    told = "; ".join(f"{what}: {_first(keys)}" for what, keys in differences.items() if keys)
-    if told:
-        raise InputError(f"{path}: these weights are not this encoder's. {told}")
+    found_differences = [f"{what}: {_first(keys)}" for what, keys in differences.items() if keys]
+    if found_differences:
+        raise InputError(
+            f"{path}: these weights are not this encoder's. {'; '.join(found_differences)}"
+        )
 
 
 def _first(keys: "Mapping[str, object] | list[str]") -> str:

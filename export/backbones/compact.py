@@ -7,12 +7,16 @@ normalisation and ReLU throughout: they fold into the convolutions and quantise 
 from torch import Tensor, nn
 
 STEM_WIDTH = 24
-# Width and stride of each block. At 128 px the last grid is 8x8, a step about a nuclear lobe wide.
+# Width and stride of each block. At 128 px the last grid is 8x8; one step is about the width of a
+# nuclear lobe.
 BLOCKS = ((48, 2), (48, 1), (96, 2), (96, 1), (96, 1), (128, 2), (128, 1), (128, 1))
 
 
 class SeparableBlock(nn.Module):
-    """A 3x3 convolution within each channel, then a 1x1 across them; a shortcut where it fits."""
+    """A 3x3 convolution within each channel, then a 1x1 across channels.
+
+    It has a shortcut wherever input and output have the same shape.
+    """
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -32,7 +36,7 @@ class SeparableBlock(nn.Module):
 
 
 class Compact(nn.Module):
-    """float32 (N, 3, H, W) to float32 (N, 128)."""
+    """The encoder: float32 (N, 3, H, W) to float32 (N, 128)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """EfficientNet-B4 without its classifier (Tan and Le, arXiv 1905.11946).
 
 Padding is torchvision's, the same on all sides; Keras pads unevenly, so its weights do not fit.
-Stochastic depth is left out: it acts in training only, and these weights are used as they come.
+Stochastic depth is left out: it acts in training only, and this network runs trained weights.
 """
 
 import math
@@ -63,7 +63,7 @@ def _conv_norm_silu(
 
 
 class SqueezeExcitation(nn.Module):
-    """Weighs each channel by what the whole grid holds (Hu et al., arXiv 1709.01507)."""
+    """Scales each channel by a weight computed from all channels' means (arXiv 1709.01507)."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class InvertedBottleneck(nn.Module):
-    """Widens, convolves each channel alone, weighs the channels, narrows."""
+    """A 1x1 convolution that widens, a depthwise one, channel weights, and a 1x1 that narrows."""
 
     def __init__(self, channels: int, width: int, stage: Stage, stride: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class InvertedBottleneck(nn.Module):
 
 
 class EfficientNetB4(nn.Module):
-    """float32 (N, 3, H, W) to float32 (N, 1792)."""
+    """The encoder: float32 (N, 3, H, W) to float32 (N, 1792)."""
 
     absent_parts: ClassVar[tuple[str, ...]] = ("classifier.",)
 

@@ -1,8 +1,8 @@
 """Inception-v3 without its classifiers (Szegedy et al., arXiv 1512.00567).
 
-The branches keep torchvision's names. Its two differences from Keras stay as well: average
-pooling counts the zero padding, and batch normalisation has a scale. torchvision's
-`transform_input` is False: the input is already in [-1, 1].
+The branches keep torchvision's names, and torchvision's two differences from Keras: average
+pooling counts the zero padding, and batch normalisation has a scale. There is no
+`transform_input`, as if it were False: the input is already in [-1, 1].
 """
 
 from typing import ClassVar
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class ConvNorm(nn.Module):
-    """A convolution that keeps the grid's size unless it strides or says otherwise."""
+    """A convolution, batch normalisation and ReLU, padded to keep the grid's size by default."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class ConvNorm(nn.Module):
 
 
 def _reducing(channels: int, width: int) -> ConvNorm:
-    """A 3x3 convolution that halves the grid; only whole windows count."""
+    """A 3x3 convolution that halves the grid, without padding."""
     return ConvNorm(channels, width, 3, stride=2, padding=0)
 
 
@@ -45,7 +45,7 @@ def _averaged(x: Tensor) -> Tensor:
 
 
 class Grid35(nn.Module):
-    """Mixes one, 5x5 and two 3x3 convolutions (figure 5 of the paper)."""
+    """Joins branches of 1x1, 5x5, two 3x3 and pooling on the 35x35 grid (the paper's figure 5)."""
 
     def __init__(self, channels: int, pool_width: int) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Grid35(nn.Module):
 
 
 class Reduce35To17(nn.Module):
-    """Halves the 35-cell grid by strides and by pooling (figure 10)."""
+    """Reduces the grid from 35x35 to 17x17 by strides and by pooling (figure 10)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -79,7 +79,10 @@ class Reduce35To17(nn.Module):
 
 
 class Grid17(nn.Module):
-    """Mixes 7x7 convolutions, as rows and columns of width `inner` (figure 6)."""
+    """Joins 7x7 convolutions on the 17x17 grid, split into rows and columns (figure 6).
+
+    inner: the width of these rows and columns.
+    """
 
     def __init__(self, inner: int) -> None:
         super().__init__()
@@ -103,7 +106,7 @@ class Grid17(nn.Module):
 
 
 class Reduce17To8(nn.Module):
-    """Halves the 17-cell grid; the second branch sees 7x7 before it strides."""
+    """Reduces the grid from 17x17 to 8x8; one branch has a 7x7 convolution before its stride."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +124,7 @@ class Reduce17To8(nn.Module):
 
 
 class Grid8(nn.Module):
-    """Widens: its 3x3 convolutions end in a row and a column side by side (figure 7)."""
+    """Joins branches on the 8x8 grid; the 3x3 ones end in a row beside a column (figure 7)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -151,7 +154,7 @@ class Grid8(nn.Module):
 
 
 class InceptionV3(nn.Module):
-    """float32 (N, 3, H, W) to float32 (N, 2048); H and W at least 75."""
+    """The encoder: float32 (N, 3, H, W) to float32 (N, 2048); H and W at least 75."""
 
     absent_parts: ClassVar[tuple[str, ...]] = ("AuxLogits.", "fc.")
 

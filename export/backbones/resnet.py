@@ -16,7 +16,7 @@ def _conv3x3(channels: int, width: int, stride: int = 1) -> nn.Conv2d:
 
 
 def _shortcut(channels: int, width: int, stride: int) -> nn.Sequential | None:
-    """What brings a block's input to its output's shape; None where it has it already."""
+    """The layers that bring a block's input to its output's shape; None if the shapes are equal."""
     if stride == 1 and channels == width:
         return None
     return nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
@@ -66,7 +66,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """float32 (N, 3, H, W) to float32 (N, 512 x the block's expansion)."""
+    """The encoder: float32 (N, 3, H, W) to float32 (N, 512 x the block's expansion)."""
 
     absent_parts: ClassVar[tuple[str, ...]] = ("fc.",)
     layer1: nn.Sequential

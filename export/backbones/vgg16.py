@@ -4,12 +4,12 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-# Convolutions a stage and their width; each stage ends in a 2x2 maximum pooling.
+# Convolutions per stage and their width; each stage ends in a 2x2 maximum pooling.
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 
 
 class VGG16(nn.Module):
-    """float32 (N, 3, H, W) to float32 (N, 512); H and W at least 32."""
+    """The encoder: float32 (N, 3, H, W) to float32 (N, 512); H and W at least 32."""
 
     absent_parts: ClassVar[tuple[str, ...]] = ("classifier.",)
 

@@ -1,5 +1,5 @@
 @echo off
-rem Installs vexas-edge for this user alone, from this folder: no network, no administrator.
+rem Installs vexas-edge for this user only, from this folder, without network or administrator.
 setlocal
 set "environment=%LOCALAPPDATA%\vexas-edge\environment"
 if defined VEXAS_EDGE_HOME set "environment=%VEXAS_EDGE_HOME%\environment"
@@ -10,8 +10,8 @@ for %%v in (%versions%) do (
     py -%%v -c "%check%" %versions% >nul 2>nul && set "python=py -%%v" && goto found
 )
 python -c "%check%" %versions% >nul 2>nul && set "python=python" && goto found
-echo No 64-bit Python was found of these versions: %versions%. The installer from python.org needs no
-echo administrator when "Install for me only" is chosen; run it, then this file again.
+echo No 64-bit Python of these versions was found: %versions%. The installer from python.org needs no
+echo administrator if "Install for me only" is chosen; run it, then run this file again.
 pause
 exit /b 4
 
@@ -21,7 +21,7 @@ exit /b 4
 "%environment%\Scripts\vexas-edge.exe" doctor || goto failed
 "%environment%\Scripts\vexas-edge.exe" verify "%~dp0bundle.vxb" || goto failed
 "%environment%\Scripts\vexas-edge.exe" prepare --bundle "%~dp0bundle.vxb" || goto failed
-echo Installed in %environment%. Drop the folder of a smear onto score.cmd.
+echo Installed in %environment%. To score a smear, drop its folder onto score.cmd.
 pause
 exit /b 0
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs vexas-edge for this user alone, from this folder: no network, no administrator.
+# Installs vexas-edge for this user only, from this folder, without network or administrator.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 environment=${VEXAS_EDGE_HOME:-${XDG_DATA_HOME:-$HOME/.local/share}/vexas-edge}/environment
@@ -15,7 +15,7 @@ for candidate in $(printf 'python%s ' $versions) python3; do
     fi
 done
 if [ -z "$python" ]; then
-    echo "No Python was found of these versions: $versions. Install one of them first." >&2
+    echo "No Python of these versions was found: $versions. Install one of them first." >&2
     exit 4
 fi
 

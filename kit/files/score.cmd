@@ -1,5 +1,5 @@
 @echo off
-rem Drop the folders or zips of smears onto this file.
+rem Scores the folders or zips of smears that are dropped onto this file.
 setlocal
 set "environment=%LOCALAPPDATA%\vexas-edge\environment"
 if defined VEXAS_EDGE_HOME set "environment=%VEXAS_EDGE_HOME%\environment"

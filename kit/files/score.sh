@@ -1,5 +1,5 @@
 #!/bin/sh
-# Scores the folders or zips of smears, each given as an argument.
+# Scores the folders or zips of smears that are named as arguments.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 environment=${VEXAS_EDGE_HOME:-${XDG_DATA_HOME:-$HOME/.local/share}/vexas-edge}/environment

@@ -1,1 +1,1 @@
-"""The whole way from a cohort to a judged bundle, in stages that are done once."""
+"""The whole chain from a cohort to a judged bundle, in stages that are each run once."""

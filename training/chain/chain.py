@@ -1,4 +1,4 @@
-"""What all stages of one chain share: its spec, its folders, who is told what goes on."""
+"""What all stages of one chain share: its spec, its folders and where progress is reported."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,11 @@ from vexas_edge.smear.cohort import CohortCase, read_cohort
 
 @dataclass(frozen=True, kw_only=True)
 class Talk:
-    """Where it is said what goes on: `say` takes a line, `progress` what is done, and how far."""
+    """Where progress is reported.
+
+    say: takes a line of text.
+    progress: takes what is being done, how much of it is done, and how much there is.
+    """
 
     say: Callable[[str], None]
     progress: Callable[[str, int, int], None]
@@ -21,9 +25,11 @@ class Talk:
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """spec: and `folder`, from which its paths are resolved. out: where the stages' folders lie.
+    """A chain that is being run.
 
-    rows: of the cohort as it came, before isolation.
+    folder: where the spec's paths start.
+    out: where the stages' folders are.
+    rows: of the original cohort, before isolation.
     """
 
     spec: ChainSpec
@@ -34,7 +40,7 @@ class Chain:
 
     @property
     def cohort(self) -> Path:
-        """The cohort's file as it came."""
+        """The original cohort's file, before isolation."""
         return self.folder / self.spec.cohort
 
     def stage(
@@ -45,10 +51,13 @@ class Chain:
         *,
         resumes: bool = False,
     ) -> Stage:
-        """The stage in the folder `where`, made unless it is there; our code is an input too."""
+        """The stage in the folder `where`, made unless it is there already.
+
+        A change of our own code also makes it anew.
+        """
         self.talk.say(f"{where} ...")
         done = run_stage(self.out / where, {"code": code_digest(), **inputs}, make, resumes=resumes)
-        self.talk.say(f"{where}: {'done' if done.anew else 'as it was'}")
+        self.talk.say(f"{where}: {'done' if done.anew else 'already done'}")
         return done
 
 
@@ -56,7 +65,7 @@ def new_chain(spec: ChainSpec, folder: Path, out: Path, talk: Talk) -> Chain:
     """The chain of a spec.
 
     Raises:
-        InputError: the cohort cannot be read, or lacks a label in one of the splits.
+        InputError: the cohort cannot be read, or a split lacks a label or has one too many.
     """
     rows = read_cohort(folder / spec.cohort)
     known = {row.label for row in rows if row.split == spec.fit}
@@ -65,12 +74,12 @@ def new_chain(spec: ChainSpec, folder: Path, out: Path, talk: Talk) -> Chain:
         if labels - known:
             raise InputError(
                 f"{folder / spec.cohort}: the split {split!r} has the label "
-                f"{min(labels - known)!r}, which nothing is fitted on; {spec.fit!r} has "
-                f"{', '.join(sorted(known))}"
+                f"{min(labels - known)!r}, but {spec.fit!r}, on which the SVM is fitted, has only "
+                f"{', '.join(sorted(known)) or 'none'}"
             )
         if spec.positive not in labels or len(labels) < 2:
             raise InputError(
                 f"{folder / spec.cohort}: the labels of the split {split!r} are "
-                f"{', '.join(sorted(labels)) or 'none'}; it takes {spec.positive!r} and another"
+                f"{', '.join(sorted(labels)) or 'none'}; it needs {spec.positive!r} and another"
             )
     return Chain(spec=spec, folder=folder, out=out, rows=rows, talk=talk)

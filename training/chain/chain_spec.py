@@ -1,4 +1,4 @@
-"""The spec of the whole chain, as a TOML file says it."""
+"""The spec of the whole chain, read from a TOML file."""
 
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -20,8 +20,12 @@ Fields = dict[str, Any]
 
 
 class Isolation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How cells are isolated: by a mask network that is there (`network`, .onnx), or by one that is
-    trained on a CSV of images and `masks`. recipe: fields of SegmenterRecipe.
+    """How cells are isolated: by the mask network `network`, or by one trained on `masks`.
+
+    network: an .onnx file.
+    masks: a CSV of images and masks, as `vexas-workshop train segmenter` takes it.
+    recipe: fields of SegmenterRecipe.
+    limits: within which an isolated cell is accepted.
     """
 
     network: str | None = None
@@ -31,9 +35,10 @@ class Isolation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Labelled cells to judge the encoder by, isolated already where the chain isolates.
+    """Labelled cells to judge the encoder by; if the chain isolates cells, they must be isolated.
 
-    cohort: its `label` is its cells' group.
+    cohort: a cohort.csv whose `label` is the group of its cells.
+    groups: the groups to compare, in order; by default all.
     """
 
     cohort: str
@@ -41,8 +46,12 @@ class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ChainModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One cell type's model. weights: of an encoder that is trained already; else `pretrain`, the
-    fields of PretrainOptions but for backbone and preprocessing. svm: fields of SvmOptions.
+    """The model of one cell type; fields that are not explained here are those of a bundle's spec.
+
+    weights: of an encoder that is already trained; without it, one is pretrained.
+    pretrain: fields of PretrainOptions, except backbone and preprocessing.
+    svm: fields of SvmOptions.
+    probe: labelled cells to judge the encoder by.
     """
 
     cells: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -59,22 +68,26 @@ class ChainModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     score_draws: Annotated[int, Meta(ge=1)] = 1000
 
     def pretrain_options(self) -> PretrainOptions:
-        """What `pretrain` says, of this model's backbone."""
+        """The options of pretraining, with this model's backbone and preprocessing."""
         own = {"backbone": self.backbone, "preprocessing": self.preprocessing}
         options: PretrainOptions = options_from_fields(PretrainOptions, {**self.pretrain, **own})
         return options
 
     def svm_options(self) -> SvmOptions:
-        """What `svm` says."""
+        """The options of the SVM."""
         options: SvmOptions = options_from_fields(SvmOptions, self.svm)
         return options
 
 
 class ChainSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From a cohort to a bundle. Paths are relative to the spec's folder.
+    """The chain from a cohort to a bundle. Paths are relative to the spec's folder.
 
-    fit, judge: splits of the cohort; everything is learnt on the first, and the second judges it.
-    precisions: cheaper graphs to add.
+    Fields that are not explained here are those of a bundle's spec.
+
+    cohort: the cohort.csv file.
+    fit: the cohort's split on which everything is learnt.
+    judge: the cohort's split on which everything is judged.
+    precisions: of the cheaper graphs to add.
     """
 
     name: Name
@@ -97,8 +110,8 @@ def chain_from_file(path: Path) -> ChainSpec:
     """The spec in a TOML file.
 
     Raises:
-        InputError: no such file, or not TOML.
-        UsageError: a field that is missing, unknown or out of its range; names it.
+        InputError: the file cannot be read or is not TOML.
+        UsageError: a field is missing, unknown or out of its range; the message names it.
     """
     try:
         spec = msgspec.convert(fields_from_toml(path), ChainSpec)
@@ -109,10 +122,10 @@ def chain_from_file(path: Path) -> ChainSpec:
 
 
 def options_from_fields(kind: type, given: Fields) -> Any:
-    """The options dataclass `kind` with these fields, the rest by default.
+    """The options dataclass `kind` with these fields, and defaults for the rest.
 
     Raises:
-        UsageError: a field that is unknown or of the wrong type.
+        UsageError: a field is unknown or of the wrong type.
     """
     _check_known(kind, given)
     try:
@@ -123,14 +136,16 @@ def options_from_fields(kind: type, given: Fields) -> Any:
 
 def _check(spec: ChainSpec, path: Path) -> None:
     if spec.lead is not None and spec.lead not in spec.models:
-        raise UsageError(f"{path}: lead model {spec.lead!r} is none of {', '.join(spec.models)}")
+        raise UsageError(
+            f"{path}: lead = {spec.lead!r} is not one of the models {', '.join(spec.models)}"
+        )
     if spec.isolate and (spec.isolate.network is None) == (spec.isolate.masks is None):
-        raise UsageError(f"{path}: isolate takes either `network` or `masks`")
+        raise UsageError(f"{path}: isolate needs either `network` or `masks`, and not both")
     if spec.isolate:
         options_from_fields(SegmenterRecipe, spec.isolate.recipe)
     shared = sorted(set(spec.models) & {"isolate", "mask-network", "export", "bundle"})
     if shared:
-        raise UsageError(f"{path}: a stage is called {shared[0]!r}; call the model otherwise")
+        raise UsageError(f"{path}: a stage is called {shared[0]!r}; give the model another name")
     for model in spec.models.values():
         model.pretrain_options()
         model.svm_options()

@@ -1,6 +1,6 @@
-"""The demonstration that ships inside the wheel: a bundle and a smear, both from drawn cells.
+"""Makes the demonstration that ships inside the wheel: a bundle and a smear, of drawn cells.
 
-The bundle is what the whole chain makes of a drawn cohort by `examples/vexas/spec.toml`.
+The bundle is the result of the whole chain with `examples/vexas/spec.toml` and a drawn cohort.
 """
 
 import shutil
@@ -21,21 +21,21 @@ from vexas_edge.files import write_atomically
 
 SPEC = Path(__file__).parents[2] / "examples" / "vexas" / "spec.toml"
 DEMO_COHORT = SyntheticCohort(patients=60, strength=1.0, crops=True)
-SHOWN_PATIENT = 1002  # the seed of one whom nothing was learnt from or judged on
+SHOWN_PATIENT = 1002  # the seed of a patient who is not in the cohort
 BUNDLE, SMEAR = "demo.vxb", "smear.zip"
-# The sums of another number of threads, or of another kind of CPU, round otherwise, and training
-# carries that far.
+# Fixed, since another number of threads rounds sums differently, and training amplifies that. So
+# does another kind of CPU.
 THREADS = 2
-MOST_MOVED = 1e-4  # of a score, by a rebuild
+MOST_MOVED = 1e-4  # the largest change of a score by a rebuild
 
-Score = float | None  # none of a model that is not in the bundle
+Score = float | None  # None if the model is not in the bundle
 
 
 def build_demo(work: Path, talk: Talk) -> Path:
-    """Make `demo.vxb` and `smear.zip` in a folder below `work`, and give it.
+    """Make `demo.vxb` and `smear.zip` in a folder below `work`; returns that folder.
 
     Args:
-        work: a folder of ours alone: the cohort is drawn anew, and stages that are done stay.
+        work: a folder for this purpose only: the cohort in it is drawn anew, finished stages stay.
     """
     torch.set_num_threads(THREADS)
     built = work / "built"
@@ -51,21 +51,22 @@ def build_demo(work: Path, talk: Talk) -> Path:
 
 
 def install_demo(built: Path, to: Path, *, accept: bool) -> dict[str, tuple[Score, Score]]:
-    """Put what was built in the place of what ships; gives each model's score, before and now.
+    """Replace the files that ship by those built; returns each model's score, before and now.
 
     Args:
-        accept: also where scores differ by more than MOST_MOVED, or cannot be compared.
+        accept: whether to do so even if scores change by more than MOST_MOVED, or have no
+            counterpart.
 
     Raises:
-        UsageError: they do, and `accept` is false; what ships is as it was.
+        UsageError: they do, and `accept` is false; the files that ship are unchanged.
     """
     now, before = demo_scores(built), _shipped_scores(to)
     scores = {model: (before.get(model), now.get(model)) for model in {**before, **now}}
     moved = [f"{model} {old} to {new}" for model, (old, new) in scores.items() if _moved(old, new)]
     if moved and not accept:
         raise UsageError(
-            f"{to} is as it was: scores moved by more than {MOST_MOVED}: {'; '.join(moved)}. "
-            f"What was built is in {built}; --accept takes it"
+            f"{to} is unchanged, as scores moved by more than {MOST_MOVED}: {'; '.join(moved)}. "
+            f"The new files are in {built}; run this with --accept to use them"
         )
     to.mkdir(parents=True, exist_ok=True)
     for name in (BUNDLE, SMEAR):
@@ -74,7 +75,7 @@ def install_demo(built: Path, to: Path, *, accept: bool) -> dict[str, tuple[Scor
 
 
 def _shipped_scores(folder: Path) -> dict[str, float]:
-    """Nothing where the demonstration is missing or no longer readable."""
+    """The scores of the demonstration that ships; empty if it is missing or not readable."""
     try:
         return demo_scores(folder)
     except (BundleError, InputError):
@@ -86,20 +87,20 @@ def _moved(old: Score, new: Score) -> bool:
 
 
 def write_shown_smear(to: Path, work: Path) -> None:
-    """The smear that is shown, as a zip; its files go by way of the folder `work`."""
+    """Draw the demonstration's smear and write it as a zip; `work` is a folder for its files."""
     smear = synthesize_smear(SHOWN_PATIENT, "vexas", DEMO_COHORT.strength, CELLS, crops=True)
     shutil.rmtree(work, ignore_errors=True)
     _zip(write_smear(work, smear), work, to)
 
 
 def demo_scores(folder: Path) -> dict[str, float]:
-    """What the demonstration in a folder scores its smear with, by model."""
+    """The scores of the demonstration's smear by its bundle, by model."""
     result = score_case(read_case(folder / SMEAR), open_bundle(folder / BUNDLE))
     return {model.model: model.score for model in result.models if model.score is not None}
 
 
 def _zip(files: Sequence[Path], root: Path, to: Path) -> None:
-    """The files as one zip that is the same at every build; the images are stored as they are."""
+    """Write the files as a zip that is the same at every build, without compressing them."""
     with zipfile.ZipFile(to, "w", zipfile.ZIP_STORED) as archive:
         for file in sorted(files):
             entry = zipfile.ZipInfo(file.relative_to(root).as_posix(), (1980, 1, 1, 0, 0, 0))

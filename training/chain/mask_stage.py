@@ -1,4 +1,4 @@
-"""The stage that makes the mask network: trained, exported, in integers."""
+"""The stage that makes the mask network: it is trained, exported and converted to integers."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ _AGREEMENT = "agreement.json"
 
 
 def masks_digest(table: Path) -> str:
-    """The hash of the images and masks that a CSV names."""
+    """The hash of all images and masks that a CSV names."""
     fit, judged = read_masked_images(table)
     digest = hashlib.sha256()
     for image in (*fit, *judged):
@@ -34,10 +34,11 @@ def masks_digest(table: Path) -> str:
 def make_mask_network(
     table: Path, recipe: Fields, limits: IsolationLimits, to: Path, progress: Progress
 ) -> None:
-    """`isolate.onnx`, in integers, and `agreement.json`: how far it is from torch and from float.
+    """Write `isolate.onnx`, in integers, and `agreement.json`, how it differs from torch and float.
 
-    Calibrated on the images that it was trained on; compared with float, and judged by their masks,
-    on the others. Where there are none it is compared on the first, and not judged.
+    The integers are calibrated on the images that the network was trained on. On all other images
+    they are compared with float and judged by the masks. If there are no others, they are compared
+    on the first, and not judged.
     """
     options: SegmenterRecipe = options_from_fields(SegmenterRecipe, recipe)
     fit, judged = read_masked_images(table)
@@ -59,7 +60,7 @@ def make_mask_network(
 
 
 def mask_sentence(folder: Path) -> str:
-    """What the stage's mask network was judged with, in words."""
+    """A sentence that says how well the stage's mask network did."""
     file = folder / _AGREEMENT
     judged = json.loads(file.read_text(encoding="utf-8")).get("judged") if file.exists() else None
     if not judged:

@@ -1,4 +1,4 @@
-"""The stages of one model: pretrain, encode, probe, evaluate_patients, fit."""
+"""The stages of one model: pretrain, encode, probe, evaluate, fit."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -39,7 +39,11 @@ _SEEN = (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedModel:
-    """What a bundle takes of one model. performance: in sentences. stages: for the provenance."""
+    """The parts of one model that the bundle needs.
+
+    performance: sentences for the model card.
+    stages: hashes for the provenance.
+    """
 
     weights: Path
     classifier: Path
@@ -48,10 +52,11 @@ class TrainedModel:
 
 
 def train_model(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) -> TrainedModel:
-    """All stages of the model.
+    """Run all stages of the model.
 
     Args:
-        cohort: of isolated cells, where the chain isolates. cells: what is known of its cells.
+        cohort: the cohort's file; if the chain isolates cells, the one of isolated cells.
+        cells: hashes of its cells, as an input of the stages.
     """
     model = chain.spec.models[name]
     stages: dict[str, Stage] = {}
@@ -118,7 +123,7 @@ def _pretrain(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) -> S
 
 
 def _encoder_facts(model: ChainModel, weights: Path) -> dict[str, Any]:
-    """What encodings depend on beside the cells."""
+    """What encodings depend on besides the cells."""
     words = ("cells", "backbone", "preprocessing", "canvas_px", "larger")
     facts = {word: msgspec.to_builtins(getattr(model, word)) for word in words}
     return facts | {"weights": sha256_of_file(weights), "onnxruntime": onnxruntime.__version__}

@@ -1,4 +1,4 @@
-"""From a cohort to a bundle: every stage of the chain, each done once for the same inputs."""
+"""Runs the chain from a cohort to a bundle, each stage once for the same inputs."""
 
 import shutil
 from collections.abc import Collection
@@ -34,14 +34,16 @@ _PARITY_CELLS = 12
 
 
 def run_chain(spec: ChainSpec, folder: Path, out: Path, talk: Talk) -> Path:
-    """Every stage that is not done yet, below `out`; gives the bundle's path.
+    """Run every stage that is not done yet, below `out`; returns the bundle's path.
 
     Args:
-        folder: from which the spec's paths are resolved.
+        folder: where the spec's paths start.
 
     Raises:
-        UsageError, InputError: something in the spec or the cohort will not do.
-        BundleError: a cheaper graph is over its budget. What was done before stays.
+        UsageError, InputError: something in the spec or the cohort cannot be used.
+        BundleError: a cheaper graph is over its budget.
+
+    Stages that are done stay in all these cases.
     """
     chain = new_chain(spec, folder, out, talk)
     cells: dict[str, Any] = {"cells": cells_digest(chain.rows)}
@@ -91,7 +93,7 @@ def _isolate(chain: Chain, masks: Stage, cells: dict[str, Any]) -> Stage:
     def make(to: Path) -> None:
         with opened_isolator((masks.folder / ISOLATE).read_bytes(), limits) as isolator:
             lost = isolate_cohort(chain.rows, isolator, ReadOptions(), to)
-        chain.talk.say(f"isolate: {len(lost)} cells lost, named in lost.csv")
+        chain.talk.say(f"isolate: {len(lost)} cells lost; lost.csv lists them")
 
     return chain.stage(
         "isolate", {**cells, "network": masks.facts(), "limits": msgspec.to_builtins(limits)}, make
@@ -128,7 +130,7 @@ def _export(
 def _fields(
     chain: Chain, model: ChainModel, trained: TrainedModel, masks: Stage | None
 ) -> dict[str, Any]:
-    """The model's part of the bundle's spec, but for its parity cells."""
+    """The model's part of the bundle's spec, except its parity cells."""
     draws = model.svm_options().draws
     fields: dict[str, Any] = {
         "cells": model.cells,
@@ -152,7 +154,11 @@ def _fields(
 
 
 def _parity_cells(chain: Chain, name: str, masks: Stage | None, to: Path) -> Path:
-    """Some cells that the model can use, of the patients that it is fitted on, as they came."""
+    """The folder `to` with some original cells that the model can use, of patients it is fitted on.
+
+    Raises:
+        InputError: fewer than two cases have such a cell.
+    """
     model = chain.spec.models[name]
     to.mkdir(parents=True)
     n_found = 0
@@ -168,7 +174,10 @@ def _parity_cells(chain: Chain, name: str, masks: Stage | None, to: Path) -> Pat
                 (to / f"{n_found:03d}{Path(name).suffix}").write_bytes(content)
                 n_found += 1
     if n_found < 2:
-        raise InputError(f"model {name!r}: fewer than two patients have a cell that it can use")
+        raise InputError(
+            f"model {name!r}: fewer than two cases of the split {chain.spec.fit!r} have a cell "
+            "that it can use"
+        )
     return to
 
 

@@ -1,7 +1,7 @@
-"""A stage's folder: made once for the same inputs, whole or not there, known by what went in.
+"""Runs a stage once for the same inputs; its folder is either whole or not there.
 
-While a stage is being made its folder is called `NAME.partial`. What an interrupted one left there
-is thrown away, unless the stage can go on from it and its inputs are the same.
+While a stage is running its folder is called `NAME.partial`. What an interrupted one left there is
+deleted, unless the stage can continue from it and its inputs are the same.
 """
 
 import hashlib
@@ -32,9 +32,11 @@ Inputs = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A stage that is done. key: the hash of its inputs. files: SHA-256 of each, by name.
+    """A stage that is done.
 
-    anew: whether it was made now.
+    key: the hash of its inputs.
+    files: SHA-256 of each file, by name.
+    anew: whether it has run just now.
     """
 
     folder: Path
@@ -43,7 +45,7 @@ class Stage:
     anew: bool
 
     def facts(self) -> dict[str, Any]:
-        """What the provenance says of it, and what the next stage depends on; no file's name."""
+        """The stage's hashes, for the provenance and as inputs of the next; no file names."""
         text = json.dumps(self.files, sort_keys=True)
         return {"key": self.key, "files_sha256": hashlib.sha256(text.encode()).hexdigest()}
 
@@ -54,8 +56,8 @@ def run_stage(
     """The stage in `folder`, made by `make(partial_folder)` unless it is there already.
 
     Args:
-        inputs: everything that the result depends on, as JSON has it.
-        resumes: whether `make` can go on from what an attempt with the same inputs left behind;
+        inputs: everything that the result depends on, in types that JSON has.
+        resumes: whether `make` can continue from what an attempt with the same inputs has left;
             else it starts in an empty folder.
 
     Raises:
@@ -66,7 +68,7 @@ def run_stage(
     if there:
         return there
     partial = folder.with_name(f"{folder.name}.partial")
-    finished = _found(partial, key)  # but for its name
+    finished = _found(partial, key)  # finished, but not renamed yet
     try:
         if finished:
             _take_name(partial, folder)
@@ -83,7 +85,7 @@ def run_stage(
 
 
 def cells_digest(rows: Sequence[CohortCase]) -> str:
-    """The hash of all images of these cases, with their names."""
+    """The hash of all images of these cases, of their names and of the cases' labels."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(json.dumps([row.patient, row.sample, row.label, row.split]).encode())
@@ -94,12 +96,12 @@ def cells_digest(rows: Sequence[CohortCase]) -> str:
 
 
 def torch_facts() -> dict[str, Any]:
-    """What weights depend on beside data and options: other threads' sums round otherwise."""
+    """What weights depend on besides data and options; the number of threads changes rounding."""
     return {"torch": torch.__version__, "threads": torch.get_num_threads()}
 
 
 def code_digest() -> str:
-    """The hash of our own source: after any change of it every stage is made anew."""
+    """The hash of our own source; after any change of it, every stage is run anew."""
     root = Path(vexas_edge.__file__).parents[1]
     digest = hashlib.sha256()
     for package in _PACKAGES:

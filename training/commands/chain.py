@@ -1,4 +1,4 @@
-"""The commands that do everything: `run`, and `demo-bundle`, which is one run of it."""
+"""The commands that run the whole chain: `run`, and `demo-bundle`, which is one run of it."""
 
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,24 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("spec", type=_PATH)
-@click.option("-o", "out", type=_PATH, required=True, help="A folder; stages done there stay.")
+@click.option(
+    "-o",
+    "out",
+    type=_PATH,
+    required=True,
+    help="Folder for the stages; those finished there for the same inputs are kept.",
+)
 def run(spec: Path, out: Path) -> None:
-    """From the cohort that SPEC (.toml) names to a bundle that was judged.
+    """Train, judge and export everything that SPEC (.toml) describes, from a cohort to a bundle.
 
-    Isolate, pretrain, encode, probe, evaluate, fit, export, calibrate. Each stage is done once for
-    the same inputs; the same command goes on after an interruption.
+    The stages are: isolate, pretrain, encode, probe, evaluate, fit, export, calibrate. Each is run
+    once for the same inputs, so the same command continues after an interruption.
+
+    \b
+    Example:
+      vexas-workshop train synth -o work/cohort --patients 60 --strength 1 --crops
+      cp examples/vexas/spec.toml work/
+      vexas-workshop train run work/spec.toml -o work/stages
     """
     from training.chain.chain_spec import chain_from_file
     from training.chain.run import run_chain
@@ -29,12 +41,18 @@ def run(spec: Path, out: Path) -> None:
 
 
 @click.command("demo-bundle")
-@click.option("--accept", is_flag=True, help="Scores that have moved, too.")
+@click.option(
+    "--accept", is_flag=True, help="Replace the demonstration even if its scores have changed."
+)
 def demo_bundle(accept: bool) -> None:
-    """Rebuild the synthetic demonstration that ships inside the wheel, if its scores stay.
+    """Rebuild the synthetic demonstration that ships inside the wheel.
 
-    Run it from the repository's folder. Stages are kept in build/demo: a run that was interrupted
-    goes on there.
+    It is replaced only if its scores have not changed. Run this from the repository's folder.
+    Finished stages are kept in build/demo, so the same command continues after an interruption.
+
+    \b
+    Example:
+      vexas-workshop train demo-bundle
     """
     from training.chain.demo import build_demo, install_demo
 

@@ -11,7 +11,14 @@ from training.commands.make import encode, synth
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """Make what vexas-edge runs with."""
+    """Train encoders and classifiers on labelled smears, and judge them by patient.
+
+    \b
+    Example:
+      vexas-workshop train synth -o work/cohort --patients 60 --strength 1 --crops
+      cp examples/vexas/spec.toml work/
+      vexas-workshop train run work/spec.toml -o work/stages
+    """
 
 
 for _command in (

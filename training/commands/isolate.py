@@ -15,14 +15,28 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("table", type=_PATH)
-@click.option("-o", "out", type=_PATH, required=True, help="The weights, .safetensors.")
+@click.option(
+    "-o", "out", type=_PATH, required=True, help="The weights file to write, .safetensors."
+)
 @click.option("--steps", type=click.IntRange(1), help="Batches to learn from.  [default: 3000]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of the first weights, of the batches and of the augmentation.",
+)
 def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
-    """Train the network that isolates cells on TABLE, a CSV of `image` and `mask`.
+    """Train the mask network, which finds the white cell in an image and its nucleus.
 
-    A mask is as large as its image: 0 background, 128 cytoplasm, 255 nucleus. Where there is a
-    column `split`, rows that say `fit` are trained on; on all others the network is judged.
+    TABLE is a CSV with the columns `image` and `mask`. A mask has the size of its image: 0
+    background, 128 cytoplasm, 255 nucleus. If there is a column `split`, the network learns from
+    the rows that say `fit` and is judged on all others.
+
+    \b
+    Example:
+      vexas-workshop train synth -o work/cohort --patients 60 --strength 1 --crops
+      vexas-workshop train segmenter work/cohort/masks.csv -o isolate.safetensors
     """
     from safetensors.torch import save
 
@@ -51,13 +65,29 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
 
 @click.command()
 @click.argument("cohort", type=_PATH)
-@click.option("--network", type=_PATH, required=True, help="The mask network, isolate.onnx.")
+@click.option(
+    "--network",
+    type=_PATH,
+    required=True,
+    help="The mask network as an ONNX file, such as isolate.onnx of `train run`.",
+)
 @reading_options
-@click.option("-o", "out", type=_PATH, required=True, help="A new folder.")
+@click.option(
+    "-o",
+    "out",
+    type=_PATH,
+    required=True,
+    help="Folder for the new cohort, which must not exist yet.",
+)
 def isolate(cohort: Path, network: Path, out: Path, reading: ReadOptions) -> None:
-    """Cut the cells of COHORT (cohort.csv) out of their images, into a cohort of their own.
+    """Write a new cohort whose images show each cell of COHORT (cohort.csv) alone, on black.
 
-    Cells that cannot be isolated are named in lost.csv, with the reason.
+    Cells that cannot be isolated are listed in lost.csv with the reason.
+
+    \b
+    Example:
+      vexas-workshop train isolate work/cohort/cohort.csv \\
+        --network work/stages/mask-network/isolate.onnx -o isolated
     """
     from training.mask_network.isolated_cohort import isolate_cohort
     from vexas_edge.cells.limits import IsolationLimits
@@ -66,7 +96,7 @@ def isolate(cohort: Path, network: Path, out: Path, reading: ReadOptions) -> Non
     from vexas_edge.smear.cohort import read_cohort
 
     if out.exists():
-        raise HostError(f"{out} is already there; name another folder")
+        raise HostError(f"{out} already exists; name another folder")
     try:
         graph = network.read_bytes()
     except OSError as error:

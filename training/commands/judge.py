@@ -1,4 +1,4 @@
-"""Commands that take encodings: `probe`, `evaluate`, `fit`."""
+"""Commands that work on encodings: `probe` and `evaluate` judge them, `fit` fits the SVM."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,26 +18,60 @@ def _encodings_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _svm_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
-        click.option("--C", "C", type=float, default=1.0, show_default=True),
+        click.option(
+            "--C",
+            "C",
+            type=float,
+            default=1.0,
+            show_default=True,
+            help="The SVM's C, the penalty for medians on the wrong side of its boundary.",
+        ),
         click.option(
             "--gamma",
             type=float,
             default=1.0,
             show_default=True,
-            help="As a multiple of scikit-learn's `scale`.",
+            help="Width of the RBF kernel, as a multiple of scikit-learn's gamma='scale'.",
         ),
-        click.option("--fixed", is_flag=True, help="Take C and gamma as given, choose none."),
-        click.option("--balanced", is_flag=True, help="Weigh groups by their share."),
+        click.option(
+            "--fixed",
+            is_flag=True,
+            help="Use --C and --gamma as given instead of choosing the best on inner folds.",
+        ),
+        click.option(
+            "--balanced",
+            is_flag=True,
+            help="Give rare groups more weight, so that all groups count the same.",
+        ),
         click.option(
             "--calibration",
             type=click.Choice(("patients", "libsvm")),
             default="patients",
             show_default=True,
-            help="Probabilities from folds of patients, or libsvm's own as in the paper.",
+            help="Calibrate probabilities on folds that keep a patient together, or as libsvm "
+            "does, which the paper used.",
         ),
-        click.option("--draws", type=click.IntRange(1, 10_000), default=100, show_default=True),
-        click.option("--draw-size", type=click.IntRange(1, 1000), default=10, show_default=True),
-        click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+        click.option(
+            "--draws",
+            type=click.IntRange(1, 10_000),
+            default=100,
+            show_default=True,
+            help="Medians per patient that the SVM is fitted on.",
+        ),
+        click.option(
+            "--draw-size",
+            type=click.IntRange(1, 1000),
+            default=10,
+            show_default=True,
+            help="Cells drawn for each median.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(0),
+            default=0,
+            show_default=True,
+            help="Seed of the drawing of cells.",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -45,18 +79,29 @@ def _svm_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _GROUPS = click.option(
-    "--groups", help="The groups' names with commas between them; the last is the positive one."
+    "--groups",
+    help="Groups to compare, separated by commas, the positive one last.  [default: all]",
 )
 
 
 @click.command()
 @_encodings_arguments
 @_GROUPS
-@click.option("-o", "out", type=_PATH, help="A folder for probe.json and probe.png.")
+@click.option(
+    "-o",
+    "out",
+    type=_PATH,
+    help="Folder for probe.json and probe.png; without it the table is only printed.",
+)
 def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path | None) -> None:
-    """How well ENCODINGS (.npz, .npy) tell the groups of cells in METADATA (.csv) apart, in pairs.
+    """Measure how well encodings tell each pair of groups apart, cell by cell.
 
-    Without METADATA, metadata.csv beside ENCODINGS is read.
+    ENCODINGS is an .npz or .npy file; METADATA is the CSV whose column GROUP says which group each
+    row is of. Without METADATA, metadata.csv beside ENCODINGS is read.
+
+    \b
+    Example:
+      vexas-workshop train probe encodings/encodings.npz -o probe
     """
     from training.encodings.probe import probe_pairs
     from training.encodings.probe_report import text_from_probes, write_probe
@@ -73,14 +118,40 @@ def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path 
 
 @click.command()
 @_encodings_arguments
-@click.option("--positive", required=True, help="The group that scores are for.")
-@click.option("--minimum-cells", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--positive", required=True, help="The group whose probability is the score.")
+@click.option(
+    "--minimum-cells",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Leave out patients with fewer cells.",
+)
 @_svm_options
-@click.option("--cohort", type=_PATH, help="cohort.csv, whose further columns are judged alone.")
-@click.option("--folds", type=click.IntRange(2, 100), default=5, show_default=True)
-@click.option("--leave-one-out", is_flag=True, help="Leave out one patient at a time, too; slow.")
-@click.option("--title", default="Evaluation", show_default=True)
-@click.option("-o", "out", type=_PATH, required=True, help="A folder for the report.")
+@click.option(
+    "--cohort",
+    type=_PATH,
+    help="A cohort.csv whose further columns, such as age, are each judged alone beside the score.",
+)
+@click.option(
+    "--folds",
+    type=click.IntRange(2, 100),
+    default=5,
+    show_default=True,
+    help="Folds of patients; each is judged by an SVM fitted on the others.",
+)
+@click.option(
+    "--leave-one-out",
+    is_flag=True,
+    help="Also judge each patient by an SVM fitted on all the others; slow.",
+)
+@click.option("--title", default="Evaluation", show_default=True, help="Title of report.html.")
+@click.option(
+    "-o",
+    "out",
+    type=_PATH,
+    required=True,
+    help="Folder for report.html, report.json and card.md.",
+)
 def evaluate(
     encodings: Path,
     metadata: Path | None,
@@ -93,9 +164,16 @@ def evaluate(
     out: Path,
     **svm: Any,
 ) -> None:
-    """Judge ENCODINGS and their SVM by patient: report.html, report.json and card.md.
+    """Judge encodings, with an SVM on them, by patient, and write a report.
 
-    GROUP in METADATA is a patient's label. C and gamma are chosen inside the folds, unless --fixed.
+    ENCODINGS is an .npz or .npy file; METADATA is a CSV with one row per encoding, whose column
+    GROUP is the patient's label. Without METADATA, metadata.csv beside ENCODINGS is read. C and
+    gamma are chosen inside the folds, unless --fixed is given.
+
+    \b
+    Example:
+      vexas-workshop train evaluate encodings/encodings.npz --positive vexas \\
+        --cohort drawn/cohort.csv -o report
     """
     from training.encodings.table import read_encodings
     from training.patients.aggregates import patients_from_encodings
@@ -122,7 +200,10 @@ def evaluate(
 
 @click.command()
 @_encodings_arguments
-@click.option("--positive", help="Join all other groups into one.  [default: keep all groups]")
+@click.option(
+    "--positive",
+    help="Tell this group from all others joined into one.  [default: keep all groups]",
+)
 @_svm_options
 @click.option("-o", "out", type=_PATH, required=True, help="The .skops file to write.")
 def fit(
@@ -132,9 +213,15 @@ def fit(
     out: Path,
     **svm: Any,
 ) -> None:
-    """Fit the SVM on all patients of ENCODINGS, for `vexas-workshop export`.
+    """Fit the SVM on all patients, as the classifier of a spec for `vexas-workshop export`.
 
-    C and gamma are chosen by folds of patients, unless --fixed.
+    ENCODINGS is an .npz or .npy file; METADATA is a CSV with one row per encoding, whose column
+    GROUP is the patient's label. Without METADATA, metadata.csv beside ENCODINGS is read. C and
+    gamma are chosen on folds of patients, unless --fixed is given.
+
+    \b
+    Example:
+      vexas-workshop train fit encodings/encodings.npz --positive vexas -o pn.skops
     """
     import skops.io
 
@@ -149,7 +236,10 @@ def fit(
     patients = patients_from_encodings(found)
     if positive:
         if positive not in found.groups:
-            raise InputError(f"no patient is of the group {positive!r}")
+            raise InputError(
+                f"no patient is in the group {positive!r}; the groups are "
+                f"{', '.join(sorted(set(found.groups)))}"
+            )
         patients = against_others(patients, positive)
     classifier = fit_classifier(patients, _svm(**svm))
     check_calibrated(classifier)

@@ -16,59 +16,142 @@ _PROBE_CANVAS_PX = 272  # the paper's, on which whole cells are encoded
 
 
 def _learning_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Everything of `PretrainOptions`; what is not given keeps its default there, the paper's."""
-    at_least_one, some = click.IntRange(1), click.FloatRange(0)
+    """All fields of `PretrainOptions`; an option that is not given keeps the default there."""
+    at_least_one, not_negative = click.IntRange(1), click.FloatRange(0)
     options: tuple[tuple[str, Any, str], ...] = (
         ("--start", _PATH, "Weights to start from: .safetensors, .pt or .pth.  [default: random]"),
-        ("--crop-px", at_least_one, "Side of a view, cut out anywhere."),
-        ("--flip", some, "Share of views mirrored, along each axis."),
-        ("--turn-deg", some, "The largest turn either way."),
-        ("--jitter", some, "Spread of stain between views; 0 for none, as in the paper."),
-        ("--grey", some, "Share of views without colour."),
-        ("--queue", click.IntRange(0), "Earlier projections to look for neighbours in (NNCLR)."),
-        ("--projection", at_least_one, "Width of the projection head."),
-        ("--temperature", some, "Of the similarities."),
-        ("--batch-size", click.IntRange(2), "Cells a batch."),
-        ("--batch-patients", click.IntRange(0), "Whose cells a batch is of; 0 for anyone's."),
+        (
+            "--crop-px",
+            at_least_one,
+            "Side of the square that a view of a cell shows, in pixels.  [default: 128]",
+        ),
+        ("--flip", not_negative, "Share of views that are mirrored, per axis.  [default: 0.5]"),
+        ("--turn-deg", not_negative, "Largest rotation in either direction.  [default: 180]"),
+        ("--jitter", not_negative, "How much the stain differs between views.  [default: 0]"),
+        ("--grey", not_negative, "Share of views without colour.  [default: 0]"),
+        (
+            "--queue",
+            click.IntRange(0),
+            "Earlier projections among which nearest neighbours are looked up (NNCLR); 0 turns "
+            "this off.  [default: 0]",
+        ),
+        ("--projection", at_least_one, "Width of the projection head.  [default: 128]"),
+        (
+            "--temperature",
+            not_negative,
+            "What similarities are divided by in the loss.  [default: 0.07]",
+        ),
+        ("--batch-size", click.IntRange(2), "Cells per batch.  [default: 8]"),
+        (
+            "--batch-patients",
+            click.IntRange(0),
+            "Patients per batch; 0 mixes the cells of all.  [default: 0]",
+        ),
         (
             "--batch-pair",
             click.Choice(("cell", "patient")),
-            "Two views of a cell, or of two of a patient's.",
+            "What has to match: two views of one cell, or of two cells of one patient.  "
+            "[default: cell]",
         ),
-        ("--weight-decay", some, "AdamW's."),
-        ("--schedule", click.Choice(("plateau", "cosine")), "How the rate falls."),
-        ("--rate", some, "The first or highest learning rate."),
-        ("--lowest-rate", some, "On a plateau the rate is not halved below it."),
-        ("--warm-up", some, "Epochs over which the rate rises from nothing."),
-        ("--epochs", at_least_one, "At most, or with `cosine` exactly."),
-        ("--seed", click.IntRange(0), "Of everything that is random."),
+        ("--weight-decay", not_negative, "Weight decay; above 0, of AdamW.  [default: 0]"),
+        (
+            "--schedule",
+            click.Choice(("plateau", "cosine")),
+            "Halve the rate when the loss stops falling, or lower it along a cosine.  "
+            "[default: plateau]",
+        ),
+        ("--rate", not_negative, "First or highest learning rate.  [default: 1e-05]"),
+        (
+            "--lowest-rate",
+            not_negative,
+            "Rate below which `plateau` does not halve.  [default: 1e-05]",
+        ),
+        (
+            "--warm-up",
+            not_negative,
+            "Epochs over which the rate first rises from zero.  [default: 0]",
+        ),
+        (
+            "--epochs",
+            at_least_one,
+            "Number of epochs: with `plateau` the most, with `cosine` exactly.  [default: 1000]",
+        ),
+        (
+            "--seed",
+            click.IntRange(0),
+            "Seed of first weights, batches and views.  [default: 0]",
+        ),
     )
-    for name, kind, said in reversed(options):
-        command = click.option(name, type=kind, help=said)(command)
+    for name, kind, text in reversed(options):
+        command = click.option(name, type=kind, help=text)(command)
     return command
 
 
 @click.command()
 @click.argument("cohort", type=_PATH)
-@click.option("--cells", required=True, help="Canonical classes, commas between them.")
-@click.option("--split", default="fit", show_default=True, help="Of the cohort.")
-@click.option("--backbone", type=click.Choice(tuple(BACKBONES)), required=True)
-@click.option("--preprocessing", required=True, help="By name, as in a spec.")
 @click.option(
-    "--canvas-px", type=click.IntRange(8, 4096), help="Cut larger images to their middle."
+    "--cells",
+    required=True,
+    help="Classes of cells to learn from, separated by commas, such as monocyte,promonocyte.",
 )
-@click.option("--probe", type=_PATH, help="A cohort whose `label` is its cells'; watched.")
-@click.option("--skip-unreadable", is_flag=True, help="Name cells that cannot be read and go on.")
+@click.option("--split", default="fit", show_default=True, help="The cohort's split to learn from.")
+@click.option(
+    "--backbone",
+    type=click.Choice(tuple(BACKBONES)),
+    required=True,
+    help="Architecture of the encoder.",
+)
+@click.option(
+    "--preprocessing",
+    required=True,
+    help="How pixels are scaled for the encoder, by name: keras-caffe, keras-tf, "
+    "keras-efficientnet or torchvision.",
+)
+@click.option(
+    "--canvas-px",
+    type=click.IntRange(8, 4096),
+    help="Crop larger images to a square of this side in their middle.  [default: keep them whole]",
+)
+@click.option(
+    "--probe",
+    type=_PATH,
+    help="A cohort.csv whose `label` is the class of its cells; how well the encoder tells them "
+    "apart is recorded after each epoch.",
+)
+@click.option(
+    "--skip-unreadable",
+    is_flag=True,
+    help="Warn of cells that cannot be read and continue without them.",
+)
 @_learning_options
-@click.option("--device", type=click.Choice(("cpu", "cuda")), default="cpu", show_default=True)
-@click.option("--threads", type=click.IntRange(1), help="Cores to use.  [default: all]")
+@click.option(
+    "--device",
+    type=click.Choice(("cpu", "cuda")),
+    default="cpu",
+    show_default=True,
+    help="Where to train.",
+)
+@click.option("--threads", type=click.IntRange(1), help="CPU threads to use.  [default: all cores]")
 @reading_options
-@click.option("-o", "out", type=_PATH, required=True, help="A folder; a run there goes on.")
+@click.option(
+    "-o",
+    "out",
+    type=_PATH,
+    required=True,
+    help="Folder for the results; an interrupted run in it is continued.",
+)
 def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked: Any) -> None:
-    """Train an encoder on the cells of COHORT (cohort.csv) by contrast alone, without labels.
+    """Train an encoder on the cells of COHORT (cohort.csv) by contrastive learning, without labels.
 
-    The defaults are the VEXAS paper's. The folder gets encoder.safetensors, which a spec takes as
-    `weights`, pretrain.jsonl, pretrain.png and a checkpoint: the same command goes on from it.
+    The defaults are the VEXAS paper's. The folder receives encoder.safetensors, which a spec names
+    as `weights`, the record pretrain.jsonl, its plot pretrain.png, and a checkpoint from which the
+    same command continues after an interruption.
+
+    \b
+    Example:
+      vexas-workshop train pretrain drawn/cohort.csv --cells neutrophil_segmented \\
+        --backbone compact --preprocessing torchvision --crop-px 80 --batch-size 32 \\
+        --schedule cosine --rate 2e-3 --epochs 2 -o pn
     """
     import torch
 
@@ -77,7 +160,7 @@ def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked:
     from vexas_edge.errors import HostError
 
     if device == "cuda" and not torch.cuda.is_available():
-        raise HostError("torch finds no CUDA device here; take --device cpu")
+        raise HostError("torch finds no CUDA device on this PC; use --device cpu")
     if threads:
         torch.set_num_threads(threads)
     cells, probe, lost = _cells(cohort, asked)
@@ -106,7 +189,7 @@ def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked:
 
 
 def _cells(cohort: Path, asked: dict[str, Any]) -> Any:
-    """The cells to learn from, those of the probe or None, and the unreadable ones in words."""
+    """The cells to learn from, those of the probe or None, and a line per unreadable cell."""
     from dataclasses import replace
 
     from training.pretraining.cell_stack import WantedCells, stack_cells
@@ -128,7 +211,7 @@ def _cells(cohort: Path, asked: dict[str, Any]) -> Any:
 
 
 def _options(asked: dict[str, Any]) -> Any:
-    """What was asked for; the dataclasses' defaults for the rest."""
+    """The options that were given, with the dataclasses' defaults for the rest."""
     from dataclasses import fields
 
     from training.pretraining.batches import BatchOptions

@@ -1,4 +1,4 @@
-"""Commands that make what the others take: `synth`, `encode`."""
+"""Commands that make the inputs of the others: `synth` draws smears, `encode` encodes cells."""
 
 from pathlib import Path
 from typing import Any
@@ -13,31 +13,71 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("-o", "out", type=_PATH, required=True, help="An empty or new folder.")
-@click.option("--patients", type=click.IntRange(2), default=40, show_default=True)
+@click.option("-o", "out", type=_PATH, required=True, help="Folder for the cohort, new or empty.")
+@click.option(
+    "--patients",
+    type=click.IntRange(2),
+    default=40,
+    show_default=True,
+    help="Number of patients, one smear each.",
+)
 @click.option(
     "--strength",
     type=click.FloatRange(0, 1),
     default=0.8,
     show_default=True,
-    help="Of the phenotype: 0 is no difference between the groups.",
+    help="How strongly the groups differ: 0 not at all, 1 clearly.",
 )
-@click.option("--neutrophil", type=click.IntRange(0), default=60, show_default=True)
-@click.option("--monocyte", type=click.IntRange(0), default=12, show_default=True)
-@click.option("--lymphocyte", type=click.IntRange(0), default=30, show_default=True)
+@click.option(
+    "--neutrophil",
+    type=click.IntRange(0),
+    default=60,
+    show_default=True,
+    help="Neutrophils per smear.",
+)
+@click.option(
+    "--monocyte",
+    type=click.IntRange(0),
+    default=12,
+    show_default=True,
+    help="Monocytes per smear.",
+)
+@click.option(
+    "--lymphocyte",
+    type=click.IntRange(0),
+    default=30,
+    show_default=True,
+    help="Lymphocytes per smear.",
+)
 @click.option(
     "--layout",
     type=click.Choice(("cellavision", "prefix")),
     default="cellavision",
     show_default=True,
-    help="Class folders as an analyzer has them, or one folder of prefixed files.",
+    help="Folders named by class, as an analyzer exports them, or one folder of files whose names "
+    "start with a class's prefix.",
 )
-@click.option("--crops", is_flag=True, help="Red cells and slide around each cell, and masks.csv.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="First patient.")
+@click.option(
+    "--crops",
+    is_flag=True,
+    help="Draw the slide and red cells around each cell, and write masks.csv for `segmenter`.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Seed of the first patient; each further patient has the next one.",
+)
 def synth(out: Path, seed: int, **asked: Any) -> None:
-    """Draw smears of made-up patients, half of them with the phenotype, and their cohort.csv.
+    """Draw smears of made-up patients, half of them with the phenotype, and write cohort.csv.
 
-    Each patient's stain and lamp are its own. A score on drawings says nothing about patients.
+    Stain and lamp differ from patient to patient. A score on drawings says nothing about real
+    patients.
+
+    \b
+    Example:
+      vexas-workshop train synth -o drawn --patients 16 --strength 1
     """
     from training.drawn.made_up_cohort import SyntheticCohort, write_cohort
     from training.drawn.smears import CELL_TYPES
@@ -51,19 +91,62 @@ def synth(out: Path, seed: int, **asked: Any) -> None:
 
 @click.command()
 @click.argument("cohort", type=_PATH)
-@click.option("--encoder", required=True, help="A backbone, an .onnx file, or module:factory.")
-@click.option("--weights", type=_PATH, help="Its .safetensors or weights-only checkpoint.")
-@click.option("--preprocessing", required=True, help="By name, as in a spec.")
-@click.option("--cells", required=True, help="Canonical classes, commas between them.")
-@click.option("--canvas-px", type=click.IntRange(8, 4096), default=272, show_default=True)
 @click.option(
-    "--larger", type=click.Choice(("reject", "crop")), default="reject", show_default=True
+    "--encoder",
+    required=True,
+    help="A backbone's name, an .onnx file, or module:factory, a function that returns a network.",
 )
-@click.option("--split", help="Of the cohort, only this one.  [default: all]")
+@click.option(
+    "--weights",
+    type=_PATH,
+    help="The encoder's weights: .safetensors, or a checkpoint that holds weights only.",
+)
+@click.option(
+    "--preprocessing",
+    required=True,
+    help="How pixels are scaled for the encoder, by name: keras-caffe, keras-tf, "
+    "keras-efficientnet or torchvision.",
+)
+@click.option(
+    "--cells",
+    required=True,
+    help="Classes of cells to encode, separated by commas, such as monocyte,promonocyte.",
+)
+@click.option(
+    "--canvas-px",
+    type=click.IntRange(8, 4096),
+    default=272,
+    show_default=True,
+    help="Side of the black square on which a cell is placed, in pixels.",
+)
+@click.option(
+    "--larger",
+    type=click.Choice(("reject", "crop")),
+    default="reject",
+    show_default=True,
+    help="Whether images larger than the canvas are rejected or cropped to their middle.",
+)
+@click.option("--split", help="Encode this split of the cohort only.  [default: all]")
 @reading_options
-@click.option("-o", "out", type=_PATH, required=True, help="A folder for the two files.")
+@click.option(
+    "-o",
+    "out",
+    type=_PATH,
+    required=True,
+    help="Folder for encodings.npz and metadata.csv.",
+)
 def encode(cohort: Path, out: Path, **asked: Any) -> None:
-    """Encode the cells of COHORT (cohort.csv) as scoring does: encodings.npz and metadata.csv."""
+    """Encode the cells of COHORT (cohort.csv) into vectors, exactly as scoring does.
+
+    They are written to encodings.npz, and whose they are to metadata.csv, for `probe`, `evaluate`
+    and `fit`.
+
+    \b
+    Example:
+      vexas-workshop train encode drawn/cohort.csv --cells neutrophil_segmented \\
+        --encoder compact --weights pn/encoder.safetensors --preprocessing torchvision \\
+        --canvas-px 160 --larger crop -o encodings
+    """
     from training.encodings.encoder import Wanted, encode_file
     from training.encodings.table import write_encodings
 

@@ -1,1 +1,1 @@
-"""Made-up leukocytes: painted, put on a slide, gathered into smears and cohorts."""
+"""Draws made-up leukocytes, alone or on a slide, and writes smears and cohorts of them."""

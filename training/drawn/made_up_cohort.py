@@ -1,4 +1,4 @@
-"""A cohort of made-up patients on disk, so that the whole chain can be run without real data."""
+"""Writes a cohort of made-up patients, so that the whole chain can be run without real data."""
 
 import csv
 import io
@@ -24,16 +24,20 @@ from vexas_edge.files import write_atomically
 # Enough cells of each type for its model to score, in the proportions of a blood smear.
 CELLS: dict[CellType, int] = {"neutrophil": 60, "monocyte": 12, "lymphocyte": 30}
 
-MASKS_PER_TYPE = 2  # of each smear
+MASKS_PER_TYPE = 2  # per smear
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticCohort:
-    """What is drawn. strength: of the phenotype, 0 (none) to 1. cells: of each smear.
+    """A cohort to be drawn.
 
-    patients: so many, alternately vexas and control; the last share `judged` of them is the split
-    `judge`, the others `fit`. first_seed: of the first patient; each further patient has the next.
-    crops: whether images show what lies around a cell; then masks of some of them are written, too.
+    patients: their number; vexas and control alternate.
+    strength: of the phenotype, 0 (no difference between the groups) to 1.
+    judged: the share of patients, the last ones, in the split `judge`; the others are in `fit`.
+    first_seed: the seed of the first patient; each further patient has the next one.
+    layout: of each smear's files.
+    crops: whether images show what is around a cell; if so, some masks are written, too.
+    cells: per type and smear.
     """
 
     patients: int = 40
@@ -45,27 +49,27 @@ class SyntheticCohort:
     cells: Mapping[CellType, int] = field(default_factory=lambda: dict(CELLS))
 
     def phenotype(self, seed: int) -> Phenotype:
-        """Of the patient with that seed."""
+        """The phenotype of the patient with that seed."""
         return "vexas" if (seed - self.first_seed) % 2 == 0 else "control"
 
     def split(self, seed: int) -> str:
-        """Of the patient with that seed."""
+        """The split of the patient with that seed."""
         fitted = self.patients - round(self.judged * self.patients)
         return "fit" if seed - self.first_seed < fitted else "judge"
 
     def seeds(self) -> Sequence[int]:
-        """One a patient."""
+        """The seeds of all patients."""
         return range(self.first_seed, self.first_seed + self.patients)
 
 
 def write_cohort(cohort: SyntheticCohort, folder: Path) -> Iterable[Path]:
-    """Draw every patient into `folder`, then write `cohort.csv`; gives each smear's folder.
+    """Draw every patient into `folder`, then write `cohort.csv`; yields each smear's folder.
 
-    Of crops, `masks.csv` names some images and their masks, as `vexas-workshop train segmenter`
-    takes them.
+    With crops, it also writes `masks.csv`, which lists some images and their masks for
+    `vexas-workshop train segmenter`.
 
     Raises:
-        HostError: the folder holds something already.
+        HostError: the folder is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
         raise HostError(f"{folder} is not empty; name another folder")
@@ -89,7 +93,7 @@ def write_cohort(cohort: SyntheticCohort, folder: Path) -> Iterable[Path]:
 def _write_masks(
     folder: Path, files: Sequence[Path], smear: Sequence[SmearCell], split: str
 ) -> list[Sequence[str]]:
-    """The first crops of each type get a mask; gives a row of masks.csv for each."""
+    """Write masks of the first crops of each type; returns their rows of masks.csv."""
     rows: list[Sequence[str]] = []
     for file, cell in zip(files, smear, strict=True):
         if cell.classes is None or cell.index >= MASKS_PER_TYPE:

@@ -1,4 +1,4 @@
-"""Paints one made-up leukocyte: shapes filled with dyes that absorb light."""
+"""Paints one made-up leukocyte from shapes filled with dyes that absorb light."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -23,17 +23,18 @@ Rgb = tuple[float, float, float]
 Pixels = NDArray[np.uint8]  # (H, W, 3), RGB
 
 BLUR_PX = 0.6
-NOISE_LEVELS = 1.0  # of 255
+NOISE_LEVELS = 1.0  # standard deviation, in levels of 255
 GRANULE_PX = 0.65
-VACUOLE_RADIUS = (0.035, 0.10)  # of the cell's radius
-CYTOPLASM_RIM = 0.06  # of the radius: what always surrounds a nucleus
+VACUOLE_RADIUS = (0.035, 0.10)  # as a share of the cell's radius
+CYTOPLASM_RIM = 0.06  # least width of cytoplasm around a nucleus, as a share of the cell's radius
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stain:
-    """How one smear takes May-Grünwald-Giemsa and is lit.
+    """One smear's May-Grünwald-Giemsa stain and its lamp.
 
-    A dye is its optical density for red, green and blue light: it passes exp(-density).
+    A dye is given by its optical density for red, green and blue light, of which it lets
+    exp(-density) through.
     """
 
     light_rgb: Rgb = (252.0, 244.0, 230.0)
@@ -45,7 +46,7 @@ class Stain:
 
 @dataclass(frozen=True, kw_only=True)
 class CellTraits:
-    """What one cell looks like; amounts of dye are relative to the stain's."""
+    """The look of one cell; amounts of dye are relative to the stain's."""
 
     nucleus_shape: NucleusShape
     diameter_px: float
@@ -66,8 +67,8 @@ class CellTraits:
 class PaintedCell(NamedTuple):
     """One cell before it is photographed.
 
-    dyes: (H, W, 3), amounts of purple, azure and eosin. outline, nucleus: signed distances to
-    either's edge.
+    dyes: (H, W, 3), amounts of purple, azure and eosin.
+    outline, nucleus: signed distances from the edge of the cell and of the nucleus.
     """
 
     dyes: Plane
@@ -76,7 +77,7 @@ class PaintedCell(NamedTuple):
 
 
 def paint_cell(traits: CellTraits, stain: Stain, rng: np.random.Generator) -> Pixels:
-    """uint8 (H, W, 3), RGB: the cell isolated on black in its tight box."""
+    """The cell alone on black, cropped to its box, uint8 (H, W, 3), RGB."""
     cell = dye_cell(traits, rng)
     return _isolated(photograph(cell.dyes, stain, rng), cell.outline)
 
@@ -95,7 +96,7 @@ def dye_cell(traits: CellTraits, rng: np.random.Generator) -> PaintedCell:
 
 
 def _nucleus(at: Points, traits: CellTraits, rng: np.random.Generator) -> Plane:
-    """Signed distance to the nucleus, turned and bent at random."""
+    """Signed distance from the edge of the nucleus, which is rotated and bent at random."""
     radius, share = traits.radius_px, traits.nucleus_share
     at = at.bent(0.035 * radius, radius / 3, rng).turned(rng.uniform(0, 2 * np.pi))
     if traits.nucleus_shape == "lobed":
@@ -108,7 +109,7 @@ def _nucleus(at: Points, traits: CellTraits, rng: np.random.Generator) -> Plane:
 
 
 def _chromatin(nucleus: Plane, traits: CellTraits, rng: np.random.Generator) -> Plane:
-    """Purple dye of the nucleus: clumps on a finer grain, the membrane a little darker."""
+    """Purple dye of the nucleus: clumps on a finer grain, with a slightly darker membrane."""
     clumps = 0.6 * cloud(nucleus.shape, 5.0, rng) + 0.6 * cloud(nucleus.shape, 2.2, rng)
     membrane = 0.2 * np.exp(-np.square((nucleus + 1.5) / 1.5))
     return coverage(nucleus) * (1 + traits.chromatin_contrast * clumps + membrane)
@@ -122,7 +123,7 @@ def _granules(nucleus: Plane, traits: CellTraits, rng: np.random.Generator) -> P
 
 
 def _ground(outline: Plane, nucleus: Plane, rng: np.random.Generator) -> Plane:
-    """How much cytoplasm each pixel holds, about 1: mottled, denser at the cell's edge."""
+    """The amount of cytoplasm in each pixel, about 1: mottled, and denser at the cell's edge."""
     mottle = 1 + 0.12 * cloud(outline.shape, 4.0, rng)
     edge = 0.35 * np.exp(-np.square((outline + 1) / 2))
     return coverage(-nucleus) * (mottle + edge)
@@ -131,7 +132,7 @@ def _ground(outline: Plane, nucleus: Plane, rng: np.random.Generator) -> Plane:
 def _outside_vacuoles(
     at: Points, outline: Plane, nucleus: Plane, traits: CellTraits, rng: np.random.Generator
 ) -> Plane:
-    """The share of dye that each pixel keeps: 1, and little inside vacuoles."""
+    """The share of dye that each pixel keeps: 1 outside vacuoles, little inside them."""
     kept = np.ones_like(outline)
     places = np.flatnonzero((outline < -0.16 * traits.radius_px) & (nucleus > -1))
     if not places.size:
@@ -144,7 +145,10 @@ def _outside_vacuoles(
 
 
 def photograph(dyes: Plane, stain: Stain, rng: np.random.Generator) -> Plane:
-    """Light (H, W, 3), about 0 to 255, through dyes (H, W, n): purple, azure, eosin, red."""
+    """The light, (H, W, 3), about 0 to 255, that dyes (H, W, n) let through.
+
+    The dyes are purple, azure, eosin and, if there are four, red.
+    """
     densities = (stain.purple_density, stain.azure_density, stain.eosin_density, stain.red_density)
     absorbed = np.array(densities[: dyes.shape[2]])
     light = np.array(stain.light_rgb) * np.exp(-dyes @ absorbed)
@@ -153,7 +157,7 @@ def photograph(dyes: Plane, stain: Stain, rng: np.random.Generator) -> Plane:
 
 
 def _isolated(light: Plane, outline: Plane) -> Pixels:
-    """The cell alone: black around it, cut to the rows and columns that it touches."""
+    """The cell alone on black, cropped to the rows and columns that it touches."""
     levels = np.rint(light * coverage(outline)[:, :, None])
     pixels = np.clip(levels, 0, 255).astype(np.uint8)
     touched = np.any(pixels, axis=2)

@@ -1,4 +1,4 @@
-"""A made-up leukocyte as an analyzer shows it: among red cells, on a clear slide, with its mask."""
+"""Draws a made-up leukocyte as an analyzer shows it, among red cells, with its mask."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,16 @@ from training.drawn.shapes import Plane, Points, blob, cloud, coverage
 
 CROP_PX = 224
 RED_CELL_PX = 64  # diameter, on the scale of the leukocytes of `training.drawn.smears`
-RED_CELLS = 12  # tried at random places; those that would lie under the leukocyte are left out
+RED_CELLS = 12  # put at random places; those that would overlap the leukocyte are left out
 OFF_CENTRE_PX = 8.0
-PALLOR = 0.55  # of a red cell's dye that its middle lacks
+PALLOR = 0.55  # share of a red cell's dye that is missing in its middle
 
 
 class Crop(NamedTuple):
-    """pixels: uint8 (CROP_PX, CROP_PX, 3) RGB. classes: uint8 (CROP_PX, CROP_PX), 0 background, 1
-    cytoplasm, 2 nucleus of the leukocyte.
+    """A crop and its mask.
+
+    pixels: uint8 (CROP_PX, CROP_PX, 3) RGB.
+    classes: uint8 (CROP_PX, CROP_PX), 0 background, 1 cytoplasm, 2 nucleus of the leukocyte.
     """
 
     pixels: Pixels
@@ -25,7 +27,7 @@ class Crop(NamedTuple):
 
 
 def paint_crop(traits: CellTraits, stain: Stain, rng: np.random.Generator) -> Crop:
-    """The leukocyte near the middle of a crop, red cells about it and touching it."""
+    """A crop with the leukocyte near its middle and red cells around it, some touching it."""
     cell = _on_crop(dye_cell(traits, rng), rng.normal(0, OFF_CENTRE_PX, 2).round().astype(int))
     covered = coverage(cell.outline)[..., None]
     dyes = np.concatenate([cell.dyes * covered, np.zeros((CROP_PX, CROP_PX, 1))], axis=2)
@@ -36,7 +38,7 @@ def paint_crop(traits: CellTraits, stain: Stain, rng: np.random.Generator) -> Cr
 
 
 def _on_crop(cell: PaintedCell, shift_px: NDArray[np.int64]) -> PaintedCell:
-    """The same cell on the crop's square; all that is added is far outside it."""
+    """The same cell on a square of the crop's size; what is added counts as far outside it."""
     cell = _trimmed(cell)
     inner = cell.outline.shape[0]
     start = np.clip((CROP_PX - inner) // 2 + shift_px, 0, CROP_PX - inner)
@@ -49,7 +51,7 @@ def _on_crop(cell: PaintedCell, shift_px: NDArray[np.int64]) -> PaintedCell:
 
 
 def _trimmed(cell: PaintedCell) -> PaintedCell:
-    """The same without as much of its margin as no crop could hold."""
+    """The same cell without the part of its margin that exceeds a crop."""
     margin = max(0, -(-(cell.outline.shape[0] - CROP_PX) // 2))
     inner = slice(margin, cell.outline.shape[0] - margin)
     return PaintedCell(
@@ -58,7 +60,7 @@ def _trimmed(cell: PaintedCell) -> PaintedCell:
 
 
 def _red_cells(outline: Plane, rng: np.random.Generator) -> Plane:
-    """Amounts of red dye; cells overlap each other, and touch the leukocyte at most."""
+    """Amounts of red dye (H, W); red cells may overlap each other but only touch the leukocyte."""
     dye = np.zeros_like(outline)
     for x, y in rng.uniform(-0.1 * CROP_PX, 1.1 * CROP_PX, (RED_CELLS, 2)):
         radius = RED_CELL_PX / 2 * rng.lognormal(0, 0.07)

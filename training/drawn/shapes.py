@@ -1,4 +1,4 @@
-"""Shapes of cells and nuclei as signed distances: px from the edge, negative inside."""
+"""Shapes of cells and nuclei as signed distances from their edges, in px, negative inside."""
 
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ class Points(NamedTuple):
 
 
 def points_around(reach_px: float) -> Points:
-    """A square grid about the origin."""
+    """A square grid around the origin."""
     reach = int(np.ceil(reach_px))
     axis = np.arange(-reach, reach + 1, dtype=np.float32)
     return Points(*np.meshgrid(axis, axis))
@@ -44,7 +44,7 @@ def coverage(distance: Plane) -> Plane:
 
 
 def cloud(shape: tuple[int, ...], grain_px: float, rng: np.random.Generator) -> Plane:
-    """Smooth noise of about zero mean and unit variance, its blotches `grain_px` wide."""
+    """Smooth noise of about zero mean and unit variance, with blotches `grain_px` wide."""
     height, width = shape
     grains = (int(height / grain_px) + 3, int(width / grain_px) + 3)
     coarse = Image.fromarray(rng.standard_normal(grains, dtype=np.float32))
@@ -65,7 +65,7 @@ def blob(at: Points, radius: float, irregularity: float, rng: np.random.Generato
 def lobes(
     at: Points, lobe_radius: float, bow_radius: float, n: int, rng: np.random.Generator
 ) -> Plane:
-    """`n` lobes along a bow, neighbours joined by filaments."""
+    """A nucleus of `n` lobes along a bow, neighbours joined by filaments."""
     soft_px, filament_px = 0.16 * bow_radius, 0.14 * bow_radius
     step = 2 * np.arcsin(min(0.9, 1.1 * lobe_radius / bow_radius))
     angles = step * (np.arange(n) + rng.uniform(-0.15, 0.15, n))
@@ -81,7 +81,7 @@ def lobes(
 
 
 def horseshoe(at: Points, area_px: float, bow_radius: float, rng: np.random.Generator) -> Plane:
-    """A thick bow with round ends: a kidney when it is short, a horseshoe when it is long."""
+    """A thick bow with round ends, which looks like a kidney if short, like a horseshoe if long."""
     half_span = rng.uniform(0.7, 2.0)
     # Its area is 4 half_span bow_radius thickness + pi thickness^2.
     product = 2 * half_span * bow_radius
@@ -92,7 +92,7 @@ def horseshoe(at: Points, area_px: float, bow_radius: float, rng: np.random.Gene
 
 
 def _lobe(at: Points, radius: float, angle: float, rng: np.random.Generator) -> Plane:
-    """An ellipse of that mean radius, its axis near `angle`; about its distance."""
+    """The approximate distance from an ellipse of that mean radius with its axis near `angle`."""
     x, y = at.turned(angle + rng.normal(0, 0.6))
     stretch = rng.uniform(0.85, 1.2)
     return np.hypot(x * stretch, y / stretch) - radius
@@ -107,6 +107,6 @@ def _line(at: Points, start: NDArray[np.float64], end: NDArray[np.float64]) -> P
 
 
 def _merged(one: Plane, other: Plane, soft_px: float) -> Plane:
-    """Both shapes together, the notch between them rounded."""
+    """The union of both shapes, with the notch between them rounded."""
     share = np.clip(0.5 + 0.5 * (other - one) / soft_px, 0, 1)
     return other + share * (one - other) - soft_px * share * (1 - share)

@@ -1,6 +1,6 @@
-"""Smears of made-up leukocytes, so that everything can be run and shown without patients' cells.
+"""Draws smears of made-up leukocytes, so that everything can be run without patients' cells.
 
-Two phenotypes differ in vacuoles, granulation and lobes, in the direction described for VEXAS
+The two phenotypes differ in vacuoles, granulation and lobes, in the direction described for VEXAS
 syndrome (Chabrun et al., CCLM 2023, 10.1515/cclm-2022-1283). They are drawings: a score on them
 says nothing about patients.
 """
@@ -27,7 +27,7 @@ CELL_TYPES: tuple[CellType, ...] = get_args(CellType)
 
 @dataclass(frozen=True, kw_only=True)
 class Morphology:
-    """What the cells of one type look like on average; CellTraits says what each value means."""
+    """The mean look of one type of cell; the values are explained in `CellTraits`."""
 
     nucleus_shape: NucleusShape
     diameter_px: float
@@ -80,15 +80,15 @@ CONTROL: dict[CellType, Morphology] = {
     ),
 }
 
-# Means at full strength; lymphocytes hardly differ, as in the published scores. Monocytes hold so
-# many vacuoles that a small encoder which starts from nothing finds them in a dozen cells.
+# Means at full strength; lymphocytes hardly differ, as in the published scores. Monocytes have
+# enough vacuoles for a small encoder, trained from random weights, to see them in a dozen cells.
 VEXAS: dict[CellType, dict[str, float]] = {
     "neutrophil": {"lobes": 2.3, "granules_per_px": 0.03, "vacuoles": 4.0},
     "monocyte": {"granules_per_px": 0.008, "vacuoles": 14.0},
     "lymphocyte": {"vacuoles": 0.5},
 }
 
-# Spread of the patients' means, and of the cells within a patient, as sd of the logarithm.
+# Spread of the patients' means, and of the cells of one patient, as sd of the logarithm.
 PATIENT_LOG_SD = {
     "diameter_px": 0.02,
     "nucleus_share": 0.03,
@@ -122,10 +122,10 @@ NOTE = "synthetic, vexas-edge"
 
 @dataclass(frozen=True, kw_only=True)
 class SmearCell:
-    """One cell of a smear; `index` counts from 0 within its type.
+    """One cell of a smear.
 
-    classes: uint8 (H, W), 0 background, 1 cytoplasm, 2 nucleus, where the image shows more than the
-    cell.
+    index: counted from 0 within its type.
+    classes: uint8 (H, W), 0 background, 1 cytoplasm, 2 nucleus; None if the cell is alone on black.
     """
 
     cell_type: CellType
@@ -136,16 +136,23 @@ class SmearCell:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnPatient:
-    """What all cells of one smear share: its stain, and factors on the means of Morphology."""
+    """What all cells of one smear have in common.
+
+    factors: on the means of `Morphology`, by name.
+    """
 
     stain: Stain
     factors: Mapping[str, float]
 
 
 def morphology_of(cell_type: CellType, phenotype: Phenotype, strength: float) -> Morphology:
-    """The mean look of a cell type; VEXAS leaves the control by `strength`, 0 (not) to 1.
+    """The mean look of a cell type in a phenotype.
 
-    Raises UsageError for a strength outside that range.
+    Args:
+        strength: how far VEXAS differs from the control, 0 (not at all) to 1.
+
+    Raises:
+        UsageError: the strength is outside that range.
     """
     if not 0 <= strength <= 1:
         raise UsageError(f"strength is {strength}; expected 0 (no difference) to 1")
@@ -162,7 +169,7 @@ def morphology_of(cell_type: CellType, phenotype: Phenotype, strength: float) ->
 
 
 def draw_patient(patient_seed: int) -> DrawnPatient:
-    """One patient's smear: how it took the stain and how its cells lean, whatever the phenotype."""
+    """A random patient of either phenotype: the smear's stain and the factors of its cells."""
     rng = _generator(patient_seed)
     factors = {name: float(rng.lognormal(0, sd)) for name, sd in PATIENT_LOG_SD.items()}
     return DrawnPatient(stain=_draw_stain(rng), factors=factors)
@@ -171,7 +178,7 @@ def draw_patient(patient_seed: int) -> DrawnPatient:
 def draw_traits(
     morphology: Morphology, patient: DrawnPatient, rng: np.random.Generator
 ) -> CellTraits:
-    """One cell's look, scattered about its type's and its patient's means."""
+    """The look of one cell, scattered around the means of its type and its patient."""
     scattered = {
         name: getattr(morphology, name) * patient.factors.get(name, 1.0) * rng.lognormal(0, sd)
         for name, sd in CELL_LOG_SD.items()
@@ -197,7 +204,8 @@ def synthesize_smear(
 ) -> list[SmearCell]:
     """The smear of one patient, type by type: cells alone on black, or crops of the slide.
 
-    The same arguments give the same pixels, and a larger `n_cells` begins with the same cells.
+    The same arguments lead to the same pixels, and larger numbers of cells begin with the same
+    cells.
     """
     patient = draw_patient(patient_seed)
     cells = []
@@ -220,12 +228,13 @@ def synthesize_smear(
 def write_smear(
     folder: Path, cells: Iterable[SmearCell], layout: SmearLayout = "cellavision"
 ) -> list[Path]:
-    """Write cells as an analyzer would export them, and give the files in the cells' order.
+    """Write cells as an analyzer would export them; returns the files in the cells' order.
 
-    "cellavision": `folder/Signed slides/<class>/<PREFIX>_<six digits, from 1>.png`; "prefix": all
-    files in `folder`. Each file says that it is synthetic. Cells alone are palette images: half the
-    size of full colour, and unlike JPEG the background stays black; the colours are off by about
-    one level of 255. Crops are JPEG, as analyzers write them.
+    With the layout "cellavision" a file is `folder/Signed slides/<class>/<PREFIX>_<six digits, from
+    1>.png`; with "prefix" all files are in `folder`. Each file says that it is synthetic. Cells
+    alone are palette images: they are half the size of full colour, their background stays black
+    unlike in JPEG, and colours differ by about one level of 255. Crops are JPEG, as analyzers write
+    them.
     """
     paths = []
     for cell in cells:
@@ -249,13 +258,13 @@ def _write_cell(cell: SmearCell, stem: Path) -> Path:
 
 
 def _generator(patient_seed: int, *cell: int) -> np.random.Generator:
-    # A spawn key, since SeedSequence takes (1,) and (1, 0, 0) for the same seed.
+    # A spawn key, since SeedSequence treats (1,) and (1, 0, 0) as the same seed.
     seeds = np.random.SeedSequence(patient_seed, spawn_key=cell)
     return np.random.Generator(np.random.PCG64(seeds))
 
 
 def _draw_stain(rng: np.random.Generator) -> Stain:
-    """A stain about the usual one: each dye stronger or weaker, its hue and the lamp's shifted."""
+    """A variation of the usual stain: in the amount and hue of each dye, and in the lamp."""
     usual = Stain()
     dyes = {
         name: tuple(np.array(getattr(usual, name)) * rng.lognormal(0, 0.12) * _hue(rng, 0.05))

@@ -1,1 +1,1 @@
-"""A cohort's cells as encodings, and what a probe finds in them."""
+"""Encodes a cohort's cells, and probes how well the encodings tell groups of cells apart."""

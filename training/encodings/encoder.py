@@ -1,4 +1,4 @@
-"""A cohort's cells to encodings, read, placed and run as `vexas-edge score` does it."""
+"""Encodes a cohort's cells exactly as `vexas-edge score` does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,9 +27,10 @@ from vexas_edge.smear.options import ReadOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """Which cells are encoded, and how they are put before the encoder.
+    """Which cells are encoded, and how they are placed on the canvas.
 
     cells: canonical names of the classes.
+    reading: how a case's names are understood.
     """
 
     cells: tuple[str, ...]
@@ -44,7 +45,10 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """unreadable: the cells that could not be used, in words."""
+    """Encodings of a cohort.
+
+    unreadable: a line of text per cell that could not be used.
+    """
 
     found: Encodings
     unreadable: tuple[str, ...]
@@ -69,13 +73,14 @@ def encode_file(
     preprocessing: str,
     split: str | None,
 ) -> Encoded:
-    """The cells of a cohort's file, by an encoder that is named as in a spec.
+    """The encodings of the cells of a cohort's file.
 
     Args:
-        split: of the cohort; None for all.
+        encoder, weights, preprocessing: named as in a spec.
+        split: the cohort's split to encode; None for all.
 
     Raises:
-        UsageError, InputError: the cohort, a case or the encoder cannot be read or is not there.
+        UsageError, InputError: the cohort, a case or the encoder cannot be found or read.
     """
     rows = read_cohort(cohort)
     rows = rows if split is None else cases_of_split(rows, split)
@@ -99,13 +104,13 @@ def encode_file(
 def encode_cohort(
     rows: Sequence[CohortCase], wanted: Wanted, engine: Engine, cells_per_call: int
 ) -> Encoded:
-    """Every distinct cell of the wanted classes in the cohort's cases.
+    """The encodings of every distinct cell of the wanted classes in the cohort's cases.
 
     Args:
-        engine: of an `export.fuse.encoding_graph`.
+        engine: runs an `export.fuse.encoding_graph`.
 
     Raises:
-        InputError: a case cannot be read, or no cell of these classes is in any.
+        InputError: a case cannot be read, or none has a cell of these classes.
     """
     encoded: list[_Row] = []
     unreadable: list[str] = []
@@ -116,7 +121,7 @@ def encode_cohort(
         unreadable += lost
     if not encoded:
         raise InputError(
-            f"no readable cell of {', '.join(wanted.cells)} is in any of {len(rows)} cases"
+            f"none of the {len(rows)} cases has a readable cell of {', '.join(wanted.cells)}"
         )
     return Encoded(
         found=Encodings(

@@ -1,8 +1,8 @@
-"""How well encodings tell groups of cells apart: the paper's probe, a pair of groups at a time.
+"""The paper's probe: how well encodings tell groups of cells apart, for each pair of groups.
 
-For each pair, ten stratified halvings; a classifier learns on one half, and its ROC-AUC for the
-second group is taken on the other (Chabrun et al., CCLM 2023, 10.1515/cclm-2022-1283). The paper
-prints five nearest neighbours; the SVM beside it is the one that the phenotype is judged with.
+The pair's cells are halved ten times, stratified; a classifier learns on one half, and its ROC-AUC
+for the second group is measured on the other (Chabrun et al., CCLM 2023, 10.1515/cclm-2022-1283).
+The paper's figures are those of five nearest neighbours; an RBF SVM is measured beside them.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,10 @@ NEIGHBOURS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class PairProbe:
-    """One pair of groups. knn_auc, svm_auc: means over ten halvings of the pair's `n` cells."""
+    """One pair of groups with `n` cells.
+
+    knn_auc, svm_auc: ROC-AUC of nearest neighbours and of the SVM, means over ten halvings.
+    """
 
     first: str
     second: str
@@ -35,22 +38,28 @@ class PairProbe:
 def probe_pairs(
     encodings: np.ndarray, groups: Sequence[str], order: Sequence[str] | None = None
 ) -> tuple[PairProbe, ...]:
-    """Every pair of groups, in the order given, or that of the groups' first cells.
+    """The probe of every pair of groups.
 
     Args:
-        encodings: float32 (N, D), L2-normalised. groups: of each cell.
+        encodings: float32 (N, D), L2-normalised.
+        groups: of each cell.
+        order: of the groups; None for the order of their first cells.
 
     Raises:
-        InputError: fewer than two groups, one that is not there, or one of a single cell.
+        InputError: there are fewer than two groups, or one has too few cells.
     """
     labels = np.array(groups)
     order = tuple(dict.fromkeys(groups)) if order is None else tuple(order)
     counts = {group: int((labels == group).sum()) for group in order}
     if len(counts) < 2:
-        raise InputError(f"a probe compares groups of cells; found {', '.join(counts) or 'none'}")
+        raise InputError(
+            f"a probe compares at least two groups of cells; found {', '.join(counts) or 'none'}"
+        )
     few = [f"{group} has {n}" for group, n in counts.items() if n < 2 * NEIGHBOURS]
     if few:
-        raise InputError(f"a probe needs {2 * NEIGHBOURS} cells of a group; {', '.join(few)}")
+        raise InputError(
+            f"a probe needs at least {2 * NEIGHBOURS} cells of each group; {', '.join(few)}"
+        )
     return tuple(_pair(encodings, labels, *pair) for pair in combinations(order, 2))
 
 

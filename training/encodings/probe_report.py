@@ -1,4 +1,4 @@
-"""A probe for people: the table, probe.json and the heat map."""
+"""Writes a probe for people: a table, probe.json and a heat map."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from vexas_edge.files import write_atomically
 def write_probe(
     found: Encodings, order: Sequence[str], title: str, folder: Path
 ) -> tuple[PairProbe, ...]:
-    """Probe every pair of groups; `probe.json` and `probe.png` in the folder."""
+    """Probe every pair of groups, and write `probe.json` and `probe.png` to the folder."""
     probes = probe_pairs(found.encodings, found.groups, order or None)
     folder.mkdir(parents=True, exist_ok=True)
     lines = json.dumps([asdict(pair) for pair in probes], indent=2)
@@ -24,7 +24,7 @@ def write_probe(
 
 
 def text_from_probes(probes: Sequence[PairProbe]) -> str:
-    """A line a pair."""
+    """The table as text, with one line per pair."""
     lines = [f"{'first':16}{'second':16}{'cells':>6}{'5 neighbours':>14}{'SVM':>10}"]
     lines += [
         f"{pair.first:16}{pair.second:16}{pair.n:>6}{pair.knn_auc:>14.6f}{pair.svm_auc:>10.6f}"

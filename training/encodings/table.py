@@ -1,7 +1,7 @@
-"""Encodings with who they came from: `encodings.npz` beside `metadata.csv`, or the authors' files.
+"""Reads and writes encodings with their patients: `encodings.npz` beside `metadata.csv`.
 
-The VEXAS authors publish `.npy` arrays beside a CSV whose columns are PATIENT, SAMPLE and GROUP,
-some of them absent. Ours have the same columns, and the cell's file and its SHA-256 besides.
+It also reads the files that the VEXAS authors publish: `.npy` arrays beside a CSV with the columns
+PATIENT, SAMPLE and GROUP, or some of them. Ours have these columns and the cell's file and SHA-256.
 """
 
 import csv
@@ -22,12 +22,13 @@ COLUMNS = ("PATIENT", "SAMPLE", "GROUP", "CELL", "SHA256")
 
 @dataclass(frozen=True, kw_only=True)
 class Encodings:
-    """Encoded cells, one row and one entry each.
+    """Encoded cells, with one row of `encodings` and one entry of each other field per cell.
 
-    encodings: float32 (N, D), L2-normalised. groups: what the cells or their patients are labelled.
-    patients, samples, cells (file names) and identities (SHA-256 of the file, 32 bytes): as the
-    metadata has them; without them, `patients` and `samples` are empty texts and a cell's identity
-    is the hash of its encoding.
+    encodings: float32 (N, D), L2-normalised.
+    groups: the labels of the cells or of their patients.
+    patients, samples: empty texts if the metadata lacks them.
+    cells: names of their files, or empty texts.
+    identities: SHA-256 of their files, 32 bytes, or of their encodings if the metadata lacks them.
     """
 
     encodings: np.ndarray
@@ -41,11 +42,11 @@ class Encodings:
 def read_encodings(array: Path, metadata: Path) -> Encodings:
     """The encodings in an .npz (its array `encodings`) or .npy file, and the CSV of their rows.
 
-    They are L2-normalised here: the authors' files hold them as the encoder gave them.
+    They are L2-normalised here, since those in the authors' files are not.
 
     Raises:
-        InputError: unreadable; not (N, D) with one CSV row each; a number that is not finite, with
-            its rows; no GROUP; or cells of one sample under two patients.
+        InputError: a file cannot be read; the array is not (N, D) with one CSV row each; a number
+            is not finite; the CSV has no GROUP; or the cells of a sample have two patients.
     """
     encodings = _array(array)
     rows = _rows(metadata)
@@ -69,9 +70,9 @@ def read_encodings(array: Path, metadata: Path) -> Encodings:
 
 
 def write_encodings(found: Encodings, folder: Path) -> None:
-    """`encodings.npz` and `metadata.csv` in the folder, each whole or not at all."""
+    """Write `encodings.npz` and `metadata.csv` to the folder, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metadata.csv").unlink(missing_ok=True)  # never those of other encodings
+    (folder / "metadata.csv").unlink(missing_ok=True)  # it must never belong to other encodings
     content = io.BytesIO()
     np.savez(content, encodings=found.encodings)
     write_atomically(folder / "encodings.npz", content.getvalue())
@@ -91,7 +92,9 @@ def _array(path: Path) -> np.ndarray:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is no .npy, nor an .npz with `encodings`: {error}") from error
+        raise InputError(
+            f"{path} is neither an .npy file nor an .npz file with `encodings`: {error}"
+        ) from error
     if array.ndim != 2 or not len(array) or array.dtype.kind != "f":
         raise InputError(
             f"{path} holds {array.dtype} of shape {array.shape}; expected floats (N, D)"
@@ -118,7 +121,7 @@ def _check_samples(samples: Sequence[str], patients: Sequence[str], path: Path) 
     for sample, patient in zip(samples, patients, strict=True):
         if sample and owner.setdefault(sample, patient) != patient:
             raise InputError(
-                f"{path}: cells of sample {sample!r} stand under two patients, "
+                f"{path}: the cells of sample {sample!r} belong to two patients, "
                 f"{owner[sample]!r} and {patient!r}"
             )
 
@@ -129,4 +132,4 @@ def _identities(hashes: Sequence[str], encodings: np.ndarray, path: Path) -> tup
     try:
         return tuple(map(bytes.fromhex, hashes))
     except ValueError as error:
-        raise InputError(f"{path}: its column SHA256 holds what is no hash: {error}") from error
+        raise InputError(f"{path}: its column SHA256 holds an invalid hash: {error}") from error

@@ -1,1 +1,1 @@
-"""The mask network: what it learns from, how it learns, how well it finds cells."""
+"""The mask network: its images and masks, its training, and how well it finds cells."""

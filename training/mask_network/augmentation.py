@@ -1,7 +1,8 @@
-"""One crop made to look like another microscope's: views, pasted neighbours, stain, lens, camera.
+"""Makes a crop look as if it came from another microscope: view, neighbours, stain, lens, camera.
 
-A mask network learns from some hundred images of one scanner and is to work on others. What differs
-between scanners is drawn anew for each view; stain is varied in optical density, where dyes add up.
+A mask network learns from about a hundred images of one scanner, but has to work on others. So
+everything that differs between scanners is drawn anew for each view. Stain is varied in optical
+density, in which dyes add up.
 """
 
 from collections.abc import Sequence
@@ -20,26 +21,39 @@ from vexas_edge.cells.limits import GRID_PX, MASK_CLASSES
 
 Span = tuple[float, float]
 
-_DARKEST = 0.01  # of the lamp's light
+_DARKEST = 0.01  # as a share of the lamp's light
 _BLUR_REACH_PX = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variation:
-    """How far views differ; spans are lowest and highest, single values standard deviations.
+    """How far views differ. A span is the lowest and the highest value, drawn evenly between them.
 
-    View: sides, over the crop's. stretch of one axis over the other, as a logarithm. shift of the
-    centre at most, over the crop's side. pasted: share of views with another crop's cell in them.
+    The view:
+    sides: the side that a view shows, over the crop's side.
+    stretch: of one axis against the other; standard deviation of its logarithm.
+    shift: of the centre, at most, over the crop's side.
+    pasted: share of views into which another crop's cell is pasted.
 
-    Stain, as far as it goes in the views that are changed most: mixing of each channel's density
-    into the others. strength: of all densities, as a logarithm, once for everything, then once for
-    the cell. apart: share of views whose surroundings draw their own. nucleus: beside its cell's.
+    The stain; each view takes a random share, from none to all, of these standard deviations:
+    mixing: of each channel's density into the others.
+    strength: of all densities, as a logarithm; drawn once for the view and once for the cell.
+    apart: share of views whose surroundings have a strength and mixing of their own.
+    nucleus: of the nucleus against its cell, as a logarithm.
 
-    Dirt: twice the mean number of specks, their radius and optical density.
+    Dirt:
+    specks: twice their mean number.
+    speck_px, speck_density: their radius and optical density.
 
-    Camera: gamma, as a logarithm. lamp: each channel's. gradient of the lamp over the view.
-    blur_px: reach of softness, which is 1 for blurred, negative for sharpened. noise, of 255. jpeg,
-    ending: share of views from a JPEG, and over the edge of a scan.
+    The lamp and the camera:
+    gamma: standard deviation of its logarithm.
+    lamp: brightness of each channel, over 255.
+    gradient: of the lamp over the view, standard deviation.
+    blur_px: radius of the blur.
+    softness: 1 for a blurred view, negative for a sharpened one.
+    noise: standard deviation, in levels of 255.
+    jpeg, jpeg_quality: share of views that have been a JPEG, and its quality.
+    ending: share of views that cross the edge of a scan.
     """
 
     sides: Span = (0.75, 2.0)
@@ -65,7 +79,11 @@ class Variation:
 
 
 def sources_from_images(images: Sequence[MaskedImage], side_px: int) -> Tensor:
-    """What views are taken from: float32 (N, 6, S, S), evenly lit RGB and each class's share."""
+    """The images from which views are taken, float32 (N, 6, S, S): evenly lit RGB, then classes.
+
+    Args:
+        side_px: S, to which the images are resized.
+    """
     squares = [image.resized(side_px) for image in images]
     pixels = torch.from_numpy(np.stack([square.pixels for square in squares]))
     classes = torch.from_numpy(np.stack([square.classes for square in squares])).long()
@@ -75,14 +93,14 @@ def sources_from_images(images: Sequence[MaskedImage], side_px: int) -> Tensor:
 
 
 def vary(sources: Tensor, variation: Variation, generator: Generator) -> tuple[Tensor, Tensor]:
-    """A new view of each source, as a camera gives it, and what its pixels are.
+    """A new view of each source, as a camera would record it, and the classes of its pixels.
 
     Args:
         sources: float32 (N, 6, S, S), from `sources_from_images`.
 
     Returns:
-        float32 (N, 3, GRID_PX, GRID_PX), whole numbers of 0 to 255, and the share of each class in
-        each pixel, float32 (N, 3, GRID_PX, GRID_PX).
+        pixels float32 (N, 3, GRID_PX, GRID_PX), whole numbers from 0 to 255; and the share of each
+        class in each pixel, float32 (N, 3, GRID_PX, GRID_PX).
     """
     draw = _Draw(variation, generator, len(sources))
     light, shares = draw.view(sources).split(3, 1)
@@ -94,7 +112,7 @@ def vary(sources: Tensor, variation: Variation, generator: Generator) -> tuple[T
 
 
 class _Draw:
-    """The random choices for one batch."""
+    """The steps that change one batch, each by random choices."""
 
     def __init__(self, variation: Variation, generator: Generator, n: int) -> None:
         self._of = variation
@@ -102,7 +120,7 @@ class _Draw:
         self._n = n
 
     def view(self, sources: Tensor) -> Tensor:
-        """Another look at each source: turned, mirrored, nearer or farther, shifted."""
+        """Each source rotated, mirrored, enlarged or reduced, and shifted."""
         n = len(sources)
         angle = self._uniform(n, (0.0, 2 * torch.pi))
         side = torch.exp(self._uniform(n, tuple(np.log(self._of.sides))))
@@ -116,7 +134,7 @@ class _Draw:
         return functional.grid_sample(sources, grid, padding_mode="reflection", align_corners=False)
 
     def paste(self, light: Tensor, shares: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
-        """Another crop's cells over some of the views, as if they lay on the same slide."""
+        """The views, some with another crop's cell pasted in as if it lay on the same slide."""
         pasted = torch.nonzero(self._uniform(self._n, (0, 1)) < self._of.pasted).ravel()
         if not len(pasted):
             return light, shares
@@ -130,7 +148,7 @@ class _Draw:
         return light, shares
 
     def stain(self, light: Tensor, shares: Tensor) -> Tensor:
-        """The light through other amounts and hues of dye, in the cell and around it apart."""
+        """The light with other amounts and hues of dye, drawn for the cell and its surroundings."""
         n = len(light)
         density = -torch.log(light.clamp_min(_DARKEST))
         severity = self._uniform((n, 1, 1), (0, 1))
@@ -145,7 +163,7 @@ class _Draw:
         return torch.exp(-stained.clamp_min(-0.1))
 
     def litter(self, light: Tensor, shares: Tensor) -> Tensor:
-        """Specks beside the cell: platelets, what red cells enclose, precipitate, glints."""
+        """The light with specks beside the cell, like platelets, precipitate or glints."""
         n, most = len(light), self._of.specks
         rows, columns = self._uniform((2, n, most, 1, 1), (0, GRID_PX))
         axis = torch.arange(GRID_PX)
@@ -160,7 +178,7 @@ class _Draw:
         return light * torch.exp(-beside)
 
     def light_up(self, light: Tensor) -> Tensor:
-        """Through another lamp, camera curve and white balance; float32, about 0 to 255."""
+        """The light under another lamp, camera curve and white balance, float32, about 0 to 255."""
         n = len(light)
         gamma = torch.exp(self._normal((n, 1, 1, 1), self._of.gamma))
         lamp = 255 * self._uniform((n, 3, 1, 1), self._of.lamp)
@@ -170,7 +188,7 @@ class _Draw:
         return lamp * uneven * light.clamp_min(_DARKEST) ** gamma
 
     def focus(self, light: Tensor) -> Tensor:
-        """Out of focus, or sharpened until edges ring; each channel by an amount of its own."""
+        """The light out of focus, or sharpened until edges ring, differently in each channel."""
         n, reach = len(light), _BLUR_REACH_PX
         sigma = self._uniform((n, 1), self._of.blur_px) * torch.exp(self._normal((n, 3), 0.3))
         axis = torch.arange(-reach, reach + 1)
@@ -183,7 +201,7 @@ class _Draw:
         return light + softness * (x.view(light.shape) - light)
 
     def end_scan(self, light: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-        """Some views end in a black band, as crops at the edge of a scan do."""
+        """The views, some ending in a black band like crops at the edge of a scan."""
         ending = self._uniform(self._n, (0, 1)) < self._of.ending
         kept = torch.where(ending, self._uniform(self._n, (0.7, 1.0)), torch.ones(self._n))
         beyond = (torch.linspace(0, 1, GRID_PX) > kept[:, None]).float()[:, None, :, None]
@@ -193,7 +211,7 @@ class _Draw:
         return light * (1 - beyond), beyond * background + (1 - beyond) * shares
 
     def photograph(self, light: Tensor) -> Tensor:
-        """Grain, whole levels, and for some views the marks of JPEG."""
+        """The views with noise, in whole levels, some after JPEG compression."""
         n = len(light)
         noise = self._uniform((n, 1, 1, 1), self._of.noise)
         grain = torch.randn(light.shape, generator=self._generator)
@@ -206,7 +224,7 @@ class _Draw:
         return images
 
     def _dye(self, severity: Tensor) -> Tensor:
-        """How one density becomes another, (n, 3, 3)."""
+        """Random matrices that turn one optical density into another, (n, 3, 3)."""
         n = len(severity)
         strength = torch.exp(severity * self._normal((n, 1, 1), self._of.strength))
         return strength * (torch.eye(3) + severity * self._normal((n, 3, 3), self._of.mixing))
@@ -221,7 +239,7 @@ class _Draw:
 
 
 def _jpeg(image: Tensor, quality: int) -> Tensor:
-    """The image (3, H, W) of 0 to 255 as it comes back from a JPEG file."""
+    """The image (3, H, W), 0 to 255, after it was saved as a JPEG and read again."""
     file = BytesIO()
     pixels = image.permute(1, 2, 0).to(torch.uint8).numpy()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality)

@@ -1,4 +1,4 @@
-"""A cohort's cells alone on black, as files: so that training sees what scoring will see."""
+"""Writes a cohort's cells alone on black, so that training sees the same as scoring will."""
 
 import csv
 import io
@@ -27,7 +27,11 @@ Isolate = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class LostCell:
-    """A cell that could not be read or isolated. reason: machine-readable; detail: for people."""
+    """A cell that could not be read or isolated.
+
+    reason: machine-readable.
+    detail: for people.
+    """
 
     sample: str
     cell: str
@@ -38,9 +42,10 @@ class LostCell:
 def isolate_cohort(
     rows: Sequence[CohortCase], isolate: Isolate, reading: ReadOptions, folder: Path
 ) -> tuple[LostCell, ...]:
-    """Write every cell of the cohort, isolated, and `cohort.csv` and `lost.csv` for them.
+    """Write every cell of the cohort, isolated, with `cohort.csv`, and the lost ones in `lost.csv`.
 
-    A cell's file is `SAMPLE/CLASS/NAME.png`: CLASS is canonical, NAME the original's and its hash.
+    A cell's file is `SAMPLE/CLASS/NAME.png`, where CLASS is the canonical name and NAME is the
+    original name and a hash. Returns the lost cells.
 
     Raises:
         InputError: a case cannot be read.
@@ -74,7 +79,7 @@ def _isolate_cell(row: CohortCase, cell: DecodedCell, folder: Path) -> LostCell 
         return LostCell(
             sample=row.sample, cell=record.path, reason=record.reason, detail=record.detail
         )
-    # Two cells of one class may share a name, in different folders or by their suffix.
+    # Two cells of one class may have the same name, in different folders or with other suffixes.
     name = f"{PurePosixPath(record.path).stem}_{record.sha256[:16]}.png"
     place = folder / record.cell_class / name
     place.parent.mkdir(exist_ok=True)

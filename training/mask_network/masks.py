@@ -1,4 +1,4 @@
-"""Images of cells with their masks: what a mask network is trained and judged on."""
+"""Reads images of cells with their masks, on which a mask network is trained and judged."""
 
 import csv
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from vexas_edge.errors import CellError, InputError
 # Grey levels of background, cytoplasm and nucleus in a mask's file.
 LEVELS = (0, 128, 255)
 
-# Rows that are trained on where a CSV has a column `split`; the others are judged.
+# The value of a CSV's column `split` in rows to train on; the network is judged on the others.
 FIT = "fit"
 
 _COLUMNS = {"image", "mask"}
@@ -34,7 +34,7 @@ class MaskedImage:
     classes: NDArray[np.uint8]
 
     def resized(self, side_px: int) -> "MaskedImage":
-        """The same on a square."""
+        """The same image and mask, resized to a square."""
         size = (side_px, side_px)
         pixels = Image.fromarray(self.pixels).resize(size, Image.Resampling.BILINEAR)
         classes = Image.fromarray(self.classes).resize(size, Image.Resampling.NEAREST)
@@ -64,12 +64,12 @@ def read_masked_images(table: Path) -> tuple[list[MaskedImage], list[MaskedImage
     """The images to train on and those to judge on, in the table's order.
 
     Args:
-        table: CSV of `image` and `mask`, paths from its own folder, and perhaps `split`: rows that
-            say "fit" are trained on, all others judged. Without it all are trained on. Crops of one
-            photograph belong in one split.
+        table: a CSV with the columns `image` and `mask`, paths relative to its folder. If it has a
+            column `split`, rows that say "fit" are trained on and all others judged; else all are
+            trained on. Crops of one photograph belong in one split.
 
     Raises:
-        InputError: the table or one of its files cannot be read, or nothing is to be trained on.
+        InputError: the table or one of its files cannot be read, or there is no image to train on.
     """
     fit: list[MaskedImage] = []
     judged: list[MaskedImage] = []
@@ -82,7 +82,7 @@ def read_masked_images(table: Path) -> tuple[list[MaskedImage], list[MaskedImage
 
 
 def crops_of(images: Sequence[MaskedImage]) -> NDArray[np.uint8]:
-    """What the mask network sees of the images, uint8 (N, GRID_PX, GRID_PX, 3)."""
+    """The images as the mask network's crops, uint8 (N, GRID_PX, GRID_PX, 3)."""
     return np.stack([resize_for_isolation(image.pixels) for image in images])
 
 

@@ -1,4 +1,4 @@
-"""How well found cells cover the true ones."""
+"""Scores how well found cells agree with the masks."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,14 @@ Mask = NDArray[np.bool_]  # (H, W)
 
 @dataclass(frozen=True, kw_only=True)
 class CellScore:
-    """One found cell against its mask.
+    """How well one found cell agrees with its mask.
 
-    dice: of the whole cell. cytoplasm_recall: share of the true cytoplasm's pixels inside the found
-    cell. outline_px: mean distance between both outlines, both ways, in px of the image. Either is
-    nan where there is none. reason: why the cell would be rejected, if it would.
+    dice: of the whole cell.
+    cytoplasm_recall: share of the true cytoplasm's pixels inside the found cell; nan if the mask
+        has no cytoplasm.
+    outline_px: mean distance between both outlines, both ways, in px of the image; nan if no cell
+        was found.
+    reason: why the cell would be rejected, if it would.
     """
 
     dice: float
@@ -34,7 +37,7 @@ class CellScore:
 def score_masks(
     masks: Iterable[np.ndarray], images: Sequence[MaskedImage], limits: IsolationLimits
 ) -> list[CellScore]:
-    """A score for each image; every cell that was found is scored, even if it is rejected.
+    """The score of each image; a found cell is scored even if it would be rejected.
 
     Args:
         masks: probabilities float32 (3, GRID_PX, GRID_PX) of each image.
@@ -54,7 +57,7 @@ def score_cell(found: Mask, image: MaskedImage, reason: str | None = None) -> Ce
 
 
 def outline_distance(one: Mask, other: Mask) -> float:
-    """Mean distance from either outline to the other, px; nan where one of them is empty."""
+    """Mean distance from each outline to the other, in px; nan if a mask is empty."""
     if not (one.any() and other.any()):
         return np.nan
     outlines = [mask & ~binary_erosion(mask) for mask in (one, other)]
@@ -63,7 +66,7 @@ def outline_distance(one: Mask, other: Mask) -> float:
 
 
 def summarize(scores: Sequence[CellScore]) -> dict[str, Any]:
-    """The scores' figures by name."""
+    """Figures over all scores, by name."""
     dices = [score.dice for score in scores]
     reasons = [score.reason for score in scores if score.reason]
     return {

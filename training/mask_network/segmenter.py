@@ -19,8 +19,12 @@ from vexas_edge.talk import Progress
 class SegmenterRecipe:
     """How the mask network is trained.
 
-    side_px: of the squares that views are taken from. bfloat16: whether convolutions compute in it
-    where the CPU can, which is a third faster; weights stay in float32.
+    steps: batches to learn from.
+    batch: images per batch.
+    side_px: the side of the squares that views are taken from.
+    bfloat16: whether convolutions compute in bfloat16 if the CPU can, which is a third faster;
+        weights stay in float32.
+    variation: how far views differ.
     """
 
     steps: int = 3000
@@ -38,14 +42,15 @@ def train_segmenter(
 ) -> UNet:
     """The mask network trained on these images, in evaluation mode.
 
-    The same images, recipe, CPU and number of threads give the same weights.
+    The same images, recipe, CPU and number of threads lead to the same weights.
 
     Raises:
-        UsageError: a recipe without steps, or of fewer than two images a batch.
+        UsageError: the recipe has no steps, or fewer than two images per batch.
     """
     if recipe.steps < 1 or recipe.batch < 2:
         raise UsageError(
-            f"{recipe.steps} steps of {recipe.batch} images; expected at least 1 step of 2"
+            f"the recipe has {recipe.steps} steps of {recipe.batch} images; expected at least 1 "
+            "step of 2 images"
         )
     bfloat16 = recipe.bfloat16 and has_bfloat16()
     sources = sources_from_images(images, recipe.side_px)
@@ -69,10 +74,11 @@ def train_segmenter(
 
 
 def mask_loss(logits: Tensor, shares: Tensor) -> Tensor:
-    """Cross-entropy, and what the whole cell and the nucleus lack of a Dice of 1, over the batch.
+    """Cross-entropy plus the mean of 1 - Dice of the whole cell and of the nucleus.
 
     Args:
-        logits, shares: float32 (N, 3, H, W); shares of each class in each pixel.
+        logits: float32 (N, 3, H, W).
+        shares: of each class in each pixel, float32 (N, 3, H, W).
     """
     probabilities = logits.softmax(1)
     lacking = [
@@ -83,7 +89,7 @@ def mask_loss(logits: Tensor, shares: Tensor) -> Tensor:
 
 
 def _dice(found: Tensor, true: Tensor) -> Tensor:
-    """Mean over images; 1 where both are empty."""
+    """The Dice coefficient, mean over images; 1 if both are empty."""
     both = 2 * (found * true).sum((1, 2)) + 1
     return (both / (found.sum((1, 2)) + true.sum((1, 2)) + 1)).mean()
 
@@ -97,7 +103,7 @@ def _new_network(seed: int) -> UNet:
 def _optimizer(
     network: UNet, recipe: SegmenterRecipe
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW, its rate warmed up and then let down to nothing (Smith 2018, arXiv 1708.07120)."""
+    """AdamW, whose rate first rises and then falls to zero (Smith 2018, arXiv 1708.07120)."""
     rate = recipe.learning_rate
     optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -107,7 +113,7 @@ def _optimizer(
 
 
 def _batches(n: int, recipe: SegmenterRecipe, generator: Generator) -> Iterator[Tensor]:
-    """Indices of each step's images: all of them in a random order, again and again."""
+    """The indices of each step's images: all in a random order, then all in another, and so on."""
     order = torch.empty(0, dtype=torch.int64)
     for _ in range(recipe.steps):
         while len(order) < recipe.batch:

@@ -1,1 +1,1 @@
-"""From encodings to patients: the classifier, and what it is worth."""
+"""Fits the classifier on patients' encodings, and judges it by patient."""

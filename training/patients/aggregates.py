@@ -1,4 +1,4 @@
-"""Patients as the classifier sees them: medians over random groups of each one's encoded cells."""
+"""Turns encoded cells into patients, and a patient into medians over random draws of its cells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from vexas_edge.scoring.draws import draw_cells
 class DrawOptions:
     """How aggregates are drawn; the defaults are the VEXAS paper's.
 
-    draws: aggregates a patient. size: cells an aggregate.
+    draws: aggregates per patient.
+    size: cells per aggregate.
     """
 
     draws: int = 100
@@ -23,14 +24,19 @@ class DrawOptions:
 
     def __post_init__(self) -> None:
         if self.draws < 1 or self.size < 1 or self.seed < 0:
-            raise UsageError(f"{self} cannot be drawn; draws and size are 1 at least, seeds 0")
+            raise UsageError(
+                f"draws is {self.draws}, size {self.size} and seed {self.seed}; expected draws and "
+                "size of at least 1 and a seed of at least 0"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patient:
-    """One patient's cells. encodings: float32 (N, D), distinct cells. identities: of these cells.
+    """One patient's cells.
 
-    group: what the patient is labelled.
+    group: the patient's label.
+    encodings: of distinct cells, float32 (N, D).
+    identities: of these cells.
     """
 
     name: str
@@ -45,26 +51,28 @@ class Patient:
 
 
 def patients_from_encodings(found: Encodings) -> tuple[Patient, ...]:
-    """The patients in the order of their first cells; copies of one cell's file count once.
+    """The patients in the order of their first cells; copies of a cell's file count once.
 
     Raises:
-        InputError: cells without a patient, a patient in two groups, one cell under two patients,
-            or fewer than two patients.
+        InputError: a cell has no patient or two patients, a patient is in two groups, or there are
+            fewer than two patients.
     """
     rows: dict[str, list[int]] = {}
     owner: dict[bytes, str] = {}
     for row, (name, identity) in enumerate(zip(found.patients, found.identities, strict=True)):
         if not name:
-            raise InputError(f"row {row} of the metadata (from 0) names no PATIENT")
+            raise InputError(f"row {row} of the metadata, counted from 0, has no PATIENT")
         if owner.setdefault(identity, name) != name:
             raise InputError(
-                f"the same cell stands under two patients, {owner[identity]!r} and {name!r} "
+                f"the same cell belongs to two patients, {owner[identity]!r} and {name!r} "
                 f"({found.cells[row] or identity.hex()[:16]})"
             )
         rows.setdefault(name, []).append(row)
     patients = tuple(_patient(name, of_patient, found) for name, of_patient in rows.items())
     if len(patients) < 2:
-        raise InputError(f"there is one patient only, {patients[0].name!r}; nothing can be judged")
+        raise InputError(
+            f"there is only one patient, {patients[0].name!r}; judging needs at least two"
+        )
     return patients
 
 

@@ -1,8 +1,8 @@
-"""The phenotype's SVM: fitted on patients' aggregates, its probabilities calibrated by patient.
+"""Fits the phenotype's SVM on patients' aggregates, with probabilities calibrated by patient.
 
-The paper fits `SVC(C=1, kernel="rbf")` with libsvm's own probabilities, whose folds put aggregates
-of one patient on both sides. `calibration="libsvm"` is that; the default, `"patients"`, calibrates
-on folds that keep a patient together.
+The paper fits `SVC(C=1, kernel="rbf")` with libsvm's own probabilities, whose folds have aggregates
+of one patient on both sides; `calibration="libsvm"` does the same. The default, `"patients"`,
+calibrates on folds that keep a patient together.
 """
 
 import warnings
@@ -27,16 +27,19 @@ GRID_C = (0.1, 1.0, 10.0)
 # Multiples of 1 / (D * variance), scikit-learn's default, called "scale".
 GRID_GAMMA = (0.25, 1.0, 4.0)
 _INNER_FOLDS = 4
-# Draws a patient while C and gamma are compared: what is compared are patients, not draws.
+# Draws per patient while C and gamma are chosen; few are enough, since patients are compared.
 _INNER_DRAWS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class SvmOptions:
-    """The SVM's; the defaults of C and gamma are the VEXAS paper's.
+    """Options of the SVM; the defaults of C and gamma are the VEXAS paper's.
 
-    gamma: a multiple of scikit-learn's "scale". balanced: whether a class's C is divided by its
-    share. choose: take C and gamma from GRID_C x GRID_GAMMA, by patient-grouped folds inside.
+    gamma: a multiple of scikit-learn's "scale".
+    balanced: whether a class's C is divided by its share.
+    calibration: whose folds probabilities are calibrated on.
+    choose: whether C and gamma are chosen from GRID_C x GRID_GAMMA, on inner folds of patients.
+    draws: of the aggregates.
     """
 
     C: float = 1.0
@@ -48,24 +51,26 @@ class SvmOptions:
 
     def __post_init__(self) -> None:
         if self.C <= 0 or self.gamma <= 0:
-            raise UsageError(f"C is {self.C} and gamma {self.gamma}; both are above 0")
+            raise UsageError(f"C is {self.C} and gamma {self.gamma}; both must be above 0")
 
 
 def fit_classifier(patients: Sequence[Patient], options: SvmOptions) -> Classifier:
     """The classifier fitted on all these patients' aggregates.
 
     Raises:
-        InputError: fewer than two groups, or, to calibrate by patient or to choose C and gamma,
-            fewer than two patients of one.
+        InputError: there are fewer than two groups, or a group has fewer than two patients, if C
+            and gamma are to be chosen or probabilities calibrated by patient.
     """
     names = [patient.group for patient in patients]
     fewest = min((names.count(name), name) for name in names)
     if len(set(names)) < 2:
-        raise InputError(f"all patients are of the group {names[0]!r}; a classifier needs two")
+        raise InputError(
+            f"all patients are in the group {names[0]!r}; a classifier needs two groups"
+        )
     if fewest[0] < 2 and (options.calibration == "patients" or options.choose):
         raise InputError(
-            f"group {fewest[1]!r} has one patient; calibrating by patient needs two of each group "
-            '(calibration "libsvm" does without)'
+            f"group {fewest[1]!r} has only one patient; choosing C and gamma, and calibrating by "
+            'patient, need two of each group (fixed C and gamma with calibration "libsvm" do not)'
         )
     if options.choose:
         options = choose_options(patients, options)
@@ -78,30 +83,30 @@ def fit_classifier(patients: Sequence[Patient], options: SvmOptions) -> Classifi
     splitter = StratifiedGroupKFold(min(_INNER_FOLDS, fewest[0]), shuffle=True, random_state=0)
     folds = list(splitter.split(features, labels, owners))
     fitted = CalibratedClassifierCV(svm, cv=folds, ensemble=False).fit(features, labels)
-    return fitted.set_params(cv=None)  # who was in which fold does not belong into a file
+    return fitted.set_params(cv=None)  # a file must not say which patient was in which fold
 
 
 def check_calibrated(classifier: Classifier) -> None:
-    """Pass if more distance to an SVM's boundary means more of its class, out of fold.
+    """Check that, out of fold, more distance to the SVM's boundary means a higher probability.
 
     Raises:
-        InputError: it means less: scores would put patients in the wrong order.
+        InputError: it means a lower one, so scores would put patients in the wrong order.
     """
     if not isinstance(classifier, CalibratedClassifierCV):
         return
     for calibrator in classifier.calibrated_classifiers_[0].calibrators:
         if calibrator.a_ >= 0:  # of 1 / (1 + exp(a * distance + b))
             raise InputError(
-                "out of fold the SVM puts patients in the wrong order, so its scores would too: "
-                "these encodings do not tell the groups apart, or there are too few patients"
+                "out of fold the SVM puts patients in the wrong order, and so would its scores. "
+                "Either these encodings do not tell the groups apart, or there are too few patients"
             )
 
 
 def choose_options(patients: Sequence[Patient], options: SvmOptions) -> SvmOptions:
-    """The same options with the C and gamma of the best ROC-AUC by patient, over inner folds.
+    """The same options with the C and gamma that have the best ROC-AUC by patient on inner folds.
 
-    With more than two groups, the mean over the groups, each against all others. Of equals
-    those that were given win, then smaller C and gamma.
+    With more than two groups it is the mean over the groups, each against all others. If several
+    are equally good, the given ones win, then smaller C and gamma.
     """
     few = replace(options.draws, draws=_INNER_DRAWS)
     drawn = [patient.aggregates(few) for patient in patients]
@@ -115,19 +120,22 @@ def choose_options(patients: Sequence[Patient], options: SvmOptions) -> SvmOptio
 def fold_indices(
     names: np.ndarray, most_folds: int, seed: int = 0
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Stratified folds of patients, as many as the rarest group allows: indices to fit and judge.
+    """Stratified folds of patients: for each, the indices to fit on and the indices to judge.
 
     Args:
-        names: of the patients' groups, (P,).
+        names: the group of each patient, (P,).
+        most_folds: the number of folds, or less if the rarest group has fewer patients.
 
     Raises:
-        InputError: fewer than two groups, or than two patients of one.
+        InputError: there are fewer than two groups, or a group has fewer than two patients.
     """
     groups, counts = np.unique(names, return_counts=True)
     rarest = min(counts)
     if len(groups) < 2 or rarest < 2:
         found = ", ".join(f"{group} {n}" for group, n in zip(groups, counts, strict=True))
-        raise InputError(f"folds take two patients of two groups at least; there are {found}")
+        raise InputError(
+            f"folds need at least two groups of at least two patients each; there are {found}"
+        )
     splitter = StratifiedKFold(min(most_folds, int(rarest)), shuffle=True, random_state=seed)
     yield from splitter.split(names, names)
 
@@ -135,7 +143,7 @@ def fold_indices(
 def positive_probability(
     classifier: Classifier, patient: Patient, draws: DrawOptions, positive: str
 ) -> np.ndarray:
-    """Of each of the patient's aggregates, float64 (draws,)."""
+    """The probability of the group `positive` per aggregate of the patient, float64 (draws,)."""
     column = list(classifier.classes_).index(positive)
     return classifier.predict_proba(patient.aggregates(draws))[:, column]
 
@@ -146,7 +154,7 @@ def _inner_auc(
     folds: Sequence[tuple[np.ndarray, np.ndarray]],
     options: SvmOptions,
 ) -> float:
-    """Of out-of-fold scores, each patient's mean over draws of the distance to the boundary."""
+    """ROC-AUC of out-of-fold scores: each patient's mean distance to the boundary over draws."""
     groups = sorted(set(names))
     targets = groups[1:] if len(groups) == 2 else groups
     return float(np.mean([_auc_of(group, drawn, names, folds, options) for group in targets]))

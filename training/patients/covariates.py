@@ -1,4 +1,4 @@
-"""How well calls and plain covariates separate two groups of patients, beside a model."""
+"""How well covariates alone, such as age, separate two groups of patients, beside a model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,12 @@ from calibration.gate.separation import Separation, resampled_aucs, roc_auc, sep
 class CovariateAlone:
     """How well one covariate separates the groups without any model.
 
-    direction: which values speak for the positive group; chosen on these same patients, so an
-    uninformative covariate comes out a little over 0.5. lead: how far its ROC-AUC exceeds the
-    model's on the patients that have a value, with the interval of the same resamples.
+    direction: the values that speak for the positive group: "higher", "lower" or one of two
+        values. It is chosen on these same patients, so an uninformative covariate has a ROC-AUC
+        a little over 0.5.
+    separation: its ROC-AUC.
+    lead: how far its ROC-AUC exceeds the model's, on the patients that have a value.
+    lead_low, lead_high: the 95 % interval of lead, over the same resamples.
     """
 
     name: str
@@ -33,12 +36,14 @@ def balanced_accuracy(calls: np.ndarray, positive: np.ndarray) -> float:
 def covariate_alone(
     name: str, texts: Sequence[str], scores: np.ndarray, positive: np.ndarray
 ) -> CovariateAlone | None:
-    """One covariate beside the model; None where it is neither numeric nor two-valued,
-    or is known of one group alone.
+    """One covariate beside the model.
+
+    It is None if the covariate is neither numeric nor two-valued, or is known for one group only.
 
     Args:
-        texts: each patient's value as cohort.csv has it; empty where it is not known.
+        texts: each patient's value as in cohort.csv, empty if it is not known.
         scores: each patient's score by the model.
+        positive: whether each patient is in the positive group.
     """
     found = _values(texts)
     if found is None:
@@ -63,7 +68,7 @@ def covariate_alone(
 
 
 def _values(texts: Sequence[str]) -> tuple[np.ndarray, str, str] | None:
-    """Numbers float (n,), NaN where unknown, and what a high and a low one are called."""
+    """The values as float (n,), NaN if unknown, and the names of a high and of a low value."""
     try:
         return np.array([float(t) if t else np.nan for t in texts]), "higher", "lower"
     except ValueError:

@@ -1,4 +1,4 @@
-"""Everything that is said of an encoder and its SVM before anybody trusts them, as plain values."""
+"""Evaluates an encoder and its SVM: all figures of the report, as plain values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,10 +24,14 @@ from vexas_edge.smear.cohort import CohortCase
 class EvaluationOptions:
     """How patients are judged.
 
-    positive: the group that scores are for. minimum_cells: as the bundle takes them; patients with
-    fewer are not judged. note: for the report. svm: of the patient-level figures. folds,
-    leave_one_out: how patients are left out, and whether they are also left out one at a time (slow
-    for many).
+    positive: the group whose probability is the score.
+    minimum_cells: as in the bundle; patients with fewer cells are not judged.
+    note: a sentence for the report.
+    svm: options of the SVM for the patient-level figures.
+    folds: of patients, each judged by an SVM fitted on the others.
+    leave_one_out: whether patients are also left out one at a time, which is slow for many.
+    seed: of the folds.
+    threshold: the score from which on a patient is called positive.
     """
 
     positive: str
@@ -42,11 +46,17 @@ class EvaluationOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """All figures. paper: over aggregates, as printed. out_of_fold, leave_one_out: by patient.
+    """All figures.
 
-    held_out: of patients that the SVM was not fitted on. covariates: each column of the cohort
-    alone, beside the out-of-fold score; not_judged: the other columns. left_out: patients with too
-    few cells to be judged. note: what else must be known.
+    order: the groups, the positive one last.
+    n_cells: cells per patient.
+    paper: figures over aggregates, computed as in the paper.
+    out_of_fold, leave_one_out: figures by patient.
+    held_out: figures of patients who are in no fold, by an SVM fitted on all others.
+    covariates: each column of the cohort alone, beside the out-of-fold score.
+    not_judged: names of the columns that cannot be judged alone.
+    left_out: names of the patients with too few cells.
+    note: a further sentence for the report.
     """
 
     order: tuple[str, ...]
@@ -70,17 +80,20 @@ def evaluate_patients(
     """The paper's table, the patient-level figures, and the covariates of the cohort's rows.
 
     Args:
-        held_out: patients who are judged by the SVM of all others.
+        cohort: rows whose covariates are judged alone.
+        held_out: patients who are judged by an SVM fitted on all others.
 
     Raises:
-        InputError: groups that are not those named, too few patients, or patients that the cohort
-            does not know or labels otherwise.
+        InputError: no patient is in the positive group or in another, there are too few patients,
+            or the cohort lacks a patient or labels one differently.
     """
     everyone, asked = (*patients, *held_out), len(held_out)
     patients = with_enough_cells(patients, options.minimum_cells)
     held_out = with_enough_cells(held_out, options.minimum_cells)
     if asked and not held_out:
-        raise InputError(f"none of the {asked} patients held out has {options.minimum_cells} cells")
+        raise InputError(
+            f"none of the {asked} patients held out has the {options.minimum_cells} cells needed"
+        )
     judgeable = {patient.name for patient in (*patients, *held_out)}
     order = _order(patients, options.positive)
     out_of_fold = _out_of_fold(patients, options, options.folds)
@@ -103,7 +116,7 @@ def evaluate_patients(
 
 
 def with_enough_cells(patients: Sequence[Patient], minimum_cells: int) -> list[Patient]:
-    """Those that a bundle with this minimum scores; on the others nothing is fitted either."""
+    """The patients that a bundle with this minimum would score; nothing is fitted on the others."""
     return [p for p in patients if not reasons_to_abstain(len(p.identities), minimum_cells)]
 
 
@@ -133,7 +146,7 @@ def _held_out(
 
 
 def _as_printed(options: SvmOptions) -> SvmOptions:
-    """The paper's SVM, on the draws that were asked for."""
+    """The options of the paper's SVM, with the draws that were asked for."""
     return SvmOptions(calibration="libsvm", draws=options.draws)
 
 
@@ -142,8 +155,8 @@ def _order(patients: Sequence[Patient], positive: str) -> tuple[str, ...]:
     groups = {patient.group for patient in patients}
     if positive not in groups or len(groups) < 2:
         raise InputError(
-            f"the patients that can be judged are of {', '.join(sorted(groups)) or 'no group'}; "
-            f"evaluating takes {positive!r} and another"
+            f"the groups of patients with enough cells are {', '.join(sorted(groups)) or 'none'}; "
+            f"evaluating needs {positive!r} and another"
         )
     return (*sorted(groups - {positive}), positive)
 
@@ -157,10 +170,10 @@ def _covariates(
     for patient in patients:
         row = rows.get(patient.name)
         if row is None or row.label != patient.group:
-            label = f"as {row.label!r}" if row else "not at all"
+            found_there = f"labelled {row.label!r}" if row else "missing"
             raise InputError(
-                f"patient {patient.name!r} of group {patient.group!r} is known to the cohort "
-                f"{label}"
+                f"patient {patient.name!r} of group {patient.group!r} is {found_there} in the "
+                "cohort; name the cohort that was encoded"
             )
     scores = np.array(found.scores)
     positive = np.array(found.groups) == found.positive

@@ -1,4 +1,4 @@
-"""Intervals of shares and means, 95 % each."""
+"""Shares and means with their 95 % intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from scipy.stats import binomtest, bootstrap
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """`k` of `n`, with the exact (Clopper-Pearson) interval."""
+    """`k` of `n`, with its exact (Clopper-Pearson) 95 % interval."""
 
     k: int
     n: int
@@ -20,7 +20,7 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Mean:
-    """A mean of `n` values, with the bootstrap's BCa interval; none where all values are equal."""
+    """The mean of `n` values, with its BCa bootstrap interval; none if all values are equal."""
 
     n: int
     mean: float
@@ -29,14 +29,18 @@ class Mean:
 
 
 def share_of(hits: np.ndarray) -> Share:
-    """Of bool (n,), n over 0."""
+    """The share of true values in `hits`, bool (n,), with n > 0.
+
+    >>> share_of(np.array([True, True, True, False])).share
+    0.75
+    """
     k, n = int(hits.sum()), len(hits)
     exact = binomtest(k, n).proportion_ci(method="exact")
     return Share(k=k, n=n, share=k / n, low=float(exact.low), high=float(exact.high))
 
 
 def mean_of(values: Sequence[float]) -> Mean:
-    """With BCa, scipy's default, from 9,999 resamples of a fixed seed."""
+    """The mean of the values; its BCa interval is from 9,999 resamples with a fixed seed."""
     found = float(np.mean(values))
     if np.ptp(values) == 0:
         return Mean(n=len(values), mean=found, low=None, high=None)

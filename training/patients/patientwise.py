@@ -1,4 +1,4 @@
-"""What a model is worth to patients it has never seen."""
+"""Judges a classifier by patient, always on patients that it was not fitted on."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,13 +18,13 @@ from training.patients.intervals import Share, share_of
 from vexas_edge.errors import InputError
 
 LEAVE_ONE_OUT = 0
-_SUBSETS = 5  # random subsets of a patient's cells, for each number of cells
+_SUBSETS = 5  # random subsets of a patient's cells, per number of cells
 N_CELLS = (5, 10, 20, 40, 80)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
-    """Patients of similar score: how many, their mean score, and the share that is positive."""
+    """Patients of similar score: their number, mean score, and the share that is positive."""
 
     n: int
     mean_score: float
@@ -33,9 +33,11 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True)
 class FewCells:
-    """What `n_cells` random cells of each patient would have said.
+    """The scores that `n_cells` random cells of each patient would have had.
 
-    patients: that have more. distance: mean distance of a score from that with all cells.
+    patients: the number of patients who have more cells.
+    roc_auc: of these scores.
+    distance: mean distance of a score from the patient's score with all cells.
     """
 
     n_cells: int
@@ -46,12 +48,18 @@ class FewCells:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedPatients:
-    """Every patient's score by a classifier that was fitted on others.
+    """Every patient's score by a classifier that was fitted on others, and the figures.
 
-    how: in words, what it was fitted on. separation: absent where each patient had a classifier of
-    its own: leaving one out pushes its score to the other group's side, so a ranking of such scores
-    says nothing (on pure noise its ROC-AUC was 0.0 to 0.6). scores: of `names`, mean probability
-    over draws. chosen: C and gamma of each classifier.
+    how: text that says on whom the classifier was fitted.
+    names, groups: of the patients.
+    scores: mean probability over draws, per patient.
+    chosen: C and gamma per classifier.
+    separation: None if each patient had its own classifier. Leaving a patient out moves its score
+        to the other group's side, so a ranking of such scores is meaningless (on pure noise its
+        ROC-AUC was 0.0 to 0.6).
+    brier: mean squared distance of scores from 1 for positive patients and 0 for others.
+    calibration: the share of positive patients by bins of score.
+    few_cells: the figures with fewer cells.
     """
 
     how: str
@@ -78,14 +86,15 @@ def judge_out_of_fold(
     seed: int = 0,
     threshold: float = 0.5,
 ) -> JudgedPatients:
-    """Each patient scored by the SVM of the folds that it is not in.
+    """Each patient scored by an SVM that was fitted on the other folds.
 
     Args:
-        patients: of two groups, `positive` among them.
-        folds: at most so many, as the rarer group allows; `LEAVE_ONE_OUT` for one patient each.
+        patients: of two groups, one of them `positive`.
+        folds: their number, or less if a group has fewer patients; `LEAVE_ONE_OUT` for folds of one
+            patient.
 
     Raises:
-        InputError: too few patients of a group, or one cell on both sides of a split.
+        InputError: a group has too few patients, or a cell is on both sides of a split.
     """
     groups = np.array([patient.group for patient in patients])
     splits = _splits(groups, folds, seed)
@@ -104,10 +113,10 @@ def judge_held_out(
     *,
     threshold: float = 0.5,
 ) -> JudgedPatients:
-    """Each of the patients `judged` scored by the SVM of the patients `fit`.
+    """The patients `judged`, scored by the SVM that was fitted on the patients `fit`.
 
     Raises:
-        InputError: too few patients of a group, or a patient or cell on both sides.
+        InputError: a group has too few patients, or a patient or a cell is on both sides.
     """
     found = _Judged(positive=positive)
     found.add(fit, judged, options)
@@ -116,7 +125,10 @@ def judge_held_out(
 
 @dataclass(kw_only=True)
 class _Judged:
-    """Scores so far, by patient's name; few: of subsets of a patient's cells, by their number."""
+    """The scores so far, by the patient's name.
+
+    few: scores of subsets of a patient's cells, by their number of cells.
+    """
 
     positive: str
     ranked: bool = True
@@ -125,7 +137,7 @@ class _Judged:
     chosen: list[tuple[float, float]] = field(default_factory=list)
 
     def add(self, fit: Sequence[Patient], judged: Sequence[Patient], options: SvmOptions) -> None:
-        """Judge some patients by a classifier that is fitted on others."""
+        """Score some patients by a classifier that is fitted on others."""
         check_apart(fit, judged)
         classifier = fit_classifier(fit, options)
         svm = classifier.get_params().get("estimator", classifier)
@@ -136,11 +148,11 @@ class _Judged:
             self.few[patient.name] = _scores_of_few(*own) if self.ranked else {}
 
     def figures(self, patients: Sequence[Patient], how: str, threshold: float) -> JudgedPatients:
-        """What the scores say of these patients, all of whom have one."""
+        """The figures of these patients, all of whom must have a score."""
         scores = np.array([self.scores[patient.name] for patient in patients])
         truth = np.array([patient.group == self.positive for patient in patients])
         if truth.all() or not truth.any():
-            raise InputError(f"judging takes patients of {self.positive!r} and of another group")
+            raise InputError(f"judging needs patients of {self.positive!r} and of another group")
         calls = scores >= threshold
         few = dict(enumerate(self.few[patient.name] for patient in patients))
         return JudgedPatients(
@@ -161,7 +173,11 @@ class _Judged:
 
 
 def check_apart(fit: Sequence[Patient], judge: Sequence[Patient]) -> None:
-    """Pass if no patient and no cell is on both sides; else InputError that names it."""
+    """Check that no patient and no cell is on both sides of a split.
+
+    Raises:
+        InputError: one is; the message names it.
+    """
     for what, one, other in (
         ("patient", [p.name for p in fit], [p.name for p in judge]),
         ("cell", _cells_of(fit), _cells_of(judge)),
@@ -189,7 +205,7 @@ def _score(classifier: Classifier, patient: Patient, draws: DrawOptions, positiv
 def _scores_of_few(
     classifier: Classifier, patient: Patient, draws: DrawOptions, positive: str
 ) -> dict[int, list[float]]:
-    """Scores of random subsets of the patient's cells, by their number."""
+    """Scores of random subsets of the patient's cells, by their number of cells."""
     rng = np.random.default_rng(0)
     found: dict[int, list[float]] = {}
     for n_cells in N_CELLS:
@@ -224,7 +240,7 @@ def _few_cells(
 
 
 def _bins(scores: np.ndarray, truth: np.ndarray, n_bins: int = 5) -> Iterable[Bin]:
-    """Equal widths of score; empty ones are left out."""
+    """The patients in bins of equal widths of score, without empty bins."""
     of_bin = np.minimum((scores * n_bins).astype(int), n_bins - 1)
     for number in np.unique(of_bin):
         inside = of_bin == number

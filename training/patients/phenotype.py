@@ -1,8 +1,8 @@
 """The paper's table: how well aggregates of unseen patients tell one group from others.
 
-Ten stratified halvings of the patients, seeds 4512 + n; the SVM is fitted on one half's aggregates
-and judged on the other's (Chabrun et al., CCLM 2023, 10.1515/cclm-2022-1283). These figures are
-over aggregates, not over patients: `patientwise` has those.
+The patients are halved ten times, stratified, with the seeds 4512 + n; the SVM is fitted on one
+half's aggregates and judged on the other's (Chabrun et al., CCLM 2023, 10.1515/cclm-2022-1283).
+These figures are over aggregates; `training.patients.patientwise` has those over patients.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,10 @@ OTHERS = "others"
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One group against one or all others, over aggregates: means over the halvings."""
+    """One group against one or all others: figures over aggregates, means over the halvings.
+
+    patients: the numbers of the positive and of the other patients.
+    """
 
     positive: str
     against: tuple[str, ...]
@@ -41,23 +44,28 @@ def compare_groups(
     """The last group of `order` against each other one, and against all of them together.
 
     Args:
-        options: of the SVM; the paper's probabilities are "libsvm".
+        options: of the SVM; the paper calibrated its probabilities by "libsvm".
 
     Raises:
-        InputError: a group has fewer than two patients, so that no half could do without.
+        InputError: a group has fewer than two patients, so that a half would have none of it.
     """
     *others, positive = order
     counts = {group: sum(patient.group == group for patient in patients) for group in order}
     few = [group for group, n in counts.items() if n < 2]
     if few:
-        raise InputError(f"group {few[0]!r} has {counts[few[0]]} patients; halving needs two")
+        raise InputError(
+            f"group {few[0]!r} has {counts[few[0]]} patients; comparing groups needs at least two"
+        )
     against: list[tuple[str, ...]] = [(other,) for other in others]
     against += [tuple(others)] if len(others) > 1 else []
     return tuple(_compare(patients, positive, names, options) for names in against)
 
 
 def against_others(patients: Sequence[Patient], positive: str) -> tuple[Patient, ...]:
-    """The same patients in two groups: `positive` and the other one, or all others as one."""
+    """The same patients in two groups: `positive`, and all others.
+
+    The second group is called `OTHERS`, unless it is only one group, which keeps its name.
+    """
     rest = {patient.group for patient in patients} - {positive}
     name = rest.pop() if len(rest) == 1 else OTHERS
     return tuple(p if p.group == positive else replace(p, group=name) for p in patients)

@@ -1,4 +1,4 @@
-"""The workshop's pictures as PNGs: groups have their colours, patients their markers."""
+"""The plots of a report as PNGs, with a colour per group and a marker per patient."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -13,14 +13,14 @@ from sklearn.metrics import roc_curve
 from training.encodings.probe import PairProbe
 from training.patients.patientwise import JudgedPatients
 
-# Told apart by colour-blind eyes too (Okabe and Ito 2008); the positive group has the first.
+# Distinct for colour-blind eyes, too (Okabe and Ito 2008); the positive group has the first.
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = "osD^v<>pPX*hHd8"
 _DPI = 110
 
 
 def heat_map(probes: Sequence[PairProbe], title: str) -> bytes:
-    """ROC-AUC of each pair of groups; above the diagonal by neighbours, below it by the SVM."""
+    """ROC-AUC of each pair of groups, by neighbours above the diagonal, by the SVM below it."""
     names = list(dict.fromkeys(name for probe in probes for name in (probe.first, probe.second)))
     grid = np.full((len(names), len(names)), np.nan)
     for probe in probes:
@@ -43,7 +43,7 @@ def heat_map(probes: Sequence[PairProbe], title: str) -> bytes:
 
 
 def roc_plot(judged: JudgedPatients) -> bytes:
-    """The curve of patients' scores, its area with the interval."""
+    """The ROC curve of the patients' scores, with its area and interval."""
     truth = np.array(judged.groups) == judged.positive
     wrong, right, _ = roc_curve(truth, judged.scores)
     figure = Figure(figsize=(4.2, 4.2), layout="constrained")
@@ -60,7 +60,7 @@ def roc_plot(judged: JudgedPatients) -> bytes:
 
 
 def strip_plot(judged: JudgedPatients) -> bytes:
-    """Every patient's score, a column a group, the threshold dashed."""
+    """Every patient's score in one column per group, with the threshold as a dashed line."""
     groups = _positive_first(judged)
     figure = Figure(figsize=(1.6 + 1.5 * len(groups), 4.2), layout="constrained")
     axes = figure.subplots()
@@ -82,7 +82,7 @@ def strip_plot(judged: JudgedPatients) -> bytes:
 
 
 def calibration_plot(judged: JudgedPatients) -> bytes:
-    """The share of positive patients beside the mean score, by bins of score."""
+    """The share of positive patients against the mean score, by bins of score."""
     figure = Figure(figsize=(4.2, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="#cccccc", linewidth=1)

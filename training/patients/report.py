@@ -1,4 +1,4 @@
-"""An evaluation for people: one HTML page that needs nothing else, a card's section, and JSON."""
+"""Writes an evaluation as one self-contained HTML page, a section of the model card, and JSON."""
 
 import base64
 import json
@@ -18,12 +18,12 @@ from training.patients.projection import flatten
 from vexas_edge.files import write_atomically
 from vexas_edge.results.values import NOTICE
 
-# Aggregates a patient on the map; more would hide each other.
+# Aggregates per patient on the map; more would hide each other.
 _MAPPED_DRAWS = 30
 
 
 def write_report(found: Evaluation, patients: Sequence[Patient], title: str, folder: Path) -> None:
-    """`report.html`, `report.json` and `card.md` in the folder, each whole or not at all."""
+    """Write `report.html`, `report.json` and `card.md` to the folder, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"title": title, **asdict(found)}, indent=2, allow_nan=False)
     write_atomically(folder / "report.json", text.encode() + b"\n")
@@ -32,7 +32,7 @@ def write_report(found: Evaluation, patients: Sequence[Patient], title: str, fol
 
 
 def html_from_evaluation(found: Evaluation, patients: Sequence[Patient], title: str) -> str:
-    """The page; its pictures are inside it."""
+    """The HTML page, with its pictures inside."""
     draws = DrawOptions(draws=_MAPPED_DRAWS)
     flat = flatten(np.concatenate([patient.aggregates(draws) for patient in patients]))
     picture = map_of_aggregates(
@@ -60,7 +60,7 @@ def html_from_evaluation(found: Evaluation, patients: Sequence[Patient], title: 
 
 
 def card_section(found: Evaluation) -> str:
-    """What the model card says of performance, as Markdown."""
+    """The model card's section on performance, as Markdown."""
     lines = [
         "## Performance",
         "",
@@ -80,17 +80,17 @@ def card_section(found: Evaluation) -> str:
 
 
 def evaluation_sentences(found: Evaluation) -> list[str]:
-    """The patient-level figures in words, the surest first."""
+    """Sentences with the patient-level figures, the most reliable first."""
     kinds = (found.held_out, found.out_of_fold, found.leave_one_out)
     sentences = [text for judged in kinds if judged for text in patient_sentences(judged)]
     if found.left_out:
-        # Their names stand in the report alone: these sentences go into the bundle.
+        # Without their names, which only the report has: these sentences go into the bundle.
         sentences.append(f"Patients not judged, having too few cells: {len(found.left_out)}.")
     return [*sentences, *([found.note] if found.note else [])]
 
 
 def patient_sentences(judged: JudgedPatients) -> list[str]:
-    """The patient-level figures in words."""
+    """Sentences with the patient-level figures of one way to judge."""
     s = judged.separation
     ranked = (
         f": ROC-AUC {s.roc_auc:.3f} "
@@ -107,12 +107,12 @@ def patient_sentences(judged: JudgedPatients) -> list[str]:
 
 
 def text_of_share(share: Share) -> str:
-    """As in `0.82 (9 of 11; 0.48 to 0.98)`."""
+    """The share as text, such as `0.82 (9 of 11; 0.48 to 0.98)`."""
     return f"{share.share:.2f} ({share.k} of {share.n}; {share.low:.2f} to {share.high:.2f})"
 
 
 def text_of_mean(mean: Mean) -> str:
-    """As in `0.95 [0.93 to 0.97]`."""
+    """The mean as text, such as `0.95 [0.93 to 0.97]`."""
     if mean.low is None or mean.high is None:
         return f"{mean.mean:.2f} [all {mean.n} alike]"
     return f"{mean.mean:.2f} [{mean.low:.2f} to {mean.high:.2f}]"

@@ -1,1 +1,1 @@
-"""Learning an encoder from cells without labels."""
+"""Pretrains an encoder on cells without labels."""

@@ -1,8 +1,9 @@
-"""Which cells learn together: an epoch's batches, and whose view each cell is to find.
+"""Groups an epoch's cells into batches, and pairs each cell with the one whose view it must match.
 
-The VEXAS paper takes any cells, and two views of each. Negatives of few patients share their stain,
-which then tells nothing. Two cells of one patient as a pair are those of Azizi et al., ICCV 2021
-(arXiv 2101.05224): what is alike is the smear, not the cell.
+The VEXAS paper puts any cells into a batch and pairs two views of each. If a batch has few patients
+instead, its cells share their stain, which then does not help to tell them apart. Pairs of two
+cells of one patient are those of Azizi et al., ICCV 2021 (arXiv 2101.05224): they have the smear in
+common, not the cell.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,10 +20,12 @@ Pair = Literal["cell", "patient"]
 
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """How cells are put together; the defaults are the paper's.
+    """How batches are made; the defaults are the paper's.
 
-    size: cells a batch. patients: whose cells it is of; 0 for anyone's. pair: two views of one
-    cell, or one each of two cells of one patient, of whom no batch then has a second pair.
+    size: cells per batch.
+    patients: patients per batch; 0 mixes the cells of all.
+    pair: "cell" for two views of one cell; "patient" for one view each of two cells of one patient,
+        who then has only one pair in the batch.
     """
 
     size: int = 8
@@ -31,17 +34,22 @@ class BatchOptions:
 
     def __post_init__(self) -> None:
         if self.size < 2 or self.patients < 0:
-            raise UsageError(f"{self} is no batch; it takes two cells, each the other's contrast")
+            raise UsageError(
+                f"batches of {self.size} cells of {self.patients} patients cannot be made; "
+                "expected at least 2 cells, and no negative number of patients"
+            )
         if self.pair == "patient" and self.patients:
-            raise UsageError("pairs of a patient's cells need batches of all patients")
+            raise UsageError(
+                "pairs of a patient's cells need batches of all patients; leave `patients` at 0"
+            )
 
 
 def draw_batches(
     patients: Sequence[str], options: BatchOptions, draw: Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows of each batch's cells, int64 (n,), and of those whose view they are to find, likewise.
+    """The batches of one epoch: rows of the cells, int64 (n,), and of the cells they must match.
 
-    Every cell comes once in an epoch, save one that is left over alone, without contrast.
+    Every cell comes once, except one that would be alone in its batch.
 
     Args:
         patients: of each cell.
@@ -64,7 +72,7 @@ def draw_batches(
 
 
 def _other_cells(owner: Tensor, order: Tensor) -> Tensor:
-    """For each cell, its patient's next one in the order, round a circle."""
+    """For each cell, its patient's next one in the order; after the last comes the first."""
     others = order.clone()
     for number in owner.unique():
         places = (owner[order] == number).nonzero().ravel()
@@ -73,7 +81,7 @@ def _other_cells(owner: Tensor, order: Tensor) -> Tensor:
 
 
 def _rounds(owner: Tensor) -> list[Tensor]:
-    """Places of every patient's first cell, then of every second one, and so on."""
+    """The places of every patient's first cell, then those of every second one, and so on."""
     rank = torch.empty_like(owner)
     for number in owner.unique():
         places = (owner == number).nonzero().ravel()

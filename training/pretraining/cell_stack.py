@@ -1,4 +1,4 @@
-"""A cohort's cells, all decoded, in one array: what a network is trained on without waiting."""
+"""Decodes all cells of a cohort into one array, so that training never waits for files."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -20,8 +20,10 @@ from vexas_edge.smear.options import ReadOptions
 class CellStack:
     """Distinct cells, each in the middle of a black square.
 
-    pixels: uint8 (N, S, S, 3) RGB. sizes: int64 (N, 2), height and width of each cell's image, on
-    the CPU. patients, samples, labels: of each cell. identities: SHA-256 of each cell's file.
+    pixels: uint8 (N, S, S, 3) RGB.
+    sizes: height and width of each cell's image, int64 (N, 2), on the CPU.
+    patients, samples, labels: of each cell.
+    identities: SHA-256 of each cell's file.
     """
 
     pixels: Tensor
@@ -35,28 +37,31 @@ class CellStack:
         return len(self.identities)
 
     def on(self, device: torch.device) -> "CellStack":
-        """The same with its pixels on that device."""
+        """The same cells with their pixels on that device."""
         return replace(self, pixels=self.pixels.to(device))
 
     def of_patients(self, patients: Collection[str]) -> "CellStack":
-        """The cells of these patients alone."""
+        """Only the cells of these patients."""
         rows = [row for row, name in enumerate(self.patients) if name in patients]
         names = ("patients", "samples", "labels", "identities")
         chosen = {name: tuple(getattr(self, name)[row] for row in rows) for name in names}
         return replace(self, pixels=self.pixels[rows], sizes=self.sizes[rows], **chosen)
 
     def sha256(self) -> str:
-        """Of the cells and of how they lie in their squares, in hex."""
+        """The hash of the cells and of their squares' size, in hexadecimal."""
         content = b"".join(self.identities) + str(tuple(self.pixels.shape)).encode()
         return hashlib.sha256(content).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
 class WantedCells:
-    """Which cells are read. classes: their canonical names.
+    """Which cells are read.
 
-    canvas_px: side of the square, out of whose middle larger images are cut; None for the side of
-    the largest image. skip_unreadable: whether cells that cannot be read are passed over, and said.
+    classes: their canonical names.
+    canvas_px: the side of the square, to which larger images are cropped; None for the side of the
+        largest image.
+    skip_unreadable: whether cells that cannot be read are left out instead of being an error.
+    reading: how a case's names are understood.
     """
 
     classes: tuple[str, ...]
@@ -71,11 +76,11 @@ _AS_IT_IS = Canvas(canvas_px=None)
 def stack_cells(
     rows: Sequence[CohortCase], wanted: WantedCells
 ) -> tuple[CellStack, tuple[str, ...]]:
-    """Every distinct cell of the wanted classes in these cases, and the unreadable ones in words.
+    """Every distinct cell of the wanted classes in these cases, and a line per unreadable one.
 
     Raises:
-        InputError: a case cannot be read, no cell of the classes is in any, or a cell is unreadable
-            and these are not to be skipped.
+        InputError: a case cannot be read, none has a cell of the classes, or a cell is unreadable
+            and such cells are not to be skipped.
     """
     owner: dict[bytes, CohortCase] = {}
     images: dict[bytes, np.ndarray] = {}
@@ -89,10 +94,10 @@ def stack_cells(
                     owner.setdefault(cell.identity, row)
                     images.setdefault(cell.identity, cell.pixels)
     if lost and not wanted.skip_unreadable:
-        raise InputError(f"{len(lost)} cells cannot be read, the first of them {lost[0]}")
+        raise InputError(f"{len(lost)} cells cannot be read; the first is {lost[0]}")
     if not images:
         raise InputError(
-            f"no readable cell of {', '.join(wanted.classes)} is in any of {len(rows)} cases"
+            f"none of the {len(rows)} cases has a readable cell of {', '.join(wanted.classes)}"
         )
     return _stacked(images, list(owner.values()), wanted.canvas_px), tuple(lost)
 

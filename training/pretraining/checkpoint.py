@@ -1,4 +1,4 @@
-"""Where a training run stands, in one file that cannot run code: tensors, and JSON beside them."""
+"""Checkpoints of a training run: tensors and JSON in one file, which cannot run code."""
 
 import json
 from collections.abc import Mapping
@@ -13,14 +13,16 @@ from torch import Tensor
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.files import write_atomically
 
-_KEY = "run"  # of the JSON among a safetensors file's own metadata
+_KEY = "run"  # the JSON's key in the metadata of a safetensors file
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """options: all that the result depends on, beside the seed's random numbers.
+    """The state of a training run.
 
-    history: a record an epoch.
+    tensors: by name, in groups made by `parted`.
+    options: everything that the result depends on.
+    history: a record per epoch.
     """
 
     tensors: dict[str, Tensor]
@@ -28,13 +30,13 @@ class Checkpoint:
     history: list[dict[str, Any]]
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """The tensors whose names begin with `name.`, without that."""
+        """The tensors of one group, by their names without the group's."""
         start = f"{name}."
         return {key[len(start) :]: t for key, t in self.tensors.items() if key.startswith(start)}
 
 
 def parted(**parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Named groups of tensors as one, for `Checkpoint.part`; each has memory of its own."""
+    """Named groups of tensors as one dict, for `Checkpoint.part`; each tensor is copied."""
     return {
         f"{part}.{key}": tensor.detach().cpu().contiguous().clone()
         for part, tensors in parts.items()
@@ -43,7 +45,7 @@ def parted(**parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """The whole file, or the one that was there before."""
+    """Write the checkpoint; if that fails, the file that was there before stays."""
     facts = json.dumps({"options": checkpoint.options, "history": checkpoint.history})
     write_atomically(path, save(checkpoint.tensors, metadata={_KEY: facts}))
 
@@ -52,8 +54,8 @@ def read_checkpoint(path: Path, options: Mapping[str, Any]) -> Checkpoint:
     """The checkpoint in a file, if it is of a run with these options.
 
     Raises:
-        UsageError: it is of other options; names the first that differ.
-        InputError: it is damaged or no checkpoint of ours.
+        UsageError: it is of a run with other options; the message names the first that differ.
+        InputError: it is damaged or not a checkpoint of ours.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -61,7 +63,9 @@ def read_checkpoint(path: Path, options: Mapping[str, Any]) -> Checkpoint:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         found = Checkpoint(tensors=tensors, **facts)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no checkpoint of ours, or damaged: {error}") from error
+        raise InputError(
+            f"{path} is damaged or not a checkpoint of vexas-workshop: {error}"
+        ) from error
     wanted = json.loads(json.dumps(options))
     differing = [
         f"{name} was {found.options.get(name)!r}, now {wanted.get(name)!r}"
@@ -70,7 +74,7 @@ def read_checkpoint(path: Path, options: Mapping[str, Any]) -> Checkpoint:
     ]
     if differing:
         raise UsageError(
-            f"{path} is of another run ({'; '.join(differing[:3])}); give the same options, "
-            "another folder, or delete the file to begin anew"
+            f"{path} is of another run ({'; '.join(differing[:3])}); use the same options or "
+            "another folder, or delete the file to start again"
         )
     return found

@@ -1,6 +1,6 @@
-"""How fast learning goes on and when it ends, as functions of the losses so far.
+"""The learning rate and the end of training, as functions of the losses so far.
 
-Nothing here has a memory of its own, so a run that goes on after an interruption cannot forget.
+Nothing here keeps state, so a run that continues after an interruption has none to restore.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,14 @@ Schedule = Literal["plateau", "cosine"]
 
 @dataclass(frozen=True, kw_only=True)
 class PaceOptions:
-    """The learning rate and the end; the defaults are the VEXAS paper's (CCLM 2023).
+    """The learning rate and the end of training; the defaults are the VEXAS paper's (CCLM 2023).
 
-    plateau: the rate is halved whenever the loss has not fallen by `least_fall` in `halve_after`
-    epochs, down to `lowest_rate`, and learning ends when it has not in `stop_after`. cosine: the
-    rate falls to nothing over `epochs`, all of which are run. warm_up: epochs, or part of one, over
-    which either rises from nothing. epochs: at most; the paper names no limit.
+    schedule: with "plateau", the rate is halved, down to `lowest_rate`, whenever the loss has not
+        fallen by `least_fall` in `halve_after` epochs, and training ends when it has not in
+        `stop_after` epochs. With "cosine", the rate falls to zero over `epochs`.
+    rate: the first or highest learning rate.
+    warm_up: epochs, or part of one, over which the rate first rises from zero.
+    epochs: with "plateau" the most, for which the paper names no limit; with "cosine" exactly.
     """
 
     schedule: Schedule = "plateau"
@@ -35,14 +37,19 @@ class PaceOptions:
     def __post_init__(self) -> None:
         counts = (self.halve_after, self.stop_after, self.epochs)
         if self.rate <= 0 or self.warm_up < 0 or min(counts) < 1:
-            raise UsageError(f"{self} is no way to learn; rates and counts are above nothing")
+            raise UsageError(
+                f"rate is {self.rate}, warm_up {self.warm_up}, halve_after {self.halve_after}, "
+                f"stop_after {self.stop_after} and epochs {self.epochs}; expected a rate above 0, "
+                "a warm_up of at least 0 and counts of at least 1"
+            )
 
 
 def rate_at(losses: Sequence[float], share: float, options: PaceOptions) -> float:
-    """The learning rate in an epoch.
+    """The learning rate within an epoch.
 
     Args:
-        losses: of the epochs before. share: of the epoch that is over, 0 to 1.
+        losses: of the epochs before.
+        share: the part of this epoch that is over, 0 to 1.
     """
     done = len(losses) + share
     rate = _rate(losses, done, options)

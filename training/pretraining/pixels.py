@@ -1,4 +1,4 @@
-"""Cells through an encoder in torch, while it is still being trained."""
+"""Runs cells through an encoder in torch, while it is being trained."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ _CELLS_PER_BATCH = 32
 
 
 def network_input(cells: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """What the network sees, float32 (N, 3, H, W), of cells float32 (N, 3, H, W), RGB, 0 to 255."""
+    """Network input float32 (N, 3, H, W) from cells float32 (N, 3, H, W), RGB, 0 to 255."""
     channels = cells.flip(1) if preprocessing.bgr else cells
     mean, scale = channels.new_tensor([preprocessing.mean, preprocessing.scale])
     return (channels - mean[:, None, None]) / scale[:, None, None]
@@ -19,7 +19,7 @@ def network_input(cells: Tensor, preprocessing: Preprocessing) -> Tensor:
 def encode_pixels(encoder: nn.Module, pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Encodings float32 (N, D), L2-normalised, on the CPU, of whole cells uint8 (N, H, W, 3) RGB.
 
-    The encoder is left in the mode that it was in.
+    The encoder stays in training or evaluation mode as before.
     """
     was_training = encoder.training
     encoder.eval()

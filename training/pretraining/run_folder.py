@@ -1,4 +1,4 @@
-"""A pretraining run in its folder: checkpoint, log, curve and, at the end, the weights."""
+"""Runs pretraining in a folder, with a checkpoint, a log, a plot and, at the end, the weights."""
 
 import json
 import time
@@ -34,19 +34,23 @@ def pretrain_into(
     progress: Progress,
     say: Say,
 ) -> list[Record]:
-    """Pretrain to the end, from the folder's checkpoint if there is one; gives all epochs' records.
+    """Pretrain to the end, from the folder's checkpoint if there is one; returns all records.
 
-    `encoder.safetensors` appears when the run is over; everything else after every epoch.
+    The checkpoint and the log are written after every epoch, the plot and the weights at the end.
+
+    Args:
+        unreadable: lines about cells that could not be read, for the log.
+        probe: labelled cells; how well the encoder tells them apart is recorded per epoch.
 
     Raises:
-        UsageError, InputError: the checkpoint is of another run, or the loss is no number any more.
+        UsageError, InputError: the checkpoint is of another run, or the loss is not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
     run = Pretraining(cells, options, probe=probe, device=device)
     file = folder / CHECKPOINT
     if file.exists():
         run.resume(read_checkpoint(file, run_options(options, cells, probe)))
-        say(f"{file}: goes on after epoch {len(run.history)}")
+        say(f"{file}: continuing after epoch {len(run.history)}")
     head = {"options": asdict(options), "cells": len(cells), "unreadable": list(unreadable)}
     started, before = time.monotonic(), len(run.history)
     while not run.is_over:
@@ -60,7 +64,7 @@ def pretrain_into(
 
 
 def curve(history: Sequence[Record]) -> bytes:
-    """Loss and what was watched, an epoch after the other, as a PNG."""
+    """A plot of the loss and the accuracies over epochs, as a PNG."""
     figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     epochs = [record["epoch"] for record in history]
@@ -85,9 +89,9 @@ def _write_log(path: Path, head: dict[str, Any], history: Sequence[Record]) -> N
     write_atomically(path, ("\n".join(lines) + "\n").encode())
 
 
-def _sentence(run: Pretraining, seconds_an_epoch: float) -> str:
+def _sentence(run: Pretraining, seconds_per_epoch: float) -> str:
     record, pace = run.history[-1], run.options.pace
-    left = (pace.epochs - len(run.history)) * seconds_an_epoch / 60
+    left = (pace.epochs - len(run.history)) * seconds_per_epoch / 60
     at_most = "at most " if pace.schedule == "plateau" else ""
     watched = ", ".join(
         f"{name.replace('_', ' ')} {record[name]:.3f}"
@@ -96,5 +100,5 @@ def _sentence(run: Pretraining, seconds_an_epoch: float) -> str:
     )
     return (
         f"epoch {record['epoch']} of {at_most}{pace.epochs}: {watched}; "
-        f"{seconds_an_epoch:.1f} s an epoch, {at_most}{left:.0f} min left"
+        f"{seconds_per_epoch:.1f} s per epoch, {at_most}{left:.0f} min left"
     )

@@ -1,6 +1,6 @@
-"""Contrastive learning of an encoder from cells without labels, as in the VEXAS paper.
+"""Contrastive learning of an encoder on cells without labels, as in the VEXAS paper.
 
-Chabrun et al., CCLM 2023, 10.1515/cclm-2022-1283. All defaults are the paper's; what goes beyond it
+Chabrun et al., CCLM 2023, 10.1515/cclm-2022-1283. All defaults are the paper's; anything beyond it
 has to be asked for.
 """
 
@@ -41,9 +41,12 @@ _WATCHED = ("loss", "contrastive_accuracy", "correlation_accuracy")
 class PretrainOptions:
     """How an encoder is pretrained; the defaults are the paper's, for neutrophils.
 
-    start: a file of weights to start from (the paper's: ImageNet's); None for random ones.
-    projection: width of both layers of the head. queue: of NNCLR; 0 for none. weight_decay: above
-    0, AdamW's.
+    start: a file of weights to start from; None for random ones. The paper started from ImageNet's.
+    projection: width of both layers of the projection head.
+    queue: length of NNCLR's queue; 0 for none.
+    temperature: what similarities are divided by in the loss.
+    weight_decay: above 0, AdamW is used instead of Adam.
+    seed: of first weights, batches and views.
     """
 
     backbone: str = "vgg16"
@@ -61,15 +64,18 @@ class PretrainOptions:
     def __post_init__(self) -> None:
         if self.temperature <= 0 or self.projection < 1:
             raise UsageError(
-                f"temperature {self.temperature}, projection {self.projection}; both are above 0"
+                f"temperature is {self.temperature} and projection {self.projection}; both must be "
+                "above 0"
             )
 
 
 class Pretraining:
-    """A run: the networks and all that the next epoch depends on.
+    """A run of pretraining: the networks and everything else that the next epoch depends on.
 
-    history: a record of each epoch so far. It goes on from `checkpoint()` by `resume()` to the same
-    weights, bit for bit on a CPU with the same number of threads.
+    A run that is resumed from a checkpoint ends with the same weights, bit for bit on a CPU with
+    the same number of threads.
+
+    history: a record per epoch so far.
     """
 
     def __init__(
@@ -80,9 +86,17 @@ class Pretraining:
         probe: CellStack | None = None,
         device: str = "cpu",
     ) -> None:
-        """Raises UsageError or InputError for weights, cells or a probe that will not do."""
+        """Start a run.
+
+        Args:
+            cells: to learn from.
+            probe: labelled cells; how well the encoder tells them apart is recorded per epoch.
+
+        Raises:
+            UsageError, InputError: the weights, the cells or the probe cannot be used.
+        """
         if len(cells) < 2:
-            raise InputError("there is one cell only; contrast takes two at least")
+            raise InputError("there is only one cell; contrastive learning needs at least two")
         self.options = options
         self.history: list[Record] = []
         self._device = torch.device(device)
@@ -99,14 +113,14 @@ class Pretraining:
 
     @property
     def is_over(self) -> bool:
-        """Whether the pace's end has come."""
+        """Whether no further epoch is to be run."""
         return is_over(self._losses, self.options.pace)
 
     def run_epoch(self, progress: Progress) -> Record:
-        """Every cell once; what was watched, means over cells.
+        """Learn from every cell once; returns the epoch's record, with means over cells.
 
         Raises:
-            InputError: the loss is no number any more, or no batch of two cells can be made.
+            InputError: the loss is not finite any more, or no batch of two cells can be made.
         """
         batches = list(draw_batches(self._cells.patients, self.options.batch, self._draw))
         if not batches:
@@ -121,8 +135,8 @@ class Pretraining:
         record |= dict(zip(_WATCHED, means, strict=True))
         if not math.isfinite(record["loss"]):
             raise InputError(
-                f"the loss is {record['loss']} in epoch {record['epoch']}; take a lower rate. The "
-                "checkpoint of the epoch before is as it was"
+                f"the loss is {record['loss']} in epoch {record['epoch']}; use a lower rate. The "
+                "checkpoint of the epoch before is unchanged"
             )
         if self._probe:
             record["probe_accuracy"] = self._probe_accuracy(self._probe)
@@ -132,11 +146,11 @@ class Pretraining:
         return record
 
     def best_weights(self) -> dict[str, Tensor]:
-        """The encoder's at the end of the epoch of least loss, on the CPU."""
+        """The encoder's weights after the epoch with the least loss, on the CPU."""
         return {name.removeprefix("best."): tensor for name, tensor in self._best.items()}
 
     def checkpoint(self) -> Checkpoint:
-        """All that the rest of the run depends on."""
+        """Everything that the rest of the run depends on."""
         state = self._optimizer.state_dict()["state"]
         moments = {f"{i}.{name}": t for i, of in state.items() for name, t in of.items()}
         tensors = parted(
@@ -152,7 +166,7 @@ class Pretraining:
         )
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on where a run of the same options and cells stood."""
+        """Continue from the checkpoint of a run with the same options and cells."""
         self._encoder.load_state_dict(checkpoint.part("encoder"))
         self._head.load_state_dict(checkpoint.part("head"))
         moments: dict[int, dict[str, Tensor]] = {}
@@ -172,7 +186,7 @@ class Pretraining:
         return [record["loss"] for record in self.history]
 
     def _step(self, rows: Tensor, others: Tensor, rate: float) -> Tensor:
-        """One batch learnt from; what is watched of it, float64 (3,), not waited for on a GPU."""
+        """Learn from one batch; returns its `_WATCHED` figures, float64 (3,), on the device."""
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(self._device.type, torch.bfloat16, self._device.type == "cuda"):
@@ -189,7 +203,11 @@ class Pretraining:
         return torch.stack(watched).double()
 
     def _encoded_view(self, rows: Tensor) -> Tensor:
-        """Each view passes by itself: batch statistics of one say nothing of the other."""
+        """The encodings of one view of each cell.
+
+        The two views are encoded in separate calls, so that neither enters the other's batch
+        statistics.
+        """
         views = draw_views(self._cells, rows, self.options.views, self._draw)
         return self._encoder(network_input(views, self._preprocessing))
 
@@ -202,7 +220,7 @@ class Pretraining:
 def run_options(
     options: PretrainOptions, cells: CellStack, probe: CellStack | None = None
 ) -> dict[str, Any]:
-    """What a checkpoint must have in common with a run to be gone on with, flat."""
+    """What a checkpoint and a run must have in common for the run to continue from it, flat."""
     flat = asdict(options)
     flat |= {f"views.{k}": v for k, v in flat.pop("views").items()}
     flat |= {f"batch.{k}": v for k, v in flat.pop("batch").items()}
@@ -228,7 +246,7 @@ def _networks(options: PretrainOptions) -> tuple[nn.Module, nn.Module]:
 
 
 def _width(encoder: nn.Module) -> int:
-    """D of the encodings; asked of a square that every backbone takes."""
+    """D of the encodings, measured on a square that every backbone accepts."""
     encoder.eval()
     with torch.inference_mode():
         return int(encoder(torch.zeros(1, 3, 128, 128)).shape[1])

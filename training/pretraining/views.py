@@ -1,8 +1,8 @@
-"""Views of cells for contrastive learning: flipped, turned and cropped, a batch in one pass.
+"""Draws views of cells for contrastive learning: flipped, rotated and cropped, a batch at once.
 
-The VEXAS paper's views (Chabrun et al., CCLM 2023): flips, a turn about the middle that keeps the
-image's size, a crop anywhere in it; what lies outside is black, before any preprocessing. Jitter of
-colours is ours, and off unless asked for.
+The views are those of the VEXAS paper (Chabrun et al., CCLM 2023): flips, a rotation about the
+middle that keeps the image's size, and a crop anywhere in it; pixels outside are black, before any
+preprocessing. Jitter of colours is our addition and off by default.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,14 @@ from vexas_edge.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class ViewOptions:
-    """What a view may differ by; the defaults are the paper's.
+    """How views of a cell differ; the defaults are the paper's.
 
-    crop_px: side of a view. flip: share of views that are mirrored, along each axis. turn_deg: the
-    largest turn either way. jitter: spread of the logarithm of each colour's optical density, half
-    of it common to all three (another stain, another lamp). grey: share of views without colour.
+    crop_px: the side of a view.
+    flip: share of views that are mirrored, per axis.
+    turn_deg: the largest rotation in either direction.
+    jitter: spread of the logarithm of each colour's optical density, half of it common to all
+        three, as with another stain or lamp.
+    grey: share of views without colour.
     """
 
     crop_px: int = 128
@@ -34,8 +37,8 @@ class ViewOptions:
         shares = (self.flip, self.grey, self.turn_deg / 180)
         if self.crop_px < 1 or self.jitter < 0 or any(not 0 <= share <= 1 for share in shares):
             raise UsageError(
-                f"{self} is no way to make views; expected a crop of at least 1 px, shares of 0 to "
-                "1, at most 180 degrees and no negative jitter"
+                f"views cannot be made with {self}; expected a crop of at least 1 px, shares from "
+                "0 to 1, at most 180 degrees and no negative jitter"
             )
 
 
@@ -43,13 +46,14 @@ def draw_views(cells: CellStack, rows: Tensor, options: ViewOptions, draw: Gener
     """One new view of each cell: float32 (n, 3, crop_px, crop_px), 0 to 255, on the cells' device.
 
     Args:
-        rows: of the cells wanted, int64 (n,). draw: on the CPU, so that every device sees the same.
+        rows: of the wanted cells, int64 (n,).
+        draw: on the CPU, so that views are the same on every device.
     """
     pixels, sizes = cells.pixels[rows].permute(0, 3, 1, 2).float(), cells.sizes[rows]
     places, inside = _places(sizes.float(), options, draw, pixels.device)
     top_left = torch.div(pixels.shape[-1] - sizes, 2, rounding_mode="floor")
     places = places + top_left.to(pixels.device)[:, None, None, :]
-    # From pixels to grid_sample's -1 to 1, where whole pixels lie between the borders; x first.
+    # From pixels to grid_sample's coordinates: x first, -1 to 1 from one image border to the other.
     grid = ((2 * places + 1) / pixels.shape[-1] - 1).flip(-1)
     views = functional.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
     return _jittered(views * inside[:, None], options, draw)
@@ -58,13 +62,14 @@ def draw_views(cells: CellStack, rows: Tensor, options: ViewOptions, draw: Gener
 def _places(
     sizes: Tensor, options: ViewOptions, draw: Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Where in its cell's image each pixel of a view lies, and whether it is in the turned image.
+    """Where each pixel of a view lies in its cell's image, and whether it is inside that image.
 
     Args:
         sizes: height and width of the cells, float32 (n, 2).
 
     Returns:
-        float32 (n, crop, crop, 2), row and column in the cell's image; bool (n, crop, crop).
+        row and column in the cell's image, float32 (n, crop, crop, 2); and inside, bool
+        (n, crop, crop).
     """
     n, crop = len(sizes), options.crop_px
     spare = sizes - crop
@@ -83,7 +88,7 @@ def _places(
 
 
 def _jittered(views: Tensor, options: ViewOptions, draw: Generator) -> Tensor:
-    """Colours through another amount of stain: optical densities add up, black stays black."""
+    """The views with other amounts of stain, or in grey; black stays black."""
     n = len(views)
     if options.jitter:
         common, own = torch.randn(n, 1, generator=draw), torch.randn(n, 3, generator=draw)

@@ -48,12 +48,12 @@ def cli() -> None:
 def score(**chosen: Any) -> int:
     """Score each CASE: the folder or the zip of one smear.
 
+    Exit status: 0 all cases were scored, 3 some abstained, 5 a case cannot be read, 6 the bundle
+    is invalid, 7 some cases of a batch failed, 4 this PC cannot do it, 2 wrong usage.
+
     \b
     Example:
       vexas-edge score smear --bundle site.vxb -o results
-
-    Exit status: 0 all cases were scored, 3 some abstained, 5 a case cannot be read, 6 the bundle
-    is invalid, 7 some cases of a batch failed, 4 this PC cannot do it, 2 wrong usage.
     """
     from vexas_edge.commands.score import ScoringRun, run_scoring
 
@@ -69,11 +69,11 @@ def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, reading: ReadO
 
     No bundle is needed and no image is opened.
 
+    Exit status: 0 all cases can be read, 5 one cannot, 7 some of several cannot, 2 wrong usage.
+
     \b
     Example:
       vexas-edge scan smear
-
-    Exit status: 0 all cases can be read, 5 one cannot, 7 some of several cannot, 2 wrong usage.
     """
     from vexas_edge.commands.scan import scan_cases
     from vexas_edge.smear.finding import wanted_cases
@@ -147,12 +147,12 @@ def bench(**chosen: Any) -> int:
 
     The scenarios are measured in turns, so that a busy moment of the PC falls on all of them.
 
+    Exit status: 0; 8 something is slower than in the baseline.
+
     \b
     Example:
       vexas-edge bench --bundle site.vxb -o figures.jsonl
       vexas-edge bench --bundle site.vxb --baseline figures.jsonl
-
-    Exit status: 0; 8 something is slower than in the baseline.
     """
     from vexas_edge.commands.bench import BenchRun, run_bench
 
@@ -171,11 +171,11 @@ def bench(**chosen: Any) -> int:
 def doctor(out: Path, as_json: bool) -> int:
     """Say what this PC can run, why not the rest, and what to do about it.
 
+    Exit status: 0 it can score, 4 it cannot.
+
     \b
     Example:
       vexas-edge doctor
-
-    Exit status: 0 it can score, 4 it cannot.
     """
     import json
 
