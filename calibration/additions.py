@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from export.execution import run_graph
+from calibration.proof.exact import exact_session
+from export.execution import run_session
 from export.golden import npz_from_arrays
 from export.graph import OPSET
 from vexas_edge.bundle.archive import Bundle, file_entry, write_zip
@@ -90,5 +91,6 @@ def _golden_with(golden: bytes, graphs: Mapping[str, bytes], contract: GraphCont
     arrays = golden_from_npz(golden)
     feeds = golden_feeds(contract, arrays)
     for file, graph in graphs.items():
-        arrays |= {f"{file}/{name}": value for name, value in run_graph(graph, feeds).items()}
+        outputs = run_session(exact_session(graph), feeds)
+        arrays |= {f"{file}/{name}": value for name, value in outputs.items()}
     return npz_from_arrays(arrays)

@@ -7,6 +7,7 @@ import numpy as np
 from onnx import ModelProto
 
 from calibration.integers.recipe import RoundedModel
+from calibration.proof.exact import exact_session
 from export.execution import session_from
 from vexas_edge.bundle.contract import CELLS, DECISIONS, DRAWS, ENCODINGS
 from vexas_edge.host.clock import median_seconds
@@ -90,7 +91,7 @@ class Rehearsal:
         return seconds["run"] * 1000 / len(feeds[CELLS])
 
     def _run(self, graph: ModelProto, batches: int | None) -> tuple[np.ndarray, np.ndarray]:
-        session, feeds = session_from(graph), self._feeds[:batches]
+        session, feeds = exact_session(graph), self._feeds[:batches]
         outputs = [session.run([ENCODINGS, DECISIONS], feed) for feed in feeds]
         encodings, decisions = zip(*outputs, strict=True)
         return np.concatenate(encodings), np.concatenate(decisions)

@@ -32,7 +32,13 @@ def run_graph(graph: ModelProto | bytes, values: Mapping[str, np.ndarray]) -> di
     Args:
         values: by name, for every input of the graph; those that it does not take are left out.
     """
-    session = session_from(graph)
+    return run_session(session_from(graph), values)
+
+
+def run_session(
+    session: onnxruntime.InferenceSession, values: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """All outputs of a loaded graph by name, for values as `run_graph` takes them."""
     names = [output.name for output in session.get_outputs()]
     feeds = {given.name: values[given.name] for given in session.get_inputs()}
     return dict(zip(names, session.run(names, feeds), strict=True))

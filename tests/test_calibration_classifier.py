@@ -12,7 +12,6 @@ from calibration.integers.grids import Scheme
 from calibration.integers.recipe import Calibration, calibrate, round_model
 from calibration.proof.census import executed_census
 from calibration.region import classifier_region
-from export.execution import run_graph
 from export.graph import standard_model
 
 CALIBRATED, ALL = 40, 160
@@ -45,7 +44,8 @@ def found(classifier: onnx.ModelProto, cells: np.ndarray) -> Calibration:
 
 
 def classes(model: onnx.ModelProto, cells: np.ndarray) -> np.ndarray:
-    probabilities = next(iter(run_graph(model, {model.graph.input[0].name: cells}).values()))
+    outputs = run_session(exact_session(model), {model.graph.input[0].name: cells})
+    probabilities = next(iter(outputs.values()))
     return probabilities.argmax(axis=1)
 
 

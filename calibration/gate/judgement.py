@@ -13,6 +13,7 @@ from onnx import ModelProto
 
 from calibration.fp16 import LARGEST, emulated_half_precision
 from calibration.gate.samples import BATCH, Smear, canvas_of, cells_of
+from calibration.proof.exact import exact_session
 from export.execution import session_from, session_options
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import DECISIONS, DRAWS, ENCODINGS, PROBABILITIES, contract_of
@@ -195,7 +196,7 @@ class _Judge:
 def session_of(kind: str, graph: ModelProto | bytes) -> onnxruntime.InferenceSession:
     """A session on this CPU that computes in the graph's precision, for fp16 by emulation."""
     if kind != "fp16":
-        return session_from(graph)
+        return exact_session(graph)
     half = ModelProto.FromString(graph) if isinstance(graph, bytes) else graph
     options = session_options()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
