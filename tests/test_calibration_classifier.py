@@ -11,7 +11,9 @@ from cpu_kinds import needs_vnni
 from calibration.integers.grids import Scheme
 from calibration.integers.recipe import Calibration, calibrate, round_model
 from calibration.proof.census import executed_census
+from calibration.proof.exact import exact_session
 from calibration.region import classifier_region
+from export.execution import run_session
 from export.graph import standard_model
 
 CALIBRATED, ALL = 40, 160

@@ -46,6 +46,6 @@ def test_the_sums_are_exact_on_this_cpu() -> None:
     x = np.full((1, 4, 2, 2), 127, np.float32)
     small = graph("int8")
     scale = next(t for t in small.graph.initializer if t.name == "ws")
-    scale.CopyFrom(onnx.numpy_helper.from_array(np.float32([1 / 127 / 4]), "ws"))
+    scale.CopyFrom(onnx.numpy_helper.from_array(np.array([1 / 127 / 4], np.float32), "ws"))
     (y,) = exact_session(small).run(None, {"x": x})
     assert y.ravel().tolist() == [127.0] * 4

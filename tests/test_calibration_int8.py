@@ -22,11 +22,12 @@ from calibration.integers.ranges import Range
 from calibration.integers.recipe import Calibration, RoundedModel, calibrate, round_model
 from calibration.integers.rounding import integer_weights
 from calibration.proof.census import Census, executed_census, written_census
+from calibration.proof.exact import exact_session
 from calibration.proof.preflight import preflight_findings
 from calibration.region import Region, encoder_region
 from calibration.rehearsal import Rehearsal, choose_float_layers, noise_share
 from export.encoder import onnx_from_torch, with_known_width
-from export.execution import run_graph, session_from, session_options
+from export.execution import run_graph, run_session, session_from, session_options
 from export.fuse import fuse_graphs
 from export.graph import GraphBuilder, rebuilt
 from export.preprocessing import PREPROCESSINGS
@@ -147,7 +148,7 @@ def batches() -> list[np.ndarray]:
 
 
 def outputs(model: ModelProto) -> dict[str, np.ndarray]:
-    return run_graph(model, {"cells": OTHERS, "draws": DRAWS})
+    return run_session(exact_session(model), {"cells": OTHERS, "draws": DRAWS})
 
 
 def cosines(model: ModelProto, reference: ModelProto) -> np.ndarray:
