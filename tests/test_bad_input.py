@@ -125,8 +125,8 @@ def test_a_case_whose_zip_holds_a_path_out_of_it(score: Score, tmp_path: Path) -
     assert score(path) == Ended(
         status=5,
         out="",
-        err=f"error: P1: {path} holds '../neutrophil/1.png', which is no path inside the zip; "
-        "it is not read\n",
+        err=f"error: P1: {path} holds '../neutrophil/1.png', which is not a path inside the zip; "
+        "the zip is not read\n",
     )
 
 
