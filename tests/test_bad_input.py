@@ -324,7 +324,7 @@ def test_two_cases_with_one_name(score: Score, tmp_path: Path) -> None:
     assert score(tmp_path / "a" / "P1", tmp_path / "b" / "P1", "-o", out) == Ended(
         status=2,
         out="",
-        err="error: two cases have one name, 'P1' and 'P1', and one result would replace the "
+        err="error: two cases have the same name, 'P1' and 'P1', and one result would replace the "
         "other; rename one, or score them separately\n",
     )
     assert not out.exists()
