@@ -187,9 +187,9 @@ BAD_CELLS = {
     "animated.png": (
         animated(),
         "multi_frame",
-        "the file holds several images; expected one cell a file",
+        "the file holds several images; expected one cell per file",
     ),
-    "deep.png": (sixteen_bit(), "high_bit_depth", "expected 8 bits a channel, found more"),
+    "deep.png": (sixteen_bit(), "high_bit_depth", "expected 8 bits per channel, found more"),
     "large.png": (
         png(np.zeros((17, 20, 3), np.uint8)),
         "larger_than_canvas",
