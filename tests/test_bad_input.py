@@ -125,8 +125,8 @@ def test_a_case_whose_zip_holds_a_path_out_of_it(score: Score, tmp_path: Path) -
     assert score(path) == Ended(
         status=5,
         out="",
-        err=f"error: P1: {path} holds '../neutrophil/1.png', which is no path inside the zip; "
-        "it is not read\n",
+        err=f"error: P1: {path} holds '../neutrophil/1.png', which is not a path inside the zip; "
+        "the zip is not read\n",
     )
 
 
@@ -187,9 +187,9 @@ BAD_CELLS = {
     "animated.png": (
         animated(),
         "multi_frame",
-        "the file holds several images; expected one cell a file",
+        "the file holds several images; expected one cell per file",
     ),
-    "deep.png": (sixteen_bit(), "high_bit_depth", "expected 8 bits a channel, found more"),
+    "deep.png": (sixteen_bit(), "high_bit_depth", "expected 8 bits per channel, found more"),
     "large.png": (
         png(np.zeros((17, 20, 3), np.uint8)),
         "larger_than_canvas",
@@ -324,7 +324,7 @@ def test_two_cases_with_one_name(score: Score, tmp_path: Path) -> None:
     assert score(tmp_path / "a" / "P1", tmp_path / "b" / "P1", "-o", out) == Ended(
         status=2,
         out="",
-        err="error: two cases have one name, 'P1' and 'P1', and one result would replace the "
+        err="error: two cases have the same name, 'P1' and 'P1', and one result would replace the "
         "other; rename one, or score them separately\n",
     )
     assert not out.exists()

@@ -163,7 +163,9 @@ def test_runs_of_different_hosts_or_bundles_are_not_compared(
     lines: list[dict[str, Any]], what: str, value: Any
 ) -> None:
     other = {**lines[0]["run"], what: value}
-    with pytest.raises(UsageError, match=f"cannot be compared with; {what}: {value} then"):
+    with pytest.raises(
+        UsageError, match=f"cannot be compared with the baseline: {what}: {value} then"
+    ):
         check_same(lines[0]["run"], other)
 
 

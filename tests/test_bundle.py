@@ -181,7 +181,10 @@ def test_a_name_twice_in_the_zip_is_refused(tiny_bundle: Path, tmp_path: Path) -
         pytest.warns(UserWarning, match="Duplicate name"),
     ):
         archive.writestr("manifest.json", b"{}")
-    assert refusal(tmp_path / "b.vxb") == "BUNDLE holds one name twice; it was refused"
+    assert (
+        refusal(tmp_path / "b.vxb")
+        == "BUNDLE holds one name twice; it was refused, so pack the bundle again"
+    )
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "..", "../outside"])

@@ -207,7 +207,11 @@ def test_the_cellavision_layout_leaves_other_images_out(tmp_path: Path) -> None:
         ([], {}, "is empty; expected the images of one smear"),
         (["Thumbs.db", "a.txt"], {}, "(not_an_image 2); expected images (.jpg .jpeg .png"),
         (["1.jpg"], {}, "nothing says the class of '1.jpg': give --cell-type"),
-        (["Blebs/1.jpg"], {}, "'Blebs/1.jpg': give --cell-type if all are of one class, or name"),
+        (
+            ["Blebs/1.jpg"],
+            {},
+            "'Blebs/1.jpg': give --cell-type if all cells are of one class, or name",
+        ),
         (["Unsigned slides/4711_1.jpg"], {}, "(unsigned_no_class 1); nothing says the class"),
         (
             ["USRWBC2_1.jpg", "USRWBC2_2.jpg", "QQ_1.jpg"],
@@ -215,7 +219,7 @@ def test_the_cellavision_layout_leaves_other_images_out(tmp_path: Path) -> None:
             "name the unknown classes in a file for --class-map: 'QQ' 1, 'USRWBC2' 2",
         ),
         (["Blebs/1.jpg"], {"layout": "folders"}, "for --class-map: 'Blebs' 1"),
-        (["LY/1.jpg"], {"layout": "cellavision"}, "(outside_smear 1); see --layout"),
+        (["LY/1.jpg"], {"layout": "cellavision"}, "(outside_smear 1); check --layout"),
         (["Foo/1.jpg", "Bar/1.jpg"], {}, "holds 2 smears: 'Bar', 'Foo'; score each by itself"),
         (["o1/" + SIGNED[0], "o2/" + SIGNED[0]], {}, "2 smears: 'o1', 'o2'; score each by itself"),
         ([SIGNED[0], "o2/" + SIGNED[0]], {}, "2 smears: '.', 'o2'"),

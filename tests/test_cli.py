@@ -400,7 +400,7 @@ def test_verify_checks_every_hash_and_runs_the_self_test(
     ended = vexas_edge("verify", tiny_bundle)
     assert (ended.status, ended.err) == (0, "")
     lines = ended.out.splitlines()
-    assert lines[0] == "tiny 1.0.0: every file is as it was hashed"
+    assert lines[0] == "tiny 1.0.0: every file matches its hash"
     assert [line.split(":")[0] for line in lines[1:]] == [
         f"{model} {file}"
         for model in ("neutrophil", "monocyte", "lymphocyte")

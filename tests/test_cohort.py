@@ -85,13 +85,16 @@ def test_a_patient_may_have_several_samples(tmp_path: Path) -> None:
         ),
         (
             "A,s1,a,VEXAS,train\nB,s1,b,VEXAS,train\n",
-            "cohort.csv, line 3: sample 's1' stands in line 2 too",
+            "cohort.csv, line 3: sample 's1' is already in line 2",
         ),
         ("A,,a,VEXAS,\n", "cohort.csv, line 2: no value for sample, split"),
-        ("A,s1,a,VEXAS\n", "cohort.csv, line 2: it has not as many values as there are columns"),
+        (
+            "A,s1,a,VEXAS\n",
+            "cohort.csv, line 2: the number of values differs from the number of columns",
+        ),
         (
             "A,s1,a,VEXAS,train,x\n",
-            "cohort.csv, line 2: it has not as many values as there are columns",
+            "cohort.csv, line 2: the number of values differs from the number of columns",
         ),
         ("", "cohort.csv has no row below its header"),
     ],
@@ -102,13 +105,13 @@ def test_a_row_that_makes_no_sense_is_named(tmp_path: Path, rows: str, said: str
 
 def test_one_path_for_two_samples_is_refused(tmp_path: Path) -> None:
     said = refusal(tmp_path, f"{HEADER}A,s1,./b/../a,VEXAS,train\nB,s2,a,VEXAS,train\n")
-    assert said == f"cohort.csv, line 3: path '{tmp_path / 'a'}' stands in line 2 too"
+    assert said == f"cohort.csv, line 3: path '{tmp_path / 'a'}' is already in line 2"
 
 
 def test_missing_columns_are_named_beside_those_that_are_there(tmp_path: Path) -> None:
     assert refusal(tmp_path, "patient;sample;path;label;split\n") == (
         "cohort.csv lacks the columns patient, sample, path, label, split; its header is "
-        "'patient;sample;path;label;split', names are separated by commas"
+        "'patient;sample;path;label;split', whose names must be separated by commas"
     )
 
 

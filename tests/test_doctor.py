@@ -113,8 +113,8 @@ def test_a_folder_that_cannot_be_written_is_named(
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("file/results", "is no folder"),
-        ("file", "is no folder"),
+        ("file/results", "is not a folder"),
+        ("file", "is not a folder"),
     ],
 )
 def test_a_folder_that_cannot_be_is_named(tmp_path: Path, place: str, said: str) -> None:
@@ -145,7 +145,7 @@ def test_a_drive_that_is_gone_is_named() -> None:
     folder: Any = Gone()
     found = doctor._writable("results", folder, "choose another")
     assert found.state == "missing"
-    assert found.found.startswith("Z:/results cannot be written: no such drive")
+    assert found.found.startswith("Z:/results cannot be written: neither its drive")
 
 
 def test_a_network_share_is_known_by_its_mount(

@@ -57,7 +57,7 @@ def test_a_damaged_entry_is_a_miss_that_says_so(damage: bytes) -> None:
     path.write_bytes(damage)
     found = find("plan", KEY, "bundle")
     assert found.content is None
-    assert found.missed.startswith(f"its entry {path} is damaged (")
+    assert found.missed.startswith(f"the cache entry {path} is damaged (")
     store("plan", KEY, b"content")
     assert find("plan", KEY, "bundle").content == b"content"
 
@@ -65,7 +65,7 @@ def test_a_damaged_entry_is_a_miss_that_says_so(damage: bytes) -> None:
 def test_one_changed_byte_is_a_miss() -> None:
     path = store("plan", KEY, b"content")
     path.write_bytes(path.read_bytes()[:-1] + b"T")
-    assert "its content is not what was hashed" in find("plan", KEY, "bundle").missed
+    assert "its content does not match its hash" in find("plan", KEY, "bundle").missed
 
 
 def test_an_entry_renamed_to_another_keys_is_a_miss() -> None:
@@ -73,7 +73,7 @@ def test_an_entry_renamed_to_another_keys_is_a_miss() -> None:
     other.replace(store("plan", KEY, b"content"))
     found = find("plan", KEY, "bundle")
     assert found.content is None
-    assert "is another one's" in found.missed
+    assert "belongs to another key" in found.missed
 
 
 def test_clearing_removes_whole_and_half_written_entries(own_cache: Path) -> None:

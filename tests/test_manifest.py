@@ -138,7 +138,7 @@ def test_a_field_that_is_not_as_it_must_be_is_named(
         ),
         (
             lambda f: f.update(files={}),
-            "manifest.json lists no card.md; a bundle says what it is for",
+            "manifest.json lists no card.md; a bundle must say what it is for",
         ),
     ],
 )

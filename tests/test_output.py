@@ -176,7 +176,7 @@ def test_two_cases_with_one_name_are_refused(first: str, second: str) -> None:
     with pytest.raises(UsageError) as refused:
         check_distinct(["P0", first, second])
     assert str(refused.value) == (
-        f"two cases have one name, {first!r} and {second!r}, and one result would replace the "
+        f"two cases have the same name, {first!r} and {second!r}, and one result would replace the "
         "other; rename one, or score them separately"
     )
 

@@ -100,7 +100,7 @@ def test_a_graph_without_figures_of_a_gate_is_untested_whatever_it_says(
 
 def test_float16_is_refused_on_a_cpu(tiny_bundle: Path, tmp_path: Path) -> None:
     manifest = manifest_with(tiny_bundle, tmp_path, "fused.fp16.onnx")
-    with pytest.raises(HostError, match="would compute a float16 graph in float32"):
+    with pytest.raises(HostError, match="a float16 graph is for a GPU"):
         choose_graph(manifest, "fp16", CPU)
 
 

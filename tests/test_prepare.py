@@ -140,7 +140,7 @@ def test_a_damaged_memory_is_not_trusted_and_the_result_says_so(
     entry.write_bytes(entry.read_bytes()[:-20])
     options, graph = choose(bundle, AUTO, "auto")
     assert options.engine == "onnxruntime"
-    assert "is damaged (its content is not what was hashed)" in graph.reason
+    assert "is damaged (its content does not match its hash)" in graph.reason
 
 
 def test_an_engine_of_other_numbers_is_never_chosen(

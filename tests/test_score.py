@@ -393,7 +393,9 @@ def test_encodings_that_are_not_finite_fail_loudly(
     kernel.CopyFrom(numpy_helper.from_array(values, kernel.name))
     broken = {"models/neutrophil/fused.fp32.onnx": graph.SerializeToString()}
     bundle = open_bundle(rewritten(tiny_bundle, tmp_path / "b.vxb", broken))
-    with pytest.raises(HostError, match="model neutrophil: the engine gave encodings that are not"):
+    with pytest.raises(
+        HostError, match="model neutrophil: the engine returned encodings that are not"
+    ):
         score_case(read_case(tiny_case), bundle)
 
 

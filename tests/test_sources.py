@@ -60,7 +60,7 @@ def test_backslashes_in_a_zip_are_folders(tmp_path: Path) -> None:
 )
 def test_a_zip_with_a_path_out_of_it_is_refused_whole(tmp_path: Path, name: str) -> None:
     path = zip_of_files(tmp_path / "evil.zip", ("SNE_000001.jpg", name))
-    with pytest.raises(InputError, match=r"evil\.zip holds .* which is no path inside the zip"):
+    with pytest.raises(InputError, match=r"evil\.zip holds .* which is not a path inside the zip"):
         open_source(path)
 
 

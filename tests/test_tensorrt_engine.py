@@ -155,7 +155,7 @@ def test_the_parsers_errors_are_told() -> None:
     with pytest.raises(HostError) as refused:
         open_engine(graph_bytes(errors=errors), BUILD)
     assert str(refused.value).startswith(
-        f"tensorrt {VERSION} does not take the graph: node 3 (TopK): K is too large; node 7: no "
+        f"tensorrt {VERSION} does not accept the graph: node 3 (TopK): K is too large; node 7: no "
         "such operator; "
     )
 
@@ -183,7 +183,7 @@ def test_a_build_outside_the_main_thread_leaves_signals_alone() -> None:
 
 @pytest.mark.usefixtures("standin")
 def test_a_graph_that_is_not_fused_is_refused() -> None:
-    with pytest.raises(HostError, match=r"with the input x \(-1, 8\); it runs graphs"):
+    with pytest.raises(HostError, match=r"with the input x \(-1, 8\); expected a first"):
         open_engine(graph_bytes(inputs={"x": [-1, 8]}), BUILD)
 
 
@@ -305,8 +305,8 @@ def test_a_failure_of_cuda_is_named_and_leaves_nothing_behind(standin: Standin, 
     with pytest.raises(HostError) as failed:
         open_engine(graph_bytes(), OPTIONS)
     assert str(failed.value) == (
-        "the GPU failed: in words (cudaErrorMemoryAllocation); close what else uses it, or use "
-        "--engine onnxruntime"
+        "the GPU failed: in words (cudaErrorMemoryAllocation); close other programs that use it, "
+        "or use --engine onnxruntime"
     )
     assert (standin.memory, standin.streams) == ({}, {})
 

@@ -79,7 +79,7 @@ def test_pythonpath_that_puts_others_first_is_refused_in_one_line(
     status, out, err = console_script("export", "--help", folder=tmp_path, PYTHONPATH=path)
     assert (status, out) == (HostError.exit_status, "")
     assert err.startswith(f"error: PYTHONPATH puts {path}")
-    assert f"in the place of the workshop's {name!r}" in err
+    assert f"in the place of the workshop's package {name!r}" in err
     assert err.count("\n") == 1
 
 

@@ -20,7 +20,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load the library face on first use, so that `--help` needs neither numpy nor onnxruntime."""
+    """Load a public function on first use, so that `--help` needs neither numpy nor onnxruntime."""
     if name in _HOMES:
         return getattr(import_module(f"vexas_edge.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'vexas_edge' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Work done ahead of whoever waits for it: in parallel, in order, never far ahead."""
+"""Running tasks in parallel, a little ahead of whoever consumes their results."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -13,10 +13,10 @@ Result = TypeVar("Result")
 def run_ahead(
     work: Callable[[Task], Result], tasks: Iterable[Task], *, threads: int
 ) -> Generator[Result, None, None]:
-    """`work(task)` for each task, in the tasks' order, on so many threads.
+    """Yield `work(task)` for each task, in the order of the tasks, computed on `threads` threads.
 
-    Twice as many tasks as threads are under way or done and not yet taken, at most: that bounds
-    memory. Close it when stopping early; work under way is then waited for.
+    At most twice as many tasks as threads are running or waiting to be consumed, which bounds
+    memory. Close the generator to stop early; this waits for the work under way.
     """
     pending = iter(tasks)
     waiting: deque[Future[Result]] = deque()

@@ -1,4 +1,4 @@
-"""What a person may choose by name, where the choice is recorded in a result."""
+"""The choices that a user makes by name and that a result records."""
 
 from typing import Literal, get_args
 

@@ -1,4 +1,4 @@
-"""What can go wrong that is not our bug: one family, each member with its exit status.
+"""The errors that are expected, as opposed to bugs: one family, each class with its exit status.
 
     VexasEdgeError           1
     |- UsageError            2   the caller asked for something that makes no sense
@@ -6,10 +6,10 @@
     |  `- MissingEngineError 4   an engine is not installed, or finds no device
     |- InputError            5   a case, or another input file, cannot be read
     |  `- CellError          5   one cell cannot be used
-    |     `- RejectedCellError 5   it was read, and is not one whole cell
+    |     `- RejectedCellError 5   its image was read, but does not show one whole cell
     `- BundleError           6   the bundle is damaged, incomplete, unsafe or of another schema
 
-The command line prints any of them as one line and ends with its status. Every other exception is
+The command line prints any of them as one line and exits with its status. Every other exception is
 a bug of ours and keeps its traceback.
 """
 
@@ -35,7 +35,8 @@ class HostError(VexasEdgeError, RuntimeError):
 class MissingEngineError(HostError):
     """An engine is not installed here, or finds no device to run on.
 
-    found: what was found instead. remedy: what a person can do about it.
+    found: what was found instead.
+    remedy: what a person can do about it.
     """
 
     def __init__(self, found: str, remedy: str) -> None:
@@ -59,7 +60,7 @@ class CellError(InputError):
 
 
 class RejectedCellError(CellError):
-    """An image was read, and what it shows cannot be one whole cell."""
+    """The image was read, but what it shows cannot be one whole cell."""
 
 
 class BundleError(VexasEdgeError, ValueError):

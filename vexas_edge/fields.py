@@ -1,4 +1,4 @@
-"""The fields that several of our file formats share, with the limits that reading holds them to."""
+"""The types of fields that several of our file formats share, with the limits of their values."""
 
 from typing import Annotated
 

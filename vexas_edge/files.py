@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and text that any file can hold."""
+"""Writing files so that they are either complete or absent."""
 
 import time
 from contextlib import suppress
@@ -10,18 +10,18 @@ _RETRY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.5)
 
 
 class HeldFileError(HostError):
-    """A file's old content cannot be replaced, most likely because another program has it open."""
+    """A file cannot be replaced, most likely because another program has it open."""
 
 
 def write_atomically(path: Path, content: bytes, partial: Path | None = None) -> None:
-    """Write a file that is whole or not there.
+    """Write a file so that it is either complete or absent.
 
     Args:
-        partial: where it is written first, on the same disk; None means beside it.
+        partial: where the content is written first, on the same disk; None means beside `path`.
 
     Raises:
-        HeldFileError: the old file cannot be replaced; the new content stays beside it.
-        HostError: nothing can be written there.
+        HeldFileError: the old file cannot be replaced; the new content stays in `partial`.
+        HostError: the file cannot be written.
     """
     partial = partial or partial_of(path)
     try:
@@ -38,17 +38,17 @@ def write_atomically(path: Path, content: bytes, partial: Path | None = None) ->
 
 
 def partial_of(path: Path) -> Path:
-    """Where a file is written before it takes its name."""
+    """The temporary path at which a file is written before it takes its final name."""
     return path.with_name(f"{path.name}.partial")
 
 
 def take_name(partial: Path, path: Path) -> None:
-    """Put what was written at `partial` in the place of `path`.
+    """Rename the finished file at `partial` to `path`, replacing what was there.
 
     Raises:
         HeldFileError: another program holds the old file.
     """
-    # A spreadsheet that has the old file open holds it; most let go within a second or two.
+    # A spreadsheet program locks a file that it has open, often for only a second or two.
     for pause in (*_RETRY_SECONDS, None):
         try:
             partial.replace(path)

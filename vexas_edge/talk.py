@@ -1,8 +1,8 @@
-"""How long work tells whoever waits for it how far it is."""
+"""The callbacks through which long work reports its progress."""
 
 from collections.abc import Callable
 
-# Called with what is being done, one line each.
+# Called with one line that says what is being done.
 Say = Callable[[str], None]
-# Called with what is counted, how many are done and how many there are.
+# Called with the name of what is counted, how many are done and how many there are.
 Progress = Callable[[str, int, int], None]

@@ -2,12 +2,12 @@
 
 
 def unicode_text(text: str) -> str:
-    """The text with a mark for each part that is no Unicode, as file names may hold it."""
+    """The text with U+FFFD for each part that is not Unicode, which file names may contain."""
     return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
 
 
 def one_line(text: str) -> str:
-    """The same text without line breaks, and with escapes for what would upset a terminal.
+    """The same text on one line, with escapes for characters that would upset a terminal.
 
     >>> one_line("P1\\n\\x1b[31m")
     'P1 \\\\x1b[31m'

@@ -1,9 +1,9 @@
 """The command `vexas-workshop`, and the workshop's bundle writer for notebooks.
 
 The workshop trains, exports and calibrates. It lives in a checkout of this project, in folders
-beside this package, and is not part of the wheel. This is the only file here that names it: it
-makes sure that what runs is the workshop beside this very package, not a module of the user's own
-that happens to be called `export` or `training`.
+beside this package, and is not part of the wheel. This is the only file of the package that refers
+to it. It makes sure that what runs is the workshop beside this very package, and not a module of
+the user's own that happens to be called `export` or `training`.
 """
 
 import os
@@ -19,7 +19,7 @@ import click
 from vexas_edge.commands.console import run_command_line
 from vexas_edge.errors import HostError
 
-# Each command group, and the module whose `cli` it is.
+# Each command group, and the module that defines it as `cli`.
 GROUPS = {
     "train": "training.commands.cli",
     "export": "export.cli",
@@ -33,7 +33,7 @@ _SETUP = 'python -m pip install -c constraints.txt -e ".[workshop]"'
 
 
 class _Workshop(click.Group):
-    """The groups of the workshop, each imported when it is asked for."""
+    """The workshop's command groups, each imported only when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(GROUPS)
@@ -48,7 +48,7 @@ class _Workshop(click.Group):
 
 @click.command(cls=_Workshop, context_settings={"help_option_names": ["-h", "--help"]})
 def workshop() -> None:
-    """Train, export and calibrate what vexas-edge runs; needs a checkout of the project.
+    """Train, export and calibrate the models that vexas-edge runs; needs a checkout of the project.
 
     \b
     Example:
@@ -58,24 +58,25 @@ def workshop() -> None:
 
 
 def write_bundle(spec: Any, **arguments: Any) -> Any:
-    """Export a bundle from objects in memory: `export.write_bundle`, safely found.
+    """Export a bundle from objects in memory, by the workshop's `export.write_bundle`.
 
     Args:
         spec: the spec's fields, as its TOML file would hold them.
         arguments: `to`, `encoder` and `classifier`, as `export.write_bundle` takes them.
 
     Raises:
-        HostError: the workshop is not here, lacks a package, or is hidden by other modules.
+        HostError: the workshop is not installed, lacks a package, or is hidden by other modules.
     """
     load_workshop()
     return _imported("export.assembly").write_bundle(spec, **arguments)
 
 
 def load_workshop() -> None:
-    """Import the workshop's packages from the checkout that this package lies in.
+    """Import the workshop's packages from the checkout that contains this package.
 
     Raises:
-        HostError: this is no checkout, or modules of the same names come first.
+        HostError: this package is not in a checkout, or other modules of the same names would be
+            imported instead.
     """
     missing = [name for name in PACKAGES if not (_ROOT / name / "__init__.py").is_file()]
     if missing:
@@ -93,7 +94,7 @@ def load_workshop() -> None:
 
 
 def _refuse_others(name: str) -> None:
-    """Pass if neither PYTHONPATH nor an earlier import puts another module in the name's place."""
+    """Check that neither PYTHONPATH nor an earlier import puts another module in its place."""
     places = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
     found = PathFinder.find_spec(name, places)
     loaded = sys.modules.get(name)
@@ -102,7 +103,7 @@ def _refuse_others(name: str) -> None:
         if origin is not None and Path(origin).resolve().parent != _ROOT / name:
             how = "PYTHONPATH" if loaded is None else "an import before this one"
             raise HostError(
-                f"{how} puts {origin} in the place of the workshop's {name!r}; "
+                f"{how} puts {origin} in the place of the workshop's package {name!r}; "
                 "unset PYTHONPATH, or rename that module"
             )
 

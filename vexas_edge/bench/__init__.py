@@ -1,7 +1,7 @@
 """How fast a bundle scores on this PC, in MLPerf's terms.
 
-Single-stream: one cell a query, the next when the last has returned. Offline: cells a second when
-all are there. Case: from the files of one smear to its result. Cold start: from the start of a
-process to its first score. What is measured is measured in turns, so that a busy minute of the PC
-falls on all alike.
+Single-stream is one cell per query, each sent when the last has returned. Offline is the number of
+cells per second when all are available at once. Case is the time from the files of one smear to its
+result. Cold start is the time from the start of a process to its first score. Everything is
+measured in turns, so that a busy minute of the PC affects all figures alike.
 """

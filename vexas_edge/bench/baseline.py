@@ -1,4 +1,4 @@
-"""A run's figures beside an earlier run's, on the same PC: what has become slower."""
+"""The comparison of a run's figures with those of an earlier run on the same PC."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,20 @@ from typing import Any
 
 from vexas_edge.errors import InputError, UsageError
 
-# A smaller change of a median is no regression, however narrow the intervals.
+# A smaller change of a median does not count as a regression, however narrow the intervals.
 LEAST_CHANGE = 0.05
 
-# What makes two runs comparable: a PC, and what it was asked to run. Versions may differ.
+# Two runs can be compared if they agree in the PC and in what it was asked to run. Versions may
+# differ.
 SAME = {"host_name", "cpu", "gpu", "threads", "bundle", "engine", "device", "precision"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One figure then and now. ratio: of times in yardsticks, now over then; over 1 is slower."""
+    """One figure then and now.
+
+    ratio: the time now over the time then, both in yardsticks; over 1 is slower.
+    """
 
     name: str
     ratio: float
@@ -23,7 +27,7 @@ class Change:
 
 
 def check_same(now: Mapping[str, Any], then: Mapping[str, Any]) -> None:
-    """Pass if two runs may be compared.
+    """Check that two runs can be compared.
 
     Raises:
         UsageError: they are of different PCs, bundles, engines, devices, precisions or threads.
@@ -31,16 +35,18 @@ def check_same(now: Mapping[str, Any], then: Mapping[str, Any]) -> None:
     differ = [w for w in sorted(SAME) if then[w] != now[w]]
     if differ:
         named = "; ".join(f"{what}: {then[what]} then, {now[what]} now" for what in differ)
-        raise UsageError(f"the baseline cannot be compared with; {named}")
+        raise UsageError(f"this run cannot be compared with the baseline: {named}")
 
 
 def changes(
     lines: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]]
 ) -> list[Change]:
-    """Each figure that both runs have; regressed where the intervals do not meet.
+    """The change of each figure that both runs have.
+
+    A figure has regressed if it is slower and the intervals of both runs do not overlap.
 
     Raises:
-        InputError: they have no figure in common.
+        InputError: the runs have no figure in common.
     """
     then = {_name(line): line for line in earlier}
     found = [_change(line, then[_name(line)]) for line in lines if _name(line) in then]

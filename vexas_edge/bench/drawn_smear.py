@@ -1,4 +1,4 @@
-"""The smear that is scored: cells of two discs in noise, of an analyzer's size."""
+"""The smear that is scored: images of an analyzer's size, each with two noisy discs as a cell."""
 
 from io import BytesIO
 from pathlib import Path
@@ -11,12 +11,12 @@ from vexas_edge.bundle.manifest import Manifest
 
 # The size of a CellaVision export's images.
 EXPORT_PX = 360
-# Radii over the image's side.
+# The radii, as shares of the image's side.
 CELL_SHARE, NUCLEUS_SHARE = 0.2, 0.13
 
 
 def write_smear(manifest: Manifest, n_cells: int, folder: Path) -> Path:
-    """A case with `n_cells` distinct JPEGs for each model, in folders named by class."""
+    """Write a case with `n_cells` distinct JPEGs per model into class folders; returns `folder`."""
     rng = np.random.Generator(np.random.PCG64(0))
     for model in manifest.models.values():
         disc = _disc(EXPORT_PX if model.larger == "crop" else min(EXPORT_PX, model.canvas_px))
@@ -30,7 +30,7 @@ def write_smear(manifest: Manifest, n_cells: int, folder: Path) -> Path:
 
 
 def _disc(side_px: int) -> NDArray[np.int64]:
-    """A nucleus in a cell on a clear slide, int64 (side_px, side_px, 3)."""
+    """A nucleus in a cell on an empty slide, int64 (side_px, side_px, 3)."""
     axis = (np.arange(side_px) + 0.5) / side_px - 0.5
     away = np.hypot(axis[:, None], axis)[..., None]
     cell = np.where(away < CELL_SHARE, (205, 180, 205), (238, 232, 235))

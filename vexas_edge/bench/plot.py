@@ -1,4 +1,4 @@
-"""The plot of latency against the number of cells a call has."""
+"""The plot of latency against the number of cells per call."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,16 +10,17 @@ try:
     from matplotlib.figure import Figure as Canvas
 except ImportError as error:
     raise HostError(
-        "--plot needs matplotlib, which is not part of what scores; "
+        "--plot needs matplotlib, which is not installed with vexas-edge; "
         "install it with `python -m pip install matplotlib`, or leave --plot out"
     ) from error
 
 
 def draw_latency(lines: Sequence[Mapping[str, Any]], to: Path) -> None:
-    """Median latency of a call and its interval, against its cells, a line a model.
+    """Draw the median latency of a call and its interval against its cells, one line per model.
 
     Args:
-        to: a PNG, SVG or PDF, by its name.
+        lines: the figures of one run, as `vexas-edge bench -o` writes them.
+        to: the file to write; its suffix says whether it is a PNG, an SVG or a PDF.
 
     Raises:
         HostError: the file cannot be written.
@@ -41,7 +42,7 @@ def draw_latency(lines: Sequence[Mapping[str, Any]], to: Path) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(batches, [str(batch) for batch in batches])
     axes.set_yscale("log")
-    axes.set_xlabel("cells a call")
+    axes.set_xlabel("cells per call")
     axes.set_ylabel("latency of a call, ms")
     axes.set_title(f"{run['engine']}, {run['precision']}, {run['threads']} threads", fontsize=10)
     axes.legend(frameon=False)

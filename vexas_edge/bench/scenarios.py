@@ -1,4 +1,4 @@
-"""What is measured, and how each figure is made of times."""
+"""What is measured, and how each figure is computed from times."""
 
 import subprocess
 import sys
@@ -34,12 +34,16 @@ _LEAST_FOR_P99 = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One measured figure: its median, the middle 95 % of that, percentiles of single queries.
+    """One measured figure.
 
-    relative: the median in yardsticks (see `timing`), with the middle 95 % of that; comparisons are
-    of these. batch: cells a query. model: absent where all take part. stages_ms: of one cell of the
-    model, each stage alone (decode, isolation and canvas in one thread, compute in all), and of the
-    head of one case.
+    value, low, high: the median and the 95 % interval of the median.
+    relative, relative_low, relative_high: the same in yardsticks (see `timing`), for comparisons.
+    p90, p99: percentiles of single queries; p99 is None if there were too few queries.
+    count: how many queries were timed.
+    batch: how many cells a query has.
+    model: None where all models take part.
+    stages_ms: the time of each stage alone per cell (decode and canvas, which includes isolation,
+    in one thread; compute in all threads), and the time of the head per case.
     """
 
     scenario: Scenario
@@ -60,7 +64,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class _Query:
-    """Something to be timed, of `batch` cells."""
+    """Something to be timed, with `batch` cells."""
 
     scenario: Scenario
     batch: int
@@ -77,12 +81,14 @@ def measure(
     seconds: float,
     report: Callable[[str], None],
 ) -> list[Figure]:
-    """All figures of a bundle on cells in class folders.
+    """Measure all figures of a bundle.
 
     Args:
-        small_smear: the case that a new process scores.
-        score_options: what that is given, as words of `vexas-edge score`.
-        seconds: of each query at least, over all turns.
+        smear: the case whose cells are measured, in class folders.
+        small_smear: the case that a new process scores, for the cold start.
+        score_options: the options of `vexas-edge score` that the new process is given.
+        seconds: how long each query is measured at least, over all turns.
+        report: called with one line at a time about what is being done.
     """
     models = sessions.bundle.manifest.models
     files = {name: _files(smear, model.cells[0]) for name, model in models.items()}
@@ -139,7 +145,7 @@ def _feeds(sessions: Sessions, name: str, cells: NDArray[np.uint8]) -> Feeds:
 
 
 def _on_every_thread(engine: Engine, feeds: Feeds) -> None:
-    """One call a thread at the same time, as scoring makes them."""
+    """Make one call per thread at the same time, as scoring does."""
     for _ in run_ahead(engine.run, [feeds] * engine.threads, threads=engine.threads):
         pass
 

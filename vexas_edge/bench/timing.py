@@ -1,9 +1,10 @@
-"""Times of several things, taken in turns; medians with intervals that know of a PC's busy spells.
+"""Timing several things in turns, with intervals that allow for a PC's busy spells.
 
-Times within a turn resemble each other more than times of different turns do, so intervals come
-from drawing whole turns again (a block bootstrap), not single times. A PC's speed drifts by more
-than what a comparison of two runs must find, so a yardstick, the same work on every PC and in every
-version, is timed around each query of each turn: times in yardsticks outlive the drift.
+Times within a turn resemble each other more than times of different turns, so intervals come from
+resampling whole turns (a block bootstrap) and not single times. A PC's speed drifts by more than
+the differences that a comparison of two runs must find. So a yardstick, which is the same work on
+every PC and in every version, is timed around each query of each turn: times that are divided by
+the yardstick's time can be compared in spite of the drift.
 """
 
 import time
@@ -24,22 +25,26 @@ Turns = Sequence[NDArray[np.float64]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Times:
-    """Seconds a query, a list entry a turn. yardsticks: seconds of the yardstick in each turn."""
+    """The times of one query.
+
+    turns: for each turn, the seconds of every repeat.
+    yardsticks: for each turn, the seconds of the yardstick.
+    """
 
     turns: Turns
     yardsticks: Sequence[float]
 
     @property
     def count(self) -> int:
-        """Of queries."""
+        """The number of times."""
         return sum(map(len, self.turns))
 
     def percentile(self, q: float) -> float:
-        """The q-th percentile of all, in seconds."""
+        """The q-th percentile of all times, in seconds."""
         return float(np.percentile(np.concatenate(self.turns), q))
 
     def in_yardsticks(self) -> "Times":
-        """The same times, in yardsticks of their own turn instead of seconds."""
+        """The same times, in units of their turn's yardstick instead of seconds."""
         pairs = zip(self.turns, self.yardsticks, strict=True)
         return Times(
             turns=[turn / yardstick for turn, yardstick in pairs],
@@ -47,7 +52,7 @@ class Times:
         )
 
     def interval(self, q: float = 50) -> tuple[float, float]:
-        """The middle 95 % of that percentile, had the turns come out otherwise; in seconds."""
+        """The 95 % interval of the q-th percentile, in seconds, from resampled turns."""
         rng = np.random.Generator(np.random.PCG64(0))
         drawn = rng.integers(0, len(self.turns), (_RESAMPLES, len(self.turns)))
         values = [np.percentile(np.concatenate([self.turns[i] for i in row]), q) for row in drawn]
@@ -62,12 +67,12 @@ def times_in_turns(
     least: Sequence[int],
     report: Callable[[str], None],
 ) -> list[Times]:
-    """Each query's times, after one that is left out, as warm-up.
+    """The times of each query; its first run is a warm-up that does not count.
 
     Args:
-        seconds: how long each is queried at least, over all turns.
-        least: how many times each is queried at least.
-        report: called with what is being done, before each turn.
+        seconds: how long each query is run at least, over all turns.
+        least: how many times each query is run at least.
+        report: called before each turn with one line about it.
     """
     for query in queries:
         query()
@@ -86,7 +91,7 @@ def times_in_turns(
 
 
 def _yardstick() -> Callable[[], object]:
-    """Work of some 3 ms in NumPy alone: a product of matrices, and a sum that outgrows caches."""
+    """Work of some 3 ms in NumPy alone: a matrix product, and a sum that does not fit caches."""
     matrix = np.full((512, 512), 0.5, np.float32)
     plane = np.zeros(1 << 21, np.float32)
     return lambda: (matrix @ matrix, plane.sum())

@@ -1,1 +1,1 @@
-"""A bundle: its archive, its manifest, its graphs, and what they take and give."""
+"""A bundle: its archive, its manifest, its graphs, and their inputs and outputs."""

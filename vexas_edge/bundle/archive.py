@@ -1,4 +1,4 @@
-"""Opening and writing bundles: a directory, or the same as one zip, checked before it is used."""
+"""Opening and writing bundles, as a directory or as one zip; they are checked before use."""
 
 import hashlib
 import os
@@ -21,13 +21,13 @@ from vexas_edge.errors import BundleError
 
 MANIFEST = "manifest.json"
 
-# A manifest of a hundred models is under 1 MiB; more is not a manifest.
+# The manifest of a hundred models is under 1 MiB, so anything much larger is not a manifest.
 LARGEST_MANIFEST_BYTES = 8 << 20
 
 # What zipfile raises for a damaged, encrypted or strangely packed archive.
 _ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 
-# One date for every zip entry, so that the same content gives the same bytes.
+# Every zip entry has this date, so that the same content gives the same bytes.
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -35,7 +35,8 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 class Bundle:
     """An opened bundle. Files are read, and checked against their hash, when they are asked for.
 
-    sha256: of manifest.json, so of everything in the bundle; the same for directory and zip.
+    sha256: the hash of manifest.json, which holds the hashes of all other files; it is the same for
+    a directory and its zip.
     """
 
     path: Path
@@ -59,12 +60,12 @@ class Bundle:
         return self._checked(CARD, self.manifest.files[CARD]).decode()
 
     def content(self) -> dict[str, bytes]:
-        """Every listed file, by its path in the bundle."""
+        """The content of every listed file, by its path in the bundle."""
         listed = listed_files(self.manifest)
         return {path: self._checked(path, entry) for path, entry in listed.items()}
 
     def check_all_files(self) -> None:
-        """Pass if every file is there and is what was hashed; else BundleError."""
+        """Check that every file is there and matches its hash; else raises BundleError."""
         for path, entry in listed_files(self.manifest).items():
             self._checked(path, entry)
 
@@ -79,13 +80,14 @@ class Bundle:
 
 
 def open_bundle(path: str | os.PathLike[str]) -> Bundle:
-    """The bundle at `path`, its manifest validated and every listed file present.
+    """The bundle at `path`, with its manifest validated and every listed file present.
 
     Args:
         path: a bundle's directory, or its zip (.vxb). Nothing is unpacked to disk.
 
     Raises:
-        BundleError: no bundle, damaged, unsafe, incomplete, or of another schema version.
+        BundleError: there is no bundle, or it is damaged, unsafe, incomplete, or of another schema
+            version.
 
     >>> bundle = open_bundle(demo / "demo.vxb")
     >>> list(bundle.manifest.models)
@@ -110,7 +112,7 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
 
 
 def listed_files(manifest: Manifest) -> dict[str, FileEntry]:
-    """Every file that the manifest lists, by its path in the bundle."""
+    """The manifest's entry of every file, by its path in the bundle."""
     files = dict(manifest.files)
     for model, entry in manifest.models.items():
         files.update({f"models/{model}/{name}": file for name, file in entry.files.items()})
@@ -144,7 +146,7 @@ def write_zip(manifest: Manifest, files: Mapping[str, bytes], to: Path) -> None:
         raise ValueError("the files given are not those that the manifest lists")
     partial = to.with_name(f".{to.name}.partial")
     try:
-        # Stored: weights hardly compress, and a start-up should not pay for unpacking them.
+        # Not compressed: weights hardly get smaller, and unpacking them would slow every start.
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
             for name, content in {MANIFEST: json_from_manifest(manifest), **files}.items():
                 entry = zipfile.ZipInfo(name, _ZIP_DATE)
@@ -189,7 +191,7 @@ def _zip_reader(path: Path) -> tuple[Callable[[str, int], bytes], dict[str, int]
     for entry in entries:
         _check_entry(entry, path)
     if len({entry.filename for entry in entries}) != len(entries):
-        raise BundleError(f"{path} holds one name twice; it was refused")
+        raise BundleError(f"{path} holds one name twice; it was refused, so pack the bundle again")
 
     def read(name: str, limit: int) -> bytes:
         try:

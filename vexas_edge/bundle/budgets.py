@@ -10,15 +10,15 @@ from vexas_edge.fields import Count, Share
 class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far a cheaper graph may lie from the reference on patients that it has never seen.
 
-    cosine_p1: the least cosine between both graphs' encodings of a cell, at the 1st percentile.
-    score_drift: the largest mean distance of scores.
+    cosine_p1: the least 1st percentile, over cells, of the cosine between both graphs' encodings.
+    score_drift: the largest mean distance between both graphs' scores of a case.
     auc_drop: the largest loss of ROC-AUC.
     flipped_share: how many calls may change, as a share of the cases, rounded down.
     flip_margin: how far from the threshold the reference's score of such a case may lie.
-    patients_per_class: how few patients of each class, positive or not, may judge.
+    patients_per_class: the least number of patients, both positive and not, to judge on.
     calibration_distance: the largest squared distance between the mean encodings of calibration's
-    cells and of the gate's, over the spread of the gate's. Right cells of 20 patients lie at 0.01
-    to 0.05, cells with red and blue swapped at 0.23 and more.
+    cells and of the gate's cells, over the spread of the gate's cells. Right cells of 20 patients
+    lie at 0.01 to 0.05, and cells with red and blue swapped at 0.23 and more.
     """
 
     cosine_p1: Annotated[float, Meta(ge=-1, le=1)]
@@ -46,6 +46,6 @@ class Budgets(
     int8_trt: Budget = Budget(cosine_p1=0.995)
 
     def of(self, kind: str) -> Budget:
-        """The budget of one of `CHEAPER`."""
+        """The budget of one kind of graph, a name from `CHEAPER`."""
         budget: Budget = getattr(self, kind.replace("-", "_"))
         return budget

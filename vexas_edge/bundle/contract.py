@@ -1,8 +1,8 @@
-"""What each graph of a model takes and gives: names, types and shapes, said once.
+"""The inputs and outputs of each graph of a model: their names, types and shapes, said once.
 
-Everybody who makes a graph, checks one, feeds one or reads what came out goes by this file.
+All code that makes a graph, checks one, feeds one or reads its outputs relies on this file.
 
-| graph | takes | gives |
+| graph | takes | returns |
 |---|---|---|
 | fused, of any precision | `cells`, `draws` | `encodings`, `probabilities`, `decisions` |
 | head | `encodings`, `draws` | `probabilities`, `decisions` |
@@ -24,17 +24,17 @@ from vexas_edge.engines.contract import RowGroup
 CELLS, DRAWS = "cells", "draws"
 ENCODINGS, PROBABILITIES, DECISIONS = "encodings", "probabilities", "decisions"
 CROPS, MASKS = "crops", "masks"
-# Tensors inside a fused graph and a mask network that keep their names, to be looked at.
+# Tensors inside a fused graph and a mask network; they keep their names so that they can be read.
 PIXELS, EMBEDDING, AGGREGATES, LOGITS = "pixels", "embedding", "aggregates", "logits"
-# What a classifier by itself takes, before it stands behind an aggregation.
+# The input of a classifier that is not yet joined to an aggregation.
 FEATURES = "features"
 
-# The free first dimensions, as the graphs call them: of cells, and of aggregates.
+# The free first dimensions, as the graphs call them: the number of cells and of draws.
 N_CELLS, N_DRAWS = "N", "A"
 
-# Draws of one call's cells on which the fused graph and the head must agree.
+# How many draws of one call's cells are taken to check that the fused graph and the head agree.
 CHECKED_DRAWS = 64
-# The made-up cells of a bundle's self-test, which run in one call.
+# How many made-up cells a bundle's self-test has; they run in one call.
 GOLDEN_CELLS = 4
 
 Shape = tuple[int | None, ...]
@@ -43,7 +43,11 @@ Feeds = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tensor:
-    """An input or output. rows: which free dimension comes first. row_shape: the others, fixed."""
+    """An input or output of a graph.
+
+    rows: the name of the first dimension, which is free.
+    row_shape: the other dimensions, which are fixed.
+    """
 
     name: str
     dtype: Literal["uint8", "int64", "float32"]
@@ -52,45 +56,49 @@ class Tensor:
 
     @property
     def shape(self) -> Shape:
-        """None where the number of rows is free."""
+        """The whole shape, with None for the free number of rows."""
         return (None, *self.row_shape)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GraphContract:
-    """What one graph takes and gives."""
+    """The inputs and outputs of one graph."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
     def feeds(self, values: Mapping[str, NDArray[Any]]) -> Feeds:
-        """Those of the values that the graph takes, in its order.
+        """Those of the values that the graph takes, in the order of its inputs.
 
         Raises:
-            KeyError: one is missing.
+            KeyError: an input is missing from the values.
         """
         return {tensor.name: values[tensor.name] for tensor in self.inputs}
 
     def one_draw_feeds(self, cells: NDArray[Any]) -> Feeds:
-        """Feeds for the cells' encodings alone, beside one row of zeros of every other input.
+        """Feeds for the encodings of cells alone: every other input gets one row of zeros.
 
-        No engine skips the classifier when only encodings are wanted.
+        The other inputs are needed because no engine skips the classifier.
 
         Args:
-            cells: (N, ...), what the graph has one row of for each cell.
+            cells: (N, ...), one row per cell, for the graph's first input.
         """
         others = {t.name: np.zeros((1, *t.row_shape), t.dtype) for t in self.inputs[1:]}
         return {self.inputs[0].name: cells, **others}
 
     def missing_from(self, shapes: Mapping[str, Shape]) -> Tensor | None:
-        """The first input or output that a graph of these shapes has not, or has otherwise."""
+        """The first input or output that these shapes lack or have otherwise; None if they agree.
+
+        Args:
+            shapes: the shapes of a graph's inputs and outputs, by name.
+        """
         tensors = (*self.inputs, *self.outputs)
         return next((t for t in tensors if shapes.get(t.name) != t.shape), None)
 
     def rows(self, block: int) -> tuple[RowGroup, ...]:
-        """How the graph's rows hang together, where calls bring `block` cells.
+        """The graph's groups of tensors with the same number of rows, for calls of `block` cells.
 
-        A call may be filled up with black cells: no draw takes them.
+        A call may be filled up with black cells, since no draw takes them.
         """
         most = {N_CELLS: max(block, GOLDEN_CELLS), N_DRAWS: CHECKED_DRAWS}
         tensors = (*self.inputs, *self.outputs)
@@ -107,7 +115,7 @@ class GraphContract:
 def fused_contract(
     *, canvas_px: int, draw_size: int, encoding_width: int, n_classes: int
 ) -> GraphContract:
-    """Cells and draws in; encodings of cells, probabilities and decisions of draws out."""
+    """A fused graph: from cells and draws to encodings of cells and results of draws."""
     encodings = _encodings(encoding_width)
     return GraphContract(
         inputs=(cells_tensor(canvas_px), _draws(draw_size)),
@@ -116,19 +124,19 @@ def fused_contract(
 
 
 def encoding_contract(*, canvas_px: int, encoding_width: int) -> GraphContract:
-    """Cells in, encodings out: what of a fused graph comes before any classifier."""
+    """The part of a fused graph before the classifier: from cells to encodings."""
     return GraphContract(inputs=(cells_tensor(canvas_px),), outputs=(_encodings(encoding_width),))
 
 
 def head_contract(*, draw_size: int, encoding_width: int, n_classes: int) -> GraphContract:
-    """Encodings and draws in; probabilities and decisions of draws out."""
+    """A head: from encodings and draws to probabilities and decisions of draws."""
     return GraphContract(
         inputs=(_encodings(encoding_width), _draws(draw_size)), outputs=_results(n_classes)
     )
 
 
 def contract_of(manifest: Manifest, model: str, file: str) -> GraphContract:
-    """What one graph of a bundle takes and gives, by the name of its file."""
+    """The inputs and outputs of one graph of a bundle, by the name of its file."""
     if file == ISOLATE:
         return MASK_CONTRACT
     entry = manifest.models[model]
@@ -143,13 +151,13 @@ def contract_of(manifest: Manifest, model: str, file: str) -> GraphContract:
 
 
 def cells_tensor(canvas_px: int) -> Tensor:
-    """Cells on a model's canvas, RGB."""
+    """The input of cells on a model's canvas, RGB."""
     shape = (canvas_px, canvas_px, 3)
     return Tensor(name=CELLS, dtype="uint8", rows=N_CELLS, row_shape=shape)
 
 
 def n_decisions(n_classes: int) -> int:
-    """One decision value for each pair of classes."""
+    """The number of decision values: one for each pair of classes."""
     return n_classes * (n_classes - 1) // 2
 
 
@@ -169,7 +177,7 @@ def _results(n_classes: int) -> tuple[Tensor, ...]:
     )
 
 
-# A mask network takes crops on a small grid and gives each class's probability of each pixel.
+# A mask network takes crops on a small grid and returns each class's probability for each pixel.
 MASK_CONTRACT = GraphContract(
     inputs=(Tensor(name=CROPS, dtype="uint8", rows=N_CELLS, row_shape=(GRID_PX, GRID_PX, 3)),),
     outputs=(

@@ -1,12 +1,12 @@
-"""What the files of a model are called, and what each graph computes in."""
+"""The names of a model's files, and the precision that each graph computes in."""
 
 from vexas_edge.choices import Precision
 
-# What a graph's figures say where they are of a graph that does the same arithmetic on the CPU.
+# The mark of figures that were measured with a graph that does the same arithmetic on the CPU.
 EMULATED = "emulated"
 
-# Graphs that are cheaper than the reference, by what their files are called: for a GPU; for CPUs
-# with VNNI; for other CPUs, with weights of 7 bits; for TensorRT.
+# The kinds of graphs that are cheaper than the reference: for a GPU; for CPUs with VNNI; for other
+# CPUs, with weights of 7 bits; for TensorRT.
 CHEAPER = ("fp16", "int8", "int8-rr", "int8-trt")
 
 
@@ -19,17 +19,17 @@ def graph_file(kind: str) -> str:
     return f"fused.{kind}.onnx"
 
 
-# A model's files: the reference graph, the graph that scores come from, the self-test.
+# A model's files: the reference graph, the graph that every score comes from, and the self-test.
 FUSED = graph_file("fp32")
 HEAD = "head.onnx"
 GOLDEN = "golden.npz"
-# The mask network, of models that want their cells isolated.
+# The mask network of a model that wants its cells isolated.
 ISOLATE = "isolate.onnx"
 REQUIRED_FILES = (FUSED, HEAD, GOLDEN)
 
 
 def precision_of(file: str) -> Precision:
-    """What a fused graph computes in, by the name of its file."""
+    """The precision that a fused graph computes in, by the name of its file."""
     if file == FUSED:
         return "fp32"
     return "fp16" if file == graph_file("fp16") else "int8"

@@ -1,4 +1,4 @@
-"""The bundle's manifest: its fields, their limits, and the reading that refuses all others."""
+"""The bundle's manifest: its fields, their limits, and the reading that checks them."""
 
 from typing import Annotated, Any, Literal
 
@@ -18,9 +18,10 @@ LabelRule = Literal["votes", "argmax"]
 
 
 class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One file of the bundle. measured: what parity and the gates found, by figure's name.
+    """One file of the bundle.
 
-    tested: asked of cheaper graphs only, whether they passed a gate; else they are not scored with.
+    tested: whether a cheaper graph has passed its gate; without that, it is not used for scoring.
+    measured: what the parity check and the gates measured, by the figure's name.
     """
 
     sha256: Sha256
@@ -31,7 +32,7 @@ class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
 
 
 class Preprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the graph does to pixels, for the record: (pixel - mean) / scale in channel order."""
+    """What the graph does to pixels, for the record: (pixel - mean) / scale, channel by channel."""
 
     name: str
     mean: tuple[float, float, float]
@@ -40,10 +41,10 @@ class Preprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Aggregation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How encodings of cells become one vector: the median of `draw_size` cells, many times.
+    """How encodings of cells become aggregates: each is the median of `draw_size` random cells.
 
-    fit_draws: aggregates a patient when the classifier was fitted. score_draws: when a case is
-    scored.
+    fit_draws: how many aggregates each patient had when the classifier was fitted.
+    score_draws: how many aggregates a case has when it is scored.
     """
 
     method: Literal["median"] = "median"
@@ -56,9 +57,14 @@ class Aggregation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One cell type's encoder, aggregation and classifier.
 
-    cells: canonical names of the cell classes it accepts. larger: what happens to a cell that does
-    not fit the canvas. encoding_width: D. files: by their name below the model's folder. isolation:
-    null where cells are taken as the images show them.
+    cells: the canonical names of the cell classes that it accepts.
+    canvas_px: the side of the square that a cell is put on.
+    larger: what happens to a cell that does not fit the canvas.
+    minimum_cells: how many cells a case needs to be scored.
+    threshold: the score from which the call is positive.
+    encoding_width: the length of a cell's encoding.
+    files: the model's files, by their name in the model's folder.
+    isolation: null where cells are taken as the images show them.
     """
 
     cells: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -74,7 +80,11 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole manifest. synthetic: made from drawn cells; every result says so."""
+    """The whole manifest.
+
+    lead: the model whose call is the case's; null where several have equal say.
+    synthetic: whether the bundle was made from drawn cells; every result then says so.
+    """
 
     schema_version: int
     name: Name
@@ -103,8 +113,8 @@ def manifest_from_json(text: bytes) -> Manifest:
     """The manifest, complete and consistent.
 
     Raises:
-        BundleError: not JSON, of another schema version, or a field that is missing, unknown, of
-            the wrong type or out of its range; names the field.
+        BundleError: the text is not JSON or is of another schema version, or a field is missing,
+            unknown, of the wrong type or out of its range; the message names the field.
     """
     try:
         version = msgspec.json.decode(text, type=_AnySchema).schema_version
@@ -121,13 +131,13 @@ def manifest_from_json(text: bytes) -> Manifest:
 
 
 def json_from_manifest(manifest: Manifest) -> bytes:
-    """Indented JSON, fields and models in their order: the same manifest gives the same bytes."""
+    """The manifest as indented JSON in a fixed order, so that equal manifests have equal bytes."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
 def _check_consistency(manifest: Manifest) -> None:
     if CARD not in manifest.files:
-        raise BundleError(f"manifest.json lists no {CARD}; a bundle says what it is for")
+        raise BundleError(f"manifest.json lists no {CARD}; a bundle must say what it is for")
     if len(set(manifest.classes)) != len(manifest.classes):
         raise BundleError(f"manifest.json: classes {manifest.classes} repeat a name")
     if manifest.positive not in manifest.classes:

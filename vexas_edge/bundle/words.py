@@ -10,7 +10,7 @@ _CHEAPER_FILES = frozenset(map(graph_file, CHEAPER))
 
 
 def text_from_bundle(bundle: Bundle) -> str:
-    """What the bundle is for, what each model takes, and what was measured of each graph."""
+    """The bundle's purpose, what each model takes, and what was measured of each graph, as text."""
     manifest = bundle.manifest
     lead = f", lead model {manifest.lead}" if manifest.lead else ""
     lines = [
@@ -40,14 +40,14 @@ def _model_lines(model: Model) -> list[str]:
     ]
     for file, entry in sorted(model.files.items()):
         untested = file in _CHEAPER_FILES and not entry.tested
-        remark = "; UNTESTED, not scored with" if untested else ""
+        remark = "; UNTESTED, not used for scoring" if untested else ""
         lines.append(f"{file}: {entry.bytes} bytes{remark}")
         lines += [f"  {line}" for line in _measured_lines(entry.measured)]
     return lines
 
 
 def _measured_lines(measured: dict[str, Any]) -> list[str]:
-    """Plain figures on one line, groups of figures on a line each, lists by their length."""
+    """Plain figures on one line, then one line per group of figures; lists become their lengths."""
     plain = {name: value for name, value in measured.items() if not isinstance(value, (dict, list))}
     groups = {name: value for name, value in measured.items() if isinstance(value, dict)}
     lists = {name: len(value) for name, value in measured.items() if isinstance(value, list)}

@@ -1,4 +1,4 @@
-"""One cell from its file to a model's canvas."""
+"""The way of a cell from its file to a model's canvas."""
 
 import hashlib
 from collections.abc import Callable, Collection, Generator
@@ -19,11 +19,12 @@ from vexas_edge.smear.sources import Source
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Canvas:
-    """The square that a model sees: its side, and what happens to a cell that is larger.
+    """The square that a model sees, and how a cell is put on it.
 
-    canvas_px: None leaves each cell at the size of its image.
-    isolate: from an analyzer's crop uint8 (H, W, 3) to the cell alone on black, where the model
-    wants that; raises CellError for an implausible one.
+    canvas_px: the side; None leaves each cell at the size of its image.
+    larger: what happens to a cell that does not fit.
+    isolate: turns an analyzer's crop, uint8 (H, W, 3), into the cell alone on black, where the
+    model wants that; raises CellError if there is no plausible cell.
     """
 
     canvas_px: int | None
@@ -44,8 +45,10 @@ class Canvas:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodedCell:
-    """One cell. identity: SHA-256 digest of its file, empty where the file could not be read.
+    """One cell that was read from its file.
 
+    record: what the result says of it.
+    identity: the SHA-256 digest of its file; empty where the file could not be read.
     pixels: uint8 (canvas_px, canvas_px, 3) RGB; None for a cell that cannot be used.
     """
 
@@ -55,23 +58,23 @@ class DecodedCell:
 
     @property
     def fault(self) -> str:
-        """Which cell cannot be used and why, for people."""
+        """The cell's path and why it cannot be used, for people."""
         return f"{self.record.path}: {self.record.detail}"
 
 
 def decoded_cells(
     case: Case, classes: Collection[str], canvas: Canvas, *, threads: int
 ) -> Generator[DecodedCell, None, None]:
-    """Every cell of these classes, in the case's order, decoded ahead of whoever takes them.
+    """Yield every cell of these classes, in the case's order, decoded a little ahead.
 
-    Close it when stopping early; the case must stay open until then.
+    Close the generator to stop early; the case must stay open until then.
     """
     cells = case.cells_of(classes)
     return run_ahead(lambda cell: decode_cell(case.source, cell, canvas), cells, threads=threads)
 
 
 def decode_cell(source: Source, cell: Cell, canvas: Canvas) -> DecodedCell:
-    """One cell, read, hashed, decoded and placed; its record says why where that failed."""
+    """Read, hash, decode and place one cell; if that fails, its record says why."""
     identity = b""
     try:
         content = source.read(cell.path)
@@ -98,10 +101,10 @@ def place_on_canvas(
 ) -> NDArray[np.uint8]:
     """The cell centred on black, uint8 (canvas_px, canvas_px, 3), from uint8 (H, W, 3).
 
-    A margin that cannot be halved is larger at the bottom and right, likewise what is cropped.
+    Where a margin or a crop is an odd number of pixels, the bottom and the right get one more.
 
     Raises:
-        CellError: reason `larger_than_canvas`, where a side is and `larger` is "reject".
+        CellError: reason `larger_than_canvas`: a side is too long, and `larger` is "reject".
     """
     height, width, channels = pixels.shape
     if larger == "reject" and max(height, width) > canvas_px:
@@ -118,7 +121,7 @@ def place_on_canvas(
 
 
 def _centred(size: int, canvas_px: int) -> tuple[slice, slice]:
-    """Where a side is taken from and where it goes to."""
+    """Which part of a side is kept, and where on the canvas it goes."""
     kept = min(size, canvas_px)
     crop, margin = (size - kept) // 2, (canvas_px - kept) // 2
     return slice(crop, crop + kept), slice(margin, margin + kept)

@@ -1,4 +1,4 @@
-"""Connected components of a mask, worked out on the runs of its rows."""
+"""The connected components of a mask, found from the runs of its rows."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 
 def label_components(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Which component each pixel belongs to, (H, W): 0 outside the mask, else from 1 on.
+    """The number of each pixel's component, int64 (H, W): 0 outside the mask, else from 1 on.
 
-    Pixels belong together where they share a side. Worked out on runs, the stretches of a row that
-    lie in the mask, of which there are far fewer than pixels.
+    Pixels belong together if they share a side. The work is done on runs, the stretches of a row
+    that lie in the mask, because there are far fewer of them than pixels.
     """
     starts, ends = _runs(mask)
     below = mask.shape[1] + 1
@@ -24,13 +24,13 @@ def label_components(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The mask with all that it encloses: vacuoles, and cytoplasm as pale as the slide."""
+    """The mask with everything that it encloses, such as vacuoles and very pale cytoplasm."""
     outside = label_components(~mask)
     return mask | ~np.isin(outside, border_of(outside))
 
 
 def _runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where each run starts and where it has ended, as row * (W + 1) + column, in rising order."""
+    """The start and the end (exclusive) of each run, as row * (W + 1) + column, ascending."""
     height, width = mask.shape
     edged = np.zeros((height, width + 2), np.int8)
     edged[:, 1:-1] = mask
@@ -39,7 +39,11 @@ def _runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]
 
 
 def _joined(first: list[int], last: list[int]) -> list[int]:
-    """The first run of each run's component; first and last: which runs below touch each."""
+    """The first run of each run's component.
+
+    Args:
+        first, last: for each run, the range of runs in the row below that touch it.
+    """
     parents = list(range(len(first)))
 
     def root(run: int) -> int:
@@ -56,5 +60,5 @@ def _joined(first: list[int], last: list[int]) -> list[int]:
 
 
 def border_of(plane: NDArray[Any]) -> NDArray[Any]:
-    """The values along the four sides, one after the other."""
+    """The values of a plane's outermost pixels, one side after the other."""
     return np.concatenate([plane[0], plane[-1], plane[1:-1, 0], plane[1:-1, -1]])

@@ -1,4 +1,4 @@
-"""Pixels of a cell: from the bytes of an image file to RGB, and onto a model's canvas."""
+"""From the bytes of an image file to the RGB pixels of a cell."""
 
 import struct
 import threading
@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 
 from vexas_edge.errors import CellError
 
-# Far above any cell (575 x 575 at most so far) and small enough to decode on every thread at once.
+# Far above any cell (575 x 575 px at most so far), yet small enough to decode on every thread.
 MAX_PIXELS = 4096 * 4096
 
 _FORMATS = ["JPEG", "PNG", "BMP", "TIFF"]
@@ -22,14 +22,14 @@ _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\x00", b"MM\x00*")
 _GREY = ("L", "LA")
 _COLOUR = ("RGB", "RGBA", "P", "PA")
 _DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-# What Pillow's decoders raise for damaged files, beside OSError.
+# What Pillow's decoders raise for damaged files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 _muting = threading.Lock()
 
 
 def rgb_from_bytes(data: bytes) -> NDArray[np.uint8]:
-    """The image as uint8 (H, W, 3) RGB, read-only; grey is replicated, transparency is black.
+    """The image as uint8 (H, W, 3) RGB, read-only; transparent parts become black.
 
     Raises:
         CellError: reason `empty_file`, `not_an_image`, `truncated`, `too_many_pixels`,
@@ -45,7 +45,8 @@ def rgb_from_bytes(data: bytes) -> NDArray[np.uint8]:
 
 @contextmanager
 def _muted() -> Iterator[None]:
-    # Pillow warns of odd headers. Muting is process-wide, hence the lock: keep what it holds short.
+    # Pillow warns about odd headers. Muting affects the whole process, hence the lock; do not hold
+    # it for long.
     with _muting, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -68,7 +69,7 @@ def _opened(data: bytes) -> Iterator[ImageFile.ImageFile]:
 
 def _load(image: ImageFile.ImageFile) -> None:
     try:
-        # Only TIFF reads headers again while it decodes; the others decode side by side.
+        # Only TIFF reads headers again while it decodes; all others may decode in parallel.
         with _muted() if image.format == "TIFF" else nullcontext():
             image.load()
     except _DAMAGE as error:
@@ -79,18 +80,19 @@ def _check_header(image: ImageFile.ImageFile) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise CellError(
-            "too_many_pixels", f"the image is {width} x {height} px; expected at most {MAX_PIXELS}"
+            "too_many_pixels",
+            f"the image is {width} x {height} px; expected at most {MAX_PIXELS} pixels in all",
         )
     if getattr(image, "is_animated", False):
-        raise CellError("multi_frame", "the file holds several images; expected one cell a file")
+        raise CellError("multi_frame", "the file holds several images; expected one cell per file")
     if image.mode in _DEEP or _is_sixteen_bit(image):
-        raise CellError("high_bit_depth", "expected 8 bits a channel, found more")
+        raise CellError("high_bit_depth", "expected 8 bits per channel, found more")
     if image.mode not in _GREY + _COLOUR:
         raise CellError("unsupported_mode", f"expected RGB, grey or palette, found {image.mode}")
 
 
 def _is_sixteen_bit(image: ImageFile.ImageFile) -> bool:
-    # Pillow opens 16-bit RGB as mode RGB and drops the lower bytes; only the raw mode tells.
+    # Pillow opens 16-bit RGB as mode RGB and drops the lower bytes; only the raw mode shows it.
     return any(";16" in str(tile.args) for tile in image.tile)
 
 

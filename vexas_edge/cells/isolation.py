@@ -1,7 +1,8 @@
-"""One leukocyte on black from an analyzer's crop, by what the mask network says of its pixels.
+"""Cutting one leukocyte out of an analyzer's crop, as the mask network sees it.
 
-The network looks at the whole crop on a small grid. There the cell is chosen among all that were
-found and judged whether it can be one; its outline is then cut at the crop's own resolution.
+The network looks at the whole crop on a small grid. On that grid, the crop's own cell is chosen
+among all that were found and is checked for plausibility; its outline is then cut at the crop's own
+resolution.
 """
 
 from dataclasses import dataclass
@@ -25,20 +26,21 @@ IsolationReason = Literal[
 
 _BACKGROUND, _CYTOPLASM, _NUCLEUS = range(3)
 
-# The probability of cell where an outline is cut. Under one half: granules that are cut off are
-# lost, a rim of the slide does no harm.
+# An outline is cut where the probability of being cell is this high. It is under one half because
+# granules that are cut off are lost, while a rim of the slide does no harm.
 _EDGE = 0.45
 
-# Of several cells, those whose nucleus is this large beside the largest can be the crop's own.
+# Of several cells, only those can be the crop's own whose nucleus has this share of the largest's
+# area.
 _RIVAL_NUCLEUS = 0.3
 
-# Parts below this share of a nucleus are specks.
+# Parts that are less than this share of a nucleus are taken for specks.
 _NUCLEUS_PART = 0.15
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundCell:
-    """The cell of a crop, whatever it looks like; figures as in IsolationLimits.
+    """The cell of a crop, plausible or not, with the figures that IsolationLimits bounds.
 
     mask: bool (H, W) at the crop's resolution, without holes.
     """
@@ -51,7 +53,7 @@ class FoundCell:
 
 
 def resize_for_isolation(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What the mask network sees of a crop: uint8 (GRID_PX, GRID_PX, 3) of uint8 (H, W, 3) RGB."""
+    """A crop as the mask network sees it: uint8 (GRID_PX, GRID_PX, 3) from uint8 (H, W, 3) RGB."""
     size = (GRID_PX, GRID_PX)
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
 
@@ -59,15 +61,16 @@ def resize_for_isolation(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def isolate_cell(
     probabilities: NDArray[np.float32], pixels: NDArray[np.uint8], limits: IsolationLimits
 ) -> NDArray[np.uint8]:
-    """The cell in its tight box, black around it, uint8 (h, w, 3), at the crop's resolution.
+    """The cell in its tight box on black, uint8 (h, w, 3), at the crop's resolution.
 
     Args:
         probabilities: of background, cytoplasm and nucleus, float32 (3, GRID_PX, GRID_PX), of the
-            crop as `resize_for_isolation` gives it.
+            crop as `resize_for_isolation` returns it.
         pixels: the crop, uint8 (H, W, 3) RGB.
 
     Raises:
-        RejectedCellError: no cell was found, or it is implausible, with an `IsolationReason`.
+        RejectedCellError: no cell was found, or it is implausible; the reason is an
+            `IsolationReason`.
     """
     cell = find_cell(probabilities, pixels.shape[:2])
     check_plausible(cell, limits)
@@ -75,7 +78,7 @@ def isolate_cell(
 
 
 def find_cell(probabilities: NDArray[np.float32], shape: tuple[int, int]) -> FoundCell:
-    """The cell that the crop is of, as it lies in a crop of this height and width.
+    """The cell that the crop was made of, in a crop of this height and width.
 
     Raises:
         RejectedCellError: reason `no_cell_found`: nothing that has a nucleus was found.
@@ -85,7 +88,7 @@ def find_cell(probabilities: NDArray[np.float32], shape: tuple[int, int]) -> Fou
     labels = label_components(inside >= _EDGE)
     chosen = labels == _chosen_label(labels, np.where(nucleus, probabilities[_NUCLEUS], 0))
     filled = fill_holes(chosen)
-    # Nothing outside the chosen cell may reach the edge's probability when it is resized.
+    # After resizing, no pixel outside the chosen cell may reach the probability of the edge.
     inside[(labels > 0) & ~filled] = 0
     inside[filled & ~chosen] = 1
     mask = _resized(inside, shape) >= _EDGE
@@ -101,7 +104,7 @@ def find_cell(probabilities: NDArray[np.float32], shape: tuple[int, int]) -> Fou
 
 
 def check_plausible(cell: FoundCell, limits: IsolationLimits) -> None:
-    """Pass if this can be one whole leukocyte.
+    """Check that this can be one whole leukocyte.
 
     Raises:
         RejectedCellError: it cannot; the reason is an `IsolationReason`.
@@ -133,15 +136,16 @@ def check_plausible(cell: FoundCell, limits: IsolationLimits) -> None:
 
 
 def cut_out(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """What lies in the mask, in its tight box, black around it: uint8 (h, w, 3)."""
+    """What lies in the mask, in its tight box on black: uint8 (h, w, 3)."""
     box = _box(mask)
     return pixels[box] * mask[box][..., None]
 
 
 def _chosen_label(labels: NDArray[np.int64], nucleus: NDArray[np.float32]) -> int:
-    """The component that the crop is of: near its centre, where an analyzer puts it, and whole.
+    """The label of the crop's own cell: whole, and near the centre, where an analyzer puts it.
 
-    nucleus: probability, (H, W), 0 where something else is likelier.
+    Args:
+        nucleus: the probability of nucleus, (H, W); 0 where something else is likelier.
     """
     nuclei = np.bincount(labels.ravel(), weights=nucleus.ravel() > 0)
     nuclei[0] = 0
@@ -152,10 +156,11 @@ def _chosen_label(labels: NDArray[np.int64], nucleus: NDArray[np.float32]) -> in
 
 
 def _unlikeliness(mask: NDArray[np.bool_], nucleus: NDArray[np.float32]) -> float:
-    """What speaks against a component, each part about 0 to 1.
+    """How unlikely it is that a component is the crop's own cell; the sum of three terms.
 
-    Its distance from the centre, how much of it the border cuts, and doubt about its nucleus: red
-    cells that enclose something can look like one, but never surely.
+    These are its distance from the centre, how much of it the border cuts, and doubt about its
+    nucleus: something that red cells enclose can look like a nucleus, but never certainly. Each
+    term is about 0 to 1.
     """
     centre = (np.asarray(mask.shape) - 1) / 2
     away = np.linalg.norm(_centroid(mask) - centre) / mask.shape[0]
@@ -164,7 +169,7 @@ def _unlikeliness(mask: NDArray[np.bool_], nucleus: NDArray[np.float32]) -> floa
 
 
 def _nuclei_apart(nucleus: NDArray[np.bool_]) -> float:
-    """Greatest distance between the centres of two large parts of a nucleus, in px of the grid."""
+    """The largest distance between the centres of two large parts of a nucleus, in grid px."""
     labels = label_components(nucleus)
     areas = np.bincount(labels.ravel())[1:]
     large = np.flatnonzero(areas >= _NUCLEUS_PART * areas.sum()) + 1
@@ -178,7 +183,7 @@ def _centroid(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _diameter(mask: NDArray[np.bool_]) -> float:
-    """Of the circle of the same area, px."""
+    """The diameter of the circle with the same area, in px."""
     return float(2 * np.sqrt(mask.sum() / np.pi))
 
 

@@ -1,4 +1,4 @@
-"""What a model takes for one whole cell, and what happens to a cell that its canvas cannot hold."""
+"""What counts as one whole cell, and what happens to a cell that a canvas cannot hold."""
 
 from typing import Annotated, Literal
 
@@ -14,12 +14,12 @@ LargerCells = Literal["reject", "crop"]
 
 
 class IsolationLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What still passes for one whole leukocyte, where a model wants its cells isolated.
+    """What counts as one whole leukocyte, where a model wants its cells isolated.
 
-    smallest_area, largest_area: of the cell, as a share of the crop. border_contact: how much of
-    the cell may lie on the crop's border, and nuclei_apart: how far parts of the nucleus may lie
-    from each other, both over the cell's diameter. smallest_nucleus, largest_nucleus: share of the
-    cell's area.
+    smallest_area, largest_area: of the cell, as a share of the crop.
+    border_contact: how much of the cell may lie on the crop's border, in diameters of the cell.
+    nuclei_apart: how far apart parts of the nucleus may lie, in diameters of the cell.
+    smallest_nucleus, largest_nucleus: of the nucleus, as a share of the cell's area.
     """
 
     smallest_area: Share = 0.01

@@ -1,1 +1,1 @@
-"""The command line: the only room that reads it, chooses paths and prints."""
+"""The command line: only the modules here read it, choose paths and print."""

@@ -1,4 +1,4 @@
-"""One run of `vexas-edge bench`: measured, printed, written, compared, drawn."""
+"""One run of `vexas-edge bench`: measuring, printing, writing, comparing and drawing."""
 
 import json
 import platform
@@ -32,7 +32,7 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class BenchRun:
-    """What was asked for, as `vexas-edge bench` takes it."""
+    """What was asked for: the options of `vexas-edge bench`."""
 
     bundle: Path
     engine: EngineOptions = field(default_factory=EngineOptions)
@@ -45,7 +45,7 @@ class BenchRun:
 
 
 def run_bench(asked: BenchRun) -> int:
-    """Measure, show, write, compare; gives the exit status."""
+    """Measure, print, write and compare; returns the exit status."""
     earlier = _lines_of(asked.baseline) if asked.baseline else []
     draw = import_module("vexas_edge.bench.plot").draw_latency if asked.plot else None
     lines = _measured(asked, earlier)
@@ -94,7 +94,7 @@ def _say(line: str) -> None:
 
 
 def _run_facts(bundle: Bundle, sessions: Sessions) -> Line:
-    """The PC's fingerprint and what ran on it."""
+    """The facts about this PC and about what ran on it."""
     engine = sessions.fused(next(iter(bundle.manifest.models)))
     return {
         **asdict(this_host(packages_that_count(), sessions.options.threads)),
@@ -114,7 +114,7 @@ def _lines_of(path: Path) -> list[Line]:
     """The lines of an earlier run.
 
     Raises:
-        InputError: the file is none of ours.
+        InputError: the file cannot be read, or was not written by `vexas-edge bench -o`.
     """
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -123,7 +123,7 @@ def _lines_of(path: Path) -> list[Line]:
             return lines
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"the baseline {path} cannot be read: {error}") from error
-    raise InputError(f"the baseline {path} is no file that `vexas-edge bench -o` wrote")
+    raise InputError(f"the baseline {path} is not a file that `vexas-edge bench -o` wrote")
 
 
 def _table(lines: Sequence[Line]) -> Iterable[str]:
@@ -143,7 +143,7 @@ def _table(lines: Sequence[Line]) -> Iterable[str]:
         )
     for model, stages in {ln["model"]: ln["stages_ms"] for ln in lines if ln["model"]}.items():
         shown = ", ".join(f"{stage} {ms:.3g}" for stage, ms in stages.items())
-        yield f"{model}, ms a cell and ms of the head: {shown}"
+        yield f"{model}, ms per cell (for the head, ms per case): {shown}"
 
 
 def _compared(lines: Sequence[Line], earlier: Sequence[Line]) -> int:

@@ -1,4 +1,4 @@
-"""The command `vexas-edge`: a thin skin over the library."""
+"""The command `vexas-edge`: a thin layer over the library."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -48,8 +48,9 @@ def cli() -> None:
 def score(**chosen: Any) -> int:
     """Score each CASE: the folder or the zip of one smear.
 
-    Exit status: 0 all cases were scored, 3 some abstained, 5 a case cannot be read, 6 the bundle
-    is invalid, 7 some cases of a batch failed, 4 this PC cannot do it, 2 wrong usage.
+    Exit status: 0 all cases were scored, 2 wrong usage, 3 some cases abstained, 4 this PC cannot do
+    what was asked, 5 the case cannot be read, 6 the bundle is invalid, 7 some cases of a batch
+    failed.
 
     \b
     Example:
@@ -69,7 +70,8 @@ def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, reading: ReadO
 
     No bundle is needed and no image is opened.
 
-    Exit status: 0 all cases can be read, 5 one cannot, 7 some of several cannot, 2 wrong usage.
+    Exit status: 0 all cases can be read, 2 wrong usage, 5 the case cannot be read, 7 some of
+    several cases cannot be read.
 
     \b
     Example:
@@ -86,7 +88,7 @@ def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, reading: ReadO
 @cli.command()
 @click.argument("bundle", type=PATH)
 def inspect(bundle: Path) -> None:
-    """Say in words what a BUNDLE is for, what it holds and what was measured of it.
+    """Say in words what a BUNDLE is for, what it holds and what was measured on it.
 
     \b
     Example:
@@ -115,7 +117,7 @@ def verify(bundle: Path, engine: Any, device: Any) -> None:
 
     opened = open_bundle(bundle)
     opened.check_all_files()
-    click.echo(f"{opened.manifest.name} {opened.manifest.version}: every file is as it was hashed")
+    click.echo(f"{opened.manifest.name} {opened.manifest.version}: every file matches its hash")
     for check in run_selftest(opened, EngineOptions(engine=engine, device=device)):
         click.echo(
             f"{check.model} {check.file}: agrees within {check.difference:.1e} "
@@ -130,24 +132,27 @@ def verify(bundle: Path, engine: Any, device: Any) -> None:
     type=click.IntRange(1),
     default=100,
     show_default=True,
-    help="How many cells of each model the measured smear has.",
+    help="How many cells the measured smear has for each model.",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(0.1),
     default=5.0,
     show_default=True,
-    help="How long each scenario is measured, at least.",
+    help="How many seconds each scenario is measured, at least.",
 )
 @click.option("-o", "out", type=PATH, help="A file for the figures, as JSON lines.")
-@click.option("--plot", type=PATH, help="A file for a plot of latency against batch (PNG, SVG).")
-@click.option("--baseline", type=PATH, help="Earlier figures of this PC to compare with.")
+@click.option(
+    "--plot", type=PATH, help="A file for a plot of latency against cells per call (PNG, SVG, PDF)."
+)
+@click.option("--baseline", type=PATH, help="A file of earlier figures of this PC to compare with.")
 def bench(**chosen: Any) -> int:
     """Measure how fast a bundle scores here: single-stream, offline, case and cold start.
 
-    The scenarios are measured in turns, so that a busy moment of the PC falls on all of them.
+    The scenarios are measured in turns, so that a busy moment of the PC affects them all alike.
 
-    Exit status: 0; 8 something is slower than in the baseline.
+    Exit status: 0 all was measured, 2 wrong usage, 4 this PC cannot do what was asked, 5 the
+    baseline cannot be read, 6 the bundle is invalid, 8 something is slower than in the baseline.
 
     \b
     Example:
@@ -169,9 +174,9 @@ def bench(**chosen: Any) -> int:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line per finding.")
 def doctor(out: Path, as_json: bool) -> int:
-    """Say what this PC can run, why not the rest, and what to do about it.
+    """Say what this PC can run, what it cannot run and why, and what to do about it.
 
-    Exit status: 0 it can score, 4 it cannot.
+    Exit status: 0 this PC can score, 4 it cannot.
 
     \b
     Example:
@@ -200,7 +205,7 @@ def doctor(out: Path, as_json: bool) -> int:
     type=click.FloatRange(0.1, 600),
     default=3.0,
     show_default=True,
-    help="How long each engine is timed.",
+    help="How many seconds each engine is timed.",
 )
 @click.option("--clear", is_flag=True, help="Empty the cache of this PC instead.")
 def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: bool) -> None:
@@ -248,7 +253,7 @@ def _say(line: str) -> None:
     help="The folder for the results.",
 )
 def demo(out: Path) -> int:
-    """Score a made-up smear with a made-up bundle; both are part of this package.
+    """Score a drawn smear with a demonstration bundle; both are part of this package.
 
     \b
     Example:

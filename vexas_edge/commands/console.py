@@ -1,4 +1,4 @@
-"""What all our command lines share: exit statuses, one-line errors, consoles of any encoding."""
+"""What all our command lines share: exit statuses, one-line errors, and any console's encoding."""
 
 import io
 import sys
@@ -19,7 +19,7 @@ def run_command_line(command: click.Command) -> NoReturn:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A cp1252 console cannot show every file name; the run must not die of it.
+            # A cp1252 console cannot show every file name, which must not end the run.
             stream.reconfigure(errors="backslashreplace")
     try:
         status = command.main(standalone_mode=False)
@@ -27,7 +27,9 @@ def run_command_line(command: click.Command) -> NoReturn:
         error.show()
         status = error.exit_code
     except click.Abort as error:
-        if isinstance(error.__cause__, EOFError):  # click takes both for an interruption
+        if isinstance(
+            error.__cause__, EOFError
+        ):  # click treats it as an interruption, which it is not
             raise error.__cause__ from None
         _say("interrupted", error.__cause__)
         status = INTERRUPTED
@@ -45,14 +47,14 @@ def status_of_batch(n_cases: int, n_failed: int) -> int:
 
 
 def _say(text: str, error: BaseException | None) -> None:
-    """The text on stderr, then what else went wrong on the way out, a line each."""
+    """Print the text on stderr, then one line for each thing that also went wrong at the end."""
     click.echo(one_line(text), err=True)
     for note in getattr(error, "__notes__", ()):
         click.echo(f"error: {one_line(note)}", err=True)
 
 
 def echo_json(line: bytes) -> None:
-    """A JSON line on stdout, in ASCII: valid whatever the console's encoding is."""
+    """Print a JSON line on stdout in ASCII, so that it is valid in any encoding of the console."""
     import json
 
     click.echo(json.dumps(json.loads(line), separators=(",", ":")))

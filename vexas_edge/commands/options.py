@@ -1,6 +1,6 @@
-"""The options that several commands share, each said once.
+"""The options that several commands share, each defined once.
 
-A decorator adds options to a command and hands it the value that they stand for.
+A decorator adds options to a command, which then gets one value that is made of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,19 +45,20 @@ def reading_options(command: Command) -> Command:
             type=click.Choice(get_args(Layout)),
             default=default_of(ReadOptions, "layout"),
             show_default=True,
-            help="How the folders are arranged: an analyzer's tree, class folders, or none.",
+            help="How folders are arranged: a CellaVision tree, one folder per class, or all flat.",
         ),
         click.option(
             "--class-from",
             type=click.Choice(get_args(ClassFrom)),
             default=default_of(ReadOptions, "class_from"),
             show_default=True,
-            help="Which name to trust where folder and file prefix differ; agree takes neither.",
+            help="Which name to trust where the folder and the file's prefix name different "
+            "classes; agree scores neither.",
         ),
         click.option(
             "--cell-type",
             metavar="CLASS",
-            help="The class of all images that lie in no class folder, such as lymphocyte.",
+            help="The class of all images that are not in a class folder, such as lymphocyte.",
         ),
         click.option(
             "--class-map",
@@ -70,9 +71,9 @@ def reading_options(command: Command) -> Command:
 
 
 def engine_options(command: Command) -> Command:
-    """Add the bundle and what runs it.
+    """Add the options for the bundle and for what runs it.
 
-    The command gets `bundle`, `engine`, an EngineOptions, and `precision`.
+    The command gets `bundle`, `engine`, which is an EngineOptions, and `precision`.
     """
 
     @wraps(command)
@@ -91,7 +92,7 @@ def engine_options(command: Command) -> Command:
             type=click.Choice((AUTO, *PRECISIONS)),
             default=AUTO,
             show_default=True,
-            help="What the network computes in; auto takes the cheapest that was tested.",
+            help="What the network computes in; auto takes the cheapest precision that was tested.",
         ),
         threads_option(),
     )
@@ -99,7 +100,7 @@ def engine_options(command: Command) -> Command:
 
 
 def engine_option() -> Command:
-    """--engine."""
+    """The option --engine."""
     return click.option(
         "--engine",
         type=click.Choice(ENGINES),
@@ -110,27 +111,27 @@ def engine_option() -> Command:
 
 
 def device_option() -> Command:
-    """--device."""
+    """The option --device."""
     return click.option(
         "--device",
         type=click.Choice(DEVICES),
         default=AUTO,
         show_default=True,
-        help="Where the network runs. A device that is named is used or refused.",
+        help="Where the network runs. A device that is named is used or refused, never replaced.",
     )
 
 
 def threads_option() -> Command:
-    """--threads."""
+    """The option --threads."""
     return click.option(
         "--threads",
         type=click.IntRange(1, 256),
-        help="How many threads compute.  [default: the cores at hand, at most 8]",
+        help="How many threads compute.  [default: as many as there are cores, at most 8]",
     )
 
 
 def bundle_option(*, required: bool) -> Command:
-    """--bundle, or $VEXAS_EDGE_BUNDLE."""
+    """The option --bundle, which $VEXAS_EDGE_BUNDLE may stand in for."""
     return click.option(
         "--bundle",
         type=PATH,
@@ -141,7 +142,7 @@ def bundle_option(*, required: bool) -> Command:
 
 
 def default_of(options: type, name: str) -> Any:
-    """The default of a dataclass's field, which is the option's default too."""
+    """The default of a dataclass's field, to be used as the option's default too."""
     (found,) = (field.default for field in fields(options) if field.name == name)
     if found is MISSING:
         raise ValueError(f"{options.__name__}.{name} has no default")

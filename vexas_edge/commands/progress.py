@@ -1,4 +1,4 @@
-"""How far a command is, said on stderr: often to a person, seldom to a log file."""
+"""The progress of a command on stderr."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ _LINE_SECONDS = {True: 0.1, False: 10.0}  # between progress lines, by whether a
 
 
 class ProgressLine:
-    """Says on stderr how far a case is: often to a person, seldom to a log file.
+    """Reports the progress of a case on stderr, on a terminal more often than in a log file.
 
     unit: what is counted.
     """
@@ -24,7 +24,7 @@ class ProgressLine:
         self._width = 0
 
     def __call__(self, model: str, done: int, total: int) -> None:
-        """Report `done` of `total` for one model, if it is time to."""
+        """Report that `done` of `total` are done for one model, if it is time to."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _LINE_SECONDS[self._watched]
@@ -36,7 +36,7 @@ class ProgressLine:
             click.echo(text, err=True)
 
     def clear(self) -> None:
-        """Take the line away before something else is printed."""
+        """Remove the line, before something else is printed."""
         if self._width:
             click.echo("\r" + " " * self._width + "\r", nl=False, err=True)
             self._width = 0

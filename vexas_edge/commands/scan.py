@@ -1,4 +1,4 @@
-"""What would be read of a case and why: as a dict for programs, as a table for people."""
+"""One run of `vexas-edge scan`: what would be read of each case, as JSON or as a table."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from vexas_edge.text import one_line
 
 
 def scan_cases(wanted: Sequence[FoundCase], options: ReadOptions, *, as_json: bool) -> int:
-    """Print what would be read of each case; gives how many could not be read."""
+    """Print what would be read of each case; returns how many could not be read."""
     unreadable = 0
     for found in wanted:
         try:

@@ -1,4 +1,4 @@
-"""One run of `vexas-edge score`: the cases found, scored in turn, printed, written, summed up."""
+"""One run of `vexas-edge score`: finding the cases, scoring each, printing and writing results."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -34,7 +34,7 @@ ABSTAINED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringRun:
-    """What was asked for, as `vexas-edge score` takes it."""
+    """What was asked for: the arguments and options of `vexas-edge score`."""
 
     cases: tuple[Path, ...]
     bundle: Path
@@ -48,10 +48,10 @@ class ScoringRun:
 
 
 def run_scoring(asked: ScoringRun) -> int:
-    """Score every case; gives the exit status.
+    """Score every case; returns the exit status.
 
-    A case that cannot be read is reported and the others go on. An engine or a bundle that cannot
-    be trusted ends the run; the results of the cases before it stay.
+    A case that cannot be read is reported, and the others are still scored. An engine or a bundle
+    that cannot be trusted ends the run; the results of the cases before that stay.
     """
     bundle = open_bundle(asked.bundle)
     wanted = wanted_cases(asked.cases, asked.reading, recursive=asked.recursive)
@@ -155,7 +155,7 @@ def _score_one(wanted: FoundCase, options: ReadOptions, sessions: Sessions) -> C
 
 
 def _show(result: CaseScore, *, as_json: bool) -> None:
-    """The result on stdout; what a person must know beside it on stderr."""
+    """Print the result on stdout, and on stderr what a person must know beside it."""
     if as_json:
         echo_json(json_from_score(result))
     elif result.error is None:

@@ -1,1 +1,1 @@
-"""What executes a graph on this PC: one small contract, one file for each engine."""
+"""The engines that execute a graph on this PC: one small contract, and one file per engine."""

@@ -1,11 +1,11 @@
-"""What an engine is: a graph and options in; then tensors by name in, tensors by name out.
+"""The contract of an engine: it is opened with a graph, and turns named tensors into named tensors.
 
-An engine knows nothing of cells. Whoever opens it says which tensors have as many rows as each
-other, and how many rows calls will bring; an engine that wants fixed shapes goes by that.
+An engine knows nothing about cells. Whoever opens it says which tensors always have the same number
+of rows, and how many rows calls will bring; an engine that needs fixed shapes relies on that.
 
-To add an engine, write one file that gives `ABILITIES`, `devices` and `start` as `EngineModule`
-describes them, without importing its library before it is asked to, and name it in
-`vexas_edge.choices` and in `vexas_edge.engines.opening`.
+To add an engine, write one file that defines `ABILITIES`, `devices` and `start` as `EngineModule`
+describes them and imports its library only inside its functions. Name it in `vexas_edge.choices`
+and in `vexas_edge.engines.opening`.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallSize:
-    """How much a device is given in one call, at most: this many rows, and values in them."""
+    """The most that a device is given in one call: a number of rows and of values in them."""
 
     rows: int
     values: int
 
     def rows_of(self, row_shape: tuple[int, ...]) -> int:
-        """The rows of this shape that make a call, at least 1."""
+        """How many rows of this shape go into one call, at least 1."""
         return min(self.rows, max(1, self.values // prod(row_shape)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Abilities:
-    """What an engine can do, as its own file says without loading its library.
+    """What an engine can do; known without loading its library.
 
-    packages: distributions whose versions change its numbers or its speed.
-    graphs: on each device, the kind of graph that it runs in each precision.
-    call_sizes: on each device, beyond which larger calls gain no speed and cost memory.
+    packages: the distributions whose versions change its numbers or its speed.
+    graphs: for each device, the kind of graph that it runs in each precision.
+    call_sizes: for each device, the size beyond which larger calls only cost memory.
     """
 
     packages: tuple[str, ...]
@@ -47,11 +47,12 @@ class Abilities:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowGroup:
-    """Tensors that have as many rows as each other in every call.
+    """Tensors that all have the same number of rows in a call.
 
-    tensors: their names, inputs and outputs. most: how many rows a call brings at the most.
-    block: how many rows most calls bring. An engine may fill calls up to a multiple of it and drop
-    what came of the filling; None where that would change the other rows' results.
+    tensors: the names of these inputs and outputs.
+    most: the largest number of rows of any call.
+    block: the number of rows of a typical call. An engine may fill calls up to a multiple of it and
+    drop the results of the added rows; None where that would change the other rows' results.
     """
 
     tensors: frozenset[str]
@@ -65,14 +66,15 @@ def _silent(line: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """Which engine, where. A device that is asked for by name is used or refused, never replaced.
+    """Which engine runs a graph, and how.
 
-    threads: compute threads; None means `default_threads()`.
-    calls_at_once: how many threads will call `run` at the same time, and so share these.
-    rows: how rows hang together and how many come; empty where nothing is known of them.
-    precision: what the graph says that it computes in, for an engine that proves it.
+    device: a device that is named is used or refused, never replaced.
+    threads: how many threads compute; None means `default_threads()`.
+    calls_at_once: how many threads call `run` at the same time and so share the compute threads.
+    rows: which tensors share their number of rows, and how many will come; empty if unknown.
+    precision: what the graph computes in, for an engine that proves it.
     build: whether an engine may be built on this PC, which takes minutes.
-    report: called with how far that is, a line each.
+    report: called with one line at a time about the progress of building.
     """
 
     engine: EngineName = AUTO
@@ -86,12 +88,12 @@ class EngineOptions:
 
 
 class Engine(Protocol):
-    """One graph, ready to run. Closing it frees its memory.
+    """One graph, ready to run. Closing the engine frees its memory.
 
-    name, version, device: what really runs it, for the record.
-    threads: of compute.
-    shapes: of each input and output by name, None where a dimension is free.
-    most_rows: how many rows a call may bring of a tensor; without an entry, any number.
+    name, version, device: what really runs the graph, for the record.
+    threads: how many threads compute.
+    shapes: the shape of each input and output by name; None for a free dimension.
+    most_rows: the most rows of a tensor in one call; a tensor without an entry takes any number.
     """
 
     name: str
@@ -102,7 +104,7 @@ class Engine(Protocol):
     most_rows: "Mapping[str, int]"
 
     def run(self, feeds: "Mapping[str, ndarray]") -> "dict[str, ndarray]":
-        """All outputs of the graph by name, for all its inputs by name; from any thread."""
+        """All outputs by name, for all inputs by name. May be called from any thread."""
 
     def __enter__(self) -> Self: ...
 
@@ -115,7 +117,7 @@ class EngineModule(Protocol):
     ABILITIES: Abilities
 
     def devices(self) -> tuple[Device, ...]:
-        """Where it runs on this PC. Raises HostError that says what to install."""
+        """The devices that it runs on here. If none, raises HostError that says what to install."""
 
     def start(self, graph: bytes, options: EngineOptions) -> Engine:
-        """The ONNX graph, loaded. Raises HostError where that cannot be done as asked."""
+        """An engine with the ONNX graph loaded. Raises HostError if the options cannot be met."""

@@ -1,4 +1,4 @@
-"""onnxruntime: the reference engine, on CPU everywhere and on CUDA where its GPU build is there."""
+"""onnxruntime, the reference engine: on every CPU, and on CUDA where its GPU build is installed."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -14,7 +14,7 @@ from vexas_edge.engines.loading import find_windows_runtime
 from vexas_edge.errors import HostError, MissingEngineError
 from vexas_edge.host.process import default_threads
 
-# Four cells of 272 px, or 32 small ones: on a CPU larger calls gain no speed and cost memory.
+# Four cells of 272 px, or 32 small ones: larger calls gain no speed on a CPU and cost memory.
 _CALL_SIZE = CallSize(rows=32, values=4 * 272 * 272 * 3)
 
 ABILITIES = Abilities(
@@ -24,7 +24,7 @@ ABILITIES = Abilities(
 )
 
 _CUDA = "CUDAExecutionProvider"
-# The smallest graph there is: one float, handed through.
+# The smallest possible graph, which returns the one float that it is given.
 _NOTHING = bytes.fromhex(
     "080a3a370a100a017812017922084964656e746974791201675a0f0a0178120a0a08080112040a020801"
     "620f0a0179120a0a08080112040a02080142040a001012"
@@ -48,14 +48,14 @@ def _library() -> Any:
 
 @cache
 def _failures() -> tuple[type[Exception], ...]:
-    """What a device raises; a graph that is fed wrongly raises others, which are bugs of ours."""
+    """The exceptions of a device that fails. Wrong feeds raise others, which are bugs of ours."""
     from onnxruntime.capi import onnxruntime_pybind11_state as pybind
 
     return (pybind.Fail, pybind.RuntimeException, pybind.EPFail)
 
 
 def devices() -> tuple[Device, ...]:
-    """Where graphs really run here: a build with CUDA may lack a GPU or its libraries."""
+    """The devices that graphs really run on: a build with CUDA may lack a GPU or its libraries."""
     return ("cpu", "cuda") if _runs_cuda() else ("cpu",)
 
 
@@ -75,7 +75,7 @@ def start(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine":
     """Load the graph on the device that the options name.
 
     Raises:
-        HostError: CUDA was asked for and is not to be had, or the graph does not load.
+        HostError: CUDA was asked for and is not available, or the graph does not load.
     """
     onnxruntime = _library()
     if options.device == "cuda" and _CUDA not in onnxruntime.get_available_providers():
@@ -108,9 +108,9 @@ def _session_options(threads: int) -> Any:
     options = _library().SessionOptions()
     options.intra_op_num_threads = max(1, threads)
     options.inter_op_num_threads = 1
-    # Spinning threads slow everything else on a shared PC, our own decoding first.
+    # Spinning threads slow down everything else on a shared PC, and our own decoding most of all.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Weights live in the graph that was hashed; a graph that points to other files is refused.
+    # All weights must be in the graph that was hashed; one that points to other files is refused.
     nowhere = str(Path(__file__).with_name("no external data"))
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", nowhere
@@ -140,7 +140,7 @@ class OnnxRuntimeEngine:
         """All outputs by name.
 
         Raises:
-            HostError: the device failed or has not memory enough.
+            HostError: the device failed or does not have enough memory.
         """
         try:
             values = self._session.run(self._outputs, dict(feeds))

@@ -1,4 +1,4 @@
-"""The engine of a name: what it can do, where it runs here, and a graph opened in it."""
+"""Engines by name: what each can do, where it runs on this PC, and how a graph is opened in it."""
 
 from functools import cache
 from importlib import import_module
@@ -7,7 +7,7 @@ from typing import cast
 from vexas_edge.choices import ENGINES, Device, EngineName
 from vexas_edge.engines.contract import Abilities, Engine, EngineModule, EngineOptions
 
-# Each engine's file; "auto" is the reference, which is always there.
+# The module of each engine; "auto" means the reference engine, which is always installed.
 _FILES: dict[EngineName, str] = {
     "auto": "vexas_edge.engines.onnxruntime",
     "onnxruntime": "vexas_edge.engines.onnxruntime",
@@ -17,28 +17,28 @@ _FILES: dict[EngineName, str] = {
 
 
 def abilities_of(engine: EngineName) -> Abilities:
-    """What the engine can do, whether or not this PC has it."""
+    """What the engine can do, whether or not it is installed on this PC."""
     return _file(engine).ABILITIES
 
 
 @cache
 def packages_that_count() -> tuple[str, ...]:
-    """The distributions whose versions change numbers or speed, on any engine."""
+    """The distributions whose versions change numbers or speed, for all engines together."""
     of_engines = (package for engine in ENGINES for package in abilities_of(engine).packages)
     return tuple(dict.fromkeys((*of_engines, "numpy", "pillow")))
 
 
 def devices_of(engine: EngineName) -> tuple[Device, ...]:
-    """Where the engine runs on this PC.
+    """The devices of this PC that the engine runs on.
 
     Raises:
-        HostError: it is not there; the message says what to install.
+        HostError: the engine is not installed; the message says what to install.
     """
     return _file(engine).devices()
 
 
 def runs_on_gpu(options: EngineOptions) -> bool:
-    """Whether what these options open runs on a GPU of this PC."""
+    """Whether an engine that is opened with these options runs on a GPU of this PC."""
     if set(abilities_of(options.engine).graphs) == {"cuda"}:
         return True
     return options.device != "cpu" and "cuda" in devices_of(options.engine)
@@ -48,7 +48,7 @@ def open_engine(graph: bytes, options: EngineOptions) -> Engine:
     """An engine that runs the ONNX graph.
 
     Raises:
-        HostError: this PC has not the engine or the device asked for.
+        HostError: this PC does not have the engine or the device that was asked for.
     """
     return _file(options.engine).start(graph, options)
 

@@ -39,7 +39,7 @@ def _library() -> Any:
 
 
 def devices() -> tuple[Device, ...]:
-    """Where it runs here. Its GPUs are Intel's, on which no graph of ours was ever judged."""
+    """The CPU, if OpenVINO can use it. Intel's GPUs are left out: no graph was judged on one."""
     openvino = _library()
     with _failing_clearly("cannot start"):
         return ("cpu",) if "CPU" in openvino.Core().available_devices else ()
@@ -58,10 +58,10 @@ def start(graph: bytes, options: EngineOptions) -> "OpenVinoEngine":
 
 
 class OpenVinoEngine:
-    """A graph compiled for each number of rows that a call has had, rounded up to a whole block.
+    """A graph, compiled once for each number of rows that calls have had, in whole blocks.
 
-    Graphs of a fixed number of rows run up to twice as fast as one that takes any number, so a call
-    that has fewer is filled with rows of zeros, and what came of these is dropped.
+    A graph with a fixed number of rows runs up to twice as fast as one that takes any number. So a
+    call with fewer rows is filled up with rows of zeros, whose results are dropped.
     """
 
     name = "openvino"
@@ -91,14 +91,14 @@ class OpenVinoEngine:
         """All outputs by name.
 
         Raises:
-            HostError: it failed or has not memory enough.
+            HostError: it failed or does not have enough memory.
         """
         n_rows = _rows_of(self._blocked, feeds)
         size = _whole_blocks(self._blocked, n_rows)
         with self._request(size) as request, _failing_clearly("failed on the CPU"):
             request.infer(self._filled(feeds, size), share_inputs=True)
             values = [request.get_output_tensor(i).data for i in range(len(self._outputs))]
-            # Copies: the next call writes where this one's outputs lie.
+            # Copies, because the next call overwrites the memory of this one's outputs.
             outputs = dict(zip(self._outputs, map(np.array, values), strict=True))
         return {name: v[:n_rows] if self._is_blocked(name) else v for name, v in outputs.items()}
 
@@ -106,7 +106,7 @@ class OpenVinoEngine:
         return self._blocked is not None and name in self._blocked.tensors
 
     def _filled(self, feeds: Mapping[str, ndarray], size: int | None) -> dict[str, ndarray]:
-        """The same feeds, rows of zeros added up to `size` where rows are blocked."""
+        """The same feeds; inputs of the blocked group are filled up with zeros to `size` rows."""
         return {
             name: _with_zeros(rows, size) if size and self._is_blocked(name) else rows
             for name, rows in feeds.items()
@@ -142,7 +142,7 @@ class OpenVinoEngine:
             model,
             "CPU",
             {
-                # Its own default is bfloat16 where the CPU has it, which moves scores.
+                # OpenVINO's default is bfloat16 where the CPU has it, which changes scores.
                 "INFERENCE_PRECISION_HINT": "f32",
                 "INFERENCE_NUM_THREADS": self.threads,
                 "NUM_STREAMS": self._calls,
@@ -169,14 +169,14 @@ def _shape(value: Any) -> tuple[int | None, ...]:
 
 
 def _rows_of(group: RowGroup | None, feeds: Mapping[str, ndarray]) -> int:
-    """How many rows a call has of a group's inputs; 0 where it has none of them."""
+    """How many rows the group's inputs have in a call; 0 if none of them is in it."""
     if group is None:
         return 0
     return next((len(rows) for name, rows in feeds.items() if name in group.tensors), 0)
 
 
 def _whole_blocks(group: RowGroup | None, n_rows: int) -> int | None:
-    """How many rows the call is filled up to; None where any number is taken."""
+    """How many rows the call is filled up to; None where the graph takes any number."""
     if group is None or not group.block or not n_rows:
         return None
     return -(-n_rows // group.block) * group.block

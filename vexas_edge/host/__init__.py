@@ -1,1 +1,1 @@
-"""This PC: what it is, what its CPU can do, and what was measured or built on it."""
+"""This PC: its hardware, its CPU's abilities, and what was measured or built on it."""

@@ -1,9 +1,8 @@
-"""What was measured or built on this PC, kept for the next run: whole, checked, keyed by all it
-depends on.
+"""The cache of what was measured or built on this PC, kept for the next run.
 
 An entry is one file: a line of JSON with its kind, its key and the SHA-256 of the content, then the
-content. Its name is the hash of kind and key, so an entry is found only where every part of the key
-is the same.
+content. The key states everything that the content depends on. The file's name is the hash of kind
+and key, so an entry is found only where every part of the key is the same.
 """
 
 import hashlib
@@ -28,11 +27,11 @@ Key = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """A look into the cache.
+    """The outcome of looking for an entry.
 
-    content: None on a miss.
-    missed: why, in words.
-    outdated: whether it was done here before and no longer counts.
+    content: the content of the entry; None if there is no valid one.
+    missed: why there is none, in words.
+    outdated: whether there was an entry that is no longer valid.
     """
 
     content: bytes | None
@@ -47,7 +46,7 @@ def cache_folder() -> Path:
 
 
 def store(kind: str, key: Key, content: bytes) -> Path:
-    """Keep the content; an entry of the same key is replaced at once, never half.
+    """Keep the content, replacing any entry of the same key in one step.
 
     Raises:
         HostError: the folder cannot be written.
@@ -58,10 +57,12 @@ def store(kind: str, key: Key, content: bytes) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HostError(
-            f"the cache folder {path.parent} cannot be made ({error.strerror}); "
+            f"the cache folder {path.parent} cannot be created ({error.strerror}); "
             f"set {FOLDER_VARIABLE} to a folder that you may write to"
         ) from error
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # two may store at once
+    partial = path.with_name(
+        f"{path.name}.{os.getpid()}.partial"
+    )  # several processes may store at once
     write_atomically(path, _line(header) + content, partial)
     return path
 
@@ -70,8 +71,8 @@ def find(kind: str, key: Key, same: str) -> Found:
     """The content that was stored under the key.
 
     Args:
-        same: the part of the key that says what an entry is about: on a miss, the differences from
-            an entry that agrees in it are the reason.
+        same: the part of the key that says what the entry is about. On a miss, the reason given is
+            how the key differs from that of an entry that agrees in this part.
     """
     path = _path(kind, key)
     try:
@@ -79,15 +80,16 @@ def find(kind: str, key: Key, same: str) -> Found:
     except FileNotFoundError:
         return _missed(kind, key, same)
     except (OSError, ValueError) as error:
-        missed = f"its entry {path} is damaged ({error})"
+        missed = f"the cache entry {path} is damaged ({error})"
         return Found(content=None, missed=missed, outdated=True)
     if header["key"] != json.loads(_line(key)) or header["kind"] != kind:
-        return Found(content=None, missed=f"its entry {path} is another one's", outdated=True)
+        missed = f"the cache entry {path} belongs to another key"
+        return Found(content=None, missed=missed, outdated=True)
     return Found(content=content)
 
 
 def clear() -> int:
-    """Empty the cache; gives the number of files that went.
+    """Empty the cache and return the number of files that were removed.
 
     Raises:
         HostError: a file cannot be removed.
@@ -121,19 +123,19 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     """An entry's header and content.
 
     Raises:
-        ValueError: it is not whole.
+        ValueError: the entry is not complete, or was changed.
     """
     line, _, content = path.read_bytes().partition(b"\n")
     header = _header(line)
     if hashlib.sha256(content).hexdigest() != header["sha256"]:
-        raise ValueError("its content is not what was hashed")
+        raise ValueError("its content does not match its hash")
     return header, content
 
 
 def _header(line: bytes) -> dict[str, Any]:
     header = json.loads(line)
     if not isinstance(header, dict) or not {"kind", "key", "sha256"} <= header.keys():
-        raise ValueError("its first line is no header")
+        raise ValueError("its first line is not a header")
     return header
 
 
@@ -148,7 +150,7 @@ def _missed(kind: str, key: Key, same: str) -> Found:
 
 
 def _headers(kind: str) -> Iterator[dict[str, Any]]:
-    """Of the entries of a kind; their contents, which may be large, are not read."""
+    """The header of each entry of a kind; the contents, which may be large, are not read."""
     for path in _files(f"{kind}-*{_SUFFIX}"):
         with suppress(OSError, ValueError), path.open("rb") as stream:
             yield _header(stream.readline())

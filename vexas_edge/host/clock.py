@@ -1,4 +1,4 @@
-"""How long work takes on this PC: the one stopwatch of everything that measures."""
+"""The stopwatch that everything here measures time with."""
 
 import statistics
 import time
@@ -18,11 +18,13 @@ def seconds_of(work: Callable[[], object]) -> float:
 def median_seconds(
     works: Mapping[_Key, Callable[[], object]], *, turns: int, seconds: float = 0.0
 ) -> dict[_Key, float]:
-    """The median time of each work, called in turn, so that a busy moment falls on all alike.
+    """The median time of each work, in seconds.
+
+    All are called in turn, so that a busy moment of the PC affects them alike.
 
     Args:
-        turns: how many times each is called at least, after one turn that is left out as warm-up.
-        seconds: for how long turns go on, at least, over all works.
+        turns: the least number of turns; one more comes first, as a warm-up that does not count.
+        seconds: the least time for all turns together.
     """
     ends = time.monotonic() + seconds
     taken: list[dict[_Key, float]] = []

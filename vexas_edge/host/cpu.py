@@ -15,27 +15,27 @@ _NUMPY_FEATURES = ("AVX512VNNI", "ASIMDDP")
 
 @cache
 def has_vnni() -> bool:
-    """Whether sums of 8-bit products are exact here; False where that cannot be known.
+    """Whether this CPU sums 8-bit products exactly; False where that cannot be known.
 
-    Without it, weights of 8 bits may saturate, and the same file gives other numbers than on
-    another PC.
+    Without VNNI, sums with 8-bit weights may saturate, and the same file then gives other numbers
+    than on another PC.
     """
     if info := _cpuinfo():
         return not _LINUX_FLAGS.isdisjoint(info.split())
-    # numpy asks the CPU itself; Windows has no list to read. It does not know AVX-VNNI.
+    # Windows has no list to read, but numpy asks the CPU itself. numpy does not know AVX-VNNI.
     return any(_numpy_features().get(name, False) for name in _NUMPY_FEATURES)
 
 
 def has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 itself; False where that cannot be known.
+    """Whether this CPU multiplies bfloat16 in hardware; False where that cannot be known.
 
-    Where it does not, torch emulates it, 15 times as slowly as float32.
+    Where it does not, torch emulates bfloat16, 15 times as slowly as float32.
     """
     return not _BFLOAT16_FLAGS.isdisjoint(_cpuinfo().split())
 
 
 def cpu_name() -> str:
-    """The CPU in its maker's words, where they can be had."""
+    """The CPU's name as its maker writes it; where that is unknown, its architecture."""
     for line in _cpuinfo().splitlines():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
@@ -52,6 +52,6 @@ def _cpuinfo() -> str:
 def _numpy_features() -> dict[str, bool]:
     try:
         features = import_module("numpy._core._multiarray_umath").__cpu_features__
-    except (ImportError, AttributeError):  # numpy 1, or one that has moved it
+    except (ImportError, AttributeError):  # numpy 1, or a version that keeps it elsewhere
         return {}
     return dict(features)

@@ -1,4 +1,4 @@
-"""What this PC is: what measured figures and engines built here depend on."""
+"""The facts about this PC that measured figures, and engines that are built here, depend on."""
 
 import shutil
 import subprocess
@@ -27,7 +27,13 @@ class NvidiaGpu:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Host:
-    """One PC as it computes. threads: of compute. gpu: the first NVIDIA GPU, if there is one."""
+    """What decides how a PC computes.
+
+    vnni: whether the CPU sums 8-bit products exactly.
+    threads: how many threads compute.
+    gpu: the first NVIDIA GPU, if there is one.
+    versions: of each installed distribution that changes numbers or speed.
+    """
 
     cpu: str
     vnni: bool
@@ -37,10 +43,11 @@ class Host:
 
 
 def this_host(packages: Sequence[str], threads: int | None = None) -> Host:
-    """This PC, computing on so many threads; None means `default_threads()`.
+    """The facts about this PC.
 
     Args:
         packages: distributions whose versions change numbers or speed.
+        threads: how many threads compute; None means `default_threads()`.
     """
     found = {package: _installed(package) for package in packages}
     versions = {package: text for package, text in found.items() if text}

@@ -9,19 +9,19 @@ from typing import Any
 _BELOW_NORMAL = 0x4000  # Windows' BELOW_NORMAL_PRIORITY_CLASS
 _NICER = 10
 
-# More threads than this gain little on one case and crowd an analyzer's PC.
+# More threads gain little for one case and take the analyzer's PC away from other programs.
 MOST_THREADS = 8
 
 
 def default_threads() -> int:
-    """The cores this process may use, bounded."""
+    """The number of cores that this process may use, at most MOST_THREADS."""
     if hasattr(os, "sched_getaffinity"):
         return min(len(os.sched_getaffinity(0)), MOST_THREADS)
     return min(os.cpu_count() or 1, MOST_THREADS)
 
 
 def peak_memory_mib() -> float | None:
-    """Largest resident memory of this process so far; None where the system does not say."""
+    """The peak resident memory of this process in MiB; None where the system does not say."""
     # Not resource.getrusage: its figure begins with the peak of the process that started this one.
     try:
         status = Path("/proc/self/status").read_text()

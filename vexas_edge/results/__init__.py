@@ -1,1 +1,1 @@
-"""What scoring gives: values, words for people, files and their names."""
+"""What scoring returns: values, words for people, files and their names."""

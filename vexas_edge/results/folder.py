@@ -1,4 +1,4 @@
-"""Results on disk: a JSON file a case, the tables, the run's record; each whole or not there."""
+"""Results on disk: one JSON file per case, the tables and the run's record, each written whole."""
 
 import csv
 from collections.abc import Callable, Iterable, Mapping
@@ -37,7 +37,7 @@ CELL_COLUMNS = ("case", "model", "cell", "class", "status", "reason", "sha256")
 
 
 def json_from_score(score: CaseScore) -> bytes:
-    """The result as one line of JSON; single cells stand in cells.csv, not here."""
+    """The result as one line of JSON, without the single cells, which are in cells.csv."""
     fields = msgspec.to_builtins(score)
     for model in fields["models"]:
         del model["cells"]
@@ -45,21 +45,21 @@ def json_from_score(score: CaseScore) -> bytes:
 
 
 class ResultFolder:
-    """An output folder being filled, as a context manager.
+    """An output folder that is being filled, as a context manager.
 
     Each case's JSON is there as soon as the case is done. The tables and run.json take their names
     when the run ends, interrupted or not, and hold every case that was done. A run that ends
-    before its first case is done leaves those of an earlier run alone.
+    before its first case is done does not touch the files of an earlier run.
     """
 
     def __init__(self, folder: Path, record: Callable[[], RunRecord]) -> None:
         """Create the folder.
 
         Args:
-            record: gives the content of run.json, once the run ends.
+            record: returns the content of run.json; called when the run ends.
 
         Raises:
-            HostError: it cannot be created or written.
+            HostError: the folder cannot be created or written.
         """
         self.folder = folder
         self._record = record
@@ -79,7 +79,7 @@ class ResultFolder:
             raise
 
     def add(self, score: CaseScore) -> None:
-        """Write one case's result. A file that is held open is reported when the run ends.
+        """Write one case's result. A file that another program holds is reported at the end.
 
         Raises:
             HostError: the folder can no longer be written.
@@ -123,7 +123,7 @@ class ResultFolder:
 
 
 def case_rows(score: CaseScore) -> list[dict[str, Any]]:
-    """The case's rows of cases.csv: one a model, or one where it failed before any model."""
+    """The case's rows of cases.csv: one per model, or one in all if the case failed."""
     shared = {
         "case": score.case,
         "case_status": score.status,
@@ -143,7 +143,7 @@ def _model_columns(model: ModelScore) -> dict[str, Any]:
 
 
 def cell_rows(score: CaseScore) -> list[dict[str, Any]]:
-    """The case's rows of cells.csv: one for each cell that each model looked at."""
+    """The case's rows of cells.csv: one per model and cell that it looked at."""
     return [
         {
             "case": score.case,
@@ -160,7 +160,7 @@ def cell_rows(score: CaseScore) -> list[dict[str, Any]]:
 
 
 class _Table:
-    """A CSV file being written under another name, renamed when it is closed."""
+    """A CSV file that is written under a temporary name and renamed when it is closed."""
 
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         self._path = path
@@ -196,7 +196,10 @@ class _Table:
 
 
 def _csv_value(value: Any) -> Any:
-    """Texts that a spreadsheet would run as a formula are quoted with an apostrophe."""
+    """The value as it is written; an apostrophe goes before what a spreadsheet takes for a formula.
+
+    Spreadsheet programs would run such a text when the file is opened.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):

@@ -1,4 +1,4 @@
-"""What the files of results are called: names that every system takes, one for each case."""
+"""The names of result files: one per case, valid on every operating system."""
 
 import hashlib
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _LONGEST_STEM_BYTES = 120  # of the 255 that a file system takes
 
 
 def file_stem_for_case(case: str) -> str:
-    """A file name, without suffix, that every system takes; different for different cases.
+    """A file name without suffix, valid on every system and different for different cases.
 
     >>> file_stem_for_case("ward 3/P1: Monday")
     'ward 3%2FP1%3A Monday'
@@ -31,17 +31,17 @@ def file_stem_for_case(case: str) -> str:
 
 
 def check_distinct(names: Iterable[str]) -> None:
-    """Pass if every case gets a file of its own, on Windows too.
+    """Check that every case gets a file of its own, on Windows too.
 
     Raises:
-        UsageError: two cases have one name.
+        UsageError: two cases would share a file.
     """
     seen: dict[str, str] = {}
     for name in names:
         file = file_stem_for_case(name).lower()
         if file in seen:
             raise UsageError(
-                f"two cases have one name, {seen[file]!r} and {name!r}, and one result would "
+                f"two cases have the same name, {seen[file]!r} and {name!r}, and one result would "
                 "replace the other; rename one, or score them separately"
             )
         seen[file] = name

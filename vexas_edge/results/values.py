@@ -1,4 +1,4 @@
-"""What scoring gives: plain values, the same for the library, the JSON files and the tables."""
+"""What scoring returns: plain values, the same for the library, the JSON files and the tables."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -26,8 +26,10 @@ Status = Literal["scored", "abstained", "failed"]
 class UsedCell:
     """One cell as a model saw it.
 
-    status: "rejected" is a cell that could not be isolated from what lies around it.
-    sha256: of its file, in hex; empty where the file could not be read. detail: for people.
+    status: "rejected" means that the cell could not be isolated from what lies around it.
+    reason: why the cell was not used, machine-readable.
+    detail: the same for people.
+    sha256: the hash of the cell's file in hex; empty where the file could not be read.
     """
 
     path: str
@@ -42,14 +44,17 @@ class UsedCell:
 class ModelScore:
     """One model's result for one case; the numbers are null unless `status` is "scored".
 
-    score: mean over draws of the positive class's probability.
-    standard_error: Monte-Carlo error of that mean, from the draws alone.
-    low, high: 2.5 and 97.5 percentiles over draws; a spread, not a confidence interval.
-    share_over_threshold: share of draws at or over the threshold.
-    call: score >= threshold. near_threshold: the threshold lies within two standard errors.
-    probabilities: mean of each class's probability. label_shares: share of draws with each label.
-    n_cells: distinct readable cells. minimum_cells: how many the model needs.
-    reasons: machine-readable, why it did not score.
+    score: the mean over draws of the positive class's probability.
+    standard_error: the Monte-Carlo error of that mean, from the draws alone.
+    low, high: the 2.5th and 97.5th percentiles over draws; a spread, not a confidence interval.
+    share_over_threshold: the share of draws at or over the threshold.
+    call: whether the score is at or over the threshold.
+    near_threshold: whether the threshold lies within two standard errors of the score.
+    probabilities: the mean probability of each class.
+    label_shares: the share of draws with each label.
+    n_cells: how many distinct cells the model could use.
+    minimum_cells: how many cells the model needs.
+    reasons: why the model did not score, machine-readable.
     """
 
     model: str
@@ -73,7 +78,7 @@ class ModelScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleId:
-    """Which bundle made a result. sha256: of its manifest, which holds every file's hash."""
+    """Which bundle made a result. Its sha256 is that of the manifest, which holds all hashes."""
 
     name: str
     version: str
@@ -83,9 +88,12 @@ class BundleId:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """How, where and when a result was made. The engine is null where none was started yet.
+    """How, where and when a result was made.
 
-    choice_reason: why this engine ran them in this precision, for people.
+    engine, engine_version, device, threads: null if no engine had been started by then.
+    choice_reason: why this engine and this precision were chosen, for people.
+    seeds: the seed of each model's draws.
+    started: UTC, ISO 8601.
     """
 
     vexas_edge: str
@@ -107,10 +115,12 @@ class Run:
 class CaseScore:
     """One case's result.
 
-    status: the lead model's where the bundle names one; else "scored" when any model scored.
+    status: the lead model's where the bundle names one; else "scored" if any model scored.
     call: the lead model's, or the only model's; null where several models have equal say.
-    ignored: files that are no cells of a known class, counted by reason.
-    error: why the case failed. run: null where it failed.
+    ignored: how many files were not taken as cells, by reason.
+    classes: how many cells there are of each class.
+    error: why the case failed.
+    run: null where the case failed.
     """
 
     case: str
@@ -135,8 +145,9 @@ class CaseScore:
 class Asked:
     """What `vexas-edge score` was asked for.
 
-    cases, bundle, out: paths as they were given. as_json: whether results were printed as JSON.
+    cases, bundle, out: the paths as they were given.
     cell_type, class_map, threads: left out where they were not given.
+    as_json: whether results were printed as JSON.
     """
 
     cases: tuple[str, ...]
@@ -157,7 +168,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EndedCase:
-    """How one case of a run ended. file: its result, beside the run's record."""
+    """How one case of a run ended. Its result is in `file`, beside the run's record."""
 
     case: str
     status: Status
@@ -168,8 +179,10 @@ class EndedCase:
 class RunRecord:
     """What a whole run of `vexas-edge score` was asked for and what became of it.
 
-    vexas_edge: its version. started: UTC, ISO 8601. ended_by: the error or the interruption that
-    ended the run early; null where it came to its end. cases: those that were done, in order.
+    vexas_edge: the version of vexas-edge.
+    started: UTC, ISO 8601.
+    ended_by: the error or the interruption that ended the run early; null where it was completed.
+    cases: the cases that were done, in order.
     """
 
     schema_version: int = RESULT_SCHEMA

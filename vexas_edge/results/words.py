@@ -8,7 +8,7 @@ _CELLS_NAMED_AT_MOST = 5
 
 
 def remarks_from_score(result: CaseScore) -> list[str]:
-    """Why the case failed, which cells could not be used, and how many files were no cells."""
+    """Why the case failed, which cells could not be used, and how many files were not scored."""
     case, lines = result.case, []
     if result.error is not None:
         lines.append(f"error: {case}: {result.error}")

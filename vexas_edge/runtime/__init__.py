@@ -1,1 +1,1 @@
-"""A bundle on this PC: what runs it, whether that can be trusted, and what is kept of it."""
+"""A bundle on this PC: what runs it, and whether that can be trusted."""

@@ -1,6 +1,7 @@
-"""Which engine and which graph score a bundle on this PC, where nobody named them.
+"""The choice of the engine and the graph that score a bundle on this PC.
 
-`vexas-edge prepare` measures what is installed and remembers it; this reads what it remembered.
+`vexas-edge prepare` measures what is installed and remembers it; the choice goes by what it
+remembered, except where the user names an engine or a precision.
 """
 
 from collections.abc import Sequence
@@ -20,20 +21,22 @@ from vexas_edge.host.cache import Found, find, store
 from vexas_edge.host.cpu import has_vnni
 from vexas_edge.host.facts import this_host
 
-# A cheaper graph that is not so many times as fast as float32 is not worth its rounding.
+# A cheaper graph must be this many times as fast as float32 to be worth its rounding.
 LEAST_GAIN = 1.2
 
 _KIND = "prepared"
-# Counts up when engines are set up, tested or remembered otherwise.
+# Raise this number when engines are set up, tested or remembered in another way.
 _RECIPE = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One way to run a bundle here. ms_per_cell: of all its models together, absent with a problem.
+    """One way to run a bundle on this PC.
 
-    emulated: whether patients judged the graph by an emulation alone, so it runs on request only.
-    problem: why it cannot be used on this PC.
+    emulated: whether the graph was judged on patients by an emulation alone; such a graph runs on
+    request only.
+    ms_per_cell: the time per cell of all models together; None if there is a problem.
+    problem: why this way cannot be used on this PC.
     """
 
     engine: EngineName
@@ -48,8 +51,10 @@ class Measured:
 class ChosenGraph:
     """The graph that every model of a bundle is run with.
 
-    reason: for people. proved: whether its self-test passed on this PC as it is now. stale: why
-    what `vexas-edge prepare` once found here no longer holds; empty where it does, or never was.
+    reason: why it was chosen, for people.
+    proved: whether its self-test has passed on this PC as it is now.
+    stale: why what `vexas-edge prepare` once found here no longer holds; empty if it still holds,
+    or if nothing was ever found.
     """
 
     precision: Precision
@@ -71,10 +76,10 @@ def remember(bundle: Bundle, measured: Sequence[Measured]) -> None:
 def choose(
     bundle: Bundle, options: EngineOptions, precision: Literal["auto"] | Precision
 ) -> tuple[EngineOptions, ChosenGraph]:
-    """The engine, no longer "auto", and the graph; a named engine is never replaced.
+    """The options with an engine in place of "auto", and the graph; a named engine is kept.
 
     Raises:
-        HostError: what was asked for is not to be had on this PC with this bundle.
+        HostError: what was asked for is not available on this PC with this bundle.
     """
     if options.engine != "auto":
         return options, choose_graph(bundle.manifest, precision, options)
@@ -87,7 +92,7 @@ def choose(
     graph = choose_graph(bundle.manifest, best.precision, options)
     reason = (
         f"the fastest on this PC of {len(measured)} that `vexas-edge prepare` measured: "
-        f"{best.ms_per_cell:.3g} ms a cell"
+        f"{best.ms_per_cell:.3g} ms per cell"
     )
     return options, replace(graph, reason=reason, proved=True)
 
@@ -99,13 +104,13 @@ def _unprepared(
     found: Found,
     measured: Sequence[Measured],
 ) -> tuple[EngineOptions, ChosenGraph]:
-    """The reference engine, unless `prepare` has found that it fails here."""
+    """The reference engine and its graph, unless `prepare` has found that they fail here."""
     options = replace(options, engine="onnxruntime")
     graph = choose_graph(bundle.manifest, precision, options)
     for way in measured:
         if way.problem and (way.engine, way.precision) == ("onnxruntime", graph.precision):
             raise HostError(f"`vexas-edge prepare` found: {way.problem}")
-    missed = found.missed or "nothing that was measured suits"
+    missed = found.missed or "nothing that was measured fits what was asked for"
     reason = f"{graph.reason}; not prepared: {missed}"
     return options, replace(graph, reason=reason, stale=found.missed if found.outdated else "")
 
@@ -115,10 +120,10 @@ def fastest(
     device: Device = "auto",
     precision: Literal["auto"] | Precision = "auto",
 ) -> Measured | None:
-    """The fastest that agrees and suits.
+    """The fastest way that works and fits what was asked for; None if there is none.
 
-    With "auto", a cheaper precision only if patients judged it in a real engine and it gains
-    `LEAST_GAIN`.
+    With precision "auto", a cheaper precision is taken only if it was judged on patients in a real
+    engine and is `LEAST_GAIN` times as fast as float32.
     """
     suiting = {
         m: m.ms_per_cell
@@ -135,7 +140,7 @@ def fastest(
 
 
 def _key(bundle: Bundle) -> dict[str, object]:
-    """All that the choice depends on but the number of threads, which favours no engine."""
+    """Everything that the choice depends on. The number of threads is left out: it favours none."""
     host = asdict(this_host(packages_that_count()))
     del host["threads"]
     return {"bundle": bundle.sha256, "recipe": _RECIPE, **host}
@@ -144,7 +149,7 @@ def _key(bundle: Bundle) -> dict[str, object]:
 def choose_graph(
     manifest: Manifest, asked: Literal["auto"] | Precision, options: EngineOptions
 ) -> ChosenGraph:
-    """What was asked for; with "auto" the cheapest that was tested and suits this PC.
+    """The graph of the precision asked for; with "auto", the cheapest tested one for this PC.
 
     Raises:
         HostError: the precision asked for does not run here, is not in the bundle, or is untested.
@@ -168,7 +173,7 @@ def _why_not(options: EngineOptions, asked: Precision) -> str:
     """Why an engine does not run a precision where the options say, and what to do."""
     if asked == "fp16" and not runs_on_gpu(options):
         return (
-            "this CPU would compute a float16 graph in float32: it runs on a GPU; "
+            "a float16 graph is for a GPU; on this CPU it would be computed in float32: "
             "use --precision int8 or fp32 here"
         )
     if asked == "int8" and runs_on_gpu(options):
@@ -180,12 +185,12 @@ def _why_not(options: EngineOptions, asked: Precision) -> str:
 
 
 def int8_file() -> str:
-    """The int8 graph for this PC's CPU."""
+    """The file name of the int8 graph for this PC's CPU."""
     return graph_file("int8" if has_vnni() else "int8-rr")
 
 
 def _graph_file(options: EngineOptions, precision: Precision) -> str | None:
-    """The graph that the engine runs in a precision where the options say; None if it does not."""
+    """The graph that these options run in a precision; None if the engine has none for it."""
     device: Device = "cuda" if runs_on_gpu(options) else "cpu"
     kind = abilities_of(options.engine).graphs[device].get(precision)
     if kind == "int8":
@@ -195,7 +200,7 @@ def _graph_file(options: EngineOptions, precision: Precision) -> str | None:
 
 def _cheapest(manifest: Manifest, options: EngineOptions) -> ChosenGraph:
     if runs_on_gpu(options):
-        # An fp16 graph is judged by emulation until a GPU has run it, so it is used on request.
+        # An fp16 graph is judged by emulation until a GPU has run it, so it runs on request only.
         return ChosenGraph(precision="fp32", file=FUSED, reason="the reference, on a GPU")
     file = _graph_file(options, "int8")
     if file is None:
@@ -208,7 +213,7 @@ def _cheapest(manifest: Manifest, options: EngineOptions) -> ChosenGraph:
 
 
 def _problem(manifest: Manifest, file: str) -> str | None:
-    """Why not all models can be run with this graph."""
+    """Why not every model can be run with this graph; None if every model can."""
     for name, model in manifest.models.items():
         if file not in model.files:
             return f"model {name!r} has no {file}"

@@ -1,4 +1,4 @@
-"""What this PC can run, why not the rest, and what to do about it."""
+"""The examination of this PC: what it can run, what it cannot, and what to do about that."""
 
 import ctypes
 import os
@@ -18,20 +18,20 @@ from vexas_edge.host.cpu import cpu_name, has_vnni
 from vexas_edge.host.facts import nvidia_gpu
 from vexas_edge.host.process import default_threads
 
-# What onnxruntime-gpu 1.31 asks of a PC: CUDA 13, whose least driver NVIDIA's release notes name.
+# onnxruntime-gpu 1.31 needs CUDA 13, whose oldest driver is named in NVIDIA's release notes.
 _LEAST_DRIVER = 580
 
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p"}
 _REMOTE_DRIVE = 4  # GetDriveTypeW
 _WINDOWS_PATH_LIMIT = 260
-_LONGEST_NAME = 120  # of a result, below the folder
+_LONGEST_NAME = 120  # of a result file in the folder
 
 State = Literal["ok", "limited", "missing"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing looked at. remedy: what a person can do; empty where nothing is wrong."""
+    """What was found about one subject. The remedy is empty where there is nothing to do."""
 
     subject: str
     state: State
@@ -40,7 +40,7 @@ class Finding:
 
 
 def examine(folder: Path) -> Iterator[Finding]:
-    """All findings of this PC; `folder` is where results would be written."""
+    """Yield all findings about this PC; `folder` is where results would be written."""
     yield _cpu()
     yield from _gpu()
     yield from (_engine(engine) for engine in ENGINES if engine != "auto")
@@ -52,7 +52,7 @@ def examine(folder: Path) -> Iterator[Finding]:
 
 
 def can_score(findings: "tuple[Finding, ...]") -> bool:
-    """Whether the reference engine runs, from which every score comes."""
+    """Whether the reference engine runs, which every score comes from."""
     return any(f.subject == "onnxruntime" and f.state == "ok" for f in findings)
 
 
@@ -64,7 +64,7 @@ def _cpu() -> Finding:
         subject="CPU",
         state="limited",
         found=f"{cpu}, no VNNI seen: int8 graphs with 7-bit weights, which gain less",
-        remedy="none needed; a CPU of 2019 or later has VNNI",
+        remedy="none needed; many CPUs made since 2019 have VNNI",
     )
 
 
@@ -130,14 +130,14 @@ def _writable(subject: str, folder: Path, remedy: str) -> Finding:
 
 
 def _problem_of_writing(folder: Path) -> str:
-    """Why nothing can be written to the folder, which may not be there yet; empty if it can."""
+    """Why the folder, which need not exist yet, cannot be written to; empty if it can."""
     places = (folder, *folder.absolute().parents)
     try:
         place = next((place for place in places if place.exists()), None)
         if place is None:
-            return "no such drive or folder above it"
+            return "neither its drive nor any folder above it exists"
         if not place.is_dir():
-            return f"{place} is no folder"
+            return f"{place} is not a folder"
         with tempfile.NamedTemporaryFile(dir=place, prefix=".vexas-edge-"):
             return ""
     except OSError as error:
@@ -155,7 +155,7 @@ def _network(folder: Path) -> Iterator[Finding]:
 
 
 def is_network_share(folder: Path) -> bool:
-    """Whether a folder lies on another machine, as far as the system says."""
+    """Whether a folder lies on another machine, as far as the system can say."""
     if sys.platform == "win32":
         return str(folder).startswith("\\\\") or _drive_type(folder.anchor) == _REMOTE_DRIVE
     try:

@@ -1,4 +1,4 @@
-"""The mask network behind a model's canvas: from an analyzer's crop to the cell alone on black."""
+"""The mask network of a model: from an analyzer's crop to the cell alone on black."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,33 +19,33 @@ from vexas_edge.host.process import default_threads
 
 @dataclass(frozen=True, kw_only=True)
 class Isolator:
-    """A mask network, and what it may find. Calls may come from any thread."""
+    """A mask network and the limits for what it finds. It may be called from any thread."""
 
     engine: Engine
     limits: IsolationLimits
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """uint8 (h, w, 3), the tight box of the cell in uint8 (H, W, 3).
+        """The cell of a crop, uint8 (H, W, 3), in its tight box on black, uint8 (h, w, 3).
 
         Raises:
-            CellError: there is no plausible cell.
+            RejectedCellError: there is no plausible cell.
         """
         feeds = MASK_CONTRACT.feeds({CROPS: resize_for_isolation(pixels)[None]})
         return isolate_cell(self.engine.run(feeds)[MASKS][0], pixels, self.limits)
 
 
 def mask_options(threads: int | None) -> EngineOptions:
-    """Where a mask network runs: on the CPU, a call for each thread at a time."""
+    """How a mask network runs: on the CPU, with one call per thread at the same time."""
     threads = threads or default_threads()
     return EngineOptions(engine="onnxruntime", device="cpu", threads=threads, calls_at_once=threads)
 
 
 @contextmanager
 def opened_isolator(graph: bytes, limits: IsolationLimits) -> Iterator[Isolator]:
-    """The mask network in an ONNX graph that is in no bundle yet; closed at the end.
+    """An isolator from an ONNX graph that is not in a bundle yet; it is closed at the end.
 
     Raises:
-        BundleError: it is no mask network.
+        BundleError: the graph is not a mask network.
     """
     with open_engine(graph, mask_options(None)) as engine:
         if wanted := MASK_CONTRACT.missing_from(engine.shapes):

@@ -1,4 +1,4 @@
-"""What runs a bundle fastest on this PC, measured: each engine, device and precision in turn."""
+"""Measuring what runs a bundle fastest on this PC: each engine, device and precision in turn."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ _LEAST_ROUNDS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
-    """How to measure. seconds: that each way is timed with one model."""
+    """How to measure. Each way is timed for `seconds` with each model."""
 
     threads: int | None
     seconds: float
@@ -38,11 +38,11 @@ def prepare_bundle(
     """Test and time every way to run the bundle here, and remember it for `score`.
 
     Args:
-        report: called with what is being done, a line each.
+        report: called with one line at a time about what is being done.
         seconds: how long each way is timed, for all models together.
 
     Raises:
-        HostError: nothing here gives the recorded numbers, or the cache cannot be written.
+        HostError: nothing here returns the recorded numbers, or the cache cannot be written.
     """
     models = bundle.manifest.models
     asked = _Asked(threads=threads, seconds=seconds / len(models), report=report)
@@ -57,7 +57,10 @@ def prepare_bundle(
 
 
 def _ways() -> Iterator[Measured]:
-    """All that could be there: engines that load, their devices, all precisions."""
+    """Yield every way to try: each engine that loads, on each of its devices, in each precision.
+
+    An engine that does not load is yielded once, with its problem.
+    """
     for engine in ENGINES:
         if engine == "auto":
             continue
@@ -74,7 +77,7 @@ def _ways() -> Iterator[Measured]:
 def _with_model(
     bundle: Bundle, model: str, ways: Sequence[Measured], asked: _Asked
 ) -> tuple[Measured, ...]:
-    """The ways with one model more: its time added, or the problem that it met."""
+    """The same ways after one more model: with its time added, or with the problem it met."""
     with ExitStack() as stack:
         tested = [_tested(bundle, model, way, asked, stack) for way in ways]
         engines = {way: engine for way, engine in tested if engine is not None}
@@ -90,7 +93,7 @@ def _with_model(
 def _tested(
     bundle: Bundle, model: str, way: Measured, asked: _Asked, stack: ExitStack
 ) -> tuple[Measured, Engine | None]:
-    """The way's engine once its self-test has passed; or none, and the problem."""
+    """The way and its engine, if the self-test passes; else the way with its problem, and None."""
     if way.problem:
         return way, None
     asked.report(f"{model}: testing {way.engine} on {way.device} in {way.precision}")
@@ -113,7 +116,7 @@ def _tested(
 
 
 def _feeds(bundle: Bundle, model: str) -> Feeds:
-    """Noise, as much of it as scoring hands over at once, and one draw."""
+    """As many cells as scoring gives an engine in one call, made of noise, and one draw."""
     canvas_px = bundle.manifest.models[model].canvas_px
     n_cells = cells_per_call(EngineOptions(device="cpu"), canvas_px)
     rng = np.random.Generator(np.random.PCG64(0))
@@ -125,7 +128,7 @@ def _feeds(bundle: Bundle, model: str) -> Feeds:
 def _interleaved(
     engines: dict[Measured, Engine], feeds: Feeds, seconds: float
 ) -> dict[Measured, float]:
-    """Milliseconds per cell of each way; each thread makes calls of its own, as scoring does."""
+    """The milliseconds per cell of each way; as in scoring, each thread makes its own calls."""
     with ThreadPoolExecutor(max(engine.threads for engine in engines.values())) as pool:
 
         def on_every_thread(engine: Engine) -> None:

@@ -21,10 +21,10 @@ from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import BundleError, HostError
 
-# Largest difference of any output from what the reference engine gave, by graph file.
+# For each graph file, the largest allowed difference of any output from the reference engine's.
 ALLOWED = {HEAD: 1e-5, FUSED: 1e-3, ISOLATE: 0.02}
-# For cheaper graphs, of encodings: how far a cell's cosine with the recorded one may lie below 1.
-# Sums of integers are exact, so only a value between two integers may fall to either.
+# For cheaper graphs, how far the cosine of a cell's encoding with the recorded one may lie below 1.
+# Sums of integers are exact, so only values halfway between two integers may round differently.
 ALLOWED_CHEAPER = 1e-3
 
 GOLDEN_ARRAYS = (
@@ -37,7 +37,7 @@ GOLDEN_ARRAYS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One graph's self-test on this host: the difference, and what was allowed."""
+    """The outcome of one graph's self-test on this PC: the difference, and how much is allowed."""
 
     model: str
     file: str
@@ -49,7 +49,7 @@ def golden_from_npz(content: bytes) -> dict[str, NDArray[Any]]:
     """The arrays of golden.npz: `cells`, `draws`, and `<graph file>/<output>` for each graph.
 
     Raises:
-        BundleError: it is not readable, or holds what numpy would have to unpickle.
+        BundleError: the file cannot be read, lacks an array, or would have to be unpickled.
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -69,7 +69,7 @@ def check_engine(
     contract: GraphContract,
     golden: Mapping[str, NDArray[Any]],
 ) -> Check:
-    """A graph's outputs of the made-up cells in an engine, beside those that were recorded.
+    """Run a graph on the self-test's cells and compare its outputs with the recorded ones.
 
     Raises:
         HostError: they differ by more than is allowed.
@@ -90,10 +90,10 @@ def check_engine(
 def golden_feeds(
     contract: GraphContract, golden: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
-    """What the self-test gives a graph: the made-up cells, or what the reference made of them.
+    """A graph's inputs in the self-test: the made-up cells, or the reference's encodings of them.
 
     Raises:
-        BundleError: the self-test holds nothing for an input of this graph.
+        BundleError: the self-test has no value for an input of this graph.
     """
     known = {**golden, ENCODINGS: golden[f"{FUSED}/{ENCODINGS}"]}
     try:
@@ -107,7 +107,7 @@ def golden_feeds(
 def _largest_difference(
     outputs: Mapping[str, NDArray[Any]], golden: Mapping[str, NDArray[Any]], file: str
 ) -> float:
-    # np.max, not max: that one may pass over a NaN.
+    # np.max and not max, which may pass over a NaN.
     return float(
         np.max([_difference(value, golden[f"{file}/{name}"]) for name, value in outputs.items()])
     )
@@ -122,7 +122,7 @@ def _difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
 def _cosine_distance(
     outputs: Mapping[str, NDArray[Any]], golden: Mapping[str, NDArray[Any]], file: str
 ) -> float:
-    """1 less the smallest cosine of a cell's encoding with the recorded one, never negative."""
+    """1 minus the smallest cosine of a cell's encoding with the recorded one; at least 0."""
     recorded = f"{file}/{ENCODINGS}"
     if recorded not in golden:
         raise BundleError(f"the bundle's {GOLDEN} lacks {recorded}")

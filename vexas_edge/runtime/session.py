@@ -1,4 +1,4 @@
-"""A bundle's graphs, loaded on this PC's engine and kept for the next case."""
+"""A bundle's graphs, loaded into engines on this PC and kept for the next case."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -29,18 +29,18 @@ from vexas_edge.runtime.selftest import Check, check_engine, golden_from_npz
 
 
 def cells_per_call(options: EngineOptions, canvas_px: int) -> int:
-    """How many cells an engine is given at once, at most, where nobody says otherwise."""
+    """The most cells that an engine is given in one call, unless the caller says otherwise."""
     device: Literal["cuda", "cpu"] = "cuda" if runs_on_gpu(options) else "cpu"
     size = abilities_of(options.engine).call_sizes[device]
     return size.rows_of(cells_tensor(canvas_px).row_shape)
 
 
 class Sessions:
-    """The engine of each of a bundle's models, opened on first use, closed together.
+    """The engines of a bundle's graphs, opened on first use and closed together.
 
-    The head always runs in onnxruntime on the CPU, so that scores do not depend on the engine. Any
-    other than the reference engine and graph passes its self-test before its first call, unless
-    `vexas-edge prepare` has seen it pass.
+    The head always runs in onnxruntime on the CPU, so that scores do not depend on the engine.
+    Unless it is the reference graph in the reference engine, any other graph must pass its
+    self-test before its first call, or must have passed it in `vexas-edge prepare`.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Sessions:
         """Choose engine and graph; nothing is loaded yet.
 
         Raises:
-            HostError: the precision asked for is not to be had on this PC with this bundle.
+            HostError: the precision asked for is not available on this PC with this bundle.
         """
         self.bundle = bundle
         self.options, self.graph = choose(bundle, options or EngineOptions(), precision)
@@ -60,17 +60,18 @@ class Sessions:
         self._stack = ExitStack()
 
     def contract(self, model: str, file: str) -> GraphContract:
-        """What one of the model's graphs takes and gives."""
+        """The inputs and outputs of one of the model's graphs."""
         return contract_of(self.bundle.manifest, model, file)
 
     def cells_per_call(self, model: str) -> int:
-        """How many of the model's cells the chosen engine is given at once, at most."""
+        """The most cells of the model that the chosen engine is given in one call."""
         return cells_per_call(self.options, self.bundle.manifest.models[model].canvas_px)
 
     def fused(self, model: str, file: str = "") -> Engine:
-        """The model's fused graph, the chosen one if none is named, where the options say.
+        """The engine of the model's fused graph, for many threads that each make their own calls.
 
-        Each thread makes calls of its own.
+        Args:
+            file: the name of the graph's file; empty means the chosen graph.
         """
         file = file or self.graph.file
         options = replace(
@@ -82,9 +83,10 @@ class Sessions:
         return self._engine(model, file, options)
 
     def fused_alone(self, model: str) -> Engine:
-        """The same graph in an engine of its own whose every call has all threads.
+        """The chosen graph in an engine of its own, in which every call uses all threads.
 
-        TensorRT's is the same engine: it was built before, and a GPU has no threads to share.
+        For TensorRT this is the same engine as `fused`: it is already built, and a GPU has no
+        threads to share.
         """
         if self.options.engine == "tensorrt":
             return self.fused(model)
@@ -92,7 +94,7 @@ class Sessions:
         return self._engine(model, self.graph.file, replace(self.options, rows=rows))
 
     def head(self, model: str) -> Engine:
-        """The model's head, on the CPU."""
+        """The engine of the model's head, on the CPU."""
         on_cpu = EngineOptions(engine="onnxruntime", device="cpu", threads=self.options.threads)
         return self._engine(model, HEAD, on_cpu)
 
@@ -104,7 +106,7 @@ class Sessions:
         return self.head(model).run(feeds)
 
     def canvas(self, model: str) -> Canvas:
-        """How the model's cells are put before it; isolated first, where it wants that."""
+        """The canvas that the model's cells are put on, which isolates them where it wants that."""
         entry = self.bundle.manifest.models[model]
         isolate = None
         if entry.isolation is not None:
@@ -112,14 +114,14 @@ class Sessions:
         return Canvas(canvas_px=entry.canvas_px, larger=entry.larger, isolate=isolate)
 
     def masks(self, model: str) -> Engine:
-        """The model's mask network, on the CPU."""
+        """The engine of the model's mask network, on the CPU."""
         return self._engine(model, ISOLATE, mask_options(self.options.threads))
 
     def check(self, model: str, file: str) -> Check:
-        """The self-test of one graph in the engine that runs it here.
+        """Run the self-test of one graph in the engine that runs it here.
 
         Raises:
-            HostError: it gives other numbers than were recorded.
+            HostError: the graph returns other numbers than were recorded.
         """
         if file == ISOLATE:
             engine = self.masks(model)
@@ -129,7 +131,7 @@ class Sessions:
         return check_engine(model, file, engine, self.contract(model, file), golden)
 
     def used(self) -> Engine | None:
-        """Some engine that ran a fused graph, for the record; None before the first."""
+        """An engine that has a fused graph, for the record; None if none was opened yet."""
         others = (HEAD, ISOLATE)
         return next((e for (_, f, _), e in self._opened.items() if f not in others), None)
 
@@ -147,12 +149,12 @@ class Sessions:
         if wanted := self.contract(model, file).missing_from(engine.shapes):
             raise BundleError(
                 f"{self.bundle.path}: {file} of model {model!r} has {wanted.name} of shape "
-                f"{engine.shapes.get(wanted.name)}, the manifest says {wanted.shape}; the bundle "
-                "contradicts itself, export it again"
+                f"{engine.shapes.get(wanted.name)}, but the manifest says {wanted.shape}; the "
+                "bundle contradicts itself, so export it again"
             )
 
     def _is_trusted(self, file: str) -> bool:
-        """Whether the graph needs no self-test now: the reference engine's, or `prepare` did it."""
+        """Whether the graph needs no self-test: it is the reference, or `prepare` has tested it."""
         reference = self.options.engine == "onnxruntime" and file == FUSED
         proved = self.graph.proved and file == self.graph.file
         return file == HEAD or reference or proved
@@ -166,10 +168,10 @@ class Sessions:
 
 
 def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
-    """Each graph's check, as it is done: masks, reference, head, and what `score` would run.
+    """Check each model's mask network, reference, head and chosen graph; yields each outcome.
 
     Raises:
-        HostError: this PC cannot run a graph, or gives other numbers than the reference did.
+        HostError: this PC cannot run a graph, or it returns other numbers than the reference did.
     """
     with Sessions(bundle, options) as sessions:
         for model in bundle.manifest.models:

@@ -1,4 +1,4 @@
-"""When a model gives no score: the one rule, for scoring, judging and evaluation alike."""
+"""When a model does not score a case: one rule for scoring, judging and evaluation alike."""
 
 from typing import Literal
 
@@ -6,11 +6,11 @@ Reason = Literal["too_few_cells"]
 
 
 def reasons_to_abstain(n_cells: int, minimum_cells: int) -> tuple[Reason, ...]:
-    """Why a model does not score a case, machine-readable; empty where it does.
+    """The machine-readable reasons why a model does not score a case; empty if it does.
 
     Args:
         n_cells: distinct cells of the case that the model can use.
-        minimum_cells: how many it needs, as its manifest says.
+        minimum_cells: how many cells the model needs, as the manifest says.
 
     >>> reasons_to_abstain(9, 10)
     ('too_few_cells',)

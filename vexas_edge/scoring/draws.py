@@ -1,8 +1,8 @@
-"""Which cells each aggregate is the median of: random, yet stable under every reordering.
+"""The random choice of the cells that each aggregate is the median of.
 
 Each slot of each draw takes the cell with the smallest hash of (cell, slot, draw, seed). So a draw
-is uniform with replacement, does not depend on names, order or a library's random stream, and
-removing one cell changes only the slots that it held.
+is uniform with replacement and does not depend on names, on the order of cells or on a library's
+random stream; removing one cell changes only the slots that it held.
 """
 
 from collections.abc import Sequence
@@ -10,21 +10,21 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# Hashes compared at a time: 256 KiB, which stays in a core's cache.
+# How many hashes are compared at a time: 256 KiB of them, which fit a core's cache.
 _BLOCK = 1 << 15
 
 
 def draw_cells(
     identities: Sequence[bytes], n_draws: int, draw_size: int, seed: int
 ) -> NDArray[np.int64]:
-    """Draws int64 (n_draws, draw_size): indices into `identities`, with replacement.
+    """Random draws of cells, int64 (n_draws, draw_size): indices into `identities`.
 
     Args:
         identities: the SHA-256 digest of each cell's file, distinct, in any order.
         seed: 0 to 2**64 - 1.
 
     Raises:
-        ValueError: no cell to draw from.
+        ValueError: there is no cell to draw from.
 
     >>> draw_cells([b"one cell's hash.", b"another's hash.."], n_draws=2, draw_size=5, seed=0)
     array([[0, 1, 1, 1, 0],
@@ -32,7 +32,7 @@ def draw_cells(
     """
     if not identities:
         raise ValueError("no cell to draw from")
-    # Equal first bytes are told apart by the rest: the smaller digest stands first and wins.
+    # If two digests have the same first 8 bytes, the smaller digest comes first and wins.
     order = sorted(range(len(identities)), key=identities.__getitem__)
     keys = np.array([int.from_bytes(identities[i][:8], "big") for i in order], np.uint64)
     slots = _mixed_slots(n_draws, draw_size, seed)
@@ -63,7 +63,7 @@ def _mix_in_place(values: NDArray[np.uint64]) -> None:
 
 
 def _mixed_slots(n_draws: int, draw_size: int, seed: int) -> NDArray[np.uint64]:
-    """One hash for each slot (n_draws * draw_size,), from its seed, draw and place in the draw."""
+    """One hash per slot, (n_draws * draw_size,), from the seed, the draw and the place in it."""
     seeded = splitmix64(np.array([seed], np.uint64))
     draws = splitmix64(seeded ^ np.arange(n_draws, dtype=np.uint64))
     places = splitmix64(draws[:, None] ^ np.arange(draw_size, dtype=np.uint64))

@@ -1,7 +1,8 @@
-"""Cells to encodings: each thread decodes some cells and runs them; copies are dropped after.
+"""From cells to encodings: each thread decodes some cells and runs the engine on them.
 
-Threads that each take a call of their own keep all cores busy. One call spread over all of them
-would wait at every operator for the thread that shares its core with decoding.
+Threads that each make their own calls keep all cores busy. If one call were spread over all
+threads, every operator would wait for the thread that shares its core with decoding. Exact copies
+of cells are dropped afterwards.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,9 +25,11 @@ from vexas_edge.talk import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedCall:
-    """What the fused graph itself made of one call's cells, for the head to agree with.
+    """What the fused graph itself returned for one call's cells, to be checked against the head.
 
-    encodings: float32 (n, D). draws: int64 (A, K) over them. probabilities: float32 (A, C).
+    encodings: float32 (n, D).
+    draws: int64 (A, K), indices into the encodings.
+    probabilities: float32 (A, C).
     """
 
     encodings: NDArray[np.float32]
@@ -36,7 +39,13 @@ class CheckedCall:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """A model's usable cells. encodings: float32 (N, D). checked: absent without any cell."""
+    """The cells of one model, encoded.
+
+    records: of every cell, whether it could be used or not.
+    identities: the SHA-256 digests of the N used cells.
+    encodings: float32 (N, D), of the used cells in the same order.
+    checked: the call to be checked against the head; None if no cell could be used.
+    """
 
     records: tuple[UsedCell, ...]
     identities: list[bytes]
@@ -46,7 +55,7 @@ class Encoded:
 
 @dataclass(frozen=True, kw_only=True)
 class _Call:
-    """One call's cells. encodings: of those whose record says "used", in their order."""
+    """The cells of one call. The encodings are those of the used cells, in their order."""
 
     records: list[UsedCell]
     encodings: NDArray[np.float32]
@@ -67,11 +76,11 @@ class _Calls:
         return self.sessions.bundle.manifest.models[self.name]
 
     def run(self, cells: Sequence[Cell], *, checked: bool) -> _Call:
-        """The cells decoded and encoded.
+        """Decode and encode some cells in one call of the engine.
 
         Args:
-            checked: whether to take draws along, for the head to agree with. Each call takes one
-                at least, since no engine skips the classifier when only encodings are wanted.
+            checked: whether to add draws, to be checked against the head. Every call has at least
+                one draw, since no engine skips the classifier when only encodings are wanted.
         """
         decoded = [decode_cell(self.case.source, cell, self.canvas) for cell in cells]
         records = [cell.record for cell in decoded]
@@ -97,10 +106,13 @@ def encode_cells(
     chunk_cells: int | None,
     progress: Progress,
 ) -> Encoded:
-    """The encodings of one model's cells, so many cells a call; None lets us choose.
+    """The encodings of one model's cells.
 
-    The first call that has a
-    usable cell takes draws of its own cells along, for the head to agree with.
+    The first call that has a usable cell also has draws of its own cells, to be checked against the
+    head.
+
+    Args:
+        chunk_cells: how many cells go into one call; None chooses a number that suits the engine.
     """
     calls = _Calls(case=case, name=name, sessions=sessions, canvas=sessions.canvas(name))
     cells = case.cells_of(calls.model.cells)
@@ -126,16 +138,16 @@ def encode_cells(
 
 
 def chunk_size(sessions: Sessions, name: str, n_cells: int) -> int:
-    """How many cells go into one call of the engine, so that every thread gets some."""
+    """The number of cells in one call of the engine, chosen so that every thread gets some."""
     threads = sessions.fused(name).threads
     return max(1, min(sessions.cells_per_call(name), -(-n_cells // threads)))
 
 
 def _without_repeats(call: _Call, first: dict[str, str]) -> _Call:
-    """The same call, exact copies of earlier cells marked and without their encodings.
+    """The same call with exact copies of earlier cells marked and their encodings dropped.
 
     Args:
-        first: path of the first cell with each SHA-256; grows.
+        first: the path of the first cell with each SHA-256; new cells are added to it.
     """
     records, kept, row = [], [], 0
     for record in call.records:
@@ -180,7 +192,11 @@ def _none(model: Model) -> NDArray[np.float32]:
 def draws_of(
     identities: Sequence[bytes], model: Model, n_draws: int | None = None
 ) -> NDArray[np.int64]:
-    """Draws of the model's size and seed, int64 (n_draws, draw_size); as many as it scores with."""
+    """Draws with the model's draw size and seed, int64 (n_draws, draw_size).
+
+    Args:
+        n_draws: None means as many as the model scores with.
+    """
     recipe = model.aggregation
     n_draws = recipe.score_draws if n_draws is None else n_draws
     return draw_cells(identities, n_draws, recipe.draw_size, recipe.seed)

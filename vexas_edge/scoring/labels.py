@@ -13,13 +13,13 @@ def label_indices(
 ) -> NDArray[np.int64]:
     """The label of each row, as a column index into the classes, int64 (A,).
 
-    `argmax` takes the largest probability. `votes` is libsvm's prediction: each pair of classes
-    gives one vote by its decision value. The two disagree on 5 to 30 % of aggregates; ties go to
-    the first class.
+    `argmax` takes the largest probability. `votes` is libsvm's prediction: the decision value of
+    each pair of classes is a vote for one of them. Ties go to the first class. The two rules
+    disagree on 5 to 30 % of aggregates.
 
     Args:
-        decisions: (A, 1) for two classes, positive for the second; else (A, C(C-1)/2), positive
-            for the first of each pair.
+        decisions: for two classes (A, 1), positive for the second class; for more (A, C(C-1)/2),
+            positive for the first class of each pair.
         probabilities: (A, C).
 
     >>> probabilities = np.array([[0.6, 0.4], [0.5, 0.5]])

@@ -1,4 +1,4 @@
-"""Scoring a case: cells to encodings in chunks, encodings to probabilities by the exact head."""
+"""Scoring a case: from cells to encodings in chunks, and to probabilities by the exact head."""
 
 import platform
 import time
@@ -44,18 +44,18 @@ def score_case(
     chunk_cells: int | None = None,
     progress: Progress | None = None,
 ) -> CaseScore:
-    """The case's result: one score, or abstention with its reasons, for each model of the bundle.
+    """The case's result: for each model of the bundle, a score or the reasons to abstain.
 
     Args:
         engine: the bundle's sessions, to be shared between cases; None opens some for this case.
-        chunk_cells: cells a call to the engine, or as many as it takes; the scores do not depend
-            on it.
+        chunk_cells: how many cells go into one call of the engine; None chooses a suitable number.
+            The scores do not depend on it.
         progress: called with (model, cells done, cells in all).
 
     Raises:
-        UsageError: the engine is another bundle's.
-        HostError: the engine is not there, or gives numbers that fail the cross-check.
-        BundleError: a graph is not what was hashed.
+        UsageError: the engine was opened for another bundle.
+        HostError: the engine is not available, or returns numbers that fail the cross-check.
+        BundleError: a file of the bundle does not match its hash.
 
     >>> bundle = open_bundle(demo / "demo.vxb")
     >>> with read_case(demo / "smear.zip") as case:
@@ -65,7 +65,10 @@ def score_case(
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     if engine is not None and engine.bundle.sha256 != bundle.sha256:
-        raise UsageError("the engine was opened for another bundle than the one to score with")
+        raise UsageError(
+            "the engine was opened for another bundle than the one to score with; open it for this "
+            "bundle, or leave it out"
+        )
     with Sessions(bundle) if engine is None else nullcontext(engine) as sessions:
         models = tuple(
             _score_model(case, name, sessions, chunk_cells, progress or _silent)
@@ -92,7 +95,7 @@ def _notice(bundle: Bundle) -> str:
 
 
 def bundle_id(bundle: Bundle) -> BundleId:
-    """What a result says of the bundle that made it."""
+    """What a result says about the bundle that made it."""
     manifest = bundle.manifest
     return BundleId(
         name=manifest.name,
@@ -131,7 +134,7 @@ def _score_encodings(counted: ModelScore, encoded: Encoded, sessions: Sessions) 
     model = manifest.models[counted.model]
     if not np.isfinite(encoded.encodings).all():
         raise HostError(
-            f"model {counted.model}: the engine gave encodings that are not finite; "
+            f"model {counted.model}: the engine returned encodings that are not finite; "
             "run `vexas-edge verify` on this PC"
         )
     _cross_check(counted.model, encoded, sessions)
@@ -165,9 +168,10 @@ def _standard_error(values: NDArray[np.float64]) -> float:
 
 
 def _cross_check(name: str, encoded: Encoded, sessions: Sessions) -> None:
-    """The fused graph's own probabilities of one call's cells must be the head's.
+    """Check that the fused graph and the head agree on the probabilities of one call's cells.
 
-    Means over draws, because single draws may jump by 5e-3 at libsvm's stopping threshold.
+    The means over draws are compared, because single draws may jump by 5e-3 at libsvm's stopping
+    threshold.
     """
     call = encoded.checked
     if call is None:

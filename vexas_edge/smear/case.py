@@ -25,7 +25,7 @@ IgnoredReason = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """An image to be scored: its path in the source, its canonical class, and what named it."""
+    """An image to be scored: its path in the source, its canonical class, and what named that."""
 
     path: str
     cell_class: str
@@ -54,7 +54,7 @@ class Conflict:
 class Case:
     """The cells of one smear and what was left out and why, each sorted by path.
 
-    A context manager: its folder or zip stays open until it is closed.
+    Use it as a context manager: its folder or zip stays open until the case is closed.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Case:
         return tuple(cell for cell in self.cells if cell.cell_class in classes)
 
     def close(self) -> None:
-        """Let go of the case's files; no cell can be read any more."""
+        """Close the folder or zip; no cell can be read after that."""
         self.source.close()
 
     def __enter__(self) -> Self:
@@ -80,7 +80,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundCase:
-    """Where a smear is said to be. `alone`: further smears below its folder are no part of it."""
+    """Where a smear is expected. If `alone`, smears in folders below it are not part of it."""
 
     name: str
     path: Path

@@ -1,4 +1,4 @@
-"""cohort.csv: many cases with their labels, read and checked in this one place."""
+"""cohort.csv, the table of labelled cases: the one place that reads and checks it."""
 
 import csv
 import os
@@ -14,9 +14,10 @@ REQUIRED_COLUMNS = ("patient", "sample", "path", "label", "split")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CohortCase:
-    """One row: a sample of a patient. path: its case, resolved from the cohort file's folder.
+    """One row: a sample of a patient.
 
-    covariates: the further columns, as text.
+    path: the sample's case; relative paths are resolved from the cohort file's folder.
+    covariates: all further columns, as text.
     """
 
     patient: str
@@ -32,7 +33,7 @@ def read_cohort(path: str | os.PathLike[str]) -> tuple[CohortCase, ...]:
 
     Raises:
         InputError: it cannot be read, lacks a column or a value, names a sample or a path twice, or
-            puts one patient into two splits or under two labels; names the line.
+            puts one patient into two splits or under two labels; the message names the line.
     """
     path = Path(path)
     try:
@@ -57,7 +58,7 @@ def cases_of_split(rows: Sequence[CohortCase], split: str) -> tuple[CohortCase, 
     """The rows of one split.
 
     Raises:
-        InputError: there is none; names the splits that there are.
+        InputError: there is no such row; the message names the splits that exist.
     """
     chosen = tuple(row for row in rows if row.split == split)
     if not chosen:
@@ -72,7 +73,7 @@ def _columns(header: Sequence[str], path: Path) -> list[str]:
     if missing:
         raise InputError(
             f"{path} lacks the columns {', '.join(missing)}; its header is "
-            f"{','.join(columns)!r}, names are separated by commas"
+            f"{','.join(columns)!r}, whose names must be separated by commas"
         )
     twice = [name for name, n in Counter(columns).items() if n > 1]
     if twice:
@@ -82,7 +83,9 @@ def _columns(header: Sequence[str], path: Path) -> list[str]:
 
 def _case(row: dict[str, str | None], path: Path, line: int) -> CohortCase:
     if None in row or None in row.values():
-        raise InputError(f"{path}, line {line}: it has not as many values as there are columns")
+        raise InputError(
+            f"{path}, line {line}: the number of values differs from the number of columns"
+        )
     values = {name: (value or "").strip() for name, value in row.items()}
     empty = [name for name in REQUIRED_COLUMNS if not values[name]]
     if empty:
@@ -90,7 +93,9 @@ def _case(row: dict[str, str | None], path: Path, line: int) -> CohortCase:
     return CohortCase(
         patient=values["patient"],
         sample=values["sample"],
-        path=Path(os.path.normpath(path.parent / values["path"])),  # one spelling of each
+        path=Path(
+            os.path.normpath(path.parent / values["path"])
+        ),  # so that each path has one spelling
         label=values["label"],
         split=values["split"],
         covariates={n: v for n, v in values.items() if n not in REQUIRED_COLUMNS},
@@ -103,7 +108,7 @@ def _check_once(rows: Iterable[tuple[int, CohortCase]], column: str, path: Path)
         value = getattr(case, column)
         if first.setdefault(value, line) != line:
             raise InputError(
-                f"{path}, line {line}: {column} {str(value)!r} stands in line {first[value]} too"
+                f"{path}, line {line}: {column} {str(value)!r} is already in line {first[value]}"
             )
 
 

@@ -1,4 +1,4 @@
-"""Where the smears below a folder lie, each for `read_case`."""
+"""Finding the smears below a folder, each to be read by `read_case`."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,9 @@ from vexas_edge.smear.sources import open_source, walk_folder
 def find_cases(
     root: str | os.PathLike[str], options: ReadOptions | None = None
 ) -> tuple[FoundCase, ...]:
-    """Every smear and every zip at or below `root`, each for `read_case`, sorted by name.
+    """Every smear and every zip at or below `root`, sorted by name, to be read by `read_case`.
 
-    A name is the path below `root`, with `/`. Raises InputError where there is none.
+    The name of a case is its path below `root`, with `/`. Raises InputError where there is none.
     """
     options = options or ReadOptions()
     own = case_at(Path(root))
@@ -42,9 +42,11 @@ def find_cases(
 
 def _files_below(root: Path) -> Iterator[str]:
     for file in walk_folder(root):
-        # read_case lists a refused image; a refused folder or zip may be a smear that none reads.
+        # read_case lists a refused image, but a refused folder or zip may hide a whole smear.
         if file.refusal == "link_leaves_case" and not is_image(file.path):
-            raise InputError(f"{root / file.path} is a link that leaves {root}; score its target")
+            raise InputError(
+                f"{root / file.path} is a link that leaves {root}; score its target by itself"
+            )
         if file.refusal == "name_not_unicode" and _hides_a_smear(file.path):
             raise InputError(f"{root / file.path} has a name that is not Unicode; rename it")
         if file.refusal is None:
@@ -52,14 +54,14 @@ def _files_below(root: Path) -> Iterator[str]:
 
 
 def _hides_a_smear(path: str) -> bool:
-    """Whether the mark for what is no Unicode stands in a folder's or a zip's name."""
+    """Whether the mark for what is not Unicode is in the name of a folder or a zip."""
     return "\ufffd" in folder_of(path) or path.lower().endswith(".zip")
 
 
 def wanted_cases(
     paths: Sequence[Path], options: ReadOptions, *, recursive: bool
 ) -> tuple[FoundCase, ...]:
-    """The cases that the arguments name, or all those below them."""
+    """The cases at these paths; if `recursive`, every case at or below them."""
     if not recursive:
         return tuple(case_at(path) for path in paths)
     return tuple(found for path in paths for found in find_cases(path, options))

@@ -1,6 +1,6 @@
-"""What the place and the name of a file say: which smear it belongs to and which class it has.
+"""What the folder and the name of a file say: which smear it belongs to and which class it has.
 
-Pure functions over relative paths with `/`; nothing here touches a disk.
+These are pure functions of relative paths with `/`; nothing here touches a disk.
 """
 
 import re
@@ -19,9 +19,11 @@ _PREFIX = re.compile(r"([^\W\d_][^\W_]*)_\d")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """What a folder says of its images: the smear's own folder ("" is the root) and the class.
+    """What a folder says about the images in it.
 
-    `class_name` is the class folder's name as written, None where no folder names a class.
+    smear: the smear's own folder; "" is the root.
+    class_name: the class folder's name as written; None where no folder names a class.
+    unsigned: whether it lies in or below a folder `Unsigned slides`.
     """
 
     smear: str
@@ -54,8 +56,8 @@ def places_from_folders(
 ) -> dict[str, Place]:
     """The place of each folder that holds images; folders outside the layout are left out.
 
-    "auto" sees a CellaVision tree by its `Signed slides` or `Unsigned slides`, and a class folder
-    by a known name, its own or a neighbour's; any other folder is a flat smear.
+    "auto" recognises a CellaVision tree by its folder `Signed slides` or `Unsigned slides`, and
+    class folders by the known name of at least one of them; any other folder is a flat smear.
     """
     class_parents = {
         folder_of(folder)

@@ -16,7 +16,7 @@ class ReadOptions:
     class_from: which name to trust where a folder and a file's prefix both name a class.
     cell_type: the class of images that lie in no class folder.
     class_map: a vocabulary of class names, built in or in a TOML file; None means the default.
-    vocabulary: the same, read.
+    vocabulary: the vocabulary that `class_map` names; it is read when the options are made.
 
     Raises:
         UsageError: a value is not one of its choices, or the class map cannot be read.

@@ -26,7 +26,7 @@ _NAMED_AT_MOST = 5
 def read_case(
     where: str | os.PathLike[str] | FoundCase, options: ReadOptions | None = None
 ) -> Case:
-    """The case in a folder or a zip, open until it is closed; no image is decoded.
+    """The case in a folder or a zip; it stays open until it is closed, and no image is decoded.
 
     Raises:
         InputError: it is missing or unsafe, or holds several smears or no cell to score.
@@ -53,7 +53,7 @@ def read_case(
 
 
 def case_at(path: Path) -> FoundCase:
-    """The case at `path`, there or not, named after its folder or zip."""
+    """The case at `path`, whether it exists or not, named after its folder or zip."""
     # Not Path.resolve: that raises RuntimeError for a link to itself.
     real = Path(os.path.realpath(path))
     return FoundCase(name=unicode_text(real.name if path.is_dir() else real.stem), path=path)
@@ -64,8 +64,8 @@ def _check_one_smear(places: Iterable[Place], path: Path) -> None:
     if len(smears) > 1:
         raise InputError(
             f"{path} holds {len(smears)} smears: {_listed(repr(name or '.') for name in smears)}; "
-            "score each by itself or use --recursive (folders that are classes, not smears, "
-            "are named in --class-map)"
+            "score each by itself or use --recursive; if these folders are classes and not smears, "
+            "name them in a file for --class-map"
         )
 
 
@@ -103,7 +103,7 @@ def _path(file: Cell | Ignored | Conflict) -> str:
 
 
 def _conflict(path: str, place: Place, vocabulary: Vocabulary) -> Conflict | None:
-    """Folder against prefix, where the vocabulary knows both."""
+    """The conflict between folder and prefix, where the vocabulary knows both and they differ."""
     prefix = prefix_of(path)
     if place.class_name is None or prefix is None:
         return None
@@ -141,7 +141,7 @@ def _cell_named(
 
 
 def _check_cells(case: Case, path: Path) -> None:
-    """Raises InputError that says what was found instead of a cell, and the remedy."""
+    """Check that there is a cell to score; else the InputError says what was found instead."""
     if case.cells:
         return
     if not case.ignored:
@@ -159,11 +159,11 @@ def _remedy(case: Case) -> str:
     for file in case.ignored:
         if file.reason in ("no_class", "unsigned_no_class"):
             return (
-                f"nothing says the class of {file.path!r}: give --cell-type if all are of one "
-                "class, or name their folder in --class-map"
+                f"nothing says the class of {file.path!r}: give --cell-type if all cells are of "
+                "one class, or name their folder in a file for --class-map"
             )
     if any(is_image(file.path) for file in case.ignored):
-        return "see --layout, --class-from and --class-map"
+        return "check --layout, --class-from and --class-map"
     return f"expected images ({' '.join(IMAGE_SUFFIXES)}) in class folders or with class prefixes"
 
 

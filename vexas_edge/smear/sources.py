@@ -1,4 +1,4 @@
-"""Where the files of a case lie: a folder or a zip, listed in one pass and read alike."""
+"""The files of a case, in a folder or a zip: listed in one pass and read in the same way."""
 
 import os
 import re
@@ -40,22 +40,22 @@ class Source(Protocol):
 
     @property
     def files(self) -> Mapping[str, int]:
-        """Path relative to the root, with `/`, to its size in bytes."""
+        """The size in bytes of each file, by its path relative to the root, with `/`."""
 
     @property
     def refused(self) -> Mapping[str, Refusal]:
-        """Path to the reason why it is not among `files`."""
+        """The reason why a file is not among `files`, by its path."""
 
     def read(self, path: str) -> bytes:
         """The whole file. Raises CellError where it cannot be read or is over MAX_FILE_BYTES."""
 
     def close(self) -> None:
-        """Let go of open files, so that Windows lets the case be moved."""
+        """Close all files, so that Windows lets the case be moved."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WalkedFile:
-    """A file met below a folder; `refusal` says why it must not be read."""
+    """A file found below a folder; `refusal` says why it must not be read."""
 
     path: str
     size: int
@@ -63,7 +63,7 @@ class WalkedFile:
 
 
 def open_source(path: Path) -> Source:
-    """The folder or zip at `path`, listed. Raises InputError where it is neither or is unsafe."""
+    """The listed folder or zip at `path`. Raises InputError where it is neither or is unsafe."""
     if path.is_dir():
         return FolderSource(path)
     if path.is_file():
@@ -74,7 +74,7 @@ def open_source(path: Path) -> Source:
 def walk_folder(root: Path) -> Iterator[WalkedFile]:
     """Every file below `root`, never following a link out of it or into a folder.
 
-    Raises InputError where a folder cannot be listed: part of a smear must not pass for all of it.
+    Raises InputError where a folder cannot be listed: a part must not be taken for a whole smear.
     """
     real_root = root.resolve()
     pending = [("", real_root)]
@@ -86,7 +86,7 @@ def walk_folder(root: Path) -> Iterator[WalkedFile]:
                 yield _walked(path, entry, real_root)
             elif _target(entry) == folder / entry.name:
                 pending.append((f"{path}/", folder / entry.name))
-            else:  # a Windows junction, which is no symlink to Python 3.11
+            else:  # a Windows junction, which Python 3.11 does not call a symlink
                 yield WalkedFile(path=path, size=0, refusal=_link_refusal(entry, real_root))
 
 
@@ -152,13 +152,14 @@ class FolderSource:
             raise CellError("cannot_read", f"the file cannot be read: {error.strerror}") from error
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """Do nothing: no file of a folder stays open."""
 
 
 class ZipSource:
     """The files in a zip, read in place: nothing is unpacked to disk.
 
-    A zip that holds a link, a name twice, an encrypted file or a path out of it is refused whole.
+    The whole zip is refused if it holds a link, a name twice, an encrypted file, or a path that
+    leads out of it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -210,7 +211,9 @@ def _safe_name(member: zipfile.ZipInfo, path: Path) -> str:
     name = member.filename.replace("\\", "/")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if not name or name.startswith("/") or _DRIVE.match(name) or ".." in parts:
-        raise InputError(f"{path} holds {name!r}, which is no path inside the zip; it is not read")
+        raise InputError(
+            f"{path} holds {name!r}, which is not a path inside the zip; the zip is not read"
+        )
     if stat.S_ISLNK(member.external_attr >> 16):
         raise InputError(f"{path} holds the link {name!r}; pack the files themselves")
     if member.flag_bits & _ENCRYPTED:
@@ -233,14 +236,14 @@ def _check_listed(path: str, files: Mapping[str, int]) -> None:
 
 
 def _bounded(file: IO[bytes], listed_bytes: int) -> bytes:
-    # The size in a zip's header may lie, and a file may grow: the cap is on what is read. The
-    # listed size comes first, since a read of the cap would set aside the cap's memory each time.
+    # The size in a zip's header may be wrong, and a file may grow, so the cap is on what is read.
+    # The listed size is read first: asking for the cap at once would allocate as much each time.
     data = file.read(min(listed_bytes, MAX_FILE_BYTES) + 1)
     while len(data) <= MAX_FILE_BYTES and (more := file.read(_MORE_BYTES)):
         data += more
     if len(data) > MAX_FILE_BYTES:
         raise CellError(
             "file_too_large",
-            f"the file is over {MAX_FILE_BYTES} bytes; expected the image of a cell",
+            f"the file is over {MAX_FILE_BYTES} bytes; expected the image of one cell",
         )
     return data

@@ -1,4 +1,4 @@
-"""What would be read of a case and why, as plain values."""
+"""A summary of which files of a case are cells and which are not, as plain values."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from vexas_edge.smear.case import Case
 def summary_from_case(case: Case) -> dict[str, Any]:
     """Counts by class, conflicts and ignored files of a case, ready for JSON.
 
-    `from` is what named the cells of a class (`folder`, `prefix`, `declared`), or counts of these
-    where it is more than one.
+    For each class, `from` says what named its cells (`folder`, `prefix` or `declared`); where
+    several did, it holds the count of each.
     """
     named_by: dict[str, Counter[str]] = {}
     for cell in case.cells:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vexas_edge.errors import UsageError
 
-# Canonical name -> Cell Ontology id, None where no term fits.
+# Each canonical name and its Cell Ontology id; None where no term fits.
 CELL_CLASSES: Mapping[str, str | None] = {
     "neutrophil": "CL:0000775",
     "neutrophil_segmented": "CL:0000096",
@@ -44,13 +44,13 @@ DEFAULT = "cellavision"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vocabulary:
-    """Names as one analyzer writes them, folded, to canonical names or `IGNORE`."""
+    """One analyzer's names of cell classes, folded, and the canonical name or `IGNORE` of each."""
 
     name: str
     classes: Mapping[str, str]
 
     def class_of(self, written: str) -> str | None:
-        """Canonical name, or `IGNORE`, of a prefix or folder name; None if it is unknown."""
+        """The canonical name, or `IGNORE`, of a prefix or folder name; None if it is unknown."""
         folded = fold_name(written)
         return self.classes.get(folded) or (folded if folded in CELL_CLASSES else None)
 
@@ -61,9 +61,9 @@ def fold_name(written: str) -> str:
 
 
 def vocabulary_from(name_or_path: str) -> Vocabulary:
-    """The built-in vocabulary of that name, else the one in the TOML file at that path.
+    """The built-in vocabulary of that name, or else the one in the TOML file at that path.
 
-    Raises UsageError, naming file and key, for a file that is missing or wrong.
+    Raises UsageError, which names the file and the key, if the file is missing or wrong.
     """
     if name_or_path in BUILT_IN:
         return _built_in(name_or_path)
@@ -81,12 +81,13 @@ def _vocabulary_from_file(path: Path) -> Vocabulary:
     if unknown:
         raise UsageError(
             f"class map {path}: unknown key {unknown[0]!r}; "
-            "expected a table [classes] and, if wanted, extends"
+            "expected the table [classes] and, optionally, extends"
         )
     written = table.get("classes")
     if not isinstance(written, dict) or not written:
         raise UsageError(
-            f'class map {path}: no table [classes]; expected lines such as LY = "lymphocyte" in it'
+            f"class map {path}: the table [classes] is missing or empty; "
+            'expected lines such as LY = "lymphocyte" in it'
         )
     classes = {**_extended(table.get("extends"), path), **_folded_classes(written, path)}
     return Vocabulary(name=path.stem, classes=classes)
@@ -121,9 +122,9 @@ def _folded_classes(written: Mapping[str, object], path: Path) -> dict[str, str]
     for key, target in written.items():
         folded = fold_name(key)
         if not folded:
-            raise UsageError(f"class map {path}: {key!r} is no prefix and no folder name")
+            raise UsageError(f"class map {path}: {key!r} is neither a prefix nor a folder name")
         if folded in classes:
-            raise UsageError(f"class map {path}: {key!r} stands there twice; keep one")
+            raise UsageError(f"class map {path}: {key!r} is there twice; keep one")
         if not isinstance(target, str) or target not in {*CELL_CLASSES, IGNORE}:
             raise UsageError(
                 f"class map {path}: {key!r} is mapped to {target!r}; "

@@ -1,7 +1,8 @@
 """TensorRT on an NVIDIA GPU: an optional engine, built for the very GPU that it runs on.
 
-What needs the library is imported when it is asked for: `engine` runs plans, `build` makes them,
-`proof` reads what they compute in, `plans` knows their shapes and keys, `nvidia` is the library.
+A built engine is called a plan. `engine` runs plans, `build` makes them, `proof` reads what they
+compute in, and `plans` knows their shapes and keys. `nvidia` imports NVIDIA's libraries; whatever
+needs it is imported only when it is used.
 """
 
 from vexas_edge.choices import Device
@@ -15,7 +16,7 @@ ABILITIES = Abilities(
 
 
 def devices() -> tuple[Device, ...]:
-    """Where it runs here.
+    """The GPU.
 
     Raises:
         HostError: there is no GPU that CUDA can use, or no TensorRT.
@@ -27,7 +28,7 @@ def devices() -> tuple[Device, ...]:
 
 
 def start(graph: bytes, options: EngineOptions) -> Engine:
-    """The graph's plan, loaded; see `vexas_edge.engines.tensorrt.engine.engine_from_graph`."""
+    """An engine with the graph's plan; see `vexas_edge.engines.tensorrt.engine`."""
     from vexas_edge.engines.tensorrt.engine import engine_from_graph
 
     return engine_from_graph(graph, options)

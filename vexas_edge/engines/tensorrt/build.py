@@ -1,8 +1,10 @@
-"""A TensorRT plan from an ONNX graph: minutes of work, reported as it goes, ended by Ctrl-C.
+"""Building a TensorRT plan from an ONNX graph.
 
-Networks are strongly typed since TensorRT 11, so the plan computes in what the graph says. What the
-builder could still change is set here: no TF32, whose 10 bits stand for float32's 23, and no REFIT,
-of which NVIDIA's release notes warn that it may drop a bias.
+This takes minutes, reports its progress, and can be ended by Ctrl-C.
+
+Networks are strongly typed since TensorRT 11, so the plan computes in the types that the graph
+states. What the builder could still change is fixed here: no TF32, which has 10 bits of mantissa in
+place of float32's 23, and no REFIT, which may drop a bias according to NVIDIA's release notes.
 """
 
 import signal
@@ -24,11 +26,13 @@ _SECONDS_PER_LINE = 10.0
 
 
 def plan_from_graph(graph: bytes, rows: Sequence[RowGroup], gpu: Gpu, report: Say) -> bytes:
-    """The plan, with a profile for each bucket of rows, ascending; timings of kernels are kept.
+    """The graph's plan, with one profile per bucket of rows, in ascending order.
+
+    The timings of kernels are kept in the cache, for other graphs too.
 
     Raises:
-        HostError: TensorRT does not take the graph, or fails.
-        KeyboardInterrupt: after Ctrl-C, at the end of a step.
+        HostError: TensorRT does not accept the graph, or fails.
+        KeyboardInterrupt: Ctrl-C was pressed; the build ends after its current step.
     """
     builder = tensorrt.Builder(log())
     network = given(builder.create_network(), "making a network")
@@ -50,15 +54,15 @@ def _parse(graph: bytes, network: Any) -> None:
     if not parser.parse(graph):
         errors = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
         raise HostError(
-            f"tensorrt {tensorrt.__version__} does not take the graph: {errors}; "
-            "`vexas-workshop calibrate preflight` says what it refuses, use --engine onnxruntime"
+            f"tensorrt {tensorrt.__version__} does not accept the graph: {errors}; "
+            "`vexas-workshop calibrate preflight` says what it refuses, or use --engine onnxruntime"
         )
 
 
 def _config(builder: Any, network: Any, rows: Sequence[RowGroup]) -> Any:
     config = given(builder.create_builder_config(), "making a configuration")
     config.clear_flag(tensorrt.BuilderFlag.TF32)
-    # So that the engine can say what each of its layers computes in.
+    # The detailed description says what each layer computes in.
     config.profiling_verbosity = tensorrt.ProfilingVerbosity.DETAILED
     inputs = [network.get_input(i) for i in range(network.num_inputs)]
     for bucket in buckets_for(rows):
@@ -71,7 +75,7 @@ def _config(builder: Any, network: Any, rows: Sequence[RowGroup]) -> Any:
 
 
 class _Monitor(tensorrt.IProgressMonitor):  # type: ignore[misc]
-    """Reports how far a build is, now and then; called from threads of TensorRT."""
+    """Reports the progress of a build every few seconds; TensorRT calls it from its threads."""
 
     def __init__(self, report: Say) -> None:
         super().__init__()
@@ -84,7 +88,7 @@ class _Monitor(tensorrt.IProgressMonitor):  # type: ignore[misc]
         self._n_steps[phase_name] = num_steps
 
     def step_complete(self, phase_name: str, step: int) -> bool:
-        """Whether to go on."""
+        """Report if it is time to; returns whether the build shall go on."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _SECONDS_PER_LINE
             self._report(f"building: {phase_name}, {step + 1} of {self._n_steps[phase_name]}")
@@ -94,13 +98,13 @@ class _Monitor(tensorrt.IProgressMonitor):  # type: ignore[misc]
         self._n_steps.pop(phase_name, None)
 
     def stop(self, *_: object) -> None:
-        """Have TensorRT end the build after the step that it is at."""
+        """Have TensorRT end the build after its current step."""
         self.stopped = True
 
 
 @contextmanager
 def _ended_by_interrupt(monitor: _Monitor) -> Iterator[None]:
-    """Let Ctrl-C end the build at its next step: no exception may pass through the builder."""
+    """Let Ctrl-C end the build after a step, since no exception may pass through the builder."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
-"""A TensorRT plan, found or built, and run.
+"""The TensorRT engine: it finds or builds a graph's plan and runs it.
 
-Building takes minutes, so it is never done unasked: a plan is looked up in this PC's cache, and
-`vexas-edge prepare` or `vexas-workshop export engine` puts it there.
+Building takes minutes, so it is never done unasked: a plan is looked up in this PC's cache, where
+`vexas-edge prepare` or `vexas-workshop export engine` puts it.
 """
 
 import threading
@@ -44,13 +44,14 @@ _PLAN = "tensorrt-plan"
 
 
 def engine_from_graph(graph: bytes, options: EngineOptions) -> "TensorRtEngine":
-    """The graph's plan from this PC's cache, loaded; built before where the options allow it.
+    """An engine with the graph's plan from this PC's cache; builds it if the options allow that.
 
-    A plan is kept once its layers are proved to compute in `options.precision`.
+    A new plan is kept only if its layers are proved to compute in `options.precision`.
 
     Raises:
         HostError: the CPU was asked for, there is no GPU, the graph refers to another file or is
-            not taken, no plan is there and none may be built, or it computes in something else.
+            not accepted, there is no plan and none may be built, or the new plan computes in
+            something else.
     """
     if options.device == "cpu":
         raise HostError(
@@ -80,9 +81,9 @@ def engine_from_graph(graph: bytes, options: EngineOptions) -> "TensorRtEngine":
 
 
 class TensorRtEngine:
-    """A plan, loaded; what a bucket needs is made when it is first used.
+    """A loaded plan. What a bucket needs is made when the bucket is first used.
 
-    Calls of many threads take turns: the GPU computes one at a time anyway.
+    Calls from several threads take turns, since the GPU computes one at a time anyway.
     """
 
     name = "tensorrt"
@@ -102,9 +103,11 @@ class TensorRtEngine:
             self._stream = checked(runtime.cudaStreamCreate())
             self._closing.callback(runtime.cudaStreamDestroy, self._stream)
             largest = self._bucket(self._sizes[-1])
-            self._closing = self._closing.pop_all()  # nothing failed: keep all until it is closed
+            self._closing = (
+                self._closing.pop_all()
+            )  # nothing failed, so keep everything until it is closed
         buffers = {**largest.inputs, **largest.outputs}
-        # Of every input and output only the rows are free.
+        # Only the number of rows is free, in every input and output.
         self.shapes: Mapping[str, tuple[int | None, ...]] = {
             name: (None, *buffer.host.shape[1:]) for name, buffer in buffers.items()
         }
@@ -113,7 +116,7 @@ class TensorRtEngine:
         """All outputs by name.
 
         Raises:
-            HostError: more rows than the engine was built for, or the GPU failed.
+            HostError: the call has more rows than the engine was built for, or the GPU failed.
         """
         n_rows = {name: len(rows) for name, rows in feeds.items()}
         with self._turn:
@@ -126,9 +129,9 @@ class TensorRtEngine:
             return without_padding(outputs, n_rows, self._rows)
 
     def description(self, bucket: int) -> str:
-        """What TensorRT says of the engine's layers in a bucket, JSON."""
+        """TensorRT's description of the engine's layers in a bucket, as JSON."""
         inspector = given(self._engine.create_engine_inspector(), "describing the engine")
-        # Without a context whose shapes are set it does not say what a layer takes.
+        # Without a context whose shapes are set, it does not say what a layer takes.
         inspector.execution_context = self._bucket(bucket).context
         text: str = inspector.get_engine_information(tensorrt.LayerInformationFormat.JSON)
         return text
@@ -152,7 +155,7 @@ class TensorRtEngine:
 
 
 class _Bucket:
-    """A batch of one size: its context, its memory, and the work of a call as one CUDA graph."""
+    """What calls of one size need: a context, memory, and the work of a call as one CUDA graph."""
 
     def __init__(
         self,
@@ -179,13 +182,13 @@ class _Bucket:
             given(context.set_tensor_address(name, buffers[name].device), doing)
         self.inputs = {name: buffers[name] for name in inputs}
         self.outputs = {name: buffers[name] for name in names if name not in inputs}
-        # The first run of a context does what may not be captured.
+        # The first run of a context does things that a CUDA graph cannot capture.
         self._enqueue()
         checked(runtime.cudaStreamSynchronize(stream))
         self.work = captured(self._enqueue, stream, closing)
 
     def _enqueue(self) -> None:
-        """Put a whole call on the stream."""
+        """Put all the work of one call on the stream."""
         for buffer in self.inputs.values():
             buffer.upload(self._stream)
         given(self.context.execute_async_v3(int(self._stream)), "running")

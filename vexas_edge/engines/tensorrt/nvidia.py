@@ -1,6 +1,7 @@
-"""NVIDIA's libraries, TensorRT and CUDA, whose every refusal here becomes a HostError.
+"""NVIDIA's libraries, TensorRT and CUDA; every failure of theirs becomes a HostError here.
 
-CUDA's calls give a status first, TensorRT's give None or False, and their reason goes to a log.
+A call of CUDA returns its status first. A call of TensorRT that fails returns None or False and
+writes the reason to a log.
 """
 
 import ctypes
@@ -21,7 +22,10 @@ from vexas_edge.host.facts import nvidia_gpu
 try:
     import tensorrt
     from cuda.bindings import runtime
-except (ImportError, OSError) as error:  # OSError: the package is there, a library of it is not
+except (
+    ImportError,
+    OSError,
+) as error:  # OSError: the package is installed, but one of its libraries is not
     raise MissingEngineError(
         f"tensorrt cannot be loaded ({error})",
         "install it with `python -m pip install "
@@ -40,22 +44,22 @@ __all__ = [
     "this_gpu",
 ]
 
-# Older ones may compute in less than the graph says.
+# Older versions may compute with less precision than the graph states.
 _LEAST_VERSION = 11
 
 if int(tensorrt.__version__.partition(".")[0]) < _LEAST_VERSION:
     raise MissingEngineError(
-        f"tensorrt {tensorrt.__version__} is installed, which decides by itself what it computes "
-        "in",
+        f"tensorrt {tensorrt.__version__} is installed, which may compute with less precision than "
+        "a graph states",
         f"install {_LEAST_VERSION} or newer with `python -m pip install vexas-edge[tensorrt]`",
     )
 
 
 def checked(answer: Sequence[Any]) -> Any:
-    """What a CUDA call gave beside its status; None where that is all.
+    """What a CUDA call returned beside its status; None if that is all.
 
     Raises:
-        HostError: the status is no success; names it.
+        HostError: the status is an error; the message names it.
     """
     status, *values = answer
     if status != runtime.cudaError_t.cudaSuccess:
@@ -64,26 +68,28 @@ def checked(answer: Sequence[Any]) -> Any:
             for asked in (runtime.cudaGetErrorName, runtime.cudaGetErrorString)
         )
         raise HostError(
-            f"the GPU failed: {text} ({name}); close what else uses it, or use --engine onnxruntime"
+            f"the GPU failed: {text} ({name}); close other programs that use it, or use "
+            "--engine onnxruntime"
         )
     return values[0] if values else None
 
 
 def given(value: Any, doing: str) -> Any:
-    """What TensorRT gave.
+    """The value that TensorRT returned.
 
     Raises:
-        HostError: None or False, its way to say that it failed; with the reason that it logged.
+        HostError: the value is None or False, which means failure; the message has the reason that
+            TensorRT logged.
     """
     if value is None or value is False:
         reason = "; ".join(log().errors) or "no reason given"
-        log().errors.clear()  # they are told once
+        log().errors.clear()  # so that each error is reported once
         raise HostError(f"tensorrt {tensorrt.__version__} failed {doing}: {reason}")
     return value
 
 
 class _Log(tensorrt.ILogger):  # type: ignore[misc]
-    """Keeps the last errors, to be told of if a call fails; nothing is printed."""
+    """Keeps TensorRT's last errors for the message of a call that fails; prints nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,15 +102,15 @@ class _Log(tensorrt.ILogger):  # type: ignore[misc]
 
 @cache
 def log() -> _Log:
-    """The one log that all of this process's TensorRT objects write to, as TensorRT wants it."""
+    """The one log of this process: TensorRT wants all its objects to write to the same."""
     return _Log()
 
 
 def this_gpu() -> Gpu:
-    """The GPU that everything runs on: CUDA's first.
+    """The GPU that everything runs on, the first one that CUDA lists.
 
     Raises:
-        HostError: there is none that CUDA can use.
+        HostError: there is no GPU that CUDA can use.
     """
     status, count = runtime.cudaGetDeviceCount()
     if status != runtime.cudaError_t.cudaSuccess or count < 1:
@@ -125,7 +131,7 @@ def this_gpu() -> Gpu:
 
 @dataclass(frozen=True, kw_only=True)
 class Buffer:
-    """One tensor's memory twice: in the PC, as an array, and at an address of the GPU."""
+    """One tensor's memory, twice: as an array in the PC, and at an address on the GPU."""
 
     host: NDArray[Any]
     device: int
@@ -145,10 +151,11 @@ class Buffer:
 
 
 def allocated(name: str, shape: Sequence[int], dtype: DTypeLike, closing: ExitStack) -> Buffer:
-    """Memory for a tensor, zero in the PC and pinned there, so that copies need not wait.
+    """Memory for a tensor; on the PC it is zeroed, and pinned so that copies need not wait.
 
     Args:
-        closing: frees it, unchecked: where that fails, an earlier call has said why.
+        closing: frees the memory. Its status is not checked: if that fails, an earlier call has
+            already reported why.
     """
     size = n_bytes(name, shape, dtype)
     pinned = int(checked(runtime.cudaMallocHost(size)))
@@ -162,12 +169,12 @@ def allocated(name: str, shape: Sequence[int], dtype: DTypeLike, closing: ExitSt
 
 
 def captured(enqueue: Callable[[], None], stream: Any, closing: ExitStack) -> Any:
-    """All that `enqueue` puts on the stream, as a CUDA graph: one launch instead of hundreds.
+    """Everything that `enqueue` puts on the stream, as one CUDA graph: one launch, not hundreds.
 
-    Only this thread's calls are captured; others may allocate meanwhile.
+    Only this thread's calls are captured; other threads may allocate meanwhile.
 
     Args:
-        closing: frees it.
+        closing: frees the graph.
     """
     mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
     checked(runtime.cudaStreamBeginCapture(stream, mode))

@@ -1,8 +1,8 @@
-"""What a TensorRT engine is built for and found by: its batches, their padding, its cache key.
+"""What TensorRT plans are built for and found by: batch sizes, padding and cache keys.
 
 TensorRT calls a built engine a plan. It is valid for one GPU model, driver and TensorRT version,
-and is fastest for batches of a fixed size: the buckets. A call is filled up to the next one, with
-zeros, and what came of them is dropped. Nothing here needs TensorRT.
+and is fastest for batches of fixed sizes, the buckets. A call is filled up with zeros to the next
+bucket, and the results of the zeros are dropped. Nothing here needs TensorRT.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ from vexas_edge.choices import Precision
 from vexas_edge.engines.contract import RowGroup
 from vexas_edge.errors import HostError
 
-# Counts up when plans are built otherwise: flags, profiles, proof.
+# Raise this number when plans are built in another way (flags, profiles, proof).
 _RECIPE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """What a plan and its kernels' timings depend on. capability: as in "8.9"."""
+    """What a plan and the timings of its kernels depend on. A capability looks like "8.9"."""
 
     name: str
     capability: str
@@ -33,7 +33,7 @@ class Gpu:
 
 
 def buckets_for(rows: Sequence[RowGroup]) -> tuple[int, ...]:
-    """The batches that a plan is built for, ascending: each adds minutes to building.
+    """The batch sizes that a plan is built for, ascending; each adds minutes to building.
 
     Raises:
         HostError: nothing says how many rows will come.
@@ -43,16 +43,19 @@ def buckets_for(rows: Sequence[RowGroup]) -> tuple[int, ...]:
 
 
 def most_rows(rows: Sequence[RowGroup]) -> dict[str, int]:
-    """How many rows a call may bring of each tensor."""
+    """The most rows of each tensor in one call."""
     return {name: group.most for group in rows for name in group.tensors}
 
 
 def bucket_of(n_rows: Mapping[str, int], rows: Sequence[RowGroup], buckets: Sequence[int]) -> int:
-    """The smallest bucket that takes a call of so many rows of each input.
+    """The smallest bucket that takes a call.
+
+    Args:
+        n_rows: how many rows each input has in the call.
 
     Raises:
-        HostError: they are more than the largest. They are not split, since other inputs may name
-            any of them.
+        HostError: the call is larger than the largest bucket. It is not split, since other inputs
+            may refer to any of its rows.
     """
     tensors = _blocked(rows).tensors
     wanted = max((n for name, n in n_rows.items() if name in tensors), default=1)
@@ -68,22 +71,22 @@ def bucket_of(n_rows: Mapping[str, int], rows: Sequence[RowGroup], buckets: Sequ
 def input_shape(
     name: str, declared: Sequence[int], bucket: int, rows: Sequence[RowGroup]
 ) -> tuple[int, ...]:
-    """An input's whole shape in a bucket, from its declared one whose first dimension is free.
+    """An input's shape in a bucket, from its declared shape, whose first dimension is free.
 
     Raises:
-        HostError: nothing says how many rows it has, or another dimension is free too.
+        HostError: nothing says how many rows the input has, or another dimension is free too.
     """
     group = next((group for group in rows if name in group.tensors), None)
     if group is None or any(size < 1 for size in declared[1:]):
         raise HostError(
-            f"TensorRT was given a graph with the input {name} {tuple(declared)}; it runs graphs "
-            "whose inputs have free rows of a known kind and fixed dimensions beside them"
+            f"TensorRT was given a graph with the input {name} {tuple(declared)}; expected a first "
+            "dimension of rows whose number is known, and fixed others; use --engine onnxruntime"
         )
     return (bucket if group.block else group.most, *declared[1:])
 
 
 def _blocked(rows: Sequence[RowGroup]) -> RowGroup:
-    """The group whose rows a batch is made of."""
+    """The one group of tensors whose rows form batches."""
     blocked = [group for group in rows if group.block]
     if len(blocked) != 1:
         raise HostError(
@@ -94,10 +97,10 @@ def _blocked(rows: Sequence[RowGroup]) -> RowGroup:
 
 
 def fill(room: NDArray[Any], name: str, rows: NDArray[Any]) -> None:
-    """Put an input's rows into the room of a bucket, zeros behind them.
+    """Copy an input's rows into a bucket's memory and fill the rest with zeros.
 
     Raises:
-        HostError: there is no room for so many.
+        HostError: there are more rows than the bucket holds.
     """
     if len(rows) > len(room):
         raise HostError(
@@ -114,7 +117,7 @@ def without_padding(
     """Copies of a bucket's outputs, each with as many rows as the inputs of its group had.
 
     Args:
-        n_rows: of each input, as it was given.
+        n_rows: how many rows each input had in the call.
     """
     given = {
         name: count
@@ -126,10 +129,10 @@ def without_padding(
 
 
 def n_bytes(name: str, shape: Sequence[int], dtype: DTypeLike) -> int:
-    """The size of a tensor's memory.
+    """The size of a tensor's memory in bytes.
 
     Raises:
-        HostError: a dimension is still open, which TensorRT gives as -1.
+        HostError: a dimension is still open, for which TensorRT writes -1.
     """
     if any(size < 1 for size in shape):
         raise HostError(
@@ -142,7 +145,7 @@ def n_bytes(name: str, shape: Sequence[int], dtype: DTypeLike) -> int:
 def plan_key(
     graph: bytes, precision: Precision, rows: Sequence[RowGroup], gpu: Gpu
 ) -> dict[str, object]:
-    """All that a plan depends on, and the precision that was proved of it.
+    """Everything that a plan depends on, and the precision that it was proved to compute in.
 
     Args:
         graph: the ONNX file.
@@ -157,5 +160,5 @@ def plan_key(
 
 
 def timings_key(gpu: Gpu) -> dict[str, object]:
-    """All that the timings of kernels depend on; plans of other graphs share them."""
+    """Everything that the timings of kernels depend on; the plans of all graphs share them."""
     return asdict(gpu)

@@ -1,12 +1,12 @@
 """The proof that a TensorRT engine computes in what was asked for, read from its own description.
 
-Tools have built engines in float32 when they were asked for float16, without a word. The engine's
-inspector says what each layer takes and gives. Its JSON, where the engine was built with detailed
-verbosity, is an object whose "Layers" are objects with "Name", "LayerType", often "ParameterType",
-and "Inputs" and "Outputs": tensors with their type in "Datatype" since TensorRT 11, as in "Int8",
-and before that in "Format/Datatype", as in "Thirty-two wide channel vectorized row major Int8
-format". The words for types and layers are read in all the spellings that NVIDIA's documentation
-and published recordings of TensorRT 8 to 11 show. No recording of an engine of ours exists yet.
+Tools have silently built engines in float32 when they were asked for float16. TensorRT's inspector
+says what each layer takes and returns. For an engine that was built with detailed verbosity, its
+JSON is an object whose "Layers" are objects with "Name", "LayerType", often "ParameterType", and
+"Inputs" and "Outputs". These are tensors; their type is in "Datatype" since TensorRT 11, as in
+"Int8", and was in "Format/Datatype" before, as in "Thirty-two wide channel vectorized row major
+Int8 format". Types and layers are recognised in all the spellings that NVIDIA's documentation and
+published recordings of TensorRT 8 to 11 show. No recording of an engine of ours exists yet.
 """
 
 import json
@@ -19,13 +19,14 @@ from typing import Any
 from vexas_edge.choices import Precision
 from vexas_edge.errors import HostError
 
-# The least share of an engine's convolutions that compute in what was asked for. A cheaper graph
-# may keep some in float on purpose; an engine that was built in float32 by mistake has no others.
+# The least share of an engine's convolutions that must compute in what was asked for. A cheaper
+# graph may keep some in float on purpose; in an engine that was built in float32 by mistake, none
+# computes in anything else.
 LEAST_SHARE = {"fp32": 1.0, "fp16": 0.5, "int8": 0.5}
 
 _CONVOLUTION = re.compile(r"conv(?!ert)|correlation", re.IGNORECASE)
 _PRODUCT = re.compile(r"gemm|mat(rix_?)?mul|fully_?connected", re.IGNORECASE)
-# As whole words, so that neither BF16 nor uint8 is taken for another.
+# These match whole words, so that BF16 is not taken for FP16, nor uint8 for int8.
 _TYPES = {
     "int8": re.compile(r"\bint8\b", re.IGNORECASE),
     "fp16": re.compile(r"\b(half|fp16|float16)\b", re.IGNORECASE),
@@ -35,7 +36,10 @@ _TYPES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:
-    """A layer that multiplies weights. computes_in: one of `Precision`, or TensorRT's own word."""
+    """A layer that multiplies weights.
+
+    computes_in: one of `Precision`, or TensorRT's own word for another type.
+    """
 
     name: str
     is_convolution: bool
@@ -43,20 +47,20 @@ class Layer:
 
 
 def proved(description: str, wanted: Precision) -> str:
-    """What the engine's layers compute in, in words, if its convolutions do in what is wanted.
+    """Check that an engine's convolutions compute in what is wanted; returns a summary in words.
 
     The classifier's products are in float32 in every precision, so they are not judged.
 
     Args:
-        description: the inspector's JSON, of a context whose shapes are set.
+        description: the inspector's JSON for a context whose shapes are set.
 
     Raises:
-        HostError: too few do, or the description does not say.
+        HostError: too few convolutions do, or the description does not say.
     """
     layers = layers_of(description)
     found = Counter(layer.computes_in for layer in layers if layer.is_convolution)
     if not found:
-        raise _unreadable("no layer in it is a convolution")
+        raise _unreadable("it names no convolution")
     if found[wanted] < LEAST_SHARE[wanted] * found.total():
         other = next(x for x in layers if x.is_convolution and x.computes_in != wanted)
         raise HostError(
@@ -76,7 +80,7 @@ def layers_of(description: str) -> tuple[Layer, ...]:
     """The convolutions and matrix products of an engine, from its inspector's JSON.
 
     Raises:
-        HostError: it is not such JSON, or lacks the details.
+        HostError: the text is not such JSON, or lacks the details.
     """
     try:
         listed = json.loads(description)["Layers"]
@@ -86,10 +90,10 @@ def layers_of(description: str) -> tuple[Layer, ...]:
 
 
 def _layer(listed: dict[str, Any]) -> Iterator[Layer]:
-    """The layer, if it is a convolution or a product.
+    """Yield the layer if it is a convolution or a product.
 
-    What it computes in is the type of its first input, its activations: it may give another, and
-    its bias is float32 in every precision.
+    A layer computes in the type of its first input, the activations. Its output may have another
+    type, and its bias is float32 in every precision.
     """
     kind = f"{listed['LayerType']} {listed.get('ParameterType', '')}"
     is_convolution = bool(_CONVOLUTION.search(kind))
