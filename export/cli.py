@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from export.backbones import BACKBONES
+from export.paper import CANVAS_PX
 from vexas_edge.choices import PRECISIONS, Precision
 from vexas_edge.errors import HostError
 from vexas_edge.text import one_line
@@ -91,7 +92,7 @@ def init(out: Path) -> None:
 @click.option(
     "--canvas-px",
     type=click.IntRange(8, 4096),
-    default=272,
+    default=CANVAS_PX,
     show_default=True,
     help="Side of the square images that the encoder takes, in pixels.",
 )

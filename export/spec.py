@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from export.encoder import InputLayout
+from export.paper import CANVAS_PX
 from vexas_edge.bundle.budgets import Budgets
 from vexas_edge.bundle.manifest import LabelRule
 from vexas_edge.cells.limits import IsolationLimits, LargerCells
@@ -60,7 +61,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weights: str | None = None
     input_layout: InputLayout = "nchw"
     classifier: str | None = None
-    canvas_px: Annotated[int, Meta(ge=8, le=4096)] = 272
+    canvas_px: Annotated[int, Meta(ge=8, le=4096)] = CANVAS_PX
     larger: LargerCells = "reject"
     draw_size: Annotated[int, Meta(ge=1, le=1000)] = 10
     fit_draws: Annotated[int, Meta(ge=1)] = 100

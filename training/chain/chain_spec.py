@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from export.paper import CANVAS_PX
 from export.spec import INTENDED_USE, fields_from_toml
 from training.mask_network.segmenter import SegmenterRecipe
 from training.patients.classifier import SvmOptions
@@ -61,7 +62,7 @@ class ChainModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pretrain: Fields = {}
     svm: Fields = {}
     probe: Probe | None = None
-    canvas_px: Annotated[int, Meta(ge=8, le=4096)] = 272
+    canvas_px: Annotated[int, Meta(ge=8, le=4096)] = CANVAS_PX
     larger: LargerCells = "reject"
     minimum_cells: Annotated[int, Meta(ge=1)] = 10
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5

@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from export.backbones import BACKBONES
+from export.paper import CANVAS_PX
 from training.commands import names_from_words
 from vexas_edge.commands.options import reading_options
 from vexas_edge.text import one_line
 
 _PATH = click.Path(path_type=Path)
-_PROBE_CANVAS_PX = 272  # the paper's, on which whole cells are encoded
 
 
 def _learning_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -205,7 +205,7 @@ def _cells(cohort: Path, asked: dict[str, Any]) -> Any:
     cells, lost = stack_cells(cases_of_split(read_cohort(cohort), split), wanted)
     if labelled is None:
         return cells, None, lost
-    on_canvas = replace(wanted, canvas_px=wanted.canvas_px or _PROBE_CANVAS_PX)
+    on_canvas = replace(wanted, canvas_px=wanted.canvas_px or CANVAS_PX)
     probe, also_lost = stack_cells(read_cohort(labelled), on_canvas)
     return cells, probe, lost + also_lost
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from export.paper import CANVAS_PX
 from training.commands import names_from_words
 from vexas_edge.commands.options import reading_options
 from vexas_edge.text import one_line
@@ -115,7 +116,7 @@ def synth(out: Path, seed: int, **asked: Any) -> None:
 @click.option(
     "--canvas-px",
     type=click.IntRange(8, 4096),
-    default=272,
+    default=CANVAS_PX,
     show_default=True,
     help="Side of the black square on which a cell is placed, in pixels.",
 )

@@ -37,7 +37,7 @@ class EvaluationOptions:
     positive: str
     minimum_cells: int = 1
     note: str = ""
-    svm: SvmOptions = field(default_factory=lambda: SvmOptions(choose=True))
+    svm: SvmOptions = field(default_factory=SvmOptions)
     folds: int = 5
     leave_one_out: bool = False
     seed: int = 0
