@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from test_selftest import with_golden
+from test_runtime_selftest import with_golden
 from tiny import Ended
 
 from vexas_edge import open_bundle, read_case, score_case

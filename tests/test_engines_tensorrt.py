@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tensorrt_standin import GRAPH, VERSION, CudaError, Standin, description_of, graph_bytes
-from test_precision import with_graphs
+from test_runtime_choice import with_graphs
 from tiny import Ended
 
 from export.cli import cli as export_cli
