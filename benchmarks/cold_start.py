@@ -4,11 +4,12 @@
 
 The case is the drawn smear that ships with the wheel, scored with the bundle beside it. The time
 that the engine needs to load that bundle's graphs depends on the network, so it is measured in a
-separate process and subtracted. For `--help`, which computes nothing, the CPU time is measured.
+separate process and subtracted. For `--help`, which computes nothing, the CPU time is measured
+and compared with what Python needs to import click alone: the least of all turns of each.
 """
 
 import json
-import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -52,15 +53,16 @@ with Sessions(open_bundle(sys.argv[1]), EngineOptions(engine="onnxruntime"), "fp
 def cli(out: Path, turns: int) -> None:
     """Run `vexas-edge score` many times; append one JSON line to the file."""
     taken = [_turn() for _ in range(turns + 1)][1:]
-    score, load, cpu = (statistics.median(values) for values in zip(*taken, strict=True))
+    scores, loads, helps, clicks = zip(*taken, strict=True)
     line = {
         "question": "from process start to the scores of the demo's smear, without the model load",
-        "beyond_load_s": round(statistics.median(s - ld for s, ld, _ in taken), 3),
+        "beyond_load_s": round(statistics.median(s - ld for s, ld, *_ in taken), 3),
         "target_s": "< 0.5",
-        "score_s": round(score, 3),
-        "load_s": round(load, 3),
-        "help_cpu_s": round(cpu, 3),
-        "help_target_s": "< 0.15",
+        "score_s": round(statistics.median(scores), 3),
+        "load_s": round(statistics.median(loads), 3),
+        "help_cpu_s": round(min(helps), 3),
+        "help_of_import_click": round(min(helps) / min(clicks), 2),
+        "help_of_import_click_target": "<= 1.6",
         "repeats": turns,
         **host_facts(),
     }
@@ -70,17 +72,20 @@ def cli(out: Path, turns: int) -> None:
     click.echo(json.dumps(line))
 
 
-def _turn() -> tuple[float, float, float]:
-    """Seconds of scoring, of loading the graphs, and of the CPU for `--help`."""
+def _turn() -> tuple[float, float, float, float]:
+    """Seconds of scoring, of loading the graphs, of `--help`'s CPU and of `import click`'s."""
     started = time.perf_counter()
     _run("-m", "vexas_edge", "score", _SMEAR, "--bundle", _BUNDLE)
     scored = time.perf_counter() - started
     load = float(_run("-c", _LOAD, _BUNDLE))
-    before = os.times()
-    _run("-m", "vexas_edge", "--help")
-    after = os.times()
-    cpu = after.children_user + after.children_system
-    return scored, load, cpu - before.children_user - before.children_system
+    return scored, load, _cpu_s("-m", "vexas_edge", "--help"), _cpu_s("-c", "import click")
+
+
+def _cpu_s(*arguments: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    _run(*arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _run(*arguments: Any) -> str:

@@ -95,7 +95,6 @@ def start(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine":
     except Exception as error:
         raise HostError(f"onnxruntime cannot load the graph: {error}") from error
     got_cuda = _CUDA in session.get_providers()
-    onnxruntime = _library()
     if options.device == "cuda" and not got_cuda:
         raise HostError(
             "device cuda was asked for, but onnxruntime fell back to the CPU: "
