@@ -27,7 +27,7 @@ KIT ?= vexas-edge-kit
 kit: .venv/installed
 	$(BIN)/vexas-workshop kit --bundle $(BUNDLE) -o $(KIT)
 
-.venv-demo/installed: setup.cfg constraints.txt $(wildcard vexas_edge/* vexas_edge/*/*)
+.venv-demo/installed: setup.cfg constraints.txt $(wildcard vexas_edge/* vexas_edge/*/* vexas_edge/*/*/*)
 	$(PYTHON) -m venv .venv-demo
 	$(DEMO_BIN)/python -m pip install -q -c constraints.txt .
 	touch $@

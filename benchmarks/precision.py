@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,12 +224,14 @@ def _timed(bundle: Bundle, cells: np.ndarray, calls: int, n: int) -> list[dict[s
     threads = default_threads()
     options = EngineOptions(device="cpu", threads=threads, calls_at_once=calls)
     files = {"fp32": FUSED, "int8": int8_file()}
-    engines = {
-        precision: open_engine(bundle.model_file(CELL_TYPE, file), options)
-        for precision, file in files.items()
-    }
     feeds = contract_of(bundle.manifest, CELL_TYPE, FUSED).one_draw_feeds(cells)
-    with ThreadPoolExecutor(calls) as pool:
+    with ThreadPoolExecutor(calls) as pool, ExitStack() as opened:
+        engines = {
+            precision: opened.enter_context(
+                open_engine(bundle.model_file(CELL_TYPE, file), options)
+            )
+            for precision, file in files.items()
+        }
 
         def ms_per_cell(engine: Engine) -> float:
             started = time.perf_counter()

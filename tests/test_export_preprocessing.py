@@ -67,5 +67,5 @@ def test_the_graph_gives_numpys_pixels(preprocessing: Preprocessing) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(UsageError, match="'caffe': one of keras-caffe, keras-tf"):
+    with pytest.raises(UsageError, match="'caffe'; expected one of keras-caffe, keras-tf"):
         preprocessing_named("caffe")

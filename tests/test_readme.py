@@ -166,6 +166,17 @@ def test_the_notebook_path_writes_the_same_bundle_as_the_spec(folder: Path) -> N
     )
 
 
+def test_the_readmes_kit_is_made(folder: Path) -> None:
+    (command,) = [c for c in commands() if c.startswith("vexas-workshop kit")]
+    run(folder, *command.split())
+    assert list((folder / "small-kit" / "wheels").rglob("*-win_amd64.whl"))
+
+
+def test_no_command_of_the_readme_is_left_out_here() -> None:
+    groups = [f"vexas-workshop {group}" for group in ("train", "export", "calibrate", "kit")]
+    assert [c for c in commands() if not c.startswith(("vexas-edge ", *groups))] == []
+
+
 def test_the_template_of_export_init_is_the_readmes_spec_with_remarks(folder: Path) -> None:
     import tomllib
 

@@ -19,7 +19,7 @@ from vexas_edge.errors import BundleError, HostError
 from vexas_edge.runtime import selftest
 from vexas_edge.runtime.choice import int8_file
 from vexas_edge.runtime.selftest import golden_from_npz
-from vexas_edge.runtime.session import run_selftest
+from vexas_edge.runtime.session import Sessions, run_selftest
 
 GOLDEN = "models/monocyte/golden.npz"
 
@@ -120,6 +120,20 @@ class NotANumber:
         outputs = {name: self.golden[f"fused.fp32.onnx/{name}"].copy() for name in names}
         outputs["probabilities"][0, 0] = np.nan
         return outputs
+
+
+def test_an_engine_that_failed_is_not_kept_for_the_next_case(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    changed = with_golden(
+        tiny_bundle, tmp_path / "b.vxb", **{f"{FUSED}/decisions": lambda values: values + 0.1}
+    )
+    options = EngineOptions(engine="openvino", device="cpu", threads=1)
+    with Sessions(open_bundle(changed), options, "fp32") as sessions:
+        for _ in range(2):
+            with pytest.raises(HostError, match=f"monocyte {FUSED} failed on this PC"):
+                sessions.fused("monocyte")
+        assert sessions.used() is None
 
 
 def test_a_nan_is_not_passed_over(tiny_bundle: Path) -> None:

@@ -472,5 +472,5 @@ def test_an_engine_of_another_bundle_is_refused(
     sessions: Sessions, tiny_bundle: Path, tiny_case: Path, tmp_path: Path
 ) -> None:
     other = open_bundle(rewritten(tiny_bundle, tmp_path / "b.vxb", version="2.0.0"))
-    with pytest.raises(UsageError, match="the engine was opened for another bundle"):
+    with pytest.raises(UsageError, match="the sessions are those of another bundle"):
         score_case(read_case(tiny_case), other, sessions)

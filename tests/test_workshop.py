@@ -130,4 +130,4 @@ def test_a_notebook_that_has_imported_its_own_module_is_told(occupied: Path) -> 
         [sys.executable, "-c", code], cwd=occupied, capture_output=True, text=True
     )
     assert ended.returncode == 1
-    assert "HostError: an import before this one puts " in ended.stderr
+    assert "HostError: an earlier import puts " in ended.stderr

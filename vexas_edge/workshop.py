@@ -98,13 +98,22 @@ def _refuse_others(name: str) -> None:
     places = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
     found = PathFinder.find_spec(name, places)
     loaded = sys.modules.get(name)
-    origins = (found.origin if found else None, loaded and _origin(loaded))
-    for origin in origins:
+    places_taken = (
+        (
+            "PYTHONPATH",
+            found.origin if found else None,
+            "unset PYTHONPATH, or rename that module",
+        ),
+        (
+            "an earlier import",
+            _origin(loaded) if loaded else None,
+            "start a new process or notebook kernel that does not import that module",
+        ),
+    )
+    for how, origin, remedy in places_taken:
         if origin is not None and Path(origin).resolve().parent != _ROOT / name:
-            how = "PYTHONPATH" if loaded is None else "an import before this one"
             raise HostError(
-                f"{how} puts {origin} in the place of the workshop's package {name!r}; "
-                "unset PYTHONPATH, or rename that module"
+                f"{how} puts {origin} in the place of the workshop's package {name!r}; {remedy}"
             )
 
 

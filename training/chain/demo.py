@@ -95,7 +95,8 @@ def write_shown_smear(to: Path, work: Path) -> None:
 
 def demo_scores(folder: Path) -> dict[str, float]:
     """The scores of the demonstration's smear by its bundle, by model."""
-    result = score_case(read_case(folder / SMEAR), open_bundle(folder / BUNDLE))
+    with read_case(folder / SMEAR) as case:
+        result = score_case(case, open_bundle(folder / BUNDLE))
     return {model.model: model.score for model in result.models if model.score is not None}
 
 

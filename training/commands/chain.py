@@ -8,7 +8,8 @@ import click
 from vexas_edge.commands.progress import ProgressLine
 from vexas_edge.text import one_line
 
-SHIPPED = Path("vexas_edge/demo")
+_ROOT = Path(__file__).parents[2]
+SHIPPED = _ROOT / "vexas_edge" / "demo"
 _PATH = click.Path(path_type=Path)
 
 
@@ -47,8 +48,8 @@ def run(spec: Path, out: Path) -> None:
 def demo_bundle(accept: bool) -> None:
     """Rebuild the synthetic demonstration that ships inside the wheel.
 
-    It is replaced only if its scores have not changed. Run this from the repository's folder.
-    Finished stages are kept in build/demo, so the same command continues after an interruption.
+    It is replaced only if its scores have not changed. Finished stages are kept in the repository's
+    folder build/demo, so the same command continues after an interruption.
 
     \b
     Example:
@@ -56,7 +57,7 @@ def demo_bundle(accept: bool) -> None:
     """
     from training.chain.demo import build_demo, install_demo
 
-    built = build_demo(Path("build/demo"), _talk("demo"))
+    built = build_demo(_ROOT / "build" / "demo", _talk("demo"))
     for model, (before, now) in install_demo(built, SHIPPED, accept=accept).items():
         click.echo(f"{model}: {now}, before {before}")
 

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+from matplotlib.figure import Figure
+
 from training.encodings.probe import PairProbe, probe_pairs
 from training.encodings.table import Encodings
-from training.patients.plots import heat_map
+from training.png import png_from_figure
 from vexas_edge.files import write_atomically
 
 
@@ -31,3 +34,26 @@ def text_from_probes(probes: Sequence[PairProbe]) -> str:
         for pair in probes
     ]
     return "\n".join(lines)
+
+
+def heat_map(probes: Sequence[PairProbe], title: str) -> bytes:
+    """ROC-AUC of each pair of groups, by neighbours above the diagonal, by the SVM below it."""
+    names = list(dict.fromkeys(name for probe in probes for name in (probe.first, probe.second)))
+    grid = np.full((len(names), len(names)), np.nan)
+    for probe in probes:
+        row, column = names.index(probe.first), names.index(probe.second)
+        grid[row, column], grid[column, row] = probe.knn_auc, probe.svm_auc
+    side = 1.6 + 0.75 * len(names)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(grid, vmin=0.5, vmax=1, cmap="viridis")
+    ticks = range(len(names))
+    axes.set_xticks(ticks, names, rotation=45, ha="right")
+    axes.set_yticks(ticks, names)
+    for row, column in zip(*np.nonzero(~np.isnan(grid)), strict=True):
+        value = grid[row, column]
+        colour = "black" if value > 0.85 else "white"
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=9)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="ROC-AUC")
+    axes.set_title(f"{title}\n5 neighbours above the diagonal, SVM below", fontsize=10)
+    return png_from_figure(figure)

@@ -1,7 +1,6 @@
 """The plots of a report as PNGs, with a colour per group and a marker per patient."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from itertools import cycle
 
 import numpy as np
@@ -10,36 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from sklearn.metrics import roc_curve
 
-from training.encodings.probe import PairProbe
 from training.patients.patientwise import JudgedPatients
+from training.png import png_from_figure
 
 # Distinct for colour-blind eyes, too (Okabe and Ito 2008); the positive group has the first.
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = "osD^v<>pPX*hHd8"
-_DPI = 110
-
-
-def heat_map(probes: Sequence[PairProbe], title: str) -> bytes:
-    """ROC-AUC of each pair of groups, by neighbours above the diagonal, by the SVM below it."""
-    names = list(dict.fromkeys(name for probe in probes for name in (probe.first, probe.second)))
-    grid = np.full((len(names), len(names)), np.nan)
-    for probe in probes:
-        row, column = names.index(probe.first), names.index(probe.second)
-        grid[row, column], grid[column, row] = probe.knn_auc, probe.svm_auc
-    side = 1.6 + 0.75 * len(names)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(grid, vmin=0.5, vmax=1, cmap="viridis")
-    ticks = range(len(names))
-    axes.set_xticks(ticks, names, rotation=45, ha="right")
-    axes.set_yticks(ticks, names)
-    for row, column in zip(*np.nonzero(~np.isnan(grid)), strict=True):
-        value = grid[row, column]
-        colour = "black" if value > 0.85 else "white"
-        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=9)
-    figure.colorbar(image, ax=axes, shrink=0.8, label="ROC-AUC")
-    axes.set_title(f"{title}\n5 neighbours above the diagonal, SVM below", fontsize=10)
-    return _png(figure)
 
 
 def roc_plot(judged: JudgedPatients) -> bytes:
@@ -56,7 +31,7 @@ def roc_plot(judged: JudgedPatients) -> bytes:
         axes.set_title(f"{found.n} patients, {judged.how}\n{interval}", fontsize=10)
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    return _png(figure)
+    return png_from_figure(figure)
 
 
 def strip_plot(judged: JudgedPatients) -> bytes:
@@ -78,7 +53,7 @@ def strip_plot(judged: JudgedPatients) -> bytes:
     axes.axhline(judged.threshold, color="#888888", linestyle="--", linewidth=1)
     axes.set_xticks(range(len(groups)), groups)
     axes.set(ylim=(-0.02, 1.02), ylabel=f"score for {judged.positive}")
-    return _png(figure)
+    return png_from_figure(figure)
 
 
 def calibration_plot(judged: JudgedPatients) -> bytes:
@@ -94,7 +69,7 @@ def calibration_plot(judged: JudgedPatients) -> bytes:
     axes.set(xlabel="mean score", ylabel=f"share that is {judged.positive}", aspect="equal")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_title(f"Brier score {judged.brier:.3f}; patients beside each point", fontsize=10)
-    return _png(figure)
+    return png_from_figure(figure)
 
 
 def map_of_aggregates(
@@ -122,7 +97,7 @@ def map_of_aggregates(
         )
     _group_legend(axes, colours)
     axes.set(xticks=[], yticks=[])
-    return _png(figure)
+    return png_from_figure(figure)
 
 
 def _positive_first(judged: JudgedPatients) -> list[str]:
@@ -135,9 +110,3 @@ def _group_legend(axes: Axes, colours: dict[str, str]) -> None:
         for name, colour in colours.items()
     ]
     axes.legend(handles=handles, frameon=False, fontsize=9)
-
-
-def _png(figure: Figure) -> bytes:
-    stream = BytesIO()
-    figure.savefig(stream, format="png", dpi=_DPI)
-    return stream.getvalue()

@@ -154,6 +154,7 @@ class OpenVinoEngine:
 
     def __exit__(self, *raised: object) -> None:
         self._requests.clear()
+        self._core = self._model = None  # they hold the weights
 
 
 @contextmanager

@@ -127,8 +127,7 @@ class Sessions:
             engine = self.masks(model)
         else:
             engine = self.head(model) if file == HEAD else self.fused(model, file)
-        golden = golden_from_npz(self.bundle.model_file(model, GOLDEN))
-        return check_engine(model, file, engine, self.contract(model, file), golden)
+        return self._self_test(model, file, engine)
 
     def used(self) -> Engine | None:
         """An engine that has a fused graph, for the record; None if none was opened yet."""
@@ -138,12 +137,19 @@ class Sessions:
     def _engine(self, model: str, file: str, options: EngineOptions) -> Engine:
         key = (model, file, options)
         if key not in self._opened:
-            engine = open_engine(self.bundle.model_file(model, file), options)
-            self._opened[key] = self._stack.enter_context(engine)
-            self._check_shapes(model, file, engine)
-            if not self._is_trusted(file):
-                self.check(model, file)
+            with ExitStack() as opening:  # an engine that fails here is closed and not kept
+                graph = self.bundle.model_file(model, file)
+                engine = opening.enter_context(open_engine(graph, options))
+                self._check_shapes(model, file, engine)
+                if not self._is_trusted(file):
+                    self._self_test(model, file, engine)
+                self._stack.push(opening.pop_all())
+            self._opened[key] = engine
         return self._opened[key]
+
+    def _self_test(self, model: str, file: str, engine: Engine) -> Check:
+        golden = golden_from_npz(self.bundle.model_file(model, GOLDEN))
+        return check_engine(model, file, engine, self.contract(model, file), golden)
 
     def _check_shapes(self, model: str, file: str, engine: Engine) -> None:
         if wanted := self.contract(model, file).missing_from(engine.shapes):

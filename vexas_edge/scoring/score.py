@@ -39,7 +39,7 @@ CROSS_CHECK = 1e-3
 def score_case(
     case: Case,
     bundle: Bundle,
-    engine: Sessions | None = None,
+    sessions: Sessions | None = None,
     *,
     chunk_cells: int | None = None,
     progress: Progress | None = None,
@@ -47,13 +47,13 @@ def score_case(
     """The case's result: for each model of the bundle, a score or the reasons to abstain.
 
     Args:
-        engine: the bundle's sessions, to be shared between cases; None opens some for this case.
+        sessions: the bundle's engines, to be shared between cases; None opens some for this case.
         chunk_cells: how many cells go into one call of the engine; None chooses a suitable number.
             The scores do not depend on it.
         progress: called with (model, cells done, cells in all).
 
     Raises:
-        UsageError: the engine was opened for another bundle.
+        UsageError: the sessions are those of another bundle.
         HostError: the engine is not available, or returns numbers that fail the cross-check.
         BundleError: a file of the bundle does not match its hash.
 
@@ -64,17 +64,17 @@ def score_case(
     ('scored', [('neutrophil', True), ('monocyte', True)])
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    if engine is not None and engine.bundle.sha256 != bundle.sha256:
+    if sessions is not None and sessions.bundle.sha256 != bundle.sha256:
         raise UsageError(
-            "the engine was opened for another bundle than the one to score with; open it for this "
-            "bundle, or leave it out"
+            "the sessions are those of another bundle than the one to score with; open some for "
+            "this bundle, or leave them out"
         )
-    with Sessions(bundle) if engine is None else nullcontext(engine) as sessions:
+    with Sessions(bundle) if sessions is None else nullcontext(sessions) as opened:
         models = tuple(
-            _score_model(case, name, sessions, chunk_cells, progress or _silent)
+            _score_model(case, name, opened, chunk_cells, progress or _silent)
             for name in bundle.manifest.models
         )
-        run = _run_facts(sessions, started, time.perf_counter() - clock)
+        run = _run_facts(opened, started, time.perf_counter() - clock)
     return _case_score(case, bundle, models, run)
 
 
