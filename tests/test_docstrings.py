@@ -4,7 +4,11 @@ import doctest
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.svm import SVC
 
 import vexas_edge
 from vexas_edge import open_bundle, read_case
@@ -23,14 +27,32 @@ MODULES = (
     "vexas_edge.smear.options",
     "vexas_edge.smear.reader",
     "vexas_edge.text",
+    "vexas_edge.workshop",
 )
-# The examples speak of the demonstration's folder, and call the library's face.
-KNOWN = {"demo": PACKAGE / "demo", "open_bundle": open_bundle, "read_case": read_case}
+
+
+def trained_encoder() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 5, stride=4), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    ).eval()
+
+
+def fitted_classifier() -> CalibratedClassifierCV:
+    features = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    return CalibratedClassifierCV(SVC(), method="sigmoid").fit(features, ["MDS", "VEXAS"] * 20)
+
+
+# The examples speak of the demonstration's folder, of what a user has trained, and of the face.
+KNOWN = {
+    "demo": PACKAGE / "demo",
+    **{f.__name__: f for f in (open_bundle, read_case, trained_encoder, fitted_classifier)},
+}
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_in_docstrings_are_true(name: str) -> None:
-    found = doctest.testmod(import_module(name), extraglobs=KNOWN)
+def test_examples_in_docstrings_are_true(name: str, tmp_path: Path) -> None:
+    found = doctest.testmod(import_module(name), extraglobs={**KNOWN, "folder": tmp_path})
     assert found.attempted > 0
     assert found.failed == 0
 

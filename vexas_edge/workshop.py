@@ -66,6 +66,19 @@ def write_bundle(spec: Any, **arguments: Any) -> Any:
 
     Raises:
         HostError: the workshop is not installed, lacks a package, or is hidden by other modules.
+
+    Any network of torch and any fitted classifier of scikit-learn that the README names will do:
+
+    >>> neutrophil = {"cells": ["neutrophil_segmented"], "preprocessing": "torchvision"}
+    >>> neutrophil |= {"canvas_px": 160, "larger": "crop", "parity_cells": str(demo / "smear.zip")}
+    >>> spec = {"name": "site", "version": "1.0.0", "positive": "VEXAS"}
+    >>> spec["models"] = {"neutrophil": neutrophil}
+    >>> encoder, classifier = trained_encoder(), fitted_classifier()
+    >>> manifest = write_bundle(
+    ...     spec, encoder=encoder, classifier=classifier, to=folder / "site.vxb"
+    ... )
+    >>> manifest.classes, manifest.models["neutrophil"].aggregation.draw_size
+    (('MDS', 'VEXAS'), 10)
     """
     load_workshop()
     return _imported("export.assembly").write_bundle(spec, **arguments)
