@@ -50,14 +50,6 @@ OTHER_MEANINGS = {
     ("export/schemas.py", "cells"): "the field of a result that CASE.json leaves out",
 }
 
-# Modules that are imported by a name in a string, which no floor forbids.
-NAMED_IN_STRINGS = {
-    ("vexas_edge.engines.opening", "vexas_edge.engines.onnxruntime"),
-    ("vexas_edge.engines.opening", "vexas_edge.engines.openvino"),
-    ("vexas_edge.engines.opening", "vexas_edge.engines.tensorrt"),
-    ("vexas_edge.commands.bench", "vexas_edge.bench.plot"),
-}
-
 # Public functions that several files of a package give by agreement.
 BY_CONTRACT = {"vexas_edge": {"ABILITIES", "devices", "start"}}
 
@@ -174,16 +166,13 @@ def test_an_import_points_down(module: str) -> None:
         )
 
 
-def test_a_module_named_in_a_string_lies_below_too() -> None:
-    named = {
-        (module, node.value)
-        for module, path in modules("vexas_edge").items()
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.Constant) and node.value in modules("vexas_edge")
-        if node.value != "vexas_edge"
-    }
-    assert named == NAMED_IN_STRINGS
-    assert all(floor_of(other) <= floor_of(module) for module, other in named)
+@pytest.mark.parametrize("module", sorted(graph_of("vexas_edge")))
+def test_a_module_that_is_named_in_a_string_lies_below_too(module: str) -> None:
+    for node in ast.walk(tree_of(modules("vexas_edge")[module])):
+        if isinstance(node, ast.Constant) and node.value in modules("vexas_edge"):
+            assert node.value == "vexas_edge" or floor_of(node.value) <= floor_of(module), (
+                f"{module}, line {node.lineno}: names {node.value}, which lies on a higher floor"
+            )
 
 
 @pytest.mark.parametrize("package", ["vexas_edge", *WORKSHOP])
