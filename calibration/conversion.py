@@ -24,6 +24,7 @@ from calibration.gate.samples import (
     Smear,
     canvas_of,
     check_apart,
+    check_read,
     draw_samples,
     open_smears,
 )
@@ -137,9 +138,10 @@ def _open(bundle: Bundle, asked: Conversion, console: Console, stack: ExitStack)
     else:
         gate = open_smears(rows, asked.gate, asked.reading, stack)
         check_labels(gate, bundle.manifest)
+        check_read(gate)
     check_apart(calibration, gate)
     for smear in (*calibration, *gate):
-        for text in smear.unreadable:
+        for text in smear.faults:
             console.warn(f"not used: {text}")
     return _Smears(calibration=calibration, gate=gate, canvases=canvases)
 

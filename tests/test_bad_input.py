@@ -84,7 +84,8 @@ def test_a_folder_without_an_image(score: Score, tmp_path: Path) -> None:
         status=5,
         out="",
         err=f"error: P1: {tmp_path / 'P1'} holds no cell to score (not_an_image 1); expected "
-        "images (.jpg .jpeg .png .bmp .tif .tiff) in class folders or with class prefixes\n",
+        "images (.jpg .jpeg .jpe .jif .jfif .png .bmp .tif .tiff) in class folders or with class "
+        "prefixes\n",
     )
 
 
@@ -191,7 +192,7 @@ BAD_CELLS = {
     ),
     "deep.png": (sixteen_bit(), "high_bit_depth", "expected 8 bits per channel, found more"),
     "large.png": (
-        png(np.zeros((17, 20, 3), np.uint8)),
+        png(cell_pixels(1)[:1].repeat(17, 0)[:, :5].repeat(4, 1)),
         "larger_than_canvas",
         "the cell is 20 x 17 px; expected at most 16 x 16, the model's canvas",
     ),
@@ -216,7 +217,9 @@ def test_a_cell_that_cannot_be_used_is_named_and_the_rest_scored(
 
 def test_a_larger_cell_is_cropped_where_the_manifest_says_so(score: Score, tmp_path: Path) -> None:
     path = write_case(tmp_path / "P1", monocyte=5)
-    (path / "monocyte" / "large.png").write_bytes(png(np.full((17, 20, 3), 99, np.uint8)))
+    (path / "monocyte" / "large.png").write_bytes(
+        png(cell_pixels(1)[:1].repeat(17, 0)[:, :5].repeat(4, 1))
+    )
     ended = score(path, "--json")
     assert (ended.status, ended.err) == (0, "")
     assert json.loads(ended.out)["models"][1]["n_cells"] == 6
@@ -227,7 +230,7 @@ def test_a_smear_of_nothing_but_bad_cells_abstains(score: Score, case: Path) -> 
         path.write_bytes(b"")
     ended = score(case)
     assert ended.status == 3
-    reason = "too_few_cells: 0 cells, at least 5 needed"
+    reason = "too_few_cells, too_many_unreadable: 0 cells, 12 could not be read, at least 5 needed"
     assert ended.out.startswith(f"P1: abstained: neutrophil abstained ({reason}); ")
     assert ended.err.splitlines()[-1] == "warning: P1: 7 more cells could not be used"
 
@@ -365,8 +368,9 @@ def test_a_name_that_is_no_unicode(score: Score, tmp_path: Path) -> None:
     assert files_in(out)[:2] == ["P\ufffd1.json", "P\ufffd12.json"]
     assert len(json.loads((out / "run.json").read_text())["asked"]["cases"]) == 2
     recursive = score(tmp_path, "--recursive", "-o", out)
-    assert recursive.status == 5
-    assert recursive.err.endswith("has a name that is not Unicode; rename it\n")
+    assert recursive.status == 7
+    assert recursive.out.startswith("P1: scored: ")
+    assert "P\ufffd1 has a name that is not Unicode; rename it\n" in recursive.err
 
 
 def test_an_output_file_held_open_elsewhere(

@@ -15,7 +15,7 @@ import msgspec
 import onnx
 import pytest
 from cpu_kinds import JUDGEABLE, OWN
-from tiny import Ended, bundle_content, png, rewritten, write_cohort
+from tiny import Ended, bundle_content, cell_pixels, png, rewritten, write_cohort
 
 from calibration import candidates
 from calibration.additions import NewGraph, add_graphs
@@ -302,6 +302,52 @@ def test_an_unreadable_cell_is_named_and_the_others_are_used(
     assert ended.status == 0, ended.err
     assert "warning: not used: S2: monocyte/0.png" in ended.err
     assert "warning: not used: S9: monocyte/0.png" in ended.err
+
+
+def _two_cells(cohort: Path) -> None:
+    for name in ("S6", "S9"):
+        (cohort / name / "monocyte" / "0.png").write_bytes(b"no image")
+
+
+def _a_whole_smear(cohort: Path) -> None:
+    for path in (cohort / "S9").rglob("*.png"):
+        path.write_bytes(b"")
+
+
+def _a_quarter_of_a_models_cells(cohort: Path) -> None:
+    for i in range(60):  # so that all in all hardly any cell is lost
+        (cohort / "S6" / "neutrophil" / f"more {i}.png").write_bytes(png(cell_pixels(7000 + i)))
+    for i in range(2):
+        (cohort / "S9" / "monocyte" / f"{i}.png").write_bytes(b"no image")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_two_cells, "2 of the gate's 96 cells cannot be read (the first: S6: monocyte/0.png"),
+        (_a_whole_smear, "no cell of the gate's smear 'S9' can be read (the first: S9: "),
+        (
+            _a_quarter_of_a_models_cells,
+            "model 'monocyte': 2 of the 8 cells of the gate's smear 'S9' cannot be read",
+        ),
+    ],
+)
+def test_a_gate_that_cannot_read_its_cohort_refuses_and_does_not_abstain(
+    calibration: Calibration,
+    bundle: Path,
+    cohort: Path,
+    tmp_path: Path,
+    spoil: Callable[[Path], None],
+    said: str,
+) -> None:
+    before = digest(bundle)
+    spoiled = with_rows(cohort, tmp_path / "cohort", lambda _: None)
+    spoil(spoiled.parent)
+    for command in (("int8", "--only", OWN), ("compare", "-o", str(tmp_path / "compared"))):
+        ended = calibration(command[0], bundle, "--cohort", spoiled, *command[1:])
+        assert (ended.status, ended.out) == (5, ""), ended.err
+        assert said in ended.err
+    assert digest(bundle) == before
 
 
 def test_a_graph_with_an_unknown_operator_is_refused(

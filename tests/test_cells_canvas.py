@@ -9,6 +9,8 @@ import pytest
 from tiny import cell_pixels, on_canvas, png, write_cells
 
 from vexas_edge.cells.canvas import Canvas, decode_cell
+from vexas_edge.cells.images import identity_of
+from vexas_edge.errors import CellError, InputError
 from vexas_edge.smear.case import Cell
 from vexas_edge.smear.sources import Refusal, open_source
 
@@ -39,8 +41,9 @@ def test_a_cell_comes_with_its_identity_and_pixels() -> None:
     content = png(cell_pixels(7))
     decoded = decode_cell(Contents({"a": content}), cells_named("a")[0], CANVAS)
     assert (decoded.record.path, decoded.record.status) == ("a", "used")
-    assert decoded.identity == hashlib.sha256(content).digest()
-    assert decoded.record.sha256 == decoded.identity.hex()
+    assert decoded.identity == identity_of(cell_pixels(7))
+    assert decoded.record.identity == decoded.identity.hex()
+    assert decoded.record.sha256 == hashlib.sha256(content).hexdigest()
     np.testing.assert_array_equal(decoded.pixels, on_canvas(cell_pixels(7)))
 
 
@@ -50,7 +53,7 @@ def test_a_cell_comes_with_its_identity_and_pixels() -> None:
         (b"", "empty_file"),
         (b"no image", "not_an_image"),
         (png(cell_pixels(1))[:-40], "truncated"),
-        (png(np.zeros((17, 3, 3), np.uint8)), "larger_than_canvas"),
+        (png(cell_pixels(1)[:4, :4].repeat(5, axis=0)), "larger_than_canvas"),
     ],
 )
 def test_a_cell_that_cannot_be_used_says_why(content: bytes, reason: str) -> None:
@@ -69,11 +72,15 @@ def test_a_larger_cell_is_cropped_where_the_canvas_says_so() -> None:
     np.testing.assert_array_equal(decoded.pixels, pixels[4:20, 4:20])
 
 
-def test_a_cell_that_cannot_be_read_has_no_identity(tmp_path: Path) -> None:
+def test_a_cell_that_cannot_be_decoded_has_no_identity() -> None:
+    decoded = decode_cell(Contents({"a": b"no image"}), cells_named("a")[0], CANVAS)
+    assert (decoded.identity, decoded.record.identity, decoded.pixels) == (b"", "", None)
+
+
+def test_a_file_that_is_gone_is_no_bad_cell(tmp_path: Path) -> None:
     (path,) = write_cells(tmp_path, 1)
     source = open_source(tmp_path)
     path.unlink()
-    decoded = decode_cell(source, cells_named("0.png")[0], CANVAS)
-    assert (decoded.identity, decoded.pixels) == (b"", None)
-    assert decoded.record.reason == "cannot_read"
-    assert decoded.record.detail == "the file cannot be read: No such file or directory"
+    with pytest.raises(InputError, match="the case is not scored on the rest") as gone:
+        decode_cell(source, cells_named("0.png")[0], CANVAS)
+    assert not isinstance(gone.value, CellError)

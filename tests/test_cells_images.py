@@ -1,5 +1,7 @@
 """From the bytes of an image file to RGB, and onto the canvas."""
 
+import errno
+import hashlib
 import struct
 import tracemalloc
 import warnings
@@ -12,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from vexas_edge.cells.canvas import place_on_canvas
-from vexas_edge.cells.images import rgb_from_bytes
-from vexas_edge.errors import CellError
+from vexas_edge.cells.images import identity_of, rgb_from_bytes
+from vexas_edge.errors import CellError, InputError
 
 PIXELS = np.random.default_rng(7).integers(0, 256, (8, 10, 3), np.uint8)
 GREY = PIXELS[..., 0]
@@ -74,7 +76,9 @@ def test_transparent_pixels_are_black(form: str) -> None:
 
 
 def test_half_transparent_pixels_are_half_as_bright() -> None:
-    image = Image.fromarray(np.full((2, 2, 4), (200, 100, 50, 128), np.uint8))
+    pixels = np.full((2, 2, 4), (200, 100, 50, 128), np.uint8)
+    pixels[1, 1, 3] = 255
+    image = Image.fromarray(pixels)
     assert rgb_from_bytes(encoded(image))[0, 0].tolist() == [100, 50, 25]
 
 
@@ -136,6 +140,83 @@ def test_a_file_of_several_images_is_refused(form: str) -> None:
     frames = [Image.fromarray(PIXELS), Image.fromarray(PIXELS[::-1].copy())]
     data = encoded(frames[0], form, save_all=True, append_images=frames[1:])
     assert reason_of(data) == "multi_frame"
+
+
+LARGE = np.random.default_rng(8).integers(0, 256, (64, 80, 3), np.uint8)
+
+
+def mpo(*others: Image.Image, kind: int = 0) -> bytes:
+    """An MPO of LARGE and other pictures, said to be of this kind: 0x010001 is a preview."""
+    data = encoded(Image.fromarray(LARGE), "MPO", save_all=True, append_images=others)
+    entries = data.index(b"MPF\0") + 4 + 8 + 2 + 3 * 12 + 4  # behind the three tags of the index
+    for place in range(entries + 16, entries + 16 * (len(others) + 1), 16):
+        data = data[:place] + struct.pack("<I", kind) + data[place + 4 :]
+    return data
+
+
+@pytest.mark.parametrize(("kind", "side"), [(0, 40), (0x010001, 40), (0x010002, 64)])
+def test_an_mpo_whose_further_pictures_are_previews_is_its_first(kind: int, side: int) -> None:
+    data = mpo(Image.fromarray(LARGE).resize((side, side)), kind=kind)
+    with Image.open(BytesIO(data)) as image:
+        assert (image.format, getattr(image, "n_frames", 1)) == ("MPO", 2)
+    expected = np.asarray(Image.open(BytesIO(encoded(Image.fromarray(LARGE), "JPEG"))))
+    np.testing.assert_array_equal(rgb_from_bytes(data), expected)
+
+
+@pytest.mark.parametrize(("kind", "side"), [(0, 80), (0x020001, 40), (0x020003, 40)])
+def test_an_mpo_of_several_views_is_refused(kind: int, side: int) -> None:
+    picture = Image.fromarray(LARGE).resize((side, side))
+    assert reason_of(mpo(picture, kind=kind)) == "multi_frame"
+
+
+def test_an_mpo_with_a_damaged_index_is_refused_or_read_as_its_first() -> None:
+    data = mpo(Image.fromarray(LARGE).resize((40, 40)))
+    start = data.index(b"MPF\0")
+    for place in range(start, start + 90):
+        for byte in (b"\0", b"\xff"):
+            with suppress(CellError):
+                assert rgb_from_bytes(data[:place] + byte + data[place + 1 :]).shape == LARGE.shape
+
+
+def test_an_image_of_nothing_is_rejected() -> None:
+    plain = np.full((8, 10, 3), (200, 150, 100), np.uint8)
+    plain[0, 0] += 8
+    assert reason_of(encoded(Image.fromarray(plain))) == "empty_image"
+    plain[0, 0, 1] += 1
+    np.testing.assert_array_equal(rgb_from_bytes(encoded(Image.fromarray(plain))), plain)
+
+
+def test_a_wholly_transparent_image_keeps_its_colours() -> None:
+    clear = np.dstack([PIXELS, np.zeros_like(ALPHA)])
+    np.testing.assert_array_equal(rgb_from_bytes(encoded(Image.fromarray(clear))), PIXELS)
+    grey = Image.merge("LA", [Image.fromarray(GREY), Image.new("L", (10, 8), 0)])
+    np.testing.assert_array_equal(rgb_from_bytes(encoded(grey))[..., 2], GREY)
+
+
+def test_an_identity_is_blake2b_of_height_width_and_pixels() -> None:
+    expected = hashlib.blake2b(b"\x08\0\0\0\x0a\0\0\0" + PIXELS.tobytes(), digest_size=32).digest()
+    assert identity_of(PIXELS) == expected
+    assert identity_of(np.asfortranarray(PIXELS)) == expected
+    assert identity_of(PIXELS.reshape(10, 8, 3)) != expected
+
+
+@pytest.mark.parametrize(
+    ("raised", "as_what"),
+    [
+        (OSError(errno.EIO, "Input/output error"), InputError),
+        (MemoryError(), MemoryError),
+    ],
+)
+def test_what_is_wrong_with_the_pc_is_not_the_cells(
+    raised: Exception, as_what: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    with pytest.raises(as_what) as failed:
+        rgb_from_bytes(encoded(Image.fromarray(PIXELS), "BMP"))
+    assert not isinstance(failed.value, CellError)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "TIFF"])
@@ -245,3 +326,13 @@ def test_an_opaque_rgba_tiff_keeps_its_colours(shared_data: Path) -> None:
             assert image.mode == "RGBA"
             expected = np.asarray(image)[..., :3]
         np.testing.assert_array_equal(rgb_from_bytes(path.read_bytes()), expected)
+
+
+def test_a_damaged_header_that_pillow_takes_for_a_lack_of_memory_is_the_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(_: object) -> None:
+        raise OSError("out of memory when reading image file")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    assert reason_of(encoded(Image.fromarray(PIXELS), "BMP")) == "truncated"

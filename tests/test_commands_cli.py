@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import Ended, bundle_content, folder_from_bundle, rewritten, write_case
+from tiny import Ended, bundle_content, folder_from_bundle, rewritten, write_case, write_cells
 
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.commands import score as scoring_run
@@ -325,6 +325,7 @@ def test_progress_of_a_long_case_goes_to_stderr(
 def test_unreadable_cells_are_named_and_do_not_change_the_status(
     vexas_edge: Command, tiny_bundle: Path, cases: Path
 ) -> None:
+    write_cells(cases / "P1" / "neutrophil_segmented", 60, seed=9)
     for i in range(7):
         (cases / "P1" / "neutrophil" / f"bad {i}.png").write_bytes(b"")
     shutil.copy(cases / "P1/neutrophil/3.png", cases / "P1/neutrophil/copy.png")

@@ -18,6 +18,7 @@ PACKAGE = Path(vexas_edge.__file__).parent
 MODULES = (
     "vexas_edge.bundle.archive",
     "vexas_edge.bundle.graphs",
+    "vexas_edge.cells.images",
     "vexas_edge.results.names",
     "vexas_edge.scoring.abstention",
     "vexas_edge.scoring.draws",
@@ -26,6 +27,7 @@ MODULES = (
     "vexas_edge.smear.layout",
     "vexas_edge.smear.options",
     "vexas_edge.smear.reader",
+    "vexas_edge.smear.system_folders",
     "vexas_edge.text",
     "vexas_edge.workshop",
 )

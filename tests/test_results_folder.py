@@ -61,7 +61,13 @@ _DEVICES = ("CON", "PRN", "AUX", "NUL", "COM", "LPT", "CONIN$", "CONOUT$")
 
 def scored(case: str = "P1", **fields: Any) -> CaseScore:
     cells = (
-        UsedCell(path="neutrophil/=1.png", cell_class="neutrophil", status="used", sha256="ab"),
+        UsedCell(
+            path="neutrophil/=1.png",
+            cell_class="neutrophil",
+            status="used",
+            identity="cd",
+            sha256="ab",
+        ),
         UsedCell(
             path="neutrophil/2.png",
             cell_class="neutrophil",
@@ -194,22 +200,29 @@ def test_a_case_named_run_does_not_replace_the_runs_record(tmp_path: Path) -> No
 def test_cases_csv_has_a_row_for_each_model(tmp_path: Path) -> None:
     table = rows(filled(tmp_path, scored(), failed("P2")) / "cases.csv")
     assert tuple(table[0]) == CASE_COLUMNS
-    assert tuple(table[0])[:9] == (
+    assert tuple(table[0])[:10] == (
         *("case", "status", "model", "score", "standard_error", "low", "high"),
-        *("n_cells", "reasons"),
+        *("n_cells", "n_unreadable", "reasons"),
     )
     empty = dict.fromkeys(CASE_COLUMNS, "")
     assert table == [
         {
             **empty,
             **{"case": "P1", "status": "scored", "model": "neutrophil", "score": "0.625"},
-            **{"standard_error": "0.01", "low": "0.25", "high": "0.75", "n_cells": "12"},
+            **{
+                "standard_error": "0.01",
+                "low": "0.25",
+                "high": "0.75",
+                "n_cells": "12",
+                "n_unreadable": "0",
+            },
             **{"call": "true", "near_threshold": "false", "threshold": "0.5"},
             **{"share_over_threshold": "0.875", "case_status": "scored", "notice": NOTICE},
         },
         {
             **empty,
             **{"case": "P1", "status": "abstained", "model": "monocyte", "n_cells": "1"},
+            **{"n_unreadable": "0"},
             **{"reasons": "too_few_cells;out_of_domain", "threshold": "0.5"},
             **{"case_status": "scored", "notice": NOTICE},
         },
@@ -224,8 +237,8 @@ def test_cases_csv_has_a_row_for_each_model(tmp_path: Path) -> None:
 def test_cells_csv_has_a_row_for_each_cell_of_each_model(tmp_path: Path) -> None:
     table = rows(filled(tmp_path, scored(), failed("P2")) / "cells.csv")
     assert [tuple(row.values()) for row in table] == [
-        ("P1", "neutrophil", "neutrophil/=1.png", "neutrophil", "used", "", "ab"),
-        ("P1", "neutrophil", "neutrophil/2.png", "neutrophil", "unreadable", "empty_file", ""),
+        ("P1", "neutrophil", "neutrophil/=1.png", "neutrophil", "used", "", "cd", "ab"),
+        ("P1", "neutrophil", "neutrophil/2.png", "neutrophil", "unreadable", "empty_file", "", ""),
     ]
     assert tuple(table[0]) == CELL_COLUMNS
 

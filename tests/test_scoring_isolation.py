@@ -108,11 +108,12 @@ def test_a_cell_that_cannot_be_isolated_is_rejected_by_name(
     bundle: Path, tmp_path: Path, vexas_edge: Callable[..., Ended]
 ) -> None:
     empty = np.full((CROP_PX, CROP_PX, 3), 240, np.uint8)
+    empty[0, 0] = 220  # else it is taken for an image of nothing
     cut = crop(9, shift=31)
     smear = write_smear(tmp_path / "smear", [crop(0), crop(1), empty, cut])
     ended = vexas_edge("score", smear, "--bundle", bundle, "-o", tmp_path / "out")
     assert ended.status == 0, ended.err
-    assert "could not be isolated: cell_touches_border 1, no_cell_found 1" in ended.err
+    assert "rejected as not one whole cell: cell_touches_border 1, no_cell_found 1" in ended.err
     result = json.loads((tmp_path / "out" / "smear.json").read_text())
     assert {cell["path"]: cell["reason"] for cell in result["rejected"]} == {
         "monocyte/2.png": "no_cell_found",

@@ -1,6 +1,5 @@
 """Scores: what they are, and that nothing moves them that should not."""
 
-import hashlib
 import random
 import shutil
 import weakref
@@ -31,6 +30,7 @@ from tiny import (
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.cells.canvas import DecodedCell, decode_cell
+from vexas_edge.cells.images import identity_of
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import BundleError, HostError, UsageError
@@ -70,7 +70,7 @@ def numbers(result: CaseScore) -> list[dict[str, Any]]:
     """Everything about the models but the names of the cells."""
     fields: list[dict[str, Any]] = msgspec.to_builtins(result.models)
     for model in fields:
-        model["cells"] = sorted((cell["sha256"], cell["status"]) for cell in model["cells"])
+        model["cells"] = sorted((cell["identity"], cell["status"]) for cell in model["cells"])
     return fields
 
 
@@ -85,7 +85,7 @@ def test_a_score_is_what_numpy_torch_and_scikit_learn_give(
 ) -> None:
     files = sorted((tiny_case / name).iterdir())
     cells = np.stack([on_canvas(np.asarray(Image.open(path))) for path in files])
-    identities = [hashlib.sha256(path.read_bytes()).digest() for path in files]
+    identities = [identity_of(np.asarray(Image.open(path))) for path in files]
     encodings = tiny_models[name].encodings(cells)
     aggregates = np.median(encodings[draw_cells(identities, 200, 10, seed=0)], axis=1)
     probabilities = tiny_models[name].classifier.predict_proba(aggregates.astype(np.float64))
@@ -176,21 +176,21 @@ def test_an_exact_copy_counts_once_and_is_named(
     result = score(case)
     assert numbers_only(result) == numbers_only(score(tiny_case))
     assert [(cell.path, cell.detail) for cell in result.duplicates] == [
-        ("neutrophil/copy.png", "same content as neutrophil/3.png"),
-        ("neutrophil_segmented/again.png", "same content as neutrophil/0.png"),
+        ("neutrophil/copy.png", "same pixels as neutrophil/3.png"),
+        ("neutrophil_segmented/again.png", "same pixels as neutrophil/0.png"),
     ]
-    assert {cell.reason for cell in result.duplicates} == {"same_file_content"}
+    assert {cell.reason for cell in result.duplicates} == {"same_pixels"}
 
 
-def test_a_bad_cell_is_named_and_not_fatal(
-    score: Callable[..., CaseScore], tiny_case: Path, tmp_path: Path
-) -> None:
-    case = shutil.copytree(tiny_case, tmp_path / "P1")
+def test_bad_cells_are_named_and_not_fatal(score: Callable[..., CaseScore], tmp_path: Path) -> None:
+    case = write_case(tmp_path / "P1", neutrophil=27)
+    clean = numbers_only(score(case))
     (case / "neutrophil" / "00.png").write_bytes(b"")
     (case / "neutrophil" / "z.png").write_bytes(png(cell_pixels(1))[:-30])
-    (case / "neutrophil" / "big.png").write_bytes(png(np.zeros((17, 4, 3), np.uint8)))
+    big = cell_pixels(1)[:4, :4].repeat(5, axis=0)
+    (case / "neutrophil" / "big.png").write_bytes(png(big))
     result = score(case)
-    assert numbers_only(result) == numbers_only(score(tiny_case))
+    assert numbers_only(result) == [{**clean[0], "n_unreadable": 3}, *clean[1:]]
     assert [(cell.path, cell.reason) for cell in result.unreadable] == [
         ("neutrophil/00.png", "empty_file"),
         ("neutrophil/big.png", "larger_than_canvas"),
@@ -203,7 +203,9 @@ def test_a_larger_cell_is_cropped_where_its_model_says_so(
     score: Callable[..., CaseScore], tiny_case: Path, tmp_path: Path
 ) -> None:
     case = shutil.copytree(tiny_case, tmp_path / "P1")
-    (case / "monocyte" / "big.png").write_bytes(png(np.full((40, 40, 3), 90, np.uint8)))
+    (case / "monocyte" / "big.png").write_bytes(
+        png(cell_pixels(8)[:5, :5].repeat(8, 0).repeat(8, 1))
+    )
     result = score(case)
     assert model_of(result, "monocyte").n_cells == 10
     assert result.unreadable == ()

@@ -65,6 +65,27 @@ def test_a_folder_without_a_class_folder_near_it_is_a_smear() -> None:
     }
 
 
+@pytest.mark.parametrize("layout", ["auto", "folders"])
+def test_a_folder_below_a_class_folder_is_outside(layout: Layout) -> None:
+    assert places("LY", "LY/small", "LY/small/tiny", layout=layout) == {
+        "LY": Place(smear="", class_name="LY")
+    }
+
+
+def test_a_folder_below_the_slides_of_a_class_is_outside() -> None:
+    assert places("Signed slides/LY", "Signed slides/LY/small", "Unsigned slides/small") == {
+        "Signed slides/LY": Place(smear="", class_name="LY")
+    }
+
+
+def test_a_smear_with_class_folders_of_its_own_is_one_wherever_it_lies() -> None:
+    assert places("LY", "LY/P1/MO", "LY/P2/Signed slides/MO") == {
+        "LY": Place(smear="", class_name="LY"),
+        "LY/P1/MO": Place(smear="LY/P1", class_name="MO"),
+        "LY/P2/Signed slides/MO": Place(smear="LY/P2", class_name="MO"),
+    }
+
+
 def test_the_cellavision_layout_takes_nothing_else() -> None:
     assert places("LY", "Signed slides/LY", layout="cellavision") == {
         "Signed slides/LY": Place(smear="", class_name="LY")

@@ -71,7 +71,7 @@ def test_a_zip_is_read_like_its_folder(tmp_path: Path, top: str) -> None:
     case = read_case(tmp_path / "P1.v2.zip")
     assert case.name == "P1.v2"
     assert classes(case) == {top + path: name for path, name in SIGNED_CLASSES.items()}
-    assert reasons(case)["__MACOSX/._SNE_1.jpg"] == "not_an_image"
+    assert reasons(case)["__MACOSX"] == "system_folder"
 
 
 def test_class_folders_are_read_with_canonical_names_too(tmp_path: Path) -> None:
@@ -205,7 +205,11 @@ def test_the_cellavision_layout_leaves_other_images_out(tmp_path: Path) -> None:
     ("paths", "options", "said"),
     [
         ([], {}, "is empty; expected the images of one smear"),
-        (["Thumbs.db", "a.txt"], {}, "(not_an_image 2); expected images (.jpg .jpeg .png"),
+        (
+            ["Thumbs.db", "a.txt"],
+            {},
+            "(not_an_image 2); expected images (.jpg .jpeg .jpe .jif .jfif .png",
+        ),
         (["1.jpg"], {}, "nothing says the class of '1.jpg': give --cell-type"),
         (
             ["Blebs/1.jpg"],
@@ -312,8 +316,11 @@ def test_a_folder_without_a_smear_is_refused(tmp_path: Path) -> None:
 def test_a_patient_folder_that_is_a_link_is_not_skipped_in_silence(tmp_path: Path) -> None:
     touch(tmp_path, "in/P1/LY_1.jpg", "elsewhere/LY_1.jpg")
     (tmp_path / "in" / "P2").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    with pytest.raises(InputError, match="P2 is a link that leaves"):
-        find_cases(tmp_path / "in")
+    linked, whole = sorted(find_cases(tmp_path / "in"), key=lambda case: case.problem is None)
+    assert (linked.name, whole.name) == ("P2", "P1")
+    with pytest.raises(InputError, match="P2 is a link that leaves .*; score what it points to by"):
+        read_case(linked)
+    assert len(read_case(whole).cells) == 1
 
 
 def test_reading_a_case_loads_neither_numpy_nor_pillow() -> None:

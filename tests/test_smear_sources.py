@@ -1,5 +1,6 @@
 """Folders and zips as one listing, and what is refused of them."""
 
+import errno
 import os
 import stat
 import zipfile
@@ -146,12 +147,30 @@ def test_no_more_than_the_cap_is_read_of_a_file(
     assert bad.value.reason == "file_too_large"
 
 
-def test_a_file_that_is_gone_is_one_bad_cell(tmp_path: Path) -> None:
+def test_a_file_that_is_gone_says_nothing_about_its_cell(tmp_path: Path) -> None:
     source = open_source(folder_of_files(tmp_path / "case"))
     (tmp_path / "case" / "Thumbs.db").unlink()
-    with pytest.raises(CellError) as bad:
+    with pytest.raises(InputError, match=r"Thumbs\.db cannot be read any more \(No such") as gone:
         source.read("Thumbs.db")
-    assert bad.value.reason == "cannot_read"
+    assert not isinstance(gone.value, CellError)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOMEM])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_disk_or_network_that_fails_says_nothing_about_the_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, packed: bool
+) -> None:
+    path = zip_of_files(tmp_path / "c.zip") if packed else folder_of_files(tmp_path / "case")
+    source = open_source(path)
+
+    def read(*_: object) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(sources, "_bounded", read)
+    with pytest.raises(InputError, match="the case is not scored on the rest") as failed:
+        source.read("Thumbs.db")
+    assert os.strerror(number) in str(failed.value)
+    assert not isinstance(failed.value, CellError)
 
 
 def test_a_path_that_was_not_listed_is_not_read(tmp_path: Path) -> None:

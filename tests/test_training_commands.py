@@ -79,7 +79,7 @@ def separation_of(found: Encodings) -> Separation:
 def test_strength_decides_whether_patients_are_told_apart(
     training: Training, tmp_path: Path, weights: Path
 ) -> None:
-    few = ("--patients", "24", "--neutrophil", "30")
+    few = ("--patients", "24", "--neutrophil", "45")
     alike = separation_of(encoded(training, tmp_path / "alike", weights, *few, "--strength", "0"))
     assert alike.low <= 0.5 <= alike.high
     apart = separation_of(encoded(training, tmp_path / "apart", weights, *few, "--strength", "1"))

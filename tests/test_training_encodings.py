@@ -75,7 +75,7 @@ def _no_hash(array: np.ndarray, text: str) -> tuple[np.ndarray, str]:
         (_no_group, "no column GROUP"),
         (_short, "has 6 rows, .* has 5 encodings"),
         (_flat, r"of shape \(24,\); expected floats \(N, D\)"),
-        (_no_hash, "SHA256 holds an invalid hash"),
+        (_no_hash, "IDENTITY holds an invalid hash"),
     ],
 )
 def test_files_that_make_no_sense_are_refused(

@@ -11,7 +11,7 @@ import numpy as np
 from calibration.candidates import judgeable_kinds
 from calibration.gate.figures import GateResult, gate_result, patient_scores
 from calibration.gate.judgement import REFERENCE, Judgement, check_labels, judge
-from calibration.gate.samples import BATCH, open_smears
+from calibration.gate.samples import BATCH, check_read, open_smears
 from calibration.gate.separation import Separation, resampled_aucs, separation
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import CELLS, contract_of
@@ -78,6 +78,7 @@ def compare_precisions(
     with ExitStack() as stack:
         smears = open_smears(read_cohort(cohort), split, reading, stack)
         check_labels(smears, bundle.manifest)
+        check_read(smears)
         for name, model in bundle.manifest.models.items():
             kinds = [k for k in (REFERENCE, *judgeable) if graph_file(k) in model.files]
             graphs = {kind: bundle.model_file(name, graph_file(kind)) for kind in kinds}

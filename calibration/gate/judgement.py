@@ -19,7 +19,7 @@ from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import DECISIONS, DRAWS, ENCODINGS, PROBABILITIES, contract_of
 from vexas_edge.bundle.graphs import FUSED, HEAD
 from vexas_edge.bundle.manifest import Manifest, Model
-from vexas_edge.cells.canvas import Canvas, decode_cell
+from vexas_edge.cells.canvas import Canvas, DecodedCell, decode_cell
 from vexas_edge.errors import InputError
 from vexas_edge.scoring.abstention import reasons_to_abstain
 from vexas_edge.scoring.encoding import draws_of
@@ -107,7 +107,8 @@ def judge(
         graphs: by kind, including "fp32"; an fp16 graph is run as its own emulation.
 
     Raises:
-        InputError: no smear of a class has enough cells to be scored.
+        InputError: no smear of a class has enough cells to be scored, or a smear has too many that
+            cannot be read.
     """
     model = bundle.manifest.models[name]
     judge_one = _Judge(bundle.manifest, name, head, graphs)
@@ -115,8 +116,15 @@ def judge(
     with canvas_of(bundle, name) as canvas:
         for done, smear in enumerate(smears, start=1):
             usable, lost = _decoded(smear, model, canvas)
-            unreadable += lost
-            if reasons_to_abstain(len(usable), model.minimum_cells):
+            unreadable += [f"{smear.row.sample}: {cell.fault}" for cell in lost]
+            n_unread = _n_unreadable(smear, model, lost)
+            reasons = reasons_to_abstain(len(usable), model.minimum_cells, n_unread)
+            if "too_many_unreadable" in reasons:
+                raise InputError(
+                    f"model {name!r}: {n_unread} of the {n_unread + len(usable)} cells of the "
+                    f"gate's smear {smear.row.sample!r} cannot be read, too many to score it"
+                )
+            if reasons:
                 abstained.append(smear.row.sample)
             else:
                 found.append(judge_one(smear, usable))
@@ -136,12 +144,17 @@ def judge(
 
 def _decoded(
     smear: Smear, model: Model, canvas: Canvas
-) -> tuple[dict[bytes, np.ndarray], list[str]]:
-    """Pixels of the smear's usable cells by identity, and a line of text per other cell."""
+) -> tuple[dict[bytes, np.ndarray], list[DecodedCell]]:
+    """Pixels of the smear's usable cells by identity, and the cells that the model cannot use."""
     cells = [decode_cell(smear.case.source, cell, canvas) for cell in cells_of(smear, model)]
-    faults = [f"{smear.row.sample}: {cell.fault}" for cell in cells if cell.pixels is None]
     usable = {cell.identity: cell.pixels for cell in cells if cell.pixels is not None}
-    return usable, faults
+    return usable, [cell for cell in cells if cell.pixels is None]
+
+
+def _n_unreadable(smear: Smear, model: Model, lost: Sequence[DecodedCell]) -> int:
+    """How many cells of the model scoring would call unreadable."""
+    records = (*smear.unreadable, *(cell.record for cell in lost))
+    return sum(r.status == "unreadable" and r.cell_class in model.cells for r in records)
 
 
 class _Judge:

@@ -3,7 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,11 @@ import numpy as np
 from vexas_edge import read_case
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.manifest import Model
-from vexas_edge.cells.canvas import Canvas, decode_cell
+from vexas_edge.cells.canvas import Canvas, decode_cell, decoded_cells
 from vexas_edge.engines.contract import EngineOptions
-from vexas_edge.errors import CellError, InputError
+from vexas_edge.errors import InputError
+from vexas_edge.host.process import default_threads
+from vexas_edge.results.values import UsedCell
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.smear.case import Case, Cell
 from vexas_edge.smear.cohort import CohortCase, cases_of_split
@@ -21,6 +23,11 @@ from vexas_edge.smear.options import ReadOptions
 from vexas_edge.talk import Progress
 
 BATCH = 8
+
+# The share of a gate's cells that may be unreadable.
+MOST_UNREAD = 0.02
+
+_AS_IT_IS = Canvas(canvas_px=None)
 
 # One of this many sampled cells is kept for the rehearsal; ranges are found without it.
 _REHEARSED = 5
@@ -31,14 +38,19 @@ _MOST_REHEARSED = 128
 class Smear:
     """One opened case of the cohort.
 
-    digests: SHA-256 of each readable cell's file, by path.
-    unreadable: a line of text per other cell.
+    identities: of each cell whose image can be read, by path.
+    unreadable: the other cells.
     """
 
     row: CohortCase
     case: Case
-    digests: dict[str, bytes]
-    unreadable: tuple[str, ...]
+    identities: dict[str, bytes]
+    unreadable: tuple[UsedCell, ...]
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """A line of text per cell that cannot be read."""
+        return tuple(f"{self.row.sample}: {c.path}: {c.detail}" for c in self.unreadable)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +97,7 @@ class Sample:
 def open_smears(
     rows: Sequence[CohortCase], split: str, options: ReadOptions, stack: ExitStack
 ) -> tuple[Smear, ...]:
-    """The cohort's cases of one split, all cells hashed, open until the stack is closed.
+    """The cohort's cases of one split, all cells identified, open until the stack is closed.
 
     Raises:
         InputError: the split has no case, or one cannot be read.
@@ -93,15 +105,38 @@ def open_smears(
     return tuple(_opened(row, options, stack) for row in cases_of_split(rows, split))
 
 
+def check_read(gate: Sequence[Smear]) -> None:
+    """Check that hardly any cell of the gate is lost: it is to judge the cohort, not what is left.
+
+    Raises:
+        InputError: over `MOST_UNREAD` of the cells, or all cells of a smear, cannot be read.
+    """
+    for smear in gate:
+        if smear.unreadable and not smear.identities:
+            raise InputError(
+                f"no cell of the gate's smear {smear.row.sample!r} can be read (the first: "
+                f"{smear.faults[0]}); a graph is not judged without it"
+            )
+    lost = [fault for smear in gate for fault in smear.faults]
+    n_cells = len(lost) + sum(len(smear.identities) for smear in gate)
+    if len(lost) > MOST_UNREAD * n_cells:
+        raise InputError(
+            f"{len(lost)} of the gate's {n_cells} cells cannot be read (the first: {lost[0]}); a "
+            f"graph is judged if at most {MOST_UNREAD:.0%} cannot"
+        )
+
+
 def _opened(row: CohortCase, options: ReadOptions, stack: ExitStack) -> Smear:
     case = stack.enter_context(read_case(row.path, options))
-    digests, unreadable = {}, []
-    for cell in case.cells:
-        try:
-            digests[cell.path] = hashlib.sha256(case.source.read(cell.path)).digest()
-        except CellError as error:
-            unreadable.append(f"{row.sample}: {cell.path}: {error}")
-    return Smear(row=row, case=case, digests=digests, unreadable=tuple(unreadable))
+    classes = {cell.cell_class for cell in case.cells}
+    identities, unreadable = {}, []
+    with closing(decoded_cells(case, classes, _AS_IT_IS, threads=default_threads())) as decoded:
+        for cell in decoded:
+            if cell.identity:
+                identities[cell.record.path] = cell.identity
+            else:
+                unreadable.append(cell.record)
+    return Smear(row=row, case=case, identities=identities, unreadable=tuple(unreadable))
 
 
 def check_apart(calibration: Sequence[Smear], gate: Sequence[Smear]) -> None:
@@ -112,9 +147,9 @@ def check_apart(calibration: Sequence[Smear], gate: Sequence[Smear]) -> None:
     """
     patients = {smear.row.patient for smear in calibration}
     seen = {
-        digest: f"{smear.row.sample}: {path}"
+        identity: f"{smear.row.sample}: {path}"
         for smear in calibration
-        for path, digest in smear.digests.items()
+        for path, identity in smear.identities.items()
     }
     for smear in gate:
         if smear.row.patient in patients:
@@ -122,10 +157,10 @@ def check_apart(calibration: Sequence[Smear], gate: Sequence[Smear]) -> None:
                 f"patient {smear.row.patient!r} is in calibration and in the gate; a graph must be "
                 "judged on patients that its calibration never saw"
             )
-        for path, digest in smear.digests.items():
-            if digest in seen:
+        for path, identity in smear.identities.items():
+            if identity in seen:
                 raise InputError(
-                    f"one cell is in calibration ({seen[digest]}) and in the gate "
+                    f"one cell is in calibration ({seen[identity]}) and in the gate "
                     f"({smear.row.sample}: {path}); a graph must be judged on cells that its "
                     "calibration never saw"
                 )
@@ -140,12 +175,12 @@ def canvas_of(bundle: Bundle, name: str) -> Iterator[Canvas]:
 
 
 def cells_of(smear: Smear, model: Model) -> list[Cell]:
-    """The smear's cells of the model's classes; cells with the same file content count once."""
+    """The smear's readable cells of the model's classes; cells with the same pixels count once."""
     first: dict[bytes, Cell] = {}
     for cell in smear.case.cells:
-        digest = smear.digests.get(cell.path)
-        if digest is not None and cell.cell_class in model.cells:
-            first.setdefault(digest, cell)
+        identity = smear.identities.get(cell.path)
+        if identity is not None and cell.cell_class in model.cells:
+            first.setdefault(identity, cell)
     return list(first.values())
 
 
@@ -178,11 +213,11 @@ def draw_samples(
     # With very few cells, the rehearsal uses the calibration's own; the gate judges on others.
     rehearsed = (chosen[_REHEARSED - 1 :: _REHEARSED] or chosen)[:_MOST_REHEARSED]
     ranged = [c for i, c in enumerate(chosen) if i % _REHEARSED != _REHEARSED - 1]
-    digests = b"".join(smear.digests[cell.path] for smear, cell in ranged)
+    identities = b"".join(smear.identities[cell.path] for smear, cell in ranged)
     sample = Sample(
         cells=tuple(ranged),
         canvas=canvas,
-        key=hashlib.sha256(digests).hexdigest(),
+        key=hashlib.sha256(identities).hexdigest(),
         unreadable=tuple(unreadable),
     )
     return sample, sample.pixels(rehearsed)
@@ -192,7 +227,7 @@ def _in_turns(smears: Sequence[Smear], model: Model, seed: int) -> list[tuple[Sm
     groups: dict[tuple[str, str], list[tuple[bytes, Smear, Cell]]] = defaultdict(list)
     for smear in smears:
         for cell in cells_of(smear, model):
-            mixed = hashlib.sha256(f"{seed} ".encode() + smear.digests[cell.path]).digest()
+            mixed = hashlib.sha256(f"{seed} ".encode() + smear.identities[cell.path]).digest()
             groups[smear.row.patient, cell.cell_class].append((mixed, smear, cell))
     ranked = [
         (turn, mixed, smear, cell)

@@ -31,7 +31,7 @@ class Patient:
     """One patient.
 
     row: of cohort.csv.
-    identities: SHA-256 of each distinct cell's file.
+    identities: of the patient's distinct cells.
     encodings: float32 (N, D), L2-normalised, one row per cell in the same order.
     """
 
@@ -77,7 +77,7 @@ def _encoded(row: CohortCase, encoder: Encoder) -> Patient:
 
 
 def _distinct_cells(row: CohortCase) -> dict[bytes, np.ndarray]:
-    """Pixels of the patient's cells, uint8 (112, 112, 3), by the identity of the cell's file."""
+    """Pixels of the patient's cells, uint8 (112, 112, 3), by the cell's identity."""
     case = read_case(row.path, ReadOptions(cell_type=CELL_TYPE))
     with case:
         decoded = [decode_cell(case.source, cell, CANVAS) for cell in case.cells]

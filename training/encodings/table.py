@@ -1,7 +1,8 @@
 """Reads and writes encodings with their patients: `encodings.npz` beside `metadata.csv`.
 
 It also reads the files that the VEXAS authors publish: `.npy` arrays beside a CSV with the columns
-PATIENT, SAMPLE and GROUP, or some of them. Ours have these columns and the cell's file and SHA-256.
+PATIENT, SAMPLE and GROUP, or some of them. Ours have these columns, and each cell's file and
+identity.
 """
 
 import csv
@@ -17,7 +18,7 @@ import numpy as np
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
 
-COLUMNS = ("PATIENT", "SAMPLE", "GROUP", "CELL", "SHA256")
+COLUMNS = ("PATIENT", "SAMPLE", "GROUP", "CELL", "IDENTITY")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Encodings:
     groups: the labels of the cells or of their patients.
     patients, samples: empty texts if the metadata lacks them.
     cells: names of their files, or empty texts.
-    identities: SHA-256 of their files, 32 bytes, or of their encodings if the metadata lacks them.
+    identities: of the cells, 32 bytes; the SHA-256 of their encodings if the metadata lacks them.
     """
 
     encodings: np.ndarray
@@ -65,7 +66,7 @@ def read_encodings(array: Path, metadata: Path) -> Encodings:
         patients=rows["PATIENT"],
         samples=rows["SAMPLE"],
         cells=rows["CELL"],
-        identities=_identities(rows["SHA256"], encodings, metadata),
+        identities=_identities(rows["IDENTITY"], encodings, metadata),
     )
 
 
@@ -132,4 +133,4 @@ def _identities(hashes: Sequence[str], encodings: np.ndarray, path: Path) -> tup
     try:
         return tuple(map(bytes.fromhex, hashes))
     except ValueError as error:
-        raise InputError(f"{path}: its column SHA256 holds an invalid hash: {error}") from error
+        raise InputError(f"{path}: its column IDENTITY holds an invalid hash: {error}") from error

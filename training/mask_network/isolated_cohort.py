@@ -80,7 +80,7 @@ def _isolate_cell(row: CohortCase, cell: DecodedCell, folder: Path) -> LostCell 
             sample=row.sample, cell=record.path, reason=record.reason, detail=record.detail
         )
     # Two cells of one class may have the same name, in different folders or with other suffixes.
-    name = f"{PurePosixPath(record.path).stem}_{record.sha256[:16]}.png"
+    name = f"{PurePosixPath(record.path).stem}_{record.identity[:16]}.png"
     place = folder / record.cell_class / name
     place.parent.mkdir(exist_ok=True)
     png = io.BytesIO()

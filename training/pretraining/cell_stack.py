@@ -23,7 +23,7 @@ class CellStack:
     pixels: uint8 (N, S, S, 3) RGB.
     sizes: height and width of each cell's image, int64 (N, 2), on the CPU.
     patients, samples, labels: of each cell.
-    identities: SHA-256 of each cell's file.
+    identities: of the cells.
     """
 
     pixels: Tensor

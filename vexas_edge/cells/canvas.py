@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy import ndarray
 from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
-from vexas_edge.cells.images import rgb_from_bytes
+from vexas_edge.cells.images import identity_of, rgb_from_bytes
 from vexas_edge.cells.limits import LargerCells
 from vexas_edge.errors import CellError, RejectedCellError
 from vexas_edge.results.values import UsedCell
@@ -48,7 +48,7 @@ class DecodedCell:
     """One cell that was read from its file.
 
     record: what the result says of it.
-    identity: the SHA-256 digest of its file; empty where the file could not be read.
+    identity: that of its pixels, `identity_of`; empty where they could not be decoded.
     pixels: uint8 (canvas_px, canvas_px, 3) RGB; None for a cell that cannot be used.
     """
 
@@ -74,26 +74,27 @@ def decoded_cells(
 
 
 def decode_cell(source: Source, cell: Cell, canvas: Canvas) -> DecodedCell:
-    """Read, hash, decode and place one cell; if that fails, its record says why."""
-    identity = b""
+    """Read, identify and place one cell; if its content does not allow it, its record says why.
+
+    Raises:
+        InputError, MemoryError: the disk or the PC fails, which says nothing about the cell.
+    """
+    record = UsedCell(path=cell.path, cell_class=cell.cell_class, status="used")
     try:
         content = source.read(cell.path)
-        identity = hashlib.sha256(content).digest()
-        pixels = canvas.place(rgb_from_bytes(content))
+        record = replace(record, sha256=hashlib.sha256(content).hexdigest())
+        pixels = rgb_from_bytes(content)
+        identity = identity_of(pixels)
+        record = replace(record, identity=identity.hex())
+        return DecodedCell(record=record, identity=identity, pixels=canvas.place(pixels))
     except CellError as error:
-        record = UsedCell(
-            path=cell.path,
-            cell_class=cell.cell_class,
+        faulty = replace(
+            record,
             status="rejected" if isinstance(error, RejectedCellError) else "unreadable",
             reason=error.reason,
             detail=str(error),
-            sha256=identity.hex(),
         )
-        return DecodedCell(record=record, identity=identity, pixels=None)
-    record = UsedCell(
-        path=cell.path, cell_class=cell.cell_class, status="used", sha256=identity.hex()
-    )
-    return DecodedCell(record=record, identity=identity, pixels=pixels)
+        return DecodedCell(record=faulty, identity=bytes.fromhex(record.identity), pixels=None)
 
 
 def place_on_canvas(

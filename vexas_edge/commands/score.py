@@ -30,6 +30,10 @@ from vexas_edge.text import one_line, unicode_text
 from vexas_edge.version import __version__
 
 ABSTAINED = 3
+NO_MEMORY = (
+    "this PC's memory ran out; the case is not scored on the rest: close other programs, and score "
+    "it again"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +153,9 @@ def _score_one(wanted: FoundCase, options: ReadOptions, sessions: Sessions) -> C
         with read_case(wanted, options) as case:
             return score_case(case, sessions.bundle, sessions, progress=progress)
     except InputError as error:
-        return failed_case(wanted.name, error, sessions.bundle)
+        return failed_case(wanted.name, str(error), sessions.bundle)
+    except MemoryError:
+        return failed_case(wanted.name, NO_MEMORY, sessions.bundle)
     finally:
         progress.clear()
 

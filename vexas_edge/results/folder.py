@@ -23,6 +23,7 @@ CASE_COLUMNS = (
     "low",
     "high",
     "n_cells",
+    "n_unreadable",
     "reasons",
     "call",
     "near_threshold",
@@ -33,7 +34,7 @@ CASE_COLUMNS = (
     "error",
     "notice",
 )
-CELL_COLUMNS = ("case", "model", "cell", "class", "status", "reason", "sha256")
+CELL_COLUMNS = ("case", "model", "cell", "class", "status", "reason", "identity", "sha256")
 
 
 def json_from_score(score: CaseScore) -> bytes:
@@ -152,6 +153,7 @@ def cell_rows(score: CaseScore) -> list[dict[str, Any]]:
             "class": cell.cell_class,
             "status": cell.status,
             "reason": cell.reason,
+            "identity": cell.identity,
             "sha256": cell.sha256,
         }
         for model in score.models

@@ -6,10 +6,10 @@ from typing import Literal
 from msgspec import UNSET, UnsetType
 
 from vexas_edge.choices import ClassFrom, Layout
-from vexas_edge.fields import Sha256, Sha256OrEmpty
+from vexas_edge.fields import Hash256OrEmpty, Sha256
 from vexas_edge.smear.case import Conflict
 
-RESULT_SCHEMA = 1
+RESULT_SCHEMA = 2
 
 NOTICE = (
     "Research use only. This is a similarity score of white-cell images, not a diagnosis; "
@@ -26,9 +26,12 @@ Status = Literal["scored", "abstained", "failed"]
 class UsedCell:
     """One cell as a model saw it.
 
-    status: "rejected" means that the cell could not be isolated from what lies around it.
+    status: "unreadable" means that its image could not be read or is larger than the canvas of the
+    model; "rejected" means that its image was read, but does not show one whole cell.
     reason: why the cell was not used, machine-readable.
     detail: the same for people.
+    identity: the hash of the cell's pixels in hex, by which copies are known and cells are drawn;
+    empty where they could not be decoded.
     sha256: the hash of the cell's file in hex; empty where the file could not be read.
     """
 
@@ -37,7 +40,8 @@ class UsedCell:
     status: Literal["used", "duplicate", "unreadable", "rejected"]
     reason: str = ""
     detail: str = ""
-    sha256: Sha256OrEmpty = ""
+    identity: Hash256OrEmpty = ""
+    sha256: Hash256OrEmpty = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +57,7 @@ class ModelScore:
     probabilities: the mean probability of each class.
     label_shares: the share of draws with each label.
     n_cells: how many distinct cells the model could use.
+    n_unreadable: how many cells could not be read; of these, copies cannot be told.
     minimum_cells: how many cells the model needs.
     reasons: why the model did not score, machine-readable.
     """
@@ -61,6 +66,7 @@ class ModelScore:
     status: Status
     threshold: float
     n_cells: int
+    n_unreadable: int = 0
     minimum_cells: int
     reasons: tuple[str, ...] = ()
     n_draws: int | None = None
@@ -92,6 +98,7 @@ class Run:
 
     engine, engine_version, device, threads: null if no engine had been started by then.
     choice_reason: why this engine and this precision were chosen, for people.
+    decoder: what decoded the images.
     seeds: the seed of each model's draws.
     started: UTC, ISO 8601.
     """
@@ -99,6 +106,7 @@ class Run:
     vexas_edge: str
     python: str
     numpy: str
+    decoder: str
     engine: str | None
     engine_version: str | None
     device: str | None

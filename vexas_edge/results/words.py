@@ -3,6 +3,7 @@
 from collections import Counter
 
 from vexas_edge.results.values import CaseScore, ModelScore
+from vexas_edge.smear.case import LINKS_REMEDY
 
 _CELLS_NAMED_AT_MOST = 5
 
@@ -20,13 +21,15 @@ def remarks_from_score(result: CaseScore) -> list[str]:
     if result.rejected:
         reasons = Counter(cell.reason for cell in result.rejected)
         shown = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
-        lines.append(f"warning: {case}: cells that could not be isolated: {shown}")
+        lines.append(f"warning: {case}: rejected as not one whole cell: {shown}")
     if result.duplicates:
         n = len(result.duplicates)
         lines.append(f"note: {case}: exact copies of other cells, counted once: {n}")
     if result.ignored:
         counts = ", ".join(f"{reason} {n}" for reason, n in result.ignored.items())
         lines.append(f"note: {case}: files that were not scored: {counts} (see vexas-edge scan)")
+    if "link_leaves_case" in result.ignored:
+        lines.append(f"note: {case}: {LINKS_REMEDY}")
     return lines
 
 
@@ -39,7 +42,8 @@ def line_from_score(result: CaseScore) -> str:
 
 def _model_text(model: ModelScore) -> str:
     if model.score is None:
-        cells = f"{model.n_cells} cells, at least {model.minimum_cells} needed"
+        unreadable = f", {model.n_unreadable} could not be read" if model.n_unreadable else ""
+        cells = f"{model.n_cells} cells{unreadable}, at least {model.minimum_cells} needed"
         return f"{model.model} {model.status} ({', '.join(model.reasons)}: {cells})"
     side = "at or over" if model.call else "under"
     near = ", near it" if model.near_threshold else ""

@@ -20,7 +20,7 @@ def draw_cells(
     """Random draws of cells, int64 (n_draws, draw_size): indices into `identities`.
 
     Args:
-        identities: the SHA-256 digest of each cell's file, distinct, in any order.
+        identities: of each cell, at least 8 evenly distributed bytes, distinct, in any order.
         seed: 0 to 2**64 - 1.
 
     Raises:
@@ -32,7 +32,7 @@ def draw_cells(
     """
     if not identities:
         raise ValueError("no cell to draw from")
-    # If two digests have the same first 8 bytes, the smaller digest comes first and wins.
+    # If two identities have the same first 8 bytes, the smaller one comes first and wins.
     order = sorted(range(len(identities)), key=identities.__getitem__)
     keys = np.array([int.from_bytes(identities[i][:8], "big") for i in order], np.uint64)
     slots = _mixed_slots(n_draws, draw_size, seed)

@@ -42,7 +42,7 @@ class Encoded:
     """The cells of one model, encoded.
 
     records: of every cell, whether it could be used or not.
-    identities: the SHA-256 digests of the N used cells.
+    identities: of the N used cells.
     encodings: float32 (N, D), of the used cells in the same order.
     checked: the call to be checked against the head; None if no cell could be used.
     """
@@ -147,14 +147,14 @@ def _without_repeats(call: _Call, first: dict[str, str]) -> _Call:
     """The same call with exact copies of earlier cells marked and their encodings dropped.
 
     Args:
-        first: the path of the first cell with each SHA-256; new cells are added to it.
+        first: the path of the first cell with each identity; new cells are added to it.
     """
     records, kept, row = [], [], 0
     for record in call.records:
         if record.status != "used":
             records.append(record)
             continue
-        original = first.setdefault(record.sha256, record.path)
+        original = first.setdefault(record.identity, record.path)
         if original == record.path:
             records.append(record)
             kept.append(row)
@@ -168,8 +168,8 @@ def _copied(record: UsedCell, original: str) -> UsedCell:
     return replace(
         record,
         status="duplicate",
-        reason="same_file_content",
-        detail=f"same content as {original}",
+        reason="same_pixels",
+        detail=f"same pixels as {original}",
     )
 
 
@@ -179,7 +179,7 @@ def _joined(calls: Iterable[_Call], model: Model) -> Encoded:
     records = tuple(record for call in distinct for record in call.records)
     return Encoded(
         records=records,
-        identities=[bytes.fromhex(r.sha256) for r in records if r.status == "used"],
+        identities=[bytes.fromhex(r.identity) for r in records if r.status == "used"],
         encodings=np.concatenate([_none(model), *(call.encodings for call in distinct)]),
         checked=next((call.checked for call in distinct if call.checked), None),
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import DECISIONS, PROBABILITIES
+from vexas_edge.cells.images import decoder
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.results.values import (
     NOTICE,
@@ -78,7 +79,7 @@ def score_case(
     return _case_score(case, bundle, models, run)
 
 
-def failed_case(name: str, error: Exception, bundle: Bundle) -> CaseScore:
+def failed_case(name: str, error: str, bundle: Bundle) -> CaseScore:
     """The result of a case that could not be scored at all."""
     return CaseScore(
         case=name,
@@ -86,7 +87,7 @@ def failed_case(name: str, error: Exception, bundle: Bundle) -> CaseScore:
         notice=_notice(bundle),
         lead=bundle.manifest.lead,
         bundle=bundle_id(bundle),
-        error=unicode_text(str(error)),
+        error=unicode_text(error),
     )
 
 
@@ -123,8 +124,13 @@ def _score_model(
     if not (cells := case.cells_of(model.cells)):
         return replace(empty, reasons=reasons_to_abstain(len(cells), model.minimum_cells))
     encoded = encode_cells(case, name, sessions, chunk_cells, progress)
-    counted = replace(empty, n_cells=len(encoded.identities), cells=encoded.records)
-    if reasons := reasons_to_abstain(counted.n_cells, model.minimum_cells):
+    counted = replace(
+        empty,
+        n_cells=len(encoded.identities),
+        n_unreadable=sum(record.status == "unreadable" for record in encoded.records),
+        cells=encoded.records,
+    )
+    if reasons := reasons_to_abstain(counted.n_cells, model.minimum_cells, counted.n_unreadable):
         return replace(counted, reasons=reasons)
     return _score_encodings(counted, encoded, sessions)
 
@@ -220,6 +226,7 @@ def _run_facts(sessions: Sessions, started: datetime, seconds: float) -> Run:
         vexas_edge=__version__,
         python=platform.python_version(),
         numpy=np.__version__,
+        decoder=decoder(),
         engine=engine.name if engine else None,
         engine_version=engine.version if engine else None,
         device=engine.device if engine else None,

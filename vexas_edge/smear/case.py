@@ -22,6 +22,11 @@ IgnoredReason = (
     ]
 )
 
+LINKS_REMEDY = (
+    "links that leave the case are not followed: score the folder that they point to, or put "
+    "copies of the files in their places"
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
@@ -34,7 +39,10 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ignored:
-    """A file that is not scored. `class_name` is an unknown class as it was written."""
+    """A file, or a whole system folder, that is not scored.
+
+    class_name: an unknown class as it was written.
+    """
 
     path: str
     reason: IgnoredReason
@@ -80,8 +88,13 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundCase:
-    """Where a smear is expected. If `alone`, smears in folders below it are not part of it."""
+    """Where a smear is expected.
+
+    alone: whether smears in folders below it are no part of it.
+    problem: why it cannot be read, if that is known already.
+    """
 
     name: str
     path: Path
     alone: bool = False
+    problem: str | None = None

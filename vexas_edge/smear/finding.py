@@ -1,15 +1,16 @@
 """Finding the smears below a folder, each to be read by `read_case`."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from vexas_edge.errors import InputError
 from vexas_edge.smear.case import FoundCase
-from vexas_edge.smear.layout import folder_of, is_image, places_from_folders
+from vexas_edge.smear.layout import folder_of, folders_above, is_image, places_from_folders
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import case_at
-from vexas_edge.smear.sources import open_source, walk_folder
+from vexas_edge.smear.sources import UnlistedFolderError, WalkedFile, open_source, walk_folder
+from vexas_edge.text import unicode_text
 
 
 def find_cases(
@@ -17,45 +18,68 @@ def find_cases(
 ) -> tuple[FoundCase, ...]:
     """Every smear and every zip at or below `root`, sorted by name, to be read by `read_case`.
 
-    The name of a case is its path below `root`, with `/`. Raises InputError where there is none.
+    The name of a case is its path below `root`, with `/`. Where a folder cannot be listed, or a
+    link leads out of `root`, smears may be missing: each such place is among the cases, with its
+    `problem`, so that it fails by name and the others are read.
+
+    Raises:
+        InputError: there is no such place, or nothing in it.
     """
     options = options or ReadOptions()
     own = case_at(Path(root))
     if not own.path.is_dir():
         open_source(own.path).close()
         return (own,)
-    folders: set[str] = set()
-    paths: set[str] = set()
-    for file in _files_below(own.path):
-        if is_image(file):
-            folders.add(folder_of(file))
-        elif file.lower().endswith(".zip"):
-            paths.add(file)
-    places = places_from_folders(folders, options.layout, options.vocabulary)
+    unlisted: list[UnlistedFolderError] = []
+    files = tuple(walk_folder(own.path, unlisted))
+    listed = [file.path for file in files if file.refusal is None]
+    images = {folder_of(path) for path in listed if is_image(path)}
+    places = places_from_folders(images, options.layout, options.vocabulary)
+    paths = {path for path in listed if path.lower().endswith(".zip")}
     paths |= {place.smear for place in places.values()}
-    if not paths:
+    found = [FoundCase(name=path or own.name, path=own.path / path, alone=True) for path in paths]
+    found += _hidden(files, unlisted, own.path, paths)
+    if not found:
         raise InputError(f"{root} holds no smear; expected folders of images or .zip files in it")
-    return tuple(
-        FoundCase(name=path or own.name, path=own.path / path, alone=True) for path in sorted(paths)
-    )
+    return tuple(sorted(found, key=lambda case: case.name))
 
 
-def _files_below(root: Path) -> Iterator[str]:
-    for file in walk_folder(root):
-        # read_case lists a refused image, but a refused folder or zip may hide a whole smear.
-        if file.refusal == "link_leaves_case" and not is_image(file.path):
-            raise InputError(
-                f"{root / file.path} is a link that leaves {root}; score its target by itself"
-            )
-        if file.refusal == "name_not_unicode" and _hides_a_smear(file.path):
-            raise InputError(f"{root / file.path} has a name that is not Unicode; rename it")
-        if file.refusal is None:
-            yield file.path
+def _hidden(
+    files: Iterable[WalkedFile],
+    unlisted: Iterable[UnlistedFolderError],
+    root: Path,
+    smears: Collection[str],
+) -> Iterator[FoundCase]:
+    """The places behind which smears may be hidden, outside the smears that were found.
+
+    Inside a smear, `read_case` lists what it does not read, and refuses a folder that it cannot
+    list.
+    """
+    problems = {unicode_text(error.path): str(error) for error in unlisted}
+    problems |= dict(filter(None, (_hidden_by(file, root) for file in files)))
+    for path, problem in problems.items():
+        if not {path, *folders_above(path)} & (set(smears) - {""}):
+            yield FoundCase(name=path, path=root / path, alone=True, problem=problem)
 
 
-def _hides_a_smear(path: str) -> bool:
-    """Whether the mark for what is not Unicode is in the name of a folder or a zip."""
-    return "\ufffd" in folder_of(path) or path.lower().endswith(".zip")
+def _hidden_by(file: WalkedFile, root: Path) -> tuple[str, str] | None:
+    """The place where this refused file may hide a whole smear, and why it is not read."""
+    if file.refusal == "link_leaves_case" and not is_image(file.path):
+        return file.path, (
+            f"{root / file.path} is a link that leaves {root}; score what it points to by its own "
+            "path, or put a copy in the place of the link"
+        )
+    if file.refusal == "name_not_unicode":
+        place = _folder_not_unicode(file.path)
+        if place or file.path.lower().endswith(".zip"):
+            place = place or file.path
+            return place, f"{root / place} has a name that is not Unicode; rename it"
+    return None
+
+
+def _folder_not_unicode(path: str) -> str | None:
+    """The outermost folder in whose name the mark for what is not Unicode is, if any."""
+    return next((f for f in reversed([*folders_above(path)]) if "\ufffd" in f), None)
 
 
 def wanted_cases(

@@ -4,13 +4,13 @@ These are pure functions of relative paths with `/`; nothing here touches a disk
 """
 
 import re
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from vexas_edge.choices import Layout
 from vexas_edge.smear.vocabulary import Vocabulary, fold_name
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".png", ".bmp", ".tif", ".tiff")
 
 _SIGNED = "signed slides"
 _UNSIGNED = "unsigned slides"
@@ -41,6 +41,13 @@ def folder_of(path: str) -> str:
     return path.rpartition("/")[0]
 
 
+def folders_above(folder: str) -> Iterator[str]:
+    """The folders that this one lies in, up to the root."""
+    while folder:
+        folder = folder_of(folder)
+        yield folder
+
+
 def prefix_of(path: str) -> str | None:
     """The class prefix of a file name; None where it has none.
 
@@ -57,7 +64,9 @@ def places_from_folders(
     """The place of each folder that holds images; folders outside the layout are left out.
 
     "auto" recognises a CellaVision tree by its folder `Signed slides` or `Unsigned slides`, and
-    class folders by the known name of at least one of them; any other folder is a flat smear.
+    class folders by the known name of at least one of them; any other folder is a flat smear. A
+    folder below a class folder is outside, unless it belongs to a smear with class folders of its
+    own: thumbnails and the like are no further cells of the class.
     """
     class_parents = {
         folder_of(folder)
@@ -69,23 +78,35 @@ def places_from_folders(
 
 
 def _place(folder: str, class_parents: Set[str], layout: Layout) -> Place | None:
-    if layout in ("auto", "cellavision") and (place := _slides_place(folder)):
-        return place
+    if layout in ("auto", "cellavision") and (slides := _slides_folder(folder)):
+        return _slides_place(folder, slides)
     if layout == "cellavision":
         return None
+    if layout == "flat" or not folder:
+        return Place(smear=folder)
     parent, _, name = folder.rpartition("/")
-    if name and (layout == "folders" or (layout == "auto" and parent in class_parents)):
+    if parent in class_parents:
         return Place(smear=parent, class_name=name)
-    return Place(smear=folder)
+    if any(above in class_parents for above in folders_above(parent)):
+        return None
+    return Place(smear=parent, class_name=name) if layout == "folders" else Place(smear=folder)
 
 
-def _slides_place(folder: str) -> Place | None:
+def _slides_folder(folder: str) -> str | None:
+    """The outermost folder `Signed slides` or `Unsigned slides` that this one is or lies in."""
     parts = folder.split("/")
-    for index, part in enumerate(parts):
-        smear = "/".join(parts[:index])
-        if fold_name(part) == _UNSIGNED:
-            return Place(smear=smear, unsigned=True)
-        if fold_name(part) == _SIGNED:
-            below = parts[index + 1 : index + 2]
-            return Place(smear=smear, class_name=below[0] if below else None)
+    for depth, part in enumerate(parts, start=1):
+        if fold_name(part) in (_SIGNED, _UNSIGNED):
+            return "/".join(parts[:depth])
     return None
+
+
+def _slides_place(folder: str, slides: str) -> Place | None:
+    smear, _, name = slides.rpartition("/")
+    unsigned = fold_name(name) == _UNSIGNED
+    if folder == slides:
+        return Place(smear=smear, unsigned=unsigned)
+    parent, _, class_name = folder.rpartition("/")
+    if unsigned or parent != slides:
+        return None
+    return Place(smear=smear, class_name=class_name)

@@ -6,7 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vexas_edge.errors import InputError
-from vexas_edge.smear.case import Case, Cell, Conflict, FoundCase, Ignored, NamedBy
+from vexas_edge.smear.case import (
+    LINKS_REMEDY,
+    Case,
+    Cell,
+    Conflict,
+    FoundCase,
+    Ignored,
+    NamedBy,
+)
 from vexas_edge.smear.layout import (
     IMAGE_SUFFIXES,
     Place,
@@ -37,6 +45,8 @@ def read_case(
     """
     options = options or ReadOptions()
     found = where if isinstance(where, FoundCase) else case_at(Path(where))
+    if found.problem:
+        raise InputError(found.problem)
     source = open_source(found.path)
     try:
         folders = {folder_of(file) for file in source.files if is_image(file)}
@@ -162,6 +172,8 @@ def _remedy(case: Case) -> str:
                 f"nothing says the class of {file.path!r}: give --cell-type if all cells are of "
                 "one class, or name their folder in a file for --class-map"
             )
+    if any(file.reason == "link_leaves_case" for file in case.ignored):
+        return LINKS_REMEDY
     if any(is_image(file.path) for file in case.ignored):
         return "check --layout, --class-from and --class-map"
     return f"expected images ({' '.join(IMAGE_SUFFIXES)}) in class folders or with class prefixes"

@@ -1,5 +1,6 @@
 """The files of a case, in a folder or a zip: listed in one pass and read in the same way."""
 
+import errno
 import os
 import re
 import stat
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import IO, Literal, Protocol
 
 from vexas_edge.errors import CellError, InputError
+from vexas_edge.smear.system_folders import is_system_folder, system_folder_of
 from vexas_edge.text import unicode_text
 
 MAX_FILES = 100_000
@@ -19,11 +21,17 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 _MORE_BYTES = 1024 * 1024
 
 Refusal = Literal[
-    "broken_link", "link_leaves_case", "link_to_folder", "not_a_file", "name_not_unicode"
+    "broken_link",
+    "link_leaves_case",
+    "link_to_folder",
+    "name_not_unicode",
+    "not_a_file",
+    "system_folder",
 ]
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _ENCRYPTED = 0x1
+_UTF8_NAME = 0x800
 _ZIP_DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -32,6 +40,8 @@ _ZIP_DAMAGE = (
     NotImplementedError,
     UnicodeDecodeError,
 )
+# Of a damaged zip: an offset before its beginning, or no error of the system at all.
+_DAMAGE_NUMBERS = (errno.EINVAL, None)
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -44,10 +54,16 @@ class Source(Protocol):
 
     @property
     def refused(self) -> Mapping[str, Refusal]:
-        """The reason why a file is not among `files`, by its path."""
+        """The reason why a file or folder is not among `files`, by its path."""
 
     def read(self, path: str) -> bytes:
-        """The whole file. Raises CellError where it cannot be read or is over MAX_FILE_BYTES."""
+        """The whole file.
+
+        Raises:
+            CellError: its content is damaged, or over MAX_FILE_BYTES.
+            InputError: the disk, the network or the PC fails, or the file has gone since it was
+                listed; this says nothing about the cell, so the case must not be scored without it.
+        """
 
     def close(self) -> None:
         """Close all files, so that Windows lets the case be moved."""
@@ -55,11 +71,19 @@ class Source(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WalkedFile:
-    """A file found below a folder; `refusal` says why it must not be read."""
+    """A file found below a folder, or a folder that is not entered; `refusal` says why."""
 
     path: str
     size: int
     refusal: Refusal | None = None
+
+
+class UnlistedFolderError(InputError):
+    """A folder cannot be listed. `path` is relative to where the walk began, with `/`."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 def open_source(path: Path) -> Source:
@@ -71,31 +95,61 @@ def open_source(path: Path) -> Source:
     raise InputError(f"{path} was not found; expected the folder or .zip of one smear")
 
 
-def walk_folder(root: Path) -> Iterator[WalkedFile]:
+def walk_folder(
+    root: Path, unlisted: list[UnlistedFolderError] | None = None
+) -> Iterator[WalkedFile]:
     """Every file below `root`, never following a link out of it or into a folder.
 
-    Raises InputError where a folder cannot be listed: a part must not be taken for a whole smear.
+    System folders are not entered; each counts as one refused file.
+
+    Args:
+        unlisted: takes the folders below `root` that cannot be listed, and the walk goes on; None
+            ends it, since a part must not be taken for a whole smear.
+
+    Raises:
+        UnlistedFolderError: `root`, or another folder if `unlisted` is None, cannot be listed.
     """
     real_root = root.resolve()
     pending = [("", real_root)]
     while pending:
         prefix, folder = pending.pop()
-        for entry in _entries(folder):
-            path = prefix + entry.name
-            if not entry.is_dir(follow_symlinks=False):
-                yield _walked(path, entry, real_root)
-            elif _target(entry) == folder / entry.name:
-                pending.append((f"{path}/", folder / entry.name))
-            else:  # a Windows junction, which Python 3.11 does not call a symlink
-                yield WalkedFile(path=path, size=0, refusal=_link_refusal(entry, real_root))
+        try:
+            found = [_found(prefix, entry, real_root) for entry in _entries(folder)]
+        except OSError as error:
+            problem = UnlistedFolderError(
+                prefix.rstrip("/"), f"{folder} cannot be listed: {_why(error)}"
+            )
+            if unlisted is None or folder == real_root:
+                raise problem from error
+            unlisted.append(problem)
+            continue
+        for item in found:
+            if isinstance(item, WalkedFile):
+                yield item
+            else:
+                pending.append((f"{prefix}{item.name}/", item))
+
+
+def _found(prefix: str, entry: os.DirEntry[str], root: Path) -> WalkedFile | Path:
+    """The file, or the folder to go on with. Raises OSError where the disk fails."""
+    path = prefix + entry.name
+    if is_system_folder(entry.name) and entry.is_dir():
+        return WalkedFile(path=unicode_text(path), size=0, refusal="system_folder")
+    if not entry.is_dir(follow_symlinks=False):
+        return _walked(path, entry, root)
+    folder = Path(entry.path)
+    if _target(entry) != folder:  # a Windows junction, which Python 3.11 does not call a symlink
+        return WalkedFile(path=path, size=0, refusal=_link_refusal(entry, root))
+    return folder
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be listed: {error.strerror}") from error
+    with os.scandir(folder) as entries:
+        return list(entries)
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _walked(path: str, entry: os.DirEntry[str], root: Path) -> WalkedFile:
@@ -104,10 +158,7 @@ def _walked(path: str, entry: os.DirEntry[str], root: Path) -> WalkedFile:
     except UnicodeEncodeError:
         return WalkedFile(path=unicode_text(path), size=0, refusal="name_not_unicode")
     refusal = _link_refusal(entry, root) if entry.is_symlink() else _kind_refusal(entry)
-    try:
-        return WalkedFile(path=path, size=0 if refusal else entry.stat().st_size, refusal=refusal)
-    except OSError as error:
-        raise InputError(f"{entry.path} cannot be read: {error.strerror}") from error
+    return WalkedFile(path=path, size=0 if refusal else entry.stat().st_size, refusal=refusal)
 
 
 def _kind_refusal(entry: os.DirEntry[str]) -> Refusal | None:
@@ -143,13 +194,13 @@ class FolderSource:
                 self.files[file.path] = file.size
 
     def read(self, path: str) -> bytes:
-        """The whole file. Raises CellError where it cannot be read or is over MAX_FILE_BYTES."""
+        """The whole file; `Source.read` says what is raised."""
         _check_listed(path, self.files)
         try:
             with open(f"{self._root}/{path}", "rb", buffering=0) as file:  # noqa: PTH123 - Path costs time
                 return _bounded(file, self.files[path])
         except OSError as error:
-            raise CellError("cannot_read", f"the file cannot be read: {error.strerror}") from error
+            raise _unreachable(f"{self._root}/{path}", error) from error
 
     def close(self) -> None:
         """Do nothing: no file of a folder stays open."""
@@ -159,12 +210,12 @@ class ZipSource:
     """The files in a zip, read in place: nothing is unpacked to disk.
 
     The whole zip is refused if it holds a link, a name twice, an encrypted file, or a path that
-    leads out of it.
+    leads out of it. What lies in a system folder, such as `__MACOSX`, is not read.
     """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        self.refused: dict[str, Refusal] = {}
+        self.refused: dict[str, Refusal]
         try:
             self._zip = zipfile.ZipFile(path)
         except (*_ZIP_DAMAGE, ValueError) as error:
@@ -172,19 +223,21 @@ class ZipSource:
                 f"{path} is not a readable zip ({error}); expected the folder or .zip of one smear"
             ) from error
         try:
-            self._members = _members(self._zip, path)
+            self._members, self.refused = _members(self._zip, path)
         except InputError:
             self._zip.close()
             raise
         self.files = {name: member.file_size for name, member in self._members.items()}
 
     def read(self, path: str) -> bytes:
-        """The whole file. Raises CellError where it cannot be read or is over MAX_FILE_BYTES."""
+        """The whole file; `Source.read` says what is raised."""
         _check_listed(path, self.files)
         try:
             with self._lock, self._zip.open(self._members[path]) as file:
                 return _bounded(file, self.files[path])
         except _ZIP_DAMAGE as error:
+            if isinstance(error, OSError) and error.errno not in _DAMAGE_NUMBERS:
+                raise _unreachable(f"{self._zip.filename}: {path}", error) from error
             raise CellError("cannot_read", f"the file cannot be read: {error}") from error
 
     def close(self) -> None:
@@ -193,34 +246,61 @@ class ZipSource:
             self._zip.close()
 
 
-def _members(opened: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+def _members(
+    opened: zipfile.ZipFile, path: Path
+) -> tuple[dict[str, zipfile.ZipInfo], dict[str, Refusal]]:
+    """The files by their path, and the system folders."""
     members: dict[str, zipfile.ZipInfo] = {}
+    refused: dict[str, Refusal] = {}
     for count, member in enumerate(opened.infolist(), start=1):
         _check_count(count, path)
         name = _safe_name(member, path)
-        if member.filename.endswith(("/", "\\")):
-            continue
-        if name in members:
-            raise InputError(f"{path} holds {name!r} twice; pack it again")
-        members[name] = member
-    return members
+        if folder := system_folder_of(name):
+            refused[folder] = "system_folder"
+        elif not name.endswith("/"):
+            _check_readable(member, name, path)
+            if name in members:
+                raise InputError(f"{path} holds {name!r} twice; pack it again")
+            members[name] = member
+    return members, refused
 
 
 def _safe_name(member: zipfile.ZipInfo, path: Path) -> str:
+    """The member's path, with `/`; the path of a folder ends with it."""
     # Some Windows tools write backslashes, which zipfile translates on Windows only.
-    name = member.filename.replace("\\", "/")
+    name = _written_name(member).replace("\\", "/")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if not name or name.startswith("/") or _DRIVE.match(name) or ".." in parts:
         raise InputError(
             f"{path} holds {name!r}, which is not a path inside the zip; the zip is not read"
         )
+    return "/".join(parts) + ("/" if name.endswith("/") else "")
+
+
+def _written_name(member: zipfile.ZipInfo) -> str:
+    """The name as its writer meant it: macOS writes UTF-8 without the flag that says so."""
+    if member.flag_bits & _UTF8_NAME:
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return member.filename
+
+
+def _check_readable(member: zipfile.ZipInfo, name: str, path: Path) -> None:
     if stat.S_ISLNK(member.external_attr >> 16):
         raise InputError(f"{path} holds the link {name!r}; pack the files themselves")
     if member.flag_bits & _ENCRYPTED:
         raise InputError(f"{path} is encrypted ({name!r}); pack it without a password")
     if member.compress_type not in _COMPRESSIONS:
         raise InputError(f"{path} uses a compression other than deflate; pack it as a plain zip")
-    return "/".join(parts)
+
+
+def _unreachable(file: str, error: OSError) -> InputError:
+    return InputError(
+        f"{unicode_text(file)} cannot be read any more ({_why(error)}); the case is not scored on "
+        "the rest: check the disk or the network, and score it again"
+    )
 
 
 def _check_count(count: int, where: Path) -> None:
