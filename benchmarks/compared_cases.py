@@ -102,6 +102,7 @@ def patients_plan(data: Path, scratch: Path) -> Plan:
         "preprocessing": PATIENTS_PREPROCESSING,
         "canvas_px": PATIENTS_CANVAS.canvas_px,
         "larger": PATIENTS_CANVAS.larger,
+        "encoding": "l2",
         "parity_cells": str(folders["tumoral"][0].resolve()),
     }
     preprocessing = PREPROCESSINGS[PATIENTS_PREPROCESSING]
@@ -135,6 +136,7 @@ def four_class_plan(scratch: Path) -> Plan:
         "preprocessing": preprocessing,
         "canvas_px": DRAWN_CANVAS.canvas_px,
         "larger": DRAWN_CANVAS.larger,
+        "encoding": "l2",
         "parity_cells": str(folders["control"][0]),
     }
     features, labels = labelled_medians(folders, encoder, DRAWN_CANVAS, DRAWN_PREPROCESSING)

@@ -157,6 +157,7 @@ def _spec(name: str, canvas_px: int, cells: Path, **encoder: str) -> dict[str, o
         "preprocessing": PREPROCESSING,
         "canvas_px": canvas_px,
         "larger": "crop",
+        "encoding": "l2",
         "parity_cells": str(few.resolve()),
         **encoder,
     }

@@ -4,9 +4,11 @@ import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -21,12 +23,14 @@ from export.classifier import Classifier, check_supported, own_label_rule
 from export.fuse import embedding_width, fuse_graphs, head_from_classifier
 from export.golden import golden_npz
 from export.graph import OPSET
-from export.inputs import load_cells, load_classifier, load_encoder
+from export.inputs import Encoder, load_cells, load_classifier, load_encoder
 from export.parity import check_parity
 from export.preprocessing import Preprocessing, preprocessing_named
+from export.reference_scores import compare_with_reference, distinct_cells, figures
+from export.reference_trials import Pipeline, check_reference
 from export.spec import ModelSpec, Spec, spec_from_fields, spec_from_file
 from vexas_edge.bundle import manifest as schema
-from vexas_edge.bundle.archive import file_entry, write_zip
+from vexas_edge.bundle.archive import file_entry, open_bundle, write_zip
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.bundle.manifest import CARD, Manifest
 from vexas_edge.cells.canvas import Canvas
@@ -43,14 +47,15 @@ class ExportedModel:
     files: content by the file's name below the model's folder.
     classes: the classifier's classes.
     label_rule: the rule of the classifier's own `predict`.
-    source: the encoder's source, with hashes, for the provenance.
+    encoder, classifier: what it was exported from.
     """
 
     entry: schema.Model
     files: dict[str, bytes]
     classes: tuple[str, ...]
     label_rule: schema.LabelRule
-    source: dict[str, str]
+    encoder: Encoder
+    classifier: Classifier
 
 
 def write_bundle(
@@ -72,7 +77,7 @@ def write_bundle(
 
     Raises:
         UsageError, InputError: something in the spec cannot be found or is not supported.
-        ParityError: an export changed the numbers.
+        ParityError: an export changed the numbers, or the bundle's scores are not the reference's.
         HostError: the bundle cannot be written.
 
     Nothing is written in any of these cases.
@@ -84,6 +89,7 @@ def write_bundle(
         for name, model in spec.models.items()
     }
     manifest, files = _assembled(spec, models)
+    manifest = _compared_with_reference(spec, folder, models, manifest, files)
     try:
         write_zip(manifest, files, Path(to))
     except OSError as error:
@@ -119,7 +125,7 @@ def export_model(
     n_features = embedding_width(encoder.model)
     check_supported(classifier, n_features)
     sizes = {"canvas_px": spec.canvas_px, "draw_size": spec.draw_size}
-    fused = fuse_graphs(encoder.model, classifier, preprocessing, **sizes)
+    fused = fuse_graphs(encoder.model, classifier, preprocessing, encoding=spec.encoding, **sizes)
     head = head_from_classifier(classifier, n_features=n_features, draw_size=spec.draw_size)
     with _canvas(spec, masks) as canvas:
         cells = load_cells(folder / spec.parity_cells, canvas)
@@ -128,6 +134,7 @@ def export_model(
         head,
         cells=cells,
         preprocessing=preprocessing,
+        encoding=spec.encoding,
         reference=encoder.reference,
         classifier=classifier,
     )
@@ -138,7 +145,59 @@ def export_model(
         files=files,
         classes=tuple(str(name) for name in classifier.classes_),
         label_rule=own_label_rule(classifier),
-        source=encoder.source,
+        encoder=encoder,
+        classifier=classifier,
+    )
+
+
+def _compared_with_reference(
+    spec: Spec,
+    folder: Path,
+    models: Mapping[str, ExportedModel],
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+) -> Manifest:
+    """The manifest with what was measured beside the user's own scores, where the spec names some.
+
+    Raises:
+        InputError: the scores or their cohort cannot be used.
+        ParityError: the bundle's scores differ from them.
+    """
+    measured: dict[str, Any] = {}
+    with TemporaryDirectory(prefix="vexas-export-") as scratch:
+        for name, model in spec.models.items():
+            if model.reference_scores is None or model.cohort is None:
+                continue
+            path = Path(scratch, f"{name}.vxb")
+            write_zip(manifest, files, path)
+            scores, reading = folder / model.reference_scores, model.reading.options(folder)
+            compared = compare_with_reference(
+                open_bundle(path), name, scores, folder / model.cohort, reading
+            )
+            pipeline = _pipeline(model, models[name], manifest.positive)
+            with _canvas(model, _mask_network(model, folder)) as canvas:
+                bare = replace(canvas, canvas_px=None)
+                cells_of = partial(
+                    distinct_cells, classes=model.cells, canvas=bare, reading=reading
+                )
+                check_reference(compared, name, scores, pipeline, cells_of)
+            measured[name] = figures(compared, model.threshold)
+    if not measured:
+        return manifest
+    provenance = {**manifest.provenance, "reference_scores": measured}
+    return msgspec.structs.replace(manifest, provenance=provenance)
+
+
+def _pipeline(spec: ModelSpec, exported: ExportedModel, positive: str) -> Pipeline:
+    return Pipeline(
+        encode=exported.encoder.reference,
+        classifier=exported.classifier,
+        preprocessing=_preprocessing(spec),
+        encoding=spec.encoding,
+        canvas_px=spec.canvas_px,
+        larger=spec.larger,
+        draw_size=spec.draw_size,
+        positive=positive,
     )
 
 
@@ -242,6 +301,7 @@ def _model_entry(
         ),
         minimum_cells=spec.minimum_cells,
         threshold=spec.threshold,
+        encoding=spec.encoding,
         encoding_width=n_features,
         files=files,
         isolation=spec.isolation if spec.isolate else None,
@@ -276,7 +336,7 @@ def _assembled(
         files={},
         provenance={
             "made_with": _versions(),
-            "sources": {name: model.source for name, model in models.items()},
+            "sources": {name: model.encoder.source for name, model in models.items()},
             "training_data": spec.training_data,
             "performance": spec.performance,
             **({"stages": spec.stages} if spec.stages else {}),

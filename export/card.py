@@ -1,6 +1,7 @@
 """The model card: what a bundle is, what it was trained on, what it must not be used for."""
 
 from vexas_edge.bundle.manifest import Manifest, Model
+from vexas_edge.bundle.words import ENCODING_WORDS
 
 
 def card_from_manifest(manifest: Manifest) -> str:
@@ -51,7 +52,8 @@ def _model(name: str, model: Model) -> list[str]:
             if model.isolation
             else []
         ),
-        f"- canvas {model.canvas_px} px, preprocessing {model.preprocessing.name}",
+        f"- canvas {model.canvas_px} px, preprocessing {model.preprocessing.name}, encodings "
+        f"{ENCODING_WORDS[model.encoding]}",
         f"- {recipe.score_draws} medians of {recipe.draw_size} cells",
         f"- threshold {model.threshold:g}",
         "",

@@ -21,6 +21,7 @@ from vexas_edge.bundle.contract import (
     fused_contract,
     head_contract,
 )
+from vexas_edge.bundle.manifest import EncodingKind
 
 # Encodings are divided by max(norm, this), as torch.nn.functional.normalize does.
 SMALLEST_NORM = 1e-12
@@ -31,6 +32,7 @@ def fuse_graphs(
     classifier: Classifier,
     preprocessing: Preprocessing,
     *,
+    encoding: EncodingKind,
     canvas_px: int,
     draw_size: int,
 ) -> ModelProto:
@@ -41,6 +43,7 @@ def fuse_graphs(
 
     Args:
         encoder: from `export.encoder`: one input float32 (N, 3, H, W), one output (N, D).
+        encoding: what the classifier was fitted on.
     """
     n_features = embedding_width(encoder)
     graph = GraphBuilder()
@@ -50,7 +53,7 @@ def fuse_graphs(
         encoding_width=n_features,
         n_classes=len(classifier.classes_),
     )
-    _add_encodings(graph, encoder, preprocessing, canvas_px)
+    _add_encodings(graph, encoder, preprocessing, encoding, canvas_px)
     _add_head(graph, classifier, n_features, draw_size, np.float32)
     return graph.model("fused", *declared(contract))
 
@@ -58,10 +61,13 @@ def fuse_graphs(
 def encoding_graph(
     encoder: ModelProto, preprocessing: Preprocessing, *, canvas_px: int
 ) -> ModelProto:
-    """The part of the fused graph before the classifier, from `cells` to `encodings`."""
+    """The part of the fused graph before the classifier, from `cells` to L2-normalised `encodings`.
+
+    The workshop fits on these.
+    """
     contract = encoding_contract(canvas_px=canvas_px, encoding_width=embedding_width(encoder))
     graph = GraphBuilder()
-    _add_encodings(graph, encoder, preprocessing, canvas_px)
+    _add_encodings(graph, encoder, preprocessing, "l2", canvas_px)
     return graph.model("encoding", *declared(contract))
 
 
@@ -84,13 +90,20 @@ def embedding_width(encoder: ModelProto) -> int:
 
 
 def _add_encodings(
-    graph: GraphBuilder, encoder: ModelProto, preprocessing: Preprocessing, canvas_px: int
+    graph: GraphBuilder,
+    encoder: ModelProto,
+    preprocessing: Preprocessing,
+    encoding: EncodingKind,
+    canvas_px: int,
 ) -> None:
     """Add the nodes from cells to encodings."""
     pixels = graph.rename(add_preprocessing(graph, CELLS, preprocessing, canvas_px), PIXELS)
     outputs = graph.place(encoder, "encoder", {encoder.graph.input[0].name: pixels})
     embedding = graph.rename(outputs[encoder.graph.output[0].name], EMBEDDING)
-    _add_normalised(graph, embedding, ENCODINGS)
+    if encoding == "l2":
+        _add_normalised(graph, embedding, ENCODINGS)
+    else:
+        graph.node("Identity", embedding, output=ENCODINGS)
 
 
 def _add_normalised(graph: GraphBuilder, embedding: str, output: str) -> None:

@@ -35,7 +35,7 @@ from vexas_edge.bundle.contract import (
     PIXELS,
     PROBABILITIES,
 )
-from vexas_edge.bundle.manifest import LabelRule
+from vexas_edge.bundle.manifest import EncodingKind, LabelRule
 from vexas_edge.errors import BundleError
 from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.scoring.labels import label_indices
@@ -78,6 +78,7 @@ def check_parity(
     *,
     cells: np.ndarray,
     preprocessing: Preprocessing,
+    encoding: EncodingKind,
     reference: Callable[[np.ndarray], np.ndarray],
     classifier: Classifier,
 ) -> Parity:
@@ -90,7 +91,8 @@ def check_parity(
     """
     draws = _draws_of(cells, head)
     traced = _trace(fused, cells, draws)
-    of_encoder = encoder_parity(traced, pixels_from_cells(cells, preprocessing), reference)
+    pixels = pixels_from_cells(cells, preprocessing)
+    of_encoder = encoder_parity(traced, pixels, reference, encoding)
     of_head, outputs = classifier_parity(head, traced[ENCODINGS], draws, classifier)
     of_fused = {
         "score_beside_head": _compare(
@@ -108,6 +110,7 @@ def encoder_parity(
     traced: Mapping[str, np.ndarray],
     pixels: np.ndarray,
     reference: Callable[[np.ndarray], np.ndarray],
+    encoding: EncodingKind,
 ) -> dict[str, float]:
     """Differences of the fused graph's pixels, embedding and encodings from NumPy and the source.
 
@@ -115,16 +118,24 @@ def encoder_parity(
         ParityError: a tensor differs by more than its tolerance.
     """
     embedding = reference(pixels)
-    norms = np.maximum(np.linalg.norm(embedding, axis=1, keepdims=True), SMALLEST_NORM)
-    encodings = embedding / norms
-    largest, allowed = float(np.abs(embedding).max()), encoding_tolerance(encodings)
+    normalised = l2_normalised(embedding)
+    encodings = normalised if encoding == "l2" else embedding
+    largest = float(np.abs(embedding).max())
+    allowed = encoding_tolerance(normalised)
+    if encoding == "raw":
+        allowed *= float(np.linalg.norm(embedding, axis=1).max())
     return {
         PIXELS: _compare(PIXELS, traced[PIXELS], pixels, PIXEL_TOLERANCE),
         EMBEDDING: _compare(EMBEDDING, traced[EMBEDDING], embedding, EMBEDDING_TOLERANCE * largest),
         ENCODINGS: _compare(ENCODINGS, traced[ENCODINGS], encodings, allowed),
         "encodings_allowed": _rounded(allowed),
-        "mean_pairwise_cosine": _rounded(mean_pairwise_cosine(encodings)),
+        "mean_pairwise_cosine": _rounded(mean_pairwise_cosine(normalised)),
     }
+
+
+def l2_normalised(embedding: np.ndarray) -> np.ndarray:
+    """Each row divided by its L2 norm, as the graph does it."""
+    return embedding / np.maximum(np.linalg.norm(embedding, axis=1, keepdims=True), SMALLEST_NORM)
 
 
 def encoding_tolerance(encodings: np.ndarray) -> float:

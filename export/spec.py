@@ -10,11 +10,13 @@ from msgspec import Meta, Struct
 from export.encoder import InputLayout
 from export.paper import CANVAS_PX
 from vexas_edge.bundle.budgets import Budgets
-from vexas_edge.bundle.manifest import LabelRule
+from vexas_edge.bundle.manifest import EncodingKind, LabelRule
 from vexas_edge.cells.limits import IsolationLimits, LargerCells
+from vexas_edge.choices import ClassFrom, Layout
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.fields import Name
-from vexas_edge.smear.vocabulary import CELL_CLASSES
+from vexas_edge.smear.options import ReadOptions
+from vexas_edge.smear.vocabulary import BUILT_IN, CELL_CLASSES
 
 INTENDED_USE = "Research only: comparing smears. Not for diagnosis."
 
@@ -31,11 +33,34 @@ class ExplicitPreprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fi
     bgr: bool = False
 
 
+class Reading(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the names of a cohort's files are read: the options of `vexas-edge score`."""
+
+    layout: Layout = "auto"
+    class_from: ClassFrom = "folder"
+    cell_type: str | None = None
+    class_map: str | None = None
+
+    def options(self, folder: Path) -> ReadOptions:
+        """The same as options, with a class map's path relative to the folder."""
+        own = self.class_map
+        if own is not None and own not in BUILT_IN:
+            own = str(folder / own)
+        return ReadOptions(
+            layout=self.layout,
+            class_from=self.class_from,
+            cell_type=self.cell_type,
+            class_map=own,
+        )
+
+
 class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model. Paths are relative to the spec's folder; the defaults are the VEXAS paper's.
 
     cells: canonical names of the classes that it accepts.
     preprocessing: how pixels are scaled for the encoder, by name or as figures.
+    encoding: what the classifier was fitted on: "l2" for encodings divided by their L2 norm, "raw"
+    for encodings as the encoder returns them.
     parity_cells: a folder of real cells on which every step of the export is compared.
     encoder: one of our backbones, an .onnx file, or `module:factory`; not needed if the encoder is
         passed in memory.
@@ -52,10 +77,16 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     isolate: the mask network's .onnx file, if the cells are not isolated yet.
     isolation: the limits within which an isolated cell is accepted.
     threshold: the score from which on a case is called positive.
+    reference_scores: a CSV of the scores that your own pipeline gave patients of `cohort`, with the
+    columns `sample` or `patient`, `score` and, if known, `standard_error`; the bundle must give the
+    same scores.
+    cohort: a CSV of these patients: patient, sample, path, label, split.
+    reading: how the names of the cohort's files are read.
     """
 
     cells: Annotated[tuple[str, ...], Meta(min_length=1)]
     preprocessing: str | ExplicitPreprocessing
+    encoding: EncodingKind
     parity_cells: str
     encoder: str | None = None
     weights: str | None = None
@@ -71,6 +102,9 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     isolate: str | None = None
     isolation: IsolationLimits = IsolationLimits()
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    reference_scores: str | None = None
+    cohort: str | None = None
+    reading: Reading = Reading()
 
 
 class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,7 +161,8 @@ def fields_from_toml(path: Path) -> dict[str, Any]:
 def spec_from_fields(fields: dict[str, Any], source: str = "the spec") -> Spec:
     """The spec with these fields, which are those of a TOML file.
 
-    >>> model = {"cells": ["monocyte"], "preprocessing": "torchvision", "parity_cells": "cells/MO"}
+    >>> model = {"cells": ["monocyte"], "preprocessing": "torchvision", "encoding": "l2"}
+    >>> model |= {"parity_cells": "cells/MO"}
     >>> fields = {"name": "site", "version": "1.0.0", "positive": "VEXAS"}
     >>> spec = spec_from_fields(fields | {"models": {"monocyte": model}})
     >>> spec.models["monocyte"].canvas_px
@@ -145,6 +180,11 @@ def spec_from_fields(fields: dict[str, Any], source: str = "the spec") -> Spec:
             f"{source}: lead = {spec.lead!r} is not one of the models {', '.join(spec.models)}"
         )
     for name, model in spec.models.items():
+        if (model.reference_scores is None) != (model.cohort is None):
+            raise UsageError(
+                f"{source}: models.{name}: reference_scores and cohort go together: the scores of "
+                "your own pipeline, and where the cells of these patients are"
+            )
         unknown = [cell for cell in model.cells if cell not in CELL_CLASSES]
         if unknown:
             raise UsageError(
@@ -172,10 +212,16 @@ weights = "pn.safetensors"          # not with an .onnx file
 preprocessing = "keras-caffe"       # the one that the weights were trained with:
                                     # {preprocessings}
                                     # or {{ mean = [r, g, b], scale = [r, g, b], bgr = false }}
+encoding = "l2"                     # what the classifier was fitted on: encodings divided by
+                                    # their L2 norm, or "raw": as the encoder returns them
 canvas_px = 272                     # the canvas that the encoder was trained with
 # larger = "reject"                 # or "crop": what happens to a cell that does not fit
 classifier = "pn.skops"             # skops.io.dump(classifier, "pn.skops")
 parity_cells = "cells/PN"           # real cells; every step of the export is compared on them
+# reference_scores = "mine.csv"     # scores of your own pipeline, which the bundle must give, too:
+                                    # sample,score,standard_error (the last if known)
+# cohort = "cohort.csv"             # of these patients: patient,sample,path,label,split
+# reading = {{ cell_type = "monocyte" }}    # if names do not say the classes; as `score` reads them
 # isolate = "isolate.onnx"          # if images show more than one cell; see `vexas-workshop train`
 # minimum_cells = 10                # suggested: 50 neutrophils, 10 monocytes, 25 lymphocytes
 # threshold = 0.5                   # the score from which on a case is called positive

@@ -81,6 +81,7 @@ def tiny_bundle(
                 "cells": ["neutrophil_segmented", name] if name == "neutrophil" else [name],
                 "encoder": str(folder / f"{name}.onnx"),
                 "preprocessing": {"mean": PREPROCESSING.mean, "scale": PREPROCESSING.scale},
+                "encoding": "l2",
                 "parity_cells": str(cells),
                 "canvas_px": CANVAS_PX,
                 "larger": "crop" if name == "monocyte" else "reject",

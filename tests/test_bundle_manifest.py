@@ -39,6 +39,7 @@ def fields() -> dict[str, Any]:
                 "aggregation": {},
                 "minimum_cells": 5,
                 "threshold": 0.5,
+                "encoding": "l2",
                 "encoding_width": 8,
                 "files": {"fused.fp32.onnx": FILE, "head.onnx": FILE, "golden.npz": FILE},
             }

@@ -49,7 +49,9 @@ def fused() -> ModelProto:
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         svc = SVC(probability=True, random_state=0).fit(x, [0, 1] * 10)
     encoder = with_known_width(onnx_from_torch(Net().eval(), PX), PX, "net")
-    return fuse_graphs(encoder, svc, PREPROCESSINGS["keras-caffe"], canvas_px=PX, draw_size=3)
+    return fuse_graphs(
+        encoder, svc, PREPROCESSINGS["keras-caffe"], encoding="l2", canvas_px=PX, draw_size=3
+    )
 
 
 def encodings(model: ModelProto, *, optimised: bool = True) -> np.ndarray:

@@ -115,7 +115,9 @@ def fused(request: pytest.FixtureRequest) -> ModelProto:
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         svc = SVC(probability=True, random_state=0).fit(x, [0, 1] * 10)
     encoder = with_known_width(onnx_from_torch(module, PX), PX, "net")
-    return fuse_graphs(encoder, svc, PREPROCESSINGS["keras-caffe"], canvas_px=PX, draw_size=3)
+    return fuse_graphs(
+        encoder, svc, PREPROCESSINGS["keras-caffe"], encoding="l2", canvas_px=PX, draw_size=3
+    )
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +224,9 @@ def test_channels_of_rectified_layers_come_closer_in_range() -> None:
     x = np.random.default_rng(2).normal(size=(20, WIDTH)).astype(np.float32)
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         svc = SVC(probability=True, random_state=0).fit(x, [0, 1] * 10)
-    fused = fuse_graphs(encoder, svc, PREPROCESSINGS["keras-caffe"], canvas_px=PX, draw_size=3)
+    fused = fuse_graphs(
+        encoder, svc, PREPROCESSINGS["keras-caffe"], encoding="l2", canvas_px=PX, draw_size=3
+    )
     before = weighted_layers(fused, encoder_region(fused))
     after = weighted_layers(*both(equalise_channels(fused, encoder_region(fused), batches)))
     wide = next(name for name, layer in before.items() if layer.weights.shape == (8, 16, 3, 3))

@@ -54,6 +54,7 @@ def bundle(
         "preprocessing": "keras-caffe",
         "canvas_px": CANVAS_PX,
         "larger": "crop",
+        "encoding": "l2",
         "parity_cells": str(fitted[0].path),
     }
     spec = {"name": "real", "version": "1", "positive": "tumoral", "models": {"lymphocyte": model}}

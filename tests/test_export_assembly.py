@@ -68,6 +68,7 @@ def fields(folder: Path, **model: Any) -> dict[str, Any]:
         "cells": ["monocyte"],
         "preprocessing": "keras-caffe",
         "canvas_px": PX,
+        "encoding": "l2",
         "parity_cells": str(folder / "cells"),
     }
     models = {"monocyte": {**common, **model}}
@@ -171,10 +172,11 @@ def test_the_first_tensor_that_diverges_is_named(
     caffe = PREPROCESSINGS["keras-caffe"]
     with pytest.raises(ParityError, match=f"{tensor} is the first tensor that diverges"):
         parity.check_parity(
-            fuse_graphs(encoder.model, svc, caffe, canvas_px=PX, draw_size=10),
+            fuse_graphs(encoder.model, svc, caffe, encoding="l2", canvas_px=PX, draw_size=10),
             head_from_classifier(svc, n_features=8, draw_size=10),
             cells=load_cells(folder / "cells", Canvas(canvas_px=PX, larger="reject")),
             preprocessing=PREPROCESSINGS[preprocessing],
+            encoding="l2",
             reference=reference,
             classifier=svc,
         )
@@ -184,10 +186,13 @@ def check(folder: Path, svc: SVC, fused_classifier: SVC | None = None) -> parity
     encoder = load_encoder(None, folder, canvas_px=PX, module=net())
     caffe = PREPROCESSINGS["keras-caffe"]
     return parity.check_parity(
-        fuse_graphs(encoder.model, fused_classifier or svc, caffe, canvas_px=PX, draw_size=10),
+        fuse_graphs(
+            encoder.model, fused_classifier or svc, caffe, encoding="l2", canvas_px=PX, draw_size=10
+        ),
         head_from_classifier(svc, n_features=8, draw_size=10),
         cells=load_cells(folder / "cells", Canvas(canvas_px=PX, larger="reject")),
         preprocessing=caffe,
+        encoding="l2",
         reference=encoder.reference,
         classifier=svc,
     )

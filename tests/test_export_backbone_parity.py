@@ -65,7 +65,9 @@ def test_fused_encodings_are_torchs(name: str, real_cells: np.ndarray) -> None:
     assert mean_pairwise_cosine(expected) < 0.9
     svc = SVC(probability=True, random_state=0).fit(expected, np.arange(64) % 2)
     encoder = with_known_width(onnx_from_torch(module, CANVAS_PX), CANVAS_PX, name)
-    fused = fuse_graphs(encoder, svc, preprocessing, canvas_px=CANVAS_PX, draw_size=10)
+    fused = fuse_graphs(
+        encoder, svc, preprocessing, encoding="l2", canvas_px=CANVAS_PX, draw_size=10
+    )
     session = onnxruntime.InferenceSession(fused.SerializeToString())
     for n in BATCHES:
         feeds = {"cells": real_cells[:n], "draws": np.zeros((1, 10), np.int64)}

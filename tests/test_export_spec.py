@@ -15,6 +15,7 @@ def fields(**model: Any) -> dict[str, Any]:
         "encoder": "mo.onnx",
         "preprocessing": "keras-tf",
         "classifier": "mo.skops",
+        "encoding": "l2",
         "parity_cells": "cells",
     }
     return {

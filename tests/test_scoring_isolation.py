@@ -68,6 +68,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "canvas_px": CANVAS_PX,
                 "minimum_cells": 2,
                 "score_draws": 50,
+                "encoding": "l2",
                 "parity_cells": str(folder / "parity"),
                 "isolate": str(folder / "masks.onnx"),
             }

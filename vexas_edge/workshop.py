@@ -70,7 +70,8 @@ def write_bundle(spec: Any, **arguments: Any) -> Any:
     Any network of torch and any fitted classifier of scikit-learn that the README names will do:
 
     >>> neutrophil = {"cells": ["neutrophil_segmented"], "preprocessing": "torchvision"}
-    >>> neutrophil |= {"canvas_px": 160, "larger": "crop", "parity_cells": str(demo / "smear.zip")}
+    >>> neutrophil |= {"canvas_px": 160, "larger": "crop", "encoding": "l2"}
+    >>> neutrophil |= {"parity_cells": str(demo / "smear.zip")}
     >>> spec = {"name": "site", "version": "1.0.0", "positive": "VEXAS"}
     >>> spec["models"] = {"neutrophil": neutrophil}
     >>> encoder, classifier = trained_encoder(), fitted_classifier()

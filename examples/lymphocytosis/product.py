@@ -25,6 +25,7 @@ training_data = {training_data}
 cells = [{cell_type}]
 encoder = {encoder}
 preprocessing = {preprocessing}
+encoding = "l2"
 canvas_px = {canvas_px}
 larger = {larger}                  # the images are 224 px, with the cell in their middle
 classifier = "classifier.skops"

@@ -108,6 +108,7 @@ def _export(
     def make(to: Path) -> None:
         fields = {name: _fields(chain, spec.models[name], models[name], masks) for name in models}
         for name, model in fields.items():
+            model["encoding"] = "l2"  # what `encode` returns and `fit` fits on
             model["parity_cells"] = str(_parity_cells(chain, name, masks, to / "parity" / name))
         shared = ("name", "version", "positive", "lead", "synthetic", "intended_use", "budgets")
         bundle = {word: msgspec.to_builtins(getattr(spec, word)) for word in shared}

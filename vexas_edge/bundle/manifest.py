@@ -12,9 +12,11 @@ from vexas_edge.errors import BundleError
 from vexas_edge.fields import Count, Name, Sha256, Share
 from vexas_edge.smear.vocabulary import CELL_CLASSES
 
-MANIFEST_SCHEMA = 2
+MANIFEST_SCHEMA = 3
 
 LabelRule = Literal["votes", "argmax"]
+# What the classifier was fitted on: encodings divided by their L2 norm, or those of the encoder.
+EncodingKind = Literal["l2", "raw"]
 
 
 class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -62,7 +64,9 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     larger: what happens to a cell that does not fit the canvas.
     minimum_cells: how many cells a case needs to be scored.
     threshold: the score from which the call is positive.
-    encoding_width: the length of a cell's encoding.
+    encoding: "l2" if a cell's encoding is what the encoder returns divided by its L2 norm, "raw" if
+    it is that itself.
+    encoding_width: how many numbers an encoding has.
     files: the model's files, by their name in the model's folder.
     isolation: null where cells are taken as the images show them.
     """
@@ -74,6 +78,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     aggregation: Aggregation
     minimum_cells: Count
     threshold: Share
+    encoding: EncodingKind
     encoding_width: Count
     files: dict[str, FileEntry]
     isolation: IsolationLimits | None = None

@@ -6,6 +6,7 @@ from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import CHEAPER, graph_file
 from vexas_edge.bundle.manifest import Model
 
+ENCODING_WORDS = {"l2": "L2-normalised", "raw": "not normalised"}
 _CHEAPER_FILES = frozenset(map(graph_file, CHEAPER))
 
 
@@ -36,7 +37,8 @@ def _model_lines(model: Model) -> list[str]:
         f"preprocessing: {model.preprocessing.name}",
         f"aggregation: {recipe.method} of {recipe.draw_size} cells, {recipe.score_draws} draws, "
         f"seed {recipe.seed}",
-        f"threshold {model.threshold:g}; encodings of {model.encoding_width}",
+        f"threshold {model.threshold:g}; encodings of {model.encoding_width}, "
+        f"{ENCODING_WORDS[model.encoding]}",
     ]
     for file, entry in sorted(model.files.items()):
         untested = file in _CHEAPER_FILES and not entry.tested
