@@ -30,7 +30,8 @@ import sys, time
 from vexas_edge import open_bundle
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.runtime.session import Sessions
-import onnxruntime
+from vexas_edge.host.libraries import load_library
+load_library("onnxruntime")
 with Sessions(open_bundle(sys.argv[1]), EngineOptions(engine="onnxruntime"), "fp32") as sessions:
     started = time.perf_counter()
     for model in sessions.bundle.manifest.models:

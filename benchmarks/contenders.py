@@ -14,16 +14,18 @@ from typing import Any
 import click
 import numpy as np
 import onnx
-import onnxruntime
-import openvino
 import torch
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
 from export.encoder import onnx_from_torch
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from vexas_edge.host.cpu import has_bfloat16
+from vexas_edge.host.libraries import load_library
+
+onnxruntime = load_library("onnxruntime")
+quantization = load_library("onnxruntime.quantization")
+openvino = load_library("openvino")
+CalibrationDataReader: Any = quantization.CalibrationDataReader
 
 BATCH = 8
 
@@ -125,23 +127,22 @@ class _Pixels(CalibrationDataReader):
 
 def _stock_int8(material: Material) -> Path:
     prepared, quantised = (material.folder / f"{n}.onnx" for n in ("prepared", "stock-int8"))
-    quant_pre_process(material.encoder, prepared, skip_symbolic_shape=True)
+    quantization.quant_pre_process(material.encoder, prepared, skip_symbolic_shape=True)
     name = onnx.load(prepared).graph.input[0].name
-    quantize_static(
+    quantization.quantize_static(
         prepared,
         quantised,
         _Pixels(material, name),
-        quant_format=QuantFormat.QDQ,
+        quant_format=quantization.QuantFormat.QDQ,
         per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
     )
     return quantised
 
 
 def _nncf_int8(material: Material, model: Any) -> Any:
-    import nncf
-
+    nncf = load_library("nncf")
     batches = [material.pixels(cells) for cells in _in_batches(material.cells)]
     return nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches))
 

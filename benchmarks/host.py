@@ -5,11 +5,13 @@ import platform
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import PIL
 
 from vexas_edge.host.cpu import cpu_name
+from vexas_edge.host.libraries import load_library
 from vexas_edge.version import __version__
+
+onnxruntime = load_library("onnxruntime")
 
 
 def host_facts() -> dict[str, Any]:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 from PIL import Image
 from samples import CELL_TYPE
 
@@ -23,10 +22,16 @@ from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import InputError
+from vexas_edge.host.libraries import load_library
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoding import chunk_size
 from vexas_edge.smear.case import Case
 from vexas_edge.smear.options import ReadOptions
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+onnxruntime = load_library("onnxruntime")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +52,7 @@ class Rig:
     canvas: Canvas
     chunks: list[np.ndarray]
     wide: Engine
-    plain: onnxruntime.InferenceSession
+    plain: "InferenceSession"
 
 
 def throughput_line(

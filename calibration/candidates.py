@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from onnx import ModelProto
 
 from calibration.fp16 import half_precision
@@ -23,7 +22,10 @@ from vexas_edge.bundle.contract import CELLS, EMBEDDING
 from vexas_edge.bundle.graphs import EMULATED, graph_file
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.host.cpu import cpu_name, has_vnni
+from vexas_edge.host.libraries import load_library
 from vexas_edge.talk import Progress
+
+onnxruntime = load_library("onnxruntime")
 
 SCHEMES = {
     "int8": Scheme(),

@@ -120,8 +120,9 @@ def int8(bundle: Path, out: Path | None, only: tuple[str, ...], **asked: Any) ->
       vexas-workshop calibrate int8 site.vxb --cohort cohort.csv
     """
     from calibration.candidates import judgeable_kinds
+    from vexas_edge.host.cache import cache_folder
 
-    cache = Path(click.get_app_dir("vexas-edge")) / "calibration"
+    cache = cache_folder() / "calibration"
     kinds = only or judgeable_kinds(INTEGERS, _warn)
     _convert(bundle, out, kinds=kinds, cache=cache, **asked)
 

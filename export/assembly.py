@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 import onnx
-import onnxruntime
 import skl2onnx
 import sklearn
 from onnx import ModelProto
@@ -35,8 +34,11 @@ from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.bundle.manifest import CARD, Manifest
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import HostError, InputError, UsageError
+from vexas_edge.host.libraries import load_library
 from vexas_edge.runtime.isolator import opened_isolator
 from vexas_edge.version import __version__
+
+onnxruntime = load_library("onnxruntime")
 
 
 @dataclass(frozen=True, kw_only=True)

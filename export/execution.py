@@ -1,15 +1,22 @@
 """Runs graphs while they are being made: onnxruntime on the CPU, without its log."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 from onnx import ModelProto
+
+from vexas_edge.host.libraries import load_library
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, SessionOptions
+
+onnxruntime = load_library("onnxruntime")
 
 _ERRORS_ARE_RAISED = 4  # so onnxruntime need not print them too
 
 
-def session_options() -> onnxruntime.SessionOptions:
+def session_options() -> "SessionOptions":
     """Session options that keep onnxruntime's log off the console."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ARE_RAISED
@@ -17,8 +24,8 @@ def session_options() -> onnxruntime.SessionOptions:
 
 
 def session_from(
-    graph: ModelProto | bytes, options: onnxruntime.SessionOptions | None = None
-) -> onnxruntime.InferenceSession:
+    graph: ModelProto | bytes, options: "SessionOptions | None" = None
+) -> "InferenceSession":
     """A session for the graph, on the CPU."""
     source = graph.SerializeToString() if isinstance(graph, ModelProto) else graph
     return onnxruntime.InferenceSession(
@@ -36,7 +43,7 @@ def run_graph(graph: ModelProto | bytes, values: Mapping[str, np.ndarray]) -> di
 
 
 def run_session(
-    session: onnxruntime.InferenceSession, values: Mapping[str, np.ndarray]
+    session: "InferenceSession", values: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """All outputs of a loaded graph by name, for values as `run_graph` takes them."""
     names = [output.name for output in session.get_outputs()]

@@ -35,8 +35,7 @@ from kit.targets import PYTHONS, System, all_targets
 def cli(bundle: Path, to: Path, system: str | None, python: str | None) -> None:
     """Make a folder from which a PC without network or admin rights can install and score.
 
-    It holds the wheels and their hashes, scripts that install and that score, the bundle, and the
-    demonstration's smear.
+    It holds the wheels and their hashes, scripts that install and that score, and the bundle.
 
     \b
     Example:

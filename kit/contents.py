@@ -1,4 +1,4 @@
-"""Writes the kit's folder: wheels with hashes, scripts, the bundle, a smear and the README."""
+"""Writes the kit's folder: wheels with hashes, scripts, the bundle and the README."""
 
 import hashlib
 import shutil
@@ -52,7 +52,6 @@ def write_kit(
         for file in scripts_for({target.system for target in targets}):
             _copy_text(file, kit, [target.python for target in targets])
         shutil.copyfile(bundle, kit / "bundle.vxb")
-        shutil.copyfile(_REPOSITORY / "vexas_edge" / "demo" / "smear.zip", kit / "demo-smear.zip")
         shutil.copyfile(_REPOSITORY / "LICENSE", kit / "LICENSE.txt")
         (kit / "SHA256SUMS").write_text(_hashes(kit))
         kit.replace(to)
@@ -62,12 +61,7 @@ def _gather(
     folder: Path, targets: Sequence[Target], report: Callable[[str], None]
 ) -> dict[Path, set[str]]:
     """Put all wheels into the folder; returns the systems that need each."""
-    command: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps"]
-    command += ["-w", folder, _REPOSITORY]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise HostError(f"the wheel of vexas-edge cannot be built: {ended.stderr.strip()}")
-    (ours,) = folder.iterdir()
+    ours = _build_wheel(folder)
     fetch = fetcher(versions_from_constraints(_REPOSITORY / "constraints.txt"), ours, folder)
     found: dict[Path, set[str]] = {}
     for target in targets:
@@ -76,6 +70,23 @@ def _gather(
         for wheel in needed_wheels(map(Requirement, roots), target, fetch):
             found.setdefault(wheel, set()).add(target.system)
     return found
+
+
+def _build_wheel(folder: Path) -> Path:
+    """Build the wheel of vexas-edge into the folder, from a copy: building leaves files behind."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        source = Path(scratch)
+        unwanted = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(_REPOSITORY / "vexas_edge", source / "vexas_edge", ignore=unwanted)
+        for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+            shutil.copyfile(_REPOSITORY / name, source / name)
+        command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-cache-dir"]
+        command += ["-w", str(folder), str(source)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise HostError(f"the wheel of vexas-edge cannot be built: {ended.stderr.strip()}")
+    (ours,) = folder.iterdir()
+    return ours
 
 
 def requirements_from_wheels(wheels: dict[Path, set[str]]) -> str:

@@ -17,14 +17,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 from PIL import Image
 from tiny import Ended, cell_pixels, folder_from_bundle, png, rewritten, write_case
 
 from vexas_edge import files
 from vexas_edge.bundle.manifest import MANIFEST_SCHEMA
+from vexas_edge.host.libraries import load_library
 from vexas_edge.runtime.choice import int8_file
+
+onnxruntime = load_library("onnxruntime")
 
 Score = Callable[..., Ended]
 

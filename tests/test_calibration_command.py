@@ -24,6 +24,7 @@ from vexas_edge import open_bundle
 from vexas_edge.bundle.budgets import Budget, Budgets
 from vexas_edge.bundle.graphs import graph_file
 from vexas_edge.commands.console import run_command_line
+from vexas_edge.host.cache import cache_folder
 
 MODELS = ("neutrophil", "monocyte", "lymphocyte")
 # Encoders of two untrained layers have no redundancy: their rounding is coarser than a network's.
@@ -52,11 +53,8 @@ def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def calibration(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Calibration:
+def calibration(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Calibration:
     """Runs `vexas-workshop calibrate`, in this process."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
     def run(*arguments: str | Path) -> Ended:
         monkeypatch.setattr(sys, "argv", ["calibration", *map(str, arguments)])
@@ -169,9 +167,8 @@ def test_the_same_command_gives_the_same_bytes_with_and_without_the_cache(
     for path in out:
         assert calibration("int8", bundle, "--cohort", cohort, "-o", path).status == 0
     assert digest(out[0]) == digest(out[1])
-    assert (
-        len(list((tmp_path / "config").rglob("ranges-*.json"))) == 3 * 2
-    )  # min-max and percentile
+    kept = list((cache_folder() / "calibration").glob("ranges-*.json"))
+    assert len(kept) == 3 * 2  # min-max and percentile
     assert set(open_bundle(bundle).manifest.models["monocyte"].files) == {
         *("fused.fp32.onnx", "head.onnx", "golden.npz")
     }

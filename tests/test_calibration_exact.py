@@ -2,11 +2,13 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from calibration.proof import exact
 from calibration.proof.exact import exact_session, has_signed_activations
+from vexas_edge.host.libraries import load_library
+
+onnxruntime = load_library("onnxruntime")
 
 
 def graph(kind: str) -> onnx.ModelProto:

@@ -3,7 +3,6 @@
 import warnings
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from onnx import ModelProto, TensorProto, helper, numpy_helper
@@ -22,6 +21,9 @@ from export.encoder import onnx_from_torch, with_known_width
 from export.fuse import fuse_graphs
 from export.preprocessing import PREPROCESSINGS
 from vexas_edge.errors import BundleError
+from vexas_edge.host.libraries import load_library
+
+onnxruntime = load_library("onnxruntime")
 
 PX = 16
 CELLS = np.random.default_rng(0).integers(0, 256, (6, PX, PX, 3), dtype=np.uint8)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 from tiny import CANVAS_PX, WIDTH
@@ -16,7 +15,10 @@ from vexas_edge.engines import onnxruntime as module
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import open_engine, runs_on_gpu
 from vexas_edge.errors import HostError
+from vexas_edge.host.libraries import load_library
 from vexas_edge.host.process import MOST_THREADS, default_threads
+
+onnxruntime = load_library("onnxruntime")
 
 without_cuda = pytest.mark.skipif(
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(),

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tiny import CANVAS_PX
+from tiny import CANVAS_PX, library_or_skip
 
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.contract import fused_contract
@@ -15,7 +15,7 @@ from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import HostError
 
-openvino = pytest.importorskip("openvino")
+openvino = library_or_skip("openvino")
 ROWS = fused_contract(canvas_px=CANVAS_PX, draw_size=10, encoding_width=12, n_classes=3).rows(4)
 OPTIONS = EngineOptions(engine="openvino", threads=2, calls_at_once=2, rows=ROWS)
 

@@ -10,9 +10,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 import pytest
 import skops.io
 from cpu_kinds import FOR_CPUS, JUDGEABLE
@@ -23,8 +23,14 @@ from sklearn.svm import SVC
 
 from export.parity import reference_decisions
 from vexas_edge import open_bundle
+from vexas_edge.host.libraries import load_library
 from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.scoring.labels import label_indices
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+onnxruntime = load_library("onnxruntime")
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "examples" / "lymphocytosis" / "run.py"
@@ -81,7 +87,7 @@ def reference_patients(shared_data: Path) -> dict[str, Reference]:
 
 
 def reference_patient(
-    row: dict[str, str], shared_data: Path, session: onnxruntime.InferenceSession
+    row: dict[str, str], shared_data: Path, session: "InferenceSession"
 ) -> Reference:
     folder = shared_data / "lymphocytosis" / row["path"]
     pixels, identities = [], []

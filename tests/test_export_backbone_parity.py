@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from PIL import Image
@@ -17,6 +16,9 @@ from export.parity import encoding_tolerance, mean_pairwise_cosine
 from export.preprocessing import PREPROCESSINGS, Preprocessing, pixels_from_cells
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
+from vexas_edge.host.libraries import load_library
+
+onnxruntime = load_library("onnxruntime")
 
 CANVAS_PX = 272
 CELL_PX = 220

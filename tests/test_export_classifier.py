@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 from numpy_svm import decisions_by_numpy, probabilities_by_numpy
 from sklearn.calibration import CalibratedClassifierCV
@@ -19,7 +18,10 @@ from export.coupling import couple, unrolled_iterations
 from export.fuse import head_from_classifier
 from export.parity import classifier_parity, reference_decisions
 from vexas_edge.errors import InputError
+from vexas_edge.host.libraries import load_library
 from vexas_edge.scoring.labels import label_indices
+
+onnxruntime = load_library("onnxruntime")
 
 WIDTH = 8
 PROBABILITY_TOLERANCE = 1e-5

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from onnx import parser
@@ -14,6 +13,9 @@ from torch import nn
 from export.encoder import onnx_from_file, onnx_from_torch, with_known_width
 from export.inputs import load_encoder
 from vexas_edge.errors import InputError, UsageError
+from vexas_edge.host.libraries import load_library
+
+onnxruntime = load_library("onnxruntime")
 
 PX = 12
 

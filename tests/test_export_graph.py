@@ -2,12 +2,14 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, parser
 
 from export.graph import IR_VERSION, OPSET, GraphBuilder, between, standard_model, tensor
 from vexas_edge.errors import InputError
+from vexas_edge.host.libraries import load_library
+
+onnxruntime = load_library("onnxruntime")
 
 FLOAT = TensorProto.FLOAT
 

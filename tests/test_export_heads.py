@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import onnxruntime
 import pytest
 from draw_parity import at_the_jump, check_draws
 from sklearn.calibration import CalibratedClassifierCV
@@ -14,7 +13,10 @@ from sklearn.svm import SVC
 from export.fuse import head_from_classifier
 from export.parity import reference_decisions
 from vexas_edge.bundle.manifest import LabelRule
+from vexas_edge.host.libraries import load_library
 from vexas_edge.scoring.labels import label_indices
+
+onnxruntime = load_library("onnxruntime")
 
 N_CLASSES = {"PN": 7, "LY": 4, "MO": 2}
 N_DRAWS, DRAW_SIZE = 1000, 10

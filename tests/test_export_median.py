@@ -1,12 +1,14 @@
 """The median as a graph: numpy's, bit for bit, for every number of cells."""
 
 import numpy as np
-import onnxruntime
 import pytest
 from onnx import TensorProto
 
 from export.graph import GraphBuilder, tensor
 from export.median import LARGEST_NETWORK, add_median
+from vexas_edge.host.libraries import load_library
+
+onnxruntime = load_library("onnxruntime")
 
 N_CELLS, N_DRAWS, WIDTH = 50, 20, 6
 

@@ -4,9 +4,9 @@ import os
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 from onnx import TensorProto
+from tiny import library_or_skip
 
 from export.graph import GraphBuilder, tensor
 from export.preprocessing import (
@@ -17,14 +17,16 @@ from export.preprocessing import (
     preprocessing_named,
 )
 from vexas_edge.errors import UsageError
+from vexas_edge.host.libraries import load_library
+
+onnxruntime = load_library("onnxruntime")
 
 CELLS = np.random.default_rng(0).integers(0, 256, (5, 9, 7, 3), dtype=np.uint8)
 
 
 def keras_function(module: str) -> Any:
     os.environ.setdefault("KERAS_BACKEND", "torch")
-    applications = pytest.importorskip("keras.applications", reason="keras is not installed")
-    return getattr(applications, module).preprocess_input
+    return getattr(library_or_skip("keras.applications"), module).preprocess_input
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import warnings
 
 import numpy as np
-import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto
 from sklearn.svm import SVC
@@ -11,6 +10,9 @@ from sklearn.svm import SVC
 from export.classifier import onnx_from_classifier
 from export.fuse import head_from_classifier
 from export.parity import reference_decisions
+from vexas_edge.host.libraries import load_library
+
+onnxruntime = load_library("onnxruntime")
 
 WIDTH = 16
 

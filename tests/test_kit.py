@@ -161,6 +161,22 @@ def test_scripts_have_the_line_ends_of_their_system_and_parse(tmp_path: Path) ->
         subprocess.run(["sh", "-n", file], check=True)
 
 
+def test_the_drawn_smear_is_scored_with_the_demos_bundle_or_not_at_all(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kit with a site's bundle held the drawn smear, as if that bundle could judge it."""
+    monkeypatch.setattr(writing, "_gather", lambda *_: {})
+    writing.write_kit(tiny_bundle, tmp_path / "kit", [WINDOWS, LINUX], lambda _: None)
+    files = [path for path in (tmp_path / "kit").rglob("*") if path.is_file()]
+    assert {path.name for path in files} == {
+        *("install.cmd", "install.sh", "score.cmd", "score.sh", "README.md", "LICENSE.txt"),
+        *("requirements.txt", "SHA256SUMS", "bundle.vxb"),
+    }
+    texts = {path.name: path.read_text() for path in files if path.suffix != ".vxb"}
+    assert [name for name, text in texts.items() if "smear.zip" in text] == []
+    assert "`vexas-edge demo -o FOLDER`" in texts["README.md"]
+
+
 def test_a_folder_that_is_there_is_not_overwritten(tmp_path: Path, tiny_bundle: Path) -> None:
     with pytest.raises(UsageError, match="already exists"):
         command.main(["--bundle", str(tiny_bundle), "-o", str(tmp_path)], standalone_mode=False)

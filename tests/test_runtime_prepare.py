@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from test_runtime_selftest import with_golden
-from tiny import Ended
+from tiny import Ended, library_or_skip
 
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.graphs import FUSED
@@ -25,7 +25,7 @@ from vexas_edge.runtime import prepare
 from vexas_edge.runtime.choice import Measured, choose, fastest, remember
 from vexas_edge.runtime.session import Sessions
 
-pytest.importorskip("openvino")
+library_or_skip("openvino")
 AUTO = EngineOptions(threads=1)
 ORT = Measured(engine="onnxruntime", device="cpu", precision="fp32", ms_per_cell=3.0)
 OPENVINO = Measured(engine="openvino", device="cpu", precision="fp32", ms_per_cell=2.0)

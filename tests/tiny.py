@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 import torch
 from onnx import ModelProto, TensorProto
 from PIL import Image
@@ -21,12 +22,21 @@ from export.preprocessing import Preprocessing, pixels_from_cells
 from vexas_edge.bundle.archive import file_entry, listed_files, open_bundle, write_zip
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.cells.limits import GRID_PX
+from vexas_edge.host.libraries import load_library
 
 CANVAS_PX = 16
 WIDTH = 8  # of an encoding
 CLASSES = ("MDS", "VEXAS", "control")
 PREPROCESSING = Preprocessing(mean=(120, 110, 100), scale=(60, 60, 60))
 TINTS = ((200, 90, 120), (120, 190, 110), (90, 110, 210))
+
+
+def library_or_skip(module: str) -> Any:
+    """`load_library(module)`; skips the test, or the whole file, where it is not installed."""
+    try:
+        return load_library(module)
+    except ImportError as error:
+        pytest.skip(f"{module} cannot be loaded ({error})", allow_module_level=True)
 
 
 def cell_pixels(seed: int, tint: int | None = None) -> np.ndarray:

@@ -18,6 +18,7 @@ import click
 
 from vexas_edge.commands.console import run_command_line
 from vexas_edge.errors import HostError
+from vexas_edge.host.libraries import switch_off
 
 # Each command group, and the module that defines it as `cli`.
 GROUPS = {
@@ -88,6 +89,8 @@ def write_bundle(spec: Any, **arguments: Any) -> Any:
 def load_workshop() -> None:
     """Import the workshop's packages from the checkout that contains this package.
 
+    Libraries are silenced before, also for a module of the user's own that a spec names.
+
     Raises:
         HostError: this package is not in a checkout, or other modules of the same names would be
             imported instead.
@@ -103,6 +106,7 @@ def load_workshop() -> None:
     if str(_ROOT) in sys.path:
         sys.path.remove(str(_ROOT))
     sys.path.insert(0, str(_ROOT))  # also for the processes that the workshop starts
+    switch_off()
     for name in PACKAGES:
         import_module(name)
 

@@ -6,9 +6,9 @@ scoring would make. So the compared scores are those that `vexas-edge score` wou
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 from onnx import ModelProto
 
 from calibration.fp16 import LARGEST, emulated_half_precision
@@ -21,9 +21,15 @@ from vexas_edge.bundle.graphs import FUSED, HEAD
 from vexas_edge.bundle.manifest import Manifest, Model
 from vexas_edge.cells.canvas import Canvas, DecodedCell, decode_cell
 from vexas_edge.errors import InputError
+from vexas_edge.host.libraries import load_library
 from vexas_edge.scoring.abstention import reasons_to_abstain
 from vexas_edge.scoring.encoding import draws_of
 from vexas_edge.talk import Progress
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+onnxruntime = load_library("onnxruntime")
 
 REFERENCE = "fp32"
 
@@ -206,7 +212,7 @@ class _Judge:
         )
 
 
-def session_of(kind: str, graph: ModelProto | bytes) -> onnxruntime.InferenceSession:
+def session_of(kind: str, graph: ModelProto | bytes) -> "InferenceSession":
     """A session on this CPU that computes in the graph's precision, for fp16 by emulation."""
     if kind != "fp16":
         return exact_session(graph)

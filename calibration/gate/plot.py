@@ -1,11 +1,16 @@
 """Plots a comparison: each smear's score in each precision, and the time per cell."""
 
 from io import BytesIO
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from calibration.gate.comparison import Compared
+from vexas_edge.host.libraries import load_library
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+matplotlib_figure = load_library("matplotlib.figure")
 
 _INCHES = 3.2
 _COLOURS = {
@@ -21,7 +26,9 @@ def png_from_compared(compared: list[Compared]) -> bytes:
     """A PNG with a row of panels per model: scores against the reference's, then ms per cell."""
     models = list(dict.fromkeys(row.model for row in compared))
     most = max(sum(row.model == model for row in compared) for model in models)
-    figure = Figure(figsize=(_INCHES * most, _INCHES * len(models) + 0.4), layout="constrained")
+    figure: Figure = matplotlib_figure.Figure(
+        figsize=(_INCHES * most, _INCHES * len(models) + 0.4), layout="constrained"
+    )
     panels = figure.subplots(len(models), most, squeeze=False)
     for model, line in zip(models, panels, strict=True):
         rows = [row for row in compared if row.model == model]
@@ -36,7 +43,7 @@ def png_from_compared(compared: list[Compared]) -> bytes:
     return stream.getvalue()
 
 
-def _show_scores(axes: Axes, reference: Compared, row: Compared) -> None:
+def _show_scores(axes: "Axes", reference: Compared, row: Compared) -> None:
     names = list(reference.scores)
     x, y = [reference.scores[n] for n in names], [row.scores[n] for n in names]
     threshold = row.gate.threshold
@@ -53,7 +60,7 @@ def _show_scores(axes: Axes, reference: Compared, row: Compared) -> None:
     axes.set_title(f"{row.model} {row.kind}: {len(flipped)} calls flip", fontsize=9)
 
 
-def _show_times(axes: Axes, rows: list[Compared]) -> None:
+def _show_times(axes: "Axes", rows: list[Compared]) -> None:
     timed = [row for row in rows if row.ms_per_cell is not None]
     times = [row.ms_per_cell or 0 for row in timed]
     bars = axes.barh(

@@ -1,13 +1,20 @@
 """Integer graphs run on this CPU with the sums that any other CPU or GPU would compute."""
 
-import onnxruntime
+from typing import TYPE_CHECKING
+
 from onnx import ModelProto, TensorProto
 
 from export.execution import session_from, session_options
 from vexas_edge.host.cpu import has_vnni
+from vexas_edge.host.libraries import load_library
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+onnxruntime = load_library("onnxruntime")
 
 
-def exact_session(graph: ModelProto | bytes) -> onnxruntime.InferenceSession:
+def exact_session(graph: ModelProto | bytes) -> "InferenceSession":
     """A session in which no sum of signed 8-bit products saturates.
 
     Without VNNI, onnxruntime's integer kernels for signed activations saturate, just as those for

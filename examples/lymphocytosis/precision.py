@@ -20,8 +20,6 @@ import click
 import numpy as np
 import onnx
 from fitting import Split, fit_classifiers
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 from patients import CANVAS, CELL_TYPE, aggregates, encode_patients, read_patients
 from product import BUNDLE, BundleSource, export_bundle, write_sources
 from sklearn.model_selection import train_test_split
@@ -44,16 +42,20 @@ from vexas_edge.bundle.contract import (
 from vexas_edge.bundle.graphs import CHEAPER, HEAD, graph_file
 from vexas_edge.commands.console import run_command_line
 from vexas_edge.commands.progress import ProgressLine
+from vexas_edge.host.libraries import load_library
 from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions
+
+quantization = load_library("onnxruntime.quantization")
+CalibrationDataReader: Any = quantization.CalibrationDataReader
 
 POSITIVE, ENCODER = "tumoral", "encoder.onnx"
 # The options of onnxruntime's own recipe that match each of our kinds.
 STOCK = {
-    "int8": {"activation_type": QuantType.QUInt8},
-    "int8-rr": {"activation_type": QuantType.QUInt8, "reduce_range": True},
+    "int8": {"activation_type": quantization.QuantType.QUInt8},
+    "int8-rr": {"activation_type": quantization.QuantType.QUInt8, "reduce_range": True},
     "int8-trt": {
-        "activation_type": QuantType.QInt8,
+        "activation_type": quantization.QuantType.QInt8,
         "extra_options": {"ActivationSymmetric": True, "WeightSymmetric": True},
     },
 }
@@ -212,18 +214,18 @@ def stock_graphs(reference: bytes, batches: list[np.ndarray], folder: Path) -> d
         folder / f"stock-{n}.onnx" for n in ("fp32", "prepared", "int8")
     )
     onnx.save(between(fused, [PIXELS], [EMBEDDING]), encoder)
-    quant_pre_process(encoder, prepared, skip_symbolic_shape=True)
+    quantization.quant_pre_process(encoder, prepared, skip_symbolic_shape=True)
     preprocessing = session_from(between(fused, [CELLS], [PIXELS]))
     pixels = [preprocessing.run(None, {CELLS: batch})[0] for batch in batches]
     graphs = {}
     for kind, options in STOCK.items():
-        quantize_static(
+        quantization.quantize_static(
             prepared,
             quantised,
             _Cells(pixels, PIXELS),
-            quant_format=QuantFormat.QDQ,
+            quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
-            weight_type=QuantType.QInt8,
+            weight_type=quantization.QuantType.QInt8,
             **options,
         )
         whole = with_encoder(fused, onnx.load(quantised))

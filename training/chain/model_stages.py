@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import onnxruntime
 import sklearn
 import skops.io
 
@@ -26,8 +25,11 @@ from training.pretraining.cell_stack import WantedCells, stack_cells
 from training.pretraining.run_folder import CHECKPOINT, WEIGHTS, pretrain_into
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
+from vexas_edge.host.libraries import load_library
 from vexas_edge.smear.cohort import cases_of_split, read_cohort
 from vexas_edge.smear.options import ReadOptions
+
+onnxruntime = load_library("onnxruntime")
 
 CLASSIFIER, SENTENCES = "classifier.skops", "sentences.txt"
 

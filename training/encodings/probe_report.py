@@ -4,14 +4,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from training.encodings.probe import PairProbe, probe_pairs
 from training.encodings.table import Encodings
 from training.png import png_from_figure
 from vexas_edge.files import write_atomically
+from vexas_edge.host.libraries import load_library
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+matplotlib_figure = load_library("matplotlib.figure")
 
 
 def write_probe(
@@ -44,7 +50,7 @@ def heat_map(probes: Sequence[PairProbe], title: str) -> bytes:
         row, column = names.index(probe.first), names.index(probe.second)
         grid[row, column], grid[column, row] = probe.knn_auc, probe.svm_auc
     side = 1.6 + 0.75 * len(names)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    figure: Figure = matplotlib_figure.Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(grid, vmin=0.5, vmax=1, cmap="viridis")
     ticks = range(len(names))

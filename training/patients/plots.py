@@ -2,15 +2,21 @@
 
 from collections.abc import Sequence
 from itertools import cycle
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from sklearn.metrics import roc_curve
 
 from training.patients.patientwise import JudgedPatients
 from training.png import png_from_figure
+from vexas_edge.host.libraries import load_library
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+matplotlib_figure = load_library("matplotlib.figure")
+matplotlib_lines = load_library("matplotlib.lines")
 
 # Distinct for colour-blind eyes, too (Okabe and Ito 2008); the positive group has the first.
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -21,7 +27,7 @@ def roc_plot(judged: JudgedPatients) -> bytes:
     """The ROC curve of the patients' scores, with its area and interval."""
     truth = np.array(judged.groups) == judged.positive
     wrong, right, _ = roc_curve(truth, judged.scores)
-    figure = Figure(figsize=(4.2, 4.2), layout="constrained")
+    figure: Figure = matplotlib_figure.Figure(figsize=(4.2, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="#cccccc", linewidth=1)
     axes.step(wrong, right, where="post", color=COLOURS[0])
@@ -37,7 +43,9 @@ def roc_plot(judged: JudgedPatients) -> bytes:
 def strip_plot(judged: JudgedPatients) -> bytes:
     """Every patient's score in one column per group, with the threshold as a dashed line."""
     groups = _positive_first(judged)
-    figure = Figure(figsize=(1.6 + 1.5 * len(groups), 4.2), layout="constrained")
+    figure: Figure = matplotlib_figure.Figure(
+        figsize=(1.6 + 1.5 * len(groups), 4.2), layout="constrained"
+    )
     axes = figure.subplots()
     jitter = np.random.default_rng(0).uniform(-0.22, 0.22, len(judged.scores))
     for column, group in enumerate(groups):
@@ -58,7 +66,7 @@ def strip_plot(judged: JudgedPatients) -> bytes:
 
 def calibration_plot(judged: JudgedPatients) -> bytes:
     """The share of positive patients against the mean score, by bins of score."""
-    figure = Figure(figsize=(4.2, 4.2), layout="constrained")
+    figure: Figure = matplotlib_figure.Figure(figsize=(4.2, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="#cccccc", linewidth=1)
     for one in judged.calibration:
@@ -80,7 +88,7 @@ def map_of_aggregates(
     Args:
         order: of the groups, the positive one last.
     """
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    figure: Figure = matplotlib_figure.Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.subplots()
     colours = dict(zip(reversed(order), cycle(COLOURS), strict=False))
     of_patient = np.array(patients)
@@ -104,9 +112,9 @@ def _positive_first(judged: JudgedPatients) -> list[str]:
     return [judged.positive, *sorted(set(judged.groups) - {judged.positive})]
 
 
-def _group_legend(axes: Axes, colours: dict[str, str]) -> None:
+def _group_legend(axes: "Axes", colours: dict[str, str]) -> None:
     handles = [
-        Line2D([], [], linestyle="", marker="o", color=colour, label=name)
+        matplotlib_lines.Line2D([], [], linestyle="", marker="o", color=colour, label=name)
         for name, colour in colours.items()
     ]
     axes.legend(handles=handles, frameon=False, fontsize=9)

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.decomposition import PCA
 
+from vexas_edge.host.libraries import load_library
+
 
 class Flat(NamedTuple):
     """Aggregates in two dimensions.
@@ -22,6 +24,5 @@ def flatten(aggregates: np.ndarray) -> Flat:
     """Aggregates, float32 (A, D), in two dimensions: by UMAP if umap-learn is installed."""
     if find_spec("umap") is None:
         return Flat(PCA(2, random_state=0).fit_transform(aggregates), "PCA")
-    import umap
-
+    umap = load_library("umap")
     return Flat(umap.UMAP(random_state=0).fit_transform(aggregates), "UMAP")

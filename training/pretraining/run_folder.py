@@ -6,16 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
 from safetensors.torch import save
 
 from training.pretraining.cell_stack import CellStack
 from training.pretraining.checkpoint import read_checkpoint, write_checkpoint
 from training.pretraining.trainer import Pretraining, PretrainOptions, Record, run_options
 from vexas_edge.files import write_atomically
+from vexas_edge.host.libraries import load_library
 from vexas_edge.talk import Progress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+matplotlib_figure = load_library("matplotlib.figure")
 
 WEIGHTS, CHECKPOINT = "encoder.safetensors", "checkpoint.safetensors"
 LOG, CURVE = "pretrain.jsonl", "pretrain.png"
@@ -65,7 +70,7 @@ def pretrain_into(
 
 def curve(history: Sequence[Record]) -> bytes:
     """A plot of the loss and the accuracies over epochs, as a PNG."""
-    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
+    figure: Figure = matplotlib_figure.Figure(figsize=(6.4, 5.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     epochs = [record["epoch"] for record in history]
     above.plot(epochs, [record["loss"] for record in history], color="#0072b2")

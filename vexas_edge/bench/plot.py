@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from vexas_edge.errors import HostError
+from vexas_edge.host.libraries import load_library
 
 try:
-    from matplotlib.figure import Figure as Canvas
+    _figures = load_library("matplotlib.figure")
 except ImportError as error:
     raise HostError(
         "--plot needs matplotlib, which is not installed with vexas-edge; "
@@ -25,7 +26,7 @@ def draw_latency(lines: Sequence[Mapping[str, Any]], to: Path) -> None:
     Raises:
         HostError: the file cannot be written.
     """
-    canvas = Canvas(figsize=(6, 4), layout="constrained")
+    canvas = _figures.Figure(figsize=(6, 4), layout="constrained")
     axes = canvas.subplots()
     for model in dict.fromkeys(line["model"] for line in lines if line["model"]):
         points = [

@@ -207,7 +207,9 @@ def doctor(out: Path, as_json: bool) -> int:
     show_default=True,
     help="How many seconds each engine is timed.",
 )
-@click.option("--clear", is_flag=True, help="Empty the cache of this PC instead.")
+@click.option(
+    "--clear", is_flag=True, help="Forget what was measured and built on this PC instead."
+)
 def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: bool) -> None:
     """Find what runs a bundle fastest on this PC, and remember it for `score`.
 

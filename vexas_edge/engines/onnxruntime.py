@@ -10,8 +10,8 @@ from numpy import ndarray
 
 from vexas_edge.choices import Device
 from vexas_edge.engines.contract import Abilities, CallSize, EngineOptions
-from vexas_edge.engines.loading import find_windows_runtime
 from vexas_edge.errors import HostError, MissingEngineError
+from vexas_edge.host.libraries import load_library
 from vexas_edge.host.process import default_threads
 
 # Four cells of 272 px, or 32 small ones: larger calls gain no speed on a CPU and cost memory.
@@ -34,23 +34,20 @@ _ERROR = 3  # onnxruntime's log level that leaves warnings out
 
 @cache
 def _library() -> Any:
-    find_windows_runtime()
     try:
-        import onnxruntime
+        return load_library("onnxruntime")
     except ImportError as error:
         raise MissingEngineError(
             f"onnxruntime cannot be loaded ({error})",
             "on Windows install the Microsoft Visual C++ "
             "runtime (the `msvc-runtime` wheel brings it without admin rights)",
         ) from error
-    return onnxruntime
 
 
 @cache
 def _failures() -> tuple[type[Exception], ...]:
     """The exceptions of a device that fails. Wrong feeds raise others, which are bugs of ours."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as pybind
-
+    pybind = load_library("onnxruntime.capi.onnxruntime_pybind11_state")
     return (pybind.Fail, pybind.RuntimeException, pybind.EPFail)
 
 

@@ -13,8 +13,9 @@ from numpy import ndarray
 
 from vexas_edge.choices import Device
 from vexas_edge.engines.contract import Abilities, CallSize, EngineOptions, RowGroup
-from vexas_edge.engines.loading import find_windows_runtime, refuse_external_data
+from vexas_edge.engines.loading import refuse_external_data
 from vexas_edge.errors import HostError, MissingEngineError
+from vexas_edge.host.libraries import load_library
 from vexas_edge.host.process import default_threads
 
 ABILITIES = Abilities(
@@ -26,16 +27,14 @@ ABILITIES = Abilities(
 
 @cache
 def _library() -> Any:
-    find_windows_runtime()
     try:
-        import openvino
+        return load_library("openvino")
     except ImportError as error:
         raise MissingEngineError(
             f"openvino cannot be loaded ({error})",
             "install it with `python -m pip install "
             "vexas-edge[openvino]`, or use --engine onnxruntime",
         ) from error
-    return openvino
 
 
 def devices() -> tuple[Device, ...]:

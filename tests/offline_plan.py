@@ -1,0 +1,220 @@
+"""What `offline.py` runs: every command once, on inputs that take seconds."""
+
+import shutil
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from test_reference import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "vexas_edge" / "demo"
+LIFE_S = 75
+MANY = "patients=60"  # in what draws the cohort of the demonstration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A command. status: with which it must end; another than 0 where this PC lacks something."""
+
+    name: str
+    command: tuple[str, ...]
+    status: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def steps(lines: str) -> tuple[Step, ...]:
+    """A step for each line; a line that begins with spaces goes on with the one above it."""
+    commands = [tuple(line.split()) for line in lines.strip().replace("\n ", " ").splitlines()]
+    return tuple(Step(name=name_of(words), command=words) for words in commands)
+
+
+def name_of(words: Sequence[str]) -> str:
+    """The command that the words call, as it is typed."""
+    return next(name for n in (3, 2) if (name := " ".join(words[:n])) in COMMANDS)
+
+
+# Gates that let everything pass: models of a few seconds are not the same in another precision.
+LENIENT = "\n".join(
+    f"""
+[budgets.{kind}]
+cosine_p1 = 0.0
+score_drift = 1.0
+auc_drop = 1.0
+flipped_share = 1.0
+flip_margin = 1.0
+patients_per_class = 1
+calibration_distance = 1e9
+"""
+    for kind in ("int8", "int8-rr", "int8-trt", "fp16")
+)
+
+MADE = f"""
+name = "made"
+version = "1.0.0"
+positive = "vexas"
+synthetic = true
+
+[models.neutrophil]
+cells = ["neutrophil_segmented"]
+encoder = "compact"
+weights = "pn/encoder.safetensors"
+preprocessing = "torchvision"
+canvas_px = 160
+larger = "crop"
+classifier = "pn.skops"
+minimum_cells = 5
+parity_cells = "cells"
+{LENIENT}
+"""
+
+# Calibrated by patient, a classifier is refused if it has learnt nothing, as may be in seconds.
+CHAIN = """
+name = "chain"
+version = "1.0.0"
+positive = "vexas"
+synthetic = true
+cohort = "cohort/cohort.csv"
+training_data = "drawn cells"
+
+[models.neutrophil]
+cells = ["neutrophil_segmented"]
+minimum_cells = 10
+backbone = "compact"
+preprocessing = "torchvision"
+canvas_px = 160
+larger = "crop"
+pretrain.batch.size = 32
+pretrain.views = { crop_px = 80 }
+pretrain.pace = { schedule = "cosine", rate = 2e-3, epochs = 2 }
+svm = { calibration = "libsvm", draws = { draws = 5, size = 3 } }
+"""
+ISOLATED = """
+[isolate]
+network = "isolate.onnx"
+"""
+
+LIVES = """
+import sys, time
+began = time.monotonic()
+from vexas_edge.host import libraries
+if sys.argv[1] == "loud":
+    libraries.switch_off = lambda: None
+from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.runtime.session import Sessions
+seconds, *engines = sys.argv[2:]
+bundle = open_bundle("site.vxb")
+for engine in engines:
+    with read_case("smear") as case:
+        with Sessions(bundle, EngineOptions(engine=engine), "fp32") as sessions:
+            print(score_case(case, bundle, sessions).status)
+time.sleep(max(0, float(seconds) - (time.monotonic() - began)))
+"""
+# In a copy of the checkout, because this command writes into the checkout that it is part of.
+REBUILD = Step(
+    name="vexas-workshop train demo-bundle",
+    command=("vexas-workshop", "train", "demo-bundle", "--accept"),
+    environment={"PYTHONPATH": "checkout"},
+)
+# It can do nothing without TensorRT, and says so with this status.
+ENGINE = Step(
+    name="vexas-workshop export engine",
+    command=("vexas-workshop", "export", "engine", "site.vxb"),
+    status=0 if find_spec("tensorrt") else 4,
+)
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+# Each chain runs beside the others.
+CHAINS = (
+    steps("""
+vexas-workshop train synth --patients 4 --crops
+    --neutrophil 4 --monocyte 0 --lymphocyte 0 -o crops
+vexas-workshop train segmenter crops/masks.csv --steps 2 -o isolate.safetensors
+vexas-workshop train isolate crops/cohort.csv --network isolate.onnx -o alone
+vexas-workshop train synth --patients 16 --strength 1
+    --neutrophil 24 --monocyte 0 --lymphocyte 0 -o cohort
+vexas-workshop train pretrain cohort/cohort.csv --cells neutrophil_segmented --backbone compact
+    --preprocessing torchvision --crop-px 80 --batch-size 32 --schedule cosine
+    --rate 2e-3 --epochs 2 -o pn
+vexas-workshop train encode cohort/cohort.csv --cells neutrophil_segmented --encoder compact
+    --weights pn/encoder.safetensors --preprocessing torchvision --canvas-px 160 --larger crop
+    -o encodings
+vexas-workshop train probe encodings/encodings.npz --groups vexas,control -o probed
+vexas-workshop train evaluate encodings/encodings.npz --positive vexas --cohort cohort/cohort.csv
+    --draws 5 -o report
+vexas-workshop train fit encodings/encodings.npz --draws 5 --calibration libsvm -o pn.skops
+vexas-workshop export encoder compact --weights pn/encoder.safetensors --canvas-px 160
+    -o encoder.onnx
+vexas-workshop export svm pn.skops -o head.onnx
+vexas-workshop export bundle made.toml -o made.vxb
+vexas-workshop calibrate preflight encoder.onnx
+vexas-workshop calibrate fp16 made.vxb --cohort cohort/cohort.csv
+vexas-workshop calibrate int8 made.vxb --cohort cohort/cohort.csv
+vexas-workshop calibrate compare made.vxb --cohort cohort/cohort.csv -o compared
+vexas-workshop train run chain.toml -o stages
+"""),
+    (
+        *steps(f"""
+vexas-edge scan smear
+vexas-edge inspect site.vxb
+vexas-edge verify site.vxb
+vexas-edge doctor
+vexas-edge demo -o demo-results
+vexas-edge score smear --bundle site.vxb -o results
+vexas-edge prepare --bundle site.vxb --seconds 0.1
+vexas-edge score smear --bundle site.vxb --engine openvino --precision fp32
+    -o openvino-results
+vexas-edge bench --bundle site.vxb --seconds 0.1 --cells 5 --plot bench.png -o figures.jsonl
+vexas-workshop export init -o fresh.toml
+vexas-workshop export schemas -o schemas
+vexas-workshop kit --bundle site.vxb --system linux --python {PYTHON} -o kit
+"""),
+        ENGINE,
+        REBUILD,
+    ),
+)
+
+
+# A process that scores, and lives on: onnxruntime waits before it looks up a name.
+LIVING = Step(
+    name=f"a process of {LIFE_S} s",
+    command=("lives.py", "silent", str(LIFE_S), "onnxruntime", "openvino"),
+)
+# What must be seen, of each library alone: every score comes from onnxruntime in the end.
+CONTROLS = (
+    Step(name="onnxruntime", command=("lives.py", "loud", str(LIFE_S), "onnxruntime")),
+    Step(
+        name="openvino",
+        command=("lives.py", "loud", "0", "openvino"),
+        environment={"ORT_DISABLE_TELEMETRY": "1"},
+    ),
+)
+
+
+def write_inputs(work: Path) -> None:
+    """Write what the steps take for granted into a new folder."""
+    work.mkdir()
+    shutil.copy(DEMO / "demo.vxb", work / "site.vxb")
+    with zipfile.ZipFile(DEMO / "smear.zip") as smear:
+        smear.extractall(work / "smear")
+    shutil.copytree(work / "smear" / "Signed slides" / "Segmented neutrophils", work / "cells")
+    (work / "lives.py").write_text(LIVES)
+    (work / "made.toml").write_text(MADE)
+    (work / "chain.toml").write_text(CHAIN)
+    checkout = work / "checkout"
+    for name in ("vexas_edge", "training", "export", "calibration", "kit", "examples"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("*.pyc"))
+    (checkout / "examples" / "vexas" / "spec.toml").write_text(CHAIN + ISOLATED)
+    rebuilding = checkout / "training" / "chain" / "demo.py"
+    text = rebuilding.read_text(encoding="utf-8")
+    assert MANY in text
+    rebuilding.write_text(text.replace(MANY, "patients=8"), encoding="utf-8")
+    (checkout / "build" / "demo").mkdir(parents=True)
+    with zipfile.ZipFile(work / "site.vxb") as bundle:
+        network = bundle.read("models/neutrophil/isolate.onnx")
+    for folder in (work, checkout / "build" / "demo"):
+        (folder / "isolate.onnx").write_bytes(network)
