@@ -28,7 +28,7 @@ from samples import (
     write_noisy_cells,
     write_spread_bundle,
 )
-from throughput import throughput_line
+from throughput import identity_cost, throughput_line
 
 from vexas_edge import open_bundle
 from vexas_edge.host.process import default_threads
@@ -45,6 +45,7 @@ class Sizes:
     squeezenet_cells: int = 1000
     vgg16_cells: int = 1000
     vgg16_turns: int = 2
+    identified_vgg16_cells: int = 64
     few_cells: int = 1000
     many_cells: int = 20_000
     memory_turns: int = 3
@@ -55,6 +56,7 @@ QUICK = Sizes(
     squeezenet_cells=48,
     vgg16_cells=8,
     vgg16_turns=1,
+    identified_vgg16_cells=8,
     few_cells=100,
     many_cells=400,
     memory_turns=1,
@@ -83,14 +85,19 @@ QUICK = Sizes(
 @click.option(
     "--only",
     multiple=True,
-    help="Measure this question only: squeezenet, vgg16 or memory; may be repeated.",
+    help="Measure this question only: squeezenet, vgg16, identity or memory; may be repeated.",
 )
 def cli(data: Path, out: Path, threads: int, quick: bool, only: tuple[str, ...]) -> None:
     """Measure scoring on the cells in DATA; append one JSON line per question to the file."""
     sizes = QUICK if quick else Sizes()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        questions = {"squeezenet": squeezenet_line, "vgg16": vgg16_line, "memory": memory_line}
+        questions = {
+            "squeezenet": squeezenet_line,
+            "vgg16": vgg16_line,
+            "identity": identity_line,
+            "memory": memory_line,
+        }
         for measure in (q for name, q in questions.items() if not only or name in only):
             line = {**measure(data, Path(scratch), threads, sizes), "quick": quick, **host_facts()}
             with out.open("a", encoding="utf-8") as stream:
@@ -114,6 +121,31 @@ def vgg16_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[st
     bundle = write_spread_bundle("vgg16", 512, 272, cells, scratch / "vgg16.vxb")
     add_int8_for_timing(bundle, cells)
     return throughput_line("vgg16", bundle, cells, threads, sizes.vgg16_turns)
+
+
+def identity_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[str, Any]:
+    """What it costs to identify a cell by its pixels, for the lightest and the heaviest encoder."""
+    files = sorted((data / "lymphocytosis").glob("*/*.jpg"))[: sizes.squeezenet_cells]
+    small = copy_cells(files, scratch / "identified")
+    (encoder,) = (data / "squeezenet11").glob("*.onnx")
+    squeezenet = write_file_bundle(encoder, 512, 112, small, scratch / "identified.vxb")
+    add_int8_for_timing(squeezenet, small)
+    files = sorted(file for file in (data / "cells").rglob("*") if file.is_file())
+    large = write_export_cells(files, sizes.identified_vgg16_cells, scratch / "identified-vgg16")
+    vgg16 = write_spread_bundle("vgg16", 512, 272, large, scratch / "identified-vgg16.vxb")
+    add_int8_for_timing(vgg16, large)
+    costs = {
+        "squeezenet11": identity_cost(squeezenet, small, threads, sizes.turns),
+        "vgg16": identity_cost(vgg16, large, threads, sizes.turns),
+    }
+    return {
+        "question": "time of scoring with identities of pixels over that with those of files",
+        "ratio": costs["squeezenet11"]["ratio"],
+        "target": "<= 1.08 for SqueezeNet, 1.00 for VGG16",
+        "networks": costs,
+        "threads": threads,
+        "repeats": sizes.turns,
+    }
 
 
 def memory_line(_: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[str, Any]:

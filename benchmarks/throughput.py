@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
@@ -18,10 +20,12 @@ from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import ENCODINGS
 from vexas_edge.bundle.graphs import FUSED
+from vexas_edge.cells import canvas
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import InputError
+from vexas_edge.host.clock import seconds_of
 from vexas_edge.host.libraries import load_library
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoding import chunk_size
@@ -86,6 +90,40 @@ def throughput_line(
         },
         "ratios": [round(ratio, 4) for ratio in ratios],
         "ratios_over_loop": [round(ratio, 4) for ratio in over_loop],
+        "bundle_sha256": bundle.sha256,
+    }
+
+
+def identity_cost(bundle_file: Path, folder: Path, threads: int, turns: int) -> dict[str, Any]:
+    """How much longer scoring takes with the identity of pixels than with that of files.
+
+    For the latter, each file's hash, which is there anyway, stands for its pixels.
+    """
+    bundle = open_bundle(bundle_file)
+    case = read_case(folder, ReadOptions(cell_type=CELL_TYPE))
+    with Sessions(bundle, EngineOptions(threads=threads)) as sessions, case:
+
+        def score() -> None:
+            score_case(case, bundle, sessions)
+
+        def score_by_files() -> None:
+            numbers = count()
+            with patch.object(canvas, "identity_of", lambda _: next(numbers).to_bytes(32, "little")):
+                score()
+
+        works = {"pixels": score, "files": score_by_files}
+        times = [{key: seconds_of(work) for key, work in works.items()} for _ in range(turns + 1)]
+        precision = sessions.graph.precision
+    ratios = [turn["pixels"] / turn["files"] for turn in times[1:]]
+    return {
+        "ratio": round(statistics.median(ratios), 4),
+        "ratios": [round(ratio, 4) for ratio in ratios],
+        "precision": precision,
+        "n_cells": len(case.cells),
+        "ms_per_cell": {
+            key: round(1000 * statistics.median(t[key] for t in times[1:]) / len(case.cells), 4)
+            for key in works
+        },
         "bundle_sha256": bundle.sha256,
     }
 

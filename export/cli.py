@@ -54,6 +54,11 @@ def bundle(spec: Path, out: Path) -> None:
                 "preprocessing belong together?",
                 err=True,
             )
+    for name, found in manifest.provenance.get("reference_scores", {}).items():
+        click.echo(
+            f"model {name}: scores {found['patients']} patients as the reference does: mean "
+            f"difference {found['mean_difference']:.4f}, at most {found['largest_difference']:.4f}"
+        )
     click.echo(f"\nbundle: {out}")
 
 
