@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +117,18 @@ def squeezenet_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> di
 
 def vgg16_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[str, Any]:
     """Throughput of the paper's heaviest encoder at the paper's image size, in int8."""
-    files = sorted(file for file in (data / "cells").rglob("*") if file.is_file())
-    cells = write_export_cells(files, sizes.vgg16_cells, scratch / "vgg16")
-    bundle = write_spread_bundle("vgg16", 512, 272, cells, scratch / "vgg16.vxb")
-    add_int8_for_timing(bundle, cells)
+    bundle, cells = _vgg16(data, scratch, sizes.vgg16_cells)
     return throughput_line("vgg16", bundle, cells, threads, sizes.vgg16_turns)
+
+
+@cache
+def _vgg16(data: Path, scratch: Path, n_cells: int) -> tuple[Path, Path]:
+    """VGG16 in int8 at the paper's image size, and a folder of cells for it."""
+    files = sorted(file for file in (data / "cells").rglob("*") if file.is_file())
+    cells = write_export_cells(files, n_cells, scratch / f"vgg16-{n_cells}")
+    bundle = write_spread_bundle("vgg16", 512, 272, cells, scratch / f"vgg16-{n_cells}.vxb")
+    add_int8_for_timing(bundle, cells)
+    return bundle, cells
 
 
 def identity_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[str, Any]:
@@ -130,10 +138,7 @@ def identity_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> dict
     (encoder,) = (data / "squeezenet11").glob("*.onnx")
     squeezenet = write_file_bundle(encoder, 512, 112, small, scratch / "identified.vxb")
     add_int8_for_timing(squeezenet, small)
-    files = sorted(file for file in (data / "cells").rglob("*") if file.is_file())
-    large = write_export_cells(files, sizes.identified_vgg16_cells, scratch / "identified-vgg16")
-    vgg16 = write_spread_bundle("vgg16", 512, 272, large, scratch / "identified-vgg16.vxb")
-    add_int8_for_timing(vgg16, large)
+    vgg16, large = _vgg16(data, scratch, sizes.identified_vgg16_cells)
     costs = {
         "squeezenet11": identity_cost(squeezenet, small, threads, sizes.turns),
         "vgg16": identity_cost(vgg16, large, threads, sizes.turns),

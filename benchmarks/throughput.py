@@ -108,7 +108,9 @@ def identity_cost(bundle_file: Path, folder: Path, threads: int, turns: int) -> 
 
         def score_by_files() -> None:
             numbers = count()
-            with patch.object(canvas, "identity_of", lambda _: next(numbers).to_bytes(32, "little")):
+            with patch.object(
+                canvas, "identity_of", lambda _: next(numbers).to_bytes(32, "little")
+            ):
                 score()
 
         works = {"pixels": score, "files": score_by_files}
