@@ -25,7 +25,7 @@ from export.encoder import (
 )
 from export.execution import session_from
 from vexas_edge.cells.canvas import Canvas
-from vexas_edge.cells.images import rgb_from_bytes
+from vexas_edge.cells.images import cell_from_bytes
 from vexas_edge.errors import CellError, InputError, UsageError
 from vexas_edge.smear.layout import is_image
 from vexas_edge.smear.sources import open_source
@@ -185,7 +185,7 @@ def load_cells(folder: Path, canvas: Canvas) -> np.ndarray:
     with closing(open_source(folder)) as source:
         for name in sorted(filter(is_image, source.files)):
             try:
-                pixels = canvas.place(rgb_from_bytes(source.read(name)))
+                pixels = canvas.place(cell_from_bytes(source.read(name)))
             except CellError as error:
                 raise InputError(f"parity cell {name}: {error}") from error
             cells.setdefault(pixels.tobytes(), pixels)

@@ -126,7 +126,9 @@ def swapped(pixels: np.ndarray, _: int) -> np.ndarray:
 
 
 def black(pixels: np.ndarray, i: int) -> np.ndarray:
-    return np.zeros((len(pixels) + i, len(pixels) + i, 3), np.uint8)
+    canvas = np.zeros((len(pixels) + i, len(pixels) + i, 3), np.uint8)
+    canvas[0, 0] = 9  # else it is rejected as empty
+    return canvas
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from vexas_edge.cells.canvas import place_on_canvas
-from vexas_edge.cells.images import identity_of, rgb_from_bytes
-from vexas_edge.errors import CellError, InputError
+from vexas_edge.cells.images import cell_from_bytes, identity_of, rgb_from_bytes
+from vexas_edge.errors import CellError, InputError, RejectedCellError
 
 PIXELS = np.random.default_rng(7).integers(0, 256, (8, 10, 3), np.uint8)
 GREY = PIXELS[..., 0]
@@ -76,9 +76,7 @@ def test_transparent_pixels_are_black(form: str) -> None:
 
 
 def test_half_transparent_pixels_are_half_as_bright() -> None:
-    pixels = np.full((2, 2, 4), (200, 100, 50, 128), np.uint8)
-    pixels[1, 1, 3] = 255
-    image = Image.fromarray(pixels)
+    image = Image.fromarray(np.full((2, 2, 4), (200, 100, 50, 128), np.uint8))
     assert rgb_from_bytes(encoded(image))[0, 0].tolist() == [100, 50, 25]
 
 
@@ -181,9 +179,11 @@ def test_an_mpo_with_a_damaged_index_is_refused_or_read_as_its_first() -> None:
 def test_an_image_of_nothing_is_rejected() -> None:
     plain = np.full((8, 10, 3), (200, 150, 100), np.uint8)
     plain[0, 0] += 8
-    assert reason_of(encoded(Image.fromarray(plain))) == "empty_image"
+    with pytest.raises(RejectedCellError, match="span 8, 8, 8 levels; expected over 8") as empty:
+        cell_from_bytes(encoded(Image.fromarray(plain)))
+    assert empty.value.reason == "empty_image"
     plain[0, 0, 1] += 1
-    np.testing.assert_array_equal(rgb_from_bytes(encoded(Image.fromarray(plain))), plain)
+    np.testing.assert_array_equal(cell_from_bytes(encoded(Image.fromarray(plain))), plain)
 
 
 def test_a_wholly_transparent_image_keeps_its_colours() -> None:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -86,6 +87,12 @@ def reference_patients(shared_data: Path) -> dict[str, Reference]:
     return {row["patient"]: reference_patient(row, shared_data, session) for row in rows}
 
 
+def identity_of(file: Path) -> bytes:
+    with Image.open(file) as image:
+        size = struct.pack("<II", image.height, image.width)
+        return hashlib.blake2b(size + image.convert("RGB").tobytes(), digest_size=32).digest()
+
+
 def reference_patient(
     row: dict[str, str], shared_data: Path, session: "InferenceSession"
 ) -> Reference:
@@ -95,7 +102,7 @@ def reference_patient(
         image = Image.open(file).convert("RGB").crop((56, 56, 168, 168))
         bgr = np.asarray(image)[..., ::-1].astype(np.float32) - CAFFE_MEAN_BGR
         pixels.append(bgr.transpose(2, 0, 1))
-        identities.append(hashlib.sha256(file.read_bytes()).digest())
+        identities.append(identity_of(file))
     (embedding,) = session.run(None, {"image": np.stack(pixels)})
     return Reference(
         folder=folder,

@@ -246,7 +246,7 @@ def test_cells_csv_has_a_row_for_each_cell_of_each_model(tmp_path: Path) -> None
 def test_a_cases_json_holds_the_result_without_its_single_cells(tmp_path: Path) -> None:
     written = json.loads((filled(tmp_path, scored(lead="neutrophil")) / "P1.json").read_text())
     assert written == json.loads(json_from_score(scored(lead="neutrophil")))
-    assert (written["case"], written["status"], written["schema_version"]) == ("P1", "scored", 1)
+    assert (written["case"], written["status"], written["schema_version"]) == ("P1", "scored", 2)
     assert written["models"][0]["score"] == 0.625
     assert "cells" not in written["models"][0]
     assert [cell["path"] for cell in written["unreadable"]] == ["neutrophil/2.png"]

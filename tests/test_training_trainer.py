@@ -284,7 +284,9 @@ def test_a_checkpoint_of_another_run_is_refused(cells: CellStack, tmp_path: Path
 def test_cells_are_distinct_and_a_larger_one_is_cut(cohort: Path) -> None:
     folder = cohort.parent / "S0" / "neutrophil"
     (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
-    Image.new("RGB", (30, 10), (9, 8, 7)).save(folder / "wide.png")
+    wide_image = Image.new("RGB", (30, 10), (9, 8, 7))
+    wide_image.putpixel((0, 0), (90, 80, 70))
+    wide_image.save(folder / "wide.png")
     rows = read_cohort(cohort)
     wanted = WantedCells(classes=("neutrophil",), reading=ReadOptions())
     cells, lost = stack_cells(rows, wanted)

@@ -22,7 +22,7 @@ from tiny import Ended, cell_pixels, png, write_case, write_cells
 import vexas_edge
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.cells import canvas
-from vexas_edge.cells.images import rgb_from_bytes
+from vexas_edge.cells.images import cell_from_bytes
 from vexas_edge.errors import InputError
 from vexas_edge.results.values import CaseScore
 from vexas_edge.runtime.session import Sessions
@@ -403,9 +403,9 @@ def test_memory_that_runs_out_fails_the_case_and_not_the_batch(
     def decoded(content: bytes) -> np.ndarray:
         if content == large:
             raise MemoryError
-        return rgb_from_bytes(content)
+        return cell_from_bytes(content)
 
-    monkeypatch.setattr(canvas, "rgb_from_bytes", decoded)
+    monkeypatch.setattr(canvas, "cell_from_bytes", decoded)
     first, second = write_case(tmp_path / "P1", neutrophil=6), write_case(tmp_path / "P2")
     (first / "neutrophil" / "9.png").write_bytes(large)
     ended = vexas_edge("score", first, second, "--bundle", tiny_bundle)

@@ -9,7 +9,7 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
-from vexas_edge.cells.images import identity_of, rgb_from_bytes
+from vexas_edge.cells.images import cell_from_bytes, identity_of
 from vexas_edge.cells.limits import LargerCells
 from vexas_edge.errors import CellError, RejectedCellError
 from vexas_edge.results.values import UsedCell
@@ -83,7 +83,7 @@ def decode_cell(source: Source, cell: Cell, canvas: Canvas) -> DecodedCell:
     try:
         content = source.read(cell.path)
         record = replace(record, sha256=hashlib.sha256(content).hexdigest())
-        pixels = rgb_from_bytes(content)
+        pixels = cell_from_bytes(content)
         identity = identity_of(pixels)
         record = replace(record, identity=identity.hex())
         return DecodedCell(record=record, identity=identity, pixels=canvas.place(pixels))

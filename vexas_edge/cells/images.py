@@ -52,16 +52,25 @@ def rgb_from_bytes(data: bytes) -> NDArray[np.uint8]:
     Raises:
         CellError: reason `empty_file`, `not_an_image`, `truncated`, `too_many_pixels`,
             `multi_frame`, `high_bit_depth` or `unsupported_mode`.
-        RejectedCellError: reason `empty_image`: it was read, and shows nothing.
-        InputError, MemoryError: the PC has failed, which says nothing about the cell.
+        InputError, MemoryError: the PC has failed, which says nothing about the image.
     """
     if not data:
         raise CellError("empty_file", "the file is empty; was it still being copied?")
     with _opened(data) as image:
         _check_header(image, data)
         _load(image)
-        rgb = _rgb(image)
-    extrema = cast(tuple[tuple[int, int], ...], rgb.getextrema())
+        return np.asarray(_rgb(image))
+
+
+def cell_from_bytes(data: bytes) -> NDArray[np.uint8]:
+    """The image of a cell: what `rgb_from_bytes` returns, if it shows anything at all.
+
+    Raises:
+        CellError, InputError, MemoryError: as `rgb_from_bytes` does.
+        RejectedCellError: reason `empty_image`: it was read, and shows nothing.
+    """
+    pixels = rgb_from_bytes(data)
+    extrema = cast(tuple[tuple[int, int], ...], Image.fromarray(pixels).getextrema())
     spans = [most - least for least, most in extrema]
     if max(spans) <= _EMPTY_SPAN:
         raise RejectedCellError(
@@ -69,7 +78,7 @@ def rgb_from_bytes(data: bytes) -> NDArray[np.uint8]:
             f"the image shows nothing: its channels span {', '.join(map(str, spans))} levels; "
             f"expected over {_EMPTY_SPAN} in one of them",
         )
-    return np.asarray(rgb)
+    return pixels
 
 
 def identity_of(pixels: NDArray[np.uint8]) -> bytes:
@@ -79,7 +88,7 @@ def identity_of(pixels: NDArray[np.uint8]) -> bytes:
     cell of it.
 
     Args:
-        pixels: uint8 (H, W, 3) RGB, as `rgb_from_bytes` returns them.
+        pixels: uint8 (H, W, 3) RGB, as `cell_from_bytes` returns them.
     """
     height, width, _ = pixels.shape
     digest = hashlib.blake2b(struct.pack("<II", height, width), digest_size=32)
