@@ -25,12 +25,13 @@ from export.inputs import load_cells, load_classifier, load_encoder
 from export.parity import check_parity
 from export.preprocessing import Preprocessing, preprocessing_named
 from export.spec import ModelSpec, Spec, spec_from_fields, spec_from_file
+from export.written import check_written
 from vexas_edge.bundle import manifest as schema
 from vexas_edge.bundle.archive import file_entry, write_zip
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.bundle.manifest import CARD, Manifest
 from vexas_edge.cells.canvas import Canvas
-from vexas_edge.errors import HostError, InputError, UsageError
+from vexas_edge.errors import InputError, UsageError
 from vexas_edge.runtime.isolator import opened_isolator
 from vexas_edge.version import __version__
 
@@ -73,9 +74,9 @@ def write_bundle(
     Raises:
         UsageError, InputError: something in the spec cannot be found or is not supported.
         ParityError: an export changed the numbers.
-        HostError: the bundle cannot be written.
+        HostError: the bundle cannot be written, or did not read back as it was written.
 
-    Nothing is written in any of these cases.
+    Nothing is written in any of these cases; a bundle that was there before stays as it was.
     """
     spec, folder = _resolved(spec)
     encoders, classifiers = _by_model(spec, encoder), _by_model(spec, classifier)
@@ -84,10 +85,7 @@ def write_bundle(
         for name, model in spec.models.items()
     }
     manifest, files = _assembled(spec, models)
-    try:
-        write_zip(manifest, files, Path(to))
-    except OSError as error:
-        raise HostError(f"bundle {to} cannot be written: {error.strerror}") from error
+    write_zip(manifest, files, Path(to), check_written)
     return manifest
 
 
