@@ -1,4 +1,4 @@
-"""Adds graphs to a bundle: the new file is written beside the old one, then replaces it at once."""
+"""Adds graphs to a bundle: the new file replaces the old one once it is complete and verified."""
 
 import os
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from calibration.proof.exact import exact_session
 from export.execution import run_session
 from export.golden import npz_from_arrays
 from export.graph import OPSET
+from export.written import check_written
 from vexas_edge.bundle.archive import Bundle, file_entry, write_zip
 from vexas_edge.bundle.contract import GraphContract, contract_of
 from vexas_edge.bundle.graphs import FUSED, GOLDEN
@@ -62,7 +63,8 @@ def add_graphs(bundle: Bundle, graphs: list[NewGraph], to: Path) -> Manifest:
     """Write the bundle with these graphs, their figures and self-tests; returns its manifest.
 
     Raises:
-        HostError: it cannot be written; a file that was there is unchanged.
+        HostError: it cannot be written, or did not read back as it was written; a file that was
+            there is unchanged.
     """
     content = bundle.content()
     models = dict(bundle.manifest.models)
@@ -79,10 +81,7 @@ def add_graphs(bundle: Bundle, graphs: list[NewGraph], to: Path) -> Manifest:
         files = {**models[name].files, GOLDEN: file_entry(content[path])}
         models[name] = msgspec.structs.replace(models[name], files=files)
     manifest = msgspec.structs.replace(bundle.manifest, models=models)
-    try:
-        write_zip(manifest, content, to)
-    except OSError as error:
-        raise HostError(f"bundle {to} cannot be written: {error.strerror}") from error
+    write_zip(manifest, content, to, check_written)
     return manifest
 
 

@@ -28,12 +28,13 @@ from export.preprocessing import Preprocessing, preprocessing_named
 from export.reference_scores import compare_with_reference, distinct_cells, figures
 from export.reference_trials import Pipeline, check_reference
 from export.spec import ModelSpec, Spec, spec_from_fields, spec_from_file
+from export.written import check_written
 from vexas_edge.bundle import manifest as schema
 from vexas_edge.bundle.archive import file_entry, open_bundle, write_zip
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.bundle.manifest import CARD, Manifest
 from vexas_edge.cells.canvas import Canvas
-from vexas_edge.errors import HostError, InputError, UsageError
+from vexas_edge.errors import InputError, UsageError
 from vexas_edge.host.libraries import load_library
 from vexas_edge.runtime.isolator import opened_isolator
 from vexas_edge.version import __version__
@@ -80,9 +81,9 @@ def write_bundle(
     Raises:
         UsageError, InputError: something in the spec cannot be found or is not supported.
         ParityError: an export changed the numbers, or the bundle's scores are not the reference's.
-        HostError: the bundle cannot be written.
+        HostError: the bundle cannot be written, or did not read back as it was written.
 
-    Nothing is written in any of these cases.
+    Nothing is written in any of these cases; a bundle that was there before stays as it was.
     """
     spec, folder = _resolved(spec)
     encoders, classifiers = _by_model(spec, encoder), _by_model(spec, classifier)
@@ -92,10 +93,7 @@ def write_bundle(
     }
     manifest, files = _assembled(spec, models)
     manifest = _compared_with_reference(spec, folder, models, manifest, files)
-    try:
-        write_zip(manifest, files, Path(to))
-    except OSError as error:
-        raise HostError(f"bundle {to} cannot be written: {error.strerror}") from error
+    write_zip(manifest, files, Path(to), check_written)
     return manifest
 
 

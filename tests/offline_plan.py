@@ -63,6 +63,7 @@ cells = ["neutrophil_segmented"]
 encoder = "compact"
 weights = "pn/encoder.safetensors"
 preprocessing = "torchvision"
+encoding = "l2"
 canvas_px = 160
 larger = "crop"
 classifier = "pn.skops"

@@ -1,6 +1,8 @@
 """Bundles: the same as folder and zip, checked before use, refused where they are unsafe."""
 
+import errno
 import os
+import shutil
 import stat
 import tempfile
 import tracemalloc
@@ -11,9 +13,10 @@ import msgspec
 import pytest
 from tiny import bundle_content, folder_from_bundle, rewritten
 
+from export.written import check_written
 from vexas_edge.bundle.archive import listed_files, open_bundle, write_zip
 from vexas_edge.bundle.manifest import json_from_manifest
-from vexas_edge.errors import BundleError
+from vexas_edge.errors import BundleError, HostError
 
 HEAD = "models/neutrophil/head.onnx"
 
@@ -75,6 +78,83 @@ def test_writing_leaves_nothing_but_the_bundle(tiny_bundle: Path, tmp_path: Path
         write_zip(manifest, broken, tmp_path / "a.vxb")
     assert [path.name for path in tmp_path.iterdir()] == ["a.vxb"]
     open_bundle(tmp_path / "a.vxb").check_all_files()
+
+
+@pytest.fixture
+def old(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A bundle whose place a new one is to take."""
+    return Path(shutil.copy(tiny_bundle, tmp_path / "b.vxb"))
+
+
+def test_a_write_that_is_cut_short_leaves_the_old_bundle(
+    tiny_bundle: Path, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, contents = bundle_content(tiny_bundle)
+    write, written = zipfile.ZipFile.writestr, []
+
+    def until_full(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, content: bytes) -> None:
+        written.append(entry.filename)
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(archive, entry, content)
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", until_full)
+    renamed = msgspec.structs.replace(manifest, name="new")
+    with pytest.raises(HostError, match=r"b\.vxb cannot be written: No space left on device"):
+        write_zip(renamed, contents, old)
+    assert len(written) == 3
+    assert old.read_bytes() == tiny_bundle.read_bytes()
+    assert [path.name for path in old.parent.iterdir()] == ["b.vxb"]
+
+
+@pytest.mark.parametrize("place", [0.0005, 0.5, 0.9999])
+def test_a_byte_that_flips_while_the_new_bundle_is_written_leaves_the_old_one(
+    tiny_bundle: Path, old: Path, monkeypatch: pytest.MonkeyPatch, place: float
+) -> None:
+    manifest, contents = bundle_content(tiny_bundle)
+    flipped = []
+
+    def flip(_: int) -> None:
+        partial = old.with_name("b.vxb.partial")
+        content = bytearray(partial.read_bytes())
+        content[int(len(content) * place)] ^= 1
+        partial.write_bytes(content)
+        flipped.append(partial)
+
+    monkeypatch.setattr(os, "fsync", flip)
+    with pytest.raises(HostError, match="is as it was: the new one did not read back"):
+        write_zip(msgspec.structs.replace(manifest, name="new"), contents, old)
+    assert len(flipped) == 1
+    assert old.read_bytes() == tiny_bundle.read_bytes()
+    assert [path.name for path in old.parent.iterdir()] == ["b.vxb"]
+
+
+def test_a_bundle_that_another_program_holds_for_a_moment_is_replaced_at_last(
+    tiny_bundle: Path, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, contents = bundle_content(tiny_bundle)
+    replace, refusals = Path.replace, [PermissionError(13, "held"), PermissionError(13, "held")]
+
+    def held(path: Path, target: Path) -> Path:
+        if refusals:
+            raise refusals.pop()
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", held)
+    write_zip(msgspec.structs.replace(manifest, name="new"), contents, old)
+    assert open_bundle(old).manifest.name == "new"
+
+
+def test_a_new_bundle_whose_graph_breaks_its_contract_is_not_taken(
+    tiny_bundle: Path, old: Path
+) -> None:
+    manifest, contents = bundle_content(tiny_bundle)
+    model = msgspec.structs.replace(manifest.models["monocyte"], canvas_px=32)
+    models = {**manifest.models, "monocyte": model}
+    wrong = msgspec.structs.replace(manifest, models=models)
+    with pytest.raises(HostError, match=r"fused\.fp32\.onnx should have cells \(None, 32, 32, 3\)"):
+        write_zip(wrong, contents, old, check_written)
+    assert old.read_bytes() == tiny_bundle.read_bytes()
 
 
 def test_reading_a_zip_leaves_nothing_on_disk(

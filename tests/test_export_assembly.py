@@ -1,5 +1,6 @@
 """A spec becomes a bundle that scores, or nothing at all."""
 
+import os
 import pickle
 import warnings
 from pathlib import Path
@@ -294,6 +295,22 @@ def test_a_bundle_that_cannot_be_written_says_where(folder: Path, svc: SVC) -> N
     target = folder / "cells" / "0.png" / "b.vxb"
     with pytest.raises(HostError, match="b.vxb cannot be written"):
         export.write_bundle(fields(folder), encoder=net(), classifier=svc, to=target)
+
+
+def test_an_export_that_does_not_read_back_leaves_the_old_bundle(
+    folder: Path, svc: SVC, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = folder / "old.vxb"
+    to.write_bytes(b"the old bundle")
+
+    def cut(number: int) -> None:
+        os.ftruncate(number, 1000)
+
+    monkeypatch.setattr(os, "fsync", cut)
+    with pytest.raises(HostError, match="the new one did not read back as it was written"):
+        export.write_bundle(fields(folder), encoder=net(), classifier=svc, to=to)
+    assert to.read_bytes() == b"the old bundle"
+    assert not (folder / "old.vxb.partial").exists()
 
 
 def test_a_positive_class_that_the_classifier_does_not_know_is_refused(

@@ -1,7 +1,8 @@
 """Writing files so that they are either complete or absent."""
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vexas_edge.errors import HostError
@@ -23,9 +24,26 @@ def write_atomically(path: Path, content: bytes, partial: Path | None = None) ->
         HeldFileError: the old file cannot be replaced; the new content stays in `partial`.
         HostError: the file cannot be written.
     """
+    with replacing(path, partial) as beside:
+        beside.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path, partial: Path | None = None) -> Iterator[Path]:
+    """The place where a file is written beside `path`, whose name it takes at the end.
+
+    If anything is raised before that, what was at `path` stays, and the new file is removed.
+
+    Args:
+        partial: this place, on the same disk; None means beside `path`.
+
+    Raises:
+        HeldFileError: the old file cannot be replaced; the new one stays in `partial`.
+        HostError: the file cannot be written.
+    """
     partial = partial or partial_of(path)
     try:
-        partial.write_bytes(content)
+        yield partial
         take_name(partial, path)
     except HeldFileError:
         raise

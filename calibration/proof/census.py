@@ -88,9 +88,7 @@ def written_census(model: ModelProto, without: Collection[str] = ()) -> Census:
     Raises:
         BundleError: no layer is left to be counted.
     """
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    values = [*inferred.value_info, *inferred.output]
-    shapes = {v.name: [d.dim_value or 1 for d in v.type.tensor_type.shape.dim] for v in values}
+    shapes = _shapes(model)
     makers = {name: node.op_type for node in model.graph.node for name in node.output}
     halves = {t.name for t in model.graph.initializer if t.data_type == TensorProto.FLOAT16}
 
@@ -104,6 +102,25 @@ def written_census(model: ModelProto, without: Collection[str] = ()) -> Census:
         for node in model.graph.node
         if node.op_type in _LAYERS and node.name not in without
     )
+
+
+def multiply_adds(model: ModelProto, layers: Collection[str]) -> dict[str, float]:
+    """Each layer's share of these layers' multiply-adds, by its output tensor."""
+    shapes = _shapes(model)
+    found = {
+        node.output[0]: _layer(node, model, shapes[node.output[0]], "fp32").multiply_adds
+        for node in model.graph.node
+        if node.output[0] in layers
+    }
+    everything = sum(found.values())
+    return {name: count / everything for name, count in found.items()}
+
+
+def _shapes(model: ModelProto) -> dict[str, list[int]]:
+    """The shape of every tensor, with 1 for what is free."""
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    values = [*inferred.value_info, *inferred.output]
+    return {v.name: [d.dim_value or 1 for d in v.type.tensor_type.shape.dim] for v in values}
 
 
 def _executed_kind(node: NodeProto) -> str:

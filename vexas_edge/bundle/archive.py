@@ -17,7 +17,8 @@ from vexas_edge.bundle.manifest import (
     json_from_manifest,
     manifest_from_json,
 )
-from vexas_edge.errors import BundleError
+from vexas_edge.errors import BundleError, HostError
+from vexas_edge.files import replacing
 
 MANIFEST = "manifest.json"
 
@@ -136,25 +137,61 @@ def file_entry(
     )
 
 
-def write_zip(manifest: Manifest, files: Mapping[str, bytes], to: Path) -> None:
-    """Write the bundle as one zip, atomically; the same content gives the same bytes.
+def write_zip(
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    to: Path,
+    check: Callable[[Bundle], None] = Bundle.check_all_files,
+) -> None:
+    """Write the bundle as one zip; the same content gives the same bytes.
+
+    It is written beside `to`, read back from there, and takes its name only then. Until that moment
+    a bundle that was there before stays as it was, whatever happens.
 
     Args:
         files: content of every file but the manifest, by its path in the bundle.
+        check: examines the new bundle; raises BundleError if it is not right.
+
+    Raises:
+        BundleError: the files are not those that the manifest lists.
+        HostError: it cannot be written, or did not read back as it was written.
     """
-    if files.keys() != listed_files(manifest).keys():
-        raise ValueError("the files given are not those that the manifest lists")
-    partial = to.with_name(f".{to.name}.partial")
-    try:
+    text = json_from_manifest(manifest)
+    if strange := sorted(files.keys() ^ listed_files(manifest).keys()):
+        raise BundleError(
+            f"{to} was not written: the files given are not those that the manifest lists "
+            f"({', '.join(strange[:5])})"
+        )
+    if to.is_dir():
+        raise HostError(f"{to} is a folder; a bundle is written to a file")
+    with replacing(to) as partial:
+        _pack({MANIFEST: text, **files}, partial)
+        try:
+            written = open_bundle(partial)
+            check(written)
+        except BundleError as error:
+            raise HostError(
+                f"bundle {to} is as it was: the new one did not read back as it was written "
+                f"({error}); is the disk full or failing?"
+            ) from error
+        if written.sha256 != hashlib.sha256(text).hexdigest():
+            raise HostError(
+                f"bundle {to} is as it was: another program changed the new one while it was "
+                "written; try again"
+            )
+
+
+def _pack(files: Mapping[str, bytes], to: Path) -> None:
+    """Write a zip and wait until the disk has it."""
+    with to.open("wb") as stream:
         # Not compressed: weights hardly get smaller, and unpacking them would slow every start.
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            for name, content in {MANIFEST: json_from_manifest(manifest), **files}.items():
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+            for name, content in files.items():
                 entry = zipfile.ZipInfo(name, _ZIP_DATE)
                 entry.external_attr = 0o644 << 16
                 archive.writestr(entry, content)
-        partial.replace(to)
-    finally:
-        partial.unlink(missing_ok=True)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _folder_reader(path: Path) -> tuple[Callable[[str, int], bytes], dict[str, int]]:
