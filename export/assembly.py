@@ -197,6 +197,7 @@ def _pipeline(spec: ModelSpec, exported: ExportedModel, positive: str) -> Pipeli
         canvas_px=spec.canvas_px,
         larger=spec.larger,
         draw_size=spec.draw_size,
+        fit_draws=spec.fit_draws,
         positive=positive,
     )
 

@@ -28,6 +28,8 @@ from vexas_edge.smear.options import ReadOptions
 
 # What decoding, float32 and libsvm's coupling may add to the draws' own error.
 ROUNDING = 0.005
+# With a larger error of a difference than this, scores agree that have nothing in common.
+_LARGEST_ERROR = 0.03
 # How many standard errors one patient's scores may lie apart.
 _FARTHEST = 5.0
 _FEWEST_PATIENTS = 3
@@ -48,13 +50,26 @@ class ReferenceScore:
 class Compared:
     """One patient's scores by the bundle and by the user's pipeline.
 
-    error: the standard error of their difference.
+    bundle_error: the standard error of the bundle's score, from its draws.
+    reference_error: that of the user's; None if it is not known.
+    more_draws: how many times as many draws the bundle's score has; the user's are then taken for
+        as many as each patient had when the classifier was fitted.
     """
 
     row: CohortCase
     bundle: float
+    bundle_error: float
     reference: float
-    error: float
+    reference_error: float | None
+    more_draws: float
+
+    @property
+    def standard_error(self) -> float:
+        """Of the difference."""
+        theirs = self.reference_error
+        if theirs is None:
+            theirs = self.bundle_error * self.more_draws**0.5
+        return float(np.hypot(self.bundle_error, theirs))
 
     @property
     def difference(self) -> float:
@@ -146,10 +161,17 @@ def compare_with_reference(
             if score.score is not None:
                 fit_draws = model.aggregation.fit_draws
                 found.append(_compared(row, score, wanted[row.sample], fit_draws))
-    if len(found) < _FEWEST_PATIENTS:
+    if len(found) < max(_FEWEST_PATIENTS, len(wanted) / 2):
         raise InputError(
-            f"model {name!r} scores {len(found)} of the {len(wanted)} patients of {scores}; "
-            f"comparing needs at least {_FEWEST_PATIENTS}"
+            f"model {name!r} scores {len(found)} of the {len(wanted)} patients of {scores} and "
+            f"abstains for the others; comparing needs {_FEWEST_PATIENTS}, and half of them"
+        )
+    error = float(np.mean([c.standard_error for c in found]))
+    if error > _LARGEST_ERROR:
+        raise InputError(
+            f"the scores in {scores} are too uncertain to be compared: the standard error of a "
+            f"difference is {error:.3f} in the mean; expected at most {_LARGEST_ERROR}, the error "
+            "of a mean over 100 draws or more, and not their spread"
         )
     return tuple(found)
 
@@ -160,24 +182,31 @@ def _compared(
     assert score.score is not None
     assert score.standard_error is not None
     assert score.n_draws is not None
-    theirs = reference.standard_error
-    if theirs is None:  # then as if of as many draws as each patient had when it was fitted
-        theirs = score.standard_error * (score.n_draws / fit_draws) ** 0.5
     return Compared(
         row=row,
         bundle=score.score,
+        bundle_error=score.standard_error,
         reference=reference.score,
-        error=float(np.hypot(score.standard_error, theirs)),
+        reference_error=reference.standard_error,
+        more_draws=score.n_draws / fit_draws,
     )
 
 
 def agree(compared: Sequence[Compared]) -> bool:
-    """Whether the differences are no larger than the draws' own noise and rounding explain."""
-    errors = np.hypot([c.error for c in compared], ROUNDING)
-    in_errors = np.array([c.difference for c in compared]) / errors
+    """Whether the differences are no larger than the draws' own noise and rounding explain.
+
+    That is asked of each patient, of the mean square of all differences in standard errors, and of
+    their mean, since a shift of everybody may be too small to be seen in anybody.
+    """
+    n = len(compared)
+    differences = np.array([c.difference for c in compared])
+    errors = np.hypot([c.standard_error for c in compared], ROUNDING)
+    in_errors = differences / errors
     # The mean of n squares has a standard deviation of sqrt(2 / n) if noise alone is in them.
-    most = 1 + 4 * np.sqrt(2 / len(compared))
-    return bool(np.mean(in_errors**2) <= most and np.abs(in_errors).max() <= _FARTHEST)
+    alike = np.mean(in_errors**2) <= 1 + 4 * np.sqrt(2 / n)
+    of_mean = float(np.sqrt(np.mean(errors**2) / n))
+    shifted = abs(differences.mean()) > ROUNDING + _FARTHEST * of_mean
+    return bool(alike and not shifted and np.abs(in_errors).max() <= _FARTHEST)
 
 
 def mean_difference(compared: Sequence[Compared]) -> float:
@@ -195,13 +224,14 @@ def figures(compared: Sequence[Compared], threshold: float) -> dict[str, Any]:
         c
         for c in compared
         if (c.bundle >= threshold) != (c.reference >= threshold)
-        and max(abs(c.bundle - threshold), abs(c.reference - threshold)) > 3 * c.error
+        and max(abs(c.bundle - threshold), abs(c.reference - threshold)) > 3 * c.standard_error
     ]
+    error = float(np.mean([c.standard_error for c in compared]))
     return {
         "patients": len(compared),
         "mean_difference": round(mean_difference(compared), 6),
         "largest_difference": round(max(abs(c.difference) for c in compared), 6),
-        "standard_error_of_a_difference": round(float(np.mean([c.error for c in compared])), 6),
+        "standard_error_of_a_difference": round(error, 6),
         "calls_apart": len(apart),
     }
 

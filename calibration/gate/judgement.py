@@ -159,7 +159,7 @@ def _decoded(
 
 def _n_unreadable(smear: Smear, model: Model, lost: Sequence[DecodedCell]) -> int:
     """How many cells of the model scoring would call unreadable."""
-    records = (*smear.unreadable, *(cell.record for cell in lost))
+    records = (*smear.lost, *(cell.record for cell in lost))
     return sum(r.status == "unreadable" and r.cell_class in model.cells for r in records)
 
 

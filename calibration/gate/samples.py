@@ -39,18 +39,24 @@ class Smear:
     """One opened case of the cohort.
 
     identities: of each cell whose image can be read, by path.
-    unreadable: the other cells.
+    lost: the other cells, unreadable or rejected.
     """
 
     row: CohortCase
     case: Case
     identities: dict[str, bytes]
-    unreadable: tuple[UsedCell, ...]
+    lost: tuple[UsedCell, ...]
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """A line of text per cell that cannot be read."""
-        return tuple(f"{self.row.sample}: {c.path}: {c.detail}" for c in self.unreadable)
+        """A line of text per lost cell."""
+        return tuple(f"{self.row.sample}: {cell.path}: {cell.detail}" for cell in self.lost)
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """Of these lines, those of cells that cannot be read."""
+        of_cells = zip(self.faults, self.lost, strict=True)
+        return tuple(fault for fault, cell in of_cells if cell.status == "unreadable")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +121,9 @@ def check_read(gate: Sequence[Smear]) -> None:
         if smear.unreadable and not smear.identities:
             raise InputError(
                 f"no cell of the gate's smear {smear.row.sample!r} can be read (the first: "
-                f"{smear.faults[0]}); a graph is not judged without it"
+                f"{smear.unreadable[0]}); a graph is not judged without it"
             )
-    lost = [fault for smear in gate for fault in smear.faults]
+    lost = [fault for smear in gate for fault in smear.unreadable]
     n_cells = len(lost) + sum(len(smear.identities) for smear in gate)
     if len(lost) > MOST_UNREAD * n_cells:
         raise InputError(
@@ -129,14 +135,14 @@ def check_read(gate: Sequence[Smear]) -> None:
 def _opened(row: CohortCase, options: ReadOptions, stack: ExitStack) -> Smear:
     case = stack.enter_context(read_case(row.path, options))
     classes = {cell.cell_class for cell in case.cells}
-    identities, unreadable = {}, []
+    identities, lost = {}, []
     with closing(decoded_cells(case, classes, _AS_IT_IS, threads=default_threads())) as decoded:
         for cell in decoded:
             if cell.identity:
                 identities[cell.record.path] = cell.identity
             else:
-                unreadable.append(cell.record)
-    return Smear(row=row, case=case, identities=identities, unreadable=tuple(unreadable))
+                lost.append(cell.record)
+    return Smear(row=row, case=case, identities=identities, lost=tuple(lost))
 
 
 def check_apart(calibration: Sequence[Smear], gate: Sequence[Smear]) -> None:

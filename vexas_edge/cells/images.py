@@ -10,7 +10,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, cast
 
@@ -35,6 +35,17 @@ _DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 # What Pillow's decoders raise for damaged files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
+_ORIENTATION = 0x0112
+_TURNED_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
 # Of an MPO: where its index begins, the tag of its list of pictures, and which kinds are previews.
 _MP_HEADER = b"MPF\0"
 _MP_ENTRIES = 0xB002
@@ -58,8 +69,7 @@ def rgb_from_bytes(data: bytes) -> NDArray[np.uint8]:
         raise CellError("empty_file", "the file is empty; was it still being copied?")
     with _opened(data) as image:
         _check_header(image, data)
-        _load(image)
-        return np.asarray(_rgb(image))
+        return np.asarray(_rgb(_loaded(image)))
 
 
 def cell_from_bytes(data: bytes) -> NDArray[np.uint8]:
@@ -132,11 +142,17 @@ def _opened(data: bytes) -> Iterator[ImageFile.ImageFile]:
         yield image
 
 
-def _load(image: ImageFile.ImageFile) -> None:
+def _loaded(image: ImageFile.ImageFile) -> Image.Image:
+    """The decoded image, as it is stored."""
     try:
-        # Only TIFF reads headers again while it decodes; all others may decode in parallel.
-        with _muted() if image.format == "TIFF" else nullcontext():
+        if image.format != "TIFF":
             image.load()
+            return image
+        with _muted():  # it reads headers again while it decodes; all others may do so in parallel
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            image.load()  # Pillow turns a TIFF by its header, and no other format
+        turn_back = _TURNED_BACK.get(orientation)
+        return image if turn_back is None else image.transpose(turn_back)
     except _DAMAGE as error:
         _raise_if_the_pcs(error)
         raise CellError("truncated", f"the image is cut short or damaged: {error}") from error

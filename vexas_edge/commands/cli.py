@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from vexas_edge.commands.console import run_command_line, status_of_batch
+from vexas_edge.commands.console import run_command_line, say, status_of_batch
 from vexas_edge.commands.options import (
     PATH,
     bundle_option,
@@ -80,7 +80,7 @@ def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, reading: ReadO
     from vexas_edge.commands.scan import scan_cases
     from vexas_edge.smear.finding import wanted_cases
 
-    wanted = wanted_cases(cases, reading, recursive=recursive)
+    wanted = wanted_cases(cases, reading, recursive=recursive, say=say)
     unreadable = scan_cases(wanted, reading, as_json=as_json)
     return status_of_batch(len(wanted), unreadable)
 

@@ -53,6 +53,11 @@ def _say(text: str, error: BaseException | None) -> None:
         click.echo(f"error: {one_line(note)}", err=True)
 
 
+def say(text: str) -> None:
+    """Print the text on stderr as one line."""
+    click.echo(one_line(text), err=True)
+
+
 def echo_json(line: bytes) -> None:
     """Print a JSON line on stdout in ASCII, so that it is valid in any encoding of the console."""
     import json

@@ -15,6 +15,8 @@ from vexas_edge.choices import AUTO, DEVICES, ENGINES, PRECISIONS, ClassFrom, La
 from vexas_edge.smear.options import ReadOptions
 
 PATH = click.Path(path_type=Path)
+# A case that may not be read is one failed case, and no wrong usage.
+_CASE = click.Path(path_type=Path, readable=False)
 
 Command = Callable[..., Any]
 
@@ -22,7 +24,7 @@ Command = Callable[..., Any]
 def case_arguments(command: Command) -> Command:
     """Add CASE... and --recursive; the command gets `cases` and `recursive`."""
     options = (
-        click.argument("cases", nargs=-1, required=True, type=PATH, metavar="CASE..."),
+        click.argument("cases", nargs=-1, required=True, type=_CASE, metavar="CASE..."),
         click.option(
             "--recursive", is_flag=True, help="Take every smear that lies below each CASE."
         ),

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from vexas_edge.bundle.archive import Bundle, open_bundle
 from vexas_edge.choices import Precision
-from vexas_edge.commands.console import echo_json, status_of_batch
+from vexas_edge.commands.console import echo_json, say, status_of_batch
 from vexas_edge.commands.progress import ProgressLine
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError
@@ -58,7 +58,7 @@ def run_scoring(asked: ScoringRun) -> int:
     that cannot be trusted ends the run; the results of the cases before that stay.
     """
     bundle = open_bundle(asked.bundle)
-    wanted = wanted_cases(asked.cases, asked.reading, recursive=asked.recursive)
+    wanted = wanted_cases(asked.cases, asked.reading, recursive=asked.recursive, say=say)
     check_distinct(case.name for case in wanted)
     engine = replace(asked.engine, threads=_threads(asked))
     if asked.polite:

@@ -57,7 +57,8 @@ class ModelScore:
     probabilities: the mean probability of each class.
     label_shares: the share of draws with each label.
     n_cells: how many distinct cells the model could use.
-    n_unreadable: how many cells could not be read; of these, copies cannot be told.
+    n_unreadable: how many cells could not be read, or are larger than the canvas; copies of a cell
+    that cannot be decoded are not known as such.
     minimum_cells: how many cells the model needs.
     reasons: why the model did not score, machine-readable.
     """

@@ -42,7 +42,7 @@ def line_from_score(result: CaseScore) -> str:
 
 def _model_text(model: ModelScore) -> str:
     if model.score is None:
-        unreadable = f", {model.n_unreadable} could not be read" if model.n_unreadable else ""
+        unreadable = f", {model.n_unreadable} could not be used" if model.n_unreadable else ""
         cells = f"{model.n_cells} cells{unreadable}, at least {model.minimum_cells} needed"
         return f"{model.model} {model.status} ({', '.join(model.reasons)}: {cells})"
     side = "at or over" if model.call else "under"

@@ -127,7 +127,9 @@ def _score_model(
     counted = replace(
         empty,
         n_cells=len(encoded.identities),
-        n_unreadable=sum(record.status == "unreadable" for record in encoded.records),
+        n_unreadable=len(
+            {cell.identity or cell.path for cell in encoded.records if cell.status == "unreadable"}
+        ),
         cells=encoded.records,
     )
     if reasons := reasons_to_abstain(counted.n_cells, model.minimum_cells, counted.n_unreadable):

@@ -1,7 +1,7 @@
 """Finding the smears below a folder, each to be read by `read_case`."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from vexas_edge.errors import InputError
@@ -9,12 +9,22 @@ from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.layout import folder_of, folders_above, is_image, places_from_folders
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import case_at
-from vexas_edge.smear.sources import UnlistedFolderError, WalkedFile, open_source, walk_folder
+from vexas_edge.smear.sources import (
+    UnlistedFolderError,
+    WalkedFile,
+    is_folder,
+    open_source,
+    walk_folder,
+)
 from vexas_edge.text import unicode_text
+
+_NAMED_AT_MOST = 5
 
 
 def find_cases(
-    root: str | os.PathLike[str], options: ReadOptions | None = None
+    root: str | os.PathLike[str],
+    options: ReadOptions | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[FoundCase, ...]:
     """Every smear and every zip at or below `root`, sorted by name, to be read by `read_case`.
 
@@ -22,12 +32,15 @@ def find_cases(
     link leads out of `root`, smears may be missing: each such place is among the cases, with its
     `problem`, so that it fails by name and the others are read.
 
+    Args:
+        say: takes a line about the system folders outside all smears, which were not entered.
+
     Raises:
         InputError: there is no such place, or nothing in it.
     """
     options = options or ReadOptions()
     own = case_at(Path(root))
-    if not own.path.is_dir():
+    if not is_folder(own.path):
         open_source(own.path).close()
         return (own,)
     unlisted: list[UnlistedFolderError] = []
@@ -37,6 +50,8 @@ def find_cases(
     places = places_from_folders(images, options.layout, options.vocabulary)
     paths = {path for path in listed if path.lower().endswith(".zip")}
     paths |= {place.smear for place in places.values()}
+    if say and (line := _passed_over(files, own.path, paths)):
+        say(line)
     found = [FoundCase(name=path or own.name, path=own.path / path, alone=True) for path in paths]
     found += _hidden(files, unlisted, own.path, paths)
     if not found:
@@ -58,8 +73,25 @@ def _hidden(
     problems = {unicode_text(error.path): str(error) for error in unlisted}
     problems |= dict(filter(None, (_hidden_by(file, root) for file in files)))
     for path, problem in problems.items():
-        if not {path, *folders_above(path)} & (set(smears) - {""}):
+        if not _is_inside(path, smears):
             yield FoundCase(name=path, path=root / path, alone=True, problem=problem)
+
+
+def _is_inside(path: str, smears: Collection[str]) -> bool:
+    """Whether a path lies in one of these smears below the root, which itself lists it."""
+    return not {path, *folders_above(path)}.isdisjoint(set(smears) - {""})
+
+
+def _passed_over(files: Iterable[WalkedFile], root: Path, smears: Collection[str]) -> str:
+    """A line that names the system folders outside all smears; empty if there are none."""
+    names = [
+        file.path
+        for file in files
+        if file.refusal == "system_folder" and not _is_inside(file.path, smears)
+    ]
+    more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
+    named = ", ".join(sorted(names)[:_NAMED_AT_MOST])
+    return f"note: {root}: system folders that were not entered: {named}{more}" if names else ""
 
 
 def _hidden_by(file: WalkedFile, root: Path) -> tuple[str, str] | None:
@@ -83,9 +115,13 @@ def _folder_not_unicode(path: str) -> str | None:
 
 
 def wanted_cases(
-    paths: Sequence[Path], options: ReadOptions, *, recursive: bool
+    paths: Sequence[Path],
+    options: ReadOptions,
+    *,
+    recursive: bool,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[FoundCase, ...]:
-    """The cases at these paths; if `recursive`, every case at or below them."""
+    """The cases at these paths; if `recursive`, every case that `find_cases` finds there."""
     if not recursive:
         return tuple(case_at(path) for path in paths)
-    return tuple(found for path in paths for found in find_cases(path, options))
+    return tuple(found for path in paths for found in find_cases(path, options, say))

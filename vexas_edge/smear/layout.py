@@ -73,11 +73,14 @@ def places_from_folders(
         for folder in folders
         if vocabulary.class_of(folder.rpartition("/")[2]) is not None
     }
-    places = {folder: _place(folder, class_parents, layout) for folder in folders}
+    class_folders = {folder for folder in folders if folder and folder_of(folder) in class_parents}
+    places = {folder: _place(folder, class_parents, class_folders, layout) for folder in folders}
     return {folder: place for folder, place in places.items() if place is not None}
 
 
-def _place(folder: str, class_parents: Set[str], layout: Layout) -> Place | None:
+def _place(
+    folder: str, class_parents: Set[str], class_folders: Set[str], layout: Layout
+) -> Place | None:
     if layout in ("auto", "cellavision") and (slides := _slides_folder(folder)):
         return _slides_place(folder, slides)
     if layout == "cellavision":
@@ -87,7 +90,7 @@ def _place(folder: str, class_parents: Set[str], layout: Layout) -> Place | None
     parent, _, name = folder.rpartition("/")
     if parent in class_parents:
         return Place(smear=parent, class_name=name)
-    if any(above in class_parents for above in folders_above(parent)):
+    if any(above in class_folders for above in folders_above(folder)):
         return None
     return Place(smear=parent, class_name=name) if layout == "folders" else Place(smear=folder)
 

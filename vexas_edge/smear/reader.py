@@ -24,7 +24,7 @@ from vexas_edge.smear.layout import (
     prefix_of,
 )
 from vexas_edge.smear.options import ReadOptions
-from vexas_edge.smear.sources import MAX_FILE_BYTES, Source, open_source
+from vexas_edge.smear.sources import MAX_FILE_BYTES, Source, is_folder, open_source
 from vexas_edge.smear.vocabulary import IGNORE, Vocabulary
 from vexas_edge.text import unicode_text
 
@@ -51,7 +51,7 @@ def read_case(
     try:
         folders = {folder_of(file) for file in source.files if is_image(file)}
         places = places_from_folders(folders, options.layout, options.vocabulary)
-        if found.alone and found.path.is_dir():
+        if found.alone and is_folder(found.path):
             places = {folder: place for folder, place in places.items() if not place.smear}
         _check_one_smear(places.values(), found.path)
         case = _case_from_names(found.name, source, places, options)
@@ -66,7 +66,7 @@ def case_at(path: Path) -> FoundCase:
     """The case at `path`, whether it exists or not, named after its folder or zip."""
     # Not Path.resolve: that raises RuntimeError for a link to itself.
     real = Path(os.path.realpath(path))
-    return FoundCase(name=unicode_text(real.name if path.is_dir() else real.stem), path=path)
+    return FoundCase(name=unicode_text(real.name if is_folder(real) else real.stem), path=path)
 
 
 def _check_one_smear(places: Iterable[Place], path: Path) -> None:

@@ -40,8 +40,6 @@ _ZIP_DAMAGE = (
     NotImplementedError,
     UnicodeDecodeError,
 )
-# Of a damaged zip: an offset before its beginning, or no error of the system at all.
-_DAMAGE_NUMBERS = (errno.EINVAL, None)
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -86,13 +84,29 @@ class UnlistedFolderError(InputError):
         self.path = path
 
 
+def is_folder(path: Path) -> bool:
+    """Whether this is a folder; no, if that cannot be found out, for which `Path.is_dir` raises."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def open_source(path: Path) -> Source:
     """The listed folder or zip at `path`. Raises InputError where it is neither or is unsafe."""
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            raise InputError(f"{path} cannot be read: {_why(error)}") from error
+        raise InputError(
+            f"{path} was not found; expected the folder or .zip of one smear"
+        ) from error
+    if stat.S_ISDIR(mode):
         return FolderSource(path)
-    if path.is_file():
+    if stat.S_ISREG(mode):
         return ZipSource(path)
-    raise InputError(f"{path} was not found; expected the folder or .zip of one smear")
+    raise InputError(f"{path} is neither a folder nor a file; expected the smear's folder or .zip")
 
 
 def walk_folder(
@@ -169,6 +183,8 @@ def _link_refusal(entry: os.DirEntry[str], root: Path) -> Refusal | None:
     target = _target(entry)
     if not target.is_relative_to(root):
         return "link_leaves_case"
+    if system_folder_of(target.relative_to(root).as_posix()):
+        return "system_folder"
     if target.is_dir():
         return "link_to_folder"
     return None if target.is_file() else "broken_link"
@@ -196,11 +212,15 @@ class FolderSource:
     def read(self, path: str) -> bytes:
         """The whole file; `Source.read` says what is raised."""
         _check_listed(path, self.files)
+        whole = f"{self._root}/{path}"
         try:
-            with open(f"{self._root}/{path}", "rb", buffering=0) as file:  # noqa: PTH123 - Path costs time
-                return _bounded(file, self.files[path])
+            with open(whole, "rb", buffering=0, opener=_open_at_once) as file:
+                data = _bounded(file, self.files[path])
         except OSError as error:
-            raise _unreachable(f"{self._root}/{path}", error) from error
+            raise _unreachable(whole, _why(error)) from error
+        if len(data) != self.files[path]:
+            raise _unreachable(whole, f"it had {self.files[path]} bytes, now {len(data)}")
+        return data
 
     def close(self) -> None:
         """Do nothing: no file of a folder stays open."""
@@ -217,6 +237,7 @@ class ZipSource:
         self._lock = threading.Lock()
         self.refused: dict[str, Refusal]
         try:
+            self._path, self._size = path, path.stat().st_size
             self._zip = zipfile.ZipFile(path)
         except (*_ZIP_DAMAGE, ValueError) as error:
             raise InputError(
@@ -236,9 +257,18 @@ class ZipSource:
             with self._lock, self._zip.open(self._members[path]) as file:
                 return _bounded(file, self.files[path])
         except _ZIP_DAMAGE as error:
-            if isinstance(error, OSError) and error.errno not in _DAMAGE_NUMBERS:
-                raise _unreachable(f"{self._zip.filename}: {path}", error) from error
-            raise CellError("cannot_read", f"the file cannot be read: {error}") from error
+            if isinstance(error, OSError) and error.errno is not None:
+                raise _unreachable(f"{self._path}: {path}", _why(error)) from error
+            if self._changed():
+                raise _unreachable(f"{self._path}: {path}", "the zip has changed") from error
+            raise CellError("cannot_read", f"the file is damaged in the zip: {error}") from error
+
+    def _changed(self) -> bool:
+        """Whether the zip has another size than when it was opened, or none that can be had."""
+        try:
+            return self._path.stat().st_size != self._size
+        except OSError:
+            return True
 
     def close(self) -> None:
         """Close the zip; nothing can be read from it any more."""
@@ -252,11 +282,13 @@ def _members(
     """The files by their path, and the system folders."""
     members: dict[str, zipfile.ZipInfo] = {}
     refused: dict[str, Refusal] = {}
-    for count, member in enumerate(opened.infolist(), start=1):
-        _check_count(count, path)
-        name = _safe_name(member, path)
-        if folder := system_folder_of(name):
-            refused[folder] = "system_folder"
+    _check_count(len(opened.infolist()), path)
+    names = [_safe_name(member, path) for member in opened.infolist()]
+    tops = {name.partition("/")[0] + "/" for name in names}
+    packed = tops.pop() if len(tops) == 1 else ""  # a folder that a user chose, whatever its name
+    for name, member in zip(names, opened.infolist(), strict=True):
+        if folder := system_folder_of(name.removeprefix(packed)):
+            refused[packed + folder] = "system_folder"
         elif not name.endswith("/"):
             _check_readable(member, name, path)
             if name in members:
@@ -288,6 +320,8 @@ def _written_name(member: zipfile.ZipInfo) -> str:
 
 
 def _check_readable(member: zipfile.ZipInfo, name: str, path: Path) -> None:
+    if member.header_offset < 0:
+        raise InputError(f"{path} is damaged: {name!r} begins before the zip does")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise InputError(f"{path} holds the link {name!r}; pack the files themselves")
     if member.flag_bits & _ENCRYPTED:
@@ -296,11 +330,16 @@ def _check_readable(member: zipfile.ZipInfo, name: str, path: Path) -> None:
         raise InputError(f"{path} uses a compression other than deflate; pack it as a plain zip")
 
 
-def _unreachable(file: str, error: OSError) -> InputError:
+def _unreachable(file: str, why: str) -> InputError:
     return InputError(
-        f"{unicode_text(file)} cannot be read any more ({_why(error)}); the case is not scored on "
-        "the rest: check the disk or the network, and score it again"
+        f"{unicode_text(file)} cannot be read as it was listed ({why}); the case is not scored on "
+        "the rest: check permissions, disk and network, and score it again"
     )
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting, as for a pipe that has taken its place."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_count(count: int, where: Path) -> None:

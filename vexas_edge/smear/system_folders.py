@@ -3,29 +3,18 @@
 They hold thumbnails, deleted files, older versions and other things that nobody exported as cells.
 """
 
-# macOS and Linux hide what begins with a dot; Synology and QNAP keep their own behind @, Windows
-# behind $.
-_BEGINNINGS = (".", "@", "$")
-
 _NAMES = frozenset(
     {
-        "#archive",
-        "#recycle",
-        "#snapshot",
-        "__macosx",
-        "_gsdata_",
-        "~snapshot",
-        "dfsrprivate",
-        "lost+found",
-        "network trash folder",
-        "recycled",
-        "recycler",
-        "system volume information",
-        "temporary items",
-        "thevolumesettingsfolder",
-        "trash",
+        *("@appstore", "@database", "@eadir", "@recently-snapshot", "@recycle", "@sharebin"),
+        *("@sharesnap", "@snapshot", "@synologydrive", "@tmp", "@upload_cache"),
+        *("#archive", "#recycle", "#snapshot", "~snapshot"),
+        *("$extend", "$recycle.bin", "recycler", "system volume information", "dfsrprivate"),
+        *("__macosx", "network trash folder", "temporary items", "thevolumesettingsfolder"),
+        *("_gsdata_", "lost+found"),
     }
 )
+# Every hidden folder of macOS and Linux; older versions of a folder on a share of Samba's.
+_BEGINNINGS = (".", "@gmt-")
 
 
 def is_system_folder(name: str) -> bool:
@@ -34,7 +23,8 @@ def is_system_folder(name: str) -> bool:
     >>> is_system_folder("@eaDir"), is_system_folder("$Recycle.Bin"), is_system_folder("LY")
     (True, True, False)
     """
-    return name.startswith(_BEGINNINGS) or name.casefold() in _NAMES
+    folded = name.casefold()
+    return folded in _NAMES or folded.startswith(_BEGINNINGS)
 
 
 def system_folder_of(path: str) -> str | None:
