@@ -373,6 +373,18 @@ def test_an_unreadable_cell_is_named_and_the_others_are_used(
     assert "warning: not used: S9: monocyte/0.png" in ended.err
 
 
+def test_cells_that_show_nothing_are_rejected_and_not_unreadable(
+    calibration: Calibration, bundle: Path, cohort: Path, tmp_path: Path
+) -> None:
+    blank = with_rows(cohort, tmp_path / "cohort", lambda _: None)
+    for i in range(4):
+        content = png(cell_pixels(1)[:1, :1].repeat(9, 0).repeat(9 + i, 1))
+        (blank.parent / "S9" / "monocyte" / f"blank {i}.png").write_bytes(content)
+    ended = calibration("int8", bundle, "--cohort", blank, "--only", OWN)
+    assert ended.status == 0, ended.err
+    assert "warning: not used: S9: monocyte/blank 0.png: the image shows nothing" in ended.err
+
+
 def _two_cells(cohort: Path) -> None:
     for name in ("S6", "S9"):
         (cohort / name / "monocyte" / "0.png").write_bytes(b"no image")

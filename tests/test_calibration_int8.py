@@ -380,6 +380,16 @@ def test_a_first_layer_in_float_takes_the_pixels_as_they_are() -> None:
     assert all(node.input[0] != layer.input[0] for node in nodes if node.op_type != "Conv")
 
 
+def test_a_first_layer_in_float_is_counted_by_its_own_weights_and_not_by_the_pixels_mean() -> None:
+    fused = fused_from(Blocks(nn.SiLU()))
+    rounded = round_model(calibrate(fused, batches), Scheme(weight_bits=7))
+    first, *_ = rounded.weights
+    share = multiply_adds(rounded.calibration.model, rounded.weights)[first]
+    assert share == pytest.approx(12**2 * 27 / (12**2 * 27 + 12**2 * 144 + 6**2 * 144))
+    assert executed(rounded.graph([first]), fused).fp32 == pytest.approx(share)
+    assert written_census(encoder_of(rounded.graph([first]))).fp32 == pytest.approx(share)
+
+
 def test_shares_of_multiply_adds_are_counted_from_the_graph(found: Calibration) -> None:
     shares = multiply_adds(found.model, found.layers)
     assert sum(shares.values()) == pytest.approx(1)

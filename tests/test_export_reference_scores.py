@@ -18,7 +18,7 @@ from torch import nn
 
 from export import write_bundle
 from export.parity import ParityError
-from export.reference_scores import read_reference_scores
+from export.reference_scores import Compared, agree, read_reference_scores
 from vexas_edge import open_bundle
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.smear.cohort import read_cohort
@@ -257,6 +257,44 @@ def test_scores_that_make_no_sense_are_refused(
     with pytest.raises(InputError) as refused:
         read_reference_scores(tmp_path / "mine.csv", read_cohort(cohort))
     assert said in str(refused.value)
+
+
+def test_errors_so_large_that_anything_agrees_are_refused(cohort: Path, tmp_path: Path) -> None:
+    export_mine(MINE, cohort, tmp_path)
+    lines = [line.rpartition(",")[0] + ",0.2" for line in (tmp_path / "mine.csv").open()]
+    (tmp_path / "wide.csv").write_text("\n".join(["sample,score,standard_error", *lines[1:]]))
+    wide = {"reference_scores": str(tmp_path / "wide.csv")}
+    with pytest.raises(InputError, match="too uncertain to be compared: .* is 0.200 in the mean"):
+        export_mine(MINE, cohort, tmp_path, **wide)
+
+
+def test_a_model_that_abstains_for_most_patients_proves_nothing(
+    cohort: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        InputError, match="scores 0 of the 14 patients of .* abstains for the others"
+    ):
+        export_mine(MINE, cohort, tmp_path, minimum_cells=17)
+
+
+def test_a_shift_of_everybody_counts_though_nobody_is_far_away(cohort: Path) -> None:
+    rows = read_cohort(cohort)
+    shifted, noisy = (
+        [
+            Compared(
+                row=row,
+                bundle=0.5 + by * sign,
+                bundle_error=0.005,
+                reference=0.5,
+                reference_error=0.005,
+                more_draws=10,
+            )
+            for row, sign in zip(rows, signs, strict=True)
+        ]
+        for by, signs in ((0.016, [1] * 14), (0.008, [1, -1] * 7))
+    )
+    assert not agree(shifted)
+    assert agree(noisy)
 
 
 def test_scores_without_a_cohort_are_refused(cohort: Path, tmp_path: Path) -> None:

@@ -72,6 +72,14 @@ def test_a_folder_below_a_class_folder_is_outside(layout: Layout) -> None:
     }
 
 
+def test_a_stray_class_folder_does_not_swallow_the_smears_below_its_neighbours() -> None:
+    assert places("LY", "ward/P1", "ward/P2") == {
+        "LY": Place(smear="", class_name="LY"),
+        "ward/P1": Place(smear="ward/P1"),
+        "ward/P2": Place(smear="ward/P2"),
+    }
+
+
 def test_a_folder_below_the_slides_of_a_class_is_outside() -> None:
     assert places("Signed slides/LY", "Signed slides/LY/small", "Unsigned slides/small") == {
         "Signed slides/LY": Place(smear="", class_name="LY")

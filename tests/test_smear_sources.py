@@ -150,7 +150,9 @@ def test_no_more_than_the_cap_is_read_of_a_file(
 def test_a_file_that_is_gone_says_nothing_about_its_cell(tmp_path: Path) -> None:
     source = open_source(folder_of_files(tmp_path / "case"))
     (tmp_path / "case" / "Thumbs.db").unlink()
-    with pytest.raises(InputError, match=r"Thumbs\.db cannot be read any more \(No such") as gone:
+    with pytest.raises(
+        InputError, match=r"Thumbs\.db cannot be read as it was listed \(No such"
+    ) as gone:
         source.read("Thumbs.db")
     assert not isinstance(gone.value, CellError)
 

@@ -132,6 +132,37 @@ def test_deleted_and_older_cells_are_no_cells(
     assert result.ignored == {"system_folder": 1}
 
 
+@pytest.mark.parametrize("name", ["@P2", "$P4", "trash", "#P5", "~P6", "P7."])
+def test_a_patients_name_that_looks_like_a_system_folders_is_a_patients(
+    smear: Path, vexas_edge: Callable[..., Ended], name: str
+) -> None:
+    smear.rename(smear.with_name(name))
+    ended = vexas_edge(
+        "score", smear.parent, "--recursive", "--json", "--bundle", DEMO / "demo.vxb"
+    )
+    assert (ended.status, ended.err) == (0, "")
+    assert json.loads(ended.out)["case"] == name
+
+
+def test_a_zip_of_a_folder_with_a_system_folders_name_is_read(
+    score: Score, smear: Path, clean: list[dict[str, Any]]
+) -> None:
+    named = smear.rename(smear.with_name(".P3"))
+    write_cells(named / "@eaDir", 2)
+    assert numbers(score(packed(named, smear.with_suffix(".zip")))) == clean
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_a_link_to_a_thumbnail_is_no_cell(
+    score: Score, smear: Path, clean: list[dict[str, Any]]
+) -> None:
+    (thumb,) = write_cells(smear / NEUTROPHILS / "@eaDir", 1)
+    (smear / NEUTROPHILS / "SNE_900000.png").symlink_to(thumb)
+    result = score(smear)
+    assert numbers(result) == clean
+    assert result.ignored == {"system_folder": 2}
+
+
 def test_a_system_folder_is_not_searched_for_smears(
     smear: Path, vexas_edge: Callable[..., Ended], clean: list[dict[str, Any]]
 ) -> None:
@@ -140,6 +171,8 @@ def test_a_system_folder_is_not_searched_for_smears(
         "score", smear.parent, "--recursive", "--json", "--bundle", DEMO / "demo.vxb"
     )
     assert ended.status == 0
+    said = f"note: {smear.parent}: system folders that were not entered: #recycle\n"
+    assert ended.err == said
     (line,) = ended.out.splitlines()
     assert json.loads(line)["case"] == "smear"
     assert [m["score"] for m in json.loads(line)["models"]] == [m["score"] for m in clean]
@@ -388,8 +421,55 @@ def test_a_mount_that_is_taken_away_in_the_middle_of_a_case_gives_no_score(
     assert ended.returncode == 0, ended.stderr
     n_cells, said = ended.stdout.splitlines()
     assert n_cells == "102"
-    assert "cannot be read any more (No such file or directory)" in said
+    assert "cannot be read as it was listed (No such file or directory)" in said
     assert "the case is not scored on the rest" in said
+
+
+def cut_files(smear: Path) -> None:
+    for path in sorted((smear / NEUTROPHILS).iterdir())[:5]:
+        path.write_bytes(path.read_bytes()[:-100])
+
+
+def cut_zip(packed_smear: Path) -> None:
+    with packed_smear.open("r+b") as file:
+        file.truncate(packed_smear.stat().st_size * 97 // 100)
+
+
+@pytest.mark.parametrize(("pack", "cut"), [(False, cut_files), (True, cut_zip)])
+def test_a_smear_that_shrinks_after_it_was_listed_gives_no_score(
+    sessions: Sessions, smear: Path, pack: bool, cut: Callable[[Path], None]
+) -> None:
+    path = packed(smear, smear.with_suffix(".zip")) if pack else smear
+    with read_case(path) as case:
+        cut(path)
+        with pytest.raises(InputError, match="not scored on the rest"):
+            score_case(case, sessions.bundle, sessions)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes in folders there")
+def test_a_file_that_became_a_pipe_does_not_hang(sessions: Sessions, smear: Path) -> None:
+    with read_case(smear) as case:
+        path = smear / NEUTROPHILS / "SNE_000001.jpg"
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(InputError, match="not scored on the rest"):
+            score_case(case, sessions.bundle, sessions)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="permissions of folders as on Linux")
+def test_a_case_that_may_not_be_looked_at_fails_alone(smear: Path, tmp_path: Path) -> None:
+    closed = write_case(tmp_path / "closed" / "P1", monocyte=3)
+    closed.parent.chmod(0)
+    python = (sys.executable, "-m", "vexas_edge", "score", closed, closed.parent, smear)
+    long = tmp_path / ("x" * 300)
+    ended = without_overriding(*python, long, "--bundle", DEMO / "demo.vxb")
+    closed.parent.chmod(0o700)
+    assert ended.returncode == 7, ended.stderr
+    assert ended.stdout.startswith("[SYNTHETIC] smear: scored")
+    assert f"error: P1: {closed} cannot be read: Permission denied" in ended.stderr
+    assert f"error: closed: {closed.parent} cannot be listed: Permission denied" in ended.stderr
+    assert "x: File name too long" not in ended.stdout
+    assert "Traceback" not in ended.stderr
 
 
 def test_memory_that_runs_out_fails_the_case_and_not_the_batch(
@@ -464,6 +544,23 @@ def test_colours_below_an_alpha_of_zero_everywhere_are_the_cell(
         Image.fromarray(clear, "RGBA").save(path.with_suffix(suffix))
         path.unlink()
     assert numbers(score(smear)) == clean
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [("PNG", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"})],
+)
+def test_no_format_is_turned_by_its_header(
+    form: str, options: dict[str, str], orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file, pixels = io.BytesIO(), cell_pixels(4)[:6, :9]
+    Image.fromarray(pixels).save(file, form, exif=exif, **options)
+    with Image.open(io.BytesIO(file.getvalue())) as image:
+        assert image.getexif()[0x0112] == orientation
+    np.testing.assert_array_equal(cell_from_bytes(file.getvalue()), pixels)
 
 
 def test_what_exif_says_of_orientation_is_ignored_on_purpose(

@@ -22,6 +22,9 @@ from vexas_edge.errors import BundleError
 
 _INTEGER_LAYERS = ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
 _LAYERS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
+# The index of the weights among the inputs of layers where it is not 1.
+_WEIGHTS = {"QLinearConv": 3, "QLinearMatMul": 3, "QGemm": 3}
+_SEEN_THROUGH = ("DequantizeLinear", "Cast", "Identity", "Transpose")
 _KERNEL = "_kernel_time"  # how an executed node is marked in the profile
 
 
@@ -134,12 +137,19 @@ def _layer(node: NodeProto, model: ModelProto, output: list[int], kind: str) -> 
 
 
 def _weights(node: NodeProto, model: ModelProto) -> list[int]:
-    """The shape of the node's largest constant, seen through its own dequantiser."""
-    makers = {name: maker for maker in model.graph.node for name in maker.output}
-    names = list(node.input)
-    names += [i for name in names if name in makers for i in makers[name].input]
-    shapes = [list(t.dims) for t in model.graph.initializer if t.name in names]
-    return max(shapes, key=prod)
+    """The shape of the node's weights, seen through their own dequantiser.
+
+    Raises:
+        BundleError: they are not constant.
+    """
+    shapes = {t.name: list(t.dims) for t in model.graph.initializer}
+    name = node.input[_WEIGHTS.get(node.op_type, 1)]
+    makers = {output: maker for maker in model.graph.node for output in maker.output}
+    while name not in shapes and name in makers and makers[name].op_type in _SEEN_THROUGH:
+        name = makers[name].input[0]
+    if name not in shapes:
+        raise BundleError(f"layer {node.name} has no constant weights, so it cannot be counted")
+    return shapes[name]
 
 
 def _census(layers: Iterable[_Layer]) -> Census:
