@@ -10,9 +10,10 @@ import onnxruntime
 from onnx import ModelProto
 
 from calibration.fp16 import half_precision
+from calibration.integers.biases import with_corrected_biases
 from calibration.integers.grids import Scheme
 from calibration.integers.layers import WEIGHTED
-from calibration.integers.recipe import calibrate, round_model
+from calibration.integers.recipe import calibrate, first_cells, round_model
 from calibration.proof.census import Census, executed_census, written_census
 from calibration.proof.preflight import preflight_findings
 from calibration.region import encoder_region
@@ -137,7 +138,7 @@ def integer_candidates(
     )
     candidates, dense = [], dense_layers(reference)
     for kind, scheme in plan.schemes().items():
-        rounded = round_model(found, scheme)
+        rounded = with_corrected_biases(round_model(found, scheme), first_cells(batches))
         budget = plan.budgets.of(kind).cosine_p1
         kept = choose_float_layers(rounded, rehearsal, budget, progress)
         graph = rounded.graph([layer.layer for layer in kept])

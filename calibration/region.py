@@ -12,16 +12,30 @@ from onnx import ModelProto, NodeProto, TensorProto
 from vexas_edge.bundle.contract import EMBEDDING, LOGITS, PIXELS
 from vexas_edge.errors import BundleError
 
+# Operators that compute value by value, of which users make activation functions.
+ELEMENTWISE = {
+    *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Abs", "Neg", "Sqrt", "Exp", "Log", "Erf"),
+    *("Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish"),
+    *("Elu", "Selu", "Mish", "Softplus", "Softsign", "ThresholdedRelu"),
+}
+
 # Operators that we can write in another precision; inputs and output of each have the same type.
 KNOWN_OPERATORS = {
-    *("Conv", "Gemm", "MatMul", "BatchNormalization", "Add", "Sub", "Mul", "Div"),
-    *("Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish"),
+    *ELEMENTWISE,
+    *("Conv", "Gemm", "MatMul", "BatchNormalization"),
     *("MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Pad"),
     *("Concat", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity"),
 }
 
 # Further operators that a mask network may have.
 _ENLARGING = {"Resize"}
+
+# They compute a mean for every cell anew.
+_NORMALISATIONS = {"InstanceNormalization", "LayerNormalization", "GroupNormalization"}
+_NORMALISING = (
+    "; a group, instance or layer normalisation cannot become part of a convolution, as a batch "
+    "normalisation can, so such an encoder stays in float32"
+)
 
 _GLOBAL = ("GlobalAveragePool", "GlobalMaxPool")
 _POOLINGS = ("AveragePool", "MaxPool", "ReduceMean", "ReduceMax")
@@ -96,11 +110,13 @@ def _region(
     model: ModelProto, entry: str, leave: str, known: Collection[str] = KNOWN_OPERATORS
 ) -> Region:
     nodes = _between(model.graph.node, entry, leave)
-    unknown = sorted({node.op_type for node in nodes} - set(known))
+    unknown = {
+        node.op_type: node.output[0] for node in reversed(nodes) if node.op_type not in known
+    }
     if unknown:
-        raise BundleError(
-            f"the network has operators that cannot be converted: {', '.join(unknown)}"
-        )
+        named = ", ".join(f"{kind} (at {name})" for kind, name in sorted(unknown.items()))
+        why = _NORMALISING if unknown.keys() & _NORMALISATIONS else ""
+        raise BundleError(f"the network has operators that cannot be converted: {named}{why}")
     return Region(entry=entry, exit=leave, nodes=nodes)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from onnx import ModelProto
 
 from calibration.integers.recipe import RoundedModel
+from calibration.proof.census import multiply_adds
 from calibration.proof.exact import exact_session
 from export.execution import session_from
 from vexas_edge.bundle.contract import CELLS, DECISIONS, DRAWS, ENCODINGS
@@ -33,12 +34,14 @@ class KeptLayer:
     cosine_gain: how much closer the mean cosine of the encodings comes to 1.
     decision_drift: mean distance of decision values from the reference's, with this layer in float.
     extra_ms_per_cell: on this PC's CPU.
+    multiply_adds: its share of the multiply-adds of all layers that could be in integers.
     """
 
     layer: str
     cosine_gain: float
     decision_drift: float
     extra_ms_per_cell: float
+    multiply_adds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +108,8 @@ def choose_float_layers(
     There are none if the whole model may be in integers, or if no choice brings it into its budget;
     the gate then decides. The layers that add most noise are each tried alone in float and ranked
     by the encodings, the best of these by the decisions. In this order they are kept in float, one
-    more at a time, until the budget is met.
+    more at a time, until the budget is met. Those that it is met without, once the others are kept,
+    then return to integers, those with most multiply-adds first.
 
     Args:
         budget: the least 1st-percentile cosine of encodings.
@@ -125,10 +129,21 @@ def choose_float_layers(
     for name in sorted(closest, key=lambda name: trials[name].decision_drift):
         kept.append(name)
         if rehearsal.trial(model.graph(kept), _FEW).cosine_p1 >= target:
+            kept = _needed(model, rehearsal, kept, target)
             break
     if rehearsal.trial(model.graph(kept)).cosine_p1 < budget:
         return ()
     return _described(model, rehearsal, {name: trials[name] for name in kept})
+
+
+def _needed(model: RoundedModel, rehearsal: Rehearsal, kept: list[str], target: float) -> list[str]:
+    """Those of the kept layers without which the target would be missed."""
+    costs = multiply_adds(model.calibration.model, kept)
+    for name in sorted(kept, key=lambda name: -costs[name]):
+        fewer = [other for other in kept if other != name]
+        if rehearsal.trial(model.graph(fewer), _FEW).cosine_p1 >= target:
+            kept = fewer
+    return kept
 
 
 def _described(
@@ -137,12 +152,14 @@ def _described(
     """The kept layers, each with what it alone gains and costs."""
     base = rehearsal.trial(model.graph(), _FEW)
     ms = rehearsal.ms_per_cell(model.graph())
+    shares = multiply_adds(model.calibration.model, model.weights)
     return tuple(
         KeptLayer(
             layer=name,
             cosine_gain=trial.cosine_mean - base.cosine_mean,
             decision_drift=trial.decision_drift,
             extra_ms_per_cell=rehearsal.ms_per_cell(model.graph([name])) - ms,
+            multiply_adds=shares[name],
         )
         for name, trial in kept.items()
     )

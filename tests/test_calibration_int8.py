@@ -1,6 +1,7 @@
 """Integers: the same network folded and equalised, rounded well, and really run in integers."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from sklearn.svm import SVC
 from torch import nn
 
 from calibration.candidates import dense_layers, encoder_of
+from calibration.integers.activations import activations
+from calibration.integers.biases import with_corrected_biases
 from calibration.integers.equalisation import equalise_channels
 from calibration.integers.folding import fold_for_integers
 from calibration.integers.grids import PASSING, Grid, Scheme, grid_from_range, grids_from_ranges
@@ -21,16 +24,22 @@ from calibration.integers.means import channels_of_means, mean_as_convolution
 from calibration.integers.ranges import Range
 from calibration.integers.recipe import Calibration, RoundedModel, calibrate, round_model
 from calibration.integers.rounding import integer_weights
-from calibration.proof.census import Census, executed_census, written_census
+from calibration.proof.census import (
+    Census,
+    executed_census,
+    multiply_adds,
+    written_census,
+)
 from calibration.proof.exact import exact_session
 from calibration.proof.preflight import preflight_findings
 from calibration.region import Region, encoder_region
-from calibration.rehearsal import Rehearsal, choose_float_layers, noise_share
+from calibration.rehearsal import Rehearsal, _needed, choose_float_layers, noise_share
 from export.encoder import onnx_from_torch, with_known_width
 from export.execution import run_graph, run_session, session_from, session_options
 from export.fuse import fuse_graphs
 from export.graph import GraphBuilder, rebuilt
 from export.preprocessing import PREPROCESSINGS
+from vexas_edge.errors import BundleError
 from vexas_edge.host.cpu import has_vnni
 
 PX = 24
@@ -111,11 +120,7 @@ NETS = (Shortcut, Branches, Gates, Dense)
 def fused(request: pytest.FixtureRequest) -> ModelProto:
     torch.manual_seed(0)
     module = request.param().eval()
-    x = np.random.default_rng(2).normal(size=(20, WIDTH)).astype(np.float32)
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):
-        svc = SVC(probability=True, random_state=0).fit(x, [0, 1] * 10)
-    encoder = with_known_width(onnx_from_torch(module, PX), PX, "net")
-    return fuse_graphs(encoder, svc, PREPROCESSINGS["keras-caffe"], canvas_px=PX, draw_size=3)
+    return fused_from(module)
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +250,147 @@ def test_what_runs_is_int8_and_the_encodings_stay(fused: ModelProto, exact: Roun
     least = {8: 0.999, 7: 0.998}[exact.scheme.weight_bits]
     assert np.percentile(cosines(int8, fused), 1) > least
     assert executed(fused, fused).fp32 == 1
+
+
+class Blocks(nn.Module):
+    """Convolution, batch normalisation and an activation, thrice, once around a shortcut."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.stem = self.block(3, 16, stride=2)
+        self.inner = self.block(16, 16)
+        self.last = self.block(16, WIDTH, stride=2)
+        self.act = activation
+
+    @staticmethod
+    def block(channels: int, width: int, stride: int = 1) -> nn.Sequential:
+        convolution = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
+        return nn.Sequential(convolution, nn.BatchNorm2d(width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.stem(x / 64))
+        x = x + self.act(self.inner(x))
+        return self.act(self.last(x)).mean((2, 3))
+
+
+class ByHand(nn.Module):
+    """An activation that a user wrote down as a formula."""
+
+    def __init__(self, formula: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.formula = formula
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.formula(x)
+
+
+ACTIVATIONS = {
+    "SiLU": nn.SiLU(),
+    "SiLU by hand": ByHand(lambda x: x * torch.sigmoid(x)),
+    "quick GELU by hand": ByHand(lambda x: x * torch.sigmoid(1.702 * x)),
+    "hard swish": nn.Hardswish(),
+    "hard swish by hand": ByHand(lambda x: x * nn.functional.relu6(x + 3) / 6),
+    "GELU": nn.GELU(),
+    "GELU by tanh": nn.GELU("tanh"),
+    "Mish": nn.Mish(),
+    "ELU": nn.ELU(),
+    "SELU": nn.SELU(),
+    "leaky ReLU": nn.LeakyReLU(0.1),
+    "PReLU": nn.PReLU(),
+    "hard tanh": nn.Hardtanh(),
+    "ReLU6": nn.ReLU6(),
+    "softsign": nn.Softsign(),
+    "tanh": nn.Tanh(),
+}
+
+
+def fused_from(module: nn.Module) -> ModelProto:
+    encoder = with_known_width(onnx_from_torch(module.eval(), PX), PX, "net")
+    x = np.random.default_rng(2).normal(size=(20, WIDTH)).astype(np.float32)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        svc = SVC(probability=True, random_state=0).fit(x, [0, 1] * 10)
+    return fuse_graphs(encoder, svc, PREPROCESSINGS["keras-caffe"], canvas_px=PX, draw_size=3)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_no_activation_keeps_the_convolutions_around_it_in_float(name: str) -> None:
+    torch.manual_seed(0)
+    fused = fused_from(Blocks(ACTIVATIONS[name]))
+    found = calibrate(fused, batches)
+    for_cpus = round_model(found, Scheme(weight_bits=7)).graph()
+    assert executed(for_cpus, fused).float_layers == ()
+    assert np.percentile(cosines(for_cpus, fused), 1) > 0.995
+    signed = round_model(found, Scheme(signed=True)).graph()
+    assert written_census(encoder_of(signed), dense_layers(fused)).int8 == 1
+    assert preflight_findings(signed) == []
+
+
+def test_an_activation_of_several_operators_is_rounded_once() -> None:
+    fused = fused_from(Blocks(nn.GELU()))
+    found = calibrate(fused, batches)
+    composed = [a for a in activations(found.model, found.region) if a.is_composed]
+    first = composed[0]
+    assert len(composed) == 3
+    assert first.source in found.layers
+    assert [node.op_type for node in first.nodes] == ["Div", "Erf", "Add", "Mul", "Mul"]
+    graph = round_model(found, Scheme()).graph().graph
+    rounded = {node.input[0] for node in graph.node if node.op_type == "QuantizeLinear"}
+    inner = [node.output[0] for node in first.nodes[:-1]]
+    assert {first.source, first.nodes[-1].output[0]} <= rounded
+    assert rounded.isdisjoint(inner)
+
+
+def test_a_group_normalisation_is_refused_with_the_reason() -> None:
+    module = Blocks(nn.SiLU())
+    module.inner[1] = nn.GroupNorm(4, 16)
+    with pytest.raises(BundleError, match="a group, instance or layer normalisation cannot become"):
+        calibrate(fused_from(module), batches)
+
+
+def test_a_mean_error_of_a_layer_goes_into_its_bias(found: Calibration) -> None:
+    rounded = round_model(found, Scheme(weight_bits=7))
+    off = {name: replace(w, bias=w.bias + 0.1) for name, w in rounded.weights.items()}
+    right = with_corrected_biases(rounded, batches())
+    again = with_corrected_biases(replace(rounded, weights=off), batches())
+    for name, weights in right.weights.items():
+        assert (again.weights[name].integers == weights.integers).all()
+        assert np.abs(again.weights[name].bias - weights.bias).max() < 1e-3
+
+
+def test_layers_whose_float_is_not_needed_return_to_integers(
+    fused: ModelProto, exact: RoundedModel
+) -> None:
+    harmful = list(exact.weights)[-1]
+    model, rehearsal = spoilt(exact, harmful), Rehearsal(fused, OTHERS)
+    assert _needed(model, rehearsal, list(exact.weights), 0.998) == [harmful]
+
+
+def test_a_first_layer_in_float_takes_the_pixels_as_they_are() -> None:
+    convolution = nn.Conv2d(3, WIDTH, 3)
+    fused = fused_from(nn.Sequential(convolution, nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    rounded = round_model(calibrate(fused, batches), Scheme(weight_bits=7))
+    (first,) = rounded.weights
+    nodes = rounded.graph([first]).graph.node
+    (layer,) = [node for node in nodes if node.output[0] == f"{first}/float"]
+    assert layer.input[0] == rounded.calibration.region.entry
+    assert all(node.input[0] != layer.input[0] for node in nodes if node.op_type != "Conv")
+
+
+def test_a_first_layer_in_float_is_counted_by_its_own_weights_and_not_by_the_pixels_mean() -> None:
+    fused = fused_from(Blocks(nn.SiLU()))
+    rounded = round_model(calibrate(fused, batches), Scheme(weight_bits=7))
+    first, *_ = rounded.weights
+    share = multiply_adds(rounded.calibration.model, rounded.weights)[first]
+    assert share == pytest.approx(12**2 * 27 / (12**2 * 27 + 12**2 * 144 + 6**2 * 144))
+    assert executed(rounded.graph([first]), fused).fp32 == pytest.approx(share)
+    assert written_census(encoder_of(rounded.graph([first]))).fp32 == pytest.approx(share)
+
+
+def test_shares_of_multiply_adds_are_counted_from_the_graph(found: Calibration) -> None:
+    shares = multiply_adds(found.model, found.layers)
+    assert sum(shares.values()) == pytest.approx(1)
+    for name, layer in found.layers.items():
+        assert 0 < shares[name] <= 1, layer
 
 
 @pytest.mark.parametrize(("bits", "most"), [(8, 127), (7, 63)])

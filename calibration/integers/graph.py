@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import ModelProto, NodeProto
 
+from calibration.integers.activations import activations, bounds_of
 from calibration.integers.grids import PASSING, Grid, Scheme
 from calibration.integers.layers import WEIGHTED
 from calibration.integers.means import channels_of_means, mean_as_convolution
 from calibration.integers.rounding import IntegerWeights
-from calibration.region import Region, users_of
+from calibration.region import Region, float_constants, users_of
 from export.graph import GraphBuilder, rebuilt
 
 # These are fused with the node before them, so nothing is rounded in between.
@@ -60,17 +61,29 @@ class _Int8:
         self._means = {} if scheme.signed else channels_of_means(model)
         self._users = users_of(model)
         self._operators = {node.output[0]: node.op_type for node in region.nodes}
+        self._composed = {
+            node.output[0]
+            for activation in activations(model, region)
+            if activation.is_composed
+            for node in activation.nodes
+        }
+        self._constants = float_constants(model)
         self._integer = self._integer_nodes()
         self._dequantised: dict[str, str] = {}
 
     def _integer_nodes(self) -> set[str]:
-        """The nodes that compute in integers; a rectifier does if the node before it does."""
+        """The nodes that compute in integers; a rectifier does if the node before it does.
+
+        The nodes of an activation function of several do not, as each would round once more.
+        """
         integer: set[str] = set()
         for node in self._region.nodes:
             name, kind = node.output[0], node.op_type
             follows = kind in _RECTIFIERS and self._operators.get(node.input[0]) in _RECTIFIED
             if name in self._weights or (
-                kind in _INTEGER and (not follows or node.input[0] in integer)
+                kind in _INTEGER
+                and name not in self._composed
+                and (not follows or node.input[0] in integer)
             ):
                 integer.add(name)
         return integer
@@ -88,13 +101,18 @@ class _Int8:
         name = node.output[0]
         copy = NodeProto()
         copy.CopyFrom(node)
-        copy.input[:] = [self._dequantised.get(i, i) for i in node.input]
+        in_float = self._operators.get(name) in WEIGHTED and name not in self._weights
+        copy.input[:] = [
+            # A layer in float takes the pixels as they are, since these are in float anyway.
+            i if in_float and i == self._region.entry else self._dequantised.get(i, i)
+            for i in node.input
+        ]
         if name in self._weights:
             self._put_weights(copy, self._weights[name], self._grids[node.input[0]])
         if name in self._means and name in self._integer:
             copy = mean_as_convolution(self._graph, copy, self._means[name])
         self._graph.nodes.append(copy)
-        if self._operators.get(name) in WEIGHTED and name not in self._weights:
+        if in_float:
             self._keep_in_float(copy)
 
     def _keep_in_float(self, node: NodeProto) -> None:
@@ -119,8 +137,19 @@ class _Int8:
                 and users[0].op_type in _RECTIFIERS
                 and users[0].output[0] in self._integer
                 and self._operators.get(name) in _RECTIFIED
+                and (self._scheme.signed or self._is_clipped_by_its_grid(users[0]))
             )
         return any(user.output[0] in self._integer for user in users)
+
+    def _is_clipped_by_its_grid(self, rectifier: NodeProto) -> bool:
+        """Whether the grid of its output ends within the rectifier's bounds.
+
+        Only then does onnxruntime drop the rectifier; a convolution that it stays behind would
+        compute in float.
+        """
+        low, high = self._grids[rectifier.output[0]].ends()
+        least, most = bounds_of(rectifier, self._constants)
+        return least <= low and high <= most
 
     def _quantise(self, name: str) -> None:
         grid, kind = self._grids[name], np.int8 if self._scheme.signed else np.uint8

@@ -38,6 +38,12 @@ class Grid:
     scale: float
     zero_point: int
 
+    def ends(self) -> tuple[float, float]:
+        """The values of 0 and of 255, in the float32 in which engines compute them."""
+        scale = np.float32(self.scale)
+        low, high = (scale * np.float32(end - self.zero_point) for end in (0, 255))
+        return float(low), float(high)
+
 
 def grid_from_range(extent: Range, scheme: Scheme) -> Grid:
     """The grid that covers a range and represents zero exactly.

@@ -99,7 +99,7 @@ def calibrate(
         region=region,
         layers=layers,
         ranges=ranges,
-        moments=input_moments(model, layers, _first_cells(batches)),
+        moments=input_moments(model, layers, first_cells(batches)),
     )
 
 
@@ -113,7 +113,8 @@ def round_model(found: Calibration, scheme: Scheme) -> RoundedModel:
     return RoundedModel(calibration=found, scheme=scheme, grids=grids, weights=weights)
 
 
-def _first_cells(batches: Batches) -> Iterator[np.ndarray]:
+def first_cells(batches: Batches) -> Iterator[np.ndarray]:
+    """The first batches, which are enough for means and moments."""
     count = 0
     for batch in batches():
         yield batch

@@ -22,6 +22,9 @@ from vexas_edge.errors import BundleError
 
 _INTEGER_LAYERS = ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
 _LAYERS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
+# The index of the weights among the inputs of layers where it is not 1.
+_WEIGHTS = {"QLinearConv": 3, "QLinearMatMul": 3, "QGemm": 3}
+_SEEN_THROUGH = ("DequantizeLinear", "Cast", "Identity", "Transpose")
 _KERNEL = "_kernel_time"  # how an executed node is marked in the profile
 
 
@@ -88,9 +91,7 @@ def written_census(model: ModelProto, without: Collection[str] = ()) -> Census:
     Raises:
         BundleError: no layer is left to be counted.
     """
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    values = [*inferred.value_info, *inferred.output]
-    shapes = {v.name: [d.dim_value or 1 for d in v.type.tensor_type.shape.dim] for v in values}
+    shapes = _shapes(model)
     makers = {name: node.op_type for node in model.graph.node for name in node.output}
     halves = {t.name for t in model.graph.initializer if t.data_type == TensorProto.FLOAT16}
 
@@ -106,6 +107,25 @@ def written_census(model: ModelProto, without: Collection[str] = ()) -> Census:
     )
 
 
+def multiply_adds(model: ModelProto, layers: Collection[str]) -> dict[str, float]:
+    """Each layer's share of these layers' multiply-adds, by its output tensor."""
+    shapes = _shapes(model)
+    found = {
+        node.output[0]: _layer(node, model, shapes[node.output[0]], "fp32").multiply_adds
+        for node in model.graph.node
+        if node.output[0] in layers
+    }
+    everything = sum(found.values())
+    return {name: count / everything for name, count in found.items()}
+
+
+def _shapes(model: ModelProto) -> dict[str, list[int]]:
+    """The shape of every tensor, with 1 for what is free."""
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    values = [*inferred.value_info, *inferred.output]
+    return {v.name: [d.dim_value or 1 for d in v.type.tensor_type.shape.dim] for v in values}
+
+
 def _executed_kind(node: NodeProto) -> str:
     return "int8" if node.op_type in _INTEGER_LAYERS else "fp32"
 
@@ -117,12 +137,19 @@ def _layer(node: NodeProto, model: ModelProto, output: list[int], kind: str) -> 
 
 
 def _weights(node: NodeProto, model: ModelProto) -> list[int]:
-    """The shape of the node's largest constant, seen through its own dequantiser."""
-    makers = {name: maker for maker in model.graph.node for name in maker.output}
-    names = list(node.input)
-    names += [i for name in names if name in makers for i in makers[name].input]
-    shapes = [list(t.dims) for t in model.graph.initializer if t.name in names]
-    return max(shapes, key=prod)
+    """The shape of the node's weights, seen through their own dequantiser.
+
+    Raises:
+        BundleError: they are not constant.
+    """
+    shapes = {t.name: list(t.dims) for t in model.graph.initializer}
+    name = node.input[_WEIGHTS.get(node.op_type, 1)]
+    makers = {output: maker for maker in model.graph.node for output in maker.output}
+    while name not in shapes and name in makers and makers[name].op_type in _SEEN_THROUGH:
+        name = makers[name].input[0]
+    if name not in shapes:
+        raise BundleError(f"layer {node.name} has no constant weights, so it cannot be counted")
+    return shapes[name]
 
 
 def _census(layers: Iterable[_Layer]) -> Census:
