@@ -106,14 +106,15 @@ _OUT = click.option(
 )
 @_OUT
 def int8(bundle: Path, out: Path | None, only: tuple[str, ...], **asked: Any) -> None:
-    """Add graphs in 8-bit integers to BUNDLE (.vxb), if all of them pass the gate.
+    """Add graphs in 8-bit integers to BUNDLE (.vxb), those that pass the gate.
 
-    The gate compares each graph with the float32 one on patients that calibration never saw. If one
-    misses its budget, the bundle stays as it is. A CPU without VNNI cannot judge the graph for CPUs
-    with VNNI: that graph is then left out, with a warning.
+    The gate compares each graph with the float32 one on patients that calibration never saw. One
+    that misses its budget is not added. Each line says how many of a graph's multiply-adds are in
+    integers; below 90 % a warning names the layers that are not. A CPU without VNNI cannot judge
+    the graph for CPUs with VNNI: that graph is then left out, with a warning.
 
-    Exit status: 0 added, 4 `--only` names a graph that this CPU cannot judge, 5 the cohort cannot
-    be used, 6 refused: an unsupported graph or a figure over its budget.
+    Exit status: 0 all added, 4 `--only` names a graph that this CPU cannot judge, 5 the cohort
+    cannot be used, 6 not all added: an unsupported graph or a figure over its budget.
 
     \b
     Example:
@@ -130,13 +131,13 @@ def int8(bundle: Path, out: Path | None, only: tuple[str, ...], **asked: Any) ->
 @_cohort_options(_GATE)
 @_OUT
 def fp16(bundle: Path, out: Path | None, **asked: Any) -> None:
-    """Add graphs in float16, for GPUs, to BUNDLE (.vxb), if all of them pass the gate.
+    """Add graphs in float16, for GPUs, to BUNDLE (.vxb), those that pass the gate.
 
     The gate compares each graph with the float32 one. It needs no GPU: the CPU emulates float16 by
-    rounding every activation. If a graph misses its budget, the bundle stays as it is.
+    rounding every activation. A graph that misses its budget is not added.
 
-    Exit status: 0 added, 5 the cohort cannot be used, 6 refused: an unsupported graph or a figure
-    over its budget.
+    Exit status: 0 all added, 5 the cohort cannot be used, 6 not all added: an unsupported graph or
+    a figure over its budget.
 
     \b
     Example:

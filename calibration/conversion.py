@@ -1,4 +1,4 @@
-"""Makes a bundle's cheaper graphs, judges them on other patients, and adds all of them or none."""
+"""Makes a bundle's cheaper graphs, judges them on other patients, and adds those that passed."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -27,7 +27,7 @@ from calibration.gate.samples import (
     draw_samples,
     open_smears,
 )
-from calibration.gate.verdict import Verdict
+from calibration.gate.verdict import Verdict, warning_from_verdict
 from calibration.rehearsal import Rehearsal
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import FUSED, HEAD, graph_file
@@ -78,31 +78,44 @@ class Console:
 
 
 def add_precisions(bundle: Bundle, asked: Conversion, to: Path, console: Console) -> Manifest:
-    """Write the bundle with the graphs asked for, if every one of them passes for every model.
-
-    Returns the new manifest.
+    """Write the bundle with those of the graphs asked for that pass; returns the new manifest.
 
     Raises:
         HostError: this CPU cannot judge a graph that was asked for.
         InputError: the cohort cannot be used, or calibration and gate overlap.
         BundleError: a graph cannot be made.
-        GateError: a graph did not pass.
+        GateError: a graph did not pass. Those that did are added nevertheless; the message names
+            both.
 
-    Nothing is written in any of these cases.
+    Nothing is written in any other case, nor if no graph passed.
     """
     check_judgeable(asked.kinds)
     with ExitStack() as stack:
         smears = _open(bundle, asked, console, stack)
-        graphs: list[NewGraph] = []
-        missed: list[str] = []
+        judged: list[tuple[NewGraph, Verdict]] = []
         for name in bundle.manifest.models:
             for graph, verdict in _convert(bundle, name, asked, smears, console):
                 console.show(verdict)
-                graphs.append(graph)
-                missed += [f"{name} {graph.file}: {text}" for text in verdict.missed]
-    if missed:
+                if warning := warning_from_verdict(verdict):
+                    console.warn(warning)
+                judged.append((graph, verdict))
+    return _with_passed(bundle, judged, to)
+
+
+def _with_passed(bundle: Bundle, judged: Sequence[tuple[NewGraph, Verdict]], to: Path) -> Manifest:
+    """Write the bundle with the graphs that passed; raises GateError if some did not."""
+    passed = [(graph, verdict.name) for graph, verdict in judged if not verdict.missed]
+    missed = [f"{v.name}: {text}" for _, v in judged for text in v.missed]
+    if not passed:
         raise GateError(f"{to} is unchanged; over budget: {'; '.join(missed)}")
-    return add_graphs(bundle, graphs, to)
+    manifest = add_graphs(bundle, [graph for graph, _ in passed], to)
+    if missed:
+        added = ", ".join(name for _, name in passed)
+        raise GateError(
+            f"not all graphs passed: added to {to}: {added}; not added, as over budget: "
+            f"{'; '.join(missed)}"
+        )
+    return manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,9 +204,23 @@ def _convert(
             },
             tested=result is not None,
         )
-        verdict = Verdict(model=name, kind=kind, result=result, missed=tuple(missed))
+        verdict = _verdict(name, candidate, result, missed)
         found.append((graph, verdict))
     return found
+
+
+def _verdict(
+    name: str, candidate: Candidate, result: GateResult | None, missed: Sequence[str]
+) -> Verdict:
+    measured = candidate.measured
+    return Verdict(
+        model=name,
+        kind=candidate.kind,
+        result=result,
+        missed=tuple(missed),
+        integers=None if candidate.kind == "fp16" else measured["multiply_adds"]["int8"],
+        kept_float={layer["layer"]: layer["multiply_adds"] for layer in measured["kept_float"]},
+    )
 
 
 def _judged(

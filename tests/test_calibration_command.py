@@ -1,4 +1,4 @@
-"""`vexas-workshop calibrate`: a graph that passed is added; else the bundle stays unchanged."""
+"""`vexas-workshop calibrate`: graphs that passed are added; if none did, nothing changes."""
 
 import hashlib
 import json
@@ -20,6 +20,10 @@ from tiny import Ended, bundle_content, png, rewritten, write_cohort
 from calibration import candidates
 from calibration.additions import NewGraph, add_graphs
 from calibration.cli import cli
+from calibration.gate.verdict import Verdict, warning_from_verdict
+from calibration.integers.recipe import RoundedModel
+from calibration.proof.census import multiply_adds
+from calibration.rehearsal import KeptLayer
 from vexas_edge import open_bundle
 from vexas_edge.bundle.budgets import Budget, Budgets
 from vexas_edge.bundle.graphs import graph_file
@@ -91,6 +95,7 @@ def test_int8_adds_graphs_that_were_judged_on_other_patients(
     ended = calibration("int8", bundle, "--cohort", cohort)
     assert ended.status == 0, ended.err
     assert ended.out.count(": passed: cosine p1 0.99") == 3 * len(JUDGEABLE)
+    assert ended.out.count("flip, 100.0 % of multiply-adds in integers\n") == 3 * len(JUDGEABLE)
     assert ended.out.endswith(f"wrote {bundle}\n")
     after = open_bundle(bundle)
     after.check_all_files()
@@ -190,6 +195,73 @@ def test_a_graph_over_its_budget_is_refused_and_the_bundle_stays(
     assert "(at least 1.0)" in ended.err
     assert f"error: {bundle} is unchanged; over budget: " in ended.err
     assert digest(bundle) == before
+
+
+def test_graphs_that_passed_are_added_and_those_that_did_not_are_named(
+    calibration: Calibration, tiny_bundle: Path, cohort: Path, tmp_path: Path
+) -> None:
+    strict = Budget(cosine_p1=1, auc_drop=1)
+    budgets = Budgets(int8=LENIENT, int8_rr=LENIENT, int8_trt=strict)
+    bundle = rewritten(tiny_bundle, tmp_path / "b.vxb", budgets=budgets)
+    ended = calibration(
+        "int8", bundle, "--cohort", cohort, "--only", "int8-rr", "--only", "int8-trt"
+    )
+    assert ended.status == 6
+    assert "monocyte fused.int8-rr.onnx: passed: " in ended.out
+    assert "monocyte fused.int8-trt.onnx: REFUSED: " in ended.out
+    added = ", ".join(f"{name} fused.int8-rr.onnx" for name in MODELS)
+    said = f"error: not all graphs passed: added to {bundle}: {added}; not added, as over budget: "
+    assert said + "neutrophil fused.int8-trt.onnx: " in ended.err
+    opened = open_bundle(bundle)
+    opened.check_all_files()
+    for name in MODELS:
+        files = opened.manifest.models[name].files
+        assert {file for file in files if "int8" in file} == {"fused.int8-rr.onnx"}
+        assert files["fused.int8-rr.onnx"].tested
+
+
+def test_layers_that_stay_in_float_are_named_with_the_reason_and_their_share(
+    calibration: Calibration, bundle: Path, cohort: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keep_all(model: RoundedModel, *_: Any) -> tuple[KeptLayer, ...]:
+        shares = multiply_adds(model.calibration.model, model.weights)
+        zeros = {"cosine_gain": 0.0, "decision_drift": 0.0, "extra_ms_per_cell": 0.0}
+        return tuple(
+            KeptLayer(layer=name, multiply_adds=share, **zeros) for name, share in shares.items()
+        )
+
+    monkeypatch.setattr(candidates, "choose_float_layers", keep_all)
+    ended = calibration("int8", bundle, "--cohort", cohort, "--only", OWN)
+    assert ended.status == 0, ended.err
+    assert ended.out.count(", 0.0 % of multiply-adds in integers\n") == 3
+    kept = (
+        open_bundle(bundle)
+        .manifest.models["monocyte"]
+        .files[graph_file(OWN)]
+        .measured["kept_float"]
+    )
+    kept.sort(key=lambda layer: -layer["multiply_adds"])
+    named = ", ".join(f"{k['layer']} ({100 * k['multiply_adds']:.1f} %)" for k in kept)
+    assert (
+        f"warning: monocyte {graph_file(OWN)}: only 0.0 % of multiply-adds are in integers, so it "
+        "may be no faster than float32; in integers, these layers moved the encodings over the "
+        f"budget and stay in float32: {named}\n"
+    ) in ended.err
+
+
+@pytest.mark.parametrize(("share", "warns"), [(0.9, False), (0.899, True)])
+def test_less_than_nine_tenths_in_integers_is_a_warning(share: float, warns: bool) -> None:
+    verdict = Verdict(
+        model="m",
+        kind="int8",
+        result=None,
+        missed=(),
+        integers=share,
+        kept_float={"a": 0.001, "b": 0.1},
+    )
+    warning = warning_from_verdict(verdict) or ""
+    assert warning.endswith("float32: b (10.0 %), a (0.1 %)") == warns
+    assert bool(warning) == warns
 
 
 def test_without_a_gate_a_graph_is_untested_and_not_scored_with(
@@ -310,13 +382,13 @@ def test_a_graph_with_an_unknown_operator_is_refused(
     path = "models/monocyte/fused.fp32.onnx"
     model = onnx.ModelProto.FromString(bundle_content(bundle)[1][path])
     relu = next(node for node in model.graph.node if node.op_type == "Relu")
-    relu.op_type = "Erf"
+    relu.op_type = "Sin"
     strange = rewritten(bundle, tmp_path / "strange.vxb", files={path: model.SerializeToString()})
     before = digest(strange)
     for kind in ("int8", "fp16"):
         ended = calibration(kind, strange, "--cohort", cohort)
         assert ended.status == 6
-        assert "operators that cannot be converted: Erf" in ended.err
+        assert "operators that cannot be converted: Sin (at " in ended.err
     assert digest(strange) == before
 
 
@@ -329,7 +401,7 @@ def test_an_interruption_while_writing_changes_nothing(
     moment: str,
 ) -> None:
     before = digest(bundle)
-    partial = bundle.with_name(f".{bundle.name}.partial")
+    partial = bundle.with_name(f"{bundle.name}.partial")
     seen = []
 
     def interrupted(*_: Any) -> None:
@@ -386,7 +458,6 @@ def test_a_place_that_cannot_be_written_is_named_before_any_work(
 def test_too_few_patients_cannot_judge_and_those_who_abstain_are_named(
     calibration: Calibration, bundle: Path, cohort: Path, tmp_path: Path
 ) -> None:
-    before = digest(bundle)
     few = with_rows(cohort, tmp_path / "cohort", lambda _: None)
     for file in list((few.parent / "S9" / "monocyte").iterdir())[:5]:
         file.unlink()
@@ -394,7 +465,10 @@ def test_too_few_patients_cannot_judge_and_those_who_abstain_are_named(
     assert ended.status == 6
     assert "monocyte fused.fp16.onnx: only 1 patients of one class (at least 2)" in ended.err
     assert "model monocyte: smears not used, as they have too few cells: S9" in ended.err
-    assert digest(bundle) == before
+    models = open_bundle(bundle).manifest.models
+    assert [name for name in MODELS if "fused.fp16.onnx" in models[name].files] == [
+        *("neutrophil", "lymphocyte")
+    ]
 
 
 def test_an_untested_graph_does_not_replace_a_tested_one(

@@ -13,7 +13,7 @@ from vexas_edge.errors import BundleError
 
 
 class GateError(BundleError):
-    """A cheaper graph did not pass the gate; the bundle is unchanged."""
+    """A cheaper graph did not pass the gate, so it was not added."""
 
 
 @dataclass(frozen=True, kw_only=True)
