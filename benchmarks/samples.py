@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from silu_blocks import silu_blocks
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.svm import SVC
 from spread_weights import spread_weights
@@ -23,6 +24,7 @@ from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
 
 CELL_TYPE = "lymphocyte"
+SILU_BLOCKS = "silu-blocks"
 PARITY_CELLS = 8
 N_VECTORS = 400
 PREPROCESSING = "keras-caffe"
@@ -81,11 +83,11 @@ def write_spread_bundle(name: str, width: int, canvas_px: int, cells: Path, to: 
 
 
 def spread_module(name: str, canvas_px: int, cells: Path) -> torch.nn.Module:
-    """One of our backbones with random weights that tell these cells apart."""
+    """One of our backbones, or `silu-blocks`, with random weights that tell these cells apart."""
     few = [rgb_from_bytes(file.read_bytes()) for file in sorted(cells.iterdir())[:SPREAD_OVER]]
     placed = np.stack([place_on_canvas(cell, canvas_px, "crop") for cell in few])
     images = pixels_from_cells(placed, PREPROCESSINGS[PREPROCESSING])
-    module = build_backbone(name)
+    module = silu_blocks() if name == SILU_BLOCKS else build_backbone(name)
     centre = 1.0 if name.startswith("efficientnet") else 0.0
     spread_weights(module, torch.from_numpy(images), seed=0, centre=centre)
     return module

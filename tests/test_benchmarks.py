@@ -55,7 +55,7 @@ def test_precision_benchmark_appends_one_line_a_question(shared_data: Path, tmp_
     for kind in FOR_CPUS:
         assert speed["multiply_adds"][kind] == {"int8": 1.0, "fp16": 0.0, "fp32": 0.0}
     assert speed["preflight_findings"] == {"fp16": 0, "int8-trt": 0}
-    assert speed["medians_ms_per_cell"].keys() == {"fp32", "int8"}
+    assert speed["medians_ms_per_cell"].keys() == {"fp32", "int8", "int8-rr"}
     assert memory["peak_mib"].keys() == {"16", "32"}
 
 
