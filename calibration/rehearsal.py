@@ -118,8 +118,6 @@ def choose_float_layers(
     if rehearsal.trial(model.graph()).cosine_p1 >= target:
         return ()
     noisiest = sorted(model.weights, key=lambda name: -noise_share(model, name))[:_TRIED]
-    if rehearsal.trial(model.graph(noisiest)).cosine_p1 < budget:
-        return ()
     trials = {}
     for done, name in enumerate(noisiest, start=1):
         trials[name] = rehearsal.trial(model.graph([name]), _FEW)
