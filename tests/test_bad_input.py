@@ -232,7 +232,7 @@ def test_a_smear_of_nothing_but_bad_cells_abstains(score: Score, case: Path) -> 
         path.write_bytes(b"")
     ended = score(case)
     assert ended.status == 3
-    reason = "too_few_cells, too_many_unreadable: 0 cells, 12 could not be read, at least 5 needed"
+    reason = "too_few_cells, too_many_unreadable: 0 cells, 12 could not be used, at least 5 needed"
     assert ended.out.startswith(f"P1: abstained: neutrophil abstained ({reason}); ")
     assert ended.err.splitlines()[-1] == "warning: P1: 7 more cells could not be used"
 
