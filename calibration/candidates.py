@@ -16,7 +16,7 @@ from calibration.integers.recipe import calibrate, first_cells, round_model
 from calibration.proof.census import Census, executed_census, written_census
 from calibration.proof.preflight import preflight_findings
 from calibration.region import encoder_region
-from calibration.rehearsal import KeptLayer, Rehearsal, choose_float_layers
+from calibration.rehearsal import KeptLayer, Rehearsal, choose_float_layers, choose_ranges
 from export.graph import between
 from vexas_edge.bundle.budgets import Budgets
 from vexas_edge.bundle.contract import CELLS, EMBEDDING
@@ -28,12 +28,15 @@ from vexas_edge.talk import Progress
 
 onnxruntime = load_library("onnxruntime")
 
+# Of an activation's values that ranges cover, where a few extreme ones would make steps too coarse.
+_PERCENTILE = 99.999
+
 SCHEMES = {
     "int8": Scheme(),
     "int8-rr": Scheme(weight_bits=7),
     # A signed grid uses only half its integers for a rectifier's output, so covering the rarest
     # values as well would make its steps too coarse.
-    "int8-trt": Scheme(signed=True, percentile=99.999),
+    "int8-trt": Scheme(signed=True, percentile=_PERCENTILE),
 }
 
 _NO_VNNI = "this CPU has no VNNI, without which 8-bit weights may saturate"
@@ -60,7 +63,7 @@ class IntegerPlan:
 
     kinds: of the graphs to make.
     budgets: of the bundle.
-    percentile: as in `Scheme`; None for each scheme's own.
+    percentile: as in `Scheme`; None for what suits each kind, as the rehearsal shows.
     cells_key: a hash of the cells, for the cache.
     cache: the folder in which ranges are kept, or None.
     """
@@ -71,12 +74,13 @@ class IntegerPlan:
     cells_key: str
     cache: Path | None
 
-    def schemes(self) -> dict[str, Scheme]:
-        """The scheme of each kind."""
-        chosen = {kind: SCHEMES[kind] for kind in self.kinds}
-        if self.percentile is None:
-            return chosen
-        return {k: replace(scheme, percentile=self.percentile) for k, scheme in chosen.items()}
+    def schemes(self, kind: str) -> tuple[Scheme, ...]:
+        """The schemes to be tried for a kind, in this order."""
+        own = SCHEMES[kind]
+        if self.percentile is not None:
+            return (replace(own, percentile=self.percentile),)
+        others = [p for p in (None, _PERCENTILE) if p != own.percentile]
+        return (own, *(replace(own, percentile=p) for p in others))
 
 
 def judgeable_kinds(kinds: Sequence[str], warn: Callable[[str], None]) -> tuple[str, ...]:
@@ -131,17 +135,22 @@ def integer_candidates(
     Raises:
         BundleError: an operator cannot be converted, or a layer would not run in integers.
     """
+    schemes = {kind: plan.schemes(kind) for kind in plan.kinds}
     found = calibrate(
         reference,
         batches,
-        percentiles={scheme.percentile for scheme in plan.schemes().values()},
+        percentiles={scheme.percentile for tried in schemes.values() for scheme in tried},
         cells_key=plan.cells_key,
         cache=plan.cache,
     )
     candidates, dense = [], dense_layers(reference)
-    for kind, scheme in plan.schemes().items():
-        rounded = with_corrected_biases(round_model(found, scheme), first_cells(batches))
+    for kind, tried in schemes.items():
         budget = plan.budgets.of(kind).cosine_p1
+        models = (
+            with_corrected_biases(round_model(found, scheme), first_cells(batches))
+            for scheme in tried
+        )
+        rounded = choose_ranges(models, rehearsal, budget)
         kept = choose_float_layers(rounded, rehearsal, budget, progress)
         graph = rounded.graph([layer.layer for layer in kept])
         if kind in _FOR_TENSORRT:
@@ -150,7 +159,7 @@ def integer_candidates(
         else:
             census = executed_census(encoder_of(graph), {CELLS: next(batches())[:1]}, dense)
         _check_census(kind, census, kept)
-        measured = {**_measured(kind, census, kept), "percentile": scheme.percentile}
+        measured = {**_measured(kind, census, kept), "percentile": rounded.scheme.percentile}
         candidates.append(Candidate(kind=kind, graph=graph, measured=measured))
     return candidates
 

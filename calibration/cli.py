@@ -95,7 +95,7 @@ _OUT = click.option(
     "--percentile",
     type=click.FloatRange(50, 100, min_open=True),
     help="Per cent of an activation's values that its range covers.  "
-    "[default: 100; for int8-trt 99.999]",
+    "[default: 100 or 99.999, whichever suits the graph]",
 )
 @click.option(
     "--only",

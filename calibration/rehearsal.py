@@ -1,6 +1,6 @@
-"""Chooses the few layers that stay in float, those first whose rounding does most harm."""
+"""Chooses, on cells of calibration's patients, the ranges and the few layers that stay in float."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,6 +100,27 @@ class Rehearsal:
         return np.concatenate(encodings), np.concatenate(decisions)
 
 
+def choose_ranges(
+    models: Iterable[RoundedModel], rehearsal: Rehearsal, budget: float
+) -> RoundedModel:
+    """The first model, all in integers, that keeps well within the budget, else the closest one.
+
+    Args:
+        models: one network, rounded with different ranges; at least one.
+        budget: the least 1st-percentile cosine of encodings.
+    """
+    tried: list[tuple[float, RoundedModel]] = []
+    for model in models:
+        tried.append((rehearsal.trial(model.graph()).cosine_p1, model))
+        if tried[-1][0] >= _target(budget):
+            break
+    return max(tried, key=lambda trial: trial[0])[1]
+
+
+def _target(budget: float) -> float:
+    return 1 - (1 - budget) * _SHARE_OF_BUDGET
+
+
 def choose_float_layers(
     model: RoundedModel, rehearsal: Rehearsal, budget: float, progress: Progress
 ) -> tuple[KeptLayer, ...]:
@@ -114,7 +135,7 @@ def choose_float_layers(
     Args:
         budget: the least 1st-percentile cosine of encodings.
     """
-    target = 1 - (1 - budget) * _SHARE_OF_BUDGET
+    target = _target(budget)
     if rehearsal.trial(model.graph()).cosine_p1 >= target:
         return ()
     noisiest = sorted(model.weights, key=lambda name: -noise_share(model, name))[:_TRIED]

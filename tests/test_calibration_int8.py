@@ -33,7 +33,13 @@ from calibration.proof.census import (
 from calibration.proof.exact import exact_session
 from calibration.proof.preflight import preflight_findings
 from calibration.region import Region, encoder_region
-from calibration.rehearsal import Rehearsal, _needed, choose_float_layers, noise_share
+from calibration.rehearsal import (
+    Rehearsal,
+    _needed,
+    choose_float_layers,
+    choose_ranges,
+    noise_share,
+)
 from export.encoder import onnx_from_torch, with_known_width
 from export.execution import run_graph, run_session, session_from, session_options
 from export.fuse import fuse_graphs
@@ -359,6 +365,15 @@ def test_a_mean_error_of_a_layer_goes_into_its_bias(found: Calibration) -> None:
     for name, weights in right.weights.items():
         assert (again.weights[name].integers == weights.integers).all()
         assert np.abs(again.weights[name].bias - weights.bias).max() < 1e-3
+
+
+def test_other_ranges_are_taken_only_where_the_first_ones_do_not_suffice(
+    fused: ModelProto, exact: RoundedModel
+) -> None:
+    rehearsal, bad = Rehearsal(fused, OTHERS), spoilt(exact, list(exact.weights)[-1])
+    assert choose_ranges([bad, exact], rehearsal, 0.998) is exact
+    assert choose_ranges([exact, bad], rehearsal, 1.0) is exact
+    assert choose_ranges([bad, exact], rehearsal, -1) is bad
 
 
 def test_layers_whose_float_is_not_needed_return_to_integers(
