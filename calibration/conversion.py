@@ -18,7 +18,7 @@ from calibration.candidates import (
     half_candidate,
     integer_candidates,
 )
-from calibration.gate.figures import GateError, GateResult, failures, gate_result
+from calibration.gate.figures import GateError, GateResult, failures, gate_result, manifest_figures
 from calibration.gate.judgement import REFERENCE, Judgement, check_labels, judge
 from calibration.gate.samples import (
     Smear,
@@ -201,7 +201,7 @@ def _convert(
             measured={
                 **candidate.measured,
                 **made.facts,
-                "gate": _figures(result),
+                "gate": NO_GATE if result is None else manifest_figures(result),
                 "budget": msgspec.to_builtins(budgets.of(kind)),
             },
             tested=result is not None,
@@ -291,18 +291,3 @@ def _make(
         facts={"calibration": facts},
         encodings=rehearsal.encodings,
     )
-
-
-def _figures(result: GateResult | None) -> Any:
-    """The gate's figures as the manifest holds them, rounded to six decimals."""
-    if result is None:
-        return NO_GATE
-    return _rounded(msgspec.to_builtins(result))
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return round(value, 6) if isinstance(value, float) else value

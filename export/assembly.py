@@ -2,11 +2,9 @@
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,25 +16,22 @@ import sklearn
 from onnx import ModelProto
 
 from export.card import card_from_manifest
-from export.classifier import Classifier, check_supported, own_label_rule
-from export.fuse import embedding_width, fuse_graphs, head_from_classifier
+from export.classifier import own_label_rule
+from export.fuse import fuse_graphs, head_from_classifier
 from export.golden import golden_npz
 from export.graph import OPSET
-from export.inputs import Encoder, load_cells, load_classifier, load_encoder
+from export.inputs import load_cells
 from export.parity import check_parity
-from export.preprocessing import Preprocessing, preprocessing_named
-from export.reference_scores import compare_with_reference, distinct_cells, figures
-from export.reference_trials import Pipeline, check_reference
-from export.spec import ModelSpec, Spec, spec_from_fields, spec_from_file
+from export.reference_check import names_reference, reference_figures
+from export.sources import ModelSources, load_sources
+from export.spec import Spec, spec_from_fields, spec_from_file
 from export.written import check_written
 from vexas_edge.bundle import manifest as schema
 from vexas_edge.bundle.archive import file_entry, open_bundle, write_zip
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.bundle.manifest import CARD, Manifest
-from vexas_edge.cells.canvas import Canvas
-from vexas_edge.errors import InputError, UsageError
+from vexas_edge.errors import UsageError
 from vexas_edge.host.libraries import load_library
-from vexas_edge.runtime.isolator import opened_isolator
 from vexas_edge.version import __version__
 
 onnxruntime = load_library("onnxruntime")
@@ -48,17 +43,17 @@ class ExportedModel:
 
     entry: what the manifest says of it.
     files: content by the file's name below the model's folder.
-    classes: the classifier's classes.
-    label_rule: the rule of the classifier's own `predict`.
-    encoder, classifier: what it was exported from.
+    sources: what it was exported from.
     """
 
     entry: schema.Model
     files: dict[str, bytes]
-    classes: tuple[str, ...]
-    label_rule: schema.LabelRule
-    encoder: Encoder
-    classifier: Classifier
+    sources: ModelSources
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classifier's classes."""
+        return tuple(str(name) for name in self.sources.classifier.classes_)
 
 
 def write_bundle(
@@ -87,157 +82,76 @@ def write_bundle(
     """
     spec, folder = _resolved(spec)
     encoders, classifiers = _by_model(spec, encoder), _by_model(spec, classifier)
-    models = {
-        name: export_model(model, folder, encoders.get(name), classifiers.get(name))
+    sources = {
+        name: load_sources(model, folder, encoders.get(name), classifiers.get(name))
         for name, model in spec.models.items()
     }
+    models = {name: export_model(loaded) for name, loaded in sources.items()}
     manifest, files = _assembled(spec, models)
-    manifest = _compared_with_reference(spec, folder, models, manifest, files)
+    manifest = _compared_with_reference(manifest, files, sources)
     write_zip(manifest, files, Path(to), check_written)
     return manifest
 
 
-def export_model(
-    spec: ModelSpec, folder: Path, module: Any = None, classifier: Classifier | None = None
-) -> ExportedModel:
+def export_model(sources: ModelSources) -> ExportedModel:
     """One model, exported and compared with its sources on the spec's parity cells.
 
-    Args:
-        spec: the model's spec.
-        folder: where the spec's paths start.
-        module, classifier: objects in memory instead of the files that the spec names.
-
     Raises:
-        UsageError, InputError: something in the spec cannot be found or is not supported.
+        InputError: the parity cells cannot be used.
         ParityError: the export changed the numbers.
     """
-    preprocessing = _preprocessing(spec)
-    masks = _mask_network(spec, folder)
-    encoder = load_encoder(
-        spec.encoder,
-        folder,
+    spec, classifier = sources.spec, sources.classifier
+    fused = fuse_graphs(
+        sources.encoder.model,
+        classifier,
+        sources.preprocessing,
+        encoding=spec.encoding,
         canvas_px=spec.canvas_px,
-        weights=spec.weights,
-        input_layout=spec.input_layout,
-        module=module,
+        draw_size=spec.draw_size,
     )
-    classifier = _classifier(spec, folder) if classifier is None else classifier
-    n_features = embedding_width(encoder.model)
-    check_supported(classifier, n_features)
-    sizes = {"canvas_px": spec.canvas_px, "draw_size": spec.draw_size}
-    fused = fuse_graphs(encoder.model, classifier, preprocessing, encoding=spec.encoding, **sizes)
-    head = head_from_classifier(classifier, n_features=n_features, draw_size=spec.draw_size)
-    with _canvas(spec, masks) as canvas:
-        cells = load_cells(folder / spec.parity_cells, canvas)
+    head = head_from_classifier(classifier, n_features=sources.n_features, draw_size=spec.draw_size)
+    with sources.canvas() as canvas:
+        cells = load_cells(sources.folder / spec.parity_cells, canvas)
     parity = check_parity(
         fused,
         head,
         cells=cells,
-        preprocessing=preprocessing,
+        preprocessing=sources.preprocessing,
         encoding=spec.encoding,
-        reference=encoder.reference,
+        reference=sources.encoder.reference,
         classifier=classifier,
     )
-    files = _files(fused, head, masks, spec)
+    files = _files(fused, head, sources)
     measured = {FUSED: parity.fused, HEAD: parity.head}
     return ExportedModel(
-        entry=_model_entry(spec, preprocessing, n_features, _entries(files, measured)),
+        entry=_model_entry(sources, _entries(files, measured)),
         files=files,
-        classes=tuple(str(name) for name in classifier.classes_),
-        label_rule=own_label_rule(classifier),
-        encoder=encoder,
-        classifier=classifier,
+        sources=sources,
     )
 
 
 def _compared_with_reference(
-    spec: Spec,
-    folder: Path,
-    models: Mapping[str, ExportedModel],
-    manifest: Manifest,
-    files: Mapping[str, bytes],
+    manifest: Manifest, files: Mapping[str, bytes], sources: Mapping[str, ModelSources]
 ) -> Manifest:
-    """The manifest with what was measured beside the user's own scores, where the spec names some.
-
-    Raises:
-        InputError: the scores or their cohort cannot be used.
-        ParityError: the bundle's scores differ from them.
-    """
-    measured: dict[str, Any] = {}
-    with TemporaryDirectory(prefix="vexas-export-") as scratch:
-        for name, model in spec.models.items():
-            if model.reference_scores is None or model.cohort is None:
-                continue
-            path = Path(scratch, f"{name}.vxb")
-            write_zip(manifest, files, path)
-            scores, reading = folder / model.reference_scores, model.reading.options(folder)
-            compared = compare_with_reference(
-                open_bundle(path), name, scores, folder / model.cohort, reading
-            )
-            pipeline = _pipeline(model, models[name], manifest.positive)
-            with _canvas(model, _mask_network(model, folder)) as canvas:
-                bare = replace(canvas, canvas_px=None)
-                cells_of = partial(
-                    distinct_cells, classes=model.cells, canvas=bare, reading=reading
-                )
-                check_reference(compared, name, scores, pipeline, cells_of)
-            measured[name] = figures(compared, model.threshold)
-    if not measured:
+    """The manifest with what was measured beside the user's own scores, if a spec names any."""
+    if not any(map(names_reference, sources.values())):
         return manifest
+    with TemporaryDirectory(prefix="vexas-export-") as scratch:
+        path = Path(scratch, "compared.vxb")
+        write_zip(manifest, files, path)
+        measured = reference_figures(open_bundle(path), sources)
     provenance = {**manifest.provenance, "reference_scores": measured}
     return msgspec.structs.replace(manifest, provenance=provenance)
 
 
-def _pipeline(spec: ModelSpec, exported: ExportedModel, positive: str) -> Pipeline:
-    return Pipeline(
-        encode=exported.encoder.reference,
-        classifier=exported.classifier,
-        preprocessing=_preprocessing(spec),
-        encoding=spec.encoding,
-        canvas_px=spec.canvas_px,
-        larger=spec.larger,
-        draw_size=spec.draw_size,
-        fit_draws=spec.fit_draws,
-        positive=positive,
-    )
-
-
-def _classifier(spec: ModelSpec, folder: Path) -> Classifier:
-    if spec.classifier is None:
-        raise UsageError("the spec names no classifier, and none was passed in memory")
-    return load_classifier(folder / spec.classifier)
-
-
-def _mask_network(spec: ModelSpec, folder: Path) -> dict[str, bytes]:
-    """The mask network's content by its name in the bundle; empty if the spec names none."""
-    if spec.isolate is None:
-        return {}
-    try:
-        return {ISOLATE: (folder / spec.isolate).read_bytes()}
-    except OSError as error:
-        raise InputError(
-            f"mask network {folder / spec.isolate} cannot be read: {error.strerror}"
-        ) from error
-
-
-@contextmanager
-def _canvas(spec: ModelSpec, masks: Mapping[str, bytes]) -> Iterator[Canvas]:
-    with ExitStack() as stack:
-        isolate = None
-        if masks:
-            isolate = stack.enter_context(opened_isolator(masks[ISOLATE], spec.isolation))
-        yield Canvas(canvas_px=spec.canvas_px, larger=spec.larger, isolate=isolate)
-
-
-def _files(
-    fused: ModelProto, head: ModelProto, masks: Mapping[str, bytes], spec: ModelSpec
-) -> dict[str, bytes]:
+def _files(fused: ModelProto, head: ModelProto, sources: ModelSources) -> dict[str, bytes]:
     """The content of the model's files by name: all graphs, and the self-test made with them."""
     files = {
         FUSED: fused.SerializeToString(deterministic=True),
         HEAD: head.SerializeToString(deterministic=True),
-        **masks,
+        **({} if sources.masks is None else {ISOLATE: sources.masks}),
     }
+    spec = sources.spec
     golden = golden_npz(files, canvas_px=spec.canvas_px, draw_size=spec.draw_size)
     return {**files, GOLDEN: golden}
 
@@ -272,28 +186,16 @@ def _by_model(spec: Spec, given: Any) -> Mapping[str, Any]:
     return dict.fromkeys(spec.models, given)
 
 
-def _preprocessing(spec: ModelSpec) -> Preprocessing:
-    if isinstance(spec.preprocessing, str):
-        return preprocessing_named(spec.preprocessing)
-    return Preprocessing(**msgspec.structs.asdict(spec.preprocessing))
-
-
-def _preprocessing_entry(spec: ModelSpec, chosen: Preprocessing) -> schema.Preprocessing:
+def _model_entry(sources: ModelSources, files: dict[str, schema.FileEntry]) -> schema.Model:
+    spec, chosen = sources.spec, sources.preprocessing
     name = spec.preprocessing if isinstance(spec.preprocessing, str) else "explicit"
-    return schema.Preprocessing(name=name, mean=chosen.mean, scale=chosen.scale, bgr=chosen.bgr)
-
-
-def _model_entry(
-    spec: ModelSpec,
-    preprocessing: Preprocessing,
-    n_features: int,
-    files: dict[str, schema.FileEntry],
-) -> schema.Model:
     return schema.Model(
         cells=spec.cells,
         canvas_px=spec.canvas_px,
         larger=spec.larger,
-        preprocessing=_preprocessing_entry(spec, preprocessing),
+        preprocessing=schema.Preprocessing(
+            name=name, mean=chosen.mean, scale=chosen.scale, bgr=chosen.bgr
+        ),
         aggregation=schema.Aggregation(
             draw_size=spec.draw_size,
             fit_draws=spec.fit_draws,
@@ -303,7 +205,7 @@ def _model_entry(
         minimum_cells=spec.minimum_cells,
         threshold=spec.threshold,
         encoding=spec.encoding,
-        encoding_width=n_features,
+        encoding_width=sources.n_features,
         files=files,
         isolation=spec.isolation if spec.isolate else None,
     )
@@ -330,14 +232,14 @@ def _assembled(
         created=_today(),
         classes=first.classes,
         positive=spec.positive,
-        label_rule=spec.label_rule or first.label_rule,
+        label_rule=spec.label_rule or own_label_rule(first.sources.classifier),
         lead=spec.lead,
         synthetic=spec.synthetic,
         models={name: model.entry for name, model in models.items()},
         files={},
         provenance={
             "made_with": _versions(),
-            "sources": {name: model.encoder.source for name, model in models.items()},
+            "sources": {name: model.sources.encoder.source for name, model in models.items()},
             "training_data": spec.training_data,
             "performance": spec.performance,
             **({"stages": spec.stages} if spec.stages else {}),

@@ -21,7 +21,6 @@ from vexas_edge.cells.canvas import Canvas, decoded_cells
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
-from vexas_edge.results.values import ModelScore
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions
@@ -158,12 +157,32 @@ def compare_with_reference(
                 continue
             with read_case(row.path, reading) as case:
                 (score,) = score_case(case, alone, sessions).models
-            if score.score is not None:
-                fit_draws = model.aggregation.fit_draws
-                found.append(_compared(row, score, wanted[row.sample], fit_draws))
-    if len(found) < max(_FEWEST_PATIENTS, len(wanted) / 2):
+            if score.score is None or score.standard_error is None or score.n_draws is None:
+                continue  # it abstains
+            reference = wanted[row.sample]
+            found.append(
+                Compared(
+                    row=row,
+                    bundle=score.score,
+                    bundle_error=score.standard_error,
+                    reference=reference.score,
+                    reference_error=reference.standard_error,
+                    more_draws=score.n_draws / model.aggregation.fit_draws,
+                )
+            )
+    _check_telling(found, len(wanted), name, scores)
+    return tuple(found)
+
+
+def _check_telling(found: Sequence[Compared], n_wanted: int, name: str, scores: Path) -> None:
+    """Check that the comparison can show something.
+
+    Raises:
+        InputError: too few patients are scored, or their scores are too uncertain.
+    """
+    if len(found) < max(_FEWEST_PATIENTS, n_wanted / 2):
         raise InputError(
-            f"model {name!r} scores {len(found)} of the {len(wanted)} patients of {scores} and "
+            f"model {name!r} scores {len(found)} of the {n_wanted} patients of {scores} and "
             f"abstains for the others; comparing needs {_FEWEST_PATIENTS}, and half of them"
         )
     error = float(np.mean([c.standard_error for c in found]))
@@ -173,23 +192,6 @@ def compare_with_reference(
             f"difference is {error:.3f} in the mean; expected at most {_LARGEST_ERROR}, the error "
             "of a mean over 100 draws or more, and not their spread"
         )
-    return tuple(found)
-
-
-def _compared(
-    row: CohortCase, score: ModelScore, reference: ReferenceScore, fit_draws: int
-) -> Compared:
-    assert score.score is not None
-    assert score.standard_error is not None
-    assert score.n_draws is not None
-    return Compared(
-        row=row,
-        bundle=score.score,
-        bundle_error=score.standard_error,
-        reference=reference.score,
-        reference_error=reference.standard_error,
-        more_draws=score.n_draws / fit_draws,
-    )
 
 
 def agree(compared: Sequence[Compared]) -> bool:

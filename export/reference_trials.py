@@ -64,6 +64,8 @@ class Pipeline:
         """The identities of the cells that fit, and their embeddings, float32 (N, D)."""
         placed = {identity: self._placed(pixels) for identity, pixels in cells.items()}
         fitting = {identity: both for identity, both in placed.items() if both is not None}
+        if not fitting:
+            return [], np.empty((0, 0), np.float32)
         canvases = np.stack([canvas for canvas, _ in fitting.values()])
         images = pixels_from_cells(canvases, self.preprocessing)
         if self.padding == "zero":
@@ -233,14 +235,10 @@ class _Trials:
         """The comparison with the changed pipeline; empty if its encoder cannot take the cells."""
         found = []
         for number, (compared, _) in enumerate(self._patients[:n_patients]):
-            try:
-                score, error = changed.score(*self._embedded(changed, number))
-            except MemoryError:
-                raise
-            except Exception:  # an encoder may refuse another canvas in any way, or no cell fits it
-                if _input_of(changed) == _input_of(self._own):
-                    raise
+            identities, embeddings = self._embedded(changed, number)
+            if not identities:
                 return []
+            score, error = changed.score(identities, embeddings)
             more = _DRAWS / changed.fit_draws
             found.append(replace(compared, bundle=score, bundle_error=error, more_draws=more))
         return found
@@ -248,7 +246,15 @@ class _Trials:
     def _embedded(self, changed: Pipeline, number: int) -> tuple[list[bytes], np.ndarray]:
         if _input_of(changed) == _input_of(self._own):
             return self._embeddings[number]
-        return changed.embeddings(self._patients[number][1])
+        cells = self._patients[number][1]
+        if changed.canvas_px == self._own.canvas_px:
+            return changed.embeddings(cells)
+        try:
+            return changed.embeddings(cells)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - the user's encoder may refuse another canvas by any error
+            return [], np.empty((0, 0), np.float32)
 
 
 def _input_of(pipeline: Pipeline) -> tuple[object, ...]:

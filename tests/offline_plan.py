@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from lenient import lenient_budgets
 from test_reference import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -37,20 +38,8 @@ def name_of(words: Sequence[str]) -> str:
     return next(name for n in (3, 2) if (name := " ".join(words[:n])) in COMMANDS)
 
 
-# Gates that let everything pass: models of a few seconds are not the same in another precision.
-LENIENT = "\n".join(
-    f"""
-[budgets.{kind}]
-cosine_p1 = 0.0
-score_drift = 1.0
-auc_drop = 1.0
-flipped_share = 1.0
-flip_margin = 1.0
-patients_per_class = 1
-calibration_distance = 1e9
-"""
-    for kind in ("int8", "int8-rr", "int8-trt", "fp16")
-)
+# Models of a few seconds are not the same in another precision.
+LENIENT = lenient_budgets(0.0)
 
 MADE = f"""
 name = "made"

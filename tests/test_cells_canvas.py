@@ -11,8 +11,8 @@ from tiny import cell_pixels, on_canvas, png, write_cells
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.cells.images import identity_of
 from vexas_edge.errors import CellError, InputError
-from vexas_edge.smear.case import Cell
-from vexas_edge.smear.sources import Refusal, open_source
+from vexas_edge.smear.case import Cell, Refusal
+from vexas_edge.smear.sources import open_source
 
 CANVAS = Canvas(canvas_px=16, larger="reject")
 

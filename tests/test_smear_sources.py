@@ -11,7 +11,8 @@ import pytest
 
 from vexas_edge.errors import CellError, InputError
 from vexas_edge.smear import sources
-from vexas_edge.smear.sources import open_source, walk_folder
+from vexas_edge.smear.sources import open_source
+from vexas_edge.smear.walk import walk_folder
 
 NAMES = ("a b/SNE_000001.jpg", "Lymphocyte, variant/\u00e9\u4e2d'(1).png", "Thumbs.db")
 

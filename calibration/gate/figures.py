@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from calibration.fp16 import LARGEST_ACTIVATION
@@ -200,3 +202,16 @@ def _distance(some: np.ndarray, others: np.ndarray) -> float:
     centre = others.mean(axis=0)
     spread = ((others - centre) ** 2).sum(axis=1).mean()
     return float(((some.mean(axis=0) - centre) ** 2).sum() / max(spread, 1e-12))
+
+
+def manifest_figures(result: GateResult) -> Any:
+    """The figures as the manifest holds them, rounded to six decimals."""
+    return _rounded(msgspec.to_builtins(result))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return round(value, 6) if isinstance(value, float) else value

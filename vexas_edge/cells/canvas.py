@@ -13,8 +13,7 @@ from vexas_edge.cells.images import cell_from_bytes, identity_of
 from vexas_edge.cells.limits import LargerCells
 from vexas_edge.errors import CellError, RejectedCellError
 from vexas_edge.results.values import UsedCell
-from vexas_edge.smear.case import Case, Cell
-from vexas_edge.smear.sources import Source
+from vexas_edge.smear.case import Case, Cell, Source
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

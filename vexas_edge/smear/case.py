@@ -1,12 +1,20 @@
 """A case: the cells of one smear, and what was left out and why."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
-from vexas_edge.smear.sources import Refusal, Source
+MAX_FILE_BYTES = 64 * 1024 * 1024
 
+Refusal = Literal[
+    "broken_link",
+    "link_leaves_case",
+    "link_to_folder",
+    "name_not_unicode",
+    "not_a_file",
+    "system_folder",
+]
 NamedBy = Literal["folder", "prefix", "declared"]
 IgnoredReason = (
     Refusal
@@ -26,6 +34,30 @@ LINKS_REMEDY = (
     "links that leave the case are not followed: score the folder that they point to, or put "
     "copies of the files in their places"
 )
+
+
+class Source(Protocol):
+    """A listing of files and a way to read them; `read` may be called from many threads."""
+
+    @property
+    def files(self) -> Mapping[str, int]:
+        """The size in bytes of each file, by its path relative to the root, with `/`."""
+
+    @property
+    def refused(self) -> Mapping[str, Refusal]:
+        """The reason why a file or folder is not among `files`, by its path."""
+
+    def read(self, path: str) -> bytes:
+        """The whole file.
+
+        Raises:
+            CellError: its content is damaged, or over MAX_FILE_BYTES.
+            InputError: the disk, the network or the PC fails, or the file has gone since it was
+                listed; this says nothing about the cell, so the case must not be scored without it.
+        """
+
+    def close(self) -> None:
+        """Close all files, so that Windows lets the case be moved."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

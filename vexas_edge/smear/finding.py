@@ -9,13 +9,8 @@ from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.layout import folder_of, folders_above, is_image, places_from_folders
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import case_at
-from vexas_edge.smear.sources import (
-    UnlistedFolderError,
-    WalkedFile,
-    is_folder,
-    open_source,
-    walk_folder,
-)
+from vexas_edge.smear.sources import open_source
+from vexas_edge.smear.walk import UnlistedFolderError, WalkedFile, is_folder, walk_folder
 from vexas_edge.text import unicode_text
 
 _NAMED_AT_MOST = 5

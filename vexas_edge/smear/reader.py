@@ -8,12 +8,14 @@ from pathlib import Path
 from vexas_edge.errors import InputError
 from vexas_edge.smear.case import (
     LINKS_REMEDY,
+    MAX_FILE_BYTES,
     Case,
     Cell,
     Conflict,
     FoundCase,
     Ignored,
     NamedBy,
+    Source,
 )
 from vexas_edge.smear.layout import (
     IMAGE_SUFFIXES,
@@ -24,8 +26,9 @@ from vexas_edge.smear.layout import (
     prefix_of,
 )
 from vexas_edge.smear.options import ReadOptions
-from vexas_edge.smear.sources import MAX_FILE_BYTES, Source, is_folder, open_source
+from vexas_edge.smear.sources import open_source
 from vexas_edge.smear.vocabulary import IGNORE, Vocabulary
+from vexas_edge.smear.walk import is_folder
 from vexas_edge.text import unicode_text
 
 _NAMED_AT_MOST = 5

@@ -7,27 +7,18 @@ import stat
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Literal, Protocol
+from typing import IO
 
 from vexas_edge.errors import CellError, InputError
-from vexas_edge.smear.system_folders import is_system_folder, system_folder_of
+from vexas_edge.smear.case import MAX_FILE_BYTES, Refusal, Source
+from vexas_edge.smear.system_folders import system_folder_of
+from vexas_edge.smear.walk import walk_folder, why_not
 from vexas_edge.text import unicode_text
 
 MAX_FILES = 100_000
-MAX_FILE_BYTES = 64 * 1024 * 1024
 _MORE_BYTES = 1024 * 1024
-
-Refusal = Literal[
-    "broken_link",
-    "link_leaves_case",
-    "link_to_folder",
-    "name_not_unicode",
-    "not_a_file",
-    "system_folder",
-]
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _ENCRYPTED = 0x1
@@ -43,62 +34,13 @@ _ZIP_DAMAGE = (
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-class Source(Protocol):
-    """A listing of files and a way to read them; `read` may be called from many threads."""
-
-    @property
-    def files(self) -> Mapping[str, int]:
-        """The size in bytes of each file, by its path relative to the root, with `/`."""
-
-    @property
-    def refused(self) -> Mapping[str, Refusal]:
-        """The reason why a file or folder is not among `files`, by its path."""
-
-    def read(self, path: str) -> bytes:
-        """The whole file.
-
-        Raises:
-            CellError: its content is damaged, or over MAX_FILE_BYTES.
-            InputError: the disk, the network or the PC fails, or the file has gone since it was
-                listed; this says nothing about the cell, so the case must not be scored without it.
-        """
-
-    def close(self) -> None:
-        """Close all files, so that Windows lets the case be moved."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WalkedFile:
-    """A file found below a folder, or a folder that is not entered; `refusal` says why."""
-
-    path: str
-    size: int
-    refusal: Refusal | None = None
-
-
-class UnlistedFolderError(InputError):
-    """A folder cannot be listed. `path` is relative to where the walk began, with `/`."""
-
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(message)
-        self.path = path
-
-
-def is_folder(path: Path) -> bool:
-    """Whether this is a folder; no, if that cannot be found out, for which `Path.is_dir` raises."""
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except (OSError, ValueError):
-        return False
-
-
 def open_source(path: Path) -> Source:
     """The listed folder or zip at `path`. Raises InputError where it is neither or is unsafe."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno not in (errno.ENOENT, errno.ENOTDIR):
-            raise InputError(f"{path} cannot be read: {_why(error)}") from error
+            raise InputError(f"{path} cannot be read: {why_not(error)}") from error
         raise InputError(
             f"{path} was not found; expected the folder or .zip of one smear"
         ) from error
@@ -107,92 +49,6 @@ def open_source(path: Path) -> Source:
     if stat.S_ISREG(mode):
         return ZipSource(path)
     raise InputError(f"{path} is neither a folder nor a file; expected the smear's folder or .zip")
-
-
-def walk_folder(
-    root: Path, unlisted: list[UnlistedFolderError] | None = None
-) -> Iterator[WalkedFile]:
-    """Every file below `root`, never following a link out of it or into a folder.
-
-    System folders are not entered; each counts as one refused file.
-
-    Args:
-        unlisted: takes the folders below `root` that cannot be listed, and the walk goes on; None
-            ends it, since a part must not be taken for a whole smear.
-
-    Raises:
-        UnlistedFolderError: `root`, or another folder if `unlisted` is None, cannot be listed.
-    """
-    real_root = root.resolve()
-    pending = [("", real_root)]
-    while pending:
-        prefix, folder = pending.pop()
-        try:
-            found = [_found(prefix, entry, real_root) for entry in _entries(folder)]
-        except OSError as error:
-            problem = UnlistedFolderError(
-                prefix.rstrip("/"), f"{folder} cannot be listed: {_why(error)}"
-            )
-            if unlisted is None or folder == real_root:
-                raise problem from error
-            unlisted.append(problem)
-            continue
-        for item in found:
-            if isinstance(item, WalkedFile):
-                yield item
-            else:
-                pending.append((f"{prefix}{item.name}/", item))
-
-
-def _found(prefix: str, entry: os.DirEntry[str], root: Path) -> WalkedFile | Path:
-    """The file, or the folder to go on with. Raises OSError where the disk fails."""
-    path = prefix + entry.name
-    if is_system_folder(entry.name) and entry.is_dir():
-        return WalkedFile(path=unicode_text(path), size=0, refusal="system_folder")
-    if not entry.is_dir(follow_symlinks=False):
-        return _walked(path, entry, root)
-    folder = Path(entry.path)
-    if _target(entry) != folder:  # a Windows junction, which Python 3.11 does not call a symlink
-        return WalkedFile(path=path, size=0, refusal=_link_refusal(entry, root))
-    return folder
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return list(entries)
-
-
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)
-
-
-def _walked(path: str, entry: os.DirEntry[str], root: Path) -> WalkedFile:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return WalkedFile(path=unicode_text(path), size=0, refusal="name_not_unicode")
-    refusal = _link_refusal(entry, root) if entry.is_symlink() else _kind_refusal(entry)
-    return WalkedFile(path=path, size=0 if refusal else entry.stat().st_size, refusal=refusal)
-
-
-def _kind_refusal(entry: os.DirEntry[str]) -> Refusal | None:
-    return None if entry.is_file(follow_symlinks=False) else "not_a_file"
-
-
-def _link_refusal(entry: os.DirEntry[str], root: Path) -> Refusal | None:
-    target = _target(entry)
-    if not target.is_relative_to(root):
-        return "link_leaves_case"
-    if system_folder_of(target.relative_to(root).as_posix()):
-        return "system_folder"
-    if target.is_dir():
-        return "link_to_folder"
-    return None if target.is_file() else "broken_link"
-
-
-def _target(entry: os.DirEntry[str]) -> Path:
-    # Not Path.resolve: that raises RuntimeError for a link to itself.
-    return Path(os.path.realpath(entry.path))
 
 
 class FolderSource:
@@ -217,7 +73,7 @@ class FolderSource:
             with open(whole, "rb", buffering=0, opener=_open_at_once) as file:
                 data = _bounded(file, self.files[path])
         except OSError as error:
-            raise _unreachable(whole, _why(error)) from error
+            raise _unreachable(whole, why_not(error)) from error
         if len(data) != self.files[path]:
             raise _unreachable(whole, f"it had {self.files[path]} bytes, now {len(data)}")
         return data
@@ -258,7 +114,7 @@ class ZipSource:
                 return _bounded(file, self.files[path])
         except _ZIP_DAMAGE as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise _unreachable(f"{self._path}: {path}", _why(error)) from error
+                raise _unreachable(f"{self._path}: {path}", why_not(error)) from error
             if self._changed():
                 raise _unreachable(f"{self._path}: {path}", "the zip has changed") from error
             raise CellError("cannot_read", f"the file is damaged in the zip: {error}") from error

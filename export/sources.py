@@ -1,0 +1,104 @@
+"""What one model of a bundle is exported from, as its spec names it."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from export.classifier import Classifier, check_supported
+from export.fuse import embedding_width
+from export.inputs import Encoder, load_classifier, load_encoder
+from export.preprocessing import Preprocessing, preprocessing_named
+from export.spec import ModelSpec
+from vexas_edge.cells.canvas import Canvas
+from vexas_edge.errors import InputError, UsageError
+from vexas_edge.runtime.isolator import opened_isolator
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSources:
+    """The sources of one model, loaded.
+
+    folder: where the spec's paths start.
+    masks: the mask network's file; None if the spec names none.
+    """
+
+    spec: ModelSpec
+    folder: Path
+    encoder: Encoder
+    classifier: Classifier
+    preprocessing: Preprocessing
+    masks: bytes | None
+
+    @property
+    def n_features(self) -> int:
+        """The number of features that the encoder returns per cell."""
+        return embedding_width(self.encoder.model)
+
+    @contextmanager
+    def canvas(self) -> Iterator[Canvas]:
+        """The model's canvas, with its mask network if it has one."""
+        with ExitStack() as stack:
+            isolate = None
+            if self.masks is not None:
+                isolate = stack.enter_context(opened_isolator(self.masks, self.spec.isolation))
+            yield Canvas(canvas_px=self.spec.canvas_px, larger=self.spec.larger, isolate=isolate)
+
+
+def load_sources(
+    spec: ModelSpec, folder: Path, module: Any = None, classifier: Classifier | None = None
+) -> ModelSources:
+    """Load what the spec names.
+
+    Args:
+        module, classifier: objects in memory instead of the files that the spec names.
+
+    Raises:
+        UsageError, InputError: something cannot be found or is not supported.
+    """
+    preprocessing = _preprocessing(spec)
+    masks = _mask_network(spec, folder)
+    encoder = load_encoder(
+        spec.encoder,
+        folder,
+        canvas_px=spec.canvas_px,
+        weights=spec.weights,
+        input_layout=spec.input_layout,
+        module=module,
+    )
+    classifier = _classifier(spec, folder) if classifier is None else classifier
+    check_supported(classifier, embedding_width(encoder.model))
+    return ModelSources(
+        spec=spec,
+        folder=folder,
+        encoder=encoder,
+        classifier=classifier,
+        preprocessing=preprocessing,
+        masks=masks,
+    )
+
+
+def _preprocessing(spec: ModelSpec) -> Preprocessing:
+    if isinstance(spec.preprocessing, str):
+        return preprocessing_named(spec.preprocessing)
+    return Preprocessing(**msgspec.structs.asdict(spec.preprocessing))
+
+
+def _classifier(spec: ModelSpec, folder: Path) -> Classifier:
+    if spec.classifier is None:
+        raise UsageError("the spec names no classifier, and none was passed in memory")
+    return load_classifier(folder / spec.classifier)
+
+
+def _mask_network(spec: ModelSpec, folder: Path) -> bytes | None:
+    if spec.isolate is None:
+        return None
+    try:
+        return (folder / spec.isolate).read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"mask network {folder / spec.isolate} cannot be read: {error.strerror}"
+        ) from error
