@@ -1,5 +1,9 @@
 """Text that any file and any terminal can hold."""
 
+from collections.abc import Iterable
+
+_NAMED_AT_MOST = 5
+
 
 def unicode_text(text: str) -> str:
     """The text with U+FFFD for each part that is not Unicode, which file names may contain."""
@@ -14,3 +18,14 @@ def one_line(text: str) -> str:
     """
     line = " ".join(part.strip() for part in text.splitlines() if part.strip())
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are.
+
+    >>> listed("abcdefg")
+    'a, b, c, d, e and 2 more'
+    """
+    every = list(names)
+    more = len(every) - _NAMED_AT_MOST
+    return ", ".join(every[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

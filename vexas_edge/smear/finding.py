@@ -11,9 +11,7 @@ from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import case_at
 from vexas_edge.smear.sources import open_source
 from vexas_edge.smear.walk import UnlistedFolderError, WalkedFile, is_folder, walk_folder
-from vexas_edge.text import unicode_text
-
-_NAMED_AT_MOST = 5
+from vexas_edge.text import listed, unicode_text
 
 
 def find_cases(
@@ -84,9 +82,8 @@ def _passed_over(files: Iterable[WalkedFile], root: Path, smears: Collection[str
         for file in files
         if file.refusal == "system_folder" and not _is_inside(file.path, smears)
     ]
-    more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
-    named = ", ".join(sorted(names)[:_NAMED_AT_MOST])
-    return f"note: {root}: system folders that were not entered: {named}{more}" if names else ""
+    where = f"note: {root}: system folders that were not entered"
+    return f"{where}: {listed(sorted(names))}" if names else ""
 
 
 def _hidden_by(file: WalkedFile, root: Path) -> tuple[str, str] | None:

@@ -29,9 +29,7 @@ from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.sources import open_source
 from vexas_edge.smear.vocabulary import IGNORE, Vocabulary
 from vexas_edge.smear.walk import is_folder
-from vexas_edge.text import unicode_text
-
-_NAMED_AT_MOST = 5
+from vexas_edge.text import listed, unicode_text
 
 
 def read_case(
@@ -76,7 +74,7 @@ def _check_one_smear(places: Iterable[Place], path: Path) -> None:
     smears = sorted({place.smear for place in places})
     if len(smears) > 1:
         raise InputError(
-            f"{path} holds {len(smears)} smears: {_listed(repr(name or '.') for name in smears)}; "
+            f"{path} holds {len(smears)} smears: {listed(repr(name or '.') for name in smears)}; "
             "score each by itself or use --recursive; if these folders are classes and not smears, "
             "name them in a file for --class-map"
         )
@@ -167,7 +165,7 @@ def _check_cells(case: Case, path: Path) -> None:
 def _remedy(case: Case) -> str:
     unknown = Counter(file.class_name for file in case.ignored if file.class_name)
     if unknown:
-        names = _listed(f"{name!r} {n}" for name, n in sorted(unknown.items()))
+        names = listed(f"{name!r} {n}" for name, n in sorted(unknown.items()))
         return f"name the unknown classes in a file for --class-map: {names}"
     for file in case.ignored:
         if file.reason in ("no_class", "unsigned_no_class"):
@@ -180,9 +178,3 @@ def _remedy(case: Case) -> str:
     if any(is_image(file.path) for file in case.ignored):
         return "check --layout, --class-from and --class-map"
     return f"expected images ({' '.join(IMAGE_SUFFIXES)}) in class folders or with class prefixes"
-
-
-def _listed(names: Iterable[str]) -> str:
-    every = list(names)
-    more = len(every) - _NAMED_AT_MOST
-    return ", ".join(every[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
