@@ -8,9 +8,14 @@ import numpy as np
 from export.execution import run_graph
 from vexas_edge.bundle.contract import CELLS, CROPS, DRAWS, ENCODINGS, GOLDEN_CELLS
 from vexas_edge.bundle.graphs import FUSED, HEAD, ISOLATE
+from vexas_edge.cells.background import Background
+from vexas_edge.cells.canvas import Canvas
 from vexas_edge.cells.limits import GRID_PX
+from vexas_edge.runtime.selftest import IMAGES, placed_images
 
 _DRAWS = 8
+# The light on a self-test's slide in tenths of the training cohort's: no two gains are the same.
+_SLIDE_TENTHS = (8, 9, 7)
 
 
 def golden_cells(canvas_px: int) -> np.ndarray:
@@ -37,16 +42,30 @@ def _paint_disc(
     cell[inside] = np.clip(rng.normal(colour, 8, (int(inside.sum()), 3)), 0, 255)
 
 
-def golden_npz(files: Mapping[str, bytes], *, canvas_px: int, draw_size: int) -> bytes:
+def golden_images(canvas_px: int, background: Background) -> np.ndarray:
+    """The same cells on slides darker than `background`, which gains must bring there."""
+    images = np.minimum(golden_cells(canvas_px), np.array(background, np.uint8))
+    images[~images.any(axis=3)] = background
+    return (images.astype(np.int64) * _SLIDE_TENTHS // 10).astype(np.uint8)
+
+
+def golden_npz(files: Mapping[str, bytes], *, canvas: Canvas, draw_size: int) -> bytes:
     """The content of golden.npz: `cells`, `draws`, and each graph's outputs from onnxruntime's CPU.
 
-    An output is called `<graph file>/<output>`. With a mask network, its `crops` are stored too.
+    An output is called `<graph file>/<output>`. With a mask network, its `crops` are stored too,
+    and where cells are normalised the `images` that the cells were made from.
 
     Args:
         files: the model's graphs by name.
+        canvas: the model's; it need not isolate.
     """
+    assert canvas.canvas_px
     rng = np.random.Generator(np.random.PCG64(7))
-    cells = golden_cells(canvas_px)
+    made: dict[str, np.ndarray] = {}
+    cells = golden_cells(canvas.canvas_px)
+    if canvas.background is not None:
+        made[IMAGES] = golden_images(canvas.canvas_px, canvas.background)
+        cells = placed_images(made[IMAGES], canvas)
     draws = rng.integers(0, GOLDEN_CELLS, (_DRAWS, draw_size), dtype=np.int64)
     outputs = _outputs(FUSED, files[FUSED], {CELLS: cells, DRAWS: draws})
     encodings = outputs[f"{FUSED}/{ENCODINGS}"]
@@ -54,7 +73,7 @@ def golden_npz(files: Mapping[str, bytes], *, canvas_px: int, draw_size: int) ->
     if ISOLATE in files:
         crops = golden_cells(GRID_PX)
         outputs |= {CROPS: crops, **_outputs(ISOLATE, files[ISOLATE], {CROPS: crops})}
-    return npz_from_arrays({CELLS: cells, DRAWS: draws, **outputs})
+    return npz_from_arrays({CELLS: cells, DRAWS: draws, **made, **outputs})
 
 
 def npz_from_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,11 @@ from export.encoder import (
     with_known_width,
 )
 from export.execution import session_from
+from vexas_edge.cells.background import (
+    background_of_cell,
+    is_alone_on_black,
+    middle_background,
+)
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.cells.images import cell_from_bytes
 from vexas_edge.errors import CellError, InputError, UsageError
@@ -178,22 +183,51 @@ def load_classifier(path: Path) -> Classifier:
 def load_cells(folder: Path, canvas: Canvas) -> np.ndarray:
     """All distinct cells below a folder, or in a zip, on the canvas: uint8 (N, H, W, 3) RGB.
 
+    Where the model normalises, they are taken for the cells of one case.
+
     Raises:
-        InputError: there are fewer than two cells, or one cannot be used.
+        InputError: there are fewer than two cells, one cannot be used, or they cannot be
+            normalised because they were cut out of the slide.
     """
+    images = _images(folder)
+    if canvas.background is not None:
+        _check_slide(images, folder)
+    slide = middle_background([background_of_cell(pixels) for pixels in images.values()])
+    canvas = canvas.for_background(slide)
     cells: dict[bytes, np.ndarray] = {}
-    with closing(open_source(folder)) as source:
-        for name in sorted(filter(is_image, source.files)):
-            try:
-                pixels = canvas.place(cell_from_bytes(source.read(name)))
-            except CellError as error:
-                raise InputError(f"parity cell {name}: {error}") from error
-            cells.setdefault(pixels.tobytes(), pixels)
+    for name, pixels in images.items():
+        try:
+            placed = canvas.place(pixels)
+        except CellError as error:
+            raise InputError(f"parity cell {name}: {error}") from error
+        cells.setdefault(placed.tobytes(), placed)
     if len(cells) < 2:
         raise InputError(
             f"{folder} holds {len(cells)} distinct cells; comparing needs at least two"
         )
     return np.stack(list(cells.values()))
+
+
+def _images(folder: Path) -> dict[str, np.ndarray]:
+    """The images below a folder by name, uint8 (H, W, 3) RGB."""
+    images = {}
+    with closing(open_source(folder)) as source:
+        for name in sorted(filter(is_image, source.files)):
+            try:
+                images[name] = cell_from_bytes(source.read(name))
+            except CellError as error:
+                raise InputError(f"parity cell {name}: {error}") from error
+    return images
+
+
+def _check_slide(images: Mapping[str, np.ndarray], folder: Path) -> None:
+    cut_out = [name for name, pixels in images.items() if is_alone_on_black(pixels)]
+    if 2 * len(cut_out) > len(images):
+        raise InputError(
+            f'normalise = "background" needs cells on their slide, but {len(cut_out)} of the '
+            f"{len(images)} cells in {folder} come alone on black (the first: {cut_out[0]}); leave "
+            "it out, or name the mask network as `isolate` and let `score` cut cells out itself"
+        )
 
 
 def _sha256_of_graph(path: Path) -> str:

@@ -1,11 +1,9 @@
 """Proves that a finished bundle gives the scores that the user's own pipeline gave."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
-from export.reference_scores import compare_with_reference, distinct_cells, figures
+from export.reference_scores import PatientImages, compare_with_reference, figures
 from export.reference_trials import Pipeline, check_reference
 from export.sources import ModelSources
 from vexas_edge.bundle.archive import Bundle
@@ -40,6 +38,7 @@ def _figures(bundle: Bundle, name: str, sources: ModelSources) -> dict[str, Any]
         classifier=sources.classifier,
         preprocessing=sources.preprocessing,
         encoding=spec.encoding,
+        background=spec.background,
         canvas_px=spec.canvas_px,
         larger=spec.larger,
         draw_size=spec.draw_size,
@@ -47,7 +46,6 @@ def _figures(bundle: Bundle, name: str, sources: ModelSources) -> dict[str, Any]
         positive=bundle.manifest.positive,
     )
     with sources.canvas() as canvas:
-        uncut = replace(canvas, canvas_px=None)  # trials put the cells on canvases of their own
-        cells_of = partial(distinct_cells, classes=spec.cells, canvas=uncut, reading=reading)
-        check_reference(compared, name, scores, pipeline, cells_of)
+        images = PatientImages(classes=spec.cells, canvas=canvas, reading=reading)
+        check_reference(compared, name, scores, pipeline, images)
     return figures(compared, spec.threshold)

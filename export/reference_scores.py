@@ -17,7 +17,13 @@ import numpy as np
 
 from vexas_edge import read_case, score_case
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.cells.canvas import Canvas, decoded_cells
+from vexas_edge.cells.background import Background, middle_background
+from vexas_edge.cells.canvas import (
+    Canvas,
+    canvas_of_case,
+    decoded_cells,
+    measured_background,
+)
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
@@ -238,12 +244,35 @@ def figures(compared: Sequence[Compared], threshold: float) -> dict[str, Any]:
     }
 
 
-def distinct_cells(
-    row: CohortCase, classes: Collection[str], canvas: Canvas, reading: ReadOptions
-) -> dict[bytes, np.ndarray]:
-    """A patient's distinct cells of these classes by identity, uint8 (H, W, 3), on the canvas."""
-    with (
-        read_case(row.path, reading) as case,
-        closing(decoded_cells(case, classes, canvas, threads=default_threads())) as decoded,
-    ):
-        return {cell.identity: cell.pixels for cell in decoded if cell.pixels is not None}
+@dataclass(frozen=True, kw_only=True)
+class PatientImages:
+    """The images of patients, as one model's trials need them.
+
+    classes: of the model's cells.
+    canvas: the model's.
+    """
+
+    classes: Collection[str]
+    canvas: Canvas
+    reading: ReadOptions
+
+    def cells(self, row: CohortCase, background: Background | None) -> dict[bytes, np.ndarray]:
+        """A patient's distinct cells by identity, uint8 (H, W, 3), not on a canvas yet.
+
+        Args:
+            background: the bare slide that they are brought to; None leaves them as they are.
+        """
+        uncut = replace(self.canvas, canvas_px=None, background=background)
+        threads = default_threads()
+        with read_case(row.path, self.reading) as case:
+            canvas = canvas_of_case(case, self.classes, uncut, threads=threads)
+            with closing(decoded_cells(case, self.classes, canvas, threads=threads)) as decoded:
+                return {cell.identity: cell.pixels for cell in decoded if cell.pixels is not None}
+
+    def slide(self, rows: Collection[CohortCase]) -> Background:
+        """The bare slide of these patients, at least one of whom has a cell that can be read."""
+        found = []
+        for row in rows:
+            with read_case(row.path, self.reading) as case:
+                found.append(measured_background(case, self.classes, threads=default_threads()))
+        return middle_background([background for background in found if background is not None])

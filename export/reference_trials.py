@@ -14,13 +14,13 @@ from PIL import Image
 from export.classifier import Classifier
 from export.parity import ParityError, l2_normalised
 from export.preprocessing import PREPROCESSINGS, Preprocessing, pixels_from_cells
-from export.reference_scores import Compared, agree, mean_difference
+from export.reference_scores import Compared, PatientImages, agree, mean_difference
 from vexas_edge.bundle.manifest import EncodingKind
+from vexas_edge.cells.background import Background
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.limits import LargerCells
 from vexas_edge.errors import CellError
 from vexas_edge.scoring.draws import draw_cells
-from vexas_edge.smear.cohort import CohortCase
 
 # A patient's distinct cells by identity, uint8 (H, W, 3) each, before they are put on the canvas.
 Cells = Mapping[bytes, np.ndarray]
@@ -42,6 +42,7 @@ _CELLS_PER_CALL = 8
 class Pipeline:
     """From a patient's cells to a score, by the sources of an export.
 
+    background: the bare slide that each patient's cells are brought to; None for none.
     encode: the source's own encoder, from float32 (N, 3, H, W) to float32 (N, D).
     placing: how a cell is put on the canvas.
     padding: what surrounds it there: black before the preprocessing, or zeros after it.
@@ -52,6 +53,7 @@ class Pipeline:
     classifier: Classifier
     preprocessing: Preprocessing
     encoding: EncodingKind
+    background: Background | None = None
     canvas_px: int
     larger: LargerCells
     placing: Literal["centred", "resized", "in a corner"] = "centred"
@@ -111,12 +113,13 @@ def check_reference(
     name: str,
     scores: Path,
     pipeline: Pipeline,
-    cells_of: Callable[[CohortCase], Cells],
+    images: PatientImages,
 ) -> None:
     """Check that the bundle and the user's own pipeline give the same scores.
 
     Args:
         pipeline: what the spec says; its steps are changed one at a time.
+        images: the patients' cells.
         scores: the file that the user's scores are from, for the message.
 
     Raises:
@@ -129,22 +132,22 @@ def check_reference(
         f"model {name}: the bundle's scores differ from those in {scores} by "
         f"{mean_difference(compared):.3f} in the mean over {len(compared)} patients, at most by "
         f"{abs(worst.difference):.3f} (patient {worst.row.patient!r}), which the draws do not "
-        f"explain; {_explanation(compared, pipeline, cells_of)}"
+        f"explain; {_explanation(compared, pipeline, images)}"
     )
 
 
 def _explanation(
     compared: Sequence[Compared],
     pipeline: Pipeline,
-    cells_of: Callable[[CohortCase], Cells],
+    images: PatientImages,
 ) -> str:
     """Which single change of the spec would explain the user's scores."""
     ranked = sorted(compared, key=lambda c: -abs(c.difference))
     tried_on = ranked[:_MOST_DIFFERENT] + ranked[_MOST_DIFFERENT:][-_LEAST_DIFFERENT:]
-    trials = _Trials(pipeline, [(patient, cells_of(patient.row)) for patient in tried_on])
+    trials = _Trials(pipeline, tried_on, images)
     nearest, words = trials.nearest(_changes_behind_the_encoder(pipeline))
     if not agree(nearest):  # encoding the cells again takes far longer
-        in_front = trials.nearest(_changes_before_the_encoder(pipeline))
+        in_front = trials.nearest(_changes_before_the_encoder(pipeline, trials.slide))
         nearest, words = min((nearest, words), in_front, key=lambda t: mean_difference(t[0]))
     before, after = mean_difference(tried_on), mean_difference(nearest)
     fall = f"the difference falls from {before:.3f} to {after:.3f} for {len(nearest)} patients"
@@ -153,13 +156,31 @@ def _explanation(
     if after < before / 2:
         return f"most likely {words}: then {fall}, but that is not all"
     return (
-        "no single change of normalisation, colour order, mean, canvas or crop, draw size or class "
-        "order explains it: are these the same cells and the same weights?"
+        "no single change of normalisation, background, colour order, mean, canvas or crop, draw "
+        "size or class order explains it: are these the same cells and the same weights?"
     )
 
 
-def _changes_before_the_encoder(pipeline: Pipeline) -> Iterator[tuple[Pipeline, str]]:
-    """The pipeline with one step changed that the encoder sees, and what differs in words."""
+def _changes_before_the_encoder(
+    pipeline: Pipeline, slide: Callable[[], Background]
+) -> Iterator[tuple[Pipeline, str]]:
+    """The pipeline with one step changed that the encoder sees, and what differs in words.
+
+    Args:
+        slide: gives the bare slide of these patients.
+    """
+    if pipeline.background is None:
+        levels = slide()
+        yield (
+            replace(pipeline, background=levels),
+            "the bare slide was brought to the same levels in every case, and the spec needs "
+            f'normalise = "background" with background = {list(levels)} or so',
+        )
+    else:
+        yield (
+            replace(pipeline, background=None),
+            'the bare slide was left as it is, and the spec needs normalise = "none"',
+        )
     own = pipeline.preprocessing
     turned = replace(own, bgr=not own.bgr)
     order = "blue" if turned.bgr else "red"
@@ -215,10 +236,24 @@ def _other_canvases(pipeline: Pipeline) -> Iterator[tuple[Pipeline, str]]:
 class _Trials:
     """Scores the same patients by changed pipelines, with embeddings kept while they may be."""
 
-    def __init__(self, own: Pipeline, patients: Sequence[tuple[Compared, Cells]]) -> None:
+    def __init__(self, own: Pipeline, patients: Sequence[Compared], images: PatientImages) -> None:
         self._own = own
         self._patients = patients
-        self._embeddings = [own.embeddings(cells) for _, cells in patients]
+        self._images = images
+        self._cells: dict[tuple[int, Background | None], Cells] = {}
+        self._embeddings = [
+            own.embeddings(self._cells_of(number, own)) for number in range(len(patients))
+        ]
+
+    def slide(self) -> Background:
+        """The bare slide of these patients."""
+        return self._images.slide([patient.row for patient in self._patients])
+
+    def _cells_of(self, number: int, pipeline: Pipeline) -> Cells:
+        key = number, pipeline.background
+        if key not in self._cells:
+            self._cells[key] = self._images.cells(self._patients[number].row, pipeline.background)
+        return self._cells[key]
 
     def nearest(self, changes: Iterable[tuple[Pipeline, str]]) -> tuple[list[Compared], str]:
         """Of these changes, the one after which the scores differ least, with its words.
@@ -234,7 +269,7 @@ class _Trials:
     def _compared(self, changed: Pipeline, n_patients: int) -> list[Compared]:
         """The comparison with the changed pipeline; empty if its encoder cannot take the cells."""
         found = []
-        for number, (compared, _) in enumerate(self._patients[:n_patients]):
+        for number, compared in enumerate(self._patients[:n_patients]):
             identities, embeddings = self._embedded(changed, number)
             if not identities:
                 return []
@@ -246,7 +281,7 @@ class _Trials:
     def _embedded(self, changed: Pipeline, number: int) -> tuple[list[bytes], np.ndarray]:
         if _input_of(changed) == _input_of(self._own):
             return self._embeddings[number]
-        cells = self._patients[number][1]
+        cells = self._cells_of(number, changed)
         if changed.canvas_px == self._own.canvas_px:
             return changed.embeddings(cells)
         try:
@@ -259,5 +294,5 @@ class _Trials:
 
 def _input_of(pipeline: Pipeline) -> tuple[object, ...]:
     """All that decides what the encoder sees."""
-    names = ("preprocessing", "canvas_px", "larger", "placing", "padding")
+    names = ("preprocessing", "background", "canvas_px", "larger", "placing", "padding")
     return tuple(getattr(pipeline, name) for name in names)

@@ -45,7 +45,12 @@ class ModelSources:
             isolate = None
             if self.masks is not None:
                 isolate = stack.enter_context(opened_isolator(self.masks, self.spec.isolation))
-            yield Canvas(canvas_px=self.spec.canvas_px, larger=self.spec.larger, isolate=isolate)
+            yield Canvas(
+                canvas_px=self.spec.canvas_px,
+                larger=self.spec.larger,
+                isolate=isolate,
+                background=self.spec.background,
+            )
 
 
 def load_sources(

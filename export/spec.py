@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from export.encoder import InputLayout
 from export.paper import CANVAS_PX
 from vexas_edge.bundle.budgets import Budgets
-from vexas_edge.bundle.manifest import EncodingKind, LabelRule
+from vexas_edge.bundle.manifest import EncodingKind, LabelRule, Level, Normalise
 from vexas_edge.cells.limits import IsolationLimits, LargerCells
 from vexas_edge.choices import ClassFrom, Layout
 from vexas_edge.errors import InputError, UsageError
@@ -61,6 +61,10 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     preprocessing: how pixels are scaled for the encoder, by name or as figures.
     encoding: what the classifier was fitted on: "l2" for encodings divided by their L2 norm, "raw"
     for encodings as the encoder returns them.
+    normalise: "background" if each case's bare slide was brought to `background` before its cells
+    were encoded for the classifier; scoring then does the same.
+    background: the bare slide of the training cohort, [red, green, blue], 1 to 255, which
+    `vexas-workshop train background` measures.
     parity_cells: a folder of real cells on which every step of the export is compared.
     encoder: one of our backbones, an .onnx file, or `module:factory`; not needed if the encoder is
         passed in memory.
@@ -101,6 +105,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     minimum_cells: Annotated[int, Meta(ge=1)] = 10
     isolate: str | None = None
     isolation: IsolationLimits = IsolationLimits()
+    normalise: Normalise = "none"
+    background: tuple[Level, Level, Level] | None = None
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5
     reference_scores: str | None = None
     cohort: str | None = None
@@ -185,6 +191,12 @@ def spec_from_fields(fields: dict[str, Any], source: str = "the spec") -> Spec:
                 f"{source}: models.{name}: reference_scores and cohort go together: the scores of "
                 "your own pipeline, and where the cells of these patients are"
             )
+        if (model.normalise == "background") != (model.background is not None):
+            raise UsageError(
+                f'{source}: models.{name}: normalise = "background" and background = [red, green, '
+                "blue], the bare slide of the training cohort, go together; measure it with "
+                "`vexas-workshop train background`"
+            )
         unknown = [cell for cell in model.cells if cell not in CELL_CLASSES]
         if unknown:
             raise UsageError(
@@ -214,6 +226,8 @@ preprocessing = "keras-caffe"       # the one that the weights were trained with
                                     # or {{ mean = [r, g, b], scale = [r, g, b], bgr = false }}
 encoding = "l2"                     # what the classifier was fitted on: encodings divided by
                                     # their L2 norm, or "raw": as the encoder returns them
+# normalise = "background"          # if each case's bare slide was brought to the cohort's, too;
+# background = [254, 230, 204]      # `vexas-workshop train background` measures that
 canvas_px = 272                     # the canvas that the encoder was trained with
 # larger = "reject"                 # or "crop": what happens to a cell that does not fit
 classifier = "pn.skops"             # skops.io.dump(classifier, "pn.skops")

@@ -160,7 +160,7 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("manifest", lambda m: head(m).update(sha256=HASH + "\n"), "/sha256: "),
     ("manifest", lambda m: head(m).update(sha256=HASH + "Z"), "/sha256: "),
     ("manifest", lambda m: head(m).update(sha256=""), "/sha256: "),
-    ("manifest", lambda m: m.update(schema_version=1), "/schema_version: 3 was expected"),
+    ("manifest", lambda m: m.update(schema_version=1), "/schema_version: 4 was expected"),
     ("case", lambda c: c.pop("schema_version"), '/: "schema_version" is a required property'),
     ("case", lambda c: c.pop("error"), '/: "error" is a required property'),
     ("case", lambda c: c["models"][0].pop("score"), '/models/0: "score" is a required property'),

@@ -33,11 +33,11 @@ from vexas_edge.cells.canvas import DecodedCell, decode_cell
 from vexas_edge.cells.images import identity_of
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import open_engine
-from vexas_edge.errors import BundleError, HostError, UsageError
+from vexas_edge.errors import BundleError, HostError, InputError, UsageError
 from vexas_edge.results.values import NOTICE, SYNTHETIC_NOTICE, CaseScore, ModelScore
 from vexas_edge.runtime import session as sessions_module
 from vexas_edge.runtime.session import Sessions, cells_per_call
-from vexas_edge.scoring import encoding
+from vexas_edge.scoring import encoding, reading
 from vexas_edge.scoring.draws import draw_cells
 
 
@@ -406,7 +406,10 @@ def test_progress_counts_every_cell_of_every_model(
 ) -> None:
     seen: list[tuple[str, int, int]] = []
     score(tiny_case, chunk_cells=5, progress=lambda *step: seen.append(step))
-    assert seen == [
+    assert [step for step in seen if step[0] == "neutrophil read"] == [
+        ("neutrophil read", n, 12) for n in range(1, 13)
+    ]
+    assert [step for step in seen if not step[0].endswith(" read")] == [
         ("neutrophil", 5, 12),
         ("neutrophil", 10, 12),
         ("neutrophil", 12, 12),
@@ -416,10 +419,11 @@ def test_progress_counts_every_cell_of_every_model(
     ]
 
 
-def test_only_the_pixels_of_calls_under_way_are_held(
+def test_images_are_kept_up_to_a_bound_and_decoded_again_beyond_it(
     sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = write_case(tmp_path, neutrophil=300)
+    whole = score_case(read_case(case), sessions.bundle, sessions, chunk_cells=10)
     held: weakref.WeakSet[Any] = weakref.WeakSet()
     counts: list[int] = []
 
@@ -430,10 +434,29 @@ def test_only_the_pixels_of_calls_under_way_are_held(
         counts.append(len(held))
         return replace(cell, pixels=pixels)
 
-    monkeypatch.setattr(encoding, "decode_cell", watched)
-    score_case(read_case(case), sessions.bundle, sessions, chunk_cells=10)
-    assert len(counts) == 300
-    assert max(counts) <= 10 * sessions.fused("neutrophil").threads + 1
+    monkeypatch.setattr(reading, "decode_cell", watched)
+    monkeypatch.setattr(reading, "KEPT_BYTES", 30 * 14 * 14 * 3)
+    bounded = score_case(read_case(case), sessions.bundle, sessions, chunk_cells=10)
+    assert bounded.models == whole.models
+    assert 480 < len(counts) < 570  # all once, and those that were not kept once more
+    assert 30 < max(counts) <= 120 + 10 * sessions.fused("neutrophil").threads + 1
+
+
+def test_a_cell_that_changes_while_its_case_is_scored_fails_it(
+    sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = write_case(tmp_path, neutrophil=12)
+    cell = case / "neutrophil" / "3.bmp"
+    pixels = cell_pixels(7)
+    Image.fromarray(pixels).save(cell)
+    monkeypatch.setattr(reading, "KEPT_BYTES", 0)
+
+    def change(model: str, done: int, total: int) -> None:
+        if (model, done) == ("neutrophil read", total):
+            Image.fromarray(pixels[::-1].copy()).save(cell)  # a file of the same size
+
+    with pytest.raises(InputError, match=r"3\.bmp changed while its case was being scored"):
+        score_case(read_case(case), sessions.bundle, sessions, progress=change)
 
 
 class Watched(np.ndarray):

@@ -12,7 +12,7 @@ import numpy as np
 from onnx import ModelProto
 
 from calibration.fp16 import LARGEST, emulated_half_precision
-from calibration.gate.samples import BATCH, Smear, canvas_of, cells_of
+from calibration.gate.samples import BATCH, Smear, canvas_of, canvas_of_smear, cells_of
 from calibration.proof.exact import exact_session
 from export.execution import session_from, session_options
 from vexas_edge.bundle.archive import Bundle
@@ -152,6 +152,7 @@ def _decoded(
     smear: Smear, model: Model, canvas: Canvas
 ) -> tuple[dict[bytes, np.ndarray], list[DecodedCell]]:
     """Pixels of the smear's usable cells by identity, and the cells that the model cannot use."""
+    canvas = canvas_of_smear(smear, model, canvas)
     cells = [decode_cell(smear.case.source, cell, canvas) for cell in cells_of(smear, model)]
     usable = {cell.identity: cell.pixels for cell in cells if cell.pixels is not None}
     return usable, [cell for cell in cells if cell.pixels is None]

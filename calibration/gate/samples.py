@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
@@ -11,7 +11,8 @@ import numpy as np
 from vexas_edge import read_case
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.manifest import Model
-from vexas_edge.cells.canvas import Canvas, decode_cell, decoded_cells
+from vexas_edge.cells.background import Background, background_of_cell, middle_background
+from vexas_edge.cells.canvas import AS_IT_IS, Canvas, decode_cell, decoded_cells
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
@@ -27,8 +28,6 @@ BATCH = 8
 # The share of a gate's cells that may be unreadable.
 MOST_UNREAD = 0.02
 
-_AS_IT_IS = Canvas(canvas_px=None)
-
 # One of this many sampled cells is kept for the rehearsal; ranges are found without it.
 _REHEARSED = 5
 _MOST_REHEARSED = 128
@@ -39,12 +38,14 @@ class Smear:
     """One opened case of the cohort.
 
     identities: of each cell whose image can be read, by path.
+    backgrounds: the bare slide in the image of each of these cells, by path.
     lost: the other cells, unreadable or rejected.
     """
 
     row: CohortCase
     case: Case
     identities: dict[str, bytes]
+    backgrounds: dict[str, Background]
     lost: tuple[UsedCell, ...]
 
     @property
@@ -63,12 +64,13 @@ class Smear:
 class Sample:
     """Cells for calibration, drawn evenly over patients and classes, decoded whenever asked for.
 
-    key: a hash of the cells, for a cache.
+    canvases: by the sample of their smear.
+    key: a hash of the cells as they are placed, for a cache.
     unreadable: a line of text per cell that could not be used.
     """
 
     cells: tuple[tuple[Smear, Cell], ...]
-    canvas: Canvas
+    canvases: Mapping[str, Canvas]
     key: str
     unreadable: tuple[str, ...]
 
@@ -79,7 +81,10 @@ class Sample:
 
     def pixels(self, cells: Sequence[tuple[Smear, Cell]]) -> np.ndarray:
         """These cells on the canvas, uint8 (n, H, W, 3)."""
-        placed = [decode_cell(smear.case.source, cell, self.canvas).pixels for smear, cell in cells]
+        placed = [
+            decode_cell(smear.case.source, cell, self.canvases[smear.row.sample]).pixels
+            for smear, cell in cells
+        ]
         readable = [pixels for pixels in placed if pixels is not None]
         if len(readable) < len(placed):
             raise InputError(
@@ -135,14 +140,17 @@ def check_read(gate: Sequence[Smear]) -> None:
 def _opened(row: CohortCase, options: ReadOptions, stack: ExitStack) -> Smear:
     case = stack.enter_context(read_case(row.path, options))
     classes = {cell.cell_class for cell in case.cells}
-    identities, lost = {}, []
-    with closing(decoded_cells(case, classes, _AS_IT_IS, threads=default_threads())) as decoded:
+    identities, backgrounds, lost = {}, {}, []
+    with closing(decoded_cells(case, classes, AS_IT_IS, threads=default_threads())) as decoded:
         for cell in decoded:
-            if cell.identity:
+            if cell.pixels is not None:
                 identities[cell.record.path] = cell.identity
+                backgrounds[cell.record.path] = background_of_cell(cell.pixels)
             else:
                 lost.append(cell.record)
-    return Smear(row=row, case=case, identities=identities, lost=tuple(lost))
+    return Smear(
+        row=row, case=case, identities=identities, backgrounds=backgrounds, lost=tuple(lost)
+    )
 
 
 def check_apart(calibration: Sequence[Smear], gate: Sequence[Smear]) -> None:
@@ -190,6 +198,16 @@ def cells_of(smear: Smear, model: Model) -> list[Cell]:
     return list(first.values())
 
 
+def canvas_of_smear(smear: Smear, model: Model, canvas: Canvas) -> Canvas:
+    """The canvas for the smear's cells, which normalises them where the model wants that.
+
+    Args:
+        canvas: the model's.
+    """
+    found = [smear.backgrounds[cell.path] for cell in cells_of(smear, model)]
+    return canvas.for_background(middle_background(found)) if found else canvas
+
+
 def draw_samples(
     smears: Sequence[Smear], model: Model, canvas: Canvas, n_cells: int, seed: int
 ) -> tuple[Sample, np.ndarray]:
@@ -204,10 +222,11 @@ def draw_samples(
     wanted = n_cells + n_cells // (_REHEARSED - 1)
     chosen: list[tuple[Smear, Cell]] = []
     unreadable: list[str] = []
+    canvases = {smear.row.sample: canvas_of_smear(smear, model, canvas) for smear in smears}
     for smear, cell in _in_turns(smears, model, seed):
         if len(chosen) == wanted:
             break
-        decoded = decode_cell(smear.case.source, cell, canvas)
+        decoded = decode_cell(smear.case.source, cell, canvases[smear.row.sample])
         if decoded.pixels is None:
             unreadable.append(f"{smear.row.sample}: {decoded.fault}")
         else:
@@ -219,14 +238,21 @@ def draw_samples(
     # With very few cells, the rehearsal uses the calibration's own; the gate judges on others.
     rehearsed = (chosen[_REHEARSED - 1 :: _REHEARSED] or chosen)[:_MOST_REHEARSED]
     ranged = [c for i, c in enumerate(chosen) if i % _REHEARSED != _REHEARSED - 1]
-    identities = b"".join(smear.identities[cell.path] for smear, cell in ranged)
     sample = Sample(
         cells=tuple(ranged),
-        canvas=canvas,
-        key=hashlib.sha256(identities).hexdigest(),
+        canvases=canvases,
+        key=_key(ranged, canvases),
         unreadable=tuple(unreadable),
     )
     return sample, sample.pixels(rehearsed)
+
+
+def _key(cells: Sequence[tuple[Smear, Cell]], canvases: Mapping[str, Canvas]) -> str:
+    digest = hashlib.sha256()
+    for smear, cell in cells:
+        gains = canvases[smear.row.sample].gains
+        digest.update(smear.identities[cell.path] + (b"" if gains is None else gains.tobytes()))
+    return digest.hexdigest()
 
 
 def _in_turns(smears: Sequence[Smear], model: Model, seed: int) -> list[tuple[Smear, Cell]]:

@@ -13,6 +13,7 @@ from training.mask_network.segmenter import SegmenterRecipe
 from training.patients.classifier import SvmOptions
 from training.pretraining.trainer import PretrainOptions
 from vexas_edge.bundle.budgets import Budgets
+from vexas_edge.bundle.manifest import Normalise
 from vexas_edge.cells.limits import IsolationLimits, LargerCells
 from vexas_edge.errors import UsageError
 from vexas_edge.fields import Name
@@ -53,6 +54,7 @@ class ChainModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pretrain: fields of PretrainOptions, except backbone and preprocessing.
     svm: fields of SvmOptions.
     probe: labelled cells to judge the encoder by.
+    normalise: "background" to bring each case's bare slide to that of the cohort's `fit` split.
     """
 
     cells: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -64,6 +66,7 @@ class ChainModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     probe: Probe | None = None
     canvas_px: Annotated[int, Meta(ge=8, le=4096)] = CANVAS_PX
     larger: LargerCells = "reject"
+    normalise: Normalise = "none"
     minimum_cells: Annotated[int, Meta(ge=1)] = 10
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5
     score_draws: Annotated[int, Meta(ge=1)] = 1000

@@ -1,4 +1,4 @@
-"""The stage that makes the mask network: it is trained, exported and converted to integers."""
+"""The stages about masks: the mask network is trained and exported, then it isolates cells."""
 
 import hashlib
 import json
@@ -6,15 +6,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from calibration.integers.masks import integer_masks, mask_agreement
 from export.mask_graph import check_masks, masks_from_crops, onnx_from_unet
+from training.chain.chain import Chain
 from training.chain.chain_spec import Fields, options_from_fields
+from training.chain.stages import Stage
+from training.mask_network.isolated_cohort import CutOut, isolate_cohort
 from training.mask_network.masks import crops_of, read_masked_images
 from training.mask_network.outlines import score_masks, summarize
 from training.mask_network.segmenter import SegmenterRecipe, train_segmenter
 from vexas_edge.bundle.graphs import ISOLATE
+from vexas_edge.cells.background import Background
 from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.files import write_atomically
+from vexas_edge.runtime.isolator import opened_isolator
+from vexas_edge.smear.options import ReadOptions
 from vexas_edge.talk import Progress
 
 _CROPS_PER_BATCH = 8
@@ -57,6 +65,41 @@ def make_mask_network(
         figures["judged"] = summarize(score_masks(masks, judged, limits))
     write_atomically(to / ISOLATE, integers.SerializeToString(deterministic=True))
     write_atomically(to / _AGREEMENT, json.dumps(figures, indent=2).encode() + b"\n")
+
+
+def isolate_cells(
+    chain: Chain,
+    name: str,
+    masks: Stage,
+    background: Background | None,
+    cells: dict[str, Any],
+) -> Stage:
+    """The stage that writes a model's cells alone on black.
+
+    Args:
+        name: the model's.
+        background: the bare slide that each case is brought to before; None for none.
+        cells: hashes of the cells, as an input.
+    """
+    assert chain.spec.isolate
+    classes, limits = chain.spec.models[name].cells, chain.spec.isolate.limits
+
+    def make(to: Path) -> None:
+        with opened_isolator((masks.folder / ISOLATE).read_bytes(), limits) as isolator:
+            asked = CutOut(
+                isolate=isolator, cells=classes, background=background, reading=ReadOptions()
+            )
+            lost = isolate_cohort(chain.rows, asked, to)
+        chain.talk.say(f"{name}/isolate: {len(lost)} cells lost; lost.csv lists them")
+
+    inputs = {
+        **cells,
+        "classes": classes,
+        "background": background,
+        "network": masks.facts(),
+        "limits": msgspec.to_builtins(limits),
+    }
+    return chain.stage(f"{name}/isolate", inputs, make)
 
 
 def mask_sentence(folder: Path) -> str:

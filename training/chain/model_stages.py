@@ -1,4 +1,4 @@
-"""The stages of one model: pretrain, encode, probe, evaluate, fit."""
+"""The stages of one model: background, isolate, pretrain, encode, probe, evaluate, fit."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,10 +12,13 @@ import skops.io
 from export.inputs import sha256_of_file
 from training.chain.chain import Chain
 from training.chain.chain_spec import ChainModel, Probe
+from training.chain.mask_stage import isolate_cells
 from training.chain.stages import Stage, cells_digest, torch_facts
 from training.encodings.encoder import Wanted, encode_file
 from training.encodings.probe_report import write_probe
+from training.encodings.slide import background_of_cohort
 from training.encodings.table import Encodings, read_encodings, write_encodings
+from training.mask_network.isolated_cohort import COHORT
 from training.patients.aggregates import Patient, patients_from_encodings
 from training.patients.classifier import check_calibrated, fit_classifier
 from training.patients.evaluation import EvaluationOptions, evaluate_patients, with_enough_cells
@@ -23,6 +26,7 @@ from training.patients.phenotype import against_others
 from training.patients.report import evaluation_sentences, write_report
 from training.pretraining.cell_stack import WantedCells, stack_cells
 from training.pretraining.run_folder import CHECKPOINT, WEIGHTS, pretrain_into
+from vexas_edge.cells.background import Background
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
 from vexas_edge.host.libraries import load_library
@@ -32,6 +36,7 @@ from vexas_edge.smear.options import ReadOptions
 onnxruntime = load_library("onnxruntime")
 
 CLASSIFIER, SENTENCES = "classifier.skops", "sentences.txt"
+_BACKGROUND = "background.json"
 
 _SEEN = (
     "The encoder had seen the cells of the folds' patients, without labels, and none of the "
@@ -43,38 +48,73 @@ _SEEN = (
 class TrainedModel:
     """The parts of one model that the bundle needs.
 
+    background: the bare slide that each case is brought to; None if cells stay as they are.
     performance: sentences for the model card.
     stages: hashes for the provenance.
     """
 
     weights: Path
     classifier: Path
+    background: Background | None
     performance: str
     stages: dict[str, Any]
 
 
-def train_model(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) -> TrainedModel:
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    """The images that the model learns from.
+
+    cohort: the file of their cohort.
+    background: the bare slide that each case is still to be brought to; None for none.
+    facts: what they depend on, as inputs of the stages.
+    """
+
+    cohort: Path
+    background: Background | None
+    facts: dict[str, Any]
+
+
+def train_model(
+    chain: Chain, name: str, masks: Stage | None, cells: dict[str, Any]
+) -> TrainedModel:
     """Run all stages of the model.
 
     Args:
-        cohort: the cohort's file; if the chain isolates cells, the one of isolated cells.
-        cells: hashes of its cells, as an input of the stages.
+        masks: the stage of the mask network, if the chain isolates cells.
+        cells: hashes of the cohort's cells, as an input of the stages.
     """
     model = chain.spec.models[name]
     stages: dict[str, Stage] = {}
+    background = None
+    if model.normalise == "background":
+        stages["background"] = _background(chain, name, cells)
+        background = _background_in(stages["background"])
+    shown = _Shown(
+        cohort=chain.cohort,
+        background=background,
+        facts={**cells, "background": background},
+    )
+    if masks:
+        isolated = isolate_cells(chain, name, masks, background, cells)
+        stages["isolate"] = isolated
+        shown = _Shown(
+            cohort=isolated.folder / COHORT,
+            background=None,
+            facts={"isolated": isolated.facts()},
+        )
     weights = chain.folder / (model.weights or "")
     if model.weights is None:
-        stages["pretrain"] = _pretrain(chain, name, cohort, cells)
+        stages["pretrain"] = _pretrain(chain, name, shown)
         weights = stages["pretrain"].folder / WEIGHTS
     encoder = _encoder_facts(model, weights)
     encode = chain.stage(
         f"{name}/encode",
-        {**cells, **encoder},
-        lambda to: _encode(chain, model, cohort, weights, to),
+        {**shown.facts, **encoder},
+        lambda to: _encode(chain, model, shown, weights, to),
     )
     stages["encode"] = encode
     if model.probe:
-        stages["probe"] = _probe(chain, name, model.probe, weights)
+        stages["probe"] = _probe(chain, name, model.probe, shown.background, weights)
     inputs = {
         "encodings": encode.facts(),
         "svm": model.svm,
@@ -91,12 +131,29 @@ def train_model(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) ->
     return TrainedModel(
         weights=weights.resolve(),
         classifier=(stages["fit"].folder / CLASSIFIER).resolve(),
+        background=background,
         performance=sentences.read_text(encoding="utf-8"),
         stages={stage: done.facts() for stage, done in stages.items()},
     )
 
 
-def _pretrain(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) -> Stage:
+def _background(chain: Chain, name: str, cells: dict[str, Any]) -> Stage:
+    classes = chain.spec.models[name].cells
+
+    def make(to: Path) -> None:
+        rows = cases_of_split(chain.rows, chain.spec.fit)
+        found = background_of_cohort(rows, classes, ReadOptions())
+        write_atomically(to / _BACKGROUND, msgspec.json.encode(found))
+
+    inputs = {**cells, "classes": classes, "split": chain.spec.fit}
+    return chain.stage(f"{name}/background", inputs, make)
+
+
+def _background_in(stage: Stage) -> Background:
+    return msgspec.json.decode((stage.folder / _BACKGROUND).read_bytes(), type=Background)
+
+
+def _pretrain(chain: Chain, name: str, shown: _Shown) -> Stage:
     model, talk = chain.spec.models[name], chain.talk
     options = model.pretrain_options()
     if options.start:
@@ -109,11 +166,12 @@ def _pretrain(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) -> S
         classes=model.cells,
         canvas_px=model.canvas_px,
         skip_unreadable=True,
+        background=shown.background,
         reading=ReadOptions(),
     )
 
     def make(to: Path) -> None:
-        rows = cases_of_split(read_cohort(cohort), chain.spec.fit)
+        rows = cases_of_split(read_cohort(shown.cohort), chain.spec.fit)
         stack, lost = stack_cells(rows, wanted)
         for text in lost:
             talk.say(f"not used: {text}")
@@ -121,7 +179,7 @@ def _pretrain(chain: Chain, name: str, cohort: Path, cells: dict[str, Any]) -> S
         (to / CHECKPOINT).unlink()
 
     more = {"canvas_px": model.canvas_px, **torch_facts()}
-    return chain.stage(f"{name}/pretrain", {**cells, **inputs, **more}, make, resumes=True)
+    return chain.stage(f"{name}/pretrain", {**shown.facts, **inputs, **more}, make, resumes=True)
 
 
 def _encoder_facts(model: ChainModel, weights: Path) -> dict[str, Any]:
@@ -131,15 +189,16 @@ def _encoder_facts(model: ChainModel, weights: Path) -> dict[str, Any]:
     return facts | {"weights": sha256_of_file(weights), "onnxruntime": onnxruntime.__version__}
 
 
-def _encode(chain: Chain, model: ChainModel, cohort: Path, weights: Path, to: Path) -> None:
+def _encode(chain: Chain, model: ChainModel, shown: _Shown, weights: Path, to: Path) -> None:
     wanted = Wanted(
         cells=model.cells,
         canvas_px=model.canvas_px,
         larger=model.larger,
+        background=shown.background,
         reading=ReadOptions(),
     )
     encoded = encode_file(
-        cohort,
+        shown.cohort,
         wanted,
         encoder=model.backbone,
         weights=weights.resolve(),
@@ -151,16 +210,16 @@ def _encode(chain: Chain, model: ChainModel, cohort: Path, weights: Path, to: Pa
     write_encodings(encoded.found, to)
 
 
-def _probe(chain: Chain, name: str, asked: Probe, weights: Path) -> Stage:
+def _probe(
+    chain: Chain, name: str, asked: Probe, background: Background | None, weights: Path
+) -> Stage:
     model, cohort = chain.spec.models[name], chain.folder / asked.cohort
-    inputs = {
-        "cells": cells_digest(read_cohort(cohort)),
-        "groups": asked.groups,
-        **_encoder_facts(model, weights),
-    }
+    cells = {"cells": cells_digest(read_cohort(cohort)), "background": background}
+    shown = _Shown(cohort=cohort, background=background, facts=cells)
+    inputs = {**cells, "groups": asked.groups, **_encoder_facts(model, weights)}
 
     def make(to: Path) -> None:
-        _encode(chain, model, cohort, weights, to)
+        _encode(chain, model, shown, weights, to)
         write_probe(_read(to), asked.groups, name, to)
 
     return chain.stage(f"{name}/probe", inputs, make)

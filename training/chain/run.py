@@ -19,7 +19,6 @@ from training.chain.chain_spec import ChainModel, ChainSpec
 from training.chain.mask_stage import make_mask_network, mask_sentence, masks_digest
 from training.chain.model_stages import TrainedModel, train_model
 from training.chain.stages import Stage, cells_digest, torch_facts
-from training.mask_network.isolated_cohort import COHORT, isolate_cohort
 from vexas_edge import read_case
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.graphs import ISOLATE
@@ -27,7 +26,6 @@ from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.errors import InputError
 from vexas_edge.runtime.isolator import opened_isolator
 from vexas_edge.smear.cohort import CohortCase
-from vexas_edge.smear.options import ReadOptions
 
 _REFERENCE = "reference.vxb"
 _PARITY_CELLS = 12
@@ -48,13 +46,9 @@ def run_chain(spec: ChainSpec, folder: Path, out: Path, talk: Talk) -> Path:
     chain = new_chain(spec, folder, out, talk)
     cells: dict[str, Any] = {"cells": cells_digest(chain.rows)}
     talk.say(f"cohort: {len(chain.rows)} cases")
-    masks, cohort, known = _mask_network(chain), chain.cohort, cells
-    stages: dict[str, Any] = {}
-    if masks:
-        isolated = _isolate(chain, masks, cells)
-        cohort, known = isolated.folder / COHORT, {"isolated": isolated.facts()}
-        stages |= {"mask-network": masks.facts(), "isolate": isolated.facts()}
-    models = {name: train_model(chain, name, cohort, known) for name in spec.models}
+    masks = _mask_network(chain)
+    stages: dict[str, Any] = {"mask-network": masks.facts()} if masks else {}
+    models = {name: train_model(chain, name, masks, cells) for name in spec.models}
     stages |= {name: model.stages for name, model in models.items()}
     export = _export(chain, models, masks, {**cells, "stages": stages})
     return _add_precisions(chain, export, cells)
@@ -84,20 +78,6 @@ def _mask_network(chain: Chain) -> Stage | None:
 
 def _copy_network(network: Path, to: Path) -> None:
     shutil.copyfile(network, to / ISOLATE)
-
-
-def _isolate(chain: Chain, masks: Stage, cells: dict[str, Any]) -> Stage:
-    assert chain.spec.isolate
-    limits = chain.spec.isolate.limits
-
-    def make(to: Path) -> None:
-        with opened_isolator((masks.folder / ISOLATE).read_bytes(), limits) as isolator:
-            lost = isolate_cohort(chain.rows, isolator, ReadOptions(), to)
-        chain.talk.say(f"isolate: {len(lost)} cells lost; lost.csv lists them")
-
-    return chain.stage(
-        "isolate", {**cells, "network": masks.facts(), "limits": msgspec.to_builtins(limits)}, make
-    )
 
 
 def _export(
@@ -147,6 +127,8 @@ def _fields(
         "fit_draws": draws.draws,
         "seed": draws.seed,
         "score_draws": model.score_draws,
+        "normalise": model.normalise,
+        "background": trained.background,
     }
     if masks and chain.spec.isolate:
         fields["isolate"] = str((masks.folder / ISOLATE).resolve())

@@ -2,6 +2,7 @@
 
 import click
 
+from training.commands.background import background
 from training.commands.chain import demo_bundle, run
 from training.commands.isolate import isolate, segmenter
 from training.commands.judge import evaluate, fit, probe
@@ -26,6 +27,7 @@ for _command in (
     demo_bundle,
     synth,
     segmenter,
+    background,
     isolate,
     pretrain,
     encode,

@@ -7,6 +7,9 @@ from pathlib import Path
 import click
 import msgspec
 
+from training.commands import names_from_words
+from training.commands.background import background_option
+from vexas_edge.cells.background import Background
 from vexas_edge.commands.options import reading_options
 from vexas_edge.smear.options import ReadOptions
 
@@ -71,6 +74,12 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
     required=True,
     help="The mask network as an ONNX file, such as isolate.onnx of `train run`.",
 )
+@click.option(
+    "--cells",
+    help="Classes of cells to isolate, separated by commas, such as monocyte,promonocyte.  "
+    "[default: all]",
+)
+@background_option
 @reading_options
 @click.option(
     "-o",
@@ -79,17 +88,25 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
     required=True,
     help="Folder for the new cohort, which must not exist yet.",
 )
-def isolate(cohort: Path, network: Path, out: Path, reading: ReadOptions) -> None:
+def isolate(
+    cohort: Path,
+    network: Path,
+    cells: str | None,
+    background: Background | None,
+    out: Path,
+    reading: ReadOptions,
+) -> None:
     """Write a new cohort whose images show each cell of COHORT (cohort.csv) alone, on black.
 
-    Cells that cannot be isolated are listed in lost.csv with the reason.
+    Cells that cannot be isolated are listed in lost.csv with the reason. For a model that
+    normalises, name its cells and --background here, and not again for `pretrain` and `encode`.
 
     \b
     Example:
       vexas-workshop train isolate work/cohort/cohort.csv \\
         --network work/stages/mask-network/isolate.onnx -o isolated
     """
-    from training.mask_network.isolated_cohort import isolate_cohort
+    from training.mask_network.isolated_cohort import CutOut, isolate_cohort
     from vexas_edge.cells.limits import IsolationLimits
     from vexas_edge.errors import HostError, InputError
     from vexas_edge.runtime.isolator import opened_isolator
@@ -102,7 +119,13 @@ def isolate(cohort: Path, network: Path, out: Path, reading: ReadOptions) -> Non
     except OSError as error:
         raise InputError(f"mask network {network} cannot be read: {error.strerror}") from error
     with opened_isolator(graph, IsolationLimits()) as isolator:
-        lost = isolate_cohort(read_cohort(cohort), isolator, reading, out)
+        asked = CutOut(
+            isolate=isolator,
+            cells=names_from_words(cells),
+            background=background,
+            reading=reading,
+        )
+        lost = isolate_cohort(read_cohort(cohort), asked, out)
     for reason, n in sorted(Counter(cell.reason for cell in lost).items()):
         click.echo(f"lost: {reason} {n}", err=True)
     click.echo(f"cohort: {out / 'cohort.csv'}")

@@ -9,6 +9,7 @@ import click
 from export.backbones import BACKBONES
 from export.paper import CANVAS_PX
 from training.commands import names_from_words
+from training.commands.background import background_option
 from vexas_edge.commands.options import reading_options
 from vexas_edge.text import one_line
 
@@ -123,6 +124,7 @@ def _learning_options(command: Callable[..., Any]) -> Callable[..., Any]:
     is_flag=True,
     help="Warn of cells that cannot be read and continue without them.",
 )
+@background_option
 @_learning_options
 @click.option(
     "--device",
@@ -199,6 +201,7 @@ def _cells(cohort: Path, asked: dict[str, Any]) -> Any:
         classes=names_from_words(asked.pop("cells")),
         canvas_px=asked.pop("canvas_px"),
         skip_unreadable=asked.pop("skip_unreadable"),
+        background=asked.pop("background"),
         reading=asked.pop("reading"),
     )
     split, labelled = asked.pop("split"), asked.pop("probe")

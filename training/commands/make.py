@@ -7,6 +7,7 @@ import click
 
 from export.paper import CANVAS_PX
 from training.commands import names_from_words
+from training.commands.background import background_option
 from vexas_edge.commands.options import reading_options
 from vexas_edge.text import one_line
 
@@ -128,6 +129,7 @@ def synth(out: Path, seed: int, **asked: Any) -> None:
     help="Whether images larger than the canvas are rejected or cropped to their middle.",
 )
 @click.option("--split", help="Encode this split of the cohort only.  [default: all]")
+@background_option
 @reading_options
 @click.option(
     "-o",
@@ -155,6 +157,7 @@ def encode(cohort: Path, out: Path, **asked: Any) -> None:
         cells=names_from_words(asked.pop("cells")),
         canvas_px=asked.pop("canvas_px"),
         larger=asked.pop("larger"),
+        background=asked.pop("background"),
         reading=asked.pop("reading"),
     )
     encoded = encode_file(cohort, wanted, **asked)

@@ -13,7 +13,8 @@ from training.encodings.table import Encodings
 from vexas_edge import read_case
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.contract import CELLS, ENCODINGS, encoding_contract
-from vexas_edge.cells.canvas import Canvas, DecodedCell, decoded_cells
+from vexas_edge.cells.background import Background
+from vexas_edge.cells.canvas import Canvas, DecodedCell, canvas_of_case, decoded_cells
 from vexas_edge.cells.limits import LargerCells
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import open_engine
@@ -30,17 +31,19 @@ class Wanted:
     """Which cells are encoded, and how they are placed on the canvas.
 
     cells: canonical names of the classes.
+    background: the bare slide that each case is brought to; None leaves cells as they are.
     reading: how a case's names are understood.
     """
 
     cells: tuple[str, ...]
     canvas_px: int
     larger: LargerCells
+    background: Background | None = None
     reading: ReadOptions
 
     @property
     def canvas(self) -> Canvas:
-        return Canvas(canvas_px=self.canvas_px, larger=self.larger)
+        return Canvas(canvas_px=self.canvas_px, larger=self.larger, background=self.background)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +142,8 @@ def encode_cohort(
 def _encode_case(
     row: CohortCase, case: Case, wanted: Wanted, engine: Engine, cells_per_call: int
 ) -> tuple[list[_Row], list[str]]:
-    decoded = list(decoded_cells(case, wanted.cells, wanted.canvas, threads=engine.threads))
+    canvas = canvas_of_case(case, wanted.cells, wanted.canvas, threads=engine.threads)
+    decoded = list(decoded_cells(case, wanted.cells, canvas, threads=engine.threads))
     lost = [f"{row.sample}: {cell.fault}" for cell in decoded if not _used(cell)]
     first = {cell.identity: cell for cell in reversed(decoded) if _used(cell)}
     distinct = sorted(first.values(), key=lambda cell: cell.record.path)

@@ -12,7 +12,8 @@ from PIL import Image
 
 from vexas_edge import read_case
 from vexas_edge.ahead import run_ahead
-from vexas_edge.cells.canvas import Canvas, DecodedCell, decode_cell
+from vexas_edge.cells.background import Background
+from vexas_edge.cells.canvas import Canvas, DecodedCell, canvas_of_case, decode_cell
 from vexas_edge.files import write_atomically
 from vexas_edge.host.process import default_threads
 from vexas_edge.results.names import check_distinct, file_stem_for_case
@@ -21,8 +22,6 @@ from vexas_edge.smear.cohort import REQUIRED_COLUMNS, CohortCase
 from vexas_edge.smear.options import ReadOptions
 
 COHORT, LOST = "cohort.csv", "lost.csv"
-
-Isolate = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +38,28 @@ class LostCell:
     detail: str
 
 
-def isolate_cohort(
-    rows: Sequence[CohortCase], isolate: Isolate, reading: ReadOptions, folder: Path
-) -> tuple[LostCell, ...]:
-    """Write every cell of the cohort, isolated, with `cohort.csv`, and the lost ones in `lost.csv`.
+@dataclass(frozen=True, kw_only=True)
+class CutOut:
+    """What is isolated, and how.
+
+    isolate: turns an analyzer's crop into the cell alone on black.
+    cells: canonical names of the classes; empty for all.
+    background: the bare slide that each case is brought to before; None leaves cells as they are.
+    reading: how a case's names are understood.
+    """
+
+    isolate: Callable[[np.ndarray], np.ndarray]
+    cells: tuple[str, ...] = ()
+    background: Background | None = None
+    reading: ReadOptions
+
+    @property
+    def canvas(self) -> Canvas:
+        return Canvas(canvas_px=None, isolate=self.isolate, background=self.background)
+
+
+def isolate_cohort(rows: Sequence[CohortCase], asked: CutOut, folder: Path) -> tuple[LostCell, ...]:
+    """Write the cohort's cells, isolated, with `cohort.csv`, and the lost ones in `lost.csv`.
 
     A cell's file is `SAMPLE/CLASS/NAME.png`, where CLASS is the canonical name and NAME is the
     original name and a hash. Returns the lost cells.
@@ -53,23 +70,23 @@ def isolate_cohort(
     check_distinct(row.sample for row in rows)
     lost: list[LostCell] = []
     for row in rows:
-        lost += _isolate_case(row, isolate, reading, folder / file_stem_for_case(row.sample))
+        lost += _isolate_case(row, asked, folder / file_stem_for_case(row.sample))
     write_atomically(folder / LOST, _lost_csv(lost))
     write_atomically(folder / COHORT, _cohort_csv(rows))
     return tuple(lost)
 
 
-def _isolate_case(
-    row: CohortCase, isolate: Isolate, reading: ReadOptions, folder: Path
-) -> list[LostCell]:
+def _isolate_case(row: CohortCase, asked: CutOut, folder: Path) -> list[LostCell]:
     folder.mkdir(parents=True, exist_ok=True)
-    alone = Canvas(canvas_px=None, isolate=isolate)
-    with read_case(row.path, reading) as case:
+    threads = default_threads()
+    with read_case(row.path, asked.reading) as case:
+        classes = asked.cells or {cell.cell_class for cell in case.cells}
+        canvas = canvas_of_case(case, classes, asked.canvas, threads=threads)
 
         def work(cell: Cell) -> LostCell | None:
-            return _isolate_cell(row, decode_cell(case.source, cell, alone), folder)
+            return _isolate_cell(row, decode_cell(case.source, cell, canvas), folder)
 
-        with closing(run_ahead(work, case.cells, threads=default_threads())) as done:
+        with closing(run_ahead(work, case.cells_of(classes), threads=threads)) as done:
             return [lost for lost in done if lost]
 
 

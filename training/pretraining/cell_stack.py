@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from vexas_edge import read_case
-from vexas_edge.cells.canvas import Canvas, decoded_cells, place_on_canvas
+from vexas_edge.cells.background import Background
+from vexas_edge.cells.canvas import Canvas, canvas_of_case, decoded_cells, place_on_canvas
 from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
 from vexas_edge.smear.cohort import CohortCase
@@ -48,9 +49,12 @@ class CellStack:
         return replace(self, pixels=self.pixels[rows], sizes=self.sizes[rows], **chosen)
 
     def sha256(self) -> str:
-        """The hash of the cells and of their squares' size, in hexadecimal."""
+        """The hash of the cells and of what is shown of them, in hexadecimal."""
         content = b"".join(self.identities) + str(tuple(self.pixels.shape)).encode()
-        return hashlib.sha256(content).hexdigest()
+        digest = hashlib.sha256(content)
+        for pixels in self.pixels.cpu():
+            digest.update(pixels.numpy().data)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +65,15 @@ class WantedCells:
     canvas_px: the side of the square, to which larger images are cropped; None for the side of the
         largest image.
     skip_unreadable: whether cells that cannot be read are left out instead of being an error.
+    background: the bare slide that each case is brought to; None leaves cells as they are.
     reading: how a case's names are understood.
     """
 
     classes: tuple[str, ...]
     canvas_px: int | None = None
     skip_unreadable: bool = False
+    background: Background | None = None
     reading: ReadOptions
-
-
-_AS_IT_IS = Canvas(canvas_px=None)
 
 
 def stack_cells(
@@ -85,9 +88,11 @@ def stack_cells(
     owner: dict[bytes, CohortCase] = {}
     images: dict[bytes, np.ndarray] = {}
     lost: list[str] = []
+    uncut, threads = Canvas(canvas_px=None, background=wanted.background), default_threads()
     for row in rows:
         with read_case(row.path, wanted.reading) as case:
-            for cell in decoded_cells(case, wanted.classes, _AS_IT_IS, threads=default_threads()):
+            canvas = canvas_of_case(case, wanted.classes, uncut, threads=threads)
+            for cell in decoded_cells(case, wanted.classes, canvas, threads=threads):
                 if cell.pixels is None:
                     lost.append(f"{row.sample}: {cell.fault}")
                 else:

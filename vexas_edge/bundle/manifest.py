@@ -12,11 +12,14 @@ from vexas_edge.errors import BundleError
 from vexas_edge.fields import Count, Name, Sha256, Share
 from vexas_edge.smear.vocabulary import CELL_CLASSES
 
-MANIFEST_SCHEMA = 3
+MANIFEST_SCHEMA = 4
 
 LabelRule = Literal["votes", "argmax"]
 # What the classifier was fitted on: encodings divided by their L2 norm, or those of the encoder.
 EncodingKind = Literal["l2", "raw"]
+# Whether each case is brought to the bare slide of the training cohort before its cells are placed.
+Normalise = Literal["none", "background"]
+Level = Annotated[int, Meta(ge=1, le=255)]
 
 
 class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -69,6 +72,8 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     encoding_width: how many numbers an encoding has.
     files: the model's files, by their name in the model's folder.
     isolation: null where cells are taken as the images show them.
+    normalise: "background" if each case's bare slide is brought to that of the training cohort.
+    background: that slide, a level for red, green and blue; null where nothing is normalised.
     """
 
     cells: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -82,6 +87,8 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     encoding_width: Count
     files: dict[str, FileEntry]
     isolation: IsolationLimits | None = None
+    normalise: Normalise = "none"
+    background: tuple[Level, Level, Level] | None = None
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,6 +163,11 @@ def _check_consistency(manifest: Manifest) -> None:
         if unknown:
             raise BundleError(
                 f"manifest.json: model {name!r} takes cells of unknown class {', '.join(unknown)}"
+            )
+        if (model.normalise == "background") != (model.background is not None):
+            raise BundleError(
+                f"manifest.json: model {name!r}: normalise = {model.normalise!r} and background = "
+                f"{model.background} contradict each other"
             )
         required = (*REQUIRED_FILES, *([ISOLATE] if model.isolation else []))
         missing = [file for file in required if file not in model.files]

@@ -5,7 +5,7 @@ the white balance change the bare slide as they change a cell; one gain a channe
 away. How a stain colours a cell, or how sharp it is, stays as it was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from PIL import Image
 
 # A level, 0 to 255, of red, green and blue.
 Background = tuple[int, int, int]
+
+# Cut out cells lie on black; JPEG leaves it at up to this level.
+_BLACK = 8
 
 # The slide is looked for in this part of an image: the brightest fifth of its pixels a channel.
 _BRIGHTEST_PART = 5
@@ -36,14 +39,29 @@ def background_of_cell(pixels: NDArray[np.uint8]) -> Background:
     return int(red), int(green), int(blue)
 
 
-def background_of_case(of_cells: Sequence[Background]) -> Background:
-    """The bare slide of a case: in each channel the lower median over its cells, at least one.
+def middle_background(found: Collection[Background]) -> Background:
+    """In each channel the lower median, over the cells of a case or over the cases of a cohort.
 
-    >>> background_of_case([(254, 231, 240), (253, 235, 238)])
+    Args:
+        found: at least one.
+
+    >>> middle_background([(254, 231, 240), (253, 235, 238)])
     (253, 231, 238)
     """
-    red, green, blue = (sorted(levels)[(len(levels) - 1) // 2] for levels in zip(*of_cells, strict=True))
+    red, green, blue = (
+        sorted(levels)[(len(levels) - 1) // 2] for levels in zip(*found, strict=True)
+    )
     return red, green, blue
+
+
+def is_alone_on_black(pixels: NDArray[np.uint8]) -> bool:
+    """Whether the image shows a cell that was cut out, so that there is no slide to be measured.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB.
+    """
+    corners = pixels[:: max(1, len(pixels) - 1), :: max(1, pixels.shape[1] - 1)]
+    return bool(corners.max() <= _BLACK)
 
 
 def gain_table(found: Background, wanted: Background) -> NDArray[np.uint8]:
@@ -60,9 +78,10 @@ def gain_table(found: Background, wanted: Background) -> NDArray[np.uint8]:
     levels = np.arange(256, dtype=np.int64)
     divisor = 2 * np.maximum(np.array(found, np.int64), 1)[:, None]
     table = (2 * np.array(wanted, np.int64)[:, None] * levels + divisor // 2) // divisor
-    return np.minimum(table, 255).astype(np.uint8)
+    return np.asarray(np.minimum(table, 255), np.uint8)
 
 
 def apply_gains(pixels: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The image with each channel's levels replaced by the table's, uint8 (H, W, 3)."""
-    return np.asarray(Image.fromarray(pixels).point(table.ravel().tolist()))
+    mapped = Image.fromarray(pixels).point(table.ravel().tolist())
+    return np.asarray(mapped, np.uint8)

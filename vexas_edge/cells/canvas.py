@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Generator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,6 +10,13 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
+from vexas_edge.cells.background import (
+    Background,
+    apply_gains,
+    background_of_cell,
+    gain_table,
+    middle_background,
+)
 from vexas_edge.cells.images import cell_from_bytes, identity_of
 from vexas_edge.cells.limits import LargerCells
 from vexas_edge.errors import CellError, RejectedCellError
@@ -24,22 +32,42 @@ class Canvas:
     larger: what happens to a cell that does not fit.
     isolate: turns an analyzer's crop, uint8 (H, W, 3), into the cell alone on black, where the
     model wants that; raises CellError if there is no plausible cell.
+    background: the bare slide that every case is brought to, where the model wants that; cells can
+    then be placed on a canvas `for_background` only.
+    gains: what brings one case there, uint8 (3, 256).
     """
 
     canvas_px: int | None
     larger: LargerCells = "reject"
     isolate: Callable[[ndarray], ndarray] | None = field(default=None, compare=False)
+    background: Background | None = None
+    gains: ndarray | None = field(default=None, compare=False)
+
+    def for_background(self, found: Background) -> "Canvas":
+        """The canvas for the cells of a case whose bare slide is `found`."""
+        if self.background is None:
+            return self
+        return replace(self, gains=gain_table(found, self.background))
 
     def place(self, pixels: ndarray) -> ndarray:
         """The cell as the model sees it, uint8 (canvas_px, canvas_px, 3).
 
         Raises:
             CellError: it does not fit, or cannot be isolated.
+            ValueError: the model normalises, and the canvas is not one `for_background`.
         """
+        if self.background is not None:
+            if self.gains is None:
+                raise ValueError("cells that are normalised need the background of their case")
+            pixels = apply_gains(pixels, self.gains)
         alone = self.isolate(pixels) if self.isolate else pixels
         if self.canvas_px is None:
             return alone
         return place_on_canvas(alone, self.canvas_px, self.larger)
+
+
+# Leaves a cell as its image shows it.
+AS_IT_IS = Canvas(canvas_px=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,9 +95,35 @@ def decoded_cells(
     """Yield every cell of these classes, in the case's order, decoded a little ahead.
 
     Close the generator to stop early; the case must stay open until then.
+
+    Args:
+        canvas: where the model normalises, the one of this case, as `canvas_of_case` returns it.
     """
     cells = case.cells_of(classes)
     return run_ahead(lambda cell: decode_cell(case.source, cell, canvas), cells, threads=threads)
+
+
+def canvas_of_case(case: Case, classes: Collection[str], canvas: Canvas, *, threads: int) -> Canvas:
+    """The canvas for one case's cells of these classes; to normalise them, all are read once."""
+    if canvas.background is None:
+        return canvas
+    return canvas.for_background(
+        measured_background(case, classes, threads=threads) or canvas.background
+    )
+
+
+def measured_background(case: Case, classes: Collection[str], *, threads: int) -> Background | None:
+    """The bare slide behind a case's distinct cells of these classes; None if none can be read."""
+
+    def measured(cell: Cell) -> tuple[bytes, Background] | None:
+        decoded = decode_cell(case.source, cell, AS_IT_IS)
+        if decoded.pixels is None:
+            return None
+        return decoded.identity, background_of_cell(decoded.pixels)
+
+    with closing(run_ahead(measured, case.cells_of(classes), threads=threads)) as found:
+        distinct = dict(pair for pair in found if pair is not None)
+    return middle_background(distinct.values()) if distinct else None
 
 
 def decode_cell(source: Source, cell: Cell, canvas: Canvas) -> DecodedCell:
@@ -83,17 +137,34 @@ def decode_cell(source: Source, cell: Cell, canvas: Canvas) -> DecodedCell:
         content = source.read(cell.path)
         record = replace(record, sha256=hashlib.sha256(content).hexdigest())
         pixels = cell_from_bytes(content)
-        identity = identity_of(pixels)
-        record = replace(record, identity=identity.hex())
-        return DecodedCell(record=record, identity=identity, pixels=canvas.place(pixels))
     except CellError as error:
-        faulty = replace(
-            record,
-            status="rejected" if isinstance(error, RejectedCellError) else "unreadable",
-            reason=error.reason,
-            detail=str(error),
-        )
-        return DecodedCell(record=faulty, identity=bytes.fromhex(record.identity), pixels=None)
+        return DecodedCell(record=_unused(record, error), identity=b"", pixels=None)
+    identity = identity_of(pixels)
+    record = replace(record, identity=identity.hex())
+    return placed_cell(DecodedCell(record=record, identity=identity, pixels=pixels), canvas)
+
+
+def placed_cell(cell: DecodedCell, canvas: Canvas) -> DecodedCell:
+    """The same cell on the canvas; if it cannot be put there, its record says why.
+
+    Args:
+        cell: decoded, with the pixels of its image.
+    """
+    if cell.pixels is None:
+        return cell
+    try:
+        return replace(cell, pixels=canvas.place(cell.pixels))
+    except CellError as error:
+        return replace(cell, record=_unused(cell.record, error), pixels=None)
+
+
+def _unused(record: UsedCell, error: CellError) -> UsedCell:
+    return replace(
+        record,
+        status="rejected" if isinstance(error, RejectedCellError) else "unreadable",
+        reason=error.reason,
+        detail=str(error),
+    )
 
 
 def place_on_canvas(

@@ -3,7 +3,7 @@
 import io
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from vexas_edge.bundle.contract import (
     GraphContract,
 )
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
+from vexas_edge.cells.background import background_of_cell, middle_background
+from vexas_edge.cells.canvas import Canvas
 from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import BundleError, HostError
 
@@ -26,6 +28,9 @@ ALLOWED = {HEAD: 1e-5, FUSED: 1e-3, ISOLATE: 0.02}
 # For cheaper graphs, how far the cosine of a cell's encoding with the recorded one may lie below 1.
 # Sums of integers are exact, so only values halfway between two integers may round differently.
 ALLOWED_CHEAPER = 1e-3
+
+# The images that the cells were made from, uint8 (N, H, W, 3), where a model normalises them.
+IMAGES = "images"
 
 GOLDEN_ARRAYS = (
     CELLS,
@@ -85,6 +90,32 @@ def check_engine(
             f"(allowed {allowed:.0e}); do not use {engine.name} on {engine.device} here"
         )
     return Check(model=model, file=file, difference=difference, allowed=allowed)
+
+
+def placed_images(images: NDArray[np.uint8], canvas: Canvas) -> NDArray[np.uint8]:
+    """Images of one case as they lie on the canvas, uint8 (N, canvas_px, canvas_px, 3)."""
+    slide = middle_background([background_of_cell(image) for image in images])
+    uncut = replace(canvas, isolate=None).for_background(slide)
+    return np.stack([uncut.place(image) for image in images])
+
+
+def check_canvas(model: str, canvas: Canvas, golden: Mapping[str, NDArray[Any]]) -> Check:
+    """Normalise the self-test's images and compare them with its cells, bit for bit.
+
+    Raises:
+        HostError: they differ.
+        BundleError: the self-test has no images.
+    """
+    if IMAGES not in golden:
+        raise BundleError(f"the bundle's {GOLDEN} lacks {IMAGES}; export the bundle again")
+    placed = placed_images(golden[IMAGES], canvas)
+    difference = _difference(placed, golden[CELLS])
+    if difference:
+        raise HostError(
+            f"self-test of {model} {GOLDEN} failed on this PC: normalised cells differ by up to "
+            f"{difference:g} levels from the reference; do not score with this bundle here"
+        )
+    return Check(model=model, file=GOLDEN, difference=difference, allowed=0.0)
 
 
 def golden_feeds(

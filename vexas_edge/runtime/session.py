@@ -25,7 +25,7 @@ from vexas_edge.errors import BundleError
 from vexas_edge.host.process import default_threads
 from vexas_edge.runtime.choice import choose
 from vexas_edge.runtime.isolator import Isolator, mask_options
-from vexas_edge.runtime.selftest import Check, check_engine, golden_from_npz
+from vexas_edge.runtime.selftest import Check, check_canvas, check_engine, golden_from_npz
 
 
 def cells_per_call(options: EngineOptions, canvas_px: int) -> int:
@@ -106,12 +106,20 @@ class Sessions:
         return self.head(model).run(feeds)
 
     def canvas(self, model: str) -> Canvas:
-        """The canvas that the model's cells are put on, which isolates them where it wants that."""
+        """The canvas that the model's cells are put on, as the model wants them.
+
+        Where it normalises, a case's cells are put on the same canvas `for_background`.
+        """
         entry = self.bundle.manifest.models[model]
         isolate = None
         if entry.isolation is not None:
             isolate = Isolator(engine=self.masks(model), limits=entry.isolation)
-        return Canvas(canvas_px=entry.canvas_px, larger=entry.larger, isolate=isolate)
+        return Canvas(
+            canvas_px=entry.canvas_px,
+            larger=entry.larger,
+            isolate=isolate,
+            background=entry.background,
+        )
 
     def masks(self, model: str) -> Engine:
         """The engine of the model's mask network, on the CPU."""
@@ -128,6 +136,15 @@ class Sessions:
         else:
             engine = self.head(model) if file == HEAD else self.fused(model, file)
         return self._self_test(model, file, engine)
+
+    def check_canvas(self, model: str) -> Check:
+        """Run the self-test of a model's normalising.
+
+        Raises:
+            HostError: it gives other cells than were recorded.
+        """
+        golden = golden_from_npz(self.bundle.model_file(model, GOLDEN))
+        return check_canvas(model, self.canvas(model), golden)
 
     def used(self) -> Engine | None:
         """An engine that has a fused graph, for the record; None if none was opened yet."""
@@ -174,13 +191,18 @@ class Sessions:
 
 
 def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
-    """Check each model's mask network, reference, head and chosen graph; yields each outcome.
+    """Check each model's normalising and mask network, its reference, head and chosen graph.
+
+    Yields each outcome.
 
     Raises:
         HostError: this PC cannot run a graph, or it returns other numbers than the reference did.
     """
     with Sessions(bundle, options) as sessions:
         for model in bundle.manifest.models:
-            masks = [ISOLATE] if bundle.manifest.models[model].isolation else []
+            entry = bundle.manifest.models[model]
+            if entry.background is not None:
+                yield sessions.check_canvas(model)
+            masks = [ISOLATE] if entry.isolation else []
             for file in dict.fromkeys((*masks, FUSED, HEAD, sessions.graph.file)):
                 yield sessions.check(model, file)

@@ -1,13 +1,12 @@
-"""From cells to encodings: each thread decodes some cells and runs the engine on them.
+"""From cells to encodings: each thread places some cells on the canvas and runs the engine on them.
 
 Threads that each make their own calls keep all cores busy. If one call were spread over all
-threads, every operator would wait for the thread that shares its core with decoding. Exact copies
-of cells are dropped afterwards.
+threads, every operator would wait for the thread that shares its core with isolating cells.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.contract import CELLS, CHECKED_DRAWS, DRAWS, ENCODINGS, PROBABILITIES
 from vexas_edge.bundle.manifest import Model
-from vexas_edge.cells.canvas import Canvas, decode_cell
+from vexas_edge.cells.canvas import Canvas, placed_cell
 from vexas_edge.results.values import UsedCell
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.draws import draw_cells
-from vexas_edge.smear.case import Case, Cell
+from vexas_edge.scoring.reading import ReadCell, ReadCells
 from vexas_edge.talk import Progress
 
 
@@ -66,7 +65,7 @@ class _Call:
 class _Calls:
     """What all calls of one model share."""
 
-    case: Case
+    read: ReadCells
     name: str
     sessions: Sessions
     canvas: Canvas
@@ -75,19 +74,19 @@ class _Calls:
     def model(self) -> Model:
         return self.sessions.bundle.manifest.models[self.name]
 
-    def run(self, cells: Sequence[Cell], *, checked: bool) -> _Call:
-        """Decode and encode some cells in one call of the engine.
+    def run(self, cells: Sequence[ReadCell], *, checked: bool) -> _Call:
+        """Place and encode some cells in one call of the engine.
 
         Args:
             checked: whether to add draws, to be checked against the head. Every call has at least
                 one draw, since no engine skips the classifier when only encodings are wanted.
         """
-        decoded = [decode_cell(self.case.source, cell, self.canvas) for cell in cells]
-        records = [cell.record for cell in decoded]
-        pixels = [cell.pixels for cell in decoded if cell.pixels is not None]
+        placed = [placed_cell(self.read.decoded(cell), self.canvas) for cell in cells]
+        records = [cell.record for cell in placed]
+        pixels = [cell.pixels for cell in placed if cell.pixels is not None]
         if not pixels:
             return _Call(records=records, encodings=_none(self.model))
-        identities = [cell.identity for cell in decoded if cell.pixels is not None]
+        identities = [cell.identity for cell in placed if cell.pixels is not None]
         draws = draws_of(identities, self.model, n_draws=CHECKED_DRAWS if checked else 1)
         contract = self.sessions.contract(self.name, self.sessions.graph.file)
         feeds = contract.feeds({CELLS: np.stack(pixels), DRAWS: draws})
@@ -100,7 +99,7 @@ class _Calls:
 
 
 def encode_cells(
-    case: Case,
+    read: ReadCells,
     name: str,
     sessions: Sessions,
     chunk_cells: int | None,
@@ -114,8 +113,9 @@ def encode_cells(
     Args:
         chunk_cells: how many cells go into one call; None chooses a number that suits the engine.
     """
-    calls = _Calls(case=case, name=name, sessions=sessions, canvas=sessions.canvas(name))
-    cells = case.cells_of(calls.model.cells)
+    canvas = sessions.canvas(name).for_background(read.background)
+    calls = _Calls(read=read, name=name, sessions=sessions, canvas=canvas)
+    cells = read.distinct
     size = chunk_cells or chunk_size(sessions, name, len(cells))
     size = min(size, sessions.fused(name).most_rows.get(CELLS, size))
     chunks = [cells[start : start + size] for start in range(0, len(cells), size)]
@@ -134,7 +134,7 @@ def encode_cells(
     usable = next((index for index, call in enumerate(done) if len(call.encodings)), 0)
     if usable:  # no cell of the first call could be used
         done[usable] = calls.run(chunks[usable], checked=True)
-    return _joined(done, calls.model)
+    return _joined(done, read, calls.model)
 
 
 def chunk_size(sessions: Sessions, name: str, n_cells: int) -> int:
@@ -143,45 +143,13 @@ def chunk_size(sessions: Sessions, name: str, n_cells: int) -> int:
     return max(1, min(sessions.cells_per_call(name), -(-n_cells // threads)))
 
 
-def _without_repeats(call: _Call, first: dict[str, str]) -> _Call:
-    """The same call with exact copies of earlier cells marked and their encodings dropped.
-
-    Args:
-        first: the path of the first cell with each identity; new cells are added to it.
-    """
-    records, kept, row = [], [], 0
-    for record in call.records:
-        if record.status != "used":
-            records.append(record)
-            continue
-        original = first.setdefault(record.identity, record.path)
-        if original == record.path:
-            records.append(record)
-            kept.append(row)
-        else:
-            records.append(_copied(record, original))
-        row += 1
-    return replace(call, records=records, encodings=call.encodings[kept])
-
-
-def _copied(record: UsedCell, original: str) -> UsedCell:
-    return replace(
-        record,
-        status="duplicate",
-        reason="same_pixels",
-        detail=f"same pixels as {original}",
-    )
-
-
-def _joined(calls: Iterable[_Call], model: Model) -> Encoded:
-    first: dict[str, str] = {}
-    distinct = [_without_repeats(call, first) for call in calls]
-    records = tuple(record for call in distinct for record in call.records)
+def _joined(calls: Sequence[_Call], read: ReadCells, model: Model) -> Encoded:
+    placed = [record for call in calls for record in call.records]
     return Encoded(
-        records=records,
-        identities=[bytes.fromhex(r.identity) for r in records if r.status == "used"],
-        encodings=np.concatenate([_none(model), *(call.encodings for call in distinct)]),
-        checked=next((call.checked for call in distinct if call.checked), None),
+        records=tuple(sorted((*placed, *read.others), key=lambda record: record.path)),
+        identities=[bytes.fromhex(r.identity) for r in placed if r.status == "used"],
+        encodings=np.concatenate([_none(model), *(call.encodings for call in calls)]),
+        checked=next((call.checked for call in calls if call.checked), None),
     )
 
 

@@ -28,6 +28,7 @@ from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.abstention import reasons_to_abstain
 from vexas_edge.scoring.encoding import Encoded, draws_of, encode_cells
 from vexas_edge.scoring.labels import label_indices
+from vexas_edge.scoring.reading import read_cells
 from vexas_edge.smear.case import Case
 from vexas_edge.talk import Progress
 from vexas_edge.text import unicode_text
@@ -51,7 +52,8 @@ def score_case(
         sessions: the bundle's engines, to be shared between cases; None opens some for this case.
         chunk_cells: how many cells go into one call of the engine; None chooses a suitable number.
             The scores do not depend on it.
-        progress: called with (model, cells done, cells in all).
+        progress: called with (model, cells done, cells in all), and before that with
+            ("MODEL read", cells read, cells in all).
 
     Raises:
         UsageError: the sessions are those of another bundle.
@@ -123,7 +125,9 @@ def _score_model(
     )
     if not (cells := case.cells_of(model.cells)):
         return replace(empty, reasons=reasons_to_abstain(len(cells), model.minimum_cells))
-    encoded = encode_cells(case, name, sessions, chunk_cells, progress)
+    threads = sessions.fused(name).threads
+    read = read_cells(case, name, model.cells, progress, threads=threads)
+    encoded = encode_cells(read, name, sessions, chunk_cells, progress)
     counted = replace(
         empty,
         n_cells=len(encoded.identities),

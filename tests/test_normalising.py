@@ -1,0 +1,359 @@
+"""Every case's bare slide is brought to that of the training cohort, everywhere in the same way."""
+
+import random
+from contextlib import ExitStack
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from tiny import (
+    CANVAS_PX,
+    PREPROCESSING,
+    WIDTH,
+    TinyModel,
+    mask_network,
+    onnx_from_kernels,
+    png,
+    rewritten,
+    tiny_model,
+    write_cohort,
+)
+from training_command import Training
+from training_command import training as training
+
+from calibration.gate.samples import canvas_of, canvas_of_smear, draw_samples, open_smears
+from export import write_bundle
+from export.fuse import encoding_graph
+from export.golden import npz_from_arrays
+from training.encodings.encoder import Wanted, encode_cohort
+from training.encodings.slide import background_of_cohort
+from training.mask_network.isolated_cohort import CutOut, isolate_cohort
+from training.pretraining.cell_stack import WantedCells, stack_cells
+from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge.bundle.contract import encoding_contract
+from vexas_edge.cells.background import (
+    apply_gains,
+    background_of_cell,
+    gain_table,
+    is_alone_on_black,
+    middle_background,
+)
+from vexas_edge.cells.canvas import Canvas, canvas_of_case, decoded_cells
+from vexas_edge.cells.images import rgb_from_bytes
+from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.engines.opening import open_engine
+from vexas_edge.errors import BundleError, HostError, InputError, UsageError
+from vexas_edge.results.values import ModelScore
+from vexas_edge.runtime.selftest import golden_from_npz
+from vexas_edge.runtime.session import Sessions, run_selftest
+from vexas_edge.scoring import reading
+from vexas_edge.smear.case import Case
+from vexas_edge.smear.cohort import read_cohort
+from vexas_edge.smear.options import ReadOptions
+
+SLIDE = (250, 230, 210)
+PALE, CYTOPLASM, NUCLEUS = np.array([(245, 232, 236), (190, 130, 160), (110, 40, 120)])
+LAMP = np.array((0.8, 0.7, 0.9))
+
+
+def crop(seed: int, lamp: Any = 1.0) -> np.ndarray:
+    """A cell on a slide that a lamp lights, uint8 (64, 64, 3)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:64, :64] - 32
+    pixels = np.full((64, 64, 3), PALE, float)
+    away = np.hypot(x, y)
+    pixels[away < 7] = CYTOPLASM + rng.integers(-25, 26, 3)
+    pixels[away < 3] = NUCLEUS
+    return np.clip(rng.normal(pixels, 2) * lamp, 0, 255).astype(np.uint8)
+
+
+def write_smear(folder: Path, cells: list[np.ndarray]) -> Path:
+    (folder / "monocyte").mkdir(parents=True)
+    for number, pixels in enumerate(cells):
+        (folder / "monocyte" / f"{number}.png").write_bytes(png(pixels))
+    return folder
+
+
+def spec(folder: Path, **fields: Any) -> dict[str, Any]:
+    model = {
+        "cells": ["monocyte"],
+        "encoder": str(folder / "encoder.onnx"),
+        "preprocessing": {"mean": PREPROCESSING.mean, "scale": PREPROCESSING.scale},
+        "canvas_px": CANVAS_PX,
+        "minimum_cells": 2,
+        "score_draws": 50,
+        "encoding": "l2",
+        "parity_cells": str(folder / "parity" / "monocyte"),
+        "isolate": str(folder / "masks.onnx"),
+        "normalise": "background",
+        "background": SLIDE,
+    }
+    wanted = {name: value for name, value in (model | fields).items() if value is not None}
+    return {
+        "name": "normalising",
+        "version": "1.0.0",
+        "positive": "VEXAS",
+        "models": {"monocyte": wanted},
+    }
+
+
+@pytest.fixture(scope="module")
+def model() -> TinyModel:
+    return tiny_model(3)
+
+
+@pytest.fixture(scope="module")
+def made(model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the bundle's sources, with bundles that normalise and that do not."""
+    folder = tmp_path_factory.mktemp("normalising")
+    onnx.save(onnx_from_kernels(model.kernels), folder / "encoder.onnx")
+    onnx.save(mask_network(), folder / "masks.onnx")
+    write_smear(folder / "parity", [crop(seed) for seed in range(4)])
+    plain = spec(folder, normalise="none", background=None)
+    write_bundle(plain, classifier=model.classifier, to=folder / "plain.vxb")
+    write_bundle(spec(folder), classifier=model.classifier, to=folder / "b.vxb")
+    return folder
+
+
+def scored(case: Path | Case, bundle: Path, **options: Any) -> ModelScore:
+    with case if isinstance(case, Case) else read_case(case) as opened:
+        (found,) = score_case(opened, open_bundle(bundle), **options).models
+    return found
+
+
+def numbers(score: ModelScore) -> tuple[Any, ...]:
+    return score.score, score.standard_error, score.low, score.high, score.n_cells
+
+
+def by_hand(images: list[np.ndarray]) -> list[np.ndarray]:
+    """The same images normalised as one case, in exact fractions."""
+    slides = []
+    for image in images:
+        n = max(1, image.shape[0] * image.shape[1] // 5)
+        brightest = np.sort(image.reshape(-1, 3), axis=0)[-n:]
+        slides.append(brightest[(n - 1) // 2])
+    found = np.sort(slides, axis=0)[(len(slides) - 1) // 2]
+    tables = [
+        [min(255, int(Fraction(v * wanted, int(f)) + Fraction(1, 2))) for v in range(256)]
+        for f, wanted in zip(found, SLIDE, strict=True)
+    ]
+    return [
+        np.stack([np.array(t, np.uint8)[image[..., c]] for c, t in enumerate(tables)], axis=-1)
+        for image in images
+    ]
+
+
+CROPS = [crop(seed, LAMP) for seed in range(9)]
+
+
+def test_the_bare_slide_is_the_middle_of_the_brightest_fifth() -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((1, 1, 3), (2, 2, 3), (7, 9, 3), (40, 33, 3)):
+        pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+        n = max(1, shape[0] * shape[1] // 5)
+        brightest = np.sort(pixels.reshape(-1, 3), axis=0)[-n:]
+        assert background_of_cell(pixels) == tuple(brightest[(n - 1) // 2])
+
+
+def test_of_an_even_number_of_slides_the_lower_of_both_middle_ones_counts() -> None:
+    assert middle_background([(4, 40, 7)]) == (4, 40, 7)
+    assert middle_background([(4, 40, 7), (5, 30, 9)]) == (4, 30, 7)
+    assert middle_background([(4, 40, 7), (5, 30, 9), (9, 1, 8)]) == (5, 30, 8)
+
+
+def test_gains_are_whole_levels_rounded_half_up() -> None:
+    for found, wanted in (((1, 128, 255), (255, 64, 254)), ((0, 3, 200), (9, 2, 250))):
+        table = gain_table(found, wanted)
+        for channel in range(3):
+            gain = Fraction(wanted[channel], max(found[channel], 1))
+            expected = [min(255, int(level * gain + Fraction(1, 2))) for level in range(256)]
+            assert table[channel].tolist() == expected
+    assert (apply_gains(CROPS[0], gain_table(SLIDE, SLIDE)) == CROPS[0]).all()
+
+
+def test_a_case_scores_as_its_images_normalised_by_hand(made: Path, tmp_path: Path) -> None:
+    """The gains come before the mask network, which would take this dark slide for a cell."""
+    raw = scored(write_smear(tmp_path / "raw", CROPS), made / "b.vxb")
+    hand = scored(write_smear(tmp_path / "hand", by_hand(CROPS)), made / "plain.vxb")
+    assert raw.n_cells == 9
+    # Identities, and so draws, are those of the images as they are; encodings are compared below.
+    assert raw.score == pytest.approx(hand.score, abs=0.1)
+    assert not scored(tmp_path / "raw", made / "plain.vxb").n_cells
+    with Sessions(open_bundle(made / "b.vxb")) as sessions, read_case(tmp_path / "raw") as case:
+        own = canvas_of_case(case, ["monocyte"], sessions.canvas("monocyte"), threads=2)
+        with Sessions(open_bundle(made / "plain.vxb")) as others:
+            plain = others.canvas("monocyte")
+            for image, normalised in zip(CROPS, by_hand(CROPS), strict=True):
+                assert np.array_equal(own.place(image), plain.place(normalised))
+
+
+def test_another_lamp_gives_another_score_without_it_and_hardly_with_it(
+    made: Path, model: TinyModel, tmp_path: Path
+) -> None:
+    alone = spec(made, isolate=None, larger="crop")
+    write_bundle(alone, classifier=model.classifier, to=tmp_path / "b.vxb")
+    plain = spec(made, isolate=None, larger="crop", normalise="none", background=None)
+    write_bundle(plain, classifier=model.classifier, to=tmp_path / "plain.vxb")
+    bright = write_smear(tmp_path / "bright", [crop(seed) for seed in range(9)])
+    dim = write_smear(tmp_path / "dim", CROPS)
+    shifts = []
+    for bundle in (tmp_path / "plain.vxb", tmp_path / "b.vxb"):
+        one, other = (scored(case, bundle).score for case in (bright, dim))
+        assert one is not None
+        assert other is not None
+        shifts.append(abs(one - other))
+    assert shifts[0] > 0.05
+    assert shifts[1] < shifts[0] / 3
+
+
+def test_names_order_chunks_copies_and_memory_do_not_matter(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = made / "b.vxb"
+    expected = numbers(scored(write_smear(tmp_path / "a", CROPS), bundle))
+    turned = random.Random(0).sample(CROPS, len(CROPS))
+    other = write_smear(tmp_path / "b", [*turned, CROPS[3]])
+    for chunk_cells in (None, 1, 4, 100):
+        assert numbers(scored(other, bundle, chunk_cells=chunk_cells)) == expected
+    monkeypatch.setattr(reading, "KEPT_BYTES", 3 * CROPS[0].nbytes)
+    assert numbers(scored(other, bundle)) == expected
+    with Sessions(open_bundle(bundle), EngineOptions(threads=1)) as sessions:
+        write_smear(tmp_path / "between", [crop(50), crop(51), crop(52)])
+        for case in (other, tmp_path / "between", other):
+            found = scored(case, bundle, sessions=sessions)
+        assert numbers(found) == expected
+
+
+def test_a_cell_without_its_slide_is_a_bug(made: Path) -> None:
+    with (
+        Sessions(open_bundle(made / "b.vxb")) as sessions,
+        pytest.raises(ValueError, match="need the background of their case"),
+    ):
+        sessions.canvas("monocyte").place(CROPS[0])
+
+
+def test_training_sees_the_cells_that_scoring_sees(
+    made: Path, model: TinyModel, tmp_path: Path
+) -> None:
+    """Encoding, pretraining and isolating all place a case's cells as the edge does."""
+    write_smear(tmp_path / "P1", CROPS)
+    (tmp_path / "cohort.csv").write_text("patient,sample,path,label,split\nP1,P1,P1,VEXAS,fit\n")
+    rows = read_cohort(tmp_path / "cohort.csv")
+    shown = dict(zip((f"monocyte/{n}.png" for n in range(9)), by_hand(CROPS), strict=True))
+    common: dict[str, Any] = {"background": SLIDE, "reading": ReadOptions()}
+
+    stack, _ = stack_cells(rows, WantedCells(classes=("monocyte",), **common))
+    assert np.array_equal(stack.pixels.numpy(), np.stack(list(shown.values())))
+    other, _ = stack_cells(rows, WantedCells(classes=("monocyte",), reading=ReadOptions()))
+    assert stack.sha256() != other.sha256()
+
+    with canvas_of(open_bundle(made / "plain.vxb"), "monocyte") as plain:
+        alone = replace(plain, canvas_px=None)
+        asked = CutOut(isolate=alone.place, cells=("monocyte",), **common)
+        assert isolate_cohort(rows, asked, tmp_path / "isolated") == ()
+        written = sorted((tmp_path / "isolated").rglob("*.png"))
+        for path, pixels in zip(written, shown.values(), strict=True):
+            assert np.array_equal(rgb_from_bytes(path.read_bytes()), alone.place(pixels))
+
+    graph = encoding_graph(onnx_from_kernels(model.kernels), PREPROCESSING, canvas_px=CANVAS_PX)
+    contract = encoding_contract(canvas_px=CANVAS_PX, encoding_width=WIDTH)
+    wanted = Wanted(cells=("monocyte",), canvas_px=CANVAS_PX, larger="crop", **common)
+    options = EngineOptions(calls_at_once=2, rows=contract.rows(4))
+    with open_engine(graph.SerializeToString(), options) as engine:
+        found = encode_cohort(rows, wanted, engine, 4).found
+    middle = np.stack([pixels[24:40, 24:40] for pixels in shown.values()])
+    assert np.abs(found.encodings - model.encodings(middle)).max() < 1e-5
+
+
+def test_the_cohorts_slide_is_the_middle_one_of_its_cases(tmp_path: Path) -> None:
+    lines = ["patient,sample,path,label,split"]
+    for number, light in enumerate((0.5, 0.9, 0.8)):
+        write_smear(tmp_path / f"S{number}", [crop(number, light)])
+        lines.append(f"P{number},S{number},S{number},VEXAS,fit")
+    (tmp_path / "cohort.csv").write_text("\n".join(lines))
+    rows = read_cohort(tmp_path / "cohort.csv")
+    found = background_of_cohort(rows, ["monocyte"], ReadOptions())
+    assert found == background_of_cell(crop(2, 0.8))
+    with pytest.raises(InputError, match="none of the 3 cases has a readable cell of neutrophil"):
+        background_of_cohort(rows, ["neutrophil"], ReadOptions())
+
+
+def test_calibration_and_its_gate_see_normalised_cells(made: Path, tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "cohort", n_patients=6)
+    bundle = open_bundle(made / "b.vxb")
+    entry = bundle.manifest.models["monocyte"]
+    uncut = Canvas(canvas_px=CANVAS_PX, background=entry.background)
+    with ExitStack() as stack:
+        smears = open_smears(read_cohort(cohort), "fit", ReadOptions(), stack)
+        sample, _ = draw_samples(smears, entry, uncut, 8, 0)
+        for smear, cell in sample.cells:
+            own = canvas_of_case(smear.case, entry.cells, uncut, threads=1)
+            decoded = decoded_cells(smear.case, entry.cells, own, threads=1)
+            expected = {c.record.path: c.pixels for c in decoded}[cell.path]
+            assert expected is not None
+            assert np.array_equal(sample.pixels([(smear, cell)])[0], expected)
+            placed = canvas_of_smear(smear, entry, uncut)
+            assert placed.gains is not None
+            assert own.gains is not None
+            assert np.array_equal(placed.gains, own.gains)
+
+
+def test_the_self_test_normalises_with_gains_other_than_one(made: Path, tmp_path: Path) -> None:
+    bundle = open_bundle(made / "b.vxb")
+    golden = golden_from_npz(bundle.model_file("monocyte", "golden.npz"))
+    slide = middle_background([background_of_cell(image) for image in golden["images"]])
+    gains = [wanted / found for found, wanted in zip(slide, SLIDE, strict=True)]
+    assert all(gain > 1.05 for gain in gains)
+    assert len(set(gains)) == 3
+    checks = list(run_selftest(bundle, EngineOptions(threads=1)))
+    assert [check.file for check in checks][:2] == ["golden.npz", "isolate.onnx"]
+    assert checks[0].difference == 0
+
+    path = "models/monocyte/golden.npz"
+    brighter = golden | {"cells": golden["cells"] + (golden["cells"] > 0) * np.uint8(1)}
+    for arrays, problem, text in (
+        (brighter, HostError, "normalised cells differ by up to"),
+        ({k: v for k, v in golden.items() if k != "images"}, BundleError, "lacks images"),
+    ):
+        changed = rewritten(made / "b.vxb", tmp_path / "b.vxb", {path: npz_from_arrays(arrays)})
+        with pytest.raises(problem, match=text):
+            list(run_selftest(open_bundle(changed), EngineOptions(threads=1)))
+
+
+def test_cells_alone_on_black_are_not_normalised(
+    made: Path, model: TinyModel, tmp_path: Path
+) -> None:
+    with canvas_of(open_bundle(made / "plain.vxb"), "monocyte") as plain:
+        alone = [replace(plain, canvas_px=None).place(crop(seed)) for seed in range(4)]
+    assert all(map(is_alone_on_black, alone))
+    assert not any(map(is_alone_on_black, CROPS))
+    write_smear(tmp_path / "alone", alone)
+    wanted = spec(made, isolate=None, parity_cells=str(tmp_path / "alone"))
+    with pytest.raises(InputError, match="4 of the 4 cells in .* come alone on black"):
+        write_bundle(wanted, classifier=model.classifier, to=tmp_path / "b.vxb")
+
+
+def test_spec_and_manifest_must_say_both_or_neither(made: Path, tmp_path: Path) -> None:
+    for fields in ({"background": None}, {"normalise": "none"}):
+        with pytest.raises(UsageError, match=r'normalise = "background" and background = \[red'):
+            write_bundle(spec(made, **fields), to=tmp_path / "b.vxb")
+    with pytest.raises(UsageError, match=r"Expected `int` >= 1"):
+        write_bundle(spec(made, background=(0, 1, 2)), to=tmp_path / "b.vxb")
+
+
+def test_the_commands_measure_a_slide_and_use_it(tmp_path: Path, training: Training) -> None:
+    write_smear(tmp_path / "S", CROPS)
+    cohort = tmp_path / "cohort.csv"
+    cohort.write_text("patient,sample,path,label,split\nP,S,S,VEXAS,fit\n")
+    ended = training("background", cohort, "--cells", "monocyte")
+    assert ended.status == 0, ended.err
+    measured = middle_background([background_of_cell(pixels) for pixels in CROPS])
+    assert ended.out == ",".join(map(str, measured)) + "\n"
+    wrong = training("encode", cohort, "--background", "1,2")
+    assert wrong.status == 2
+    assert "is not three levels such as 254,230,204" in wrong.err
+    assert "a level is 1 to 255" in training("encode", cohort, "--background", "0,2,3").err

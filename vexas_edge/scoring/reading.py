@@ -1,0 +1,124 @@
+"""The first look at a model's cells: all are read once before any is encoded.
+
+How bright the bare slide of the case is must be known before its first cell can be normalised, and
+copies are found before they cost the engine anything.
+"""
+
+from collections.abc import Collection
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vexas_edge.ahead import run_ahead
+from vexas_edge.cells.background import Background, background_of_cell, middle_background
+from vexas_edge.cells.canvas import AS_IT_IS, DecodedCell, decode_cell
+from vexas_edge.errors import InputError
+from vexas_edge.results.values import UsedCell
+from vexas_edge.smear.case import Case, Cell
+from vexas_edge.talk import Progress
+
+# Images are kept until the engine wants them, up to this size in all, which is over 600 cells of
+# 360 px; those beyond it are decoded again. So memory does not grow with the case.
+KEPT_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadCell:
+    """One distinct cell that could be read.
+
+    background: the bare slide in its image.
+    pixels: uint8 (H, W, 3) RGB; None where it is not kept.
+    """
+
+    cell: Cell
+    record: UsedCell
+    background: Background
+    pixels: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadCells:
+    """The cells of one model, read once.
+
+    distinct: in the case's order.
+    others: those that could not be read, and copies.
+    """
+
+    case: Case
+    distinct: tuple[ReadCell, ...]
+    others: tuple[UsedCell, ...]
+
+    @property
+    def background(self) -> Background:
+        """The bare slide of the case, as the distinct cells show it, of which there is one."""
+        return middle_background([read.background for read in self.distinct])
+
+    def decoded(self, read: ReadCell) -> DecodedCell:
+        """One of the distinct cells, with the pixels of its image.
+
+        Raises:
+            InputError: it is not what it was.
+        """
+        if read.pixels is not None:
+            identity = bytes.fromhex(read.record.identity)
+            return DecodedCell(record=read.record, identity=identity, pixels=read.pixels)
+        again = decode_cell(self.case.source, read.cell, AS_IT_IS)
+        if again.record != read.record:
+            raise InputError(
+                f"{read.cell.path} changed while its case was being scored; score the case again"
+            )
+        return again
+
+
+def read_cells(
+    case: Case,
+    name: str,
+    classes: Collection[str],
+    progress: Progress,
+    *,
+    threads: int,
+) -> ReadCells:
+    """All cells of these classes, decoded once.
+
+    Args:
+        name: the model's, for the progress.
+
+    Raises:
+        InputError, MemoryError: the disk or the PC fails, which says nothing about the cells.
+    """
+    cells, room = case.cells_of(classes), KEPT_BYTES
+    first: dict[str, ReadCell] = {}
+    others: list[UsedCell] = []
+
+    def work(cell: Cell) -> tuple[DecodedCell, Background | None]:
+        decoded = decode_cell(case.source, cell, AS_IT_IS)
+        return decoded, None if decoded.pixels is None else background_of_cell(decoded.pixels)
+
+    with closing(run_ahead(work, cells, threads=threads)) as looked_at:
+        for number, (decoded, background) in enumerate(looked_at):
+            record, pixels = decoded.record, decoded.pixels
+            if pixels is None or background is None:
+                others.append(record)
+            elif record.identity in first:
+                others.append(_copied(record, first[record.identity].record.path))
+            else:
+                room -= pixels.nbytes
+                first[record.identity] = ReadCell(
+                    cell=cells[number],
+                    record=record,
+                    background=background,
+                    pixels=pixels if room >= 0 else None,
+                )
+            progress(f"{name} read", number + 1, len(cells))
+    return ReadCells(case=case, distinct=tuple(first.values()), others=tuple(others))
+
+
+def _copied(record: UsedCell, original: str) -> UsedCell:
+    return replace(
+        record,
+        status="duplicate",
+        reason="same_pixels",
+        detail=f"same pixels as {original}",
+    )
