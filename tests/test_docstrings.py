@@ -23,6 +23,7 @@ MODULES = (
     "vexas_edge.results.names",
     "vexas_edge.scoring.abstention",
     "vexas_edge.scoring.draws",
+    "vexas_edge.scoring.interval",
     "vexas_edge.scoring.labels",
     "vexas_edge.scoring.score",
     "vexas_edge.smear.layout",
