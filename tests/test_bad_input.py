@@ -232,8 +232,11 @@ def test_a_smear_of_nothing_but_bad_cells_abstains(score: Score, case: Path) -> 
         path.write_bytes(b"")
     ended = score(case)
     assert ended.status == 3
-    reason = "too_few_cells, too_many_unreadable: 0 cells, 12 could not be used, at least 5 needed"
-    assert ended.out.startswith(f"P1: abstained: neutrophil abstained ({reason}); ")
+    assert ended.out.startswith(
+        "P1: abstained: neutrophil abstained: 0 cells can be used, at least 5 needed: export more "
+        "(too_few_cells), and 100 % of the cells (12 of 12) could not be read, 10 % may be: export "
+        "or copy the smear again (too_many_unreadable); monocyte "
+    )
     assert ended.err.splitlines()[-1] == "warning: P1: 7 more cells could not be used"
 
 

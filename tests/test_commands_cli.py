@@ -92,7 +92,8 @@ def test_a_case_is_one_line_on_stdout_and_nothing_is_written(
     (line,) = ended.out.splitlines()
     assert line.startswith("P1: scored: neutrophil 0.")
     assert "the threshold 0.5" in line
-    assert line.endswith("; lymphocyte abstained (too_few_cells: 3 cells, at least 5 needed)")
+    few = "3 cells can be used, at least 5 needed: export more (too_few_cells)"
+    assert line.endswith(f"; lymphocyte abstained: {few}")
     assert sorted(tiny_case.parent.rglob("*")) == before
     assert files_in(tmp_path) == []
 
@@ -155,7 +156,14 @@ def test_results_are_written_where_o_says(
         ("P2", "monocyte", "abstained", "0", "too_few_cells"),
         ("P2", "lymphocyte", "abstained", "0", "too_few_cells"),
     ]
-    for column in ("score", "standard_error", "low", "high", "threshold"):
+    for column in (
+        "score",
+        "interval_low",
+        "interval_high",
+        "standard_error",
+        "draws_low",
+        "threshold",
+    ):
         assert float(table[0][column]) == scored["models"][0][column]
     assert {row["case_status"] for row in table[:3]} == {"scored"}
 

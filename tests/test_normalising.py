@@ -126,7 +126,7 @@ def scored(case: Path | Case, bundle: Path, **options: Any) -> ModelScore:
 
 
 def numbers(score: ModelScore) -> tuple[Any, ...]:
-    return score.score, score.standard_error, score.low, score.high, score.n_cells
+    return score.score, score.standard_error, score.interval_low, score.interval_high, score.n_cells
 
 
 def by_hand(images: list[np.ndarray]) -> list[np.ndarray]:

@@ -86,11 +86,13 @@ def scored(case: str = "P1", **fields: Any) -> CaseScore:
             n_draws=200,
             score=0.625,
             standard_error=0.01,
-            low=0.25,
-            high=0.75,
+            interval_low=0.375,
+            interval_high=0.875,
+            draws_low=0.25,
+            draws_high=0.75,
             share_over_threshold=0.875,
             call=True,
-            near_threshold=False,
+            call_uncertain=True,
             cells=cells,
         ),
         ModelScore(
@@ -201,8 +203,8 @@ def test_cases_csv_has_a_row_for_each_model(tmp_path: Path) -> None:
     table = rows(filled(tmp_path, scored(), failed("P2")) / "cases.csv")
     assert tuple(table[0]) == CASE_COLUMNS
     assert tuple(table[0])[:10] == (
-        *("case", "status", "model", "score", "standard_error", "low", "high"),
-        *("n_cells", "n_unreadable", "reasons"),
+        *("case", "status", "model", "score", "interval_low", "interval_high", "call"),
+        *("call_uncertain", "threshold", "n_cells"),
     )
     empty = dict.fromkeys(CASE_COLUMNS, "")
     assert table == [
@@ -211,18 +213,21 @@ def test_cases_csv_has_a_row_for_each_model(tmp_path: Path) -> None:
             **{"case": "P1", "status": "scored", "model": "neutrophil", "score": "0.625"},
             **{
                 "standard_error": "0.01",
-                "low": "0.25",
-                "high": "0.75",
+                "interval_low": "0.375",
+                "interval_high": "0.875",
+                "draws_low": "0.25",
+                "draws_high": "0.75",
                 "n_cells": "12",
                 "n_unreadable": "0",
+                "n_rejected": "0",
             },
-            **{"call": "true", "near_threshold": "false", "threshold": "0.5"},
+            **{"call": "true", "call_uncertain": "true", "threshold": "0.5"},
             **{"share_over_threshold": "0.875", "case_status": "scored", "notice": NOTICE},
         },
         {
             **empty,
             **{"case": "P1", "status": "abstained", "model": "monocyte", "n_cells": "1"},
-            **{"n_unreadable": "0"},
+            **{"n_unreadable": "0", "n_rejected": "0"},
             **{"reasons": "too_few_cells;out_of_domain", "threshold": "0.5"},
             **{"case_status": "scored", "notice": NOTICE},
         },
@@ -246,7 +251,7 @@ def test_cells_csv_has_a_row_for_each_cell_of_each_model(tmp_path: Path) -> None
 def test_a_cases_json_holds_the_result_without_its_single_cells(tmp_path: Path) -> None:
     written = json.loads((filled(tmp_path, scored(lead="neutrophil")) / "P1.json").read_text())
     assert written == json.loads(json_from_score(scored(lead="neutrophil")))
-    assert (written["case"], written["status"], written["schema_version"]) == ("P1", "scored", 2)
+    assert (written["case"], written["status"], written["schema_version"]) == ("P1", "scored", 3)
     assert written["models"][0]["score"] == 0.625
     assert "cells" not in written["models"][0]
     assert [cell["path"] for cell in written["unreadable"]] == ["neutrophil/2.png"]

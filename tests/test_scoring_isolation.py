@@ -111,7 +111,7 @@ def test_a_cell_that_cannot_be_isolated_is_rejected_by_name(
     empty = np.full((CROP_PX, CROP_PX, 3), 240, np.uint8)
     empty[0, 0] = 220  # else it is taken for an image of nothing
     cut = crop(9, shift=31)
-    smear = write_smear(tmp_path / "smear", [crop(0), crop(1), empty, cut])
+    smear = write_smear(tmp_path / "smear", [crop(0), crop(1), empty, cut, *map(crop, range(2, 6))])
     ended = vexas_edge("score", smear, "--bundle", bundle, "-o", tmp_path / "out")
     assert ended.status == 0, ended.err
     assert "rejected as not one whole cell: cell_touches_border 1, no_cell_found 1" in ended.err
@@ -120,10 +120,21 @@ def test_a_cell_that_cannot_be_isolated_is_rejected_by_name(
         "monocyte/2.png": "no_cell_found",
         "monocyte/3.png": "cell_touches_border",
     }
-    assert result["models"][0]["n_cells"] == 2
+    assert (result["models"][0]["n_cells"], result["models"][0]["n_rejected"]) == (6, 2)
     assert result["unreadable"] == []
     rows = (tmp_path / "out" / "cells.csv").read_text().splitlines()
     assert sum(",rejected," in row for row in rows) == 2
+
+
+def test_a_model_abstains_if_over_a_quarter_of_its_cells_cannot_be_isolated(
+    bundle: Path, tmp_path: Path, vexas_edge: Callable[..., Ended]
+) -> None:
+    cut = [crop(seed, shift=31) for seed in range(9, 12)]
+    smear = write_smear(tmp_path / "smear", [*map(crop, range(7)), *cut, cut[0]])
+    ended = vexas_edge("score", smear, "--bundle", bundle)
+    assert ended.status == 3
+    assert "30 % of the cells (3 of 10) could not be isolated or read, 25 % may be" in ended.out
+    assert "(too_many_rejected)" in ended.out
 
 
 def test_the_manifest_says_that_cells_are_isolated_and_by_which_limits(bundle: Path) -> None:

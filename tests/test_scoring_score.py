@@ -39,6 +39,7 @@ from vexas_edge.runtime import session as sessions_module
 from vexas_edge.runtime.session import Sessions, cells_per_call
 from vexas_edge.scoring import encoding, reading
 from vexas_edge.scoring.draws import draw_cells
+from vexas_edge.scoring.interval import prediction_interval
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +97,13 @@ def test_a_score_is_what_numpy_torch_and_scikit_learn_give(
     error = positive.std(ddof=1) / np.sqrt(200)
     assert found.standard_error == pytest.approx(error, abs=1e-6)
     low, high = np.percentile(positive, [2.5, 97.5])
-    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-6)
+    assert (found.draws_low, found.draws_high) == pytest.approx((low, high), abs=1e-6)
     assert found.share_over_threshold == (positive >= 0.5).mean()
     assert found.call == (positive.mean() >= 0.5)
-    assert found.near_threshold == (abs(positive.mean() - 0.5) <= 2 * error)
+    draws = draw_cells(identities, 200, 10, seed=0)
+    interval = prediction_interval(positive, draws, len(files))
+    assert (found.interval_low, found.interval_high) == pytest.approx(interval, abs=2e-4)
+    assert found.call_uncertain == (interval[0] <= 0.5 <= interval[1])
     assert list(found.probabilities.values()) == pytest.approx(probabilities.mean(axis=0), abs=1e-6)
     labels = [(probabilities.argmax(axis=1) == i).mean() for i in range(3)]
     assert found.label_shares == dict(zip(CLASSES, labels, strict=True))
@@ -111,9 +115,9 @@ def test_the_draws_vary_so_that_these_tests_show_something(
 ) -> None:
     for name in ("neutrophil", "monocyte"):
         found = model_of(score(tiny_case), name)
-        assert found.low is not None
-        assert found.high is not None
-        assert found.high - found.low > 0.05
+        assert found.draws_low is not None
+        assert found.draws_high is not None
+        assert found.draws_high - found.draws_low > 0.05
 
 
 @pytest.mark.parametrize("chunk_cells", [1, 2, 7, 1000])
@@ -267,23 +271,26 @@ def only_neutrophil(bundle: Path, to: Path, threshold: float) -> Bundle:
     return open_bundle(rewritten(bundle, to, models={"neutrophil": model}))
 
 
-def test_a_score_at_the_threshold_is_called_and_said_to_be_near(
+def test_a_threshold_inside_the_interval_makes_the_call_uncertain(
     score: Callable[..., CaseScore], tiny_bundle: Path, tiny_case: Path, tmp_path: Path
 ) -> None:
     known = model_of(score(tiny_case), "neutrophil")
-    assert known.standard_error is not None
-    at, two_errors = score_of(known), 2 * known.standard_error
-    for threshold, call, near in (
+    assert known.interval_low is not None
+    assert known.interval_high is not None
+    assert 0.01 < known.interval_low < score_of(known) < known.interval_high < 0.99
+    at, low, high = score_of(known), known.interval_low, known.interval_high
+    for threshold, call, uncertain in (
         (at, True, True),
         (np.nextafter(at, 1), False, True),
-        (at - 0.9 * two_errors, True, True),
-        (at - 1.1 * two_errors, True, False),
-        (at + 1.1 * two_errors, False, False),
+        (low, True, True),
+        (low - 1e-4, True, False),
+        (high, False, True),
+        (high + 1e-4, False, False),
     ):
         bundle = only_neutrophil(tiny_bundle, tmp_path / "b.vxb", float(threshold))
         result = score_case(read_case(tiny_case), bundle)
         (found,) = result.models
-        assert (found.call, found.near_threshold, found.score) == (call, near, at)
+        assert (found.call, found.call_uncertain, found.score) == (call, uncertain, at)
         assert result.call == call  # the only model's
 
 

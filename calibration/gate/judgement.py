@@ -5,7 +5,7 @@ scoring would make. So the compared scores are those that `vexas-edge score` wou
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,7 @@ from vexas_edge.bundle.manifest import Manifest, Model
 from vexas_edge.cells.canvas import Canvas, DecodedCell, decode_cell
 from vexas_edge.errors import InputError
 from vexas_edge.host.libraries import load_library
-from vexas_edge.scoring.abstention import reasons_to_abstain
+from vexas_edge.scoring.abstention import CellCounts, counts_from_records, reasons_to_abstain
 from vexas_edge.scoring.encoding import draws_of
 from vexas_edge.talk import Progress
 
@@ -123,11 +123,11 @@ def judge(
         for done, smear in enumerate(smears, start=1):
             usable, lost = _decoded(smear, model, canvas)
             unreadable += [f"{smear.row.sample}: {cell.fault}" for cell in lost]
-            n_unread = _n_unreadable(smear, model, lost)
-            reasons = reasons_to_abstain(len(usable), model.minimum_cells, n_unread)
+            counts = _counts(smear, model, len(usable), lost)
+            reasons = [reason.code for reason in reasons_to_abstain(counts, model.minimum_cells)]
             if "too_many_unreadable" in reasons:
                 raise InputError(
-                    f"model {name!r}: {n_unread} of the {n_unread + len(usable)} cells of the "
+                    f"model {name!r}: {counts.unreadable} of the {counts.all} cells of the "
                     f"gate's smear {smear.row.sample!r} cannot be read, too many to score it"
                 )
             if reasons:
@@ -158,10 +158,11 @@ def _decoded(
     return usable, [cell for cell in cells if cell.pixels is None]
 
 
-def _n_unreadable(smear: Smear, model: Model, lost: Sequence[DecodedCell]) -> int:
-    """How many cells of the model scoring would call unreadable."""
-    records = (*smear.lost, *(cell.record for cell in lost))
-    return sum(r.status == "unreadable" and r.cell_class in model.cells for r in records)
+def _counts(smear: Smear, model: Model, n_used: int, lost: Sequence[DecodedCell]) -> CellCounts:
+    """The model's cells as scoring would count them."""
+    own = [record for record in smear.lost if record.cell_class in model.cells]
+    counts = counts_from_records((*own, *(cell.record for cell in lost)))
+    return replace(counts, used=n_used)
 
 
 class _Judge:

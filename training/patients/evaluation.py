@@ -16,7 +16,7 @@ from training.patients.patientwise import (
 )
 from training.patients.phenotype import Comparison, against_others, compare_groups
 from vexas_edge.errors import InputError
-from vexas_edge.scoring.abstention import reasons_to_abstain
+from vexas_edge.scoring.abstention import CellCounts, reasons_to_abstain
 from vexas_edge.smear.cohort import CohortCase
 
 
@@ -117,7 +117,11 @@ def evaluate_patients(
 
 def with_enough_cells(patients: Sequence[Patient], minimum_cells: int) -> list[Patient]:
     """The patients that a bundle with this minimum would score; nothing is fitted on the others."""
-    return [p for p in patients if not reasons_to_abstain(len(p.identities), minimum_cells)]
+    return [
+        patient
+        for patient in patients
+        if not reasons_to_abstain(CellCounts(used=len(patient.identities)), minimum_cells)
+    ]
 
 
 def _out_of_fold(

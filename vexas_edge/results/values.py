@@ -9,7 +9,7 @@ from vexas_edge.choices import ClassFrom, Layout
 from vexas_edge.fields import Hash256OrEmpty, Sha256
 from vexas_edge.smear.case import Conflict
 
-RESULT_SCHEMA = 2
+RESULT_SCHEMA = 3
 
 NOTICE = (
     "Research use only. This is a similarity score of white-cell images, not a diagnosis; "
@@ -49,35 +49,44 @@ class ModelScore:
     """One model's result for one case; the numbers are null unless `status` is "scored".
 
     score: the mean over draws of the positive class's probability.
-    standard_error: the Monte-Carlo error of that mean, from the draws alone.
-    low, high: the 2.5th and 97.5th percentiles over draws; a spread, not a confidence interval.
-    share_over_threshold: the share of draws at or over the threshold.
+    interval_low, interval_high: the 95 % prediction interval of the score that as many other cells
+    of the same smear would give.
     call: whether the score is at or over the threshold.
-    near_threshold: whether the threshold lies within two standard errors of the score.
-    probabilities: the mean probability of each class.
-    label_shares: the share of draws with each label.
+    call_uncertain: whether the threshold lies inside the interval, so that other cells of the smear
+    might give the other call.
     n_cells: how many distinct cells the model could use.
     n_unreadable: how many cells could not be read, or are larger than the canvas; copies of a cell
     that cannot be decoded are not known as such.
+    n_rejected: how many distinct cells were read and do not show one whole cell.
     minimum_cells: how many cells the model needs.
     reasons: why the model did not score, machine-readable.
+    explanations: the same for people, with what to do.
+    standard_error: the Monte-Carlo error of the score, from the draws alone.
+    draws_low, draws_high: the 2.5th and 97.5th percentiles over draws of these same cells.
+    share_over_threshold: the share of draws at or over the threshold.
+    probabilities: the mean probability of each class.
+    label_shares: the share of draws with each label.
     """
 
     model: str
     status: Status
+    score: float | None = None
+    interval_low: float | None = None
+    interval_high: float | None = None
+    call: bool | None = None
+    call_uncertain: bool | None = None
     threshold: float
     n_cells: int
     n_unreadable: int = 0
+    n_rejected: int = 0
     minimum_cells: int
     reasons: tuple[str, ...] = ()
+    explanations: tuple[str, ...] = ()
     n_draws: int | None = None
-    score: float | None = None
     standard_error: float | None = None
-    low: float | None = None
-    high: float | None = None
+    draws_low: float | None = None
+    draws_high: float | None = None
     share_over_threshold: float | None = None
-    call: bool | None = None
-    near_threshold: bool | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
     label_shares: dict[str, float] = field(default_factory=dict)
     cells: tuple[UsedCell, ...] = ()

@@ -42,12 +42,13 @@ def line_from_score(result: CaseScore) -> str:
 
 def _model_text(model: ModelScore) -> str:
     if model.score is None:
-        unreadable = f", {model.n_unreadable} could not be used" if model.n_unreadable else ""
-        cells = f"{model.n_cells} cells{unreadable}, at least {model.minimum_cells} needed"
-        return f"{model.model} {model.status} ({', '.join(model.reasons)}: {cells})"
+        pairs = zip(model.reasons, model.explanations, strict=True)
+        why = ", and ".join(f"{text} ({reason})" for reason, text in pairs)
+        return f"{model.model} {model.status}: {why}"
     side = "at or over" if model.call else "under"
-    near = ", near it" if model.near_threshold else ""
+    unsure = ", but other cells of the smear might not be" if model.call_uncertain else ""
     return (
-        f"{model.model} {model.score:.3f} +- {model.standard_error:.3f}, "
-        f"{side} the threshold {model.threshold:g}{near} ({model.n_cells} cells)"
+        f"{model.model} {model.score:.3f} ({model.interval_low:.2f} to {model.interval_high:.2f} "
+        f"for as many other cells), {side} the threshold {model.threshold:g}{unsure} "
+        f"({model.n_cells} cells)"
     )

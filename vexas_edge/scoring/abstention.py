@@ -1,36 +1,94 @@
 """When a model does not score a case: one rule for scoring, judging and evaluation alike."""
 
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-Reason = Literal["too_few_cells", "too_many_unreadable"]
+from vexas_edge.results.values import UsedCell
 
-# Of a model's distinct cells, at most this share may be unreadable, or this many, to be scored.
+# Of a model's distinct cells, at most this share may be unreadable, and at most that share may be
+# unreadable or rejected; one cell may always be. A few damaged files do not change a score much.
+# Where many cells are lost, those that are left may not be the smear's.
 _UNREADABLE_SHARE = 0.1
-_UNREADABLE_CELLS = 1
+_LOST_SHARE = 0.25
 
 
-def reasons_to_abstain(
-    n_cells: int, minimum_cells: int, n_unreadable: int = 0
-) -> tuple[Reason, ...]:
-    """The machine-readable reasons why a model does not score a case; empty if it does.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reason:
+    """Why a model does not score a case.
 
-    A few damaged files do not change a score much; where many cells are lost, those that are left
-    may not be the smear's.
+    code: machine-readable.
+    text: for people, with what to do.
+    """
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellCounts:
+    """What became of a model's distinct cells; a copy is none.
+
+    used: those that the model can use.
+    unreadable: those that cannot be read, or are larger than the canvas.
+    rejected: those that were read and do not show one whole cell.
+    """
+
+    used: int
+    unreadable: int = 0
+    rejected: int = 0
+
+    @property
+    def all(self) -> int:
+        return self.used + self.unreadable + self.rejected
+
+
+def counts_from_records(records: Iterable[UsedCell]) -> CellCounts:
+    """How many distinct cells there are of each kind.
+
+    Copies of a cell that cannot be decoded are not known as such.
+    """
+    distinct = {(cell.status, cell.identity or cell.path) for cell in records}
+    statuses = [status for status, _ in distinct]
+    return CellCounts(
+        used=statuses.count("used"),
+        unreadable=statuses.count("unreadable"),
+        rejected=statuses.count("rejected"),
+    )
+
+
+def reasons_to_abstain(counts: CellCounts, minimum_cells: int) -> tuple[Reason, ...]:
+    """Why a model does not score a case, going by the number of its cells; empty if it does.
 
     Args:
-        n_cells: distinct cells of the case that the model can use.
         minimum_cells: how many cells the model needs, as the manifest says.
-        n_unreadable: further cells, which cannot be read.
 
-    >>> reasons_to_abstain(9, 10)
-    ('too_few_cells',)
-    >>> reasons_to_abstain(50, 10, n_unreadable=6)
-    ('too_many_unreadable',)
+    >>> [reason.code for reason in reasons_to_abstain(CellCounts(used=9), 10)]
+    ['too_few_cells']
+    >>> reasons_to_abstain(CellCounts(used=50, unreadable=6), 10)[0].text
+    '11 % of the cells (6 of 56) could not be read, 10 % may be: export or copy the smear again'
     """
-    reasons: list[Reason] = []
-    if n_cells < minimum_cells:
-        reasons.append("too_few_cells")
-    share = _UNREADABLE_SHARE * (n_cells + n_unreadable)
-    if n_unreadable > max(_UNREADABLE_CELLS, share):
-        reasons.append("too_many_unreadable")
+    reasons = []
+    if counts.used < minimum_cells:
+        text = f"{counts.used} cells can be used, at least {minimum_cells} needed: export more"
+        reasons.append(Reason(code="too_few_cells", text=text))
+    if _too_many(counts.unreadable, counts, _UNREADABLE_SHARE):
+        what = _share_text(counts.unreadable, counts, "read", _UNREADABLE_SHARE)
+        text = f"{what}: export or copy the smear again"
+        reasons.append(Reason(code="too_many_unreadable", text=text))
+    elif _too_many(counts.unreadable + counts.rejected, counts, _LOST_SHARE):
+        what = _share_text(
+            counts.unreadable + counts.rejected, counts, "isolated or read", _LOST_SHARE
+        )
+        text = f"{what}: look for touching or cut cells, focus and stain"
+        reasons.append(Reason(code="too_many_rejected", text=text))
     return tuple(reasons)
+
+
+def _too_many(lost: int, counts: CellCounts, share: float) -> bool:
+    return lost > max(1, share * counts.all)
+
+
+def _share_text(lost: int, counts: CellCounts, done: str, share: float) -> str:
+    found = f"{lost / counts.all:.0%}".replace("%", " %")
+    allowed = f"{share:.0%}".replace("%", " %")
+    return f"{found} of the cells ({lost} of {counts.all}) could not be {done}, {allowed} may be"

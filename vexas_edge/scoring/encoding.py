@@ -113,9 +113,10 @@ def encode_cells(
     Args:
         chunk_cells: how many cells go into one call; None chooses a number that suits the engine.
     """
-    canvas = sessions.canvas(name).for_background(read.background)
+    cells, canvas = read.distinct, sessions.canvas(name)
+    if cells:
+        canvas = canvas.for_background(read.background)
     calls = _Calls(read=read, name=name, sessions=sessions, canvas=canvas)
-    cells = read.distinct
     size = chunk_cells or chunk_size(sessions, name, len(cells))
     size = min(size, sessions.fused(name).most_rows.get(CELLS, size))
     chunks = [cells[start : start + size] for start in range(0, len(cells), size)]

@@ -3,6 +3,7 @@
 import platform
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,8 +26,14 @@ from vexas_edge.results.values import (
     UsedCell,
 )
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.abstention import reasons_to_abstain
+from vexas_edge.scoring.abstention import (
+    CellCounts,
+    Reason,
+    counts_from_records,
+    reasons_to_abstain,
+)
 from vexas_edge.scoring.encoding import Encoded, draws_of, encode_cells
+from vexas_edge.scoring.interval import prediction_interval
 from vexas_edge.scoring.labels import label_indices
 from vexas_edge.scoring.reading import read_cells
 from vexas_edge.smear.case import Case
@@ -123,22 +130,30 @@ def _score_model(
         n_cells=0,
         minimum_cells=model.minimum_cells,
     )
-    if not (cells := case.cells_of(model.cells)):
-        return replace(empty, reasons=reasons_to_abstain(len(cells), model.minimum_cells))
+    if not case.cells_of(model.cells):
+        return _abstaining(empty, reasons_to_abstain(CellCounts(used=0), model.minimum_cells))
     threads = sessions.fused(name).threads
     read = read_cells(case, name, model.cells, progress, threads=threads)
     encoded = encode_cells(read, name, sessions, chunk_cells, progress)
+    counts = counts_from_records(encoded.records)
     counted = replace(
         empty,
-        n_cells=len(encoded.identities),
-        n_unreadable=len(
-            {cell.identity or cell.path for cell in encoded.records if cell.status == "unreadable"}
-        ),
+        n_cells=counts.used,
+        n_unreadable=counts.unreadable,
+        n_rejected=counts.rejected,
         cells=encoded.records,
     )
-    if reasons := reasons_to_abstain(counted.n_cells, model.minimum_cells, counted.n_unreadable):
-        return replace(counted, reasons=reasons)
+    if reasons := reasons_to_abstain(counts, model.minimum_cells):
+        return _abstaining(counted, reasons)
     return _score_encodings(counted, encoded, sessions)
+
+
+def _abstaining(score: ModelScore, reasons: Sequence[Reason]) -> ModelScore:
+    return replace(
+        score,
+        reasons=tuple(reason.code for reason in reasons),
+        explanations=tuple(reason.text for reason in reasons),
+    )
 
 
 def _score_encodings(counted: ModelScore, encoded: Encoded, sessions: Sessions) -> ModelScore:
@@ -155,19 +170,22 @@ def _score_encodings(counted: ModelScore, encoded: Encoded, sessions: Sessions) 
     probabilities = outputs[PROBABILITIES].astype(np.float64)
     labels = label_indices(outputs[DECISIONS], probabilities, manifest.label_rule)
     positive = probabilities[:, manifest.classes.index(manifest.positive)]
-    score, error = float(positive.mean()), _standard_error(positive)
-    low, high = np.percentile(positive, [2.5, 97.5])
+    score = float(positive.mean())
+    low, high = prediction_interval(positive, draws, len(encoded.identities))
+    draws_low, draws_high = np.percentile(positive, [2.5, 97.5])
     return replace(
         counted,
         status="scored",
         n_draws=len(probabilities),
         score=score,
-        standard_error=error,
-        low=float(low),
-        high=float(high),
-        share_over_threshold=float((positive >= model.threshold).mean()),
+        interval_low=low,
+        interval_high=high,
         call=score >= model.threshold,
-        near_threshold=abs(score - model.threshold) <= 2 * error,
+        call_uncertain=low <= model.threshold <= high,
+        standard_error=_standard_error(positive),
+        draws_low=float(draws_low),
+        draws_high=float(draws_high),
+        share_over_threshold=float((positive >= model.threshold).mean()),
         probabilities=dict(zip(manifest.classes, probabilities.mean(axis=0).tolist(), strict=True)),
         label_shares={
             label: float((labels == index).mean()) for index, label in enumerate(manifest.classes)
