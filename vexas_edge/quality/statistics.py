@@ -98,13 +98,14 @@ def _measured(pixels: NDArray[np.uint8], window_px: int) -> dict[str, float]:
     close = _middle(pixels, min(window_px, _TEXTURE_PX), step=16)
     luma, close_density = luminance(close), densities(close, slide)
     bare = tissue(close_density, nucleus_threshold(density)).slide
+    light = max(1, 77 * slide[0] + 150 * slide[1] + 29 * slide[2])
     return {
         "image_height_px": float(pixels.shape[0]),
         "image_width_px": float(pixels.shape[1]),
         **light_statistics(coarse, slide),
         **stain_statistics(density, field),
-        **focus_statistics(luma),
-        **noise_statistics(luma, bare, close),
+        **focus_statistics(luma, light),
+        **noise_statistics(luma, close, bare, light),
         **file_statistics(luma, close),
     }
 

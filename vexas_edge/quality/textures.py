@@ -29,16 +29,22 @@ _ORDERS = np.add.outer(np.arange(_BLOCK_PX), np.arange(_BLOCK_PX))
 _ORDER_GROUPS = ((1, 2), (3, 4), (5, 7), (8, 10), (11, 14))
 
 
-def focus_statistics(luma: NDArray[np.int16]) -> dict[str, float]:
-    """How much changes over one, two, four and eight pixels, and how steep the edges are."""
+def focus_statistics(luma: NDArray[np.int16], slide: int) -> dict[str, float]:
+    """How much changes over one, two, four and eight pixels, and how steep the edges are.
+
+    Args:
+        slide: 256 times the luminance of the bare slide; all is relative to it, so that a brighter
+            lamp makes no sharper image.
+    """
     found, whole = {}, luma * np.int16(16)
+    bright = 2 * (log2_of(slide) - 8)
     mean = sum_of(whole) // whole.size
     energy = log2_ratio(sum_of_squares(whole - np.int16(mean)), whole.size)
     bands = []
     for octave in range(4):
         low = _smoothed(whole)
         bands.append(log2_ratio(sum_of_squares(whole - low), whole.size))
-        found[f"band_{octave + 1}"] = bands[-1]
+        found[f"band_{octave + 1}"] = bands[-1] - bright
         found[f"band_{octave + 1}_to_all"] = bands[-1] - energy
         whole = low[::2, ::2]
     for octave in range(3):
@@ -46,38 +52,40 @@ def focus_statistics(luma: NDArray[np.int16]) -> dict[str, float]:
     half = _smoothed(luma * np.int16(4))[::2, ::2] >> 2
     steep = [_steepness(luma), _steepness(half)]
     for share, fine, coarse in zip((500, 900, 990), *steep, strict=True):
-        found[f"steep_q{share}"] = float(fine)
+        found[f"steep_q{share}"] = ratio(256 * fine, slide)
         found[f"steep_q{share}_to_coarse"] = log2_ratio(16 * fine + 1, 16 * coarse + 1)
     return found
 
 
 def noise_statistics(
-    luma: NDArray[np.int16], slide: NDArray[np.bool_], pixels: NDArray[np.uint8]
+    luma: NDArray[np.int16], pixels: NDArray[np.uint8], bare: NDArray[np.bool_], slide: int
 ) -> dict[str, float]:
     """What is left of levels where neighbours explain them, in all and on the bare slide.
 
     Args:
-        slide: where nothing is, bool (n, n).
+        bare: where nothing but the slide is, bool (n, n).
+        slide: 256 times its luminance; all is relative to it.
     """
+    bright = log2_of(slide) - 8
     left = np.abs(_unexplained(luma))
     counts = histogram(left, 1024)
     median, most = quantiles(counts, (500, 990))
-    bare = slide[1:-1, 1:-1]
+    bare = bare[1:-1, 1:-1]
     found = {
-        "noise": log2_ratio(256 * sum_of(left), left.size),
-        "noise_q50": float(median),
-        "noise_q99": float(most),
+        "noise": log2_ratio(256 * sum_of(left), left.size) - bright,
+        "noise_q50": ratio(256 * median, slide),
+        "noise_q99": ratio(256 * most, slide),
         "noise_tail": log2_ratio(most + 1, median + 1),
-        "noise_slide": log2_ratio(256 * sum_of(left[bare]), max(1, int(np.count_nonzero(bare)))),
+        "noise_slide": log2_ratio(256 * sum_of(left[bare]), np.count_nonzero(bare)) - bright,
     }
     green = pixels[..., 1].astype(np.int16)
     for channel, name in ((0, "red"), (2, "blue")):
         difference = pixels[..., channel].astype(np.int16) - green
         of_colour = np.abs(_unexplained(difference))
-        found[f"noise_{name}"] = log2_ratio(256 * sum_of(of_colour), of_colour.size)
+        found[f"noise_{name}"] = log2_ratio(256 * sum_of(of_colour), of_colour.size) - bright
         low = _smoothed(difference * np.int16(4))
         energy = sum_of_squares(difference * np.int16(4) - low)
-        found[f"band_{name}"] = log2_ratio(energy, low.size)
+        found[f"band_{name}"] = log2_ratio(energy, low.size) - 2 * bright
     return found
 
 
