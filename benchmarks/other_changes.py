@@ -1,19 +1,20 @@
-"""Changes that no gate is fitted on: strengths in between, pairs, and the same kinds otherwise made."""
+"""Changes that no gate is fitted on: strengths in between, pairs, the same kinds otherwise made."""
 
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.reference.changes import KINDS, Change, Pixels, scaled
+from training.reference.changes import KINDS, Change, RgbPixels, scaled
 
 # (name, kind, change)
-Named = tuple[str, str, Callable[[Pixels], Pixels]]
+Named = tuple[str, str, Callable[[RgbPixels], RgbPixels]]
 
 
-def disc_blurred(pixels: Pixels, radius_px: float) -> Pixels:
+def disc_blurred(pixels: RgbPixels, radius_px: float) -> RgbPixels:
     """Out of focus, as a disc of this radius with soft edges."""
     reach = int(np.ceil(radius_px + 0.5))
     rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
@@ -28,18 +29,18 @@ def disc_blurred(pixels: Pixels, radius_px: float) -> Pixels:
     return np.rint(total).astype(np.uint8)
 
 
-def gained_in_light(pixels: Pixels, gains: tuple[float, float, float]) -> Pixels:
+def gained_in_light(pixels: RgbPixels, gains: tuple[float, float, float]) -> RgbPixels:
     """Each channel's light multiplied, the levels being light to the power of 1 / 2.2."""
     factor = np.array(gains, np.float64) ** (1 / 2.2)
     return np.clip(np.rint(pixels * factor), 0, 255).astype(np.uint8)
 
 
-def through_matrix(pixels: Pixels, matrix: NDArray[np.float64]) -> Pixels:
+def through_matrix(pixels: RgbPixels, matrix: NDArray[np.float64]) -> RgbPixels:
     """Each pixel's colour multiplied by a 3 x 3 matrix."""
     return np.clip(np.rint(pixels @ matrix.T), 0, 255).astype(np.uint8)
 
 
-def saved_as_webp(pixels: Pixels, quality: int) -> Pixels:
+def saved_as_webp(pixels: RgbPixels, quality: int) -> RgbPixels:
     """Saved as a WebP of this quality, and read again."""
     file = BytesIO()
     Image.fromarray(pixels).save(file, "WEBP", quality=quality, method=2)
@@ -50,7 +51,7 @@ def in_between() -> Iterator[Change]:
     """Each kind between the strengths that gates are fitted on, at three places."""
     for kind, of_kind in KINDS.items():
         strengths = sorted({*of_kind.strengths, of_kind.neutral})
-        middles = [(a + b) / 2 for a, b in zip(strengths, strengths[1:], strict=False)]
+        middles = [(a + b) / 2 for a, b in pairwise(strengths)]
         middles = [m for m in middles if m != of_kind.neutral]
         middles.sort(key=lambda m, n=of_kind.neutral: abs(m - n))  # type: ignore[misc]
         for place in sorted({1, len(middles) // 2, len(middles) - 1}):
@@ -93,7 +94,10 @@ def otherwise_made() -> Iterator[Named]:
     for turn in (0.05, 0.15, 0.3):
         yield f"matrix {turn}", "saturation", lambda p, t=turn: through_matrix(p, _matrix(t))  # type: ignore[misc]
     for factor in (0.9, 1.1):
-        for kind, filter_ in (("lanczos", Image.Resampling.LANCZOS), ("box", Image.Resampling.BILINEAR)):
+        for kind, filter_ in (
+            ("lanczos", Image.Resampling.LANCZOS),
+            ("box", Image.Resampling.BILINEAR),
+        ):
             yield f"{kind} {factor}", "scale", lambda p, f=factor, r=filter_: scaled(p, f, r)  # type: ignore[misc]
     for quality in (90, 75, 50, 20):
         yield f"webp {quality}", "jpeg", lambda p, q=quality: saved_as_webp(p, q)  # type: ignore[misc]

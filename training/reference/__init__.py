@@ -1,1 +1,1 @@
-"""Makes a model's reference: what its training patients look like, and how far changes move them."""
+"""Makes a model's reference: how its training patients look, and how far changes move them."""

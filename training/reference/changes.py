@@ -15,7 +15,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from vexas_edge.cells.background import background_of_cell
 
-Pixels = NDArray[np.uint8]
+RgbPixels = NDArray[np.uint8]
 
 # How much each dye takes from red, green and blue: haematoxylin, eosin and what is left, unit rows
 # (Ruifrok and Johnston 2001); it serves for the azure and the eosin of a blood smear, too.
@@ -34,45 +34,45 @@ class Kind:
     """
 
     family: str
-    apply: Callable[[Pixels, float], Pixels]
+    apply: Callable[[RgbPixels, float], RgbPixels]
     strengths: tuple[float, ...]
     neutral: float
 
 
-def blurred(pixels: Pixels, sigma_px: float) -> Pixels:
+def blurred(pixels: RgbPixels, sigma_px: float) -> RgbPixels:
     """Out of focus, as a Gaussian of this many pixels."""
     return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(sigma_px)))
 
 
-def saved_as_jpeg(pixels: Pixels, quality: float) -> Pixels:
+def saved_as_jpeg(pixels: RgbPixels, quality: float) -> RgbPixels:
     """Saved as a JPEG of this quality, colours at half the size, and read again."""
     file = BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=round(quality), subsampling="4:2:0")
     return np.asarray(Image.open(file))
 
 
-def through_curves(pixels: Pixels, curves: NDArray[np.float64]) -> Pixels:
+def through_curves(pixels: RgbPixels, curves: NDArray[np.float64]) -> RgbPixels:
     """Each channel's levels replaced by what `curves`, float64 (3, 256), make of them."""
     table = np.clip(np.rint(curves), 0, 255).astype(np.uint8)
     return np.asarray(Image.fromarray(pixels).point(table.ravel().tolist()))
 
 
-def with_gains(pixels: Pixels, red: float, green: float, blue: float) -> Pixels:
+def with_gains(pixels: RgbPixels, red: float, green: float, blue: float) -> RgbPixels:
     """Each channel multiplied by its gain."""
     return through_curves(pixels, np.outer([red, green, blue], _LEVELS))
 
 
-def saturated(pixels: Pixels, factor: float) -> Pixels:
+def saturated(pixels: RgbPixels, factor: float) -> RgbPixels:
     """Colours farther from grey (over 1), or nearer to it."""
     return np.asarray(ImageEnhance.Color(Image.fromarray(pixels)).enhance(factor))
 
 
-def with_gamma(pixels: Pixels, exponent: float) -> Pixels:
+def with_gamma(pixels: RgbPixels, exponent: float) -> RgbPixels:
     """Levels, as shares of 255, raised to a power."""
     return through_curves(pixels, np.tile(255 * (_LEVELS / 255) ** exponent, (3, 1)))
 
 
-def noisy(pixels: Pixels, deviation: float) -> Pixels:
+def noisy(pixels: RgbPixels, deviation: float) -> RgbPixels:
     """With Gaussian noise of this many levels in each channel; the same image, the same noise."""
     digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=8).digest()
     noise = np.random.default_rng(int.from_bytes(digest, "little")).standard_normal(
@@ -83,8 +83,8 @@ def noisy(pixels: Pixels, deviation: float) -> Pixels:
 
 
 def scaled(
-    pixels: Pixels, factor: float, filter_: Image.Resampling = Image.Resampling.BICUBIC
-) -> Pixels:
+    pixels: RgbPixels, factor: float, filter_: Image.Resampling = Image.Resampling.BICUBIC
+) -> RgbPixels:
     """Enlarged or shrunk about the middle, at the same size of the image.
 
     What a shrunk image does not show is filled with its mirror image.
@@ -92,26 +92,28 @@ def scaled(
     height, width, _ = pixels.shape
     size = max(1, round(width * factor)), max(1, round(height * factor))
     resized = np.asarray(Image.fromarray(pixels).resize(size, filter_))
-    pad = [(max(0, full - kept), max(0, full - kept)) for full, kept in
-           ((height, size[1]), (width, size[0]))]
+    pad = [
+        (max(0, full - kept), max(0, full - kept))
+        for full, kept in ((height, size[1]), (width, size[0]))
+    ]
     whole = np.pad(resized, [((a + 1) // 2, (b + 1) // 2) for a, b in pad] + [(0, 0)], "symmetric")
     top, left = (whole.shape[0] - height) // 2, (whole.shape[1] - width) // 2
     return np.ascontiguousarray(whole[top : top + height, left : left + width])
 
 
-def at_temperature(pixels: Pixels, warmth: float) -> Pixels:
+def at_temperature(pixels: RgbPixels, warmth: float) -> RgbPixels:
     """With a warmer lamp: red up and blue down by this share, or the reverse."""
     return with_gains(pixels, 1 + warmth, 1, 1 - warmth)
 
 
-def white_balanced(pixels: Pixels, share: float) -> Pixels:
+def white_balanced(pixels: RgbPixels, share: float) -> RgbPixels:
     """With its bare slide brought this share of the way to a neutral grey."""
     slide = np.maximum(background_of_cell(pixels), 1)
     red, green, blue = (slide.mean() / slide) ** share
     return with_gains(pixels, red, green, blue)
 
 
-def stained(pixels: Pixels, amount: float) -> Pixels:
+def stained(pixels: RgbPixels, amount: float) -> RgbPixels:
     """With this much of the blue dye, relative to what there is, against the bare slide."""
     slide = np.maximum(background_of_cell(pixels), 1).astype(np.float64)
     density = -np.log(np.maximum(pixels, 1) / slide)
@@ -121,9 +123,7 @@ def stained(pixels: Pixels, amount: float) -> Pixels:
 
 
 KINDS: dict[str, Kind] = {
-    "blur": Kind(
-        family="focus", apply=blurred, strengths=(0.35, 0.5, 0.7, 1, 1.8, 4), neutral=0
-    ),
+    "blur": Kind(family="focus", apply=blurred, strengths=(0.35, 0.5, 0.7, 1, 1.8, 4), neutral=0),
     "jpeg": Kind(
         family="file format", apply=saved_as_jpeg, strengths=(95, 80, 60, 35, 18, 7), neutral=100
     ),
@@ -202,7 +202,7 @@ class Change:
         """Kind and strength, as `blur 0.35`."""
         return f"{self.kind} {self.strength:g}"
 
-    def __call__(self, pixels: Pixels) -> Pixels:
+    def __call__(self, pixels: RgbPixels) -> RgbPixels:
         """The image changed, uint8 (H, W, 3)."""
         return KINDS[self.kind].apply(pixels, self.strength)
 

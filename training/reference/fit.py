@@ -32,7 +32,7 @@ _LEAST_SCALE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Patient:
+class CleanCase:
     """One training patient, clean; cells in the order of their identities.
 
     encodings: float32 (N, D), of normalised cells.
@@ -62,13 +62,13 @@ class Changed:
 
 
 def fit_reference(
-    patients: Sequence[Patient], changed: Sequence[Changed], seed: int = 0
+    patients: Sequence[CleanCase], changed: Sequence[Changed], seed: int = 0
 ) -> Reference:
     """The reference of these patients; the same arguments, the same reference.
 
-    Under 40 patients it has no trees, and `changed` is not looked at. Its limits are set on patients
-    that were held out of everything else in turn, a fifth at a time: of them 3 % may lie over any
-    gate, at each size of a bag.
+    Under 40 patients it has no trees, and `changed` is not looked at. Its limits are set on
+    patients that were held out of everything else in turn, a fifth at a time: of them 3 % may lie
+    over any gate, at each size of a bag.
 
     Raises:
         ValueError: there are fewer than two patients.
@@ -81,7 +81,7 @@ def fit_reference(
     for fold in np.unique(folds):
         rest = np.flatnonzero(folds != fold)
         reference = _without_limits(patients, used, rest, seed)
-        for place in np.flatnonzero(folds == fold):
+        for place in np.flatnonzero(folds == fold).tolist():
             for k, size in enumerate(SIZES):
                 values = _clean_values(reference, patients[place], size)
                 held_out[[GATES.index(name) for name in values], k, place] = list(values.values())
@@ -110,7 +110,7 @@ def _with_limits(reference: Reference, held_out: NDArray[np.float64]) -> Referen
 
 
 def _without_limits(
-    patients: Sequence[Patient], changed: Sequence[Changed], chosen: NDArray[np.intp], seed: int
+    patients: Sequence[CleanCase], changed: Sequence[Changed], chosen: NDArray[np.intp], seed: int
 ) -> Reference:
     """The reference of the chosen patients, with nothing yet in its limits."""
     clean = [patients[place] for place in chosen]
@@ -142,7 +142,7 @@ def _without_limits(
 def _centre_and_spread(
     statistics: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of each statistic the median over cases, and the larger of two measures of spread, floored."""
+    """Of each statistic the median over cases, and the larger of two spreads, floored."""
     centre = np.median(statistics, axis=0)
     robust = 1.4826 * np.median(np.abs(statistics - centre), axis=0)
     spread = np.maximum(robust, _SPREAD_FLOOR * statistics.std(axis=0))
@@ -151,7 +151,7 @@ def _centre_and_spread(
 
 def _with_trees(
     reference: Reference,
-    clean: Sequence[Patient],
+    clean: Sequence[CleanCase],
     changed: Sequence[Changed],
     chosen: NDArray[np.intp],
     seed: int,
@@ -166,7 +166,9 @@ def _with_trees(
     shifts = np.concatenate([np.zeros(len(bags)), *(c.shifts[chosen] for c in changed)])
     weights = np.ones(len(shifts))
     weights[: len(bags)] = _CLEAN_WEIGHT / len(SIZES)
-    families = np.repeat(["", *(c.family for c in changed)], [len(bags)] + [len(chosen)] * len(changed))
+    families = np.repeat(
+        ["", *(c.family for c in changed)], [len(bags)] + [len(chosen)] * len(changed)
+    )
     asked = np.concatenate(statistics), np.concatenate(measures)
     named = (families != "") & (np.abs(shifts) > _NAMED_SHIFT)
     return replace(
@@ -177,7 +179,7 @@ def _with_trees(
     )
 
 
-def _bag(patient: Patient, size: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def _bag(patient: CleanCase, size: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Encodings and statistics of the patient's first cells."""
     n_measured = min(size, MEASURED_CELLS)
     return patient.encodings[:size], case_statistics(list(patient.statistics[:n_measured]))
@@ -187,6 +189,6 @@ def _measures(reference: Reference, encodings: NDArray[np.float32]) -> NDArray[n
     return encoding_measures(encodings, reference.mean, reference.axes, reference.between)
 
 
-def _clean_values(reference: Reference, patient: Patient, size: int) -> dict[str, float]:
+def _clean_values(reference: Reference, patient: CleanCase, size: int) -> dict[str, float]:
     encodings, statistics = _bag(patient, size)
     return gate_values(reference, statistics, _measures(reference, encodings))

@@ -53,7 +53,7 @@ class Judgement:
     """What the gate says of one case and model.
 
     abstains: whether the model must not answer.
-    margin: how far the worst gate lies over the limit, in that gate's unit; at most 0 if it answers.
+    margin: how far the worst gate lies over the limit, in its unit; at most 0 if it answers.
     gates: how far each gate lies above its usual value, in its unit, by name.
     family: what moved, if that is known.
     farthest: the three statistics that lie farthest from training, the farthest first.

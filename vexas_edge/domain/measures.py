@@ -24,9 +24,7 @@ _LEAST_SQUARE = 1e-12
 # would hide what else has changed, and the traces of a file format, which tell that an image was
 # worked on and not how much that matters.
 _NOT_ASKED = ("image", "slide", "light", "span", "none", "level_steps", "blocks", "wave")
-HARM_PLACES = tuple(
-    k for k, name in enumerate(CASE_STATISTICS) if not name.startswith(_NOT_ASKED)
-)
+HARM_PLACES = tuple(k for k, name in enumerate(CASE_STATISTICS) if not name.startswith(_NOT_ASKED))
 _SPREADS = tuple(k for k, name in enumerate(CASE_STATISTICS) if name.endswith("_spread"))
 # A spread is at least this part of the training cases' usual one, so that its logarithm ends.
 _LEAST_SPREAD = 0.02
@@ -54,7 +52,12 @@ def encoding_measures(
     of_cells = np.sort((placed**2 / (between + 1)).sum(axis=1))
     nearest = np.sort(_nearest_squares(wide[:MOST_NEIGHBOURS]))
     variance = float(((wide - wide.mean(axis=0)) ** 2).sum() / (n - 1))
-    squares = (of_case, of_cells[(n - 1) // 2], of_cells[(9 * n - 1) // 10], nearest[len(nearest) // 2])
+    squares = (
+        of_case,
+        of_cells[(n - 1) // 2],
+        of_cells[(9 * n - 1) // 10],
+        nearest[len(nearest) // 2],
+    )
     logs = [math.log(max(float(square), _LEAST_SQUARE)) / 2 for square in squares]
     return np.array([*logs, math.log(max(variance, _LEAST_SQUARE))])
 
@@ -80,7 +83,7 @@ def outside_ranges(
     high: NDArray[np.float64],
     spread: NDArray[np.float64],
 ) -> float:
-    """How far the farthest statistic lies outside its training range, in spreads; 0 if none does."""
+    """How far the farthest statistic lies outside its training range, in spreads, or 0."""
     beyond = np.maximum(low - statistics, statistics - high) / spread
     return max(0.0, float(beyond.max()))
 
@@ -104,4 +107,5 @@ def _nearest_squares(encodings: NDArray[np.float64]) -> NDArray[np.float64]:
     lengths = (encodings**2).sum(axis=1)
     squares = lengths[:, None] + lengths - 2 * encodings @ encodings.T
     np.fill_diagonal(squares, np.inf)
-    return np.maximum(squares.min(axis=1), 0)
+    nearest: NDArray[np.float64] = np.maximum(squares.min(axis=1), 0)
+    return nearest

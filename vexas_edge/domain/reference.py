@@ -151,7 +151,7 @@ def _float_arrays(arrays: dict[str, NDArray[Any]]) -> dict[str, _Floats]:
         BundleError: something of it is not so, or a name is missing or unknown.
     """
     statistics, gates = len(CASE_STATISTICS), len(GATES)
-    d, p = (arrays["axes"].shape if arrays.get("axes", np.array(0)).ndim == 2 else (-1, -1))
+    d, p = arrays["axes"].shape if arrays.get("axes", np.array(0)).ndim == 2 else (-1, -1)
     k = arrays["sizes"].size if "sizes" in arrays else -1
     shapes: dict[str, tuple[int, ...]] = {
         **dict.fromkeys(("centre", "spread", "low", "high"), (statistics,)),

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from vexas_edge.errors import BundleError
 
 
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Forest:
     """Trees in one row of nodes; a node with no feature (-1) is a leaf.
@@ -38,7 +37,9 @@ class Forest:
         ):
             array = getattr(self, field)
             if array.dtype != dtype or array.shape != shape:
-                raise BundleError(f"{name}: {field} is {array.dtype} {array.shape}, expected {shape}")
+                raise BundleError(
+                    f"{name}: {field} is {array.dtype} {array.shape}, expected {shape}"
+                )
         if self.value.dtype != np.float32 or self.value.ndim != 2 or len(self.value) != n_nodes:
             raise BundleError(f"{name}: value is {self.value.dtype} {self.value.shape}")
         if self.roots.dtype != np.int32 or self.roots.ndim != 1 or not len(self.roots):
@@ -49,7 +50,9 @@ class Forest:
         rooted = (self.roots >= 0) & (self.roots < n_nodes)
         asked = (self.feature >= -1) & (self.feature < n_features)
         if not (later.all() and within.all() and rooted.all() and asked.all()):
-            raise BundleError(f"{name}: a tree leads nowhere, or asks for a feature that there is not")
+            raise BundleError(
+                f"{name}: a tree leads nowhere, or asks for a feature that there is not"
+            )
         if not (np.isfinite(self.threshold).all() and np.isfinite(self.value).all()):
             raise BundleError(f"{name}: a tree holds a number that is not finite")
 

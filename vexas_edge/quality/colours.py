@@ -44,7 +44,9 @@ class Tissue(NamedTuple):
 def luminance(pixels: NDArray[np.uint8]) -> NDArray[np.int16]:
     """Luminance, int16 (n, n), 0 to 255."""
     wide = pixels.astype(np.uint16)
-    return ((77 * wide[..., 0] + 150 * wide[..., 1] + 29 * wide[..., 2] + 128) >> 8).astype(np.int16)
+    return ((77 * wide[..., 0] + 150 * wide[..., 1] + 29 * wide[..., 2] + 128) >> 8).astype(
+        np.int16
+    )
 
 
 def densities(pixels: NDArray[np.uint8], slide: tuple[int, int, int]) -> NDArray[np.int16]:
@@ -136,9 +138,7 @@ def _stained(name: str, mask: NDArray[np.bool_], density: NDArray[np.int16]) -> 
     }
 
 
-def _dye_statistics(
-    density: NDArray[np.int16], nucleus: NDArray[np.bool_]
-) -> dict[str, float]:
+def _dye_statistics(density: NDArray[np.int16], nucleus: NDArray[np.bool_]) -> dict[str, float]:
     _, variance = mean_and_variance(histogram(density[1][nucleus], _MOST_DENSITY + 1))
     spans = histogram(_spans(*density), _MOST_DENSITY + 1)
     return {
@@ -163,5 +163,7 @@ def _spread(mask: NDArray[np.bool_]) -> float:
 
 
 def _area_to_outline(mask: NDArray[np.bool_]) -> float:
-    outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
+    outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(
+        mask[:, 1:] != mask[:, :-1]
+    )
     return ratio(np.count_nonzero(mask), outline)

@@ -6,6 +6,7 @@ own may differ between CPUs in the last bit.
 
 import math
 from collections.abc import Sequence
+from typing import SupportsInt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,29 +15,30 @@ from numpy.typing import NDArray
 _MANTISSA_BITS = 12
 _UNIT = 1 << 16
 _LOGARITHMS = tuple(
-    round(_UNIT * math.log2(1 + part / (1 << _MANTISSA_BITS))) for part in range(1 << _MANTISSA_BITS)
+    round(_UNIT * math.log2(1 + part / (1 << _MANTISSA_BITS)))
+    for part in range(1 << _MANTISSA_BITS)
 )
 
 
-def log2_of(count: int) -> float:
+def log2_of(count: SupportsInt) -> float:
     """The binary logarithm of a whole number, at least 1 assumed, to a four-thousandth.
 
     >>> log2_of(8), log2_of(0)
     (3.0, 0.0)
     """
-    count = max(1, int(count))
-    exponent = count.bit_length() - 1
-    mantissa = ((count << _MANTISSA_BITS) >> exponent) - (1 << _MANTISSA_BITS)
+    whole = max(1, int(count))
+    exponent = whole.bit_length() - 1
+    mantissa = ((whole << _MANTISSA_BITS) >> exponent) - (1 << _MANTISSA_BITS)
     return exponent + _LOGARITHMS[mantissa] / _UNIT
 
 
-def log2_ratio(of: int, to: int) -> float:
+def log2_ratio(of: SupportsInt, to: SupportsInt) -> float:
     """The binary logarithm of the ratio of two whole numbers, each at least 1 assumed."""
     return log2_of(of) - log2_of(to)
 
 
 def histogram(values: NDArray[np.integer], n_bins: int) -> NDArray[np.int64]:
-    """How often each value from 0 to n_bins - 1 occurs, int64 (n_bins,); higher ones count as last."""
+    """How often each value from 0 to n_bins - 1 occurs, int64 (n_bins,); higher ones as last."""
     counts = np.bincount(np.minimum(values.ravel(), n_bins - 1), minlength=n_bins)
     return counts.astype(np.int64)
 
@@ -63,9 +65,9 @@ def mean_and_variance(counts: NDArray[np.int64]) -> tuple[float, float]:
     return first / total, (second * total - first * first) / (total * total)
 
 
-def ratio(part: int, whole: int) -> float:
+def ratio(part: SupportsInt, whole: SupportsInt) -> float:
     """One whole number divided by another; 0 if that is 0."""
-    return int(part) / int(whole) if whole else 0.0
+    return int(part) / int(whole) if int(whole) else 0.0
 
 
 def sum_of(values: NDArray[np.integer]) -> int:

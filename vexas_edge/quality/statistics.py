@@ -1,6 +1,6 @@
 """The statistics of a cell's raw image and of a case, that a model's gate compares with training.
 
-Everything is counted in whole numbers and divided at the end, so that every CPU gives the same bits.
+Everything is counted in whole numbers and divided at the end, so every CPU gives the same bits.
 """
 
 from collections.abc import Sequence

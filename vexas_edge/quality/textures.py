@@ -124,7 +124,10 @@ def _smoothed(plane: NDArray[np.int16]) -> NDArray[np.int16]:
     tall = np.concatenate((plane[:1], plane, plane[-1:]))
     rows = (tall[:-2] + 2 * tall[1:-1] + tall[2:] + np.int16(2)) >> 2
     wide = np.concatenate((rows[:, :1], rows, rows[:, -1:]), axis=1)
-    return (wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:] + np.int16(2)) >> 2
+    smoothed: NDArray[np.int16] = (
+        wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:] + np.int16(2)
+    ) >> 2
+    return smoothed
 
 
 def _steepness(luma: NDArray[np.int16]) -> list[int]:
@@ -136,7 +139,8 @@ def _steepness(luma: NDArray[np.int16]) -> list[int]:
 def _unexplained(plane: NDArray[np.int16]) -> NDArray[np.int16]:
     """The second difference of the second difference (Immerkaer 1996), int16 (n - 2, m - 2)."""
     down = plane[:-2] - 2 * plane[1:-1] + plane[2:]
-    return down[:, :-2] - 2 * down[:, 1:-1] + down[:, 2:]
+    left: NDArray[np.int16] = down[:, :-2] - 2 * down[:, 1:-1] + down[:, 2:]
+    return left
 
 
 def _at_borders(steps: NDArray[np.int16], period: int) -> float:
