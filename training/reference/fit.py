@@ -1,0 +1,194 @@
+"""Fits a model's reference: from training patients' clean and changed cases to limits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.reference.axes import axes_from_encodings
+from training.reference.forests import family_forest, harm_forest
+from vexas_edge.domain.gate import gate_values
+from vexas_edge.domain.measures import encoding_measures, family_features, harm_features
+from vexas_edge.domain.reference import GATES, LEAST_PATIENTS, Reference
+from vexas_edge.quality.statistics import case_statistics
+
+# A case's statistics are those of so many cells, the ones with the smallest identities.
+MEASURED_CELLS = 16
+# Limits are found at bags of these sizes, or of all cells where a patient has fewer.
+SIZES = (12, 16, 24, 40)
+
+_FOLDS = 5
+_CLEAN_SHARE = 0.97  # of clean cases, that a model answers
+_CLEAN_WEIGHT = 10.0  # of a patient's clean rows together, against one of each changed row
+_NAMED_SHIFT = 0.05  # changes that move a score by more teach the trees that name families
+_SPREAD_FLOOR = 0.25  # of a statistic's spread over cases, of its standard deviation
+_LEAST_SPREAD = 1e-3  # of its size, and in absolute terms: drawn cells have no spread at all
+# The gates that hardly ever err have wider limits of their own, which leaves more of the clean
+# cases that may abstain to the trees.
+_WIDTH = {"harm": 1.0, "foreign case": 1.5, "foreign cells": 1.5}
+_OTHER_WIDTH = 2.0
+_LEAST_SCALE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CleanCase:
+    """One training patient, clean; cells in the order of their identities.
+
+    encodings: float32 (N, D), of normalised cells.
+    statistics: float64 (n, S), of raw images, of at most the first 16 cells.
+    score: by models that have not seen the patient.
+    """
+
+    encodings: NDArray[np.float32]
+    statistics: NDArray[np.float64]
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Changed:
+    """One change of the images of all training patients, P of them, at bags of n cells.
+
+    family: of the change; empty if there are several.
+    encodings: float32 (P, n, D). statistics: of the case, float64 (P, F).
+    shifts: of the score against the same cells unchanged, by models that had not seen the patient,
+    float64 (P,).
+    """
+
+    family: str
+    encodings: NDArray[np.float32]
+    statistics: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+
+
+def fit_reference(
+    patients: Sequence[CleanCase], changed: Sequence[Changed], seed: int = 0
+) -> Reference:
+    """The reference of these patients; the same arguments, the same reference.
+
+    Under 40 patients it has no trees, and `changed` is not looked at. Its limits are set on
+    patients that were held out of everything else in turn, a fifth at a time: of them 3 % may lie
+    over any gate, at each size of a bag.
+
+    Raises:
+        ValueError: there are fewer than two patients.
+    """
+    if len(patients) < 2:
+        raise ValueError(f"{len(patients)} patients; expected at least 2")
+    used = changed if len(patients) >= LEAST_PATIENTS else ()
+    folds = np.random.default_rng(seed).permutation(len(patients)) % min(_FOLDS, len(patients))
+    held_out = np.full((len(GATES), len(SIZES), len(patients)), np.nan)
+    for fold in np.unique(folds):
+        rest = np.flatnonzero(folds != fold)
+        reference = _without_limits(patients, used, rest, seed)
+        for place in np.flatnonzero(folds == fold).tolist():
+            for k, size in enumerate(SIZES):
+                values = _clean_values(reference, patients[place], size)
+                held_out[[GATES.index(name) for name in values], k, place] = list(values.values())
+    whole = _without_limits(patients, used, np.arange(len(patients)), seed)
+    return _with_limits(whole, held_out)
+
+
+def _with_limits(reference: Reference, held_out: NDArray[np.float64]) -> Reference:
+    """Each gate's usual value and unit, and the common limit in these units, at each size.
+
+    Args:
+        held_out: values of patients that were held out, float64 (G, K, P), NaN for gates not used.
+    """
+    used = np.isfinite(held_out).all(axis=(1, 2))
+    centre, scale = np.zeros(held_out.shape[:2]), np.ones(held_out.shape[:2])
+    for row in np.flatnonzero(used):
+        centre[row] = np.median(held_out[row], axis=1)
+        above = np.quantile(held_out[row], _CLEAN_SHARE, axis=1) - centre[row]
+        width = _WIDTH.get(GATES[row], _OTHER_WIDTH)
+        scale[row] = np.maximum(width * above, _LEAST_SCALE)
+    heights = (held_out[used] - centre[used][..., None]) / scale[used][..., None]
+    limit = np.quantile(heights.max(axis=0), _CLEAN_SHARE, axis=1)
+    return replace(
+        reference, gate_centre=centre, gate_scale=scale, limit=np.maximum(limit, _LEAST_SCALE)
+    )
+
+
+def _without_limits(
+    patients: Sequence[CleanCase], changed: Sequence[Changed], chosen: NDArray[np.intp], seed: int
+) -> Reference:
+    """The reference of the chosen patients, with nothing yet in its limits."""
+    clean = [patients[place] for place in chosen]
+    statistics = np.stack([case_statistics(list(p.statistics[:MEASURED_CELLS])) for p in clean])
+    centre, spread = _centre_and_spread(statistics)
+    axes = axes_from_encodings([patient.encodings for patient in clean])
+    blank = np.ones((len(GATES), len(SIZES)))
+    reference = Reference(
+        n_patients=len(clean),
+        centre=centre,
+        spread=spread,
+        low=statistics.min(axis=0),
+        high=statistics.max(axis=0),
+        harm=None,
+        families=None,
+        family_names=(),
+        mean=axes.mean,
+        axes=axes.axes,
+        between=axes.between,
+        sizes=np.array(SIZES, np.float64),
+        gate_centre=blank,
+        gate_scale=blank,
+        limit=blank[0],
+        clean_scores=np.sort([patient.score for patient in clean]),
+    )
+    return _with_trees(reference, clean, changed, chosen, seed) if changed else reference
+
+
+def _centre_and_spread(
+    statistics: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each statistic the median over cases, and the larger of two spreads, floored."""
+    centre = np.median(statistics, axis=0)
+    robust = 1.4826 * np.median(np.abs(statistics - centre), axis=0)
+    spread = np.maximum(robust, _SPREAD_FLOOR * statistics.std(axis=0))
+    return centre, np.maximum(spread, _LEAST_SPREAD * np.maximum(np.abs(centre), 1))
+
+
+def _with_trees(
+    reference: Reference,
+    clean: Sequence[CleanCase],
+    changed: Sequence[Changed],
+    chosen: NDArray[np.intp],
+    seed: int,
+) -> Reference:
+    """The reference with trees fitted on the chosen patients, clean at all sizes and changed."""
+    bags = [_bag(patient, size) for size in SIZES for patient in clean]
+    statistics = [np.stack([bag[1] for bag in bags])]
+    measures = [np.stack([_measures(reference, bag[0]) for bag in bags])]
+    for change in changed:
+        statistics.append(change.statistics[chosen])
+        measures.append(np.stack([_measures(reference, e) for e in change.encodings[chosen]]))
+    shifts = np.concatenate([np.zeros(len(bags)), *(c.shifts[chosen] for c in changed)])
+    weights = np.ones(len(shifts))
+    weights[: len(bags)] = _CLEAN_WEIGHT / len(SIZES)
+    families = np.repeat(
+        ["", *(c.family for c in changed)], [len(bags)] + [len(chosen)] * len(changed)
+    )
+    asked = np.concatenate(statistics), np.concatenate(measures)
+    named = (families != "") & (np.abs(shifts) > _NAMED_SHIFT)
+    return replace(
+        reference,
+        harm=harm_forest(harm_features(*asked), shifts, weights, seed),
+        families=family_forest(family_features(*asked)[named], families[named].tolist(), seed),
+        family_names=tuple(np.unique(families[named]).tolist()),
+    )
+
+
+def _bag(patient: CleanCase, size: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Encodings and statistics of the patient's first cells."""
+    n_measured = min(size, MEASURED_CELLS)
+    return patient.encodings[:size], case_statistics(list(patient.statistics[:n_measured]))
+
+
+def _measures(reference: Reference, encodings: NDArray[np.float32]) -> NDArray[np.float64]:
+    return encoding_measures(encodings, reference.mean, reference.axes, reference.between)
+
+
+def _clean_values(reference: Reference, patient: CleanCase, size: int) -> dict[str, float]:
+    encodings, statistics = _bag(patient, size)
+    return gate_values(reference, statistics, _measures(reference, encodings))

@@ -1,0 +1,127 @@
+"""The statistics of a cell's raw image and of a case, that a model's gate compares with training.
+
+Everything is counted in whole numbers and divided at the end, so every CPU gives the same bits.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vexas_edge.cells.background import background_of_cell
+from vexas_edge.quality.colours import (
+    densities,
+    light_statistics,
+    luminance,
+    nucleus_threshold,
+    stain_statistics,
+    tissue,
+)
+from vexas_edge.quality.textures import file_statistics, focus_statistics, noise_statistics
+
+Family = Literal["focus", "exposure", "colour", "stain", "file format", "size"]
+
+# The largest window that texture is measured on; colours of a larger one come from every second
+# pixel. And how much is looked at to measure red cells.
+_TEXTURE_PX = 144
+_FIELD_PX = 224
+
+_BY_START: tuple[tuple[str, Family], ...] = (
+    ("slide_red", "colour"),
+    ("slide_blue", "colour"),
+    ("span", "colour"),
+    ("red_cells", "colour"),
+    ("dye", "stain"),
+    ("nucleus_share", "size"),
+    ("nucleus_spread_px", "size"),
+    ("nucleus_area", "size"),
+    ("nucleus", "stain"),
+    ("cytoplasm", "stain"),
+    ("filled", "size"),
+    ("red_area", "size"),
+    ("image", "file format"),
+    ("none", "file format"),
+    ("blocks", "file format"),
+    ("level", "file format"),
+    ("band_red", "file format"),
+    ("band_blue", "file format"),
+    ("noise", "exposure"),
+    ("slide", "exposure"),
+    ("light", "exposure"),
+    ("clipped", "exposure"),
+    ("darkest", "exposure"),
+    ("band", "focus"),
+    ("steep", "focus"),
+    ("wave", "focus"),
+)
+
+# Of these a case's spread over its cells counts, too.
+_SPREADS = (
+    *("slide_r", "slide_g", "slide_b", "light_mean", "light_q50", "span_mean", "nucleus_share"),
+    *("nucleus_red", "nucleus_green", "nucleus_spread_px", "cytoplasm_red", "dye_span_mean"),
+    *("band_1", "band_2_to_all", "steep_q990", "noise", "none_5_7", "filled_share"),
+)
+
+
+def cell_statistics(pixels: NDArray[np.uint8], window_px: int) -> NDArray[np.float64]:
+    """The statistics of one cell, float64 (S,), in the order of `CELL_STATISTICS`.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB, the raw image.
+        window_px: the side of the middle part that the model sees.
+    """
+    return np.array(list(_measured(pixels, window_px).values()), np.float64)
+
+
+def case_statistics(of_cells: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The statistics of a case, float64 (F,), in the order of `CASE_STATISTICS`.
+
+    The lower median over its cells of each, and of some the distance between the lower quartile and
+    the upper one.
+
+    Args:
+        of_cells: those of each cell, at least one.
+    """
+    ordered = np.sort(np.stack(of_cells), axis=0)
+    last = len(ordered) - 1
+    spreads = ordered[last - last // 4] - ordered[last // 4]
+    return np.concatenate([ordered[last // 2], spreads[_SPREAD_PLACES]])
+
+
+def _measured(pixels: NDArray[np.uint8], window_px: int) -> dict[str, float]:
+    slide = background_of_cell(pixels)
+    window = _middle(pixels, window_px)
+    coarse = window[::2, ::2] if min(window.shape[:2]) > _TEXTURE_PX else window
+    density = densities(coarse, slide)
+    field = densities(_middle(pixels, _FIELD_PX)[::2, ::2], slide)
+    close = _middle(pixels, min(window_px, _TEXTURE_PX), step=16)
+    luma, close_density = luminance(close), densities(close, slide)
+    bare = tissue(close_density, nucleus_threshold(density)).slide
+    light = max(1, 77 * slide[0] + 150 * slide[1] + 29 * slide[2])
+    return {
+        "image_height_px": float(pixels.shape[0]),
+        "image_width_px": float(pixels.shape[1]),
+        **light_statistics(coarse, slide),
+        **stain_statistics(density, field),
+        **focus_statistics(luma, light),
+        **noise_statistics(luma, close, bare, light),
+        **file_statistics(luma, close),
+    }
+
+
+def _middle(pixels: NDArray[np.uint8], size_px: int, step: int = 1) -> NDArray[np.uint8]:
+    """The middle part, at most this large, that begins at a multiple of `step`."""
+    height, width, _ = pixels.shape
+    top, left = (max(0, (side - size_px) // 2) // step * step for side in (height, width))
+    return np.ascontiguousarray(pixels[top : top + size_px, left : left + size_px])
+
+
+def _family_of(name: str) -> Family:
+    return next(family for start, family in _BY_START if name.startswith(start))
+
+
+CELL_STATISTICS: tuple[str, ...] = tuple(_measured(np.zeros((16, 16, 3), np.uint8), 16))
+CASE_STATISTICS: tuple[str, ...] = (*CELL_STATISTICS, *(f"{name}_spread" for name in _SPREADS))
+FAMILIES: tuple[Family, ...] = tuple(_family_of(name) for name in CASE_STATISTICS)
+_SPREAD_PLACES = np.array([CELL_STATISTICS.index(name) for name in _SPREADS])
