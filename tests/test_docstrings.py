@@ -20,6 +20,7 @@ MODULES = (
     "vexas_edge.bundle.graphs",
     "vexas_edge.cells.background",
     "vexas_edge.cells.images",
+    "vexas_edge.cells.likeness",
     "vexas_edge.results.names",
     "vexas_edge.scoring.abstention",
     "vexas_edge.scoring.draws",

@@ -24,7 +24,7 @@ def remarks_from_score(result: CaseScore) -> list[str]:
         lines.append(f"warning: {case}: rejected as not one whole cell: {shown}")
     if result.duplicates:
         n = len(result.duplicates)
-        lines.append(f"note: {case}: exact copies of other cells, counted once: {n}")
+        lines.append(f"note: {case}: copies of other cells, counted once: {n}")
     if result.ignored:
         counts = ", ".join(f"{reason} {n}" for reason, n in result.ignored.items())
         lines.append(f"note: {case}: files that were not scored: {counts} (see vexas-edge scan)")

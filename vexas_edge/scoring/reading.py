@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vexas_edge.ahead import run_ahead
 from vexas_edge.cells.background import Background, background_of_cell, middle_background
 from vexas_edge.cells.canvas import AS_IT_IS, DecodedCell, decode_cell
+from vexas_edge.cells.likeness import near_copies, signature_of
 from vexas_edge.errors import InputError
 from vexas_edge.results.values import UsedCell
 from vexas_edge.smear.case import Case, Cell
@@ -29,12 +30,14 @@ class ReadCell:
     """One distinct cell that could be read.
 
     background: the bare slide in its image.
+    signature: by which images of the same cell are known, int16 (8, 8, 3).
     pixels: uint8 (H, W, 3) RGB; None where it is not kept.
     """
 
     cell: Cell
     record: UsedCell
     background: Background
+    signature: NDArray[np.int16]
     pixels: NDArray[np.uint8] | None
 
 
@@ -92,33 +95,55 @@ def read_cells(
     first: dict[str, ReadCell] = {}
     others: list[UsedCell] = []
 
-    def work(cell: Cell) -> tuple[DecodedCell, Background | None]:
+    def work(cell: Cell) -> tuple[DecodedCell, ReadCell | None]:
         decoded = decode_cell(case.source, cell, AS_IT_IS)
-        return decoded, None if decoded.pixels is None else background_of_cell(decoded.pixels)
+        return decoded, None if decoded.pixels is None else _measured(cell, decoded)
 
     with closing(run_ahead(work, cells, threads=threads)) as looked_at:
-        for number, (decoded, background) in enumerate(looked_at):
-            record, pixels = decoded.record, decoded.pixels
-            if pixels is None or background is None:
+        for done, (decoded, measured) in enumerate(looked_at, start=1):
+            record = decoded.record
+            if measured is None:
                 others.append(record)
             elif record.identity in first:
-                others.append(_copied(record, first[record.identity].record.path))
+                same = f"same pixels as {first[record.identity].record.path}"
+                others.append(_copied(record, "same_pixels", same))
             else:
-                room -= pixels.nbytes
-                first[record.identity] = ReadCell(
-                    cell=cells[number],
-                    record=record,
-                    background=background,
-                    pixels=pixels if room >= 0 else None,
-                )
-            progress(f"{name} read", number + 1, len(cells))
-    return ReadCells(case=case, distinct=tuple(first.values()), others=tuple(others))
+                room -= 0 if measured.pixels is None else measured.pixels.nbytes
+                first[record.identity] = measured if room >= 0 else replace(measured, pixels=None)
+            progress(f"{name} read", done, len(cells))
+    distinct, copies = _without_near_copies(list(first.values()))
+    return ReadCells(case=case, distinct=tuple(distinct), others=(*others, *copies))
 
 
-def _copied(record: UsedCell, original: str) -> UsedCell:
-    return replace(
-        record,
-        status="duplicate",
-        reason="same_pixels",
-        detail=f"same pixels as {original}",
+def _measured(cell: Cell, decoded: DecodedCell) -> ReadCell:
+    assert decoded.pixels is not None
+    return ReadCell(
+        cell=cell,
+        record=decoded.record,
+        background=background_of_cell(decoded.pixels),
+        signature=signature_of(decoded.pixels),
+        pixels=decoded.pixels,
     )
+
+
+def _without_near_copies(cells: list[ReadCell]) -> tuple[list[ReadCell], list[UsedCell]]:
+    """The cells that differ, and the records of those that show one of them again.
+
+    Which one is kept depends on the images alone, not on their names.
+    """
+    ordered = sorted(cells, key=lambda read: read.record.identity)
+    copies = near_copies([read.signature for read in ordered])
+    records = [
+        _copied(
+            ordered[number].record,
+            "nearly_same_pixels",
+            f"shows the same as {ordered[original].record.path}",
+        )
+        for number, original in copies.items()
+    ]
+    dropped = {record.path for record in records}
+    return [read for read in cells if read.record.path not in dropped], records
+
+
+def _copied(record: UsedCell, reason: str, detail: str) -> UsedCell:
+    return replace(record, status="duplicate", reason=reason, detail=detail)
