@@ -18,7 +18,9 @@ PACKAGE = Path(vexas_edge.__file__).parent
 MODULES = (
     "vexas_edge.bundle.archive",
     "vexas_edge.bundle.graphs",
+    "vexas_edge.cells.background",
     "vexas_edge.cells.images",
+    "vexas_edge.quality.counting",
     "vexas_edge.results.names",
     "vexas_edge.scoring.abstention",
     "vexas_edge.scoring.draws",

@@ -8,7 +8,7 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
 from vexas_edge.domain.trees import Forest
 
-_TREES, _SHARE_OF_FEATURES, _LEAST_LEAF, _LEAST_FAMILY_LEAF = 40, 0.2, 4, 10
+_TREES, _SHARE_OF_FEATURES, _LEAST_LEAF, _LEAST_FAMILY_LEAF = 40, 0.2, 8, 10
 # A shift of the score is counted as log(|shift| + this).
 _SHIFT_FLOOR = 0.02
 
