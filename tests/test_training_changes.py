@@ -7,6 +7,7 @@ import pytest
 from other_changes import in_between, otherwise_made, pairs
 
 from training.reference.changes import KINDS, Change, RgbPixels, fitted_changes, noisy, stained
+from training.reference.pairs import PairOfChanges, fitted_pairs
 
 FAMILIES = {"focus", "exposure", "colour", "stain", "file format", "size"}
 
@@ -21,7 +22,10 @@ def drawn_cell() -> RgbPixels:
 
 
 def named_changes() -> dict[str, object]:
-    trained = {change.name: change for change in chain(fitted_changes(), in_between())}
+    trained: dict[str, object] = {
+        change.name: change for change in chain(fitted_changes(), in_between())
+    }
+    trained |= {pair.name: pair for pair in fitted_pairs()}
     return trained | {name: change for name, _, change in chain(pairs(), otherwise_made())}
 
 
@@ -69,3 +73,15 @@ def test_more_dye_makes_the_nucleus_darker_and_leaves_the_slide() -> None:
     more = stained(cell, 1.5).astype(int) - cell
     assert more[32, 36].max() < -5
     assert abs(more[2, 2]).max() <= 5
+
+
+def test_a_gate_is_fitted_on_no_pair_of_kinds_that_it_is_tested_on() -> None:
+    fitted = {frozenset((pair.first.kind, pair.second.kind)) for pair in fitted_pairs()}
+    tested = {
+        frozenset((pair.first.kind, pair.second.kind))
+        for _, _, pair in pairs()
+        if isinstance(pair, PairOfChanges)
+    }
+    assert len(fitted) == 30
+    assert len(tested) == 10
+    assert not fitted & tested
