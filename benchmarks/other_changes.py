@@ -1,6 +1,7 @@
 """Changes that no gate is fitted on: strengths in between, pairs, the same kinds otherwise made."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.reference.changes import KINDS, Change, RgbPixels, scaled
+from training.reference.pairs import PairOfChanges
 
 # (name, kind, change)
 Named = tuple[str, str, Callable[[RgbPixels], RgbPixels]]
@@ -52,13 +54,12 @@ def in_between() -> Iterator[Change]:
     for kind, of_kind in KINDS.items():
         strengths = sorted({*of_kind.strengths, of_kind.neutral})
         middles = [(a + b) / 2 for a, b in pairwise(strengths)]
-        middles = [m for m in middles if m != of_kind.neutral]
-        middles.sort(key=lambda m, n=of_kind.neutral: abs(m - n))  # type: ignore[misc]
-        for place in sorted({1, len(middles) // 2, len(middles) - 1}):
-            yield Change(kind=kind, strength=round(middles[place], 4))
+        farther = sorted((abs(m - of_kind.neutral), m) for m in middles if m != of_kind.neutral)
+        for place in sorted({1, len(farther) // 2, len(farther) - 1}):
+            yield Change(kind=kind, strength=round(farther[place][1], 4))
 
 
-PAIRS = (
+_TESTED_PAIRS = (
     ("blur", 0.6, "brightness", 0.8),
     ("jpeg", 70, "gain green", 0.85),
     ("noise", 3, "gamma", 1.3),
@@ -74,9 +75,10 @@ PAIRS = (
 
 def pairs() -> Iterator[Named]:
     """Two kinds of change, one after the other."""
-    for first, a, second, b in PAIRS:
+    for first, a, second, b in _TESTED_PAIRS:
         one, other = Change(kind=first, strength=a), Change(kind=second, strength=b)
-        yield f"{one.name} + {other.name}", "pair", lambda p, f=one, g=other: g(f(p))  # type: ignore[misc]
+        pair = PairOfChanges(first=one, second=other)
+        yield pair.name, "pair", pair
 
 
 def _matrix(turn: float) -> NDArray[np.float64]:
@@ -87,17 +89,17 @@ def _matrix(turn: float) -> NDArray[np.float64]:
 def otherwise_made() -> Iterator[Named]:
     """The kinds in another form: another blur, gains in light, a colour matrix, resampler, file."""
     for radius in (0.8, 1.4, 3.0):
-        yield f"disc {radius}", "blur", lambda p, r=radius: disc_blurred(p, r)  # type: ignore[misc]
+        yield f"disc {radius}", "blur", partial(disc_blurred, radius_px=radius)
     for gains in ((0.7, 1, 1), (1, 0.75, 1), (0.7, 0.7, 0.7), (1.1, 1, 0.75)):
         kind = "brightness" if len(set(gains)) == 1 else "temperature"
-        yield f"light {gains}", kind, lambda p, g=gains: gained_in_light(p, g)  # type: ignore[misc]
+        yield f"light {gains}", kind, partial(gained_in_light, gains=gains)
     for turn in (0.05, 0.15, 0.3):
-        yield f"matrix {turn}", "saturation", lambda p, t=turn: through_matrix(p, _matrix(t))  # type: ignore[misc]
+        yield f"matrix {turn}", "saturation", partial(through_matrix, matrix=_matrix(turn))
     for factor in (0.9, 1.1):
         for kind, filter_ in (
             ("lanczos", Image.Resampling.LANCZOS),
-            ("box", Image.Resampling.BILINEAR),
+            ("bilinear", Image.Resampling.BILINEAR),
         ):
-            yield f"{kind} {factor}", "scale", lambda p, f=factor, r=filter_: scaled(p, f, r)  # type: ignore[misc]
+            yield f"{kind} {factor}", "scale", partial(scaled, factor=factor, filter_=filter_)
     for quality in (90, 75, 50, 20):
-        yield f"webp {quality}", "jpeg", lambda p, q=quality: saved_as_webp(p, q)  # type: ignore[misc]
+        yield f"webp {quality}", "jpeg", partial(saved_as_webp, quality=quality)

@@ -29,9 +29,9 @@ from samples import (
     SILU_BLOCKS,
     copy_cells,
     write_calibration_cohort,
+    write_drawn_cells,
     write_export_cells,
     write_file_bundle,
-    write_noisy_cells,
     write_spread_bundle,
 )
 from silu_blocks import WIDTH as SILU_WIDTH
@@ -254,7 +254,7 @@ def _timed(bundle: Bundle, cells: np.ndarray, calls: int, n: int) -> list[dict[s
 
 def memory_line(_: Path, scratch: Path, sizes: Sizes) -> dict[str, Any]:
     """Peak memory of a conversion that sees many cells, compared with one that sees few."""
-    cells = write_noisy_cells(sizes.many_samples * 5 // 4, 272, scratch / "memory")
+    cells = write_drawn_cells(sizes.many_samples * 5 // 4, 272, scratch / "memory")
     width = 2048 if sizes.memory_network == "resnet50" else 512
     bundle = write_spread_bundle(sizes.memory_network, width, 272, cells, scratch / "memory.vxb")
     cohort = write_calibration_cohort(cells, scratch / "memory.csv")

@@ -19,6 +19,7 @@ from export import write_bundle
 from export.backbones import build_backbone
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from vexas_edge import open_bundle
+from vexas_edge.bench.drawn_smear import drawn_crop
 from vexas_edge.bundle.graphs import CHEAPER, graph_file
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
@@ -53,17 +54,13 @@ def write_export_cells(files: list[Path], n_cells: int, folder: Path) -> Path:
     return folder
 
 
-def write_noisy_cells(n_cells: int, side_px: int, folder: Path) -> Path:
-    """A flat folder of distinct JPEGs: the same drawn disc with different noise."""
+def write_drawn_cells(n_cells: int, side_px: int, folder: Path) -> Path:
+    """A flat folder of distinct JPEGs of drawn cells."""
     folder.mkdir(parents=True)
     rng = np.random.Generator(np.random.PCG64(0))
-    axis = (np.arange(side_px) + 0.5) / side_px - 0.5
-    inside = (axis[:, None] ** 2 + axis**2 < 0.16)[..., None]
-    disc = np.where(inside, (150, 110, 170), 0).astype(np.uint8)
     for index in range(n_cells):
-        noise = rng.integers(0, 32, disc.shape, dtype=np.uint8)
         stream = BytesIO()
-        Image.fromarray(disc + noise).save(stream, "JPEG", quality=80)
+        Image.fromarray(drawn_crop(side_px, rng)).save(stream, "JPEG", quality=80)
         (folder / f"{index:06d}.jpg").write_bytes(stream.getvalue())
     return folder
 

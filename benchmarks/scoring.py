@@ -24,9 +24,9 @@ from samples import (
     add_int8_for_timing,
     copy_cells,
     write_backbone_bundle,
+    write_drawn_cells,
     write_export_cells,
     write_file_bundle,
-    write_noisy_cells,
     write_spread_bundle,
 )
 from throughput import identity_cost, throughput_line
@@ -155,8 +155,8 @@ def identity_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> dict
 
 def memory_line(_: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[str, Any]:
     """Peak memory for many cells compared with few, without the encodings."""
-    few = write_noisy_cells(sizes.few_cells, 128, scratch / "few")
-    many = write_noisy_cells(sizes.many_cells, 128, scratch / "many")
+    few = write_drawn_cells(sizes.few_cells, 128, scratch / "few")
+    many = write_drawn_cells(sizes.many_cells, 128, scratch / "many")
     bundle = write_backbone_bundle("compact", 128, 128, few, scratch / "compact.vxb")
     turns = [
         [_peak_mib(bundle, folder, threads) for folder in (few, many)]

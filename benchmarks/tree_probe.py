@@ -112,9 +112,22 @@ def encodings(case: Any, name: str, sessions: Any, chunk_cells: int | None) -> N
     cells = [cell for cell in case.cells if cell.cell_class in model.cells]
     if not cells:
         return np.empty((0, model.encoding_width), np.float32)
-    taken = (case.source, cells) if _is_flat() else (case,)
+    taken = _cells_taken(case, cells, name, model, sessions)
     encoded = _named("encode_cells")(*taken, name, sessions, chunk_cells, _silent)
     return np.asarray(encoded.encodings)
+
+
+def _cells_taken(
+    case: Any, cells: Sequence[Any], name: str, model: Any, sessions: Any
+) -> tuple[Any, ...]:
+    """What the tree's `encode_cells` takes the cells in."""
+    if _is_flat():
+        return case.source, cells
+    if find_spec("vexas_edge.scoring.reading") is None:
+        return (case,)
+    read_cells = import_module("vexas_edge.scoring.reading").read_cells
+    threads = sessions.fused(name).threads
+    return (read_cells(case, name, model.cells, _silent, threads=threads),)
 
 
 def exact(value: Any) -> Any:

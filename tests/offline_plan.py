@@ -130,6 +130,7 @@ vexas-workshop train synth --patients 16 --strength 1
 vexas-workshop train pretrain cohort/cohort.csv --cells neutrophil_segmented --backbone compact
     --preprocessing torchvision --crop-px 80 --batch-size 32 --schedule cosine
     --rate 2e-3 --epochs 2 -o pn
+vexas-workshop train background cohort/cohort.csv --cells neutrophil_segmented
 vexas-workshop train encode cohort/cohort.csv --cells neutrophil_segmented --encoder compact
     --weights pn/encoder.safetensors --preprocessing torchvision --canvas-px 160 --larger crop
     -o encodings

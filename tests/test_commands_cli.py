@@ -345,7 +345,7 @@ def test_unreadable_cells_are_named_and_do_not_change_the_status(
             for i in range(5)
         ),
         "warning: P1: 2 more cells could not be used",
-        "note: P1: exact copies of other cells, counted once: 1",
+        "note: P1: copies of other cells, counted once: 1",
     ]
 
 

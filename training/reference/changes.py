@@ -208,7 +208,7 @@ class Change:
 
 
 def fitted_changes() -> Iterator[Change]:
-    """Every change that a gate is fitted on."""
+    """Every change of one kind that a gate is fitted on."""
     for kind, of_kind in KINDS.items():
         for strength in of_kind.strengths:
             yield Change(kind=kind, strength=strength)

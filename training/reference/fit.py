@@ -26,8 +26,8 @@ _SPREAD_FLOOR = 0.25  # of a statistic's spread over cases, of its standard devi
 _LEAST_SPREAD = 1e-3  # of its size, and in absolute terms: drawn cells have no spread at all
 # The gates that hardly ever err have wider limits of their own, which leaves more of the clean
 # cases that may abstain to the trees.
-_WIDTH = {"harm": 1.0, "foreign case": 1.5, "foreign cells": 1.5}
-_OTHER_WIDTH = 2.0
+_WIDTH = {"harm": 1.0, "foreign case": 2.0, "foreign cells": 2.0}
+_OTHER_WIDTH = 3.0
 _LEAST_SCALE = 0.05
 
 

@@ -8,7 +8,7 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
 from vexas_edge.domain.trees import Forest
 
-_TREES, _SHARE_OF_FEATURES, _LEAST_LEAF, _LEAST_FAMILY_LEAF = 40, 0.2, 4, 10
+_TREES, _SHARE_OF_FEATURES, _LEAST_LEAF, _LEAST_FAMILY_LEAF = 40, 0.2, 8, 10
 # A shift of the score is counted as log(|shift| + this).
 _SHIFT_FLOOR = 0.02
 
@@ -28,7 +28,7 @@ def harm_forest(
         _TREES, max_features=_SHARE_OF_FEATURES, min_samples_leaf=_LEAST_LEAF, random_state=seed
     )
     trees.fit(features, np.log(np.abs(shifts) + _SHIFT_FLOOR), weights)
-    return _forest_from(trees.estimators_)
+    return forest_from_trees(trees.estimators_)
 
 
 def family_forest(features: NDArray[np.float64], families: Sequence[str], seed: int) -> Forest:
@@ -41,10 +41,10 @@ def family_forest(features: NDArray[np.float64], families: Sequence[str], seed: 
         random_state=seed,
     )
     trees.fit(features, families)
-    return _forest_from(trees.estimators_)
+    return forest_from_trees(trees.estimators_)
 
 
-def _forest_from(estimators: Sequence[object]) -> Forest:
+def forest_from_trees(estimators: Sequence[object]) -> Forest:
     trees = [estimator.tree_ for estimator in estimators]  # type: ignore[attr-defined]
     starts = np.cumsum([0, *(tree.node_count for tree in trees)])
     values = [tree.value.reshape(tree.node_count, -1) for tree in trees]

@@ -15,11 +15,9 @@ from vexas_edge.domain.measures import (
 from vexas_edge.domain.reference import GATES, Reference
 from vexas_edge.quality.statistics import CASE_STATISTICS
 
-# A family is named if the trees give it at least this probability.
-_CONFIDENT = 0.5
-# Duplicates are named before all else, and before changes of the images foreign cells, if these
-# gates lie over the limit this many times.
-_CLEARLY = 2.0
+# A family of changes is named if the trees give it at least the first probability; where the cells
+# look foreign as well, the second, since foreign cells move the images' statistics, too.
+_CONFIDENT, _CERTAIN = 0.5, 0.65
 _NAMED = 3
 
 # What a technician can act on, by what moved.
@@ -157,19 +155,17 @@ def _family(
     above: dict[str, float],
     limit: float,
 ) -> str | None:
-    """What moved: the family that the trees are confident of, else what only one gate can mean."""
-    alike = max(above["duplicates"], above["same statistics"])
-    if alike > limit and alike >= max(above.values()):
+    """What moved: cells too much alike, a family that the trees are sure of, or foreign cells."""
+    if max(above["duplicates"], above["same statistics"]) > limit:
         return "duplicates"
     if reference.families is None:
         return None
+    foreign = max(above["foreign case"], above["foreign cells"]) > limit
     shares = reference.families.answer(family_features(statistics, measures))
     most = int(np.argmax(shares))
-    if shares[most] >= _CONFIDENT:
+    if shares[most] >= (_CERTAIN if foreign else _CONFIDENT):
         return reference.family_names[most]
-    if max(above["foreign case"], above["foreign cells"]) > _CLEARLY * limit:
-        return "foreign cells"
-    return None
+    return "foreign cells" if foreign else None
 
 
 def _words(family: str | None, farthest: tuple[FarStatistic, ...]) -> str:
