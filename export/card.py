@@ -48,6 +48,11 @@ def _model(name: str, model: Model) -> list[str]:
         "",
         f"- cells: {', '.join(model.cells)}; at least {model.minimum_cells}",
         *(
+            [f"- the bare slide of each case is brought to {list(model.background)}, red first"]
+            if model.background
+            else []
+        ),
+        *(
             ["- each cell is cut out of its image first (`isolate.onnx`)"]
             if model.isolation
             else []

@@ -35,6 +35,7 @@ from training.mask_network.isolated_cohort import CutOut, isolate_cohort
 from training.pretraining.cell_stack import WantedCells, stack_cells
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.contract import encoding_contract
+from vexas_edge.bundle.words import text_from_bundle
 from vexas_edge.cells.background import (
     apply_gains,
     background_of_cell,
@@ -57,14 +58,17 @@ from vexas_edge.smear.options import ReadOptions
 
 SLIDE = (250, 230, 210)
 PALE, CYTOPLASM, NUCLEUS = np.array([(245, 232, 236), (190, 130, 160), (110, 40, 120)])
+RED_CELL = np.array((235, 198, 200))
 LAMP = np.array((0.8, 0.7, 0.9))
 
 
 def crop(seed: int, lamp: Any = 1.0) -> np.ndarray:
-    """A cell on a slide that a lamp lights, uint8 (64, 64, 3)."""
+    """A cell among red cells on a slide that a lamp lights, uint8 (64, 64, 3)."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:64, :64] - 32
     pixels = np.full((64, 64, 3), PALE, float)
+    for angle in rng.uniform(0, 2 * np.pi, 4):
+        pixels[np.hypot(x - 24 * np.cos(angle), y - 24 * np.sin(angle)) < 8] = RED_CELL
     away = np.hypot(x, y)
     pixels[away < 7] = CYTOPLASM + rng.integers(-25, 26, 3)
     pixels[away < 3] = NUCLEUS
@@ -191,23 +195,21 @@ def test_a_case_scores_as_its_images_normalised_by_hand(made: Path, tmp_path: Pa
                 assert np.array_equal(own.place(image), plain.place(normalised))
 
 
-def test_another_lamp_gives_another_score_without_it_and_hardly_with_it(
-    made: Path, model: TinyModel, tmp_path: Path
-) -> None:
-    alone = spec(made, isolate=None, larger="crop")
-    write_bundle(alone, classifier=model.classifier, to=tmp_path / "b.vxb")
-    plain = spec(made, isolate=None, larger="crop", normalise="none", background=None)
-    write_bundle(plain, classifier=model.classifier, to=tmp_path / "plain.vxb")
+def test_another_lamp_gives_other_cells_without_it_and_hardly_with_it(tmp_path: Path) -> None:
     bright = write_smear(tmp_path / "bright", [crop(seed) for seed in range(9)])
     dim = write_smear(tmp_path / "dim", CROPS)
-    shifts = []
-    for bundle in (tmp_path / "plain.vxb", tmp_path / "b.vxb"):
-        one, other = (scored(case, bundle).score for case in (bright, dim))
-        assert one is not None
-        assert other is not None
-        shifts.append(abs(one - other))
-    assert shifts[0] > 0.05
-    assert shifts[1] < shifts[0] / 3
+    differences = []
+    for slide in (None, SLIDE):
+        shown = []
+        for folder in (bright, dim):
+            with read_case(folder) as case:
+                uncut = Canvas(canvas_px=None, background=slide)
+                own = canvas_of_case(case, ["monocyte"], uncut, threads=1)
+                cells = decoded_cells(case, ["monocyte"], own, threads=1)
+                shown.append(np.stack([c.pixels for c in cells if c.pixels is not None]))
+        differences.append(np.abs(shown[0].astype(float) - shown[1]).mean())
+    assert differences[0] > 30
+    assert differences[1] < 3
 
 
 def test_names_order_chunks_copies_and_memory_do_not_matter(
@@ -335,6 +337,15 @@ def test_cells_alone_on_black_are_not_normalised(
     wanted = spec(made, isolate=None, parity_cells=str(tmp_path / "alone"))
     with pytest.raises(InputError, match="4 of the 4 cells in .* come alone on black"):
         write_bundle(wanted, classifier=model.classifier, to=tmp_path / "b.vxb")
+
+
+def test_card_and_inspect_name_the_slide(made: Path) -> None:
+    bundle = open_bundle(made / "b.vxb")
+    assert "the bare slide of each case is brought to [250, 230, 210], red first" in bundle.card()
+    words = "the bare slide of each case is brought to 250, 230, 210 (red, green, blue)"
+    assert words in text_from_bundle(bundle)
+    plain = open_bundle(made / "plain.vxb")
+    assert "bare slide" not in plain.card() + text_from_bundle(plain)
 
 
 def test_spec_and_manifest_must_say_both_or_neither(made: Path, tmp_path: Path) -> None:

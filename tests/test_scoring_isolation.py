@@ -31,6 +31,7 @@ from vexas_edge.runtime.session import Sessions, run_selftest
 
 CROP_PX = 64
 PALE, CYTOPLASM, NUCLEUS = (240, 235, 238), (190, 130, 160), (110, 40, 120)
+RED_CELL = (235, 200, 205)  # too pale for the mask network
 
 
 def crop(seed: int, *, cell_px: int = 7, shift: int = 0) -> np.ndarray:
@@ -38,6 +39,8 @@ def crop(seed: int, *, cell_px: int = 7, shift: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:CROP_PX, :CROP_PX] - CROP_PX / 2
     pixels = np.full((CROP_PX, CROP_PX, 3), PALE, float)
+    for angle in np.random.default_rng(1000 + seed).uniform(0, 2 * np.pi, 4):
+        pixels[np.hypot(x - 24 * np.cos(angle), y - 24 * np.sin(angle)) < 8] = RED_CELL
     away = np.hypot(x - shift, y)
     pixels[away < cell_px] = CYTOPLASM
     pixels[away < cell_px / 2] = NUCLEUS

@@ -32,6 +32,11 @@ def _model_lines(model: Model) -> list[str]:
     fate = "cropped" if model.larger == "crop" else "rejected"
     lines = [
         f"cells: {', '.join(model.cells)}; at least {model.minimum_cells}",
+        *(
+            [f"normalising: the bare slide of each case is brought to {levels} (red, green, blue)"]
+            if (levels := ", ".join(map(str, model.background or ())))
+            else []
+        ),
         *(["isolation: each cell is cut out of its image first"] if model.isolation else []),
         f"canvas: {model.canvas_px} px, larger cells {fate}",
         f"preprocessing: {model.preprocessing.name}",
