@@ -30,7 +30,6 @@ from vexas_edge.bundle import manifest as schema
 from vexas_edge.bundle.archive import file_entry, open_bundle, write_zip
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.bundle.manifest import CARD, Manifest
-from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import UsageError
 from vexas_edge.host.libraries import load_library
 from vexas_edge.version import __version__
@@ -153,8 +152,12 @@ def _files(fused: ModelProto, head: ModelProto, sources: ModelSources) -> dict[s
         **({} if sources.masks is None else {ISOLATE: sources.masks}),
     }
     spec = sources.spec
-    canvas = Canvas(canvas_px=spec.canvas_px, larger=spec.larger, background=spec.background)
-    golden = golden_npz(files, canvas=canvas, draw_size=spec.draw_size)
+    golden = golden_npz(
+        files,
+        canvas_px=spec.canvas_px,
+        background=spec.background,
+        draw_size=spec.draw_size,
+    )
     return {**files, GOLDEN: golden}
 
 

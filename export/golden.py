@@ -49,7 +49,9 @@ def golden_images(canvas_px: int, background: Background) -> np.ndarray:
     return (images.astype(np.int64) * _SLIDE_TENTHS // 10).astype(np.uint8)
 
 
-def golden_npz(files: Mapping[str, bytes], *, canvas: Canvas, draw_size: int) -> bytes:
+def golden_npz(
+    files: Mapping[str, bytes], *, canvas_px: int, background: Background | None, draw_size: int
+) -> bytes:
     """The content of golden.npz: `cells`, `draws`, and each graph's outputs from onnxruntime's CPU.
 
     An output is called `<graph file>/<output>`. With a mask network, its `crops` are stored too,
@@ -57,15 +59,14 @@ def golden_npz(files: Mapping[str, bytes], *, canvas: Canvas, draw_size: int) ->
 
     Args:
         files: the model's graphs by name.
-        canvas: the model's; it need not isolate.
+        background: the bare slide that cells are brought to; None where they are not.
     """
-    assert canvas.canvas_px
     rng = np.random.Generator(np.random.PCG64(7))
     made: dict[str, np.ndarray] = {}
-    cells = golden_cells(canvas.canvas_px)
-    if canvas.background is not None:
-        made[IMAGES] = golden_images(canvas.canvas_px, canvas.background)
-        cells = placed_images(made[IMAGES], canvas)
+    cells = golden_cells(canvas_px)
+    if background is not None:
+        made[IMAGES] = golden_images(canvas_px, background)
+        cells = placed_images(made[IMAGES], Canvas(canvas_px=canvas_px, background=background))
     draws = rng.integers(0, GOLDEN_CELLS, (_DRAWS, draw_size), dtype=np.int64)
     outputs = _outputs(FUSED, files[FUSED], {CELLS: cells, DRAWS: draws})
     encodings = outputs[f"{FUSED}/{ENCODINGS}"]

@@ -85,23 +85,7 @@ def train_model(
     """
     model = chain.spec.models[name]
     stages: dict[str, Stage] = {}
-    background = None
-    if model.normalise == "background":
-        stages["background"] = _background(chain, name, cells)
-        background = _background_in(stages["background"])
-    shown = _Shown(
-        cohort=chain.cohort,
-        background=background,
-        facts={**cells, "background": background},
-    )
-    if masks:
-        isolated = isolate_cells(chain, name, masks, background, cells)
-        stages["isolate"] = isolated
-        shown = _Shown(
-            cohort=isolated.folder / COHORT,
-            background=None,
-            facts={"isolated": isolated.facts()},
-        )
+    background, shown = _shown_cells(chain, name, masks, cells, stages)
     weights = chain.folder / (model.weights or "")
     if model.weights is None:
         stages["pretrain"] = _pretrain(chain, name, shown)
@@ -135,6 +119,30 @@ def train_model(
         performance=sentences.read_text(encoding="utf-8"),
         stages={stage: done.facts() for stage, done in stages.items()},
     )
+
+
+def _shown_cells(
+    chain: Chain,
+    name: str,
+    masks: Stage | None,
+    cells: dict[str, Any],
+    stages: dict[str, Stage],
+) -> tuple[Background | None, _Shown]:
+    """The bare slide that each case is brought to, and what the model then learns from.
+
+    Args:
+        stages: those that are run here are added to it.
+    """
+    background = None
+    if chain.spec.models[name].normalise == "background":
+        stages["background"] = _background(chain, name, cells)
+        background = _background_in(stages["background"])
+    if masks is None:
+        facts = {**cells, "background": background}
+        return background, _Shown(cohort=chain.cohort, background=background, facts=facts)
+    stages["isolate"] = isolated = isolate_cells(chain, name, masks, background, cells)
+    facts = {"isolated": isolated.facts()}
+    return background, _Shown(cohort=isolated.folder / COHORT, background=None, facts=facts)
 
 
 def _background(chain: Chain, name: str, cells: dict[str, Any]) -> Stage:

@@ -97,7 +97,8 @@ def read_cells(
 
     def work(cell: Cell) -> tuple[DecodedCell, ReadCell | None]:
         decoded = decode_cell(case.source, cell, AS_IT_IS)
-        return decoded, None if decoded.pixels is None else _measured(cell, decoded)
+        pixels = decoded.pixels
+        return decoded, None if pixels is None else _measured(cell, decoded.record, pixels)
 
     with closing(run_ahead(work, cells, threads=threads)) as looked_at:
         for done, (decoded, measured) in enumerate(looked_at, start=1):
@@ -115,14 +116,13 @@ def read_cells(
     return ReadCells(case=case, distinct=tuple(distinct), others=(*others, *copies))
 
 
-def _measured(cell: Cell, decoded: DecodedCell) -> ReadCell:
-    assert decoded.pixels is not None
+def _measured(cell: Cell, record: UsedCell, pixels: NDArray[np.uint8]) -> ReadCell:
     return ReadCell(
         cell=cell,
-        record=decoded.record,
-        background=background_of_cell(decoded.pixels),
-        signature=signature_of(decoded.pixels),
-        pixels=decoded.pixels,
+        record=record,
+        background=background_of_cell(pixels),
+        signature=signature_of(pixels),
+        pixels=pixels,
     )
 
 
