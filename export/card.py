@@ -4,8 +4,13 @@ from vexas_edge.bundle.manifest import Manifest, Model
 from vexas_edge.bundle.words import ENCODING_WORDS
 
 
-def card_from_manifest(manifest: Manifest) -> str:
-    """The model card of a bundle as Markdown."""
+def card_from_manifest(manifest: Manifest, missing_gate: str) -> str:
+    """The model card of a bundle as Markdown.
+
+    Args:
+        missing_gate: which of its models have no domain gate, as `missing_gate_words` returns it.
+    """
+    ungated = [f"**{missing_gate}**", ""] if missing_gate else []
     warning = (
         ["**SYNTHETIC: made from drawn cells. Its scores mean nothing about any patient.**", ""]
         if manifest.synthetic
@@ -13,6 +18,7 @@ def card_from_manifest(manifest: Manifest) -> str:
     )
     models = [line for name, model in manifest.models.items() for line in _model(name, model)]
     lines = [
+        *ungated,
         f"# {manifest.name} {manifest.version}",
         "",
         *warning,

@@ -51,7 +51,7 @@ def changed(cases: list[CleanCase], family: str, place: int, shift: float) -> Ch
     """A change that moves one statistic, and the score the more the farther."""
     return Changed(
         family=family,
-        encodings=np.stack([case.encodings[:16] for case in cases]),
+        encodings=[case.encodings[:16] for case in cases],
         statistics=np.stack([statistics_of(case, place, shift) for case in cases]),
         shifts=np.full(len(cases), abs(shift) / 20),
     )

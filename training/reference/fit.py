@@ -11,10 +11,8 @@ from training.reference.forests import family_forest, harm_forest
 from vexas_edge.domain.gate import gate_values
 from vexas_edge.domain.measures import encoding_measures, family_features, harm_features
 from vexas_edge.domain.reference import GATES, LEAST_PATIENTS, Reference
-from vexas_edge.quality.statistics import case_statistics
+from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics
 
-# A case's statistics are those of so many cells, the ones with the smallest identities.
-MEASURED_CELLS = 16
 # Limits are found at bags of these sizes, or of all cells where a patient has fewer.
 SIZES = (12, 16, 24, 40)
 
@@ -47,16 +45,17 @@ class CleanCase:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Changed:
-    """One change of the images of all training patients, P of them, at bags of n cells.
+    """One change of the images of all training patients, P of them.
 
     family: of the change; empty if there are several.
-    encodings: float32 (P, n, D). statistics: of the case, float64 (P, F).
+    encodings: of each patient's first cells, float32 (n, D), n at most 16.
+    statistics: of the case, float64 (P, F).
     shifts: of the score against the same cells unchanged, by models that had not seen the patient,
     float64 (P,).
     """
 
     family: str
-    encodings: NDArray[np.float32]
+    encodings: Sequence[NDArray[np.float32]]
     statistics: NDArray[np.float64]
     shifts: NDArray[np.float64]
 
@@ -162,7 +161,7 @@ def _with_trees(
     measures = [np.stack([_measures(reference, bag[0]) for bag in bags])]
     for change in changed:
         statistics.append(change.statistics[chosen])
-        measures.append(np.stack([_measures(reference, e) for e in change.encodings[chosen]]))
+        measures.append(np.stack([_measures(reference, change.encodings[p]) for p in chosen]))
     shifts = np.concatenate([np.zeros(len(bags)), *(c.shifts[chosen] for c in changed)])
     weights = np.ones(len(shifts))
     weights[: len(bags)] = _CLEAN_WEIGHT / len(SIZES)

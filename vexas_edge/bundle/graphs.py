@@ -25,6 +25,8 @@ HEAD = "head.onnx"
 GOLDEN = "golden.npz"
 # The mask network of a model that wants its cells isolated.
 ISOLATE = "isolate.onnx"
+# What the model's training patients looked like, for its domain gate; a model can be without.
+REFERENCE = "reference.npz"
 REQUIRED_FILES = (FUSED, HEAD, GOLDEN)
 
 

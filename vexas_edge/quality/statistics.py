@@ -20,6 +20,9 @@ from vexas_edge.quality.colours import (
 )
 from vexas_edge.quality.textures import file_statistics, focus_statistics, noise_statistics
 
+# A case is measured on so many of its cells, those with the smallest identities.
+MEASURED_CELLS = 16
+
 Family = Literal["focus", "exposure", "colour", "stain", "file format", "size"]
 
 # The largest window that texture is measured on; colours of a larger one come from every second

@@ -16,9 +16,17 @@ from vexas_edge.bundle.contract import (
     cells_tensor,
     contract_of,
 )
-from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE, precision_of
+from vexas_edge.bundle.graphs import (
+    FUSED,
+    GOLDEN,
+    HEAD,
+    ISOLATE,
+    REFERENCE,
+    precision_of,
+)
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.choices import Precision
+from vexas_edge.domain.reference import Reference, reference_from_bytes
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import abilities_of, open_engine, runs_on_gpu
 from vexas_edge.errors import BundleError
@@ -57,6 +65,7 @@ class Sessions:
         self.bundle = bundle
         self.options, self.graph = choose(bundle, options or EngineOptions(), precision)
         self._opened: dict[tuple[str, str, EngineOptions], Engine] = {}
+        self._references: dict[str, Reference | None] = {}
         self._stack = ExitStack()
 
     def contract(self, model: str, file: str) -> GraphContract:
@@ -120,6 +129,18 @@ class Sessions:
             isolate=isolate,
             background=entry.background,
         )
+
+    def reference(self, model: str) -> Reference | None:
+        """What the model's training patients looked like; None if the bundle does not say.
+
+        Raises:
+            BundleError: it is damaged, or was made with other statistics.
+        """
+        if model not in self._references:
+            has = REFERENCE in self.bundle.manifest.models[model].files
+            found = reference_from_bytes(self.bundle.model_file(model, REFERENCE)) if has else None
+            self._references[model] = found
+        return self._references[model]
 
     def masks(self, model: str) -> Engine:
         """The engine of the model's mask network, on the CPU."""
