@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from vexas_edge import read_case, score_case
+from vexas_edge import read_case
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.cells.background import Background, middle_background
 from vexas_edge.cells.canvas import (
@@ -28,6 +28,7 @@ from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
 from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.score import score_past_the_gate
 from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions
 
@@ -162,7 +163,7 @@ def compare_with_reference(
             if row.sample not in wanted:
                 continue
             with read_case(row.path, reading) as case:
-                (score,) = score_case(case, alone, sessions).models
+                (score,) = score_past_the_gate(case, alone, sessions).models
             if score.score is None or score.standard_error is None or score.n_draws is None:
                 continue  # it abstains
             reference = wanted[row.sample]

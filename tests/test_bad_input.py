@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import Ended, cell_pixels, folder_from_bundle, png, rewritten, write_case
+from tiny import NO_GATE, Ended, cell_pixels, folder_from_bundle, png, rewritten, write_case
 
 from vexas_edge import files
 from vexas_edge.bundle.manifest import MANIFEST_SCHEMA
@@ -139,7 +139,7 @@ def test_one_bad_case_does_not_keep_the_others_from_being_scored(
     out = tmp_path / "out"
     ended = score(tmp_path / "nowhere", case, "-o", out)
     assert ended.status == 7
-    assert ended.out.startswith("P1: scored: ")
+    assert ended.out.startswith(f"{NO_GATE}: P1: scored: ")
     assert files_in(out) == ["P1.json", "cases.csv", "cells.csv", "nowhere.json", "run.json"]
     assert column(out / "cases.csv", "status") == ["failed", "scored", "abstained", "abstained"]
     failed = json.loads((out / "nowhere.json").read_text())
@@ -374,7 +374,7 @@ def test_a_name_that_is_no_unicode(score: Score, tmp_path: Path) -> None:
     assert len(json.loads((out / "run.json").read_text())["asked"]["cases"]) == 2
     recursive = score(tmp_path, "--recursive", "-o", out)
     assert recursive.status == 7
-    assert recursive.out.startswith("P1: scored: ")
+    assert recursive.out.startswith(f"{NO_GATE}: P1: scored: ")
     assert "P\ufffd1 has a name that is not Unicode; rename it\n" in recursive.err
 
 
@@ -397,7 +397,7 @@ def test_an_output_file_held_open_elsewhere(
     (case / "neutrophil" / "0.png").unlink()
     ended = score(case, "-o", out)
     assert (ended.status, len(tries)) == (4, 4)
-    assert ended.out.startswith("P1: scored: ")
+    assert ended.out.startswith(f"{NO_GATE}: P1: scored: ")
     assert ended.err == (
         f"error: {out / 'cases.csv'} cannot be replaced (Permission denied): is it open in another "
         f"program? The new content is in {out / 'cases.csv.partial'}\n"

@@ -66,7 +66,7 @@ def test_no_two_real_cells_are_taken_for_one(shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["blank", "noise", "stripes"])
-def test_images_of_nothing_much_are_one_cell_and_give_no_score(
+def test_images_of_nothing_are_no_cells_and_give_no_score(
     tiny_bundle: Path, tmp_path: Path, kind: str
 ) -> None:
     """The camera's noise makes each of them distinct, and none of them is empty."""
@@ -81,8 +81,24 @@ def test_images_of_nothing_much_are_one_cell_and_give_no_score(
     with read_case(tmp_path / "S") as case:
         result = score_case(case, open_bundle(tiny_bundle))
     model = next(model for model in result.models if model.model == "monocyte")
+    assert (model.status, model.n_cells, model.n_rejected) == ("abstained", 0, 40)
+    assert {cell.reason for cell in result.rejected} == {"empty"}
+    assert model.explanations[0].startswith("0 cells can be used (beside 40 rejected)")
+
+
+def test_one_cell_with_other_noise_each_time_is_one_cell(tiny_bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "S" / "monocyte"
+    folder.mkdir(parents=True)
+    for seed in range(40):
+        noise = np.random.default_rng(seed).normal(0, 6, cell(0).shape)
+        noisy = np.clip(cell(0) + noise, 0, 255).astype(np.uint8)
+        (folder / f"{seed}.png").write_bytes(png(noisy))
+    with read_case(tmp_path / "S") as case:
+        result = score_case(case, open_bundle(tiny_bundle))
+    model = next(model for model in result.models if model.model == "monocyte")
     assert (model.status, model.n_cells, model.score) == ("abstained", 1, None)
-    assert {cell.reason for cell in result.duplicates} == {"nearly_same_pixels"}
+    assert model.explanations[0].startswith("1 cell can be used (beside 39 copies of others)")
+    assert {found.reason for found in result.duplicates} == {"nearly_same_pixels"}
     assert "shows the same as monocyte/" in result.duplicates[0].detail
 
 

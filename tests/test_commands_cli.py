@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import Ended, bundle_content, folder_from_bundle, rewritten, write_case, write_cells
+from tiny import (
+    NO_GATE,
+    Ended,
+    bundle_content,
+    folder_from_bundle,
+    rewritten,
+    write_case,
+    write_cells,
+)
 
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.commands import score as scoring_run
@@ -90,7 +98,7 @@ def test_a_case_is_one_line_on_stdout_and_nothing_is_written(
     ended = vexas_edge("score", tiny_case, "--bundle", tiny_bundle)
     assert (ended.status, ended.err) == (0, "")
     (line,) = ended.out.splitlines()
-    assert line.startswith("P1: scored: neutrophil 0.")
+    assert line.startswith(f"{NO_GATE}: P1: scored: neutrophil 0.")
     assert "the threshold 0.5" in line
     few = "3 cells can be used, at least 5 needed: export more (too_few_cells)"
     assert line.endswith(f"; lymphocyte abstained: {few}")
@@ -366,7 +374,7 @@ def test_a_synthetic_bundle_says_so_on_every_line(
 ) -> None:
     bundle = rewritten(tiny_bundle, tmp_path / "b.vxb", synthetic=True)
     ended = vexas_edge("score", tiny_case, "--bundle", bundle)
-    assert ended.out.startswith("[SYNTHETIC] P1: scored: ")
+    assert ended.out.startswith(f"{NO_GATE}: [SYNTHETIC] P1: scored: ")
     assert "SYNTHETIC: made from drawn cells" in vexas_edge("inspect", bundle).out
 
 

@@ -75,25 +75,25 @@ def test_most_patients_like_those_of_training_are_answered_for() -> None:
     assert sum(one.abstains for one in found) <= 12
     answered = next(one for one in found if not one.abstains)
     assert answered.words == ""
-    assert answered.family is None
-    assert answered.margin <= 0
-    assert set(answered.gates) == set(GATES) - {"ranges"}
+    assert answered.finding.family is None
+    assert answered.finding.margin <= 0
+    assert set(answered.finding.gates) == set(GATES) - {"ranges"}
 
 
 @pytest.mark.parametrize(("family", "place", "shift"), [("focus", BLUR, -6), ("stain", DYE, 7)])
 def test_a_change_that_moves_the_score_is_named(family: str, place: int, shift: float) -> None:
     found = [judged(clean_case(seed), place, shift) for seed in range(1000, 1020)]
-    assert all(one.abstains and one.margin > 0 for one in found)
-    assert [one.family for one in found].count(family) >= 18
+    assert all(one.abstains and one.finding.margin > 0 for one in found)
+    assert [one.finding.family for one in found].count(family) >= 18
     assert [one.words for one in found].count(WORDS[family]) >= 18
-    assert {one.farthest[0].name for one in found} == {CASE_STATISTICS[place]}
+    assert {one.finding.farthest[0] for one in found} == {CASE_STATISTICS[place]}
 
 
 def test_foreign_cells_are_named() -> None:
     case = clean_case(1000)
     found = judged(case, encodings=case.encodings + np.float32(6))
     assert found.abstains
-    assert found.family == "foreign cells"
+    assert found.finding.family == "foreign cells"
 
 
 def test_one_cell_repeated_is_named() -> None:
@@ -101,7 +101,7 @@ def test_one_cell_repeated_is_named() -> None:
     noise = np.random.default_rng(0).normal(0, 0.02, case.encodings.shape).astype(np.float32)
     found = judged(case, encodings=case.encodings[:1] + noise)
     assert found.abstains
-    assert found.family == "duplicates"
+    assert found.finding.family == "duplicates"
 
 
 def test_what_has_no_name_is_told_by_its_farthest_statistics() -> None:
@@ -110,9 +110,9 @@ def test_what_has_no_name_is_told_by_its_farthest_statistics() -> None:
     unsure = replace(one.families, value=np.full_like(one.families.value, 0.5 - 1e-3))
     found = judged(clean_case(1000), BLUR, -8, by=replace(one, families=unsure))
     assert found.abstains
-    assert found.family is None
+    assert found.finding.family is None
     assert found.words.startswith(f"{UNNAMED}: band_1_to_2 ")
-    far = found.farthest[0]
+    far = found.finding.statistics[found.finding.farthest[0]]
     assert far.value < far.low < far.high
 
 
@@ -122,7 +122,7 @@ def test_under_40_patients_there_are_ranges_and_duplicates_only() -> None:
     assert not small.has_gate
     assert small.families is None
     case = clean_case(3)
-    assert set(judged(case, by=small).gates) == {"ranges", "duplicates", "same statistics"}
+    assert set(judged(case, by=small).finding.gates) == {"ranges", "duplicates", "same statistics"}
     assert not judged(case, by=small).abstains
     far = judged(case, BLUR, -300, by=small)
     assert far.abstains

@@ -242,8 +242,18 @@ def test_cases_csv_has_a_row_for_each_model(tmp_path: Path) -> None:
 def test_cells_csv_has_a_row_for_each_cell_of_each_model(tmp_path: Path) -> None:
     table = rows(filled(tmp_path, scored(), failed("P2")) / "cells.csv")
     assert [tuple(row.values()) for row in table] == [
-        ("P1", "neutrophil", "neutrophil/=1.png", "neutrophil", "used", "", "cd", "ab"),
-        ("P1", "neutrophil", "neutrophil/2.png", "neutrophil", "unreadable", "empty_file", "", ""),
+        ("P1", "neutrophil", "neutrophil/=1.png", "neutrophil", "used", "", "", "cd", "ab"),
+        (
+            "P1",
+            "neutrophil",
+            "neutrophil/2.png",
+            "neutrophil",
+            "unreadable",
+            "empty_file",
+            "",
+            "",
+            "",
+        ),
     ]
     assert tuple(table[0]) == CELL_COLUMNS
 
@@ -251,7 +261,7 @@ def test_cells_csv_has_a_row_for_each_cell_of_each_model(tmp_path: Path) -> None
 def test_a_cases_json_holds_the_result_without_its_single_cells(tmp_path: Path) -> None:
     written = json.loads((filled(tmp_path, scored(lead="neutrophil")) / "P1.json").read_text())
     assert written == json.loads(json_from_score(scored(lead="neutrophil")))
-    assert (written["case"], written["status"], written["schema_version"]) == ("P1", "scored", 3)
+    assert (written["case"], written["status"], written["schema_version"]) == ("P1", "scored", 4)
     assert written["models"][0]["score"] == 0.625
     assert "cells" not in written["models"][0]
     assert [cell["path"] for cell in written["unreadable"]] == ["neutrophil/2.png"]

@@ -171,7 +171,7 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("case", lambda c: c.update(conflicts=[{"path": "x"}]), '"folder_class" is a required'),
     ("case", lambda c: c.update(status="fine"), '/status: "fine" is not one of'),
     ("case", lambda c: c["bundle"].update(sha256=HASH + "\n"), "/bundle: "),
-    ("case", lambda c: c.update(schema_version=0), "/schema_version: 3 was expected"),
+    ("case", lambda c: c.update(schema_version=0), "/schema_version: 4 was expected"),
     ("run", lambda r: r.pop("ended_by"), '/: "ended_by" is a required property'),
     ("run", lambda r: r["asked"].pop("out"), '/asked: "out" is a required property'),
     ("run", lambda r: r["cases"][0].pop("file"), '/cases/0: "file" is a required property'),

@@ -27,6 +27,8 @@ from vexas_edge.host.libraries import load_library
 CANVAS_PX = 16
 WIDTH = 8  # of an encoding
 CLASSES = ("MDS", "VEXAS", "control")
+# What a result of a bundle without references begins with.
+NO_GATE = "no domain gate (the bundle has no reference)"
 PREPROCESSING = Preprocessing(mean=(120, 110, 100), scale=(60, 60, 60))
 TINTS = ((200, 90, 120), (120, 190, 110), (90, 110, 210))
 

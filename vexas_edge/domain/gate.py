@@ -14,6 +14,7 @@ from vexas_edge.domain.measures import (
 )
 from vexas_edge.domain.reference import GATES, Reference
 from vexas_edge.quality.statistics import CASE_STATISTICS
+from vexas_edge.results.values import DomainFinding, Statistic
 
 # A family of changes is named if the trees give it at least the first probability; where the cells
 # look foreign as well, the second, since foreign cells move the images' statistics, too.
@@ -37,32 +38,16 @@ UNNAMED = "unlike the training images"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FarStatistic:
-    """A statistic that lies far from training, and its range there."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Judgement:
     """What the gate says of one case and model.
 
     abstains: whether the model must not answer.
-    margin: how far the worst gate lies over the limit, in its unit; at most 0 if it answers.
-    gates: how far each gate lies above its usual value, in its unit, by name.
-    family: what moved, if that is known.
-    farthest: the three statistics that lie farthest from training, the farthest first.
+    finding: the figures behind that.
     words: one line for a technician; empty if the model answers.
     """
 
     abstains: bool
-    margin: float
-    gates: dict[str, float]
-    family: str | None
-    farthest: tuple[FarStatistic, ...]
+    finding: DomainFinding
     words: str
 
 
@@ -90,15 +75,14 @@ def judge(
     worst = max(above.values())
     abstains = worst > limit
     family = _family(reference, statistics, measures, above, limit) if abstains else None
-    farthest = farthest_statistics(reference, statistics)
-    return Judgement(
-        abstains=abstains,
+    finding = DomainFinding(
         margin=worst - limit,
         gates=above,
         family=family,
-        farthest=farthest,
-        words=_words(family, farthest) if abstains else "",
+        farthest=farthest_statistics(reference, statistics),
+        statistics=_in_ranges(reference, statistics),
     )
+    return Judgement(abstains=abstains, finding=finding, words=_words(finding) if abstains else "")
 
 
 def gate_values(
@@ -131,21 +115,17 @@ def heights(reference: Reference, values: dict[str, float], n_cells: int) -> dic
     return above
 
 
-def farthest_statistics(
-    reference: Reference, statistics: NDArray[np.float64]
-) -> tuple[FarStatistic, ...]:
+def farthest_statistics(reference: Reference, statistics: NDArray[np.float64]) -> tuple[str, ...]:
     """The three statistics farthest from the middle of the training cases, in their spreads."""
     distance = np.abs(statistics - reference.centre) / reference.spread
     order = np.argsort(-distance, kind="stable")[:_NAMED]
-    return tuple(
-        FarStatistic(
-            name=CASE_STATISTICS[k],
-            value=float(statistics[k]),
-            low=float(reference.low[k]),
-            high=float(reference.high[k]),
-        )
-        for k in order
-    )
+    return tuple(CASE_STATISTICS[k] for k in order)
+
+
+def _in_ranges(reference: Reference, statistics: NDArray[np.float64]) -> dict[str, Statistic]:
+    rows = zip(statistics.tolist(), reference.low.tolist(), reference.high.tolist(), strict=True)
+    found = (Statistic(value=value, low=low, high=high) for value, low, high in rows)
+    return dict(zip(CASE_STATISTICS, found, strict=True))
 
 
 def _family(
@@ -168,8 +148,9 @@ def _family(
     return "foreign cells" if foreign else None
 
 
-def _words(family: str | None, farthest: tuple[FarStatistic, ...]) -> str:
-    if family is not None:
-        return WORDS[family]
-    found = ", ".join(f"{f.name} {f.value:.4g} ({f.low:.4g} to {f.high:.4g})" for f in farthest)
-    return f"{UNNAMED}: {found}"
+def _words(finding: DomainFinding) -> str:
+    if finding.family is not None:
+        return WORDS[finding.family]
+    far = ((name, finding.statistics[name]) for name in finding.farthest)
+    found = (f"{name} {s.value:.4g} ({s.low:.4g} to {s.high:.4g})" for name, s in far)
+    return f"{UNNAMED}: {', '.join(found)}"

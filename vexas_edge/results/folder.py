@@ -28,6 +28,7 @@ CASE_COLUMNS = (
     "n_unreadable",
     "n_rejected",
     "reasons",
+    "family",
     "standard_error",
     "draws_low",
     "draws_high",
@@ -35,9 +36,20 @@ CASE_COLUMNS = (
     "case_status",
     "case_call",
     "error",
+    "missing_gate",
     "notice",
 )
-CELL_COLUMNS = ("case", "model", "cell", "class", "status", "reason", "identity", "sha256")
+CELL_COLUMNS = (
+    "case",
+    "model",
+    "cell",
+    "class",
+    "status",
+    "reason",
+    "remarks",
+    "identity",
+    "sha256",
+)
 
 
 def json_from_score(score: CaseScore) -> bytes:
@@ -133,6 +145,7 @@ def case_rows(score: CaseScore) -> list[dict[str, Any]]:
         "case_status": score.status,
         "case_call": score.call,
         "error": score.error,
+        "missing_gate": score.missing_gate,
         "notice": score.notice,
     }
     if not score.models:
@@ -143,7 +156,8 @@ def case_rows(score: CaseScore) -> list[dict[str, Any]]:
 def _model_columns(model: ModelScore) -> dict[str, Any]:
     columns = {name: getattr(model, name, None) for name in CASE_COLUMNS}
     columns = {name: value for name, value in columns.items() if value is not None}
-    return {**columns, "reasons": ";".join(model.reasons)}
+    family = model.domain.family if model.domain else None
+    return {**columns, "reasons": ";".join(model.reasons), "family": family}
 
 
 def cell_rows(score: CaseScore) -> list[dict[str, Any]]:
@@ -156,6 +170,7 @@ def cell_rows(score: CaseScore) -> list[dict[str, Any]]:
             "class": cell.cell_class,
             "status": cell.status,
             "reason": cell.reason,
+            "remarks": ";".join(cell.remarks),
             "identity": cell.identity,
             "sha256": cell.sha256,
         }

@@ -9,7 +9,7 @@ from vexas_edge.choices import ClassFrom, Layout
 from vexas_edge.fields import Hash256OrEmpty, Sha256
 from vexas_edge.smear.case import Conflict
 
-RESULT_SCHEMA = 3
+RESULT_SCHEMA = 4
 
 NOTICE = (
     "Research use only. This is a similarity score of white-cell images, not a diagnosis; "
@@ -32,6 +32,7 @@ class UsedCell:
     detail: the same for people.
     identity: the hash of the cell's pixels in hex, by which copies are known and cells are drawn;
     empty where they could not be decoded.
+    remarks: how the image differs from the others of its case: "other_light" or "other_size".
     sha256: the hash of the cell's file in hex; empty where the file could not be read.
     """
 
@@ -42,6 +43,35 @@ class UsedCell:
     detail: str = ""
     identity: Hash256OrEmpty = ""
     sha256: Hash256OrEmpty = ""
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Statistic:
+    """One statistic of a case's raw images, and its range over the training patients."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DomainFinding:
+    """How a case's cells compare with those of the model's training patients.
+
+    margin: how far the worst gate lies over the limit, in its unit; at most 0 within the domain.
+    gates: how far each gate lies above its usual value, in its unit, by name.
+    family: what moved, if that is known: focus, exposure, colour, stain, file format, size, foreign
+    cells or duplicates.
+    farthest: the names of the statistics that lie farthest from training, the farthest first.
+    statistics: all of them, by name, of the 16 cells with the smallest identities.
+    """
+
+    margin: float
+    gates: dict[str, float]
+    family: str | None
+    farthest: tuple[str, ...]
+    statistics: dict[str, Statistic]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +96,7 @@ class ModelScore:
     share_over_threshold: the share of draws at or over the threshold.
     probabilities: the mean probability of each class.
     label_shares: the share of draws with each label.
+    domain: null where the bundle has no reference for the model, or there were too few cells.
     """
 
     model: str
@@ -89,6 +120,7 @@ class ModelScore:
     share_over_threshold: float | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
     label_shares: dict[str, float] = field(default_factory=dict)
+    domain: DomainFinding | None = None
     cells: tuple[UsedCell, ...] = ()
 
 
@@ -133,6 +165,7 @@ class Run:
 class CaseScore:
     """One case's result.
 
+    missing_gate: which models have no domain gate, and why; null if all have one.
     status: the lead model's where the bundle names one; else "scored" if any model scored.
     call: the lead model's, or the only model's; null where several models have equal say.
     ignored: how many files were not taken as cells, by reason.
@@ -141,6 +174,7 @@ class CaseScore:
     run: null where the case failed.
     """
 
+    missing_gate: str | None = None
     case: str
     status: Status
     notice: str

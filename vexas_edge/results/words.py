@@ -37,7 +37,8 @@ def line_from_score(result: CaseScore) -> str:
     """One line for a person: each model's score, or why it has none."""
     mark = "[SYNTHETIC] " if result.bundle and result.bundle.synthetic else ""
     parts = "; ".join(_model_text(model) for model in result.models)
-    return f"{mark}{result.case}: {result.status}: {parts}"
+    missing = f"{result.missing_gate}: " if result.missing_gate else ""
+    return f"{missing}{mark}{result.case}: {result.status}: {parts}"
 
 
 def _model_text(model: ModelScore) -> str:

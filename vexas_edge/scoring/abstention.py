@@ -31,11 +31,13 @@ class CellCounts:
     used: those that the model can use.
     unreadable: those that cannot be read, or are larger than the canvas.
     rejected: those that were read and do not show one whole cell.
+    copies: how many images show another one's cell; they are no cells.
     """
 
     used: int
     unreadable: int = 0
     rejected: int = 0
+    copies: int = 0
 
     @property
     def all(self) -> int:
@@ -47,12 +49,13 @@ def counts_from_records(records: Iterable[UsedCell]) -> CellCounts:
 
     Copies of a cell that cannot be decoded are not known as such.
     """
-    distinct = {(cell.status, cell.identity or cell.path) for cell in records}
+    distinct = {(cell.status, _key(cell)) for cell in records}
     statuses = [status for status, _ in distinct]
     return CellCounts(
         used=statuses.count("used"),
         unreadable=statuses.count("unreadable"),
         rejected=statuses.count("rejected"),
+        copies=statuses.count("duplicate"),
     )
 
 
@@ -69,7 +72,7 @@ def reasons_to_abstain(counts: CellCounts, minimum_cells: int) -> tuple[Reason, 
     """
     reasons = []
     if counts.used < minimum_cells:
-        text = f"{counts.used} cells can be used, at least {minimum_cells} needed: export more"
+        text = f"{_used_text(counts)}, at least {minimum_cells} needed: export more"
         reasons.append(Reason(code="too_few_cells", text=text))
     if _too_many(counts.unreadable, counts, _UNREADABLE_SHARE):
         what = _share_text(counts.unreadable, counts, "read", _UNREADABLE_SHARE)
@@ -82,6 +85,30 @@ def reasons_to_abstain(counts: CellCounts, minimum_cells: int) -> tuple[Reason, 
         text = f"{what}: look for touching or cut cells, focus and stain"
         reasons.append(Reason(code="too_many_rejected", text=text))
     return tuple(reasons)
+
+
+def reason_for_cut_out(n_cut_out: int, counts: CellCounts) -> tuple[Reason, ...]:
+    """Why a model that needs the slide around its cells does not score cells alone on black."""
+    if not _too_many(n_cut_out, counts, _LOST_SHARE):
+        return ()
+    text = (
+        f"{n_cut_out} of {counts.all} cells lie cut out on black, while the model needs the slide "
+        "around them: export the images as the analyzer shows them"
+    )
+    return (Reason(code="cut_out_cells", text=text),)
+
+
+def _key(cell: UsedCell) -> str:
+    """What makes a cell distinct; each copy is one more."""
+    return cell.path if cell.status == "duplicate" else cell.identity or cell.path
+
+
+def _used_text(counts: CellCounts) -> str:
+    left_out = {"copies of others": counts.copies, "rejected": counts.rejected}
+    left_out["unreadable"] = counts.unreadable
+    beside = ", ".join(f"{n} {what}" for what, n in left_out.items() if n)
+    cells = "1 cell" if counts.used == 1 else f"{counts.used} cells"
+    return f"{cells} can be used" + (f" (beside {beside})" if beside else "")
 
 
 def _too_many(lost: int, counts: CellCounts, share: float) -> bool:

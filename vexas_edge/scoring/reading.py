@@ -12,9 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
-from vexas_edge.cells.background import Background, background_of_cell, middle_background
+from vexas_edge.cells.background import (
+    Background,
+    background_of_cell,
+    is_alone_on_black,
+    middle_background,
+)
 from vexas_edge.cells.canvas import AS_IT_IS, DecodedCell, decode_cell
-from vexas_edge.cells.likeness import near_copies, signature_of
+from vexas_edge.cells.likeness import near_copies, shows_nothing, signature_of
 from vexas_edge.errors import InputError
 from vexas_edge.results.values import UsedCell
 from vexas_edge.smear.case import Case, Cell
@@ -24,6 +29,10 @@ from vexas_edge.talk import Progress
 # 360 px; those beyond it are decoded again. So memory does not grow with the case.
 KEPT_BYTES = 256 << 20
 
+# An image is remarked on whose bare slide differs by more levels from the case's, or whose area is
+# more than so many times larger or smaller than is usual in the case.
+_OTHER_LIGHT, _OTHER_SIZE = 40, 4
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadCell:
@@ -31,6 +40,8 @@ class ReadCell:
 
     background: the bare slide in its image.
     signature: by which images of the same cell are known, int16 (8, 8, 3).
+    area_px: of its image.
+    alone_on_black: whether the cell was cut out, so that there is no slide around it.
     pixels: uint8 (H, W, 3) RGB; None where it is not kept.
     """
 
@@ -38,6 +49,8 @@ class ReadCell:
     record: UsedCell
     background: Background
     signature: NDArray[np.int16]
+    area_px: int
+    alone_on_black: bool
     pixels: NDArray[np.uint8] | None
 
 
@@ -46,7 +59,7 @@ class ReadCells:
     """The cells of one model, read once.
 
     distinct: in the case's order.
-    others: those that could not be read, and copies.
+    others: those that could not be read, that show nothing, and copies.
     """
 
     case: Case
@@ -64,15 +77,23 @@ class ReadCells:
         Raises:
             InputError: it is not what it was.
         """
+        identity = bytes.fromhex(read.record.identity)
+        return DecodedCell(record=read.record, identity=identity, pixels=self.pixels(read))
+
+    def pixels(self, read: ReadCell) -> NDArray[np.uint8]:
+        """The image of one of the distinct cells, uint8 (H, W, 3).
+
+        Raises:
+            InputError: it is not what it was.
+        """
         if read.pixels is not None:
-            identity = bytes.fromhex(read.record.identity)
-            return DecodedCell(record=read.record, identity=identity, pixels=read.pixels)
+            return read.pixels
         again = decode_cell(self.case.source, read.cell, AS_IT_IS)
-        if again.record != read.record:
+        if again.pixels is None or again.record != replace(read.record, remarks=()):
             raise InputError(
                 f"{read.cell.path} changed while its case was being scored; score the case again"
             )
-        return again
+        return again.pixels
 
 
 def read_cells(
@@ -105,6 +126,8 @@ def read_cells(
             record = decoded.record
             if measured is None:
                 others.append(record)
+            elif shows_nothing(measured.signature):
+                others.append(_empty(record))
             elif record.identity in first:
                 same = f"same pixels as {first[record.identity].record.path}"
                 others.append(_copied(record, "same_pixels", same))
@@ -113,7 +136,7 @@ def read_cells(
                 first[record.identity] = measured if room >= 0 else replace(measured, pixels=None)
             progress(f"{name} read", done, len(cells))
     distinct, copies = _without_near_copies(list(first.values()))
-    return ReadCells(case=case, distinct=tuple(distinct), others=(*others, *copies))
+    return ReadCells(case=case, distinct=_remarked(distinct), others=(*others, *copies))
 
 
 def _measured(cell: Cell, record: UsedCell, pixels: NDArray[np.uint8]) -> ReadCell:
@@ -122,6 +145,8 @@ def _measured(cell: Cell, record: UsedCell, pixels: NDArray[np.uint8]) -> ReadCe
         record=record,
         background=background_of_cell(pixels),
         signature=signature_of(pixels),
+        area_px=pixels.shape[0] * pixels.shape[1],
+        alone_on_black=is_alone_on_black(pixels),
         pixels=pixels,
     )
 
@@ -143,6 +168,28 @@ def _without_near_copies(cells: list[ReadCell]) -> tuple[list[ReadCell], list[Us
     ]
     dropped = {record.path for record in records}
     return [read for read in cells if read.record.path not in dropped], records
+
+
+def _remarked(cells: list[ReadCell]) -> tuple[ReadCell, ...]:
+    """The cells, with remarks on those whose image is unlike the others of the case."""
+    if not cells:
+        return ()
+    usual = middle_background([read.background for read in cells])
+    usual_px = sorted(read.area_px for read in cells)[(len(cells) - 1) // 2]
+
+    def remarks(read: ReadCell) -> tuple[str, ...]:
+        apart = max(abs(a - b) for a, b in zip(read.background, usual, strict=True))
+        other_size = not usual_px <= _OTHER_SIZE * read.area_px <= _OTHER_SIZE**2 * usual_px
+        return (*["other_light"] * (apart > _OTHER_LIGHT), *["other_size"] * other_size)
+
+    return tuple(
+        replace(read, record=replace(read.record, remarks=remarks(read))) for read in cells
+    )
+
+
+def _empty(record: UsedCell) -> UsedCell:
+    detail = "shows one colour all over, so no cell"
+    return replace(record, status="rejected", reason="empty", detail=detail)
 
 
 def _copied(record: UsedCell, reason: str, detail: str) -> UsedCell:

@@ -1,0 +1,162 @@
+"""What is seen of a model's cells, and whether it may answer, before its classifier is asked.
+
+Everything here is the same for two bundles that differ only in their classifier. So a model that
+abstains tells nothing of the score that it would have given.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vexas_edge.ahead import run_ahead
+from vexas_edge.bundle.manifest import Model
+from vexas_edge.cells.background import Background
+from vexas_edge.domain.gate import Judgement, judge
+from vexas_edge.domain.reference import Reference
+from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics, cell_statistics
+from vexas_edge.results.values import DomainFinding
+from vexas_edge.scoring.abstention import (
+    CellCounts,
+    Reason,
+    counts_from_records,
+    reason_for_cut_out,
+    reasons_to_abstain,
+)
+from vexas_edge.scoring.encoded import Encoded
+from vexas_edge.scoring.reading import ReadCell, ReadCells
+
+# Families of changes that lie with the whole slide: where one model's cells show such a fault, the
+# other models of the case do not answer either.
+_OF_SLIDE = frozenset({"focus", "exposure", "colour", "duplicates"})
+# A lamp this much brighter or darker than the training cohort's, in any channel, is never evened
+# out: it is the strongest change that a gate is fitted on.
+_LARGEST_GAIN = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """One model's cells, examined.
+
+    encoded: None where the case has no cell of the model's classes.
+    reasons: why the model must not answer; empty if it may.
+    of_slide: those of the reasons that hold the other models of the case, too.
+    finding: how the cells compare with training; None without a reference or with too few cells.
+    """
+
+    name: str
+    encoded: Encoded | None
+    counts: CellCounts
+    reasons: tuple[Reason, ...]
+    of_slide: tuple[Reason, ...] = ()
+    finding: DomainFinding | None = None
+
+
+def examine_cells(
+    name: str,
+    model: Model,
+    read: ReadCells,
+    encoded: Encoded,
+    reference: Reference | None,
+    *,
+    threads: int,
+) -> Examined:
+    """Count and judge the cells of one model.
+
+    Args:
+        read: of which there is at least one.
+        reference: the model's; without one there is no domain gate.
+
+    Raises:
+        InputError: a cell changed meanwhile, or the disk fails.
+    """
+    counts = counts_from_records(encoded.records)
+    too_few = reasons_to_abstain(counts, model.minimum_cells)
+    judged = None
+    if reference is not None and counts.used > 1 and not too_few:
+        judged = _judged(read, encoded, model, reference, threads)
+    of_lamp, of_domain = _reasons_of_lamp(read, model), _reasons_of_domain(judged)
+    finding = judged.finding if judged else None
+    of_slide = finding is not None and finding.family in _OF_SLIDE
+    return Examined(
+        name=name,
+        encoded=encoded,
+        counts=counts,
+        reasons=(*too_few, *_reasons_of_cut_out(read, model, counts), *of_lamp, *of_domain),
+        of_slide=(*of_lamp, *(of_domain if of_slide else ())),
+        finding=finding,
+    )
+
+
+def without_cells(name: str, model: Model) -> Examined:
+    """The model of a case that has no cell of its classes."""
+    counts = CellCounts(used=0)
+    reasons = reasons_to_abstain(counts, model.minimum_cells)
+    return Examined(name=name, encoded=None, counts=counts, reasons=reasons)
+
+
+def with_slide_faults(examined: Sequence[Examined]) -> tuple[Examined, ...]:
+    """The same models, each also held by the faults of the slide that another one's cells show."""
+    return tuple(replace(one, reasons=(*one.reasons, *_held(one, examined))) for one in examined)
+
+
+def _held(one: Examined, examined: Sequence[Examined]) -> list[Reason]:
+    own = {reason.code for reason in one.reasons}
+    held: dict[str, Reason] = {}
+    for other in examined:
+        for fault in other.of_slide:
+            if fault.code not in own:
+                text = f"a fault of the slide that the model {other.name} shows: {fault.text}"
+                held.setdefault(fault.code, Reason(code=f"slide_{fault.code}", text=text))
+    return list(held.values())
+
+
+def _judged(
+    read: ReadCells, encoded: Encoded, model: Model, reference: Reference, threads: int
+) -> Judgement:
+    """What the domain gate says, from the cells in the order of their identities."""
+    order = sorted(range(len(encoded.identities)), key=encoded.identities.__getitem__)
+    measured = {encoded.identities[place].hex() for place in order[:MEASURED_CELLS]}
+    cells = [cell for cell in read.distinct if cell.record.identity in measured]
+
+    def of_cell(cell: ReadCell) -> NDArray[np.float64]:
+        return cell_statistics(read.pixels(cell), model.canvas_px)
+
+    statistics = case_statistics(list(run_ahead(of_cell, cells, threads=threads)))
+    return judge(reference, statistics, encoded.encodings[order])
+
+
+def _reasons_of_domain(judged: Judgement | None) -> tuple[Reason, ...]:
+    if judged is None or not judged.abstains:
+        return ()
+    code = (judged.finding.family or "unlike_training").replace(" ", "_")
+    return (Reason(code=code, text=judged.words),)
+
+
+def _reasons_of_lamp(read: ReadCells, model: Model) -> tuple[Reason, ...]:
+    if model.background is None or not read.distinct:
+        return ()
+    found = read.background
+    if all(_within(a, b) for a, b in zip(found, model.background, strict=True)):
+        return ()
+    text = (
+        f"the bare slide is {_levels(found)} (red, green, blue), while it was "
+        f"{_levels(model.background)} in training: check lamp, exposure and white balance"
+    )
+    return (Reason(code="lamp", text=text),)
+
+
+def _within(found: int, wanted: int) -> bool:
+    return wanted <= found * _LARGEST_GAIN and found <= wanted * _LARGEST_GAIN
+
+
+def _levels(background: Background) -> str:
+    return ", ".join(map(str, background))
+
+
+def _reasons_of_cut_out(read: ReadCells, model: Model, counts: CellCounts) -> tuple[Reason, ...]:
+    """Cells that lie alone on black have no bare slide that they could be normalised by."""
+    if model.background is None:
+        return ()
+    return reason_for_cut_out(sum(cell.alone_on_black for cell in read.distinct), counts)
