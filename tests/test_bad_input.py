@@ -233,9 +233,10 @@ def test_a_smear_of_nothing_but_bad_cells_abstains(score: Score, case: Path) -> 
     ended = score(case)
     assert ended.status == 3
     assert ended.out.startswith(
-        "P1: abstained: neutrophil abstained: 0 cells can be used, at least 5 needed: export more "
-        "(too_few_cells), and 100 % of the cells (12 of 12) could not be read, 10 % may be: export "
-        "or copy the smear again (too_many_unreadable); monocyte "
+        f"{NO_GATE}: P1: abstained: neutrophil abstained: 0 cells can be used (beside 12 "
+        "unreadable), at least 5 needed: export more (too_few_cells), and 100 % of the cells (12 "
+        "of 12) could not be read, 10 % may be: export or copy the smear again "
+        "(too_many_unreadable); monocyte "
     )
     assert ended.err.splitlines()[-1] == "warning: P1: 7 more cells could not be used"
 
@@ -357,7 +358,7 @@ def test_strange_names(score: Score, tmp_path: Path, name: str, file: str) -> No
     out = tmp_path / "out"
     ended = score(tmp_path / "cases" / name, "-o", out)
     assert ended.status == 0
-    assert ended.out.startswith(f"{name}: scored: ")
+    assert ended.out.startswith(f"{NO_GATE}: {name}: scored: ")
     assert files_in(out) == sorted([f"{file}.json", "cases.csv", "cells.csv", "run.json"])
     assert json.loads((out / f"{file}.json").read_text(encoding="utf-8"))["case"] == name
     assert set(column(out / "cases.csv", "case")) == {f"'{name}" if name[0] == "=" else name}
@@ -425,7 +426,7 @@ def test_a_console_that_cannot_show_a_name(
     if options:
         assert json.loads(ended.stdout.decode("cp1252"))["case"] == name
     else:
-        assert ended.stdout.decode("cp1252").startswith("Zoë \\u60a3\\u8005: scored: ")
+        assert ended.stdout.decode("cp1252").startswith(f"{NO_GATE}: Zoë \\u60a3\\u8005: scored: ")
     assert json.loads((tmp_path / "out" / f"{name}.json").read_bytes())["case"] == name
 
 

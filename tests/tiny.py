@@ -20,7 +20,7 @@ from torch.nn import functional
 from export.graph import GraphBuilder, tensor
 from export.preprocessing import Preprocessing, pixels_from_cells
 from vexas_edge.bundle.archive import file_entry, listed_files, open_bundle
-from vexas_edge.bundle.manifest import Manifest, json_from_manifest
+from vexas_edge.bundle.manifest import FileEntry, Manifest, json_from_manifest
 from vexas_edge.cells.limits import GRID_PX
 from vexas_edge.host.libraries import load_library
 
@@ -169,7 +169,7 @@ def _darker_than(graph: GraphBuilder, light: str, level: int) -> str:
 def rewritten(
     bundle: Path, to: Path, files: Mapping[str, bytes] | None = None, **fields: Any
 ) -> Path:
-    """The bundle with some files and manifest fields replaced and every hash put right."""
+    """The bundle with files and manifest fields replaced or added and every hash put right."""
     manifest, contents = bundle_content(bundle)
     contents |= files or {}
     manifest = msgspec.structs.replace(manifest, **fields)
@@ -182,7 +182,7 @@ def rewritten(
                     measured=entry.measured,
                     tested=entry.tested,
                 )
-                for file, entry in model.files.items()
+                for file, entry in {**_added(name, contents), **model.files}.items()
             },
         )
         for name, model in manifest.models.items()
@@ -195,6 +195,13 @@ def rewritten(
         for name in listed_files(manifest):
             archive.writestr(name, contents[name])
     return to
+
+
+def _added(model: str, contents: Mapping[str, bytes]) -> dict[str, FileEntry]:
+    """Entries of all of a model's files, to be overlaid with those that the manifest has."""
+    folder = f"models/{model}/"
+    own = {path.removeprefix(folder): data for path, data in contents.items() if folder in path}
+    return {file: file_entry(data) for file, data in own.items()}
 
 
 def bundle_content(bundle: Path) -> tuple[Manifest, dict[str, bytes]]:

@@ -28,6 +28,15 @@ class Flip:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GateFlip:
+    """A smear for which one of both graphs abstains, with the margins of both; over 0 abstains."""
+
+    sample: str
+    margin_reference: float
+    margin: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateResult:
     """How far a graph is from the reference, on smears that calibration never saw.
 
@@ -40,6 +49,8 @@ class GateResult:
     decision_drift: distance of both decision values, mean over smears and draws.
     auc, auc_reference: ROC-AUC over patients.
     flips: smears whose call changes.
+    gate_flips: smears that the domain gate answers otherwise, by the reference's encodings and by
+        the graph's; always none without a reference.
     largest_activation: for fp16 only, whose emulation measures it.
     calibration_distance: for integers only, how far calibration's cells are from these, defined as
         in the budget.
@@ -59,6 +70,7 @@ class GateResult:
     auc: float
     auc_reference: float
     flips: tuple[Flip, ...]
+    gate_flips: tuple[GateFlip, ...] = ()
     largest_activation: float | None = None
     calibration_distance: float | None = None
 
@@ -97,6 +109,7 @@ def gate_result(
         auc=roc_auc(scores, positive),
         auc_reference=roc_auc(*patient_scores(judgement, REFERENCE)),
         flips=_flips(judgement, kind, threshold),
+        gate_flips=_gate_flips(judgement, kind),
         largest_activation=_largest([theirs.largest_activation for _, theirs in pairs]),
         calibration_distance=None
         if calibration_encodings is None
@@ -113,6 +126,19 @@ def _flips(judgement: Judgement, kind: str, threshold: float) -> tuple[Flip, ...
         Flip(sample=sample, score_reference=ours.score, score=theirs.score)
         for sample, ours, theirs in pairs
         if (ours.score >= threshold) != (theirs.score >= threshold)
+    )
+
+
+def _gate_flips(judgement: Judgement, kind: str) -> tuple[GateFlip, ...]:
+    """The smears that the domain gate answers otherwise."""
+    margins = [
+        (smear.sample, smear.by_kind[REFERENCE].margin, smear.by_kind[kind].margin)
+        for smear in judgement.smears
+    ]
+    return tuple(
+        GateFlip(sample=sample, margin_reference=ours, margin=theirs)
+        for sample, ours, theirs in margins
+        if ours is not None and theirs is not None and (ours > 0) != (theirs > 0)
     )
 
 
@@ -152,6 +178,7 @@ def failures(result: GateResult, budget: Budget) -> list[str]:
     fall = f"ROC-AUC falls by {drop:.4f}, from {result.auc_reference:.4f} to {result.auc:.4f}"
     hold(drop <= budget.auc_drop, f"{fall} (at most {budget.auc_drop})")
     found += _flip_failures(result, budget)
+    found += _gate_flip_failures(result, budget)
     if result.largest_activation is not None:
         hold(
             result.largest_activation <= LARGEST_ACTIVATION,
@@ -183,6 +210,25 @@ def _flip_failures(result: GateResult, budget: Budget) -> list[str]:
         found.append(
             f"calls flip far from the threshold {result.threshold:g} (at most {budget.flip_margin} "
             f"from it): {_scores(far)}"
+        )
+    return found
+
+
+def _gate_flip_failures(result: GateResult, budget: Budget) -> list[str]:
+    most = int(budget.flipped_share * result.n_smears)
+    far = [f for f in result.gate_flips if abs(f.margin_reference) > budget.gate_margin]
+    found = []
+    if len(result.gate_flips) > most:
+        named = ", ".join(flip.sample for flip in result.gate_flips[:5])
+        found.append(
+            f"the domain gate answers otherwise for {len(result.gate_flips)} of {result.n_smears} "
+            f"smears (at most {most}): {named}"
+        )
+    if far:
+        named = ", ".join(f"{f.sample} {f.margin_reference:.2f} to {f.margin:.2f}" for f in far[:5])
+        found.append(
+            f"the domain gate answers otherwise far from its limit (at most {budget.gate_margin} "
+            f"from it): {named}"
         )
     return found
 

@@ -12,7 +12,14 @@ import numpy as np
 from onnx import ModelProto
 
 from calibration.fp16 import LARGEST, emulated_half_precision
-from calibration.gate.samples import BATCH, Smear, canvas_of, canvas_of_smear, cells_of
+from calibration.gate.samples import (
+    BATCH,
+    Smear,
+    canvas_of,
+    canvas_of_smear,
+    cells_of,
+    raw_images,
+)
 from calibration.proof.exact import exact_session
 from export.execution import session_from, session_options
 from vexas_edge.bundle.archive import Bundle
@@ -20,8 +27,11 @@ from vexas_edge.bundle.contract import DECISIONS, DRAWS, ENCODINGS, PROBABILITIE
 from vexas_edge.bundle.graphs import FUSED, HEAD
 from vexas_edge.bundle.manifest import Manifest, Model
 from vexas_edge.cells.canvas import Canvas, DecodedCell, decode_cell
+from vexas_edge.domain.gate import judge as judge_domain
 from vexas_edge.errors import InputError
 from vexas_edge.host.libraries import load_library
+from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics, cell_statistics
+from vexas_edge.runtime.session import reference_of
 from vexas_edge.scoring.abstention import CellCounts, counts_from_records, reasons_to_abstain
 from vexas_edge.scoring.encoding import draws_of
 from vexas_edge.talk import Progress
@@ -41,12 +51,15 @@ class Judged:
     encodings: float32 (N, D).
     decisions: decision values float32 (A, n), for the same draws in every graph.
     score: mean probability of the positive class.
+    margin: how far the domain gate lies over its limit, where it abstains, or under it; None where
+        the bundle has no reference.
     largest_activation: for fp16 only, whose emulation measures it.
     """
 
     encodings: np.ndarray
     decisions: np.ndarray
     score: float
+    margin: float | None
     largest_activation: float | None
 
 
@@ -117,7 +130,7 @@ def judge(
             cannot be read.
     """
     model = bundle.manifest.models[name]
-    judge_one = _Judge(bundle.manifest, name, head, graphs)
+    judge_one = _Judge(bundle, name, head, graphs)
     found, abstained, unreadable = [], [], []
     with canvas_of(bundle, name) as canvas:
         for done, smear in enumerate(smears, start=1):
@@ -170,28 +183,43 @@ class _Judge:
 
     def __init__(
         self,
-        manifest: Manifest,
+        bundle: Bundle,
         name: str,
         head: bytes,
         graphs: Mapping[str, ModelProto | bytes],
     ) -> None:
-        self._manifest = manifest
+        manifest = self._manifest = bundle.manifest
         self._model = manifest.models[name]
         self._fused = contract_of(manifest, name, FUSED)
         self._head_contract = contract_of(manifest, name, HEAD)
         self._head = session_from(head)
+        self._reference = reference_of(bundle, name)
         self._sessions = {kind: session_of(kind, graph) for kind, graph in graphs.items()}
 
     def __call__(self, smear: Smear, cells: Mapping[bytes, np.ndarray]) -> JudgedSmear:
-        draws, pixels = draws_of(list(cells), self._model), np.stack(list(cells.values()))
+        ordered = dict(sorted(cells.items()))
+        draws, pixels = draws_of(list(ordered), self._model), np.stack(list(ordered.values()))
+        statistics = self._statistics(smear, list(ordered)[:MEASURED_CELLS])
         return JudgedSmear(
             sample=smear.row.sample,
             patient=smear.row.patient,
             positive=smear.row.label == self._manifest.positive,
-            by_kind={kind: self._judged(kind, pixels, draws) for kind in self._sessions},
+            by_kind={
+                kind: self._judged(kind, pixels, draws, statistics) for kind in self._sessions
+            },
         )
 
-    def _judged(self, kind: str, pixels: np.ndarray, draws: np.ndarray) -> Judged:
+    def _statistics(self, smear: Smear, measured: Sequence[bytes]) -> np.ndarray | None:
+        """Of the raw images of these cells, float64 (S,); None where nothing asks for them."""
+        if self._reference is None:
+            return None
+        by_identity = {smear.identities[cell.path]: cell for cell in cells_of(smear, self._model)}
+        images = raw_images(smear, [by_identity[identity] for identity in measured])
+        return case_statistics([cell_statistics(i, self._model.canvas_px) for i in images])
+
+    def _judged(
+        self, kind: str, pixels: np.ndarray, draws: np.ndarray, statistics: np.ndarray | None
+    ) -> Judged:
         session = self._sessions[kind]
         names = [output.name for output in session.get_outputs()]
         wanted = [name for name in (ENCODINGS, LARGEST) if name in names]
@@ -209,9 +237,15 @@ class _Judge:
             encodings=encodings,
             decisions=decisions,
             score=float(probabilities[:, column].mean(dtype=np.float64)),
+            margin=self._margin(statistics, encodings),
             # np.max, since Python's max may ignore NaN.
             largest_activation=float(np.max([o[1] for o in outputs])) if LARGEST in names else None,
         )
+
+    def _margin(self, statistics: np.ndarray | None, encodings: np.ndarray) -> float | None:
+        if self._reference is None or statistics is None or len(encodings) < 2:
+            return None
+        return judge_domain(self._reference, statistics, encodings).finding.margin
 
 
 def session_of(kind: str, graph: ModelProto | bytes) -> "InferenceSession":

@@ -85,12 +85,7 @@ class Sample:
             decode_cell(smear.case.source, cell, self.canvases[smear.row.sample]).pixels
             for smear, cell in cells
         ]
-        readable = [pixels for pixels in placed if pixels is not None]
-        if len(readable) < len(placed):
-            raise InputError(
-                "a cell can no longer be read; run this again, without moving files meanwhile"
-            )
-        return np.stack(readable)
+        return np.stack(_readable(placed))
 
     def with_progress(self, progress: Progress, label: str) -> "Callable[[], Iterator[np.ndarray]]":
         """A function like `batches` that reports how many cells are done."""
@@ -245,6 +240,25 @@ def draw_samples(
         unreadable=tuple(unreadable),
     )
     return sample, sample.pixels(rehearsed)
+
+
+def raw_images(smear: Smear, cells: Sequence[Cell]) -> list[np.ndarray]:
+    """These cells as their images show them, uint8 (H, W, 3) each.
+
+    Raises:
+        InputError: one can no longer be read.
+    """
+    images = [decode_cell(smear.case.source, cell, AS_IT_IS).pixels for cell in cells]
+    return _readable(images)
+
+
+def _readable(images: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+    readable = [pixels for pixels in images if pixels is not None]
+    if len(readable) < len(images):
+        raise InputError(
+            "a cell can no longer be read; run this again, without moving files meanwhile"
+        )
+    return readable
 
 
 def _key(cells: Sequence[tuple[Smear, Cell]], canvases: Mapping[str, Canvas]) -> str:

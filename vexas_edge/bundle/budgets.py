@@ -13,8 +13,10 @@ class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cosine_p1: the least 1st percentile, over cells, of the cosine between both graphs' encodings.
     score_drift: the largest mean distance between both graphs' scores of a case.
     auc_drop: the largest loss of ROC-AUC.
-    flipped_share: how many calls may change, as a share of the cases, rounded down.
+    flipped_share: how many calls may change, as a share of the cases, rounded down; and for how
+    many cases the domain gate may answer otherwise.
     flip_margin: how far from the threshold the reference's score of such a case may lie.
+    gate_margin: how far from the domain gate's limit the reference may lie, in the gate's unit.
     patients_per_class: the least number of patients, both positive and not, to judge on.
     calibration_distance: the largest squared distance between the mean encodings of calibration's
     cells and of the gate's cells, over the spread of the gate's cells. Right cells of 20 patients
@@ -26,6 +28,7 @@ class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     auc_drop: Share = 0.006
     flipped_share: Share = 0.025
     flip_margin: Share = 0.05
+    gate_margin: Annotated[float, Meta(ge=0)] = 0.1
     patients_per_class: Count = 3
     calibration_distance: Annotated[float, Meta(ge=0)] = 0.2
 

@@ -43,6 +43,17 @@ def cells_per_call(options: EngineOptions, canvas_px: int) -> int:
     return size.rows_of(cells_tensor(canvas_px).row_shape)
 
 
+def reference_of(bundle: Bundle, model: str) -> Reference | None:
+    """What the model's training patients looked like; None if the bundle does not say.
+
+    Raises:
+        BundleError: it is damaged, or was made with other statistics.
+    """
+    if REFERENCE not in bundle.manifest.models[model].files:
+        return None
+    return reference_from_bytes(bundle.model_file(model, REFERENCE))
+
+
 class Sessions:
     """The engines of a bundle's graphs, opened on first use and closed together.
 
@@ -131,15 +142,9 @@ class Sessions:
         )
 
     def reference(self, model: str) -> Reference | None:
-        """What the model's training patients looked like; None if the bundle does not say.
-
-        Raises:
-            BundleError: it is damaged, or was made with other statistics.
-        """
+        """The model's `reference_of` the bundle, read once."""
         if model not in self._references:
-            has = REFERENCE in self.bundle.manifest.models[model].files
-            found = reference_from_bytes(self.bundle.model_file(model, REFERENCE)) if has else None
-            self._references[model] = found
+            self._references[model] = reference_of(self.bundle, model)
         return self._references[model]
 
     def masks(self, model: str) -> Engine:
