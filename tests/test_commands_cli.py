@@ -403,8 +403,9 @@ def test_inspect_says_in_words_what_a_bundle_holds(vexas_edge: Command, tiny_bun
     ended = vexas_edge("inspect", tiny_bundle)
     assert (ended.status, ended.err) == (0, "")
     lines = ended.out.splitlines()
-    assert lines[0].startswith("tiny 1.0.0 (20")
-    assert lines[1] == f"manifest sha256 {open_bundle(tiny_bundle).sha256}"
+    assert lines[0] == NO_GATE
+    assert lines[1].startswith("tiny 1.0.0 (20")
+    assert lines[2] == f"manifest sha256 {open_bundle(tiny_bundle).sha256}"
     assert "classes MDS, VEXAS, control; positive VEXAS; labels by argmax" in lines
     assert "  cells: neutrophil_segmented, neutrophil; at least 5" in lines
     assert "  canvas: 16 px, larger cells cropped" in lines

@@ -3,8 +3,9 @@
 from typing import Any
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.graphs import CHEAPER, graph_file
-from vexas_edge.bundle.manifest import Model
+from vexas_edge.bundle.graphs import CHEAPER, REFERENCE, graph_file
+from vexas_edge.bundle.manifest import Manifest, Model
+from vexas_edge.domain.words import missing_gate_words
 
 ENCODING_WORDS = {"l2": "L2-normalised", "raw": "not normalised"}
 _CHEAPER_FILES = frozenset(map(graph_file, CHEAPER))
@@ -14,7 +15,9 @@ def text_from_bundle(bundle: Bundle) -> str:
     """The bundle's purpose, what each model takes, and what was measured of each graph, as text."""
     manifest = bundle.manifest
     lead = f", lead model {manifest.lead}" if manifest.lead else ""
+    missing_gate = missing_gate_words(training_patients(manifest))
     lines = [
+        *([missing_gate] if missing_gate else []),
         f"{manifest.name} {manifest.version} ({manifest.created})",
         f"manifest sha256 {bundle.sha256}",
         *(["SYNTHETIC: made from drawn cells; its scores mean nothing."] * manifest.synthetic),
@@ -25,6 +28,14 @@ def text_from_bundle(bundle: Bundle) -> str:
     for name, model in manifest.models.items():
         lines += ["", f"model {name}", *(f"  {line}" for line in _model_lines(model))]
     return "\n".join(lines)
+
+
+def training_patients(manifest: Manifest) -> dict[str, int | None]:
+    """How many patients each model's reference was made from; None for a model without."""
+    return {
+        name: model.files[REFERENCE].measured.get("patients") if REFERENCE in model.files else None
+        for name, model in manifest.models.items()
+    }
 
 
 def _model_lines(model: Model) -> list[str]:

@@ -2,19 +2,19 @@
 
 from collections.abc import Mapping
 
-from vexas_edge.domain.reference import LEAST_PATIENTS, Reference
+from vexas_edge.domain.reference import LEAST_PATIENTS
 
 
-def missing_gate_words(references: Mapping[str, Reference | None]) -> str:
+def missing_gate_words(patients: Mapping[str, int | None]) -> str:
     """Which models have no domain gate, and why; empty if all have one.
 
     Args:
-        references: of each model, by its name; None for a model without.
+        patients: how many each model's reference was made from; None for a model without.
 
-    >>> missing_gate_words({"neutrophil": None})
-    'no domain gate (the bundle has no reference)'
+    >>> missing_gate_words({"neutrophil": 12})
+    'no domain gate (12 patients; 40 needed)'
     """
-    reasons = {name: _reason(reference) for name, reference in references.items()}
+    reasons = {name: _reason(number) for name, number in patients.items()}
     missing = {name: reason for name, reason in reasons.items() if reason}
     if not missing:
         return ""
@@ -24,9 +24,7 @@ def missing_gate_words(references: Mapping[str, Reference | None]) -> str:
     return f"no domain gate for {each}"
 
 
-def _reason(reference: Reference | None) -> str:
-    if reference is None:
+def _reason(patients: int | None) -> str:
+    if patients is None:
         return "the bundle has no reference"
-    if not reference.has_gate:
-        return f"{reference.n_patients} patients; {LEAST_PATIENTS} needed"
-    return ""
+    return f"{patients} patients; {LEAST_PATIENTS} needed" if patients < LEAST_PATIENTS else ""

@@ -16,14 +16,7 @@ from vexas_edge.bundle.contract import (
     cells_tensor,
     contract_of,
 )
-from vexas_edge.bundle.graphs import (
-    FUSED,
-    GOLDEN,
-    HEAD,
-    ISOLATE,
-    REFERENCE,
-    precision_of,
-)
+from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE, REFERENCE, precision_of
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.choices import Precision
 from vexas_edge.domain.reference import Reference, reference_from_bytes

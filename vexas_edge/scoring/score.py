@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import DECISIONS, PROBABILITIES
 from vexas_edge.cells.images import decoder
+from vexas_edge.domain.reference import Reference
 from vexas_edge.domain.words import missing_gate_words
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.results.values import (
@@ -109,9 +110,13 @@ def _score_case(
     with Sessions(bundle) if sessions is None else nullcontext(sessions) as opened:
         found = [_examined(case, name, opened, chunk_cells, progress or _silent) for name in names]
         models = tuple(answer(examined, opened) for examined in with_slide_faults(found))
-        missing = missing_gate_words({name: opened.reference(name) for name in names})
+        missing = missing_gate_words({name: _patients(opened.reference(name)) for name in names})
         run = _run_facts(opened, started, time.perf_counter() - clock)
     return _case_score(case, bundle, models, run, missing)
+
+
+def _patients(reference: Reference | None) -> int | None:
+    return None if reference is None else reference.n_patients
 
 
 def failed_case(name: str, error: str, bundle: Bundle) -> CaseScore:
