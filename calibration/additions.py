@@ -1,7 +1,7 @@
-"""Adds graphs to a bundle: the new file replaces the old one once it is complete and verified."""
+"""Adds files to a bundle: the new bundle replaces the old one once it is complete and verified."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from export.written import check_written
 from vexas_edge.bundle.archive import Bundle, file_entry, write_zip
 from vexas_edge.bundle.contract import GraphContract, contract_of
 from vexas_edge.bundle.graphs import FUSED, GOLDEN
-from vexas_edge.bundle.manifest import Manifest
+from vexas_edge.bundle.manifest import CARD, FileEntry, Manifest
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.runtime.selftest import golden_feeds, golden_from_npz
 
@@ -35,6 +35,20 @@ class NewGraph:
     content: bytes
     measured: dict[str, Any]
     tested: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewFile:
+    """A file to be added to a model, or to take the place of the one of this name.
+
+    file: its name below the model's folder.
+    entry: the manifest's.
+    """
+
+    model: str
+    file: str
+    content: bytes
+    entry: FileEntry
 
 
 def check_target(bundle: Bundle, to: Path | None) -> Path:
@@ -66,21 +80,45 @@ def add_graphs(bundle: Bundle, graphs: list[NewGraph], to: Path) -> Manifest:
         HostError: it cannot be written, or did not read back as it was written; a file that was
             there is unchanged.
     """
-    content = bundle.content()
-    models = dict(bundle.manifest.models)
-    for graph in graphs:
-        content[f"models/{graph.model}/{graph.file}"] = graph.content
-        files = dict(models[graph.model].files)
-        files[graph.file] = file_entry(graph.content, OPSET, graph.measured, tested=graph.tested)
-        models[graph.model] = msgspec.structs.replace(models[graph.model], files=files)
+    new = [
+        NewFile(
+            model=graph.model,
+            file=graph.file,
+            content=graph.content,
+            entry=file_entry(graph.content, OPSET, graph.measured, tested=graph.tested),
+        )
+        for graph in graphs
+    ]
     for name in {graph.model for graph in graphs}:
         own = {graph.file: graph.content for graph in graphs if graph.model == name}
-        path = f"models/{name}/{GOLDEN}"
         contract = contract_of(bundle.manifest, name, FUSED)
-        content[path] = _golden_with(content[path], own, contract)
-        files = {**models[name].files, GOLDEN: file_entry(content[path])}
-        models[name] = msgspec.structs.replace(models[name], files=files)
-    manifest = msgspec.structs.replace(bundle.manifest, models=models)
+        golden = _golden_with(bundle.model_file(name, GOLDEN), own, contract)
+        new.append(NewFile(model=name, file=GOLDEN, content=golden, entry=file_entry(golden)))
+    return write_with_files(bundle, new, to)
+
+
+def write_with_files(
+    bundle: Bundle, new: Sequence[NewFile], to: Path, card: str | None = None
+) -> Manifest:
+    """Write the bundle with these files, new or in the place of others; returns its manifest.
+
+    Args:
+        card: the new card; None keeps the one that there is.
+
+    Raises:
+        HostError: it cannot be written, or did not read back as it was written; a file that was
+            there is unchanged.
+    """
+    content, models = bundle.content(), dict(bundle.manifest.models)
+    for one in new:
+        content[f"models/{one.model}/{one.file}"] = one.content
+        files = {**models[one.model].files, one.file: one.entry}
+        models[one.model] = msgspec.structs.replace(models[one.model], files=files)
+    files = dict(bundle.manifest.files)
+    if card is not None:
+        content[CARD] = card.encode()
+        files[CARD] = file_entry(content[CARD])
+    manifest = msgspec.structs.replace(bundle.manifest, models=models, files=files)
     write_zip(manifest, content, to, check_written)
     return manifest
 

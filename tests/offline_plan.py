@@ -142,6 +142,7 @@ vexas-workshop export encoder compact --weights pn/encoder.safetensors --canvas-
     -o encoder.onnx
 vexas-workshop export svm pn.skops -o head.onnx
 vexas-workshop export bundle made.toml -o made.vxb
+vexas-workshop train reference made.vxb --cohort cohort/cohort.csv --fixed --calibration libsvm
 vexas-workshop calibrate preflight encoder.onnx
 vexas-workshop calibrate fp16 made.vxb --cohort cohort/cohort.csv
 vexas-workshop calibrate int8 made.vxb --cohort cohort/cohort.csv

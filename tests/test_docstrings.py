@@ -21,6 +21,7 @@ MODULES = (
     "vexas_edge.cells.background",
     "vexas_edge.cells.images",
     "vexas_edge.cells.likeness",
+    "vexas_edge.domain.words",
     "vexas_edge.quality.counting",
     "vexas_edge.results.names",
     "vexas_edge.scoring.abstention",

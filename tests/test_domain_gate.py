@@ -36,7 +36,10 @@ def clean_case(seed: int, n_cells: int = N_CELLS) -> CleanCase:
         rng.normal(10, 0.3, len(CELL_STATISTICS)), 1, (16, len(CELL_STATISTICS))
     )
     return CleanCase(
-        encodings=encodings.astype(np.float32), statistics=statistics, score=float(rng.random())
+        patient=str(seed),
+        encodings=encodings.astype(np.float32),
+        statistics=statistics,
+        score=float(rng.random()),
     )
 
 
@@ -51,6 +54,7 @@ def changed(cases: list[CleanCase], family: str, place: int, shift: float) -> Ch
     """A change that moves one statistic, and the score the more the farther."""
     return Changed(
         family=family,
+        cases=np.arange(len(cases)),
         encodings=[case.encodings[:16] for case in cases],
         statistics=np.stack([statistics_of(case, place, shift) for case in cases]),
         shifts=np.full(len(cases), abs(shift) / 20),
@@ -62,7 +66,7 @@ def reference(n_patients: int = 60) -> Reference:
     cases = [clean_case(seed) for seed in range(n_patients)]
     changes = [changed(cases, "focus", BLUR, shift) for shift in (-2.0, -4.0, -8.0)]
     changes += [changed(cases, "stain", DYE, shift) for shift in (3.0, 6.0, 9.0)]
-    return fit_reference(cases, changes)
+    return fit_reference(cases, changes).reference
 
 
 def judged(case: CleanCase, place: int = 0, shift: float = 0.0, **of: Any) -> Judgement:
@@ -135,7 +139,7 @@ def test_cells_without_any_spread_do_not_divide_by_nothing() -> None:
         replace(clean_case(seed), statistics=np.ones((16, len(CELL_STATISTICS))))
         for seed in range(8)
     ]
-    drawn = fit_reference(cases, [])
+    drawn = fit_reference(cases, []).reference
     assert (drawn.spread > 0).all()
     assert not judged(cases[0], by=drawn).abstains
     assert judged(clean_case(1), by=drawn).abstains
@@ -248,10 +252,13 @@ def test_each_patient_is_scored_by_a_model_that_has_not_seen_it() -> None:
     def fit_scorer(fitted: NDArray[np.intp]) -> Scorer:
         seen.append(fitted.tolist())
         number = len(seen) - 1
-        return lambda *_: float(number)
+        return lambda bags: np.full(len(bags), float(number))
 
-    labels = ["a", "b"] * 7
-    scorers = held_out_scorers(labels, fit_scorer)
+    patients = [str(place // 2) for place in range(28)]  # each has two cases
+    labels = ["a", "a", "b", "b"] * 7
+    scorers = held_out_scorers(patients, labels, fit_scorer)
     for place, scorer in enumerate(scorers):
-        assert place not in seen[int(scorer(np.zeros((1, 1), np.float32), []))]
+        fitted = seen[int(scorer([(np.zeros((1, 1), np.float32), [])])[0])]
+        assert patients[place] not in {patients[other] for other in fitted}
+        assert len(fitted) % 2 == 0
     assert len(seen) == 5

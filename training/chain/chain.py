@@ -7,20 +7,9 @@ from typing import Any
 
 from training.chain.chain_spec import ChainSpec
 from training.chain.stages import Stage, code_digest, run_stage
+from training.talk import Talk
 from vexas_edge.errors import InputError
 from vexas_edge.smear.cohort import CohortCase, read_cohort
-
-
-@dataclass(frozen=True, kw_only=True)
-class Talk:
-    """Where progress is reported.
-
-    say: takes a line of text.
-    progress: takes what is being done, how much of it is done, and how much there is.
-    """
-
-    say: Callable[[str], None]
-    progress: Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

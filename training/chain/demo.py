@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from training.chain.chain import Talk
 from training.chain.chain_spec import chain_from_file
 from training.chain.run import run_chain
 from training.drawn.made_up_cohort import CELLS, SyntheticCohort, write_cohort
 from training.drawn.smears import synthesize_smear, write_smear
+from training.talk import Talk
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.errors import BundleError, InputError, UsageError
 from vexas_edge.files import write_atomically

@@ -14,11 +14,12 @@ from calibration.conversion import Console, Conversion, add_precisions
 from calibration.gate.verdict import Verdict
 from export import spec_from_fields, write_bundle
 from export.inputs import sha256_of_file
-from training.chain.chain import Chain, Talk, new_chain
+from training.chain.chain import Chain, new_chain
 from training.chain.chain_spec import ChainModel, ChainSpec
 from training.chain.mask_stage import make_mask_network, mask_sentence, masks_digest
 from training.chain.model_stages import TrainedModel, train_model
 from training.chain.stages import Stage, cells_digest, torch_facts
+from training.talk import Talk
 from vexas_edge import read_case
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.graphs import ISOLATE

@@ -1,12 +1,10 @@
 """The commands that run the whole chain: `run`, and `demo-bundle`, which is one run of it."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from vexas_edge.commands.progress import ProgressLine
-from vexas_edge.text import one_line
+from training.commands import console_talk
 
 _ROOT = Path(__file__).parents[2]
 SHIPPED = _ROOT / "vexas_edge" / "demo"
@@ -37,7 +35,7 @@ def run(spec: Path, out: Path) -> None:
     from training.chain.chain_spec import chain_from_file
     from training.chain.run import run_chain
 
-    bundle = run_chain(chain_from_file(spec), spec.parent, out, _talk(spec.stem))
+    bundle = run_chain(chain_from_file(spec), spec.parent, out, console_talk(spec.stem))
     click.echo(f"bundle: {bundle}")
 
 
@@ -57,18 +55,6 @@ def demo_bundle(accept: bool) -> None:
     """
     from training.chain.demo import build_demo, install_demo
 
-    built = build_demo(_ROOT / "build" / "demo", _talk("demo"))
+    built = build_demo(_ROOT / "build" / "demo", console_talk("demo"))
     for model, (before, now) in install_demo(built, SHIPPED, accept=accept).items():
         click.echo(f"{model}: {now}, before {before}")
-
-
-def _talk(name: str) -> Any:
-    from training.chain.chain import Talk
-
-    progress = ProgressLine(name, unit="")
-
-    def say(text: str) -> None:
-        progress.clear()
-        click.echo(one_line(text), err=True)
-
-    return Talk(say=say, progress=progress)

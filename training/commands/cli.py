@@ -8,6 +8,7 @@ from training.commands.isolate import isolate, segmenter
 from training.commands.judge import evaluate, fit, probe
 from training.commands.learn import pretrain
 from training.commands.make import encode, synth
+from training.commands.reference import reference
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,5 +35,6 @@ for _command in (
     probe,
     evaluate,
     fit,
+    reference,
 ):
     cli.add_command(_command)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from training.commands import names_from_words
+from training.commands.svm_options import classifier_options, draw_options, svm_from_options
 
 _PATH = click.Path(path_type=Path)
 
@@ -14,68 +15,6 @@ _PATH = click.Path(path_type=Path)
 def _encodings_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
     metadata = click.argument("metadata", type=_PATH, required=False)
     return click.argument("encodings", type=_PATH)(metadata(command))
-
-
-def _svm_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    options = (
-        click.option(
-            "--C",
-            "C",
-            type=float,
-            default=1.0,
-            show_default=True,
-            help="The SVM's C, the penalty for medians on the wrong side of its boundary.",
-        ),
-        click.option(
-            "--gamma",
-            type=float,
-            default=1.0,
-            show_default=True,
-            help="Width of the RBF kernel, as a multiple of scikit-learn's gamma='scale'.",
-        ),
-        click.option(
-            "--fixed",
-            is_flag=True,
-            help="Use --C and --gamma as given instead of choosing the best on inner folds.",
-        ),
-        click.option(
-            "--balanced",
-            is_flag=True,
-            help="Give rare groups more weight, so that all groups count the same.",
-        ),
-        click.option(
-            "--calibration",
-            type=click.Choice(("patients", "libsvm")),
-            default="patients",
-            show_default=True,
-            help="Calibrate probabilities on folds that keep a patient together, or as libsvm "
-            "does, which the paper used.",
-        ),
-        click.option(
-            "--draws",
-            type=click.IntRange(1, 10_000),
-            default=100,
-            show_default=True,
-            help="Medians per patient that the SVM is fitted on.",
-        ),
-        click.option(
-            "--draw-size",
-            type=click.IntRange(1, 1000),
-            default=10,
-            show_default=True,
-            help="Cells drawn for each median.",
-        ),
-        click.option(
-            "--seed",
-            type=click.IntRange(0),
-            default=0,
-            show_default=True,
-            help="Seed of the drawing of cells.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 _GROUPS = click.option(
@@ -126,7 +65,8 @@ def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path 
     show_default=True,
     help="Leave out patients with fewer cells.",
 )
-@_svm_options
+@classifier_options
+@draw_options
 @click.option(
     "--cohort",
     type=_PATH,
@@ -187,7 +127,7 @@ def evaluate(
     options = EvaluationOptions(
         positive=positive,
         minimum_cells=minimum_cells,
-        svm=_svm(**svm),
+        svm=svm_from_options(**svm),
         folds=folds,
         leave_one_out=leave_one_out,
     )
@@ -204,7 +144,8 @@ def evaluate(
     "--positive",
     help="Tell this group from all others joined into one.  [default: keep all groups]",
 )
-@_svm_options
+@classifier_options
+@draw_options
 @click.option("-o", "out", type=_PATH, required=True, help="The .skops file to write.")
 def fit(
     encodings: Path,
@@ -241,17 +182,9 @@ def fit(
                 f"{', '.join(sorted(set(found.groups)))}"
             )
         patients = against_others(patients, positive)
-    classifier = fit_classifier(patients, _svm(**svm))
+    classifier = fit_classifier(patients, svm_from_options(**svm))
     check_calibrated(classifier)
     write_atomically(out, skops.io.dumps(classifier))
     click.echo(
         f"{out}: fitted on {len(patients)} patients, classes {', '.join(classifier.classes_)}"
     )
-
-
-def _svm(*, draws: int, draw_size: int, seed: int, fixed: bool, **asked: Any) -> Any:
-    from training.patients.aggregates import DrawOptions
-    from training.patients.classifier import SvmOptions
-
-    of_draws = DrawOptions(draws=draws, size=draw_size, seed=seed)
-    return SvmOptions(choose=not fixed, draws=of_draws, **asked)

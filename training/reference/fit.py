@@ -31,13 +31,15 @@ _LEAST_SCALE = 0.05
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CleanCase:
-    """One training patient, clean; cells in the order of their identities.
+    """One case of a training patient, clean; cells in the order of their identities.
 
+    patient: whose it is; no patient's cases are ever held out of a fit in part.
     encodings: float32 (N, D), of normalised cells.
     statistics: float64 (n, S), of raw images, of at most the first 16 cells.
     score: by models that have not seen the patient.
     """
 
+    patient: str
     encodings: NDArray[np.float32]
     statistics: NDArray[np.float64]
     score: float
@@ -45,54 +47,70 @@ class CleanCase:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Changed:
-    """One change of the images of all training patients, P of them.
+    """One change of the images of training cases, P of them.
 
     family: of the change; empty if there are several.
-    encodings: of each patient's first cells, float32 (n, D), n at most 16.
+    cases: which they are, as ascending indices into the clean cases, int64 (P,); a case that the
+    change leaves without cells is not among them.
+    encodings: of each case's first cells, float32 (n, D), n at most 16.
     statistics: of the case, float64 (P, F).
     shifts: of the score against the same cells unchanged, by models that had not seen the patient,
     float64 (P,).
     """
 
     family: str
+    cases: NDArray[np.intp]
     encodings: Sequence[NDArray[np.float32]]
     statistics: NDArray[np.float64]
     shifts: NDArray[np.float64]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FittedReference:
+    """A reference, and what was found while its limits were set.
+
+    clean_abstain: the share of clean cases, held out of everything but the limits, that lie over
+    them; the mean over the sizes of a bag.
+    """
+
+    reference: Reference
+    clean_abstain: float
+
+
 def fit_reference(
-    patients: Sequence[CleanCase], changed: Sequence[Changed], seed: int = 0
-) -> Reference:
+    cases: Sequence[CleanCase], changed: Sequence[Changed], seed: int = 0
+) -> FittedReference:
     """The reference of these patients; the same arguments, the same reference.
 
     Under 40 patients it has no trees, and `changed` is not looked at. Its limits are set on
-    patients that were held out of everything else in turn, a fifth at a time: of them 3 % may lie
-    over any gate, at each size of a bag.
+    patients that were held out of everything else in turn, a fifth at a time: of their cases 3 %
+    may lie over any gate, at each size of a bag.
 
     Raises:
         ValueError: there are fewer than two patients.
     """
+    patients = list(dict.fromkeys(case.patient for case in cases))
     if len(patients) < 2:
         raise ValueError(f"{len(patients)} patients; expected at least 2")
     used = changed if len(patients) >= LEAST_PATIENTS else ()
-    folds = np.random.default_rng(seed).permutation(len(patients)) % min(_FOLDS, len(patients))
-    held_out = np.full((len(GATES), len(SIZES), len(patients)), np.nan)
+    fold_of_patient = np.random.default_rng(seed).permutation(len(patients)) % _FOLDS
+    folds = np.array([fold_of_patient[patients.index(case.patient)] for case in cases])
+    held_out = np.full((len(GATES), len(SIZES), len(cases)), np.nan)
     for fold in np.unique(folds):
         rest = np.flatnonzero(folds != fold)
-        reference = _without_limits(patients, used, rest, seed)
+        reference = _without_limits(cases, used, rest, seed)
         for place in np.flatnonzero(folds == fold).tolist():
             for k, size in enumerate(SIZES):
-                values = _clean_values(reference, patients[place], size)
+                values = _clean_values(reference, cases[place], size)
                 held_out[[GATES.index(name) for name in values], k, place] = list(values.values())
-    whole = _without_limits(patients, used, np.arange(len(patients)), seed)
-    return _with_limits(whole, held_out)
+    return _with_limits(_without_limits(cases, used, np.arange(len(cases)), seed), held_out)
 
 
-def _with_limits(reference: Reference, held_out: NDArray[np.float64]) -> Reference:
+def _with_limits(reference: Reference, held_out: NDArray[np.float64]) -> FittedReference:
     """Each gate's usual value and unit, and the common limit in these units, at each size.
 
     Args:
-        held_out: values of patients that were held out, float64 (G, K, P), NaN for gates not used.
+        held_out: values of cases that were held out, float64 (G, K, P), NaN for gates not used.
     """
     used = np.isfinite(held_out).all(axis=(1, 2))
     centre, scale = np.zeros(held_out.shape[:2]), np.ones(held_out.shape[:2])
@@ -102,23 +120,25 @@ def _with_limits(reference: Reference, held_out: NDArray[np.float64]) -> Referen
         width = _WIDTH.get(GATES[row], _OTHER_WIDTH)
         scale[row] = np.maximum(width * above, _LEAST_SCALE)
     heights = (held_out[used] - centre[used][..., None]) / scale[used][..., None]
-    limit = np.quantile(heights.max(axis=0), _CLEAN_SHARE, axis=1)
-    return replace(
-        reference, gate_centre=centre, gate_scale=scale, limit=np.maximum(limit, _LEAST_SCALE)
+    highest = heights.max(axis=0)
+    limit = np.maximum(np.quantile(highest, _CLEAN_SHARE, axis=1), _LEAST_SCALE)
+    return FittedReference(
+        reference=replace(reference, gate_centre=centre, gate_scale=scale, limit=limit),
+        clean_abstain=float((highest > limit[:, None]).mean()),
     )
 
 
 def _without_limits(
-    patients: Sequence[CleanCase], changed: Sequence[Changed], chosen: NDArray[np.intp], seed: int
+    cases: Sequence[CleanCase], changed: Sequence[Changed], chosen: NDArray[np.intp], seed: int
 ) -> Reference:
-    """The reference of the chosen patients, with nothing yet in its limits."""
-    clean = [patients[place] for place in chosen]
-    statistics = np.stack([case_statistics(list(p.statistics[:MEASURED_CELLS])) for p in clean])
+    """The reference of the chosen cases, with nothing yet in its limits."""
+    clean = [cases[place] for place in chosen]
+    statistics = np.stack([case_statistics(list(c.statistics[:MEASURED_CELLS])) for c in clean])
     centre, spread = _centre_and_spread(statistics)
-    axes = axes_from_encodings([patient.encodings for patient in clean])
+    axes = axes_from_encodings([case.encodings for case in clean])
     blank = np.ones((len(GATES), len(SIZES)))
     reference = Reference(
-        n_patients=len(clean),
+        n_patients=len({case.patient for case in clean}),
         centre=centre,
         spread=spread,
         low=statistics.min(axis=0),
@@ -133,7 +153,7 @@ def _without_limits(
         gate_centre=blank,
         gate_scale=blank,
         limit=blank[0],
-        clean_scores=np.sort([patient.score for patient in clean]),
+        clean_scores=np.sort([case.score for case in clean]),
     )
     return _with_trees(reference, clean, changed, chosen, seed) if changed else reference
 
@@ -155,18 +175,20 @@ def _with_trees(
     chosen: NDArray[np.intp],
     seed: int,
 ) -> Reference:
-    """The reference with trees fitted on the chosen patients, clean at all sizes and changed."""
-    bags = [_bag(patient, size) for size in SIZES for patient in clean]
+    """The reference with trees fitted on the chosen cases, clean at all sizes and changed."""
+    bags = [_bag(case, size) for size in SIZES for case in clean]
     statistics = [np.stack([bag[1] for bag in bags])]
     measures = [np.stack([_measures(reference, bag[0]) for bag in bags])]
-    for change in changed:
-        statistics.append(change.statistics[chosen])
-        measures.append(np.stack([_measures(reference, change.encodings[p]) for p in chosen]))
-    shifts = np.concatenate([np.zeros(len(bags)), *(c.shifts[chosen] for c in changed)])
+    rows = [np.flatnonzero(np.isin(change.cases, chosen)).tolist() for change in changed]
+    for change, of_change in zip(changed, rows, strict=True):
+        statistics.append(change.statistics[of_change])
+        measures += [_measures(reference, change.encodings[row])[None] for row in of_change]
+    moved = [change.shifts[of_change] for change, of_change in zip(changed, rows, strict=True)]
+    shifts = np.concatenate([np.zeros(len(bags)), *moved])
     weights = np.ones(len(shifts))
     weights[: len(bags)] = _CLEAN_WEIGHT / len(SIZES)
     families = np.repeat(
-        ["", *(c.family for c in changed)], [len(bags)] + [len(chosen)] * len(changed)
+        ["", *(change.family for change in changed)], [len(bags), *map(len, moved)]
     )
     asked = np.concatenate(statistics), np.concatenate(measures)
     named = (families != "") & (np.abs(shifts) > _NAMED_SHIFT)
@@ -178,16 +200,16 @@ def _with_trees(
     )
 
 
-def _bag(patient: CleanCase, size: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Encodings and statistics of the patient's first cells."""
+def _bag(case: CleanCase, size: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Encodings and statistics of the case's first cells."""
     n_measured = min(size, MEASURED_CELLS)
-    return patient.encodings[:size], case_statistics(list(patient.statistics[:n_measured]))
+    return case.encodings[:size], case_statistics(list(case.statistics[:n_measured]))
 
 
 def _measures(reference: Reference, encodings: NDArray[np.float32]) -> NDArray[np.float64]:
     return encoding_measures(encodings, reference.mean, reference.axes, reference.between)
 
 
-def _clean_values(reference: Reference, patient: CleanCase, size: int) -> dict[str, float]:
-    encodings, statistics = _bag(patient, size)
+def _clean_values(reference: Reference, case: CleanCase, size: int) -> dict[str, float]:
+    encodings, statistics = _bag(case, size)
     return gate_values(reference, statistics, _measures(reference, encodings))

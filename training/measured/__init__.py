@@ -1,0 +1,1 @@
+"""Measures training cases, clean and changed, and keeps what was measured."""

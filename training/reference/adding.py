@@ -1,0 +1,190 @@
+"""Adds to a bundle what each model's training patients look like: its `reference.npz`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+from calibration.additions import NewFile, write_with_files
+from export.card import card_from_manifest
+from training.measured.measuring import LEAST_CELLS, NamedChange
+from training.measured.work_folder import Measurements
+from training.patients.aggregates import DrawOptions
+from training.patients.classifier import SvmOptions
+from training.patients.phenotype import OTHERS
+from training.reference.changes import fitted_changes
+from training.reference.fit import FittedReference
+from training.reference.making import TrainingCase, reference_from_cases
+from training.reference.pairs import fitted_pairs
+from training.talk import Talk
+from vexas_edge.bundle.archive import Bundle, file_entry
+from vexas_edge.bundle.graphs import REFERENCE
+from vexas_edge.bundle.manifest import Manifest
+from vexas_edge.domain.reference import LEAST_PATIENTS, bytes_from_reference
+from vexas_edge.domain.words import missing_gate_words
+from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.errors import InputError
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.smear.cohort import cases_of_split, read_cohort
+from vexas_edge.smear.options import ReadOptions
+from vexas_edge.text import listed
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingCohort:
+    """The patients that a bundle's classifiers were fitted on.
+
+    svm: how they were fitted; how cells are drawn the bundle says itself.
+    work: the folder that measurements are kept in.
+    """
+
+    cohort: Path
+    split: str
+    reading: ReadOptions
+    svm: SvmOptions
+    work: Path
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MadeReference:
+    """The reference of one model.
+
+    left_out: the samples with too few cells.
+    """
+
+    model: str
+    fitted: FittedReference
+    left_out: tuple[str, ...]
+
+
+def add_references(
+    bundle: Bundle, training: TrainingCohort, to: Path, talk: Talk
+) -> list[MadeReference]:
+    """Make the reference of each model, and write the bundle with them and a new card.
+
+    Raises:
+        InputError: the cohort or a case cannot be read, or does not have what a reference needs.
+        HostError: the bundle cannot be written.
+    """
+    rows = cases_of_split(read_cohort(training.cohort), training.split)
+    groups = {row.patient: group_of(row.label, bundle.manifest) for row in rows}
+    check_groups(groups, training.svm, f"the split {training.split!r}")
+    measurements = Measurements(
+        rows=rows,
+        changes=all_changes() if len(groups) >= LEAST_PATIENTS else (),
+        work=training.work,
+        reading=training.reading,
+    )
+    options = EngineOptions(engine="onnxruntime", device="cpu")
+    with Sessions(bundle, options, "fp32") as sessions:
+        made = [
+            _made(name, sessions, measurements, groups, training, talk)
+            for name in bundle.manifest.models
+        ]
+    _write(bundle, made, to)
+    return made
+
+
+def all_changes() -> tuple[NamedChange, ...]:
+    """The changes that a gate is fitted on."""
+    return tuple(chain[NamedChange](fitted_changes(), fitted_pairs()))
+
+
+def group_of(label: str, manifest: Manifest) -> str:
+    """The bundle's class of a patient with this label: itself, or all others joined into one.
+
+    Raises:
+        InputError: it is none of the bundle's classes.
+    """
+    if label in manifest.classes:
+        return label
+    if OTHERS in manifest.classes:
+        return OTHERS
+    raise InputError(
+        f"the cohort's label {label!r} is not a class of the bundle, which are "
+        f"{', '.join(manifest.classes)}; name a cohort with the labels that it was trained on"
+    )
+
+
+def check_groups(groups: Mapping[str, str], svm: SvmOptions, where: str) -> None:
+    """Check that each patient can be scored by a classifier that has not seen it.
+
+    Args:
+        groups: of each patient.
+        where: the patients are, for the message.
+
+    Raises:
+        InputError: there is one group, or a group has too few patients.
+    """
+    counts = {group: list(groups.values()).count(group) for group in sorted(groups.values())}
+    if len(counts) < 2:
+        raise InputError(
+            f"{where} has {len(groups)} patients, of the groups: {', '.join(counts) or 'none'}; a "
+            "reference needs patients of two groups at least"
+        )
+    least = 2 if svm.calibration == "libsvm" and not svm.choose else 3
+    for group, n_patients in counts.items():
+        if n_patients < least:
+            raise InputError(
+                f"{where} has {n_patients} patients of the group {group!r}; scoring each by a "
+                f"classifier that has not seen it needs at least {least}"
+            )
+
+
+def _made(
+    name: str,
+    sessions: Sessions,
+    measurements: Measurements,
+    groups: Mapping[str, str],
+    training: TrainingCohort,
+    talk: Talk,
+) -> MadeReference:
+    manifest = sessions.bundle.manifest
+    recipe = manifest.models[name].aggregation
+    measured = measurements.of_model(name, sessions, talk)
+    cases = [
+        TrainingCase(
+            patient=row.patient, sample=row.sample, group=groups[row.patient], measured=case
+        )
+        for row, case in zip(measurements.rows, measured, strict=True)
+    ]
+    least = max(LEAST_CELLS, manifest.models[name].minimum_cells)
+    used = [case for case in cases if len(case.measured.identities) >= least]
+    where = f"model {name!r}, which needs {least} cells a case,"
+    check_groups({case.patient: case.group for case in used}, training.svm, where)
+    talk.say(f"{name}: scoring {len(used)} cases by classifiers that have not seen them ...")
+    draws = DrawOptions(draws=recipe.fit_draws, size=recipe.draw_size, seed=recipe.seed)
+    svm = replace(training.svm, draws=draws)
+    return MadeReference(
+        model=name,
+        fitted=reference_from_cases(used, measurements.changes, manifest.positive, svm),
+        left_out=tuple(c.sample for c in cases if len(c.measured.identities) < least),
+    )
+
+
+def _write(bundle: Bundle, made: Sequence[MadeReference], to: Path) -> None:
+    new = []
+    for one in made:
+        content = bytes_from_reference(one.fitted.reference)
+        figures = {
+            "patients": one.fitted.reference.n_patients,
+            "clean_abstain": one.fitted.clean_abstain,
+        }
+        entry = file_entry(content, measured=figures)
+        new.append(NewFile(model=one.model, file=REFERENCE, content=content, entry=entry))
+    missing = missing_gate_words({one.model: one.fitted.reference for one in made})
+    write_with_files(bundle, new, to, card_from_manifest(bundle.manifest, missing))
+
+
+def sentence_from_made(made: MadeReference) -> str:
+    """How many patients a model's reference has, whether there is a gate, and whom it leaves out.
+
+    The share of clean cases is that of cases which were held out of everything but the limits.
+    """
+    reference = made.fitted.reference
+    gate = "a domain gate" if reference.has_gate else missing_gate_words({made.model: reference})
+    share = f"{made.fitted.clean_abstain:.1%}".replace("%", " %")
+    text = f"{made.model}: {reference.n_patients} patients, {gate}; {share} of clean cases abstain"
+    if made.left_out:
+        text += f"; left out for too few cells: {listed(made.left_out)}"
+    return text

@@ -1,0 +1,138 @@
+"""Makes a model's reference from its measured training cases."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.encodings.table import Encodings
+from training.measured.case import MeasuredCase
+from training.measured.measuring import NamedChange
+from training.patients.aggregates import Patient, patients_from_encodings
+from training.patients.classifier import SvmOptions, fit_classifier
+from training.reference.fit import Changed, CleanCase, FittedReference, fit_reference
+from training.reference.held_out import Scorer, held_out_scorers
+from training.reference.scoring import scorer_from_classifier
+
+# Medians that a score is the mean of, where only its shift against the same draws is of interest.
+SCORED_DRAWS = 200
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingCase:
+    """One case of one model.
+
+    group: the class of the patient.
+    """
+
+    patient: str
+    sample: str
+    group: str
+    measured: MeasuredCase
+
+
+def reference_from_cases(
+    cases: Sequence[TrainingCase],
+    changes: Sequence[NamedChange],
+    positive: str,
+    svm: SvmOptions,
+    seed: int = 0,
+) -> FittedReference:
+    """The reference of a model whose classifier is fitted anew without each patient in turn.
+
+    Args:
+        cases: each with at least two cells, changed by each of the changes.
+        svm: how the classifier is fitted, and how cells are drawn.
+
+    Raises:
+        InputError: a group has too few patients for a classifier.
+    """
+    scorers = held_out_scorers(
+        [case.patient for case in cases],
+        [case.group for case in cases],
+        lambda chosen: _fitted_scorer([cases[place] for place in chosen], positive, svm),
+        seed,
+    )
+    whole = [(case.measured.encodings, case.measured.identities) for case in cases]
+    clean = [
+        CleanCase(
+            patient=case.patient,
+            encodings=case.measured.encodings,
+            statistics=case.measured.statistics,
+            score=float(scorer([bag])[0]),
+        )
+        for case, scorer, bag in zip(cases, scorers, whole, strict=True)
+    ]
+    measured = [case.measured for case in cases]
+    shifts = np.stack([shifts_of(m, scorer) for m, scorer in zip(measured, scorers, strict=True)])
+    families = [change.family for change in changes]
+    return fit_reference(clean, changed_cases(measured, families, shifts), seed)
+
+
+def shifts_of(case: MeasuredCase, scorer: Scorer) -> NDArray[np.float64]:
+    """How far each change moves the case's score, float64 (C,); NaN where it leaves no cells.
+
+    Against the same cells unchanged, with the same draws of them.
+    """
+    found = np.full(len(case.changed), np.nan)
+    there = [place for place, bag in enumerate(case.changed) if bag is not None]
+    bags = [bag for bag in case.changed if bag is not None]
+    kept = [tuple(np.flatnonzero(bag.kept).tolist()) for bag in bags]
+    identities = {rows: tuple(case.identities[row] for row in rows) for rows in kept}
+    before = scorer([(case.encodings[list(rows)], own) for rows, own in identities.items()])
+    unchanged = dict(zip(identities, before, strict=True))
+    after = scorer([(bag.encodings, identities[k]) for bag, k in zip(bags, kept, strict=True)])
+    found[there] = after - np.array([unchanged[rows] for rows in kept])
+    return found
+
+
+def changed_cases(
+    cases: Sequence[MeasuredCase], families: Sequence[str], shifts: NDArray[np.float64]
+) -> list[Changed]:
+    """What each change did to the cases.
+
+    Args:
+        families: of each change.
+        shifts: of each case's score by each change, float64 (P, C), as `shifts_of` gives them.
+    """
+    changed = []
+    for number, family in enumerate(families):
+        places = np.flatnonzero(np.isfinite(shifts[:, number]))
+        bags = [
+            bag for place in places.tolist() if (bag := cases[place].changed[number]) is not None
+        ]
+        changed.append(
+            Changed(
+                family=family,
+                cases=places,
+                encodings=[bag.encodings for bag in bags],
+                statistics=np.array([bag.statistics for bag in bags]),
+                shifts=shifts[places, number],
+            )
+        )
+    return changed
+
+
+def _fitted_scorer(cases: Sequence[TrainingCase], positive: str, svm: SvmOptions) -> Scorer:
+    classifier = fit_classifier(_patients(cases), svm)
+    return scorer_from_classifier(classifier, positive, replace(svm.draws, draws=SCORED_DRAWS))
+
+
+def _patients(cases: Sequence[TrainingCase]) -> tuple[Patient, ...]:
+    """The patients, each with the distinct cells of all of its cases."""
+    counts = [len(case.measured.identities) for case in cases]
+
+    def of_cells(of_cases: list[str]) -> tuple[str, ...]:
+        return tuple(np.repeat(of_cases, counts).tolist())
+
+    return patients_from_encodings(
+        Encodings(
+            encodings=np.concatenate([case.measured.encodings for case in cases]),
+            groups=of_cells([case.group for case in cases]),
+            patients=of_cells([case.patient for case in cases]),
+            samples=of_cells([case.sample for case in cases]),
+            cells=("",) * sum(counts),
+            identities=tuple(i for case in cases for i in case.measured.identities),
+        )
+    )
