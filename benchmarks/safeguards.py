@@ -36,11 +36,12 @@ def works(data: Path, scratch: Path) -> dict[str, Work]:
     small = copy_cells(files, scratch / "small")
     large = write_export_cells(files, N_CELLS, scratch / "large")
     encoder = str((data / "squeezenet11" / "squeezenet11_notop_gap.onnx").resolve())
-    shared = {"cells": str(small), "width": 512}
     return {
-        "squeezenet11 int8": Work(network=encoder, canvas_px=112, precision="int8", **shared),
+        "squeezenet11 int8": Work(
+            network=encoder, canvas_px=112, width=512, precision="int8", cells=str(small)
+        ),
         "vgg16 fp32": Work(
-            network="vgg16", canvas_px=272, precision="fp32", cells=str(large), width=512
+            network="vgg16", canvas_px=272, width=512, precision="fp32", cells=str(large)
         ),
     }
 

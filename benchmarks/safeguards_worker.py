@@ -75,8 +75,8 @@ def _exported(to: Path, work: Work) -> Path:
 def _add_gate(path: Path, width: int) -> None:
     """Add a reference of invented patients, whose trees are as large as real ones."""
     from samples import CELL_TYPE
-    from training.reference.adding import add_references
 
+    from training.reference.adding import MadeReference, write_references
     from training.reference.fit import Changed, CleanCase, fit_reference
     from vexas_edge import open_bundle
     from vexas_edge.quality.statistics import CASE_STATISTICS, CELL_STATISTICS
@@ -84,22 +84,26 @@ def _add_gate(path: Path, width: int) -> None:
     rng = np.random.Generator(np.random.PCG64(0))
     patients = [
         CleanCase(
+            patient=str(number),
             encodings=rng.normal(size=(40, width)).astype(np.float32),
             statistics=rng.normal(size=(16, len(CELL_STATISTICS))),
             score=0.5,
         )
-        for _ in range(_PATIENTS)
+        for number in range(_PATIENTS)
     ]
     changed = [
         Changed(
             family=("focus", "stain", "colour")[number % 3],
+            cases=np.arange(_PATIENTS),
             encodings=[patient.encodings[:16] for patient in patients],
             statistics=rng.normal(size=(_PATIENTS, len(CASE_STATISTICS))),
             shifts=rng.normal(0, 0.2, _PATIENTS),
         )
         for number in range(_CHANGES)
     ]
-    add_references(open_bundle(path), {CELL_TYPE: fit_reference(patients, changed)}, path)
+    fitted = fit_reference(patients, changed)
+    made = MadeReference(model=CELL_TYPE, fitted=fitted, left_out=())
+    write_references(open_bundle(path), [made], path)
 
 
 if __name__ == "__main__":

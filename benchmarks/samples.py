@@ -5,6 +5,7 @@ import subprocess
 import sys
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,10 +74,12 @@ def write_backbone_bundle(name: str, width: int, canvas_px: int, cells: Path, to
     return to
 
 
-def write_spread_bundle(name: str, width: int, canvas_px: int, cells: Path, to: Path) -> Path:
+def write_spread_bundle(
+    name: str, width: int, canvas_px: int, cells: Path, to: Path, **model: Any
+) -> Path:
     """The same with weights that tell cells apart, without which calibration means nothing."""
     module = spread_module(name, canvas_px, cells)
-    return write_module_bundle(module, name, width, canvas_px, cells, to)
+    return write_module_bundle(module, name, width, canvas_px, cells, to, **model)
 
 
 def spread_module(name: str, canvas_px: int, cells: Path) -> torch.nn.Module:
@@ -91,10 +94,16 @@ def spread_module(name: str, canvas_px: int, cells: Path) -> torch.nn.Module:
 
 
 def write_module_bundle(
-    module: torch.nn.Module, name: str, width: int, canvas_px: int, cells: Path, to: Path
+    module: torch.nn.Module,
+    name: str,
+    width: int,
+    canvas_px: int,
+    cells: Path,
+    to: Path,
+    **model: Any,
 ) -> Path:
-    """A bundle of a torch module."""
-    spec = _spec(name, canvas_px, cells)
+    """A bundle of a torch module; `model` holds further fields of the spec."""
+    spec = _spec(name, canvas_px, cells, **model)
     write_bundle(spec, to=to, encoder=module, classifier=_classifier(width))
     return to
 
@@ -140,25 +149,27 @@ def write_calibration_cohort(cells: Path, to: Path) -> Path:
     return to
 
 
-def write_file_bundle(encoder: Path, width: int, canvas_px: int, cells: Path, to: Path) -> Path:
-    """A bundle of an encoder in an ONNX file."""
-    spec = _spec(encoder.stem, canvas_px, cells, encoder=str(encoder.resolve()))
+def write_file_bundle(
+    encoder: Path, width: int, canvas_px: int, cells: Path, to: Path, **model: Any
+) -> Path:
+    """A bundle of an encoder in an ONNX file; `model` holds further fields of the spec."""
+    spec = _spec(encoder.stem, canvas_px, cells, encoder=str(encoder.resolve()), **model)
     write_bundle(spec, to=to, classifier=_classifier(width))
     return to
 
 
-def _spec(name: str, canvas_px: int, cells: Path, **encoder: str) -> dict[str, object]:
+def _spec(name: str, canvas_px: int, cells: Path, **fields: Any) -> dict[str, object]:
     few = copy_cells(
         sorted(cells.iterdir())[:PARITY_CELLS], cells.with_name(f"{cells.name}-parity")
     )
-    model = {
+    model: dict[str, Any] = {
         "cells": [CELL_TYPE],
         "preprocessing": PREPROCESSING,
         "canvas_px": canvas_px,
         "larger": "crop",
         "encoding": "l2",
         "parity_cells": str(few.resolve()),
-        **encoder,
+        **fields,
     }
     return {
         "name": f"benchmark-{name}",

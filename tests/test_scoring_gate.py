@@ -54,13 +54,14 @@ def small_reference(n_patients: int = 12) -> Reference:
     rng = np.random.default_rng(0)
     cases = [
         CleanCase(
+            patient=str(number),
             encodings=rng.normal(0.3, 0.1, (16, WIDTH)).astype(np.float32),
             statistics=rng.normal(100, 50, (16, len(CELL_STATISTICS))),
             score=0.5,
         )
-        for _ in range(n_patients)
+        for number in range(n_patients)
     ]
-    fitted = fit_reference(cases, [])
+    fitted = fit_reference(cases, []).reference
     return replace(fitted, limit=np.full_like(fitted.limit, 1e6))
 
 

@@ -81,7 +81,7 @@ def add_references(
             _made(name, sessions, measurements, groups, training, talk)
             for name in bundle.manifest.models
         ]
-    _write(bundle, made, to)
+    write_references(bundle, made, to)
     return made
 
 
@@ -162,7 +162,8 @@ def _made(
     )
 
 
-def _write(bundle: Bundle, made: Sequence[MadeReference], to: Path) -> None:
+def write_references(bundle: Bundle, made: Sequence[MadeReference], to: Path) -> None:
+    """Write the bundle with these references and a new card."""
     new = []
     for one in made:
         content = bytes_from_reference(one.fitted.reference)
@@ -172,7 +173,7 @@ def _write(bundle: Bundle, made: Sequence[MadeReference], to: Path) -> None:
         }
         entry = file_entry(content, measured=figures)
         new.append(NewFile(model=one.model, file=REFERENCE, content=content, entry=entry))
-    missing = missing_gate_words({one.model: one.fitted.reference for one in made})
+    missing = missing_gate_words({one.model: one.fitted.reference.n_patients for one in made})
     write_with_files(bundle, new, to, card_from_manifest(bundle.manifest, missing))
 
 
@@ -182,7 +183,7 @@ def sentence_from_made(made: MadeReference) -> str:
     The share of clean cases is that of cases which were held out of everything but the limits.
     """
     reference = made.fitted.reference
-    gate = "a domain gate" if reference.has_gate else missing_gate_words({made.model: reference})
+    gate = missing_gate_words({made.model: reference.n_patients}) or "a domain gate"
     share = f"{made.fitted.clean_abstain:.1%}".replace("%", " %")
     text = f"{made.model}: {reference.n_patients} patients, {gate}; {share} of clean cases abstain"
     if made.left_out:
