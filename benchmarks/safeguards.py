@@ -82,14 +82,16 @@ class Worker:
 @click.argument("before")
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Real cells.")
 @click.option("-o", "out", type=click.Path(path_type=Path), help="JSON lines file to append to.")
+@click.option("--only", type=click.Choice(list(TARGETS)), help="One network.  [default: all]")
 @click.option("--turns", default=31, show_default=True, help="How often each tree scores.")
-def cli(before: str, data: Path, out: Path | None, turns: int) -> None:
+def cli(before: str, data: Path, out: Path | None, only: str | None, turns: int) -> None:
     """Compare the time of a case with that of the commit BEFORE."""
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder).resolve()
-        for name, work in works(data, scratch).items():
+        asked = works(data, scratch)
+        for name in [only] if only else asked:
             with ExitStack() as stack:
-                place = scratch / name.replace(" ", "-")
+                work, place = asked[name], scratch / name.replace(" ", "-")
                 tree = stack.enter_context(work_tree(before, place / "tree"))
                 old = Worker(tree, work, place / "before", stack)
                 new = Worker(ROOT, work, place / "now", stack)

@@ -31,33 +31,33 @@ class Work:
 
 def main(scratch: Path, work: Work) -> None:
     """Export the bundle, then score once per line of stdin and print the seconds."""
-    from samples import CELL_TYPE, add_int8_for_timing
+    from samples import CELL_TYPE, add_int8_for_timing, copy_cells
 
     from vexas_edge import open_bundle, read_case
     from vexas_edge.runtime.session import Sessions
     from vexas_edge.scoring import score
     from vexas_edge.smear.options import ReadOptions
 
-    path = _exported(scratch / "bundle.vxb", work)
+    cells = copy_cells(sorted(Path(work.cells).iterdir()), scratch / "cells")
+    path = _exported(scratch / "bundle.vxb", work, cells)
     if work.precision == "int8":
-        add_int8_for_timing(path, Path(work.cells))
+        add_int8_for_timing(path, cells)
     answer = getattr(score, "score_past_the_gate", score.score_case)
     bundle = open_bundle(path)
     with Sessions(bundle, precision=work.precision) as sessions:  # type: ignore[arg-type]
         print("ready", flush=True)
         for _ in sys.stdin:
             start = time.perf_counter()
-            with read_case(Path(work.cells), ReadOptions(cell_type=CELL_TYPE)) as case:
+            with read_case(cells, ReadOptions(cell_type=CELL_TYPE)) as case:
                 (model,) = answer(case, bundle, sessions).models
             if model.score is None:
                 raise SystemExit(f"no score: {model.explanations}")
             print(time.perf_counter() - start, flush=True)
 
 
-def _exported(to: Path, work: Work) -> Path:
+def _exported(to: Path, work: Work, cells: Path) -> Path:
     from samples import write_file_bundle, write_spread_bundle
 
-    cells = Path(work.cells)
     safeguarded = find_spec("vexas_edge.domain") is not None
     extra: dict[str, Any] = {}
     if safeguarded:

@@ -117,10 +117,10 @@ def test_a_cell_that_cannot_be_isolated_is_rejected_by_name(
     smear = write_smear(tmp_path / "smear", [crop(0), crop(1), empty, cut, *map(crop, range(2, 6))])
     ended = vexas_edge("score", smear, "--bundle", bundle, "-o", tmp_path / "out")
     assert ended.status == 0, ended.err
-    assert "rejected as not one whole cell: cell_touches_border 1, no_cell_found 1" in ended.err
+    assert "rejected as not one whole cell: cell_touches_border 1, empty 1" in ended.err
     result = json.loads((tmp_path / "out" / "smear.json").read_text())
     assert {cell["path"]: cell["reason"] for cell in result["rejected"]} == {
-        "monocyte/2.png": "no_cell_found",
+        "monocyte/2.png": "empty",
         "monocyte/3.png": "cell_touches_border",
     }
     assert (result["models"][0]["n_cells"], result["models"][0]["n_rejected"]) == (6, 2)

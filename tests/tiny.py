@@ -20,6 +20,7 @@ from torch.nn import functional
 from export.graph import GraphBuilder, tensor
 from export.preprocessing import Preprocessing, pixels_from_cells
 from vexas_edge.bundle.archive import file_entry, listed_files, open_bundle
+from vexas_edge.bundle.graphs import REFERENCE
 from vexas_edge.bundle.manifest import FileEntry, Manifest, json_from_manifest
 from vexas_edge.cells.limits import GRID_PX
 from vexas_edge.host.libraries import load_library
@@ -182,7 +183,7 @@ def rewritten(
                     measured=entry.measured,
                     tested=entry.tested,
                 )
-                for file, entry in {**_added(name, contents), **model.files}.items()
+                for file, entry in {**model.files, **_added(name, files or {})}.items()
             },
         )
         for name, model in manifest.models.items()
@@ -197,11 +198,10 @@ def rewritten(
     return to
 
 
-def _added(model: str, contents: Mapping[str, bytes]) -> dict[str, FileEntry]:
-    """Entries of all of a model's files, to be overlaid with those that the manifest has."""
-    folder = f"models/{model}/"
-    own = {path.removeprefix(folder): data for path, data in contents.items() if folder in path}
-    return {file: file_entry(data) for file, data in own.items()}
+def _added(model: str, files: Mapping[str, bytes]) -> dict[str, FileEntry]:
+    """Entries of those of a model's files that the manifest may lack: its references."""
+    path = f"models/{model}/{REFERENCE}"
+    return {REFERENCE: file_entry(files[path])} if path in files else {}
 
 
 def bundle_content(bundle: Path) -> tuple[Manifest, dict[str, bytes]]:

@@ -33,7 +33,7 @@ from vexas_edge.host.libraries import load_library
 from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics, cell_statistics
 from vexas_edge.runtime.session import reference_of
 from vexas_edge.scoring.abstention import CellCounts, counts_from_records, reasons_to_abstain
-from vexas_edge.scoring.encoding import draws_of
+from vexas_edge.scoring.draws import draws_of
 from vexas_edge.talk import Progress
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from vexas_edge.quality.counting import (
     histogram,
@@ -25,6 +24,11 @@ _LEVEL_LOGARITHMS = np.array(
     [round(DENSITY_UNIT * math.log2(level + 1)) for level in range(256)], np.int16
 )
 
+_TABLE_STARTS = 256 * np.arange(3, dtype=np.int16)[:, None, None]
+
+# Levels from here on are taken for clipped, and those below that for black.
+_CLIPPED, _DARKEST = 254, 4
+
 # A pixel belongs to the slide if green is less dense than this. Of the rest that is no nucleus, red
 # cells take up over half as much blue as red, and cytoplasm less.
 _SLIDE_DENSITY = 16
@@ -41,21 +45,17 @@ class Tissue(NamedTuple):
     slide: NDArray[np.bool_]
 
 
-def luminance(pixels: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Luminance, int16 (n, n), 0 to 255."""
-    wide = pixels.astype(np.uint16)
-    return ((77 * wide[..., 0] + 150 * wide[..., 1] + 29 * wide[..., 2] + 128) >> 8).astype(
-        np.int16
-    )
+def luminance(planes: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Luminance, int16 (n, n), 0 to 255, of planes uint8 (3, n, n)."""
+    red, green, blue = planes.astype(np.uint16)
+    luma: NDArray[np.int16] = ((77 * red + 150 * green + 29 * blue + 128) >> 8).astype(np.int16)
+    return luma
 
 
-def densities(pixels: NDArray[np.uint8], slide: tuple[int, int, int]) -> NDArray[np.int16]:
+def densities(planes: NDArray[np.uint8], slide: tuple[int, int, int]) -> NDArray[np.int16]:
     """Optical densities against the bare slide, int16 (3, n, n), at least 0."""
-    planes = np.empty((3, *pixels.shape[:2]), np.int16)
-    for channel, level in enumerate(slide):
-        table = np.clip(_LEVEL_LOGARITHMS[level] - _LEVEL_LOGARITHMS, 0, _MOST_DENSITY)
-        planes[channel] = table.astype(np.int16)[pixels[..., channel]]
-    return planes
+    tables = np.clip(_LEVEL_LOGARITHMS[list(slide), None] - _LEVEL_LOGARITHMS, 0, _MOST_DENSITY)
+    return np.take(tables.astype(np.int16), planes + _TABLE_STARTS)
 
 
 def tissue(density: NDArray[np.int16], threshold: int) -> Tissue:
@@ -78,14 +78,13 @@ def nucleus_threshold(density: NDArray[np.int16]) -> int:
     return 2 * int(np.argmax(between))
 
 
-def light_statistics(pixels: NDArray[np.uint8], slide: tuple[int, int, int]) -> dict[str, float]:
+def light_statistics(planes: NDArray[np.uint8], slide: tuple[int, int, int]) -> dict[str, float]:
     """Of levels: their middle, spread, quantiles, clipping; and how far from grey they are."""
-    luma = histogram(luminance(pixels), 256)
+    luma = histogram(luminance(planes), 256)
     mean, variance = mean_and_variance(luma)
     q = quantiles(luma, (50, 250, 500, 750, 950, 990))
-    levels = np.array(Image.fromarray(pixels).histogram()).reshape(3, 256)
-    n = int(levels[0].sum())
-    spans = _spans(*(pixels[..., channel] for channel in range(3)))
+    n = planes[0].size
+    spans = _spans(*planes)
     span_q = quantiles(histogram(spans, 256), (500, 900))
     found = {f"slide_{c}": float(level) for c, level in zip("rgb", slide, strict=True)}
     found["slide_red_to_green"] = log2_of(slide[0]) - log2_of(slide[1])
@@ -93,22 +92,24 @@ def light_statistics(pixels: NDArray[np.uint8], slide: tuple[int, int, int]) -> 
     found |= {"light_mean": mean, "light_variance": variance}
     found |= {f"light_q{s}": float(v) for s, v in zip((5, 25, 50, 75, 95), q, strict=False)}
     found["slide_spread"] = float(q[5] - q[3])
-    for channel, name in enumerate("rgb"):
-        found[f"clipped_{name}"] = ratio(levels[channel, 254:].sum(), n)
-    found["darkest"] = ratio(levels[:, :4].sum(), 3 * n)
+    for plane, name in zip(planes, "rgb", strict=True):
+        found[f"clipped_{name}"] = ratio(np.count_nonzero(plane >= _CLIPPED), n)
+    found["darkest"] = ratio(np.count_nonzero(planes < _DARKEST), 3 * n)
     found |= {"span_mean": ratio(sum_of(spans), n), "span_q50": float(span_q[0])}
     found["span_q90"] = float(span_q[1])
     return found
 
 
-def stain_statistics(density: NDArray[np.int16], field: NDArray[np.int16]) -> dict[str, float]:
+def stain_statistics(
+    density: NDArray[np.int16], field: NDArray[np.int16], threshold: int
+) -> dict[str, float]:
     """Of nucleus, cytoplasm and red cells: share, density, colour, size; the lamp changes none.
 
     Args:
         density: of the window.
         field: of what lies around it, too, coarser: red cells are of one size in everybody.
+        threshold: the density of red at which a nucleus begins.
     """
-    threshold = nucleus_threshold(density)
     parts, around = tissue(density, threshold), tissue(field, threshold)
     filled = ~around.slide
     return {
@@ -127,7 +128,9 @@ def stain_statistics(density: NDArray[np.int16], field: NDArray[np.int16]) -> di
 
 def _stained(name: str, mask: NDArray[np.bool_], density: NDArray[np.int16]) -> dict[str, float]:
     inside = int(np.count_nonzero(mask))
-    red, green, blue = (ratio(sum_of(plane), inside) for plane in density[:, mask])
+    # Whole numbers far below 2**53, so that no order of summing them rounds.
+    sums = density.reshape(3, -1).astype(np.float64) @ mask.ravel().astype(np.float64)
+    red, green, blue = (ratio(total, inside) for total in sums)
     return {
         f"{name}_share": ratio(inside, mask.size),
         f"{name}_red": red,

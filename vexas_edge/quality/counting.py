@@ -39,8 +39,9 @@ def log2_ratio(of: SupportsInt, to: SupportsInt) -> float:
 
 def histogram(values: NDArray[np.integer], n_bins: int) -> NDArray[np.int64]:
     """How often each value from 0 to n_bins - 1 occurs, int64 (n_bins,); higher ones as last."""
-    counts = np.bincount(np.minimum(values.ravel(), n_bins - 1), minlength=n_bins)
-    return counts.astype(np.int64)
+    counts = np.bincount(values.ravel(), minlength=n_bins).astype(np.int64)
+    counts[n_bins - 1] += counts[n_bins:].sum()
+    return counts[:n_bins]
 
 
 def quantiles(counts: NDArray[np.int64], shares_per_1000: Sequence[int]) -> list[int]:

@@ -95,18 +95,19 @@ def case_statistics(of_cells: Sequence[NDArray[np.float64]]) -> NDArray[np.float
 def _measured(pixels: NDArray[np.uint8], window_px: int) -> dict[str, float]:
     slide = background_of_cell(pixels)
     window = _middle(pixels, window_px)
-    coarse = window[::2, ::2] if min(window.shape[:2]) > _TEXTURE_PX else window
+    coarse = _every_second(window) if min(window.shape[1:]) > _TEXTURE_PX else window
     density = densities(coarse, slide)
-    field = densities(_middle(pixels, _FIELD_PX)[::2, ::2], slide)
+    field = densities(_every_second(_middle(pixels, _FIELD_PX)), slide)
     close = _middle(pixels, min(window_px, _TEXTURE_PX), step=16)
     luma, close_density = luminance(close), densities(close, slide)
-    bare = tissue(close_density, nucleus_threshold(density)).slide
+    threshold = nucleus_threshold(density)
+    bare = tissue(close_density, threshold).slide
     light = max(1, 77 * slide[0] + 150 * slide[1] + 29 * slide[2])
     return {
         "image_height_px": float(pixels.shape[0]),
         "image_width_px": float(pixels.shape[1]),
         **light_statistics(coarse, slide),
-        **stain_statistics(density, field),
+        **stain_statistics(density, field, threshold),
         **focus_statistics(luma, light),
         **noise_statistics(luma, close, bare, light),
         **file_statistics(luma, close),
@@ -114,10 +115,15 @@ def _measured(pixels: NDArray[np.uint8], window_px: int) -> dict[str, float]:
 
 
 def _middle(pixels: NDArray[np.uint8], size_px: int, step: int = 1) -> NDArray[np.uint8]:
-    """The middle part, at most this large, that begins at a multiple of `step`."""
+    """The middle part's planes, uint8 (3, n, n); it begins at a multiple of `step`."""
     height, width, _ = pixels.shape
     top, left = (max(0, (side - size_px) // 2) // step * step for side in (height, width))
-    return np.ascontiguousarray(pixels[top : top + size_px, left : left + size_px])
+    part = pixels[top : top + size_px, left : left + size_px]
+    return np.ascontiguousarray(part.transpose(2, 0, 1))
+
+
+def _every_second(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(planes[:, ::2, ::2])
 
 
 def _family_of(name: str) -> Family:

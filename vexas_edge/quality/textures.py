@@ -21,12 +21,13 @@ _COSINES = np.array(
         [round(64 * math.cos((2 * x + 1) * u * math.pi / 16)) for x in range(_BLOCK_PX)]
         for u in range(_BLOCK_PX)
     ],
-    np.int32,
+    np.float64,
 )
 # Below this a coefficient counts as none: one level of a channel, as `_coefficients` scales it.
 _NONE = 64 * 64 * 4
 _ORDERS = np.add.outer(np.arange(_BLOCK_PX), np.arange(_BLOCK_PX))
 _ORDER_GROUPS = ((1, 2), (3, 4), (5, 7), (8, 10), (11, 14))
+_IN_GROUP = [(low <= _ORDERS) & (high >= _ORDERS) for low, high in _ORDER_GROUPS]
 
 
 def focus_statistics(luma: NDArray[np.int16], slide: int) -> dict[str, float]:
@@ -58,11 +59,12 @@ def focus_statistics(luma: NDArray[np.int16], slide: int) -> dict[str, float]:
 
 
 def noise_statistics(
-    luma: NDArray[np.int16], pixels: NDArray[np.uint8], bare: NDArray[np.bool_], slide: int
+    luma: NDArray[np.int16], planes: NDArray[np.uint8], bare: NDArray[np.bool_], slide: int
 ) -> dict[str, float]:
     """What is left of levels where neighbours explain them, in all and on the bare slide.
 
     Args:
+        planes: uint8 (3, n, n).
         bare: where nothing but the slide is, bool (n, n).
         slide: 256 times its luminance; all is relative to it.
     """
@@ -78,9 +80,9 @@ def noise_statistics(
         "noise_tail": log2_ratio(most + 1, median + 1),
         "noise_slide": log2_ratio(256 * sum_of(left[bare]), np.count_nonzero(bare)) - bright,
     }
-    green = pixels[..., 1].astype(np.int16)
+    wide = planes.astype(np.int16)
     for channel, name in ((0, "red"), (2, "blue")):
-        difference = pixels[..., channel].astype(np.int16) - green
+        difference = wide[channel] - wide[1]
         of_colour = np.abs(_unexplained(difference))
         found[f"noise_{name}"] = log2_ratio(256 * sum_of(of_colour), of_colour.size) - bright
         low = _smoothed(difference * np.int16(4))
@@ -89,11 +91,11 @@ def noise_statistics(
     return found
 
 
-def file_statistics(luma: NDArray[np.int16], pixels: NDArray[np.uint8]) -> dict[str, float]:
+def file_statistics(luma: NDArray[np.int16], planes: NDArray[np.uint8]) -> dict[str, float]:
     """Traces of a JPEG: steps at every eighth pixel, and how many coefficients are none.
 
     Args:
-        luma, pixels: of a part of the image that begins where one of its blocks of 16 does.
+        luma, planes: of a part of the image that begins where one of its blocks of 16 does.
     """
     size = luma.shape[0] // 16 * 16, luma.shape[1] // 16 * 16
     steps = np.abs(np.diff(luma, axis=0)), np.abs(np.diff(luma, axis=1)).T
@@ -104,12 +106,12 @@ def file_statistics(luma: NDArray[np.int16], pixels: NDArray[np.uint8]) -> dict[
     if min(size) < 16:
         return found | dict.fromkeys(_coefficient_names(), 0.0)
     blocks = _coefficients(luma[: size[0], : size[1]].astype(np.int32))
-    blue = pixels[: size[0], : size[1], 2].astype(np.int32) - luma[: size[0], : size[1]]
+    blue = planes[2, : size[0], : size[1]].astype(np.int32) - luma[: size[0], : size[1]]
     halved = blue[::2, ::2] + blue[1::2, ::2] + blue[::2, 1::2] + blue[1::2, 1::2]
     of_colour = _coefficients(halved) >> 2
-    shares = [_share_of_none(blocks, group) for group in _ORDER_GROUPS]
-    shares += [_share_of_none(of_colour, group) for group in _ORDER_GROUPS[:3]]
-    shares += [log2_of(sum_of(np.abs(blocks[:, _in_group(g)]) >> 12)) for g in _ORDER_GROUPS]
+    shares = _shares_of_none(blocks) + _shares_of_none(of_colour)[:3]
+    waves = (np.abs(blocks) >> 12).sum(axis=0, dtype=np.int64)
+    shares += [log2_of(waves[group].sum()) for group in _IN_GROUP]
     return found | dict(zip(_coefficient_names(), shares, strict=True))
 
 
@@ -121,12 +123,18 @@ def _coefficient_names() -> list[str]:
 
 def _smoothed(plane: NDArray[np.int16]) -> NDArray[np.int16]:
     """Each value's mean over 3 x 3 with weights 1 2 1, edges repeated; at most 8191 in size."""
-    tall = np.concatenate((plane[:1], plane, plane[-1:]))
-    rows = (tall[:-2] + 2 * tall[1:-1] + tall[2:] + np.int16(2)) >> 2
-    wide = np.concatenate((rows[:, :1], rows, rows[:, -1:]), axis=1)
-    smoothed: NDArray[np.int16] = (
-        wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:] + np.int16(2)
-    ) >> 2
+    rows = _smoothed_down(plane)
+    return _smoothed_down(rows.T).T
+
+
+def _smoothed_down(plane: NDArray[np.int16]) -> NDArray[np.int16]:
+    smoothed = plane + plane
+    smoothed[1:] += plane[:-1]
+    smoothed[0] += plane[0]
+    smoothed[:-1] += plane[1:]
+    smoothed[-1] += plane[-1]
+    smoothed += np.int16(2)
+    smoothed >>= 2
     return smoothed
 
 
@@ -153,15 +161,15 @@ def _at_borders(steps: NDArray[np.int16], period: int) -> float:
 def _coefficients(plane: NDArray[np.int32]) -> NDArray[np.int32]:
     """The cosine coefficients of each 8 x 8 block, int32 (blocks, 8, 8), 4,096 times their sum."""
     rows, columns = plane.shape[0] // _BLOCK_PX, plane.shape[1] // _BLOCK_PX
-    cropped = plane[: rows * _BLOCK_PX, : columns * _BLOCK_PX]
-    blocks = cropped.reshape(rows, _BLOCK_PX, columns, _BLOCK_PX).swapaxes(1, 2)
-    return (_COSINES @ blocks @ _COSINES.T).reshape(-1, _BLOCK_PX, _BLOCK_PX)
+    cropped = plane[: rows * _BLOCK_PX, : columns * _BLOCK_PX].astype(np.float64)
+    # Whole numbers far below 2**53, so that no order of summing them rounds.
+    down = _COSINES @ cropped.reshape(rows, _BLOCK_PX, -1)
+    both = down.reshape(-1, _BLOCK_PX) @ _COSINES.T
+    blocks = both.reshape(rows, _BLOCK_PX, columns, _BLOCK_PX).swapaxes(1, 2)
+    return blocks.reshape(-1, _BLOCK_PX, _BLOCK_PX).astype(np.int32)
 
 
-def _in_group(group: tuple[int, int]) -> NDArray[np.bool_]:
-    return (group[0] <= _ORDERS) & (group[1] >= _ORDERS)
-
-
-def _share_of_none(blocks: NDArray[np.int32], group: tuple[int, int]) -> float:
-    chosen = blocks[:, _in_group(group)]
-    return ratio(np.count_nonzero(np.abs(chosen) < _NONE), chosen.size)
+def _shares_of_none(blocks: NDArray[np.int32]) -> list[float]:
+    """Of each group of orders, how many coefficients are none."""
+    none = np.count_nonzero(np.abs(blocks) < _NONE, axis=0)
+    return [ratio(none[group].sum(), len(blocks) * group.sum()) for group in _IN_GROUP]

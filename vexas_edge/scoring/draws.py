@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.bundle.manifest import Model
+
 # How many hashes are compared at a time: 256 KiB of them, which fit a core's cache.
 _BLOCK = 1 << 15
 
@@ -43,6 +45,19 @@ def draw_cells(
         _mix_in_place(hashes)
         winners[start : start + step] = np.argmin(hashes, axis=1)
     return np.array(order, np.int64)[winners].reshape(n_draws, draw_size)
+
+
+def draws_of(
+    identities: Sequence[bytes], model: Model, n_draws: int | None = None
+) -> NDArray[np.int64]:
+    """Draws with the model's draw size and seed, int64 (n_draws, draw_size).
+
+    Args:
+        n_draws: None means as many as the model scores with.
+    """
+    recipe = model.aggregation
+    n_draws = recipe.score_draws if n_draws is None else n_draws
+    return draw_cells(identities, n_draws, recipe.draw_size, recipe.seed)
 
 
 def splitmix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

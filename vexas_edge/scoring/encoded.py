@@ -1,11 +1,12 @@
-"""The encodings of one model's cells, as the engine returned them."""
+"""What is known of one model's cells before its classifier is asked."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.results.values import UsedCell
+from vexas_edge.results.values import DomainFinding, UsedCell
+from vexas_edge.scoring.abstention import CellCounts, Reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,3 +37,21 @@ class Encoded:
     identities: list[bytes]
     encodings: NDArray[np.float32]
     checked: CheckedCall | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """One model's cells, examined.
+
+    encoded: None where the case has no cell of the model's classes.
+    reasons: why the model must not answer; empty if it may.
+    of_slide: those of the reasons that hold the other models of the case, too.
+    finding: how the cells compare with training; None without a reference or with too few cells.
+    """
+
+    name: str
+    encoded: Encoded | None
+    counts: CellCounts
+    reasons: tuple[Reason, ...]
+    of_slide: tuple[Reason, ...] = ()
+    finding: DomainFinding | None = None

@@ -17,7 +17,7 @@ from vexas_edge.bundle.manifest import Model
 from vexas_edge.cells.canvas import Canvas, placed_cell
 from vexas_edge.results.values import UsedCell
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.draws import draw_cells
+from vexas_edge.scoring.draws import draws_of
 from vexas_edge.scoring.encoded import CheckedCall, Encoded
 from vexas_edge.scoring.reading import ReadCell, ReadCells
 from vexas_edge.talk import Progress
@@ -127,16 +127,3 @@ def _joined(calls: Sequence[_Call], read: ReadCells, model: Model) -> Encoded:
 
 def _none(model: Model) -> NDArray[np.float32]:
     return np.empty((0, model.encoding_width), np.float32)
-
-
-def draws_of(
-    identities: Sequence[bytes], model: Model, n_draws: int | None = None
-) -> NDArray[np.int64]:
-    """Draws with the model's draw size and seed, int64 (n_draws, draw_size).
-
-    Args:
-        n_draws: None means as many as the model scores with.
-    """
-    recipe = model.aggregation
-    n_draws = recipe.score_draws if n_draws is None else n_draws
-    return draw_cells(identities, n_draws, recipe.draw_size, recipe.seed)

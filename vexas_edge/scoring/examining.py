@@ -4,19 +4,17 @@ Everything here is the same for two bundles that differ only in their classifier
 abstains tells nothing of the score that it would have given.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.manifest import Model
 from vexas_edge.cells.background import Background
 from vexas_edge.domain.gate import Judgement, judge
 from vexas_edge.domain.reference import Reference
 from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics, cell_statistics
-from vexas_edge.results.values import DomainFinding
 from vexas_edge.scoring.abstention import (
     CellCounts,
     Reason,
@@ -24,8 +22,11 @@ from vexas_edge.scoring.abstention import (
     reason_for_cut_out,
     reasons_to_abstain,
 )
-from vexas_edge.scoring.encoded import Encoded
+from vexas_edge.scoring.encoded import Encoded, Examined
 from vexas_edge.scoring.reading import ReadCell, ReadCells
+
+# Statistics of cells, float64 (S,) each, by their identities in hex.
+KnownStatistics = Mapping[str, NDArray[np.float64]]
 
 # Families of changes that lie with the whole slide: where one model's cells show such a fault, the
 # other models of the case do not answer either.
@@ -35,22 +36,18 @@ _OF_SLIDE = frozenset({"focus", "exposure", "colour", "duplicates"})
 _LARGEST_GAIN = 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class Examined:
-    """One model's cells, examined.
+def measured_cells(read: ReadCells, model: Model) -> KnownStatistics:
+    """The statistics of those cells that will be judged by, unless the model cannot use them.
 
-    encoded: None where the case has no cell of the model's classes.
-    reasons: why the model must not answer; empty if it may.
-    of_slide: those of the reasons that hold the other models of the case, too.
-    finding: how the cells compare with training; None without a reference or with too few cells.
+    They do not wait for the encodings, so that they can be measured meanwhile.
+
+    Raises:
+        InputError: a cell changed meanwhile, or the disk fails.
     """
-
-    name: str
-    encoded: Encoded | None
-    counts: CellCounts
-    reasons: tuple[Reason, ...]
-    of_slide: tuple[Reason, ...] = ()
-    finding: DomainFinding | None = None
+    if len(read.distinct) < model.minimum_cells:
+        return {}
+    first = sorted(read.distinct, key=lambda cell: cell.record.identity)[:MEASURED_CELLS]
+    return {cell.record.identity: _statistics(read, cell, model) for cell in first}
 
 
 def examine_cells(
@@ -59,14 +56,14 @@ def examine_cells(
     read: ReadCells,
     encoded: Encoded,
     reference: Reference | None,
-    *,
-    threads: int,
+    measured: KnownStatistics,
 ) -> Examined:
     """Count and judge the cells of one model.
 
     Args:
         read: of which there is at least one.
         reference: the model's; without one there is no domain gate.
+        measured: statistics that are known already.
 
     Raises:
         InputError: a cell changed meanwhile, or the disk fails.
@@ -75,7 +72,7 @@ def examine_cells(
     too_few = reasons_to_abstain(counts, model.minimum_cells)
     judged = None
     if reference is not None and counts.used > 1 and not too_few:
-        judged = _judged(read, encoded, model, reference, threads)
+        judged = _judged(read, encoded, model, reference, measured)
     of_lamp, of_domain = _reasons_of_lamp(read, model), _reasons_of_domain(judged)
     finding = judged.finding if judged else None
     of_slide = finding is not None and finding.family in _OF_SLIDE
@@ -113,18 +110,23 @@ def _held(one: Examined, examined: Sequence[Examined]) -> list[Reason]:
 
 
 def _judged(
-    read: ReadCells, encoded: Encoded, model: Model, reference: Reference, threads: int
+    read: ReadCells, encoded: Encoded, model: Model, reference: Reference, measured: KnownStatistics
 ) -> Judgement:
     """What the domain gate says, from the cells in the order of their identities."""
     order = sorted(range(len(encoded.identities)), key=encoded.identities.__getitem__)
-    measured = {encoded.identities[place].hex() for place in order[:MEASURED_CELLS]}
-    cells = [cell for cell in read.distinct if cell.record.identity in measured]
+    by_identity = {cell.record.identity: cell for cell in read.distinct}
+    first = [encoded.identities[place].hex() for place in order[:MEASURED_CELLS]]
+    rows = [
+        measured[identity]
+        if identity in measured
+        else _statistics(read, by_identity[identity], model)
+        for identity in first
+    ]
+    return judge(reference, case_statistics(rows), encoded.encodings[order])
 
-    def of_cell(cell: ReadCell) -> NDArray[np.float64]:
-        return cell_statistics(read.pixels(cell), model.canvas_px)
 
-    statistics = case_statistics(list(run_ahead(of_cell, cells, threads=threads)))
-    return judge(reference, statistics, encoded.encodings[order])
+def _statistics(read: ReadCells, cell: ReadCell, model: Model) -> NDArray[np.float64]:
+    return cell_statistics(read.pixels(cell), model.canvas_px)
 
 
 def _reasons_of_domain(judged: Judgement | None) -> tuple[Reason, ...]:

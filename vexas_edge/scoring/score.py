@@ -3,16 +3,14 @@
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.contract import DECISIONS, PROBABILITIES
 from vexas_edge.cells.images import decoder
 from vexas_edge.domain.reference import Reference
 from vexas_edge.domain.words import missing_gate_words
@@ -28,25 +26,20 @@ from vexas_edge.results.values import (
     UsedCell,
 )
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.abstention import Reason, reasons_to_abstain
-from vexas_edge.scoring.encoded import Encoded
-from vexas_edge.scoring.encoding import draws_of, encode_cells
+from vexas_edge.scoring.answering import answered, answered_past_the_gate
+from vexas_edge.scoring.encoded import Examined
+from vexas_edge.scoring.encoding import encode_cells
 from vexas_edge.scoring.examining import (
-    Examined,
     examine_cells,
+    measured_cells,
     with_slide_faults,
     without_cells,
 )
-from vexas_edge.scoring.interval import prediction_interval
-from vexas_edge.scoring.labels import label_indices
 from vexas_edge.scoring.reading import read_cells
 from vexas_edge.smear.case import Case
 from vexas_edge.talk import Progress
 from vexas_edge.text import unicode_text
 from vexas_edge.version import __version__
-
-# How far the fused graph's own score may lie from the head's on the same encodings.
-CROSS_CHECK = 1e-3
 
 
 def score_case(
@@ -77,7 +70,7 @@ def score_case(
     >>> result.status, [(model.model, model.call) for model in result.models]
     ('scored', [('neutrophil', True), ('monocyte', True)])
     """
-    return _score_case(case, bundle, sessions, _answer, chunk_cells, progress)
+    return _score_case(case, bundle, sessions, answered, chunk_cells, progress)
 
 
 def score_past_the_gate(case: Case, bundle: Bundle, sessions: Sessions | None = None) -> CaseScore:
@@ -89,7 +82,7 @@ def score_past_the_gate(case: Case, bundle: Bundle, sessions: Sessions | None = 
     Raises:
         UsageError, HostError, BundleError: as `score_case`.
     """
-    return _score_case(case, bundle, sessions, _answer_by_counts, None, None)
+    return _score_case(case, bundle, sessions, answered_past_the_gate, None, None)
 
 
 def _score_case(
@@ -157,110 +150,18 @@ def _examined(
     model = sessions.bundle.manifest.models[name]
     if not case.cells_of(model.cells):
         return without_cells(name, model)
-    threads = sessions.fused(name).threads
-    read = read_cells(case, name, model.cells, progress, threads=threads)
-    encoded = encode_cells(read, name, sessions, chunk_cells, progress)
+    read = read_cells(case, name, model.cells, progress, threads=sessions.fused(name).threads)
+    reference = sessions.reference(name)
+    with ThreadPoolExecutor(1) as beside:  # the engine leaves Python's lock to it
+        measuring = beside.submit(measured_cells, read, model) if reference else None
+        encoded = encode_cells(read, name, sessions, chunk_cells, progress)
+        measured = measuring.result() if measuring else {}
     if not np.isfinite(encoded.encodings).all():
         raise HostError(
             f"model {name}: the engine returned encodings that are not finite; "
             "run `vexas-edge verify` on this PC"
         )
-    reference = sessions.reference(name)
-    return examine_cells(name, model, read, encoded, reference, threads=threads)
-
-
-def _answer(examined: Examined, sessions: Sessions) -> ModelScore:
-    """The model's score, or why it gives none."""
-    counted, encoded = _counted(examined, sessions), examined.encoded
-    if encoded is None or examined.reasons:
-        return _abstaining(counted, examined.reasons)
-    return _score_encodings(counted, encoded, sessions)
-
-
-def _answer_by_counts(examined: Examined, sessions: Sessions) -> ModelScore:
-    """The model's score, or why it has too few cells for one."""
-    least = sessions.bundle.manifest.models[examined.name].minimum_cells
-    return _answer(replace(examined, reasons=reasons_to_abstain(examined.counts, least)), sessions)
-
-
-def _counted(examined: Examined, sessions: Sessions) -> ModelScore:
-    """The result without an answer."""
-    model, counts = sessions.bundle.manifest.models[examined.name], examined.counts
-    return ModelScore(
-        model=examined.name,
-        status="abstained",
-        threshold=model.threshold,
-        n_cells=counts.used,
-        n_unreadable=counts.unreadable,
-        n_rejected=counts.rejected,
-        minimum_cells=model.minimum_cells,
-        domain=examined.finding,
-        cells=examined.encoded.records if examined.encoded else (),
-    )
-
-
-def _abstaining(score: ModelScore, reasons: Sequence[Reason]) -> ModelScore:
-    return replace(
-        score,
-        reasons=tuple(reason.code for reason in reasons),
-        explanations=tuple(reason.text for reason in reasons),
-    )
-
-
-def _score_encodings(counted: ModelScore, encoded: Encoded, sessions: Sessions) -> ModelScore:
-    manifest = sessions.bundle.manifest
-    model = manifest.models[counted.model]
-    _cross_check(counted.model, encoded, sessions)
-    draws = draws_of(encoded.identities, model)
-    outputs = sessions.classify(counted.model, encoded.encodings, draws)
-    probabilities = outputs[PROBABILITIES].astype(np.float64)
-    labels = label_indices(outputs[DECISIONS], probabilities, manifest.label_rule)
-    positive = probabilities[:, manifest.classes.index(manifest.positive)]
-    score = float(positive.mean())
-    low, high = prediction_interval(positive, draws, len(encoded.identities))
-    draws_low, draws_high = np.percentile(positive, [2.5, 97.5])
-    return replace(
-        counted,
-        status="scored",
-        n_draws=len(probabilities),
-        score=score,
-        interval_low=low,
-        interval_high=high,
-        call=score >= model.threshold,
-        call_uncertain=low <= model.threshold <= high,
-        standard_error=_standard_error(positive),
-        draws_low=float(draws_low),
-        draws_high=float(draws_high),
-        share_over_threshold=float((positive >= model.threshold).mean()),
-        probabilities=dict(zip(manifest.classes, probabilities.mean(axis=0).tolist(), strict=True)),
-        label_shares={
-            label: float((labels == index).mean()) for index, label in enumerate(manifest.classes)
-        },
-    )
-
-
-def _standard_error(values: NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-
-
-def _cross_check(name: str, encoded: Encoded, sessions: Sessions) -> None:
-    """Check that the fused graph and the head agree on the probabilities of one call's cells.
-
-    The means over draws are compared, because single draws may jump by 5e-3 at libsvm's stopping
-    threshold.
-    """
-    call = encoded.checked
-    if call is None:
-        return
-    outputs = sessions.classify(name, call.encodings, call.draws)
-    expected = outputs[PROBABILITIES].mean(axis=0, dtype=np.float64)
-    found = call.probabilities.mean(axis=0, dtype=np.float64)
-    difference = float(np.abs(found - expected).max())
-    if not difference <= CROSS_CHECK:
-        raise HostError(
-            f"model {name}: the fused graph's score differs from the head's by {difference:.1e} "
-            f"(allowed {CROSS_CHECK:.0e}); this engine cannot be trusted on this PC"
-        )
+    return examine_cells(name, model, read, encoded, reference, measured)
 
 
 def _case_score(

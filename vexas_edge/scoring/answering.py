@@ -1,0 +1,114 @@
+"""From a model's examined cells to its result: the exact head's score, or why there is none."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vexas_edge.bundle.contract import DECISIONS, PROBABILITIES
+from vexas_edge.errors import HostError
+from vexas_edge.results.values import ModelScore
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.abstention import Reason, reasons_to_abstain
+from vexas_edge.scoring.draws import draws_of
+from vexas_edge.scoring.encoded import Encoded, Examined
+from vexas_edge.scoring.interval import prediction_interval
+from vexas_edge.scoring.labels import label_indices
+
+# How far the fused graph's own score may lie from the head's on the same encodings.
+CROSS_CHECK = 1e-3
+
+
+def answered(examined: Examined, sessions: Sessions) -> ModelScore:
+    """The model's score, or why it gives none."""
+    counted, encoded = _counted(examined, sessions), examined.encoded
+    if encoded is None or examined.reasons:
+        return _abstaining(counted, examined.reasons)
+    return _score_encodings(counted, encoded, sessions)
+
+
+def answered_past_the_gate(examined: Examined, sessions: Sessions) -> ModelScore:
+    """The model's score, or why it has too few cells for one."""
+    least = sessions.bundle.manifest.models[examined.name].minimum_cells
+    return answered(replace(examined, reasons=reasons_to_abstain(examined.counts, least)), sessions)
+
+
+def _counted(examined: Examined, sessions: Sessions) -> ModelScore:
+    """The result without an answer."""
+    model, counts = sessions.bundle.manifest.models[examined.name], examined.counts
+    return ModelScore(
+        model=examined.name,
+        status="abstained",
+        threshold=model.threshold,
+        n_cells=counts.used,
+        n_unreadable=counts.unreadable,
+        n_rejected=counts.rejected,
+        minimum_cells=model.minimum_cells,
+        domain=examined.finding,
+        cells=examined.encoded.records if examined.encoded else (),
+    )
+
+
+def _abstaining(score: ModelScore, reasons: Sequence[Reason]) -> ModelScore:
+    return replace(
+        score,
+        reasons=tuple(reason.code for reason in reasons),
+        explanations=tuple(reason.text for reason in reasons),
+    )
+
+
+def _score_encodings(counted: ModelScore, encoded: Encoded, sessions: Sessions) -> ModelScore:
+    manifest = sessions.bundle.manifest
+    model = manifest.models[counted.model]
+    _cross_check(counted.model, encoded, sessions)
+    draws = draws_of(encoded.identities, model)
+    outputs = sessions.classify(counted.model, encoded.encodings, draws)
+    probabilities = outputs[PROBABILITIES].astype(np.float64)
+    labels = label_indices(outputs[DECISIONS], probabilities, manifest.label_rule)
+    positive = probabilities[:, manifest.classes.index(manifest.positive)]
+    score = float(positive.mean())
+    low, high = prediction_interval(positive, draws, len(encoded.identities))
+    draws_low, draws_high = np.percentile(positive, [2.5, 97.5])
+    return replace(
+        counted,
+        status="scored",
+        n_draws=len(probabilities),
+        score=score,
+        interval_low=low,
+        interval_high=high,
+        call=score >= model.threshold,
+        call_uncertain=low <= model.threshold <= high,
+        standard_error=_standard_error(positive),
+        draws_low=float(draws_low),
+        draws_high=float(draws_high),
+        share_over_threshold=float((positive >= model.threshold).mean()),
+        probabilities=dict(zip(manifest.classes, probabilities.mean(axis=0).tolist(), strict=True)),
+        label_shares={
+            label: float((labels == index).mean()) for index, label in enumerate(manifest.classes)
+        },
+    )
+
+
+def _standard_error(values: NDArray[np.float64]) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def _cross_check(name: str, encoded: Encoded, sessions: Sessions) -> None:
+    """Check that the fused graph and the head agree on the probabilities of one call's cells.
+
+    The means over draws are compared, because single draws may jump by 5e-3 at libsvm's stopping
+    threshold.
+    """
+    call = encoded.checked
+    if call is None:
+        return
+    outputs = sessions.classify(name, call.encodings, call.draws)
+    expected = outputs[PROBABILITIES].mean(axis=0, dtype=np.float64)
+    found = call.probabilities.mean(axis=0, dtype=np.float64)
+    difference = float(np.abs(found - expected).max())
+    if not difference <= CROSS_CHECK:
+        raise HostError(
+            f"model {name}: the fused graph's score differs from the head's by {difference:.1e} "
+            f"(allowed {CROSS_CHECK:.0e}); this engine cannot be trusted on this PC"
+        )
