@@ -87,3 +87,22 @@ def test_regressions_benchmark_counts_what_was_found(tiny_bundle: Path, tmp_path
     line = json.loads(out.read_text())
     assert line["figures"] == 23
     assert line["slowed"] == 21
+
+
+@pytest.mark.real_data
+def test_abstaining_benchmark_writes_a_table_with_its_bars(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "abstaining.md"
+    command: list[str | Path] = [sys.executable, BENCHMARKS / "abstaining.py", shared_data]
+    command += ["-o", out, "--work", tmp_path / "work", "--small"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    text = out.read_text(encoding="utf-8")
+    assert "**A small run, not for figures.**" in text
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    figures = {row[0].strip("| *"): row[1] for row in rows}
+    assert {"abstain, 16 cells, tumoral", "blank", "50 % blasts", "right"} <= figures.keys()
+    assert figures["blank"].startswith("1.000 (1.00); 2 bags of 1")
+    assert figures["stripes"].startswith("1.000 (0.00); ")
+    assert figures["neutrophils, saved alike, 16 of many"].startswith("1.000")

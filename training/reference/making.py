@@ -37,37 +37,44 @@ def reference_from_cases(
     changes: Sequence[NamedChange],
     positive: str,
     svm: SvmOptions,
-    seed: int = 0,
 ) -> FittedReference:
-    """The reference of a model whose classifier is fitted anew without each patient in turn.
+    """The reference of a model; arguments and errors are those of `training_material`."""
+    families = [change.family for change in changes]
+    return fit_reference(*training_material(cases, families, positive, svm))
+
+
+def training_material(
+    cases: Sequence[TrainingCase], families: Sequence[str], positive: str, svm: SvmOptions
+) -> tuple[list[CleanCase], list[Changed]]:
+    """What a reference is fitted on: the cases, scored by classifiers that have not seen them.
 
     Args:
-        cases: each with at least two cells, changed by each of the changes.
-        svm: how the classifier is fitted, and how cells are drawn.
+        cases: each with at least two cells, and changed by each of the changes.
+        families: of these changes.
+        svm: how a model's classifier is fitted, and how its cells are drawn.
 
     Raises:
-        InputError: a group has too few patients for a classifier.
+        InputError: a group has too few patients for a classifier, or two patients share a cell.
     """
     scorers = held_out_scorers(
         [case.patient for case in cases],
         [case.group for case in cases],
-        lambda chosen: _fitted_scorer([cases[place] for place in chosen], positive, svm),
-        seed,
+        lambda chosen: fitted_scorer([cases[place] for place in chosen], positive, svm),
     )
-    whole = [(case.measured.encodings, case.measured.identities) for case in cases]
+    measured = [case.measured for case in cases]
+    whole = [(case.encodings, case.identities) for case in measured]
+    scores = [scorer([bag])[0] for scorer, bag in zip(scorers, whole, strict=True)]
     clean = [
         CleanCase(
             patient=case.patient,
             encodings=case.measured.encodings,
             statistics=case.measured.statistics,
-            score=float(scorer([bag])[0]),
+            score=float(score),
         )
-        for case, scorer, bag in zip(cases, scorers, whole, strict=True)
+        for case, score in zip(cases, scores, strict=True)
     ]
-    measured = [case.measured for case in cases]
     shifts = np.stack([shifts_of(m, scorer) for m, scorer in zip(measured, scorers, strict=True)])
-    families = [change.family for change in changes]
-    return fit_reference(clean, changed_cases(measured, families, shifts), seed)
+    return clean, changed_cases(measured, families, shifts)
 
 
 def shifts_of(case: MeasuredCase, scorer: Scorer) -> NDArray[np.float64]:
@@ -114,7 +121,8 @@ def changed_cases(
     return changed
 
 
-def _fitted_scorer(cases: Sequence[TrainingCase], positive: str, svm: SvmOptions) -> Scorer:
+def fitted_scorer(cases: Sequence[TrainingCase], positive: str, svm: SvmOptions) -> Scorer:
+    """A scorer by the classifier that is fitted on these cases."""
     classifier = fit_classifier(_patients(cases), svm)
     return scorer_from_classifier(classifier, positive, replace(svm.draws, draws=SCORED_DRAWS))
 

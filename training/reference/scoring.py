@@ -16,7 +16,7 @@ from vexas_edge.scoring.draws import draw_cells
 
 # Medians in one call of the graph, which bounds memory: the kernel has a number for each of them
 # and each of some thousand support vectors.
-_ROWS_PER_CALL = 4096
+_ROWS_PER_CALL = 1024
 
 
 def scorer_from_classifier(classifier: Classifier, positive: str, draws: DrawOptions) -> Scorer:
