@@ -181,7 +181,7 @@ def replace_changes(case: TrainingCase, wanted: Sequence[int]) -> TrainingCase:
 def _said(reference: Reference, case: MeasuredCase) -> list[tuple[bool, str | None]]:
     """Whether the gate abstains from each changed case, and what it names."""
     judged = [judge(reference, b.statistics, b.encodings) for b in case.changed if b is not None]
-    return [(one.abstains, one.family) for one in judged]
+    return [(one.abstains, one.finding.family) for one in judged]
 
 
 def _abstains(reference: Reference, case: MeasuredCase, change: int) -> bool:

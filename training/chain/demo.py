@@ -20,7 +20,7 @@ from vexas_edge.errors import BundleError, InputError, UsageError
 from vexas_edge.files import write_atomically
 
 SPEC = Path(__file__).parents[2] / "examples" / "vexas" / "spec.toml"
-DEMO_COHORT = SyntheticCohort(patients=60, strength=1.0, crops=True)
+DEMO_COHORT = SyntheticCohort(patients=70, strength=1.0, crops=True)
 SHOWN_PATIENT = 1002  # the seed of a patient who is not in the cohort
 BUNDLE, SMEAR = "demo.vxb", "smear.zip"
 # Fixed, since another number of threads rounds sums differently, and training amplifies that. So

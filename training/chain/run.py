@@ -19,6 +19,7 @@ from training.chain.chain_spec import ChainModel, ChainSpec
 from training.chain.mask_stage import make_mask_network, mask_sentence, masks_digest
 from training.chain.model_stages import TrainedModel, train_model
 from training.chain.stages import Stage, cells_digest, torch_facts
+from training.reference.adding import TrainingCohort, add_references, sentence_from_made
 from training.talk import Talk
 from vexas_edge import read_case
 from vexas_edge.bundle.archive import open_bundle
@@ -27,8 +28,9 @@ from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.errors import InputError
 from vexas_edge.runtime.isolator import opened_isolator
 from vexas_edge.smear.cohort import CohortCase
+from vexas_edge.smear.options import ReadOptions
 
-_REFERENCE = "reference.vxb"
+_EXPORTED, _REFERENCED = "exported.vxb", "referenced.vxb"
 _PARITY_CELLS = 12
 
 
@@ -52,7 +54,8 @@ def run_chain(spec: ChainSpec, folder: Path, out: Path, talk: Talk) -> Path:
     models = {name: train_model(chain, name, masks, cells) for name in spec.models}
     stages |= {name: model.stages for name, model in models.items()}
     export = _export(chain, models, masks, {**cells, "stages": stages})
-    return _add_precisions(chain, export, cells)
+    reference = _add_references(chain, export, cells)
+    return _add_precisions(chain, reference, cells)
 
 
 def _mask_network(chain: Chain) -> Stage | None:
@@ -104,7 +107,7 @@ def _export(
             "stages": inputs["stages"],
             "models": fields,
         }
-        write_bundle(spec_from_fields(bundle), to=to / _REFERENCE)
+        write_bundle(spec_from_fields(bundle), to=to / _EXPORTED)
 
     return chain.stage("export", {**inputs, "spec": msgspec.to_builtins(spec)}, make)
 
@@ -176,7 +179,25 @@ def _usable_cell(
     return None
 
 
-def _add_precisions(chain: Chain, export: Stage, cells: dict[str, Any]) -> Path:
+def _add_references(chain: Chain, export: Stage, cells: dict[str, Any]) -> Stage:
+    spec, talk = chain.spec, chain.talk
+    training = TrainingCohort(
+        cohort=chain.cohort,
+        split=spec.fit,
+        reading=ReadOptions(),
+        svm={name: model.svm_options() for name, model in spec.models.items()},
+        work=chain.out / "measured",
+    )
+
+    def make(to: Path) -> None:
+        bundle = open_bundle(export.folder / _EXPORTED)
+        for made in add_references(bundle, training, to / _REFERENCED, talk):
+            talk.say(sentence_from_made(made))
+
+    return chain.stage("reference", {**cells, "export": export.facts()}, make)
+
+
+def _add_precisions(chain: Chain, reference: Stage, cells: dict[str, Any]) -> Path:
     spec, talk = chain.spec, chain.talk
     name = f"{spec.name}.vxb"
 
@@ -188,11 +209,11 @@ def _add_precisions(chain: Chain, export: Stage, cells: dict[str, Any]) -> Path:
     def make(to: Path) -> None:
         asked = Conversion(cohort=chain.cohort, kinds=kinds, calibrate=spec.fit, gate=spec.judge)
         console = Console(progress=talk.progress, show=say, warn=talk.say)
-        reference = export.folder / _REFERENCE
+        before = reference.folder / _REFERENCED
         if kinds:
-            add_precisions(open_bundle(reference), asked, to / name, console)
+            add_precisions(open_bundle(before), asked, to / name, console)
         else:
-            shutil.copyfile(reference, to / name)
+            shutil.copyfile(before, to / name)
 
-    inputs = {**cells, "export": export.facts(), "precisions": kinds}
+    inputs = {**cells, "reference": reference.facts(), "precisions": kinds}
     return chain.stage("bundle", inputs, make).folder / name

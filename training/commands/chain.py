@@ -28,7 +28,7 @@ def run(spec: Path, out: Path) -> None:
 
     \b
     Example:
-      vexas-workshop train synth -o work/cohort --patients 60 --strength 1 --crops
+      vexas-workshop train synth -o work/cohort --patients 70 --strength 1 --crops
       cp examples/vexas/spec.toml work/
       vexas-workshop train run work/spec.toml -o work/stages
     """

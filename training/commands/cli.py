@@ -17,7 +17,7 @@ def cli() -> None:
 
     \b
     Example:
-      vexas-workshop train synth -o work/cohort --patients 60 --strength 1 --crops
+      vexas-workshop train synth -o work/cohort --patients 70 --strength 1 --crops
       cp examples/vexas/spec.toml work/
       vexas-workshop train run work/spec.toml -o work/stages
     """

@@ -38,7 +38,7 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
 
     \b
     Example:
-      vexas-workshop train synth -o work/cohort --patients 60 --strength 1 --crops
+      vexas-workshop train synth -o work/cohort --patients 70 --strength 1 --crops
       vexas-workshop train segmenter work/cohort/masks.csv -o isolate.safetensors
     """
     from safetensors.torch import save

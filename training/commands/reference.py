@@ -69,7 +69,7 @@ def reference(
         cohort=cohort,
         split=split,
         reading=reading,
-        svm=svm_from_options(**svm),
+        svm=dict.fromkeys(opened.manifest.models, svm_from_options(**svm)),
         work=work or to.with_suffix(".reference"),
     )
     for one in add_references(opened, training, to, console_talk(bundle.name)):

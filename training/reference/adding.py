@@ -34,14 +34,14 @@ from vexas_edge.text import listed
 class TrainingCohort:
     """The patients that a bundle's classifiers were fitted on.
 
-    svm: how they were fitted; how cells are drawn the bundle says itself.
+    svm: how that of each model was fitted; how cells are drawn the bundle says itself.
     work: the folder that measurements are kept in.
     """
 
     cohort: Path
     split: str
     reading: ReadOptions
-    svm: SvmOptions
+    svm: Mapping[str, SvmOptions]
     work: Path
 
 
@@ -68,7 +68,8 @@ def add_references(
     """
     rows = cases_of_split(read_cohort(training.cohort), training.split)
     groups = {row.patient: group_of(row.label, bundle.manifest) for row in rows}
-    check_groups(groups, training.svm, f"the split {training.split!r}")
+    for svm in training.svm.values():
+        check_groups(groups, svm, f"the split {training.split!r}")
     measurements = Measurements(
         rows=rows,
         changes=all_changes() if len(groups) >= LEAST_PATIENTS else (),
@@ -151,10 +152,10 @@ def _made(
     least = max(LEAST_CELLS, manifest.models[name].minimum_cells)
     used = [case for case in cases if len(case.measured.identities) >= least]
     where = f"model {name!r}, which needs {least} cells a case,"
-    check_groups({case.patient: case.group for case in used}, training.svm, where)
+    check_groups({case.patient: case.group for case in used}, training.svm[name], where)
     talk.say(f"{name}: scoring {len(used)} cases by classifiers that have not seen them ...")
     draws = DrawOptions(draws=recipe.fit_draws, size=recipe.draw_size, seed=recipe.seed)
-    svm = replace(training.svm, draws=draws)
+    svm = replace(training.svm[name], draws=draws)
     return MadeReference(
         model=name,
         fitted=reference_from_cases(used, measurements.changes, manifest.positive, svm),
