@@ -8,16 +8,13 @@ from pathlib import Path
 
 import pytest
 from tiny import (
-    CANVAS_PX,
-    PREPROCESSING,
     Ended,
     TinyModel,
-    onnx_from_kernels,
+    export_tiny,
     tiny_model,
     write_case,
 )
 
-from export import write_bundle
 from vexas_edge.commands.cli import main
 from vexas_edge.host.cache import FOLDER_VARIABLE
 
@@ -64,36 +61,9 @@ def tiny_models() -> dict[str, TinyModel]:
 def tiny_bundle(
     tiny_models: dict[str, TinyModel], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A bundle of `tiny_models` from the real exporter: canvas 16 px, 200 draws, 5 cells a model.
-
-    The neutrophil model rejects larger cells, the monocyte model crops them.
-    """
-    folder = tmp_path_factory.mktemp("tiny")
-    cells = write_case(folder / "parity", neutrophil=40)
-    for name, model in tiny_models.items():
-        (folder / f"{name}.onnx").write_bytes(onnx_from_kernels(model.kernels).SerializeToString())
-    spec = {
-        "name": "tiny",
-        "version": "1.0.0",
-        "positive": "VEXAS",
-        "models": {
-            name: {
-                "cells": ["neutrophil_segmented", name] if name == "neutrophil" else [name],
-                "encoder": str(folder / f"{name}.onnx"),
-                "preprocessing": {"mean": PREPROCESSING.mean, "scale": PREPROCESSING.scale},
-                "encoding": "l2",
-                "parity_cells": str(cells),
-                "canvas_px": CANVAS_PX,
-                "larger": "crop" if name == "monocyte" else "reject",
-                "score_draws": 200,
-                "minimum_cells": 5,
-            }
-            for name in tiny_models
-        },
-    }
+    """A bundle of `tiny_models`, as `export_tiny` makes it."""
     classifiers = {name: model.classifier for name, model in tiny_models.items()}
-    write_bundle(spec, classifier=classifiers, to=folder / "tiny.vxb")
-    return folder / "tiny.vxb"
+    return export_tiny(tiny_models, classifiers, tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")

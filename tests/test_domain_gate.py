@@ -1,8 +1,12 @@
 """The domain gate: what it is fitted on, what it says, and its file."""
 
+import os
+import subprocess
+import sys
 from dataclasses import fields, replace
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -262,3 +266,34 @@ def test_each_patient_is_scored_by_a_model_that_has_not_seen_it() -> None:
         assert patients[place] not in {patients[other] for other in fitted}
         assert len(fitted) % 2 == 0
     assert len(seen) == 5
+
+
+# What NumPy and its BLAS do on a CPU that has AVX2 and no AVX-512.
+AVX2 = {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR", "OPENBLAS_CORETYPE": "Haswell"}
+MEASURED = """
+import sys
+import numpy as np
+from vexas_edge.domain.gate import judge
+from vexas_edge.domain.reference import reference_from_bytes
+from vexas_edge.quality.statistics import case_statistics, cell_statistics
+
+rng = np.random.default_rng(0)
+cells = rng.integers(0, 256, (8, 160, 150, 3)).astype(np.uint8)
+statistics = case_statistics([cell_statistics(cell, 112) for cell in cells])
+encodings = rng.normal(size=(24, 12)).astype(np.float32)
+found = judge(reference_from_bytes(open(sys.argv[1], "rb").read()), statistics, encodings)
+print(statistics.tobytes().hex(), found.abstains, repr(found.finding.margin))
+"""
+
+
+def test_a_cpu_with_less_measures_the_same_and_judges_alike(tmp_path: Path) -> None:
+    (tmp_path / "reference.npz").write_bytes(bytes_from_reference(reference()))
+    outputs = []
+    for less in ({}, AVX2):
+        command = [sys.executable, "-c", MEASURED, str(tmp_path / "reference.npz")]
+        ended = subprocess.run(command, env={**os.environ, **less}, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+        outputs.append(ended.stdout.split())
+    (statistics, abstains, margin), other = outputs
+    assert [statistics, abstains] == other[:2]
+    assert float(margin) == pytest.approx(float(other[2]), abs=1e-9)

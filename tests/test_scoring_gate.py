@@ -13,7 +13,16 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from tiny import NO_GATE, WIDTH, bundle_content, cell_pixels, png, rewritten, write_case
+from tiny import (
+    NO_GATE,
+    WIDTH,
+    TinyModel,
+    cell_pixels,
+    export_tiny,
+    png,
+    rewritten,
+    write_case,
+)
 
 from training.reference.fit import CleanCase, fit_reference
 from vexas_edge import open_bundle, read_case, score_case
@@ -161,15 +170,18 @@ def test_an_abstaining_lead_promotes_no_other_model(
 
 
 def test_nothing_of_an_abstaining_case_depends_on_the_classifier(
-    tiny_bundle: Path, case: Path, tmp_path: Path
+    tiny_bundle: Path, tiny_models: dict[str, TinyModel], case: Path, tmp_path: Path
 ) -> None:
+    """Both bundles are exported; each model has the other's classifier in one of them."""
     references = dict.fromkeys(MODELS, gate("focus"))
+    turned = dict(zip(MODELS, (MONOCYTE, LYMPHOCYTE, NEUTROPHIL), strict=True))
+    classifiers = {name: tiny_models[other].classifier for name, other in turned.items()}
+    (tmp_path / "other").mkdir()
+    other = export_tiny(tiny_models, classifiers, tmp_path / "other")
+    past = [scored(case, bundle).models for bundle in (tiny_bundle, other)]
+    assert all(a.score != b.score for a, b in zip(*past, strict=True))
     one = gated(tiny_bundle, tmp_path / "one.vxb", references)
-    _, content = bundle_content(tiny_bundle)
-    swapped = {}
-    for name, other in ((NEUTROPHIL, MONOCYTE), (MONOCYTE, LYMPHOCYTE), (LYMPHOCYTE, NEUTROPHIL)):
-        swapped[f"models/{name}/head.onnx"] = content[f"models/{other}/head.onnx"]
-    differing = rewritten(one, tmp_path / "other.vxb", swapped)
+    differing = gated(other, tmp_path / "differing.vxb", references)
     outputs = []
     for bundle in (one, differing):
         result = scored(case, bundle)

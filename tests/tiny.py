@@ -17,6 +17,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.svm import SVC
 from torch.nn import functional
 
+from export import write_bundle
 from export.graph import GraphBuilder, tensor
 from export.preprocessing import Preprocessing, pixels_from_cells
 from vexas_edge.bundle.archive import file_entry, listed_files, open_bundle
@@ -128,6 +129,39 @@ def tiny_model(seed: int) -> TinyModel:
     classifier = CalibratedClassifierCV(SVC(C=3, gamma=4), ensemble=False, cv=3)
     classifier.fit(encodings_of(kernels, cells), np.array(CLASSES)[labels])
     return TinyModel(kernels=kernels, classifier=classifier)
+
+
+def export_tiny(
+    models: Mapping[str, TinyModel], classifiers: Mapping[str, Any], folder: Path
+) -> Path:
+    """A bundle from the real exporter: canvas 16 px, 200 draws, 5 cells a model.
+
+    The neutrophil model rejects larger cells, the monocyte model crops them.
+    """
+    cells = write_case(folder / "parity", neutrophil=40)
+    for name, model in models.items():
+        (folder / f"{name}.onnx").write_bytes(onnx_from_kernels(model.kernels).SerializeToString())
+    spec = {
+        "name": "tiny",
+        "version": "1.0.0",
+        "positive": "VEXAS",
+        "models": {
+            name: {
+                "cells": ["neutrophil_segmented", name] if name == "neutrophil" else [name],
+                "encoder": str(folder / f"{name}.onnx"),
+                "preprocessing": {"mean": PREPROCESSING.mean, "scale": PREPROCESSING.scale},
+                "encoding": "l2",
+                "parity_cells": str(cells),
+                "canvas_px": CANVAS_PX,
+                "larger": "crop" if name == "monocyte" else "reject",
+                "score_draws": 200,
+                "minimum_cells": 5,
+            }
+            for name in models
+        },
+    }
+    write_bundle(spec, classifier=classifiers, to=folder / "tiny.vxb")
+    return folder / "tiny.vxb"
 
 
 def onnx_from_kernels(kernels: tuple[np.ndarray, np.ndarray]) -> ModelProto:
