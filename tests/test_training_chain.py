@@ -83,8 +83,10 @@ def test_a_cohort_becomes_a_bundle_that_scores_and_says_how_it_was_made(
     assert report["held_out"]["separation"]["roc_auc"] == 1
     assert [c["name"] for c in report["covariates"]] == ["age_years"]
     assert "ROC-AUC 1.000" in bundle.card()
+    assert bundle.card().startswith("**no domain gate (8 patients; 40 needed)**\n")
+    assert result.missing_gate == "no domain gate (8 patients; 40 needed)"
     again = training("run", spec, "-o", out)
-    assert again.err.count("already done") == len(STAGES) + 2
+    assert again.err.count("already done") == len(STAGES) + 3
     assert ": done" not in again.err
 
 
