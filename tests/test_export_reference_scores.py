@@ -19,9 +19,11 @@ from torch import nn
 from export import write_bundle
 from export.parity import ParityError
 from export.reference_scores import Compared, agree, read_reference_scores
+from training.encodings.slide import background_of_cohort
 from vexas_edge import open_bundle
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.smear.cohort import read_cohort
+from vexas_edge.smear.options import ReadOptions
 
 PX = 24
 
@@ -38,13 +40,18 @@ class Mine:
     size: int = 10
     draws: int = 1000
     positive: str = "VEXAS"
+    slide: tuple[int, int, int] | None = None
 
     def encodings(self, folder: Path) -> np.ndarray:
         """Of the images of one patient, float32 (N, D)."""
-        cells = []
+        shown = []
         for path in sorted(folder.rglob("*.*")):
             with Image.open(path) as image:
-                cells.append(self.place(np.asarray(image.convert("RGB"))).astype(np.float32))
+                shown.append(np.asarray(image.convert("RGB")))
+        if self.slide:
+            gains = np.array(self.slide) / bare_slide(shown)
+            shown = [np.clip(np.rint(p * gains), 0, 255).astype(np.uint8) for p in shown]
+        cells = [self.place(pixels).astype(np.float32) for pixels in shown]
         images = np.stack(cells)[..., ::-1] if self.bgr else np.stack(cells)
         images = (images - np.array(self.mean, np.float32)).transpose(0, 3, 1, 2)
         with torch.inference_mode():
@@ -61,6 +68,12 @@ class Mine:
         column = list(classifier.classes_).index(self.positive)
         found = classifier.predict_proba(self.medians(encodings, seed))[:, column]
         return float(found.mean()), float(found.std(ddof=1) / np.sqrt(self.draws))
+
+
+def bare_slide(shown: list[np.ndarray]) -> np.ndarray:
+    """The middle over the cells of the median of each one's brightest fifth, by hand."""
+    levels = [np.sort(pixels.reshape(-1, 3), axis=0) for pixels in shown]
+    return np.median([np.median(level[-len(level) // 5 :], axis=0) for level in levels], axis=0)
 
 
 def centred(side: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -206,6 +219,36 @@ def test_a_wrong_spec_is_refused_and_the_step_named(
     with pytest.raises(ParityError, match=f"which the draws do not explain; most likely .*{named}"):
         export_mine(mine, cohort, tmp_path, **spec)
     assert not (tmp_path / "site.vxb").exists()
+
+
+@pytest.fixture(scope="module")
+def lit(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same patients under lamps of other brightness and colour."""
+    folder = tmp_path_factory.mktemp("lit")
+    rng = np.random.default_rng(6)
+    for n in range(14):
+        lamp = rng.uniform(0.6, 1.1, 3)
+        (folder / f"S{n}" / "monocyte").mkdir(parents=True)
+        for path in (cohort.parent / f"S{n}" / "monocyte").iterdir():
+            with Image.open(path) as image:
+                pixels = np.clip(np.asarray(image) * lamp, 0, 255).astype(np.uint8)
+            (folder / f"S{n}" / "monocyte" / path.name).write_bytes(png(pixels))
+    (folder / "cohort.csv").write_text(cohort.read_text())
+    return folder / "cohort.csv"
+
+
+@pytest.mark.parametrize("mine_normalises", [True, False])
+def test_a_slide_that_only_one_of_both_evens_out_is_named(
+    lit: Path, tmp_path: Path, mine_normalises: bool
+) -> None:
+    slide = background_of_cohort(read_cohort(lit), ["monocyte"], ReadOptions())
+    spec = {"normalise": "background", "background": slide}
+    mine = replace(MINE, slide=slide) if mine_normalises else MINE
+    named = "the bare slide was brought to" if mine_normalises else "the bare slide was left as"
+    with pytest.raises(ParityError, match=f"most likely {named}"):
+        export_mine(mine, lit, tmp_path, **({} if mine_normalises else spec))
+    (tmp_path / "right").mkdir()
+    export_mine(mine, lit, tmp_path / "right", **(spec if mine_normalises else {}))
 
 
 class Shuffled(Mine):
