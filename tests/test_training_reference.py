@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.svm import SVC
+from test_domain_gate import clean_case
 from tiny import CLASSES, cell_pixels, folder_from_bundle, png, rewritten, write_case
 from training_command import Training
 from training_command import training as training
@@ -23,6 +24,7 @@ from training.patients.classifier import SvmOptions
 from training.reference import adding
 from training.reference.adding import group_of
 from training.reference.changes import Change
+from training.reference.fit import fit_reference
 from training.reference.making import TrainingCase, changed_cases, reference_from_cases, shifts_of
 from training.reference.scoring import scorer_from_classifier
 from vexas_edge import open_bundle
@@ -371,6 +373,17 @@ def test_a_shift_is_against_the_same_cells_and_a_lost_case_has_none() -> None:
     assert (first.cases.tolist(), second.cases.tolist(), third.cases.tolist()) == ([0], [0, 1], [])
     assert second.shifts.tolist() == [0.5, 0.4]
     assert second.family == "stain"
+
+
+def test_patients_are_counted_and_not_their_smears() -> None:
+    cases = [replace(clean_case(seed), patient=str(seed // 2)) for seed in range(48)]
+    fitted = fit_reference(cases, [])
+    assert fitted.reference.n_patients == 24
+    assert not fitted.reference.has_gate
+    assert len(fitted.reference.clean_scores) == 48
+    assert 0 < fitted.clean_abstain <= 0.06
+    with pytest.raises(ValueError, match="1 patients"):
+        fit_reference(cases[:2], [])
 
 
 def test_a_cell_of_two_patients_is_refused() -> None:
