@@ -24,6 +24,7 @@ from vexas_edge.bundle.archive import file_entry, listed_files, open_bundle
 from vexas_edge.bundle.graphs import REFERENCE
 from vexas_edge.bundle.manifest import FileEntry, Manifest, json_from_manifest
 from vexas_edge.cells.limits import GRID_PX
+from vexas_edge.domain.reference import reference_from_bytes
 from vexas_edge.host.libraries import load_library
 
 CANVAS_PX = 16
@@ -235,7 +236,10 @@ def rewritten(
 def _added(model: str, files: Mapping[str, bytes]) -> dict[str, FileEntry]:
     """Entries of those of a model's files that the manifest may lack: its references."""
     path = f"models/{model}/{REFERENCE}"
-    return {REFERENCE: file_entry(files[path])} if path in files else {}
+    if path not in files:
+        return {}
+    measured = {"patients": reference_from_bytes(files[path]).n_patients}
+    return {REFERENCE: file_entry(files[path], measured=measured)}
 
 
 def bundle_content(bundle: Path) -> tuple[Manifest, dict[str, bytes]]:

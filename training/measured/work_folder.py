@@ -26,7 +26,7 @@ from vexas_edge.smear.cohort import CohortCase
 from vexas_edge.smear.options import ReadOptions
 
 # To be raised when measurements change for the same cells, graphs, changes and statistics.
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,10 @@ from vexas_edge.domain.measures import encoding_measures, family_features, harm_
 from vexas_edge.domain.reference import GATES, LEAST_PATIENTS, Reference
 from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics
 
-# Limits are found at bags of these sizes, or of all cells where a patient has fewer.
-SIZES = (12, 16, 24, 40)
+# Limits are found at bags of these sizes, or of all cells where a patient has fewer; trees learn
+# from those that are not too small to tell much.
+SIZES = (4, 8, 12, 16, 24, 40)
+_TAUGHT_SIZES = SIZES[2:]
 
 _FOLDS = 5
 _CLEAN_SHARE = 0.97  # of clean cases, that a model answers
@@ -176,7 +178,7 @@ def _with_trees(
     seed: int,
 ) -> Reference:
     """The reference with trees fitted on the chosen cases, clean at all sizes and changed."""
-    bags = [_bag(case, size) for size in SIZES for case in clean]
+    bags = [_bag(case, size) for size in _TAUGHT_SIZES for case in clean]
     statistics = [np.stack([bag[1] for bag in bags])]
     measures = [np.stack([_measures(reference, bag[0]) for bag in bags])]
     rows = [np.flatnonzero(np.isin(change.cases, chosen)).tolist() for change in changed]
@@ -186,18 +188,18 @@ def _with_trees(
     moved = [change.shifts[of_change] for change, of_change in zip(changed, rows, strict=True)]
     shifts = np.concatenate([np.zeros(len(bags)), *moved])
     weights = np.ones(len(shifts))
-    weights[: len(bags)] = _CLEAN_WEIGHT / len(SIZES)
+    weights[: len(bags)] = _CLEAN_WEIGHT / len(_TAUGHT_SIZES)
     families = np.repeat(
         ["", *(change.family for change in changed)], [len(bags), *map(len, moved)]
     )
     asked = np.concatenate(statistics), np.concatenate(measures)
+    harm = harm_forest(harm_features(*asked), shifts, weights, seed)
     named = (families != "") & (np.abs(shifts) > _NAMED_SHIFT)
-    return replace(
-        reference,
-        harm=harm_forest(harm_features(*asked), shifts, weights, seed),
-        families=family_forest(family_features(*asked)[named], families[named].tolist(), seed),
-        family_names=tuple(np.unique(families[named]).tolist()),
-    )
+    names = tuple(np.unique(families[named]).tolist())
+    if len(names) < 2:  # a sturdy model: there is nothing to tell apart
+        return replace(reference, harm=harm)
+    forest = family_forest(family_features(*asked)[named], families[named].tolist(), seed)
+    return replace(reference, harm=harm, families=forest, family_names=names)
 
 
 def _bag(case: CleanCase, size: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

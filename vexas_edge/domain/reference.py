@@ -1,7 +1,7 @@
 """What a model's training patients looked like: the limits that a case is held against.
 
-It is one file, `reference.npz`, of plain arrays. It holds nothing of a single patient but clean
-scores in ascending order.
+It is one file, `reference.npz`, of plain arrays. Of single patients it holds clean scores, in
+ascending order, and the least and the largest value of each statistic; nothing says whose they are.
 """
 
 from dataclasses import dataclass, fields
@@ -17,7 +17,7 @@ from vexas_edge.domain.trees import Forest
 from vexas_edge.errors import BundleError
 from vexas_edge.quality.statistics import CASE_STATISTICS
 
-REFERENCE_SCHEMA = 1
+REFERENCE_SCHEMA = 2
 
 # With fewer training patients no quantile of 3 % exists, and a case is only held against ranges.
 LEAST_PATIENTS = 40
@@ -39,7 +39,8 @@ class Reference:
     centre, spread: of each statistic over the cases, float64 (S,); spreads are over 0.
     low, high: the training range of each statistic, float64 (S,).
     harm: trees that answer log(|shift of the score| + 0.02); none under 40 patients.
-    families: trees that answer how probable each family of changes is.
+    families: trees that answer how probable each family of changes is; none, either, where changes
+    of fewer than two families moved a score.
     family_names: those families.
     mean: of the cases' mean encodings, float64 (D,).
     axes: directions in which cells of one case vary by 1 and independently, float64 (D, P).
@@ -132,7 +133,7 @@ def _checked(arrays: dict[str, NDArray[Any]]) -> Reference:
         family_names=tuple(str(name) for name in family_names.ravel()),
         **_float_arrays(arrays),
     )
-    if (harm is None or families is None) != (n_patients < LEAST_PATIENTS):
+    if (harm is None) != (n_patients < LEAST_PATIENTS) or (families and not harm):
         raise BundleError(
             f"reference.npz: {n_patients} patients and {'no' if harm is None else 'a'} domain "
             f"gate; one is made from {LEAST_PATIENTS} patients on"

@@ -80,16 +80,25 @@ def cell_statistics(pixels: NDArray[np.uint8], window_px: int) -> NDArray[np.flo
 def case_statistics(of_cells: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """The statistics of a case, float64 (F,), in the order of `CASE_STATISTICS`.
 
-    The lower median over its cells of each, and of some the distance between the lower quartile and
-    the upper one.
+    The lower median over its cells of each, and of some the distance between two quartiles. These
+    lie n / 4 places from either end of n cells, between two cells where that is no whole number, so
+    that spreads of few cells and of many can be compared.
 
     Args:
         of_cells: those of each cell, at least one.
     """
     ordered = np.sort(np.stack(of_cells), axis=0)
-    last = len(ordered) - 1
-    spreads = ordered[last - last // 4] - ordered[last // 4]
-    return np.concatenate([ordered[last // 2], spreads[_SPREAD_PLACES]])
+    middle = ordered[(len(ordered) - 1) // 2]
+    spreads = _quartile(ordered[::-1, _SPREAD_PLACES]) - _quartile(ordered[:, _SPREAD_PLACES])
+    return np.concatenate([middle, spreads])
+
+
+def _quartile(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What lies n / 4 - 1 places from the first of n rows, float64 (F,)."""
+    whole, quarters = divmod(max(0, len(ordered) - 4), 4)
+    after = ordered[min(whole + 1, len(ordered) - 1)]
+    found: NDArray[np.float64] = (ordered[whole] * (4 - quarters) + after * quarters) / 4
+    return found
 
 
 def _measured(pixels: NDArray[np.uint8], window_px: int) -> dict[str, float]:

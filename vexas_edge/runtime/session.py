@@ -40,11 +40,20 @@ def reference_of(bundle: Bundle, model: str) -> Reference | None:
     """What the model's training patients looked like; None if the bundle does not say.
 
     Raises:
-        BundleError: it is damaged, or was made with other statistics.
+        BundleError: it is damaged, of another model, or was made with other statistics.
     """
-    if REFERENCE not in bundle.manifest.models[model].files:
+    entry = bundle.manifest.models[model]
+    if REFERENCE not in entry.files:
         return None
-    return reference_from_bytes(bundle.model_file(model, REFERENCE))
+    reference = reference_from_bytes(bundle.model_file(model, REFERENCE))
+    stated = entry.files[REFERENCE].measured.get("patients")
+    if (len(reference.mean), reference.n_patients) != (entry.encoding_width, stated):
+        raise BundleError(
+            f"{bundle.path}: {REFERENCE} of model {model!r} is of {reference.n_patients} patients "
+            f"and encodings of {len(reference.mean)}, but the manifest says {stated} and "
+            f"{entry.encoding_width}; make it anew with `vexas-workshop train reference`"
+        )
+    return reference
 
 
 class Sessions:
@@ -216,10 +225,12 @@ def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
 
     Raises:
         HostError: this PC cannot run a graph, or it returns other numbers than the reference did.
+        BundleError: what a model's training patients looked like cannot be read.
     """
     with Sessions(bundle, options) as sessions:
         for model in bundle.manifest.models:
             entry = bundle.manifest.models[model]
+            sessions.reference(model)  # it must be one that scoring can use
             if entry.background is not None:
                 yield sessions.check_canvas(model)
             masks = [ISOLATE] if entry.isolation else []

@@ -1,7 +1,8 @@
 """What is seen of a model's cells, and whether it may answer, before its classifier is asked.
 
 Everything here is the same for two bundles that differ only in their classifier. So a model that
-abstains tells nothing of the score that it would have given.
+abstains tells nothing of the score that it would have given: its head is never run, and what the
+fused graph computes beside the encodings is not looked at.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ KnownStatistics = Mapping[str, NDArray[np.float64]]
 # Families of changes that lie with the whole slide: where one model's cells show such a fault, the
 # other models of the case do not answer either.
 _OF_SLIDE = frozenset({"focus", "exposure", "colour", "duplicates"})
+# The domain gate says nothing of a single cell, so a model that has one does not answer for it.
+_LEAST_JUDGED = 2
 # A lamp this much brighter or darker than the training cohort's, in any channel, is never evened
 # out: it is the strongest change that a gate is fitted on.
 _LARGEST_GAIN = 2
@@ -69,19 +72,22 @@ def examine_cells(
         InputError: a cell changed meanwhile, or the disk fails.
     """
     counts = counts_from_records(encoded.records)
-    too_few = reasons_to_abstain(counts, model.minimum_cells)
+    least = max(model.minimum_cells, _LEAST_JUDGED if reference else 1)
+    too_few = reasons_to_abstain(counts, least)
     judged = None
-    if reference is not None and counts.used > 1 and not too_few:
+    if reference is not None and not too_few:
         judged = _judged(read, encoded, model, reference, measured)
-    of_lamp, of_domain = _reasons_of_lamp(read, model), _reasons_of_domain(judged)
     finding = judged.finding if judged else None
-    of_slide = finding is not None and finding.family in _OF_SLIDE
+    cut_out, of_domain = _reasons_of_cut_out(read, model, counts), _reasons_of_domain(judged)
+    # A few odd cells tell nothing of the lamp, nor do cells without a slide around them.
+    of_lamp = () if too_few or cut_out else _reasons_of_lamp(read, model)
+    of_slide = of_domain if finding and finding.family in _OF_SLIDE else ()
     return Examined(
         name=name,
         encoded=encoded,
         counts=counts,
-        reasons=(*too_few, *_reasons_of_cut_out(read, model, counts), *of_lamp, *of_domain),
-        of_slide=(*of_lamp, *(of_domain if of_slide else ())),
+        reasons=(*too_few, *cut_out, *of_lamp, *of_domain),
+        of_slide=(*of_lamp, *of_slide),
         finding=finding,
     )
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.words import training_patients
 from vexas_edge.cells.images import decoder
-from vexas_edge.domain.reference import Reference
 from vexas_edge.domain.words import missing_gate_words
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.results.values import (
@@ -103,18 +103,14 @@ def _score_case(
     with Sessions(bundle) if sessions is None else nullcontext(sessions) as opened:
         found = [_examined(case, name, opened, chunk_cells, progress or _silent) for name in names]
         models = tuple(answer(examined, opened) for examined in with_slide_faults(found))
-        missing = missing_gate_words({name: _patients(opened.reference(name)) for name in names})
         run = _run_facts(opened, started, time.perf_counter() - clock)
-    return _case_score(case, bundle, models, run, missing)
-
-
-def _patients(reference: Reference | None) -> int | None:
-    return None if reference is None else reference.n_patients
+    return _case_score(case, bundle, models, run)
 
 
 def failed_case(name: str, error: str, bundle: Bundle) -> CaseScore:
     """The result of a case that could not be scored at all."""
     return CaseScore(
+        missing_gate=_missing_gate(bundle),
         case=name,
         status="failed",
         notice=_notice(bundle),
@@ -122,6 +118,10 @@ def failed_case(name: str, error: str, bundle: Bundle) -> CaseScore:
         bundle=bundle_id(bundle),
         error=unicode_text(error),
     )
+
+
+def _missing_gate(bundle: Bundle) -> str | None:
+    return missing_gate_words(training_patients(bundle.manifest)) or None
 
 
 def _notice(bundle: Bundle) -> str:
@@ -150,10 +150,13 @@ def _examined(
     model = sessions.bundle.manifest.models[name]
     if not case.cells_of(model.cells):
         return without_cells(name, model)
-    read = read_cells(case, name, model.cells, progress, threads=sessions.fused(name).threads)
+    threads = sessions.fused(name).threads
+    read = read_cells(case, name, model.cells, progress, threads=threads)
     reference = sessions.reference(name)
     with ThreadPoolExecutor(1) as beside:  # the engine leaves Python's lock to it
-        measuring = beside.submit(measured_cells, read, model) if reference else None
+        measuring = None
+        if reference and threads > 1:
+            measuring = beside.submit(measured_cells, read, model)
         encoded = encode_cells(read, name, sessions, chunk_cells, progress)
         measured = measuring.result() if measuring else {}
     if not np.isfinite(encoded.encodings).all():
@@ -164,14 +167,12 @@ def _examined(
     return examine_cells(name, model, read, encoded, reference, measured)
 
 
-def _case_score(
-    case: Case, bundle: Bundle, models: tuple[ModelScore, ...], run: Run, missing_gate: str
-) -> CaseScore:
+def _case_score(case: Case, bundle: Bundle, models: tuple[ModelScore, ...], run: Run) -> CaseScore:
     manifest = bundle.manifest
     deciding = [m for m in models if manifest.lead in (None, m.model)]
     status: Status = "scored" if any(m.status == "scored" for m in deciding) else "abstained"
     return CaseScore(
-        missing_gate=missing_gate or None,
+        missing_gate=_missing_gate(bundle),
         case=case.name,
         status=status,
         notice=_notice(bundle),
