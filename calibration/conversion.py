@@ -20,14 +20,8 @@ from calibration.candidates import (
 )
 from calibration.gate.figures import GateError, GateResult, failures, gate_result, manifest_figures
 from calibration.gate.judgement import REFERENCE, Judgement, check_labels, judge
-from calibration.gate.samples import (
-    Smear,
-    canvas_of,
-    check_apart,
-    check_read,
-    draw_samples,
-    open_smears,
-)
+from calibration.gate.samples import draw_samples
+from calibration.gate.smears import Smear, canvas_of, check_apart, check_read, open_smears
 from calibration.gate.verdict import Verdict, warning_from_verdict
 from calibration.rehearsal import Rehearsal
 from vexas_edge.bundle.archive import Bundle

@@ -25,7 +25,8 @@ from tiny import (
 from training_command import Training
 from training_command import training as training
 
-from calibration.gate.samples import canvas_of, canvas_of_smear, draw_samples, open_smears
+from calibration.gate.samples import draw_samples
+from calibration.gate.smears import canvas_of, canvas_of_smear, cells_of, open_smears
 from export import write_bundle
 from export.fuse import encoding_graph
 from export.golden import npz_from_arrays
@@ -368,3 +369,53 @@ def test_the_commands_measure_a_slide_and_use_it(tmp_path: Path, training: Train
     assert wrong.status == 2
     assert "is not three levels such as 254,230,204" in wrong.err
     assert "a level is 1 to 255" in training("encode", cohort, "--background", "0,2,3").err
+
+
+def test_a_lamp_that_is_too_far_off_abstains_and_few_odd_cells_tell_nothing_of_it(
+    made: Path, tmp_path: Path
+) -> None:
+    dark = write_smear(tmp_path / "dark", [crop(seed, 0.4) for seed in range(12)])
+    with read_case(dark) as case:
+        (model,) = score_case(case, open_bundle(made / "b.vxb")).models
+    assert (model.status, model.reasons, model.score) == ("abstained", ("lamp",), None)
+    assert "check lamp, exposure and white balance" in model.explanations[0]
+    few = write_smear(tmp_path / "few", [crop(0, 0.4)])
+    with read_case(few) as case:
+        (model,) = score_case(case, open_bundle(made / "b.vxb")).models
+    assert model.reasons == ("too_few_cells",)
+
+
+def test_cells_that_come_cut_out_abstain(made: Path, model: TinyModel, tmp_path: Path) -> None:
+    def cut_out(seed: int) -> np.ndarray:
+        y, x = np.mgrid[:64, :64] - 32
+        return np.where((np.hypot(x, y) < 9)[..., None], crop(seed), 0).astype(np.uint8)
+
+    smear = write_smear(tmp_path / "smear", [cut_out(seed) for seed in range(12)])
+    reasons = {}
+    for normalise, background in (("background", SLIDE), ("none", None)):
+        uncut = spec(made, isolate=None, normalise=normalise, background=background)
+        write_bundle(uncut, classifier=model.classifier, to=tmp_path / "b.vxb")
+        with read_case(smear) as case:
+            (found,) = score_case(case, open_bundle(tmp_path / "b.vxb")).models
+        reasons[normalise] = found.reasons
+    assert reasons == {"background": ("cut_out_cells",), "none": ()}
+
+
+def test_calibration_takes_the_cells_that_scoring_takes(made: Path, tmp_path: Path) -> None:
+    cells = [crop(seed) for seed in range(8)]
+    again = [np.clip(pixels.astype(int) + 2, 0, 255).astype(np.uint8) for pixels in cells[:3]]
+    rng = np.random.default_rng(0)
+    blanks = [np.clip(rng.normal(PALE, 3, (64, 64, 3)), 0, 255).astype(np.uint8) for _ in range(2)]
+    write_smear(tmp_path / "S0", [*cells, *again, *blanks])
+    (tmp_path / "cohort.csv").write_text("patient,sample,path,label,split\nP0,S0,S0,VEXAS,fit\n")
+    bundle = open_bundle(made / "b.vxb")
+    with ExitStack() as stack:
+        rows = read_cohort(tmp_path / "cohort.csv")
+        (smear,) = open_smears(rows, "fit", ReadOptions(), stack)
+        own = cells_of(smear, bundle.manifest.models["monocyte"])
+        taken = {smear.identities[cell.path].hex() for cell in own}
+    with read_case(tmp_path / "S0") as case:
+        (model,) = score_case(case, bundle).models
+    assert taken == {cell.identity for cell in model.cells if cell.status == "used"}
+    assert len(taken) == 8
+    assert {record.reason for record in smear.lost} == {"empty"}

@@ -12,17 +12,28 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from tiny import NO_GATE, TinyModel, cell_pixels, export_tiny, png, write_case
+from tiny import (
+    NO_GATE,
+    WIDTH,
+    TinyModel,
+    cell_pixels,
+    export_tiny,
+    png,
+    rewritten,
+    write_case,
+)
 from tiny_gate import gate, gated, small_reference
 
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.domain.reference import bytes_from_reference
+from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.errors import BundleError
 from vexas_edge.quality.statistics import CASE_STATISTICS
 from vexas_edge.results.folder import CASE_COLUMNS, CELL_COLUMNS, case_rows, cell_rows
 from vexas_edge.results.values import CaseScore, ModelScore
 from vexas_edge.results.words import line_from_score
-from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.score import score_past_the_gate
+from vexas_edge.runtime.session import Sessions, run_selftest
+from vexas_edge.scoring.score import failed_case, score_past_the_gate
 
 NEUTROPHIL, MONOCYTE, LYMPHOCYTE = MODELS = ("neutrophil", "monocyte", "lymphocyte")
 NUMBERS = (
@@ -213,11 +224,44 @@ def test_without_a_gate_that_is_said_first(
 def test_under_40_patients_images_out_of_range_abstain(
     tiny_bundle: Path, case: Path, tmp_path: Path
 ) -> None:
-    strict = replace(small_reference(), limit=np.full(4, 1e-3), high=small_reference().low + 1e-9)
-    bundle = gated(tiny_bundle, tmp_path / "b.vxb", {MONOCYTE: bytes_from_reference(strict)})
+    """Only the ranges are narrow; all other gates let everything pass."""
+    wide = small_reference()
+    narrow = replace(wide, low=wide.low - 1, high=wide.low, spread=np.full_like(wide.spread, 1e-9))
+    bundle = gated(tiny_bundle, tmp_path / "b.vxb", {MONOCYTE: bytes_from_reference(narrow)})
     model = of_model(scored(case, bundle), MONOCYTE)
-    assert model.status == "abstained"
-    assert model.reasons in (("unlike_training",), ("duplicates",))
+    assert (model.status, model.reasons) == ("abstained", ("unlike_training",))
+    assert ": check " in model.explanations[0]
+    passing = gated(tiny_bundle, tmp_path / "w.vxb", {MONOCYTE: bytes_from_reference(wide)})
+    assert of_model(scored(case, passing), MONOCYTE).status == "scored"
+
+
+def test_a_single_cell_is_no_way_past_the_gate(tiny_bundle: Path, tmp_path: Path) -> None:
+    models = open_bundle(tiny_bundle).manifest.models
+    least = {name: msgspec.structs.replace(m, minimum_cells=1) for name, m in models.items()}
+    plain = rewritten(tiny_bundle, tmp_path / "plain.vxb", models=least)
+    alone = write_case(tmp_path / "P1", monocyte=1)
+    assert of_model(scored(alone, plain), MONOCYTE).status == "scored"
+    bundle = gated(plain, tmp_path / "b.vxb", dict.fromkeys(MODELS, gate(None)))
+    model = of_model(scored(alone, bundle), MONOCYTE)
+    assert (model.status, model.reasons) == ("abstained", ("too_few_cells",))
+
+
+def test_a_reference_of_another_model_is_refused_by_verify_too(
+    tiny_bundle: Path, case: Path, tmp_path: Path
+) -> None:
+    other = replace(small_reference(), mean=np.zeros(WIDTH + 1), axes=np.ones((WIDTH + 1, WIDTH)))
+    bundle = gated(tiny_bundle, tmp_path / "b.vxb", {MONOCYTE: bytes_from_reference(other)})
+    for use in (
+        lambda: scored(case, bundle),
+        lambda: list(run_selftest(open_bundle(bundle), EngineOptions())),
+    ):
+        with pytest.raises(BundleError, match=f"encodings of {WIDTH + 1}, but the manifest says"):
+            use()
+
+
+def test_a_failed_case_says_so_first_too(tiny_bundle: Path) -> None:
+    failed = failed_case("P1", "its disk is gone", open_bundle(tiny_bundle))
+    assert failed.missing_gate == NO_GATE
 
 
 def test_cells_in_other_light_or_of_another_size_are_remarked_on(

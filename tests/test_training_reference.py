@@ -139,10 +139,14 @@ def test_an_interrupted_run_goes_on_where_it_was(
     assert not (tmp_path / "site.vxb").exists()
     measured.clear()
     monkeypatch.setattr(work_folder, "measure_case", whole)
-    assert "neutrophil: 5 of 12 cases were measured" in training(*arguments).err
+    ended = training(*arguments)
+    assert (ended.status, "neutrophil: 5 of 12 cases were measured" in ended.err) == (0, True)
+    at_once = ("--work", tmp_path / "another", "-o", tmp_path / "at_once.vxb")
+    assert training("reference", one_model, "--cohort", twelve, *FAST, *at_once).status == 0
+    assert (tmp_path / "at_once.vxb").read_bytes() == (tmp_path / "site.vxb").read_bytes()
 
 
-def test_a_cell_more_or_another_graph_is_measured_anew(
+def test_one_cell_more_and_only_its_case_is_measured_anew(
     training: Training, one_model: Path, tmp_path: Path
 ) -> None:
     cohort = write_patients(tmp_path / "cohort", 6)

@@ -11,8 +11,9 @@ import numpy as np
 from calibration.candidates import judgeable_kinds
 from calibration.gate.figures import GateResult, gate_result, patient_scores
 from calibration.gate.judgement import REFERENCE, Judgement, check_labels, judge
-from calibration.gate.samples import BATCH, check_read, open_smears
+from calibration.gate.samples import BATCH
 from calibration.gate.separation import Separation, resampled_aucs, separation
+from calibration.gate.smears import check_read, open_smears
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import CELLS, contract_of
 from vexas_edge.bundle.graphs import CHEAPER, FUSED, GOLDEN, HEAD, graph_file

@@ -12,14 +12,8 @@ import numpy as np
 from onnx import ModelProto
 
 from calibration.fp16 import LARGEST, emulated_half_precision
-from calibration.gate.samples import (
-    BATCH,
-    Smear,
-    canvas_of,
-    canvas_of_smear,
-    cells_of,
-    raw_images,
-)
+from calibration.gate.samples import BATCH
+from calibration.gate.smears import Smear, canvas_of, canvas_of_smear, cells_of, raw_images
 from calibration.proof.exact import exact_session
 from export.execution import session_from, session_options
 from vexas_edge.bundle.archive import Bundle

@@ -26,7 +26,8 @@ from sklearn.model_selection import train_test_split
 
 from calibration.gate.figures import GateResult, gate_result
 from calibration.gate.judgement import REFERENCE, judge
-from calibration.gate.samples import draw_samples, open_smears
+from calibration.gate.samples import draw_samples
+from calibration.gate.smears import open_smears
 from export.execution import session_from
 from export.graph import between
 from vexas_edge.bundle.archive import open_bundle

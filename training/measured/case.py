@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.arrays import arrays_from_npz
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
 
@@ -78,8 +78,7 @@ def read_measured(path: Path) -> MeasuredCase:
         InputError: the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as opened:
-            arrays = {name: opened[name] for name in opened.files}
+        arrays = arrays_from_npz(path.read_bytes())
         identities = arrays["identities"].tobytes()
         return MeasuredCase(
             identities=tuple(
@@ -90,7 +89,7 @@ def read_measured(path: Path) -> MeasuredCase:
             statistics=arrays["statistics"],
             changed=_changed_bags(arrays),
         )
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, IndexError) as error:
         raise InputError(
             f"{path} cannot be read ({error}); remove it, and the case is measured anew"
         ) from error
@@ -106,4 +105,9 @@ def _changed_bags(arrays: dict[str, NDArray[Any]]) -> tuple[ChangedBag | None, .
             kept, encodings, arrays["changed_statistics"], strict=True
         )
     )
-    return tuple(next(bags) if there else None for there in arrays["present"])
+    found = list(bags)
+    places = np.cumsum(arrays["present"]) - 1
+    return tuple(
+        found[place] if there else None
+        for place, there in zip(places, arrays["present"], strict=True)
+    )

@@ -181,17 +181,18 @@ def _with_trees(
     bags = [_bag(case, size) for size in _TAUGHT_SIZES for case in clean]
     statistics = [np.stack([bag[1] for bag in bags])]
     measures = [np.stack([_measures(reference, bag[0]) for bag in bags])]
-    rows = [np.flatnonzero(np.isin(change.cases, chosen)).tolist() for change in changed]
-    for change, of_change in zip(changed, rows, strict=True):
-        statistics.append(change.statistics[of_change])
-        measures += [_measures(reference, change.encodings[row])[None] for row in of_change]
-    moved = [change.shifts[of_change] for change, of_change in zip(changed, rows, strict=True)]
+    moved, of_family = [], [""] * len(bags)
+    for change in changed:
+        rows = np.flatnonzero(np.isin(change.cases, chosen)).tolist()
+        if rows:
+            statistics.append(change.statistics[rows])
+            measures += [_measures(reference, change.encodings[row])[None] for row in rows]
+            moved.append(change.shifts[rows])
+            of_family += [change.family] * len(rows)
     shifts = np.concatenate([np.zeros(len(bags)), *moved])
     weights = np.ones(len(shifts))
     weights[: len(bags)] = _CLEAN_WEIGHT / len(_TAUGHT_SIZES)
-    families = np.repeat(
-        ["", *(change.family for change in changed)], [len(bags), *map(len, moved)]
-    )
+    families = np.array(of_family)
     asked = np.concatenate(statistics), np.concatenate(measures)
     harm = harm_forest(harm_features(*asked), shifts, weights, seed)
     named = (families != "") & (np.abs(shifts) > _NAMED_SHIFT)

@@ -14,7 +14,6 @@ from training.patients.classifier import SvmOptions, fit_classifier
 from training.reference.fit import Changed, CleanCase, FittedReference, fit_reference
 from training.reference.held_out import Scorer, held_out_scorers
 from training.reference.scoring import scorer_from_classifier
-from vexas_edge.quality.statistics import CASE_STATISTICS
 
 # Medians that a score is the mean of, where only its shift against the same draws is of interest.
 SCORED_DRAWS = 200
@@ -115,9 +114,7 @@ def changed_cases(
                 family=family,
                 cases=places,
                 encodings=[bag.encodings for bag in bags],
-                statistics=np.array([bag.statistics for bag in bags]).reshape(
-                    len(bags), len(CASE_STATISTICS)
-                ),
+                statistics=np.array([bag.statistics for bag in bags]),
                 shifts=shifts[places, number],
             )
         )

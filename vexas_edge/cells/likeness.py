@@ -8,6 +8,7 @@ Within the image of a white cell, blocks differ by 111 levels at least, and by 6
 """
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ MOST_APART = 12
 # An image shows nothing if no block's mean colour differs by so many levels from another's.
 _LEAST_CONTRAST = 24
 _BLOCKS = 8
+_STEPS = tuple(product((-1, 0, 1), repeat=3))
 
 
 def signature_of(pixels: NDArray[np.uint8]) -> NDArray[np.int16]:
@@ -40,17 +42,20 @@ def near_copies(signatures: Sequence[NDArray[np.int16]]) -> dict[int, int]:
     {2: 0, 3: 1}
     """
     blocks = np.array(signatures, np.int16).reshape(len(signatures), _BLOCKS, _BLOCKS, 3)
-    halves = blocks.reshape(-1, 2, _BLOCKS // 2, 2, _BLOCKS // 2, 3)
-    quarters = (halves.sum(axis=(2, 4), dtype=np.int64) * 4 // _BLOCKS**2).astype(np.int16)
-    kept: list[int] = []
+    quarter = _BLOCKS // 2
+    # Of what is alike in each block, the mean over blocks is alike, too.
+    means = blocks[:, :quarter, :quarter].mean(axis=(1, 2))
+    places = [tuple(place) for place in (means // (MOST_APART + 1)).astype(int).tolist()]
+    kept: dict[tuple[int, ...], list[int]] = {}  # by their place in a grid of mean colours
     copies: dict[int, int] = {}
-    for number in range(len(blocks)):
-        near = [kept[row] for row in _alike(quarters[kept], quarters[number])]
+    for number, place in enumerate(places):
+        around = (tuple(p + s for p, s in zip(place, step, strict=True)) for step in _STEPS)
+        near = sorted(one for other in around for one in kept.get(other, ()))
         same = _alike(blocks[near], blocks[number])
         if len(same):
             copies[number] = near[same[0]]
         else:
-            kept.append(number)
+            kept.setdefault(place, []).append(number)
     return copies
 
 

@@ -13,7 +13,7 @@ from vexas_edge.domain.measures import (
     sameness,
 )
 from vexas_edge.domain.reference import GATES, Reference
-from vexas_edge.quality.statistics import CASE_STATISTICS
+from vexas_edge.quality.statistics import CASE_STATISTICS, FAMILIES
 from vexas_edge.results.values import DomainFinding, Statistic
 
 # A family of changes is named if the trees give it at least the first probability; where the cells
@@ -21,19 +21,30 @@ from vexas_edge.results.values import DomainFinding, Statistic
 _CONFIDENT, _CERTAIN = 0.5, 0.65
 _NAMED = 3
 
-# What a technician can act on, by what moved.
-WORDS = {
-    "focus": "the images are less, or more, sharp than the training images: check the focus",
-    "exposure": "light or noise differs from the training images: check lamp, exposure and camera",
-    "colour": "colours differ from the training images: check white balance and colour settings",
-    "stain": "the stain differs from the training images: check the staining batch",
-    "file format": "the images were saved otherwise than the training images: check the export's "
-    "format and quality",
-    "size": "cells appear at another size than in the training images: check the magnification "
-    "and the export's size",
-    "foreign cells": "these are not the cells that the model was trained on: check their classes",
-    "duplicates": "the cells are too much alike to be different cells: check for repeated images",
+# What a technician can act on, by what moved: what is seen, and what to check.
+_SEEN = {
+    "focus": ("the images are less, or more, sharp than the training images", "the focus"),
+    "exposure": (
+        "light or noise differs from the training images",
+        "lamp, exposure and camera",
+    ),
+    "colour": (
+        "colours differ from the training images",
+        "white balance and colour settings",
+    ),
+    "stain": ("the stain differs from the training images", "the staining batch"),
+    "file format": (
+        "the images were saved otherwise than the training images",
+        "the export's format and quality",
+    ),
+    "size": (
+        "cells appear at another size than in the training images",
+        "the magnification and the export's size",
+    ),
+    "foreign cells": ("these are not the cells that the model was trained on", "their classes"),
+    "duplicates": ("the cells are too much alike to be different cells", "for repeated images"),
 }
+WORDS = {family: f"{seen}: check {remedy}" for family, (seen, remedy) in _SEEN.items()}
 UNNAMED = "unlike the training images"
 
 
@@ -151,6 +162,8 @@ def _family(
 def _words(finding: DomainFinding) -> str:
     if finding.family is not None:
         return WORDS[finding.family]
-    far = ((name, finding.statistics[name]) for name in finding.farthest)
-    found = (f"{name} {s.value:.4g} ({s.low:.4g} to {s.high:.4g})" for name, s in far)
-    return f"{UNNAMED}: {', '.join(found)}"
+    far = [(name, finding.statistics[name]) for name in finding.farthest]
+    found = ", ".join(f"{name} {s.value:.4g} ({s.low:.4g} to {s.high:.4g})" for name, s in far)
+    families = dict.fromkeys(FAMILIES[CASE_STATISTICS.index(name)] for name, _ in far)
+    remedies = "; ".join(_SEEN[family][1] for family in families)
+    return f"{UNNAMED}, most of all in {found}: check {remedies}"

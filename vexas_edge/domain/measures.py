@@ -19,6 +19,7 @@ ENCODING_MEASURES = ("case distance", "cell distance", "far cell distance", "nea
 MOST_NEIGHBOURS = 40
 
 _LEAST_SQUARE = 1e-12
+_BLOCK = 1024  # cells that are computed on at a time, which bounds memory
 
 # What the harm trees are not asked: levels that one gain a channel takes away, since a darker lamp
 # would hide what else has changed, and the traces of a file format, which tell that an image was
@@ -45,20 +46,24 @@ def encoding_measures(
         encodings: float32 (N, D), N at least 2, in the order of the cells' identities.
         mean, axes, between: as `Reference` has them.
     """
-    wide = encodings.astype(np.float64)
-    n = len(wide)
-    placed = (wide - mean) @ axes
+    n = len(encodings)
+    own_mean = encodings.mean(axis=0, dtype=np.float64)
+    placed, squares = np.empty((n, axes.shape[1])), 0.0
+    for start in range(0, n, _BLOCK):
+        wide = encodings[start : start + _BLOCK].astype(np.float64)
+        placed[start : start + _BLOCK] = (wide - mean) @ axes
+        squares += float(((wide - own_mean) ** 2).sum())
     of_case = float((placed.mean(axis=0) ** 2 / (between + 1 / n)).sum())
     of_cells = np.sort((placed**2 / (between + 1)).sum(axis=1))
-    nearest = np.sort(_nearest_squares(wide[:MOST_NEIGHBOURS]))
-    variance = float(((wide - wide.mean(axis=0)) ** 2).sum() / (n - 1))
-    squares = (
+    nearest = np.sort(_nearest_squares(encodings[:MOST_NEIGHBOURS].astype(np.float64)))
+    variance = squares / (n - 1)
+    lengths = (
         of_case,
         of_cells[(n - 1) // 2],
         of_cells[(9 * n - 1) // 10],
         nearest[len(nearest) // 2],
     )
-    logs = [math.log(max(float(square), _LEAST_SQUARE)) / 2 for square in squares]
+    logs = [math.log(max(float(square), _LEAST_SQUARE)) / 2 for square in lengths]
     return np.array([*logs, math.log(max(variance, _LEAST_SQUARE))])
 
 

@@ -7,11 +7,11 @@ ascending order, and the least and the largest value of each statistic; nothing 
 from dataclasses import dataclass, fields
 from io import BytesIO
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.arrays import arrays_from_npz
 from vexas_edge.domain.measures import ENCODING_MEASURES, HARM_PLACES
 from vexas_edge.domain.trees import Forest
 from vexas_edge.errors import BundleError
@@ -99,9 +99,8 @@ def reference_from_bytes(data: bytes) -> Reference:
         BundleError: it is damaged, of another schema, or its statistics are not those of today.
     """
     try:
-        with np.load(BytesIO(data), allow_pickle=False) as opened:
-            arrays = {name: opened[name] for name in opened.files}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        arrays = arrays_from_npz(data)
+    except ValueError as error:
         raise BundleError(f"reference.npz cannot be read: {error}") from error
     schema = arrays.pop("schema", np.array(-1))
     if schema.shape != () or schema != REFERENCE_SCHEMA:

@@ -28,7 +28,7 @@ class Forest:
 
     def check(self, n_features: int, name: str) -> None:
         """Raise BundleError if the trees are none, ask for what there is not, or never end."""
-        n_nodes = len(self.feature)
+        n_nodes = self.feature.size
         for field, dtype, shape in (
             ("feature", np.int16, (n_nodes,)),
             ("threshold", np.float64, (n_nodes,)),

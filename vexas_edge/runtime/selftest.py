@@ -1,7 +1,5 @@
 """A bundle's self-test: made-up cells whose outputs were recorded when the bundle was written."""
 
-import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.arrays import arrays_from_npz
 from vexas_edge.bundle.contract import (
     CELLS,
     DECISIONS,
@@ -57,9 +56,8 @@ def golden_from_npz(content: bytes) -> dict[str, NDArray[Any]]:
         BundleError: the file cannot be read, lacks an array, or would have to be unpickled.
     """
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            golden = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        golden = arrays_from_npz(content)
+    except ValueError as error:
         raise BundleError(f"the bundle's {GOLDEN} cannot be read: {error}") from error
     missing = [name for name in GOLDEN_ARRAYS if name not in golden]
     if missing:

@@ -1,6 +1,7 @@
 """When a model does not score a case: one rule for scoring, judging and evaluation alike."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from vexas_edge.results.values import UsedCell
@@ -10,6 +11,14 @@ from vexas_edge.results.values import UsedCell
 # Where many cells are lost, those that are left may not be the smear's.
 _UNREADABLE_SHARE = 0.1
 _LOST_SHARE = 0.25
+
+_EXPORT_AGAIN = "export or copy the smear again"
+_LOOK_AT_CELLS = "look for touching or cut cells, focus and stain"
+# Where most of them are lost for one of these reasons.
+_REMEDIES = {
+    "empty": "most show nothing but one colour; look at the images, the lamp and the export",
+    "larger_than_canvas": "most are larger than the model takes; check magnification and export",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,30 +41,34 @@ class CellCounts:
     unreadable: those that cannot be read, or are larger than the canvas.
     rejected: those that were read and do not show one whole cell.
     copies: how many images show another one's cell; they are no cells.
+    mostly: the commonest reason for which cells are unreadable or rejected, machine-readable.
     """
 
     used: int
     unreadable: int = 0
     rejected: int = 0
     copies: int = 0
+    mostly: str = ""
 
     @property
     def all(self) -> int:
         return self.used + self.unreadable + self.rejected
 
 
-def counts_from_records(records: Iterable[UsedCell]) -> CellCounts:
+def counts_from_records(records: Collection[UsedCell]) -> CellCounts:
     """How many distinct cells there are of each kind.
 
     Copies of a cell that cannot be decoded are not known as such.
     """
     distinct = {(cell.status, _key(cell)) for cell in records}
     statuses = [status for status, _ in distinct]
+    lost = Counter(cell.reason for cell in records if cell.status in ("unreadable", "rejected"))
     return CellCounts(
         used=statuses.count("used"),
         unreadable=statuses.count("unreadable"),
         rejected=statuses.count("rejected"),
         copies=statuses.count("duplicate"),
+        mostly=max(sorted(lost), key=lost.__getitem__, default=""),
     )
 
 
@@ -76,13 +89,11 @@ def reasons_to_abstain(counts: CellCounts, minimum_cells: int) -> tuple[Reason, 
         reasons.append(Reason(code="too_few_cells", text=text))
     if _too_many(counts.unreadable, counts, _UNREADABLE_SHARE):
         what = _share_text(counts.unreadable, counts, "read", _UNREADABLE_SHARE)
-        text = f"{what}: export or copy the smear again"
+        text = f"{what}: {_REMEDIES.get(counts.mostly, _EXPORT_AGAIN)}"
         reasons.append(Reason(code="too_many_unreadable", text=text))
     elif _too_many(counts.unreadable + counts.rejected, counts, _LOST_SHARE):
-        what = _share_text(
-            counts.unreadable + counts.rejected, counts, "isolated or read", _LOST_SHARE
-        )
-        text = f"{what}: look for touching or cut cells, focus and stain"
+        what = _share_text(counts.unreadable + counts.rejected, counts, "used", _LOST_SHARE)
+        text = f"{what}: {_REMEDIES.get(counts.mostly, _LOOK_AT_CELLS)}"
         reasons.append(Reason(code="too_many_rejected", text=text))
     return tuple(reasons)
 

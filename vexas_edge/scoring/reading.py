@@ -127,7 +127,7 @@ def read_cells(
             if measured is None:
                 others.append(record)
             elif shows_nothing(measured.signature):
-                others.append(_empty(record))
+                others.append(empty_cell(record))
             elif record.identity in first:
                 same = f"same pixels as {first[record.identity].record.path}"
                 others.append(_copied(record, "same_pixels", same))
@@ -187,7 +187,8 @@ def _remarked(cells: list[ReadCell]) -> tuple[ReadCell, ...]:
     )
 
 
-def _empty(record: UsedCell) -> UsedCell:
+def empty_cell(record: UsedCell) -> UsedCell:
+    """The record of a cell whose image shows nothing."""
     detail = "shows one colour all over, so no cell"
     return replace(record, status="rejected", reason="empty", detail=detail)
 
