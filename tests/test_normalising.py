@@ -393,7 +393,7 @@ def test_cells_that_come_cut_out_abstain(made: Path, model: TinyModel, tmp_path:
     smear = write_smear(tmp_path / "smear", [cut_out(seed) for seed in range(12)])
     reasons = {}
     for normalise, background in (("background", SLIDE), ("none", None)):
-        uncut = spec(made, isolate=None, normalise=normalise, background=background)
+        uncut = spec(made, isolate=None, larger="crop", normalise=normalise, background=background)
         write_bundle(uncut, classifier=model.classifier, to=tmp_path / "b.vxb")
         with read_case(smear) as case:
             (found,) = score_case(case, open_bundle(tmp_path / "b.vxb")).models
