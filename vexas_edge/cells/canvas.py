@@ -56,14 +56,20 @@ class Canvas:
             CellError: it does not fit, or cannot be isolated.
             ValueError: the model normalises, and the canvas is not one `for_background`.
         """
-        if self.background is not None:
-            if self.gains is None:
-                raise ValueError("cells that are normalised need the background of their case")
-            pixels = apply_gains(pixels, self.gains)
-        alone = self.isolate(pixels) if self.isolate else pixels
+        if self.background is not None and self.gains is None:
+            raise ValueError("cells that are normalised need the background of their case")
+        if self.isolate:
+            return self._on_canvas(self.isolate(self._evened_out(pixels)))
+        # Black stays black, so that the part which is placed can be evened out alone.
+        return self._evened_out(self._on_canvas(pixels))
+
+    def _evened_out(self, pixels: ndarray) -> ndarray:
+        return pixels if self.gains is None else apply_gains(pixels, self.gains)
+
+    def _on_canvas(self, pixels: ndarray) -> ndarray:
         if self.canvas_px is None:
-            return alone
-        return place_on_canvas(alone, self.canvas_px, self.larger)
+            return pixels
+        return place_on_canvas(pixels, self.canvas_px, self.larger)
 
 
 # Leaves a cell as its image shows it.
