@@ -53,7 +53,8 @@ def reference(
     format would, and the classifier is fitted anew without each fifth of the patients to see how
     far that moves a score: give the options that `fit` was given. Under 40 patients nothing is
     changed, and the gate knows only the ranges of the training images. Two cores take about 5
-    seconds a patient for SqueezeNet, and 4 minutes for VGG16 at 272 px: 7 hours for 100 patients.
+    seconds a patient for SqueezeNet and, going by its speed, 4 minutes for VGG16 at 272 px: 7 hours
+    for 100 patients.
 
     \b
     Example:

@@ -51,8 +51,7 @@ def near_copies(signatures: Sequence[NDArray[np.int16]]) -> dict[int, int]:
     for number, place in enumerate(places):
         around = (tuple(p + s for p, s in zip(place, step, strict=True)) for step in _STEPS)
         near = sorted(one for other in around for one in kept.get(other, ()))
-        same = _alike(blocks[near], blocks[number])
-        if len(same):
+        if near and len(same := _alike(blocks[near], blocks[number])):
             copies[number] = near[same[0]]
         else:
             kept.setdefault(place, []).append(number)
