@@ -11,6 +11,7 @@ from no_cells import (
     SIDE_PX,
     black,
     blank,
+    drawn,
     exact,
     flat,
     flipped,
@@ -63,7 +64,7 @@ def bags(data: Path, patients: Sequence[Path], *, small: bool) -> Iterator[Bag]:
         small: whether a few of each kind are enough.
     """
     n = 2 if small else N_BAGS
-    for make in (blank, flat, black, noise, stripes, text):
+    for make in (blank, flat, black, noise, stripes, text, drawn):
         for seed in range(n):
             yield Bag(kind=make.__name__, images=partial(made, make, seed))
     for patient in range(0, len(patients), 20 if small else 2):

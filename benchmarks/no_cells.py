@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from training.reference.changes import RgbPixels, noisy, saved_as_jpeg
+from vexas_edge.bench.drawn_smear import drawn_crop
 
 SIDE_PX, N_CELLS = 224, 16
 SLIDE = (254, 229, 203)
@@ -55,6 +56,11 @@ def text(rng: np.random.Generator) -> RgbPixels:
     for top in range(0, SIDE_PX, 14):
         drawing.text((4, top), "".join(rng.choice(letters, 36)), fill=(20, 20, 20))
     return np.asarray(image)
+
+
+def drawn(rng: np.random.Generator) -> RgbPixels:
+    """A cell that is drawn and not photographed."""
+    return drawn_crop(SIDE_PX, rng)
 
 
 def red_cells(cells: list[RgbPixels], _: np.random.Generator) -> list[RgbPixels]:
