@@ -14,7 +14,7 @@ from test_reference import COMMANDS
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "vexas_edge" / "demo"
 LIFE_S = 75
-MANY = "patients=60"  # in what draws the cohort of the demonstration
+MANY = "patients=70"  # in what draws the cohort of the demonstration
 
 
 @dataclass(frozen=True, kw_only=True)

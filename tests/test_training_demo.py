@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageFilter
 
 import vexas_edge
 from training.chain.chain_spec import chain_from_file
@@ -51,6 +52,47 @@ def test_the_shipped_smear_is_called_vexas_by_every_model() -> None:
     assert [(model.status, model.call) for model in result.models] == [("scored", True)] * 2
     n_counted = sum(model.n_cells for model in result.models)
     assert n_counted + len(result.rejected) == CELLS["neutrophil"] + CELLS["monocyte"]
+
+
+def test_the_shipped_bundle_has_a_domain_gate_and_the_shipped_smear_lies_within(
+    tmp_path: Path,
+) -> None:
+    bundle = open_bundle(SHIPPED / "demo.vxb")
+    assert bundle.card().startswith("# synthetic-demo")
+    result = score_case(read_case(SHIPPED / "smear.zip"), bundle)
+    assert result.missing_gate is None
+    assert all(model.domain and model.domain.margin <= 0 for model in result.models)
+    blurred = score_case(read_case(blurred_copy(tmp_path / "blurred")), bundle)
+    assert blurred.status == "abstained"
+    assert [model.score for model in blurred.models] == [None, None]
+    assert all(model.reasons for model in blurred.models)
+
+
+def blurred_copy(to: Path) -> Path:
+    """The shipped smear, out of focus."""
+    with zipfile.ZipFile(SHIPPED / "smear.zip") as archive:
+        archive.extractall(to)
+    for path in to.rglob("*.jpg"):
+        with Image.open(path) as image:
+            sharp = image.convert("RGB")
+        sharp.filter(ImageFilter.GaussianBlur(2)).save(path, quality=95)
+    return to
+
+
+@pytest.mark.real_data
+def test_real_cells_abstain_on_the_shipped_bundle(shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data / "jhu_discovery"
+    for words, cell_class, n_cells in (
+        ("Segmented neutrophils", "neutrophil_segmented", 60),
+        ("Monocyte", "monocyte", 20),
+    ):
+        (tmp_path / "P1" / cell_class).mkdir(parents=True)
+        files = sorted(source.glob(f"Patient_*/**/{words}/*.jpg"))[:n_cells]
+        assert len(files) == n_cells
+        for number, file in enumerate(files):
+            shutil.copyfile(file, tmp_path / "P1" / cell_class / f"{number}.jpg")
+    result = score_case(read_case(tmp_path / "P1"), open_bundle(SHIPPED / "demo.vxb"))
+    assert [(model.status, model.score) for model in result.models] == [("abstained", None)] * 2
 
 
 def test_the_shipped_smear_is_what_is_drawn_today(tmp_path: Path) -> None:

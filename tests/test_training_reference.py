@@ -22,7 +22,7 @@ from training.measured.time_left import time_left
 from training.patients.aggregates import DrawOptions
 from training.patients.classifier import SvmOptions
 from training.reference import adding
-from training.reference.adding import group_of
+from training.reference.adding import check_groups, group_of
 from training.reference.changes import Change
 from training.reference.fit import fit_reference
 from training.reference.making import TrainingCase, changed_cases, reference_from_cases, shifts_of
@@ -32,6 +32,7 @@ from vexas_edge.bundle.graphs import FUSED, REFERENCE
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.domain.reference import Reference, reference_from_bytes
 from vexas_edge.errors import InputError, RejectedCellError
+from vexas_edge.runtime.session import reference_of
 from vexas_edge.scoring.draws import draw_cells
 
 FAST = ("--fixed", "--calibration", "libsvm")
@@ -227,7 +228,6 @@ def test_a_graph_that_is_added_later_leaves_the_reference(
         (("MDS", "healthy"), (), 5, "'healthy' is not a class of the bundle, which are MDS, "),
         (("MDS", "VEXAS"), (), 5, "6 patients, of the groups: VEXAS; a reference needs"),
         (("fit", "fit"), ("--split", "judge"), 5, "no case in the split 'judge'"),
-        (("P1,", "P3,"), (), 5, "2 patients of the group 'VEXAS'"),
         (("/S0,", "/S0,"), ("--cohort", "none.csv"), 5, "none.csv cannot be read"),
     ],
 )
@@ -245,6 +245,21 @@ def test_a_cohort_that_does_not_do_is_refused(
     done = training("reference", one_model, "--cohort", cohort, "-o", tmp_path / "b", *options)
     assert done.status == status
     assert words in done.err
+
+
+def test_too_few_patients_to_be_scored_still_have_ranges(
+    training: Training, one_model: Path, tmp_path: Path
+) -> None:
+    cohort = write_patients(tmp_path, 6)
+    cohort.write_text(cohort.read_text().replace("P1,", "P3,"))
+    done = training("reference", one_model, "--cohort", cohort, "-o", tmp_path / "b.vxb")
+    assert done.status == 0, done.err
+    reference = reference_of(open_bundle(tmp_path / "b.vxb"), "neutrophil")
+    assert reference is not None
+    assert (reference.n_patients, len(reference.clean_scores)) == (5, 0)
+    groups = {f"P{n}": CLASSES[n > 1] for n in range(40)}
+    with pytest.raises(InputError, match="2 patients of the group 'MDS'"):
+        check_groups(groups, SvmOptions(), "the cohort")
 
 
 def test_patients_without_cells_are_refused_by_the_model(

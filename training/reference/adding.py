@@ -107,15 +107,16 @@ def group_of(label: str, manifest: Manifest) -> str:
     )
 
 
-def check_groups(groups: Mapping[str, str], svm: SvmOptions, where: str) -> None:
-    """Check that each patient can be scored by a classifier that has not seen it.
+def check_groups(groups: Mapping[str, str], svm: SvmOptions, where: str) -> bool:
+    """Whether each patient can be scored by a classifier that has not seen it.
 
     Args:
         groups: of each patient.
         where: the patients are, for the message.
 
     Raises:
-        InputError: there is one group, or a group has too few patients.
+        InputError: there is one group; or a group has too few patients, although there are so many
+            patients that a gate is to be made.
     """
     counts = {group: list(groups.values()).count(group) for group in sorted(groups.values())}
     if len(counts) < 2:
@@ -124,12 +125,13 @@ def check_groups(groups: Mapping[str, str], svm: SvmOptions, where: str) -> None
             "reference needs patients of two groups at least"
         )
     least = 2 if svm.calibration == "libsvm" and not svm.choose else 3
-    for group, n_patients in counts.items():
-        if n_patients < least:
-            raise InputError(
-                f"{where} has {n_patients} patients of the group {group!r}; scoring each by a "
-                f"classifier that has not seen it needs at least {least}"
-            )
+    few = [group for group, n_patients in counts.items() if n_patients < least]
+    if few and len(groups) >= LEAST_PATIENTS:
+        raise InputError(
+            f"{where} has {counts[few[0]]} patients of the group {few[0]!r}; scoring each by a "
+            f"classifier that has not seen it needs at least {least}"
+        )
+    return not few
 
 
 def _made(
@@ -152,13 +154,17 @@ def _made(
     least = max(LEAST_CELLS, manifest.models[name].minimum_cells)
     used = [case for case in cases if len(case.measured.identities) >= least]
     where = f"model {name!r}, which needs {least} cells a case,"
-    check_groups({case.patient: case.group for case in used}, training.svm[name], where)
-    talk.say(f"{name}: scoring {len(used)} cases by classifiers that have not seen them ...")
+    own = {case.patient: case.group for case in used}
+    scorable = check_groups(own, training.svm[name], where)
+    if scorable:
+        talk.say(f"{name}: scoring {len(used)} cases by classifiers that have not seen them ...")
     draws = DrawOptions(draws=recipe.fit_draws, size=recipe.draw_size, seed=recipe.seed)
     svm = replace(training.svm[name], draws=draws)
     return MadeReference(
         model=name,
-        fitted=reference_from_cases(used, measurements.changes, manifest.positive, svm),
+        fitted=reference_from_cases(
+            used, measurements.changes, manifest.positive, svm if scorable else None
+        ),
         left_out=tuple(c.sample for c in cases if len(c.measured.identities) < least),
     )
 

@@ -38,13 +38,13 @@ class CleanCase:
     patient: whose it is; no patient's cases are ever held out of a fit in part.
     encodings: float32 (N, D), of normalised cells.
     statistics: float64 (n, S), of raw images, of at most the first 16 cells.
-    score: by models that have not seen the patient.
+    score: by models that have not seen the patient; None where there are too few for such models.
     """
 
     patient: str
     encodings: NDArray[np.float32]
     statistics: NDArray[np.float64]
-    score: float
+    score: float | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -155,7 +155,7 @@ def _without_limits(
         gate_centre=blank,
         gate_scale=blank,
         limit=blank[0],
-        clean_scores=np.sort([case.score for case in clean]),
+        clean_scores=np.sort(np.array([c.score for c in clean if c.score is not None], float)),
     )
     return _with_trees(reference, clean, changed, chosen, seed) if changed else reference
 

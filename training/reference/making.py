@@ -36,9 +36,16 @@ def reference_from_cases(
     cases: Sequence[TrainingCase],
     changes: Sequence[NamedChange],
     positive: str,
-    svm: SvmOptions,
+    svm: SvmOptions | None,
 ) -> FittedReference:
-    """The reference of a model; arguments and errors are those of `training_material`."""
+    """The reference of a model; arguments and errors are those of `training_material`.
+
+    Args:
+        svm: None where there are too few patients of a group to score any; there can be no changes
+            then either.
+    """
+    if svm is None:
+        return fit_reference([_clean_case(case, None) for case in cases], ())
     families = [change.family for change in changes]
     return fit_reference(*training_material(cases, families, positive, svm))
 
@@ -64,17 +71,18 @@ def training_material(
     measured = [case.measured for case in cases]
     whole = [(case.encodings, case.identities) for case in measured]
     scores = [scorer([bag])[0] for scorer, bag in zip(scorers, whole, strict=True)]
-    clean = [
-        CleanCase(
-            patient=case.patient,
-            encodings=case.measured.encodings,
-            statistics=case.measured.statistics,
-            score=float(score),
-        )
-        for case, score in zip(cases, scores, strict=True)
-    ]
+    clean = [_clean_case(case, float(s)) for case, s in zip(cases, scores, strict=True)]
     shifts = np.stack([shifts_of(m, scorer) for m, scorer in zip(measured, scorers, strict=True)])
     return clean, changed_cases(measured, families, shifts)
+
+
+def _clean_case(case: TrainingCase, score: float | None) -> CleanCase:
+    return CleanCase(
+        patient=case.patient,
+        encodings=case.measured.encodings,
+        statistics=case.measured.statistics,
+        score=score,
+    )
 
 
 def shifts_of(case: MeasuredCase, scorer: Scorer) -> NDArray[np.float64]:
