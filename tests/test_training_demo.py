@@ -29,7 +29,7 @@ def test_bundle_and_smear_fit_the_wheel_and_say_that_they_are_synthetic() -> Non
     assert bundle.manifest.synthetic
     assert "SYNTHETIC" in bundle.card()
     assert "no patient" in bundle.card()
-    assert "Mask network, on 144 images that it had not seen" in bundle.card()
+    assert "Mask network, on 168 images that it had not seen" in bundle.card()
 
 
 def test_the_shipped_bundle_is_of_the_spec_and_tells_how_it_was_made() -> None:

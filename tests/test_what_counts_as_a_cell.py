@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import Ended, cell_pixels, png, write_case, write_cells
+from tiny import NO_GATE, Ended, cell_pixels, png, write_case, write_cells
 
 import vexas_edge
 from vexas_edge import open_bundle, read_case, score_case
@@ -495,7 +495,7 @@ def test_memory_that_runs_out_fails_the_case_and_not_the_batch(
     (first / "neutrophil" / "9.png").write_bytes(large)
     ended = vexas_edge("score", first, second, "--bundle", tiny_bundle)
     assert ended.status == 7
-    assert ended.out.startswith("P2: scored: ")
+    assert ended.out.startswith(f"{NO_GATE}: P2: scored: ")
     assert "error: P1: this PC's memory ran out; the case is not scored on the rest" in ended.err
 
 

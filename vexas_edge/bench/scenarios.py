@@ -15,6 +15,8 @@ from vexas_edge.ahead import run_ahead
 from vexas_edge.bench.timing import Times, times_in_turns
 from vexas_edge.bundle.contract import CELLS, DRAWS, ENCODINGS, Feeds
 from vexas_edge.bundle.graphs import FUSED, HEAD
+from vexas_edge.cells.background import background_of_cell, middle_background
+from vexas_edge.cells.canvas import Canvas
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import HostError
@@ -137,9 +139,16 @@ def _of_case(
 
 
 def _cells(sessions: Sessions, name: str, files: list[bytes], n: int) -> NDArray[np.uint8]:
-    canvas = sessions.canvas(name)
-    placed = [canvas.place(rgb_from_bytes(file)) for file in files[:n]]
+    pixels = [rgb_from_bytes(file) for file in files[:n]]
+    canvas = _canvas(sessions, name, pixels)
+    placed = [canvas.place(cell) for cell in pixels]
     return np.resize(np.stack(placed), (n, *placed[0].shape))
+
+
+def _canvas(sessions: Sessions, name: str, pixels: list[NDArray[np.uint8]]) -> Canvas:
+    """The model's canvas, for a case of these cells."""
+    slide = middle_background([background_of_cell(cell) for cell in pixels])
+    return sessions.canvas(name).for_background(slide)
 
 
 def _feeds(sessions: Sessions, name: str, cells: NDArray[np.uint8]) -> Feeds:
@@ -170,7 +179,8 @@ def _stages_ms(sessions: Sessions, name: str, files: list[bytes]) -> dict[str, f
     files = [files[i % len(files)] for i in range(size)]
     pixels = [rgb_from_bytes(file) for file in files]
     cells = _cells(sessions, name, files, size)
-    fused, head, canvas = sessions.fused(name), sessions.head(name), sessions.canvas(name)
+    fused, head = sessions.fused(name), sessions.head(name)
+    canvas = _canvas(sessions, name, pixels)
     feeds = _feeds(sessions, name, cells)
     encodings = fused.run(feeds)[ENCODINGS]
     recipe = model.aggregation
