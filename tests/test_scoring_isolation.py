@@ -136,7 +136,7 @@ def test_a_model_abstains_if_over_a_quarter_of_its_cells_cannot_be_isolated(
     smear = write_smear(tmp_path / "smear", [*map(crop, range(7)), *cut, cut[0]])
     ended = vexas_edge("score", smear, "--bundle", bundle)
     assert ended.status == 3
-    assert "30 % of the cells (3 of 10) could not be isolated or read, 25 % may be" in ended.out
+    assert "30 % of the cells (3 of 10) could not be used, 25 % may be" in ended.out
     assert "(too_many_rejected)" in ended.out
 
 
