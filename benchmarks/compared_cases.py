@@ -35,7 +35,7 @@ DEMO_SMEAR = "vexas_edge/demo/smear.zip"
 # As the tree chooses; a call a cell; some calls, the last of them smaller; all cells at once.
 CHUNKS = (None, 1, 7, 1000)
 
-PATIENTS_CANVAS = Canvas(canvas_px=112, larger="crop")
+PATIENTS_PX = 112
 PATIENTS_PREPROCESSING = "keras-caffe"
 FITTED_PER_LABEL, SCORED_PER_LABEL = 6, 2
 
@@ -45,7 +45,7 @@ TINTS = {
     "VEXAS": (90, 110, 210),
     "control": (190, 180, 90),
 }
-DRAWN_CANVAS = Canvas(canvas_px=16, larger="crop")
+DRAWN_PX = 16
 DRAWN_PREPROCESSING = Preprocessing(mean=(120, 110, 100), scale=(60, 60, 60))
 ENCODING_WIDTH = 8
 SMEARS_PER_CLASS, CELLS_PER_SMEAR = 4, 30
@@ -100,13 +100,13 @@ def patients_plan(data: Path, scratch: Path) -> Plan:
         "cells": ["lymphocyte"],
         "encoder": str(encoder.resolve()),
         "preprocessing": PATIENTS_PREPROCESSING,
-        "canvas_px": PATIENTS_CANVAS.canvas_px,
-        "larger": PATIENTS_CANVAS.larger,
+        "canvas_px": PATIENTS_PX,
+        "larger": "crop",
         "encoding": "l2",
         "parity_cells": str(folders["tumoral"][0].resolve()),
     }
     preprocessing = PREPROCESSINGS[PATIENTS_PREPROCESSING]
-    features, labels = labelled_medians(folders, encoder, PATIENTS_CANVAS, preprocessing)
+    features, labels = labelled_medians(folders, encoder, PATIENTS_PX, preprocessing)
     classifier = _kept(_fitted_svc(features, labels), scratch / "patients.skops")
     judged = _folders_by_label(cohort, "judge", SCORED_PER_LABEL).values()
     scorings = (
@@ -134,12 +134,12 @@ def four_class_plan(scratch: Path) -> Plan:
         "cells": ["neutrophil"],
         "encoder": str(encoder),
         "preprocessing": preprocessing,
-        "canvas_px": DRAWN_CANVAS.canvas_px,
-        "larger": DRAWN_CANVAS.larger,
+        "canvas_px": DRAWN_PX,
+        "larger": "crop",
         "encoding": "l2",
         "parity_cells": str(folders["control"][0]),
     }
-    features, labels = labelled_medians(folders, encoder, DRAWN_CANVAS, DRAWN_PREPROCESSING)
+    features, labels = labelled_medians(folders, encoder, DRAWN_PX, DRAWN_PREPROCESSING)
     calibrated = CalibratedClassifierCV(SVC(), ensemble=False, cv=4).fit(features, labels)
     fitted = {"votes": _fitted_svc(features, labels), "argmax": calibrated}
     smear = str(write_mixed_smear(scratch / "mixed"))
@@ -162,11 +162,11 @@ def in_chunks(scoring: Scoring) -> Iterator[Scoring]:
 
 
 def labelled_medians(
-    folders: Mapping[str, list[Path]], encoder: Path, canvas: Canvas, preprocessing: Preprocessing
+    folders: Mapping[str, list[Path]], encoder: Path, canvas_px: int, preprocessing: Preprocessing
 ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
     """Medians float32 (A, D) of random cells of each smear, and each one's label (A,)."""
-    assert canvas.canvas_px is not None
-    encode = load_encoder(encoder.name, encoder.parent, canvas_px=canvas.canvas_px).reference
+    canvas = Canvas(canvas_px=canvas_px, larger="crop")
+    encode = load_encoder(encoder.name, encoder.parent, canvas_px=canvas_px).reference
     medians, labels = [], []
     for label, smears in folders.items():
         for smear in smears:
@@ -190,7 +190,7 @@ def write_small_encoder(to: Path) -> Path:
         values = graph.node("Conv", values, kernel, strides=[2, 2], pads=[1, 1, 1, 1])
         values = graph.node("Relu", values)
     graph.node("ReduceMean", values, graph.columns(2, 3), keepdims=0, output="features")
-    side = DRAWN_CANVAS.canvas_px or 0
+    side = DRAWN_PX
     images = tensor("images", TensorProto.FLOAT, ["N", 3, side, side])
     features = tensor("features", TensorProto.FLOAT, ["N", ENCODING_WIDTH])
     to.write_bytes(graph.model("small", [images], [features]).SerializeToString())

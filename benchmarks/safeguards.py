@@ -17,7 +17,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import click
 from host import host_facts
@@ -55,24 +55,23 @@ class Worker:
         env = {**os.environ, "PYTHONPATH": paths, "VEXAS_EDGE_CACHE": str(scratch / "cache")}
         script = Path(__file__).with_name("safeguards_worker.py")
         command = [sys.executable, "-P", str(script), str(scratch), work.to_json()]
-        self._process = stack.enter_context(
+        process = stack.enter_context(
             subprocess.Popen(
                 command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
         )
-        stack.callback(self._process.kill)
+        stack.callback(process.kill)
+        self._told, self._answers = cast(IO[str], process.stdin), cast(IO[str], process.stdout)
         self._answer()
 
     def seconds(self) -> float:
         """The time that it takes to score the case once."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
+        self._told.write("\n")
+        self._told.flush()
         return float(self._answer())
 
     def _answer(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             raise click.ClickException("a tree's process ended; its error is above")
         return line

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from calibration.proof.exact import exact_session
+from export.card import card_from_manifest
 from export.execution import run_session
 from export.golden import npz_from_arrays
 from export.graph import OPSET
@@ -97,13 +98,10 @@ def add_graphs(bundle: Bundle, graphs: list[NewGraph], to: Path) -> Manifest:
     return write_with_files(bundle, new, to)
 
 
-def write_with_files(
-    bundle: Bundle, new: Sequence[NewFile], to: Path, card: str | None = None
-) -> Manifest:
+def write_with_files(bundle: Bundle, new: Sequence[NewFile], to: Path) -> Manifest:
     """Write the bundle with these files, new or in the place of others; returns its manifest.
 
-    Args:
-        card: the new card; None keeps the one that there is.
+    Its card is written anew.
 
     Raises:
         HostError: it cannot be written, or did not read back as it was written; a file that was
@@ -114,11 +112,9 @@ def write_with_files(
         content[f"models/{one.model}/{one.file}"] = one.content
         files = {**models[one.model].files, one.file: one.entry}
         models[one.model] = msgspec.structs.replace(models[one.model], files=files)
-    files = dict(bundle.manifest.files)
-    if card is not None:
-        content[CARD] = card.encode()
-        files[CARD] = file_entry(content[CARD])
-    manifest = msgspec.structs.replace(bundle.manifest, models=models, files=files)
+    manifest = msgspec.structs.replace(bundle.manifest, models=models)
+    content[CARD] = card_from_manifest(manifest).encode()
+    manifest = msgspec.structs.replace(manifest, files={CARD: file_entry(content[CARD])})
     write_zip(manifest, content, to, check_written)
     return manifest
 

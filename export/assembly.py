@@ -30,8 +30,6 @@ from vexas_edge.bundle import manifest as schema
 from vexas_edge.bundle.archive import file_entry, open_bundle, write_zip
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.bundle.manifest import CARD, Manifest
-from vexas_edge.bundle.words import training_patients
-from vexas_edge.domain.words import missing_gate_words
 from vexas_edge.errors import UsageError
 from vexas_edge.host.libraries import load_library
 from vexas_edge.version import __version__
@@ -256,8 +254,7 @@ def _assembled(
         intended_use=spec.intended_use,
         budgets=spec.budgets,
     )
-    missing_gate = missing_gate_words(training_patients(manifest))
-    card = card_from_manifest(manifest, missing_gate).encode()
+    card = card_from_manifest(manifest).encode()
     files = {CARD: card}
     for name, model in models.items():
         files.update({f"models/{name}/{file}": data for file, data in model.files.items()})

@@ -1,16 +1,13 @@
 """The model card: what a bundle is, what it was trained on, what it must not be used for."""
 
 from vexas_edge.bundle.manifest import Manifest, Model
-from vexas_edge.bundle.words import ENCODING_WORDS
+from vexas_edge.bundle.words import ENCODING_WORDS, missing_gate, training_patients
 
 
-def card_from_manifest(manifest: Manifest, missing_gate: str) -> str:
-    """The model card of a bundle as Markdown.
-
-    Args:
-        missing_gate: which of its models have no domain gate, as `missing_gate_words` returns it.
-    """
-    ungated = [f"**{missing_gate}**", ""] if missing_gate else []
+def card_from_manifest(manifest: Manifest) -> str:
+    """The model card of a bundle as Markdown."""
+    missing = missing_gate(manifest)
+    ungated = [f"**{missing}**", ""] if missing else []
     warning = (
         ["**SYNTHETIC: made from drawn cells. Its scores mean nothing about any patient.**", ""]
         if manifest.synthetic
@@ -48,7 +45,7 @@ def card_from_manifest(manifest: Manifest, missing_gate: str) -> str:
 
 
 def _model(name: str, model: Model) -> list[str]:
-    recipe = model.aggregation
+    recipe, patients = model.aggregation, training_patients(model)
     return [
         f"### {name}",
         "",
@@ -67,5 +64,10 @@ def _model(name: str, model: Model) -> list[str]:
         f"{ENCODING_WORDS[model.encoding]}",
         f"- {recipe.score_draws} medians of {recipe.draw_size} cells",
         f"- threshold {model.threshold:g}",
+        *(
+            [f"- held against its {patients} training patients (`reference.npz`)"]
+            if patients
+            else []
+        ),
         "",
     ]

@@ -11,7 +11,7 @@ from tiny import png
 
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.cells.images import rgb_from_bytes
-from vexas_edge.cells.likeness import near_copies, signature_of
+from vexas_edge.cells.likeness import near_copies, shows_nothing, signature_of
 
 
 def cell(seed: int, side: int = 96) -> np.ndarray:
@@ -59,10 +59,11 @@ def test_drawn_cells_that_differ_are_all_kept() -> None:
 
 
 @pytest.mark.real_data
-def test_no_two_real_cells_are_taken_for_one(shared_data: Path) -> None:
+def test_no_two_real_cells_are_taken_for_one_and_none_for_nothing(shared_data: Path) -> None:
     files = sorted((shared_data / "lymphocytosis").glob("P*/*.jpg"))[:600]
     signatures = [signature_of(rgb_from_bytes(file.read_bytes())) for file in files]
     assert near_copies(signatures) == {}
+    assert not any(map(shows_nothing, signatures))
 
 
 @pytest.mark.parametrize("kind", ["blank", "noise", "stripes"])

@@ -11,8 +11,8 @@ from spread_weights import spread_weights
 
 from export.backbones import build_backbone
 from export.encoder import onnx_from_torch, with_known_width
+from export.encodings import encoding_tolerance, mean_pairwise_cosine
 from export.fuse import fuse_graphs
-from export.parity import encoding_tolerance, mean_pairwise_cosine
 from export.preprocessing import PREPROCESSINGS, Preprocessing, pixels_from_cells
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes

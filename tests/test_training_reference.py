@@ -18,7 +18,6 @@ from calibration.additions import NewGraph, add_graphs
 from training.measured import work_folder
 from training.measured.case import ChangedBag, MeasuredCase, read_measured, write_measured
 from training.measured.measuring import Bench, changed_bags, measure_case
-from training.measured.time_left import time_left
 from training.patients.aggregates import DrawOptions
 from training.patients.classifier import SvmOptions
 from training.reference import adding
@@ -27,6 +26,7 @@ from training.reference.changes import Change
 from training.reference.fit import fit_reference
 from training.reference.making import TrainingCase, changed_cases, reference_from_cases, shifts_of
 from training.reference.scoring import scorer_from_classifier
+from training.talk import time_left
 from vexas_edge import open_bundle
 from vexas_edge.bundle.graphs import FUSED, REFERENCE
 from vexas_edge.cells.canvas import Canvas
@@ -416,6 +416,6 @@ def test_a_cell_of_two_patients_is_refused() -> None:
 
 
 def test_the_time_that_is_left_is_in_words() -> None:
-    assert time_left(2, 2, 4) == "under a minute left"
-    assert time_left(60, 1, 11) == "about 10 min left"
-    assert time_left(540, 1, 101) == "about 15 h left"
+    assert time_left(2) == "under a minute left"
+    assert time_left(600) == "about 10 min left"
+    assert time_left(54_000) == "about 15 h left"

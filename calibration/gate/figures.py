@@ -178,7 +178,6 @@ def failures(result: GateResult, budget: Budget) -> list[str]:
     fall = f"ROC-AUC falls by {drop:.4f}, from {result.auc_reference:.4f} to {result.auc:.4f}"
     hold(drop <= budget.auc_drop, f"{fall} (at most {budget.auc_drop})")
     found += _flip_failures(result, budget)
-    found += _gate_flip_failures(result, budget)
     if result.largest_activation is not None:
         hold(
             result.largest_activation <= LARGEST_ACTIVATION,
@@ -196,45 +195,26 @@ def failures(result: GateResult, budget: Budget) -> list[str]:
 
 
 def _flip_failures(result: GateResult, budget: Budget) -> list[str]:
-    found = []
+    calls = [(f.sample, f.score_reference, f.score) for f in result.flips]
+    answers = [(f.sample, f.margin_reference, f.margin) for f in result.gate_flips]
     most = int(budget.flipped_share * result.n_smears)
-    if len(result.flips) > most:
-        scores = _scores(result.flips)
-        found.append(
-            f"{len(result.flips)} of {result.n_smears} calls flip (at most {most}): {scores}"
-        )
-    far = [
-        f for f in result.flips if abs(f.score_reference - result.threshold) > budget.flip_margin
-    ]
-    if far:
-        found.append(
-            f"calls flip far from the threshold {result.threshold:g} (at most {budget.flip_margin} "
-            f"from it): {_scores(far)}"
-        )
+    found = []
+    for flips, what, limit, margin in (
+        (calls, "calls flip", result.threshold, budget.flip_margin),
+        (answers, "smears are answered or not, unlike with float32", 0.0, budget.gate_margin),
+    ):
+        if len(flips) > most:
+            counted = f"{len(flips)} of {result.n_smears} {what} (at most {most})"
+            found.append(f"{counted}: {_named(flips)}")
+        if far := [flip for flip in flips if abs(flip[1] - limit) > margin]:
+            found.append(
+                f"{what}, far from the limit {limit:g} (at most {margin} from it): {_named(far)}"
+            )
     return found
 
 
-def _gate_flip_failures(result: GateResult, budget: Budget) -> list[str]:
-    most = int(budget.flipped_share * result.n_smears)
-    far = [f for f in result.gate_flips if abs(f.margin_reference) > budget.gate_margin]
-    found = []
-    if len(result.gate_flips) > most:
-        named = ", ".join(flip.sample for flip in result.gate_flips[:5])
-        found.append(
-            f"the domain gate answers otherwise for {len(result.gate_flips)} of {result.n_smears} "
-            f"smears (at most {most}): {named}"
-        )
-    if far:
-        named = ", ".join(f"{f.sample} {f.margin_reference:.2f} to {f.margin:.2f}" for f in far[:5])
-        found.append(
-            f"the domain gate answers otherwise far from its limit (at most {budget.gate_margin} "
-            f"from it): {named}"
-        )
-    return found
-
-
-def _scores(flips: Sequence[Flip]) -> str:
-    return ", ".join(f"{f.sample} {f.score_reference:.3f} to {f.score:.3f}" for f in flips[:5])
+def _named(flips: Sequence[tuple[str, float, float]]) -> str:
+    return ", ".join(f"{sample} {ours:.3f} to {theirs:.3f}" for sample, ours, theirs in flips[:5])
 
 
 def _largest(values: Sequence[float | None]) -> float | None:

@@ -16,74 +16,76 @@ from vexas_edge.text import one_line
 _PATH = click.Path(path_type=Path)
 
 
+_AT_LEAST_ONE, _NOT_NEGATIVE = click.IntRange(1), click.FloatRange(0)
+# All fields of `PretrainOptions`; an option that is not given keeps the default there.
+_LEARNING: tuple[tuple[str, Any, str], ...] = (
+    ("--start", _PATH, "Weights to start from: .safetensors, .pt or .pth.  [default: random]"),
+    (
+        "--crop-px",
+        _AT_LEAST_ONE,
+        "Side of the square that a view of a cell shows, in pixels.  [default: 128]",
+    ),
+    ("--flip", _NOT_NEGATIVE, "Share of views that are mirrored, per axis.  [default: 0.5]"),
+    ("--turn-deg", _NOT_NEGATIVE, "Largest rotation in either direction.  [default: 180]"),
+    ("--jitter", _NOT_NEGATIVE, "How much the stain differs between views.  [default: 0]"),
+    ("--grey", _NOT_NEGATIVE, "Share of views without colour.  [default: 0]"),
+    (
+        "--queue",
+        click.IntRange(0),
+        "Earlier projections among which nearest neighbours are looked up (NNCLR); 0 turns "
+        "this off.  [default: 0]",
+    ),
+    ("--projection", _AT_LEAST_ONE, "Width of the projection head.  [default: 128]"),
+    (
+        "--temperature",
+        _NOT_NEGATIVE,
+        "What similarities are divided by in the loss.  [default: 0.07]",
+    ),
+    ("--batch-size", click.IntRange(2), "Cells per batch.  [default: 8]"),
+    (
+        "--batch-patients",
+        click.IntRange(0),
+        "Patients per batch; 0 mixes the cells of all.  [default: 0]",
+    ),
+    (
+        "--batch-pair",
+        click.Choice(("cell", "patient")),
+        "What has to match: two views of one cell, or of two cells of one patient.  "
+        "[default: cell]",
+    ),
+    ("--weight-decay", _NOT_NEGATIVE, "Weight decay; above 0, of AdamW.  [default: 0]"),
+    (
+        "--schedule",
+        click.Choice(("plateau", "cosine")),
+        "Halve the rate when the loss stops falling, or lower it along a cosine.  "
+        "[default: plateau]",
+    ),
+    ("--rate", _NOT_NEGATIVE, "First or highest learning rate.  [default: 1e-05]"),
+    (
+        "--lowest-rate",
+        _NOT_NEGATIVE,
+        "Rate below which `plateau` does not halve.  [default: 1e-05]",
+    ),
+    (
+        "--warm-up",
+        _NOT_NEGATIVE,
+        "Epochs over which the rate first rises from zero.  [default: 0]",
+    ),
+    (
+        "--epochs",
+        _AT_LEAST_ONE,
+        "Number of epochs: with `plateau` the most, with `cosine` exactly.  [default: 1000]",
+    ),
+    (
+        "--seed",
+        click.IntRange(0),
+        "Seed of first weights, batches and views.  [default: 0]",
+    ),
+)
+
+
 def _learning_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """All fields of `PretrainOptions`; an option that is not given keeps the default there."""
-    at_least_one, not_negative = click.IntRange(1), click.FloatRange(0)
-    options: tuple[tuple[str, Any, str], ...] = (
-        ("--start", _PATH, "Weights to start from: .safetensors, .pt or .pth.  [default: random]"),
-        (
-            "--crop-px",
-            at_least_one,
-            "Side of the square that a view of a cell shows, in pixels.  [default: 128]",
-        ),
-        ("--flip", not_negative, "Share of views that are mirrored, per axis.  [default: 0.5]"),
-        ("--turn-deg", not_negative, "Largest rotation in either direction.  [default: 180]"),
-        ("--jitter", not_negative, "How much the stain differs between views.  [default: 0]"),
-        ("--grey", not_negative, "Share of views without colour.  [default: 0]"),
-        (
-            "--queue",
-            click.IntRange(0),
-            "Earlier projections among which nearest neighbours are looked up (NNCLR); 0 turns "
-            "this off.  [default: 0]",
-        ),
-        ("--projection", at_least_one, "Width of the projection head.  [default: 128]"),
-        (
-            "--temperature",
-            not_negative,
-            "What similarities are divided by in the loss.  [default: 0.07]",
-        ),
-        ("--batch-size", click.IntRange(2), "Cells per batch.  [default: 8]"),
-        (
-            "--batch-patients",
-            click.IntRange(0),
-            "Patients per batch; 0 mixes the cells of all.  [default: 0]",
-        ),
-        (
-            "--batch-pair",
-            click.Choice(("cell", "patient")),
-            "What has to match: two views of one cell, or of two cells of one patient.  "
-            "[default: cell]",
-        ),
-        ("--weight-decay", not_negative, "Weight decay; above 0, of AdamW.  [default: 0]"),
-        (
-            "--schedule",
-            click.Choice(("plateau", "cosine")),
-            "Halve the rate when the loss stops falling, or lower it along a cosine.  "
-            "[default: plateau]",
-        ),
-        ("--rate", not_negative, "First or highest learning rate.  [default: 1e-05]"),
-        (
-            "--lowest-rate",
-            not_negative,
-            "Rate below which `plateau` does not halve.  [default: 1e-05]",
-        ),
-        (
-            "--warm-up",
-            not_negative,
-            "Epochs over which the rate first rises from zero.  [default: 0]",
-        ),
-        (
-            "--epochs",
-            at_least_one,
-            "Number of epochs: with `plateau` the most, with `cosine` exactly.  [default: 1000]",
-        ),
-        (
-            "--seed",
-            click.IntRange(0),
-            "Seed of first weights, batches and views.  [default: 0]",
-        ),
-    )
-    for name, kind, text in reversed(options):
+    for name, kind, text in reversed(_LEARNING):
         command = click.option(name, type=kind, help=text)(command)
     return command
 

@@ -12,8 +12,7 @@ import msgspec
 
 from training.measured.case import MeasuredCase, read_measured, write_measured
 from training.measured.measuring import NamedChange, measure_case
-from training.measured.time_left import time_left
-from training.talk import Talk
+from training.talk import Talk, time_left
 from vexas_edge import read_case
 from vexas_edge.bundle.graphs import FUSED, ISOLATE
 from vexas_edge.bundle.manifest import Model
@@ -55,7 +54,8 @@ class Measurements:
             with read_case(self.rows[place].path, self.reading) as case:
                 found = measure_case(case, name, sessions, self.changes, talk.progress)
             write_measured(found, paths[place])
-            left = time_left(time.monotonic() - began, done, len(missing))
+            seconds_per_case = (time.monotonic() - began) / done
+            left = time_left(seconds_per_case * (len(missing) - done))
             n_done = len(paths) - len(missing) + done
             talk.say(f"{name}: {n_done} of {len(paths)} cases, {left}")
         return [read_measured(path) for path in paths]

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from training.pretraining.cell_stack import CellStack
 from training.pretraining.checkpoint import read_checkpoint, write_checkpoint
 from training.pretraining.trainer import Pretraining, PretrainOptions, Record, run_options
+from training.talk import time_left
 from vexas_edge.files import write_atomically
 from vexas_edge.host.libraries import load_library
 from vexas_edge.talk import Progress
@@ -96,7 +97,7 @@ def _write_log(path: Path, head: dict[str, Any], history: Sequence[Record]) -> N
 
 def _sentence(run: Pretraining, seconds_per_epoch: float) -> str:
     record, pace = run.history[-1], run.options.pace
-    left = (pace.epochs - len(run.history)) * seconds_per_epoch / 60
+    left = time_left((pace.epochs - len(run.history)) * seconds_per_epoch)
     at_most = "at most " if pace.schedule == "plateau" else ""
     watched = ", ".join(
         f"{name.replace('_', ' ')} {record[name]:.3f}"
@@ -105,5 +106,5 @@ def _sentence(run: Pretraining, seconds_per_epoch: float) -> str:
     )
     return (
         f"epoch {record['epoch']} of {at_most}{pace.epochs}: {watched}; "
-        f"{seconds_per_epoch:.1f} s per epoch, {at_most}{left:.0f} min left"
+        f"{seconds_per_epoch:.1f} s per epoch, {at_most}{left}"
     )

@@ -6,7 +6,6 @@ from itertools import chain
 from pathlib import Path
 
 from calibration.additions import NewFile, write_with_files
-from export.card import card_from_manifest
 from training.measured.measuring import LEAST_CELLS, NamedChange
 from training.measured.work_folder import Measurements
 from training.patients.aggregates import DrawOptions
@@ -180,8 +179,7 @@ def write_references(bundle: Bundle, made: Sequence[MadeReference], to: Path) ->
         }
         entry = file_entry(content, measured=figures)
         new.append(NewFile(model=one.model, file=REFERENCE, content=content, entry=entry))
-    missing = missing_gate_words({one.model: one.fitted.reference.n_patients for one in made})
-    write_with_files(bundle, new, to, card_from_manifest(bundle.manifest, missing))
+    write_with_files(bundle, new, to)
 
 
 def sentence_from_made(made: MadeReference) -> str:

@@ -15,9 +15,8 @@ def text_from_bundle(bundle: Bundle) -> str:
     """The bundle's purpose, what each model takes, and what was measured of each graph, as text."""
     manifest = bundle.manifest
     lead = f", lead model {manifest.lead}" if manifest.lead else ""
-    missing_gate = missing_gate_words(training_patients(manifest))
     lines = [
-        *([missing_gate] if missing_gate else []),
+        *filter(None, [missing_gate(manifest)]),
         f"{manifest.name} {manifest.version} ({manifest.created})",
         f"manifest sha256 {bundle.sha256}",
         *(["SYNTHETIC: made from drawn cells; its scores mean nothing."] * manifest.synthetic),
@@ -30,12 +29,16 @@ def text_from_bundle(bundle: Bundle) -> str:
     return "\n".join(lines)
 
 
-def training_patients(manifest: Manifest) -> dict[str, int | None]:
-    """How many patients each model's reference was made from; None for a model without."""
-    return {
-        name: model.files[REFERENCE].measured.get("patients") if REFERENCE in model.files else None
-        for name, model in manifest.models.items()
-    }
+def missing_gate(manifest: Manifest) -> str:
+    """Which models have no domain gate, and why; empty if all have one."""
+    return missing_gate_words({n: training_patients(m) for n, m in manifest.models.items()})
+
+
+def training_patients(model: Model) -> int | None:
+    """How many patients the model's reference was made from; None for a model without."""
+    entry = model.files.get(REFERENCE)
+    patients: int | None = entry.measured.get("patients") if entry else None
+    return patients
 
 
 def _model_lines(model: Model) -> list[str]:

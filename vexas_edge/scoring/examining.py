@@ -5,11 +5,8 @@ abstains tells nothing of the score that it would have given: its head is never 
 fused graph computes beside the encodings is not looked at.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-
-import numpy as np
-from numpy.typing import NDArray
 
 from vexas_edge.bundle.manifest import Model
 from vexas_edge.cells.background import Background
@@ -24,10 +21,7 @@ from vexas_edge.scoring.abstention import (
     reasons_to_abstain,
 )
 from vexas_edge.scoring.encoded import Encoded, Examined
-from vexas_edge.scoring.reading import ReadCell, ReadCells
-
-# Statistics of cells, float64 (S,) each, by their identities in hex.
-KnownStatistics = Mapping[str, NDArray[np.float64]]
+from vexas_edge.scoring.reading import ReadCells
 
 # Families of changes that lie with the whole slide: where one model's cells show such a fault, the
 # other models of the case do not answer either.
@@ -39,34 +33,18 @@ _LEAST_JUDGED = 2
 _LARGEST_GAIN = 2
 
 
-def measured_cells(read: ReadCells, model: Model) -> KnownStatistics:
-    """The statistics of those cells that will be judged by, unless the model cannot use them.
-
-    They do not wait for the encodings, so that they can be measured meanwhile.
-
-    Raises:
-        InputError: a cell changed meanwhile, or the disk fails.
-    """
-    if len(read.distinct) < model.minimum_cells:
-        return {}
-    first = sorted(read.distinct, key=lambda cell: cell.record.identity)[:MEASURED_CELLS]
-    return {cell.record.identity: _statistics(read, cell, model) for cell in first}
-
-
 def examine_cells(
     name: str,
     model: Model,
     read: ReadCells,
     encoded: Encoded,
     reference: Reference | None,
-    measured: KnownStatistics,
 ) -> Examined:
     """Count and judge the cells of one model.
 
     Args:
         read: of which there is at least one.
         reference: the model's; without one there is no domain gate.
-        measured: statistics that are known already.
 
     Raises:
         InputError: a cell changed meanwhile, or the disk fails.
@@ -76,7 +54,7 @@ def examine_cells(
     too_few = reasons_to_abstain(counts, least)
     judged = None
     if reference is not None and not too_few:
-        judged = _judged(read, encoded, model, reference, measured)
+        judged = _judged(read, encoded, model, reference)
     finding = judged.finding if judged else None
     cut_out, of_domain = _reasons_of_cut_out(read, model, counts), _reasons_of_domain(judged)
     # A few odd cells tell nothing of the lamp, nor do cells without a slide around them.
@@ -115,24 +93,13 @@ def _held(one: Examined, examined: Sequence[Examined]) -> list[Reason]:
     return list(held.values())
 
 
-def _judged(
-    read: ReadCells, encoded: Encoded, model: Model, reference: Reference, measured: KnownStatistics
-) -> Judgement:
+def _judged(read: ReadCells, encoded: Encoded, model: Model, reference: Reference) -> Judgement:
     """What the domain gate says, from the cells in the order of their identities."""
     order = sorted(range(len(encoded.identities)), key=encoded.identities.__getitem__)
     by_identity = {cell.record.identity: cell for cell in read.distinct}
-    first = [encoded.identities[place].hex() for place in order[:MEASURED_CELLS]]
-    rows = [
-        measured[identity]
-        if identity in measured
-        else _statistics(read, by_identity[identity], model)
-        for identity in first
-    ]
-    return judge(reference, case_statistics(rows), encoded.encodings[order])
-
-
-def _statistics(read: ReadCells, cell: ReadCell, model: Model) -> NDArray[np.float64]:
-    return cell_statistics(read.pixels(cell), model.canvas_px)
+    measured = [by_identity[encoded.identities[place].hex()] for place in order[:MEASURED_CELLS]]
+    statistics = [cell_statistics(read.pixels(cell), model.canvas_px) for cell in measured]
+    return judge(reference, case_statistics(statistics), encoded.encodings[order])
 
 
 def _reasons_of_domain(judged: Judgement | None) -> tuple[Reason, ...]:

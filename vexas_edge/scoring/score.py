@@ -4,16 +4,14 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import numpy as np
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.words import training_patients
+from vexas_edge.bundle.words import missing_gate
 from vexas_edge.cells.images import decoder
-from vexas_edge.domain.words import missing_gate_words
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.results.values import (
     NOTICE,
@@ -31,7 +29,6 @@ from vexas_edge.scoring.encoded import Examined
 from vexas_edge.scoring.encoding import encode_cells
 from vexas_edge.scoring.examining import (
     examine_cells,
-    measured_cells,
     with_slide_faults,
     without_cells,
 )
@@ -110,7 +107,7 @@ def _score_case(
 def failed_case(name: str, error: str, bundle: Bundle) -> CaseScore:
     """The result of a case that could not be scored at all."""
     return CaseScore(
-        missing_gate=_missing_gate(bundle),
+        missing_gate=missing_gate(bundle.manifest) or None,
         case=name,
         status="failed",
         notice=_notice(bundle),
@@ -118,10 +115,6 @@ def failed_case(name: str, error: str, bundle: Bundle) -> CaseScore:
         bundle=bundle_id(bundle),
         error=unicode_text(error),
     )
-
-
-def _missing_gate(bundle: Bundle) -> str | None:
-    return missing_gate_words(training_patients(bundle.manifest)) or None
 
 
 def _notice(bundle: Bundle) -> str:
@@ -150,21 +143,14 @@ def _examined(
     model = sessions.bundle.manifest.models[name]
     if not case.cells_of(model.cells):
         return without_cells(name, model)
-    threads = sessions.fused(name).threads
-    read = read_cells(case, name, model.cells, progress, threads=threads)
-    reference = sessions.reference(name)
-    with ThreadPoolExecutor(1) as beside:  # the engine leaves Python's lock to it
-        measuring = None
-        if reference and threads > 1:
-            measuring = beside.submit(measured_cells, read, model)
-        encoded = encode_cells(read, name, sessions, chunk_cells, progress)
-        measured = measuring.result() if measuring else {}
+    read = read_cells(case, name, model.cells, progress, threads=sessions.fused(name).threads)
+    encoded = encode_cells(read, name, sessions, chunk_cells, progress)
     if not np.isfinite(encoded.encodings).all():
         raise HostError(
             f"model {name}: the engine returned encodings that are not finite; "
             "run `vexas-edge verify` on this PC"
         )
-    return examine_cells(name, model, read, encoded, reference, measured)
+    return examine_cells(name, model, read, encoded, sessions.reference(name))
 
 
 def _case_score(case: Case, bundle: Bundle, models: tuple[ModelScore, ...], run: Run) -> CaseScore:
@@ -172,7 +158,7 @@ def _case_score(case: Case, bundle: Bundle, models: tuple[ModelScore, ...], run:
     deciding = [m for m in models if manifest.lead in (None, m.model)]
     status: Status = "scored" if any(m.status == "scored" for m in deciding) else "abstained"
     return CaseScore(
-        missing_gate=_missing_gate(bundle),
+        missing_gate=missing_gate(bundle.manifest) or None,
         case=case.name,
         status=status,
         notice=_notice(bundle),
