@@ -1,6 +1,6 @@
 """How much longer a case takes since it is normalised, judged and given an interval.
 
-    python benchmarks/safeguards.py COMMIT --data ../shared/data -o results/safeguards.jsonl
+    python benchmarks/safeguards.py COMMIT --data ../shared/data -o FILE
 
 The commit named is the last one without any of this. Each tree exports the same network and scores
 the same cells in a process of its own; they take turns, and the ratio is that of a turn's times.
@@ -57,7 +57,12 @@ class Worker:
         command = [sys.executable, "-P", str(script), str(scratch), work.to_json()]
         process = stack.enter_context(
             subprocess.Popen(
-                command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                command,
+                env=env,
+                cwd=scratch,  # where no other tree's modules are
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
         )
         stack.callback(process.kill)

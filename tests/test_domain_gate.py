@@ -308,13 +308,14 @@ AVX2 = {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR", "OPENBLAS_CO
 MEASURED = """
 import sys
 import numpy as np
+from vexas_edge.cells.background import background_of_cell as slide
 from vexas_edge.domain.gate import judge
 from vexas_edge.domain.reference import reference_from_bytes
 from vexas_edge.quality.statistics import case_statistics, cell_statistics
 
 rng = np.random.default_rng(0)
 cells = rng.integers(0, 256, (8, 160, 150, 3)).astype(np.uint8)
-statistics = case_statistics([cell_statistics(cell, 112) for cell in cells])
+statistics = case_statistics([cell_statistics(cell, slide(cell), 112) for cell in cells])
 encodings = rng.normal(size=(24, 12)).astype(np.float32)
 found = judge(reference_from_bytes(open(sys.argv[1], "rb").read()), statistics, encodings)
 print(statistics.tobytes().hex(), found.abstains, repr(found.finding.margin))

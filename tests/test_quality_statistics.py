@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from training.reference.changes import blurred, noisy, saved_as_jpeg, scaled, with_gains
+from vexas_edge.cells.background import background_of_cell
 from vexas_edge.domain.measures import HARM_PLACES
 from vexas_edge.quality.counting import histogram, log2_of, mean_and_variance, quantiles
 from vexas_edge.quality.statistics import (
@@ -33,18 +34,22 @@ def drawn_cell(seed: int = 0) -> NDArray[np.uint8]:
     return np.clip(pixels + rng.integers(-5, 6, pixels.shape), 0, 255).astype(np.uint8)
 
 
+def statistics_of(pixels: NDArray[np.uint8], window_px: int = WINDOW_PX) -> NDArray[np.float64]:
+    return cell_statistics(pixels, background_of_cell(pixels), window_px)
+
+
 def measured(pixels: NDArray[np.uint8]) -> dict[str, float]:
-    return dict(zip(CELL_STATISTICS, cell_statistics(pixels, WINDOW_PX), strict=True))
+    return dict(zip(CELL_STATISTICS, statistics_of(pixels), strict=True))
 
 
 def test_every_statistic_has_a_name_of_its_own_and_a_family() -> None:
     assert len(set(CASE_STATISTICS)) == len(CASE_STATISTICS) == len(FAMILIES)
     assert set(FAMILIES) == {"focus", "exposure", "colour", "stain", "file format", "size"}
-    assert cell_statistics(drawn_cell(), WINDOW_PX).shape == (len(CELL_STATISTICS),)
+    assert statistics_of(drawn_cell()).shape == (len(CELL_STATISTICS),)
 
 
 def test_the_bits_are_those_of_every_cpu() -> None:
-    found = cell_statistics(drawn_cell(), WINDOW_PX).astype("<f8").tobytes()
+    found = statistics_of(drawn_cell()).astype("<f8").tobytes()
     assert hashlib.sha256(found).hexdigest()[:16] == "26ff32ef77236815"
 
 
@@ -53,7 +58,7 @@ def test_the_bits_are_those_of_every_cpu() -> None:
 def test_strange_images_have_statistics_too(shape: tuple[int, int, int], window_px: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     for pixels in (np.zeros_like(noise), np.full_like(noise, 255), noise):
-        assert np.isfinite(cell_statistics(pixels, window_px)).all()
+        assert np.isfinite(statistics_of(pixels, window_px)).all()
 
 
 def test_the_parts_of_a_cell_are_found() -> None:
@@ -81,10 +86,10 @@ def test_each_change_moves_what_it_is_measured_by() -> None:
 
 def test_a_darker_lamp_hides_nothing_from_the_harm_trees() -> None:
     dark, clean = (
-        case_statistics([cell_statistics(p, WINDOW_PX)] * 3)
+        case_statistics([statistics_of(p)] * 3)
         for p in (with_gains(drawn_cell(), 0.7, 0.7, 0.7), drawn_cell())
     )
-    blurry = case_statistics([cell_statistics(blurred(drawn_cell(), 1), WINDOW_PX)] * 3)
+    blurry = case_statistics([statistics_of(blurred(drawn_cell(), 1))] * 3)
     asked = [k for k in HARM_PLACES if CASE_STATISTICS[k].startswith(("band", "steep"))]
     moved, told = np.abs(dark - clean)[asked], np.abs(blurry - clean)[asked]
     assert moved.sum() < 0.1 * told.sum()

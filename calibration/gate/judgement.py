@@ -208,8 +208,14 @@ class _Judge:
         if self._reference is None:
             return None
         by_identity = {smear.identities[cell.path]: cell for cell in cells_of(smear, self._model)}
-        images = raw_images(smear, [by_identity[identity] for identity in measured])
-        return case_statistics([cell_statistics(i, self._model.canvas_px) for i in images])
+        cells = [by_identity[identity] for identity in measured]
+        canvas_px, slides = self._model.canvas_px, smear.backgrounds
+        return case_statistics(
+            [
+                cell_statistics(pixels, slides[cell.path], canvas_px)
+                for cell, pixels in zip(cells, raw_images(smear, cells), strict=True)
+            ]
+        )
 
     def _judged(
         self, kind: str, pixels: np.ndarray, draws: np.ndarray, statistics: np.ndarray | None

@@ -108,9 +108,11 @@ def measure_case(
 
 def statistics_of_cells(raw: Sequence[_Pixels], bench: Bench) -> NDArray[np.float64]:
     """The statistics of each raw image, float64 (n, S)."""
-    with closing(
-        run_ahead(lambda p: cell_statistics(p, bench.window_px), raw, threads=bench.threads)
-    ) as found:
+
+    def measured(pixels: _Pixels) -> NDArray[np.float64]:
+        return cell_statistics(pixels, background_of_cell(pixels), bench.window_px)
+
+    with closing(run_ahead(measured, raw, threads=bench.threads)) as found:
         rows = list(found)
     return np.array(rows, np.float64).reshape(len(raw), len(CELL_STATISTICS))
 
@@ -143,13 +145,13 @@ def changed_bags(
 
 def _changed_bag(images: Sequence[_Pixels], bench: Bench) -> ChangedBag | None:
     """The bag of a case whose raw images these are."""
-    slide = middle_background([background_of_cell(image) for image in images])
-    canvas = bench.canvas.for_background(slide)
+    slides = [background_of_cell(image) for image in images]
+    canvas = bench.canvas.for_background(middle_background(slides))
     placed = [_placed(image, canvas) for image in images]
     kept = [place for place, cell in enumerate(placed) if cell is not None]
     if len(kept) < LEAST_CELLS:
         return None
-    statistics = [cell_statistics(images[place], bench.window_px) for place in kept]
+    statistics = [cell_statistics(images[k], slides[k], bench.window_px) for k in kept]
     return ChangedBag(
         kept=np.array([cell is not None for cell in placed]),
         encodings=bench.encode(np.stack([cell for cell in placed if cell is not None])),

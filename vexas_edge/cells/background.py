@@ -83,5 +83,9 @@ def gain_table(found: Background, wanted: Background) -> NDArray[np.uint8]:
 
 def apply_gains(pixels: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The image with each channel's levels replaced by the table's, uint8 (H, W, 3)."""
-    mapped = Image.fromarray(pixels).point(table.ravel().tolist())
-    return np.asarray(mapped, np.uint8)
+    mapped = np.empty_like(pixels)
+    for channel, levels in enumerate(table):
+        # Faster than an index into the table, and than Pillow.
+        found = pixels[..., channel].tobytes().translate(levels.tobytes())
+        mapped[..., channel] = np.frombuffer(found, np.uint8).reshape(pixels.shape[:2])
+    return mapped

@@ -114,9 +114,8 @@ def stain_statistics(
     filled = ~around.slide
     return {
         "nucleus_threshold": float(threshold),
-        **_stained("nucleus", parts.nucleus, density),
-        **_stained("cytoplasm", parts.cytoplasm, density),
-        **_stained("red_cells", around.red_cells, field),
+        **_stained(density, nucleus=parts.nucleus, cytoplasm=parts.cytoplasm),
+        **_stained(field, red_cells=around.red_cells),
         **_dye_statistics(density, parts.nucleus),
         "nucleus_spread_px": _spread(parts.nucleus),
         "nucleus_area_to_outline": _area_to_outline(parts.nucleus),
@@ -126,19 +125,23 @@ def stain_statistics(
     }
 
 
-def _stained(name: str, mask: NDArray[np.bool_], density: NDArray[np.int16]) -> dict[str, float]:
-    inside = int(np.count_nonzero(mask))
+def _stained(density: NDArray[np.int16], **masks: NDArray[np.bool_]) -> dict[str, float]:
+    """Of each part, given by its name: its share of the pixels, and how much dye it took up."""
     # Whole numbers far below 2**53, so that no order of summing them rounds.
-    sums = density.reshape(3, -1).astype(np.float64) @ mask.ravel().astype(np.float64)
-    red, green, blue = (ratio(total, inside) for total in sums)
-    return {
-        f"{name}_share": ratio(inside, mask.size),
-        f"{name}_red": red,
-        f"{name}_green": green,
-        f"{name}_blue": blue,
-        f"{name}_red_to_green": red / green if green else 0.0,
-        f"{name}_blue_to_green": blue / green if green else 0.0,
-    }
+    wide = density.reshape(3, -1).astype(np.float64)
+    found: dict[str, float] = {}
+    for name, mask in masks.items():
+        inside = int(np.count_nonzero(mask))
+        red, green, blue = (ratio(total, inside) for total in wide @ mask.ravel())
+        found |= {
+            f"{name}_share": ratio(inside, mask.size),
+            f"{name}_red": red,
+            f"{name}_green": green,
+            f"{name}_blue": blue,
+            f"{name}_red_to_green": red / green if green else 0.0,
+            f"{name}_blue_to_green": blue / green if green else 0.0,
+        }
+    return found
 
 
 def _dye_statistics(density: NDArray[np.int16], nucleus: NDArray[np.bool_]) -> dict[str, float]:

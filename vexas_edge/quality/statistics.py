@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.cells.background import background_of_cell
+from vexas_edge.cells.background import Background
 from vexas_edge.quality.colours import (
     densities,
     light_statistics,
@@ -67,14 +67,17 @@ _SPREADS = (
 )
 
 
-def cell_statistics(pixels: NDArray[np.uint8], window_px: int) -> NDArray[np.float64]:
+def cell_statistics(
+    pixels: NDArray[np.uint8], slide: Background, window_px: int
+) -> NDArray[np.float64]:
     """The statistics of one cell, float64 (S,), in the order of `CELL_STATISTICS`.
 
     Args:
         pixels: uint8 (H, W, 3) RGB, the raw image.
+        slide: the bare slide in it, as `background_of_cell` finds it.
         window_px: the side of the middle part that the model sees.
     """
-    return np.array(list(_measured(pixels, window_px).values()), np.float64)
+    return np.array(list(_measured(pixels, slide, window_px).values()), np.float64)
 
 
 def case_statistics(of_cells: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -101,8 +104,7 @@ def _quartile(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def _measured(pixels: NDArray[np.uint8], window_px: int) -> dict[str, float]:
-    slide = background_of_cell(pixels)
+def _measured(pixels: NDArray[np.uint8], slide: Background, window_px: int) -> dict[str, float]:
     window = _middle(pixels, window_px)
     coarse = _every_second(window) if min(window.shape[1:]) > _TEXTURE_PX else window
     density = densities(coarse, slide)
@@ -139,7 +141,7 @@ def _family_of(name: str) -> Family:
     return next(family for start, family in _BY_START if name.startswith(start))
 
 
-CELL_STATISTICS: tuple[str, ...] = tuple(_measured(np.zeros((16, 16, 3), np.uint8), 16))
+CELL_STATISTICS: tuple[str, ...] = tuple(_measured(np.zeros((16, 16, 3), np.uint8), (0, 0, 0), 16))
 CASE_STATISTICS: tuple[str, ...] = (*CELL_STATISTICS, *(f"{name}_spread" for name in _SPREADS))
 FAMILIES: tuple[Family, ...] = tuple(_family_of(name) for name in CASE_STATISTICS)
 _SPREAD_PLACES = np.array([CELL_STATISTICS.index(name) for name in _SPREADS])

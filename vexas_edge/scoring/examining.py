@@ -98,7 +98,9 @@ def _judged(read: ReadCells, encoded: Encoded, model: Model, reference: Referenc
     order = sorted(range(len(encoded.identities)), key=encoded.identities.__getitem__)
     by_identity = {cell.record.identity: cell for cell in read.distinct}
     measured = [by_identity[encoded.identities[place].hex()] for place in order[:MEASURED_CELLS]]
-    statistics = [cell_statistics(read.pixels(cell), model.canvas_px) for cell in measured]
+    statistics = [
+        cell_statistics(read.pixels(cell), cell.background, model.canvas_px) for cell in measured
+    ]
     return judge(reference, case_statistics(statistics), encoded.encodings[order])
 
 
