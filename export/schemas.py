@@ -14,6 +14,7 @@ from msgspec import NODEFAULT
 from msgspec.inspect import DataclassType, Field, StructType, Type, type_info
 
 from vexas_edge.bundle import manifest
+from vexas_edge.ledger import runs
 from vexas_edge.results import values
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -23,16 +24,11 @@ ObjectType = StructType | DataclassType
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenFile:
-    """A file that vexas-edge writes.
-
-    content: the type of its whole content.
-    left_out: fields, as (class, field), that are dropped when it is written.
-    """
+    """A file that vexas-edge writes. content: the type of its whole content."""
 
     content: type
     schema_version: int
     title: str
-    left_out: tuple[tuple[type, str], ...] = ()
 
 
 FILES = {
@@ -44,13 +40,22 @@ FILES = {
     "case": WrittenFile(
         content=values.CaseScore,
         schema_version=values.RESULT_SCHEMA,
-        title="CASE.json, the result of vexas-edge for one case",
-        left_out=((values.ModelScore, "cells"),),  # by json_from_score
+        title="a file in cases/, the result of vexas-edge for one smear",
     ),
-    "run": WrittenFile(
-        content=values.RunRecord,
+    "run-started": WrittenFile(
+        content=runs.RunStarted,
         schema_version=values.RESULT_SCHEMA,
-        title="run.json, the record of one run of vexas-edge",
+        title="a file in runs/, what a run of vexas-edge was asked for",
+    ),
+    "run-ended": WrittenFile(
+        content=runs.RunEnded,
+        schema_version=values.RESULT_SCHEMA,
+        title="a file in runs/, how a run of vexas-edge ended",
+    ),
+    "run-confirmed": WrittenFile(
+        content=runs.Confirmed,
+        schema_version=values.RESULT_SCHEMA,
+        title="a file in runs/, which held results were confirmed",
     ),
 }
 
@@ -69,8 +74,7 @@ def schema_of(name: str) -> dict[str, Any]:
     file = FILES[name]
     _, definitions = msgspec.json.schema_components([file.content])
     for kind in _objects_in(type_info(file.content)):
-        left_out = {field for cls, field in file.left_out if cls is kind.cls}
-        _describe_as_written(definitions[kind.cls.__name__], kind, left_out)
+        _describe_as_written(definitions[kind.cls.__name__], kind)
     root = definitions.pop(file.content.__name__)
     root["properties"]["schema_version"] = {"type": "integer", "const": file.schema_version}
     return {
@@ -96,12 +100,10 @@ def _objects_in(node: Any) -> Iterator[ObjectType]:
         yield from _objects_in(part)
 
 
-def _describe_as_written(definition: dict[str, Any], kind: ObjectType, left_out: set[str]) -> None:
+def _describe_as_written(definition: dict[str, Any], kind: ObjectType) -> None:
     """Require what is always written, refuse what never is, describe the class by its docstring."""
     definition["description"] = inspect.getdoc(kind.cls)
     properties = definition["properties"]
-    for name in left_out:
-        del properties[name]
     always = {field.encode_name for field in kind.fields if _is_always_written(field, kind)}
     definition["required"] = [name for name in properties if name in always]
     for name in definition["required"]:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,17 +18,22 @@ from tiny import (
     NO_GATE,
     Ended,
     bundle_content,
+    case_files,
     folder_from_bundle,
+    kept,
+    recorded,
     rewritten,
     write_case,
     write_cells,
 )
 
 from vexas_edge import open_bundle, read_case, score_case
-from vexas_edge.commands import score as scoring_run
+from vexas_edge.commands import scorer
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.host.process import default_threads
-from vexas_edge.results.folder import CASE_COLUMNS, CELL_COLUMNS
+from vexas_edge.ledger.checking import problems_of_folder
+from vexas_edge.results.tables import CASE_COLUMNS, CELL_COLUMNS
+from vexas_edge.scoring.score import score_smear
 from vexas_edge.version import __version__
 
 Command = Callable[..., Ended]
@@ -48,6 +54,11 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def timeless(err: str) -> list[str]:
+    """The lines that were said, with T for how long a batch took."""
+    return [re.sub(r" in \d+ s\b", " in T", line) for line in err.splitlines() if line]
 
 
 def run_in_subprocess(*arguments: str | Path, **environment: str) -> subprocess.Popen[bytes]:
@@ -150,10 +161,14 @@ def test_results_are_written_where_o_says(
     paths = (cases / "P1", cases / "P2")
     ended = vexas_edge("score", *paths, "--bundle", tiny_bundle, "-o", out, "--threads", "2")
     assert (ended.status, len(ended.out.splitlines())) == (3, 2)
-    assert ended.err == f"results: {out}\n"
-    assert files_in(out) == ["P1.json", "P2.json", "cases.csv", "cells.csv", "run.json"]
+    assert timeless(ended.err) == [
+        "2 cases in T: 1 scored, 1 abstained (too_few_cells 1), 0 failed",
+        f"results: {out}",
+    ]
+    assert files_in(out) == ["cases", "cases.csv", "cells.csv", "journal.jsonl", "runs"]
+    assert case_files(out) == ["P1", "P2"]
 
-    scored = json.loads((out / "P1.json").read_text())
+    scored = kept(out, "P1")
     table = rows(out / "cases.csv")
     assert tuple(table[0]) == CASE_COLUMNS
     assert [(r["case"], r["model"], r["status"], r["n_cells"], r["reasons"]) for r in table] == [
@@ -183,14 +198,10 @@ def test_results_are_written_where_o_says(
         ("P1", "neutrophil/1.png", "used"),
     ]
 
-    run = json.loads((out / "run.json").read_text())
-    assert run["cases"] == [
-        {"case": "P1", "status": "scored", "file": "P1.json"},
-        {"case": "P2", "status": "abstained", "file": "P2.json"},
-    ]
-    assert run["bundle"]["sha256"] == open_bundle(tiny_bundle).sha256
-    assert run["asked"]["threads"] == 2
-    assert run["ended_by"] is None
+    started, ended_run = recorded(out, "started"), recorded(out, "ended")
+    assert started["bundle"]["sha256"] == open_bundle(tiny_bundle).sha256
+    assert started["asked"]["threads"] == 2
+    assert (ended_run["results"], ended_run["ended_by"]) == ([2, 3], None)
 
 
 def test_recursive_and_one_by_one_give_the_same_bits(
@@ -241,24 +252,25 @@ def test_an_engine_or_bundle_that_fails_midway_ends_the_run_and_keeps_the_result
     paths = [cases / name for name in ("nowhere", "P1", "P3", "P2")]
     ended = vexas_edge("score", *paths, "--bundle", tiny_bundle, "-o", tmp_path / "out")
     assert ended.status == status
-    assert ended.err.splitlines()[-1] == f"error: {error}"
+    assert timeless(ended.err)[-2:] == [
+        f"error: {error}",
+        "note: 2 of 4 cases in T: 1 scored, 0 abstained, 1 failed; "
+        "run the same command again to go on",
+    ]
     assert [row["case"] for row in rows(tmp_path / "out" / "cases.csv")] == ["nowhere"] + ["P1"] * 3
-    run = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert ([case["case"] for case in run["cases"]], run["ended_by"]) == (
-        ["nowhere", "P1"],
-        str(error),
-    )
+    ended_run = recorded(tmp_path / "out", "ended")
+    assert (ended_run["results"], ended_run["ended_by"]) == ([2, 3], str(error))
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException) -> None:
     """Scoring the case of that name raises the error."""
 
-    def failing(case: Any, *arguments: Any, **options: Any) -> Any:
-        if case.name == name:
+    def failing(read: Any, *arguments: Any, **options: Any) -> Any:
+        if read.case.name == name:
             raise error
-        return score_case(case, *arguments, **options)
+        return score_smear(read, *arguments, **options)
 
-    monkeypatch.setattr(scoring_run, "score_case", failing)
+    monkeypatch.setattr(scorer, "score_smear", failing)
 
 
 def test_an_interruption_keeps_the_finished_cases(
@@ -271,10 +283,15 @@ def test_an_interruption_keeps_the_finished_cases(
     fail_at(monkeypatch, "P2", KeyboardInterrupt())
     out = tmp_path / "out"
     ended = vexas_edge("score", cases, "--recursive", "--bundle", tiny_bundle, "-o", out)
-    assert (ended.status, ended.err.split()) == (130, ["interrupted"])
-    assert files_in(out) == ["P1.json", "cases.csv", "cells.csv", "run.json"]
+    assert ended.status == 130
+    assert timeless(ended.err) == [
+        "interrupted",
+        "note: 1 of 3 cases in T: 1 scored, 0 abstained, 0 failed; "
+        "run the same command again to go on",
+    ]
+    assert case_files(out) == ["P1"]
     assert {row["case"] for row in rows(out / "cases.csv")} == {"P1"}
-    assert json.loads((out / "run.json").read_text())["ended_by"] == "KeyboardInterrupt"
+    assert recorded(out, "ended")["ended_by"] == "KeyboardInterrupt"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a process cannot be sent Ctrl-C alone on Windows")
@@ -286,17 +303,18 @@ def test_ctrl_c_keeps_the_finished_cases(tiny_bundle: Path, tmp_path: Path) -> N
     options = ("--recursive", "--bundle", tiny_bundle, "-o", out, "--json")
     running = run_in_subprocess("score", tmp_path / "cases", *options)
     deadline = time.monotonic() + 60
-    while not (out / "P000.json").exists() and time.monotonic() < deadline:
+    while not list(out.glob("cases/*-P001.json")) and time.monotonic() < deadline:
         time.sleep(0.01)
     running.send_signal(signal.SIGINT)
     printed, said = running.communicate(timeout=60)
-    assert (running.returncode, said.split()) == (130, [b"interrupted"])
-    done = [case["file"] for case in json.loads((out / "run.json").read_text())["cases"]]
+    lines = [line for line in said.decode().splitlines() if line]
+    assert (running.returncode, lines[-2]) == (130, "interrupted")
+    assert lines[-1].endswith("; run the same command again to go on")
+    done = recorded(out, "ended")["results"]
     assert 0 < len(done) < 500
-    assert {*done, "cases.csv", "cells.csv", "run.json"} <= set(files_in(out))
-    assert not list(out.glob("*.partial"))
-    assert len({row["case"] for row in rows(out / "cases.csv")}) - len(done) in (0, 1)
-    assert len(printed.splitlines()) - len(done) in (0, -1)
+    assert len(done) == len(case_files(out)) == len(printed.splitlines())
+    assert problems_of_folder(out) == []
+    assert not list(out.rglob("*.partial"))
 
 
 def test_a_bug_keeps_its_traceback_and_the_finished_cases(
@@ -311,7 +329,7 @@ def test_a_bug_keeps_its_traceback_and_the_finished_cases(
     with pytest.raises(ZeroDivisionError, match="a bug"):
         vexas_edge("score", cases, "--recursive", "--bundle", tiny_bundle, "-o", out)
     assert {row["case"] for row in rows(out / "cases.csv")} == {"P1"}
-    assert json.loads((out / "run.json").read_text())["ended_by"] == "a bug"
+    assert recorded(out, "ended")["ended_by"] == "a bug"
 
 
 def test_a_bug_exits_with_1() -> None:
@@ -357,16 +375,16 @@ def test_unreadable_cells_are_named_and_do_not_change_the_status(
     ]
 
 
-def test_a_second_run_into_the_same_folder_describes_itself(
+def test_a_second_run_into_the_same_folder_adds_to_the_first(
     vexas_edge: Command, tiny_bundle: Path, cases: Path, tmp_path: Path
 ) -> None:
     options = ("--bundle", tiny_bundle, "-o", tmp_path / "out")
-    vexas_edge("score", cases, "--recursive", *options)
-    vexas_edge("score", cases / "P3", *options)
-    assert {row["case"] for row in rows(tmp_path / "out" / "cases.csv")} == {"P3"}
-    run = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert [case["case"] for case in run["cases"]] == ["P3"]
-    assert (tmp_path / "out" / "P1.json").exists()
+    vexas_edge("score", cases / "P1", *options)
+    ended = vexas_edge("score", cases, "--recursive", *options)
+    assert timeless(ended.err)[0].startswith("3 cases in T, 1 of them known before: ")
+    assert [row["case"] for row in rows(tmp_path / "out" / "cases.csv")[::3]] == ["P1", "P2", "P3"]
+    ended_run = recorded(tmp_path / "out", "ended")
+    assert (len(ended_run["results"]), ended_run["known"]) == (2, 1)
 
 
 def test_a_synthetic_bundle_says_so_on_every_line(
@@ -481,5 +499,5 @@ def test_a_polite_run_has_low_priority_and_leaves_a_core_free(
         [sys.executable, "-c", POLITE, *asked], capture_output=True, text=True, check=False
     )
     assert int(ended.stdout.splitlines()[-1]) == min(19, os.nice(0) + 10)
-    run = json.loads((tmp_path / "out" / "P1.json").read_text())["run"]
+    run = kept(tmp_path / "out", "P1")["run"]
     assert run["threads"] == max(1, default_threads() - 1)

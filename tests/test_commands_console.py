@@ -52,7 +52,7 @@ def test_what_else_went_wrong_on_the_way_out_is_said_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = BundleError("damaged")
-    error.add_note("cases.csv cannot be replaced")
+    error.add_note("error: cases.csv cannot be replaced")
     assert status_of(monkeypatch, error) == 6
     assert capsys.readouterr().err == "error: damaged\nerror: cases.csv cannot be replaced\n"
 
@@ -61,7 +61,7 @@ def test_an_interruption_is_130_and_keeps_its_notes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     interruption = KeyboardInterrupt()
-    interruption.add_note("run.json cannot be replaced")
+    interruption.add_note("error: run.json cannot be replaced")
     assert status_of(monkeypatch, interruption) == 130
     lines = capsys.readouterr().err.split("\n")
     assert [line for line in lines if line] == ["interrupted", "error: run.json cannot be replaced"]

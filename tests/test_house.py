@@ -19,6 +19,7 @@ FLOORS = (
     ("errors", "version", "choices", "talk", "text", "fields", "files", "ahead", "arrays"),
     ("smear",),
     ("results",),
+    ("ledger",),
     ("cells", "quality"),
     ("domain",),
     ("host",),
@@ -48,7 +49,6 @@ WITHOUT_TENSOR_NAMES = (
 OTHER_MEANINGS = {
     ("export/parity.py", "cells"): "how many cells parity was measured on, in the manifest",
     ("calibration/conversion.py", "cells"): "how many cells calibration saw, in the manifest",
-    ("export/schemas.py", "cells"): "the field of a result that CASE.json leaves out",
 }
 
 # Public functions that several files of a package give by agreement.

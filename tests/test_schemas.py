@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 from jsonschema_rs import Draft202012Validator, ValidationError
-from tiny import Ended, png
+from tiny import Ended, kept, png, recorded
 
 from export.cli import cli as export_cli
 from export.schemas import FILES, ecmascript_from_python, schema_of, written_schemas
 from vexas_edge.commands.cli import cli as edge_cli
+from vexas_edge.results.values import RESULT_SCHEMA
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "docs" / "schema"
 DEMO = ROOT / "vexas_edge" / "demo"
 REMEDY = "run `vexas-workshop export schemas -o docs/schema` in the checkout and commit its files"
 
+CONFIRMED = {"number": 4, "results": [2], "confirmed": "2026-01-01T00:00:00+00:00"}
 VALIDATORS = {name: Draft202012Validator(schema_of(name)) for name in FILES}
 
 Document = dict[str, Any]
@@ -48,8 +50,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         manifest = bundle.read("manifest.json").decode()
     return {
         "manifest": manifest,
-        "case": (folder / "smear.json").read_text(encoding="utf-8"),
-        "run": (folder / "run.json").read_text(encoding="utf-8"),
+        "case": json.dumps(kept(folder, "smear")),
+        "run-started": json.dumps(recorded(folder, "started")),
+        "run-ended": json.dumps(recorded(folder, "ended")),
+        "run-confirmed": json.dumps({**CONFIRMED, "schema_version": RESULT_SCHEMA}),
     }
 
 
@@ -64,7 +68,8 @@ def test_the_command_writes_them(tmp_path: Path) -> None:
     export_cli(["schemas", "-o", str(tmp_path / "docs" / "schema")], standalone_mode=False)
     files = {path.name: path.read_bytes() for path in (tmp_path / "docs" / "schema").iterdir()}
     assert files == written_schemas()
-    assert sorted(files) == ["case.schema.json", "manifest.schema.json", "run.schema.json"]
+    names = ("case", "manifest", "run-confirmed", "run-ended", "run-started")
+    assert sorted(files) == [f"{name}.schema.json" for name in names]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -110,14 +115,15 @@ def test_the_results_of_a_run_that_ends_in_many_ways_pass(
     options = ("--bundle", DEMO / "demo.vxb", "--class-from", "agree", "--threads", "1", "-o", out)
     ended = vexas_edge("score", DEMO / "smear.zip", few, tmp_path / "nowhere", *options)
     assert ended.status == 7
-    cases = {name: content(out / f"{name}.json") for name in ("smear", "few", "nowhere")}
+    cases = {name: kept(out, name) for name in ("smear", "few", "nowhere")}
     statuses = [case["status"] for case in cases.values()]
     assert statuses == ["scored", "abstained", "failed"]
     for filled in ("rejected", "unreadable", "duplicates", "conflicts", "ignored", "models"):
         assert cases["few"][filled], f"the test no longer covers {filled}"
     for case in cases.values():
         assert faults("case", case) == []
-    assert faults("run", content(out / "run.json")) == []
+    for kind in ("started", "ended"):
+        assert faults(f"run-{kind}", recorded(out, kind)) == []
 
 
 def test_what_varies_freely_may_hold_anything(written: dict[str, str]) -> None:
@@ -165,23 +171,28 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("case", lambda c: c.pop("error"), '/: "error" is a required property'),
     ("case", lambda c: c["models"][0].pop("score"), '/models/0: "score" is a required property'),
     ("case", lambda c: c.update(colour="red"), "/: Additional properties are not allowed"),
-    ("case", lambda c: c["models"][0].update(cells=[]), "/models/0: Additional properties"),
+    ("case", lambda c: c["entry"].pop("key"), "/entry: "),
     ("case", lambda c: c["models"][0].update(score="0.5"), '/models/0/score: "0.5" is not valid'),
     ("case", lambda c: c["models"][0].update(n_cells=0.5), "/models/0/n_cells: 0.5 is not of type"),
     ("case", lambda c: c.update(conflicts=[{"path": "x"}]), '"folder_class" is a required'),
     ("case", lambda c: c.update(status="fine"), '/status: "fine" is not one of'),
     ("case", lambda c: c["bundle"].update(sha256=HASH + "\n"), "/bundle: "),
-    ("case", lambda c: c.update(schema_version=0), "/schema_version: 4 was expected"),
-    ("run", lambda r: r.pop("ended_by"), '/: "ended_by" is a required property'),
-    ("run", lambda r: r["asked"].pop("out"), '/asked: "out" is a required property'),
-    ("run", lambda r: r["cases"][0].pop("file"), '/cases/0: "file" is a required property'),
-    ("run", lambda r: r.update(colour="red"), "/: Additional properties are not allowed"),
-    ("run", lambda r: r["asked"].update(colour="red"), "/asked: Additional properties"),
-    ("run", lambda r: r["asked"].update(threads="2"), '/asked/threads: "2" is not of type'),
-    ("run", lambda r: r["asked"].update(threads=None), "/asked/threads: null is not of type"),
-    ("run", lambda r: r["asked"].update(precision=4), "/asked/precision: "),
-    ("run", lambda r: r["bundle"].update(sha256=HASH + "\n"), "/bundle/sha256: "),
-    ("run", lambda r: r.update(schema_version="1"), "/schema_version: "),
+    ("case", lambda c: c.update(schema_version=0), "/schema_version: 5 was expected"),
+    ("run-ended", lambda r: r.pop("ended_by"), '/: "ended_by" is a required property'),
+    ("run-started", lambda r: r["asked"].pop("out"), '/asked: "out" is a required property'),
+    ("run-ended", lambda r: r.update(results=["2"]), '/results/0: "2" is not of type'),
+    ("run-confirmed", lambda r: r.pop("results"), '/: "results" is a required property'),
+    ("run-started", lambda r: r.update(colour="red"), "/: Additional properties are not allowed"),
+    ("run-started", lambda r: r["asked"].update(colour="red"), "/asked: Additional properties"),
+    ("run-started", lambda r: r["asked"].update(threads="2"), '/asked/threads: "2" is not'),
+    (
+        "run-started",
+        lambda r: r["asked"].update(threads=None),
+        "/asked/threads: null is not",
+    ),
+    ("run-started", lambda r: r["asked"].update(precision=4), "/asked/precision: "),
+    ("run-started", lambda r: r["bundle"].update(sha256=HASH + "\n"), "/bundle/sha256: "),
+    ("run-started", lambda r: r.update(schema_version="1"), "/schema_version: "),
 ]
 
 

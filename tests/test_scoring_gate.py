@@ -29,7 +29,7 @@ from vexas_edge.domain.reference import bytes_from_reference
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError
 from vexas_edge.quality.statistics import CASE_STATISTICS
-from vexas_edge.results.folder import CASE_COLUMNS, CELL_COLUMNS, case_rows, cell_rows
+from vexas_edge.results.tables import CASE_COLUMNS, CELL_COLUMNS, case_rows, cell_rows
 from vexas_edge.results.values import CaseScore, ModelScore
 from vexas_edge.results.words import line_from_score
 from vexas_edge.runtime.session import Sessions, run_selftest
@@ -89,7 +89,7 @@ def test_an_abstaining_model_says_why_and_shows_no_number(
     assert model.domain is not None
     assert model.domain.family == "stain"
     assert of_model(result, MONOCYTE).status == "scored"
-    row = case_rows(result)[0]
+    row = case_rows(result, "")[0]
     assert (row["family"], row["reasons"]) == ("stain", "stain")
     assert not set(NUMBERS) & {name for name, value in row.items() if value is not None}
 
@@ -144,8 +144,8 @@ def test_nothing_of_an_abstaining_case_depends_on_the_classifier(
             run=replace(result.run, started="", seconds=0),
         )
         tables = StringIO()
-        for columns, rows in ((CASE_COLUMNS, case_rows(result)), (CELL_COLUMNS, cell_rows(result))):
-            csv.DictWriter(tables, columns).writerows(rows)
+        csv.DictWriter(tables, CASE_COLUMNS).writerows(case_rows(result, ""))
+        csv.DictWriter(tables, CELL_COLUMNS).writerows(cell_rows(result, ""))
         outputs.append((msgspec.json.encode(result), line_from_score(result), tables.getvalue()))
     assert outputs[0] == outputs[1]
 

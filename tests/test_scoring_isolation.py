@@ -1,6 +1,5 @@
 """A bundle whose model wants its cells isolated: from an analyzer's crops to scores."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tiny import (
     CANVAS_PX,
     PREPROCESSING,
     Ended,
+    kept,
     mask_network,
     onnx_from_kernels,
     png,
@@ -118,7 +118,7 @@ def test_a_cell_that_cannot_be_isolated_is_rejected_by_name(
     ended = vexas_edge("score", smear, "--bundle", bundle, "-o", tmp_path / "out")
     assert ended.status == 0, ended.err
     assert "rejected as not one whole cell: cell_touches_border 1, empty 1" in ended.err
-    result = json.loads((tmp_path / "out" / "smear.json").read_text())
+    result = kept(tmp_path / "out", "smear")
     assert {cell["path"]: cell["reason"] for cell in result["rejected"]} == {
         "monocyte/2.png": "empty",
         "monocyte/3.png": "cell_touches_border",

@@ -325,7 +325,7 @@ def test_a_patient_folder_that_is_a_link_is_not_skipped_in_silence(tmp_path: Pat
 
 def test_reading_a_case_loads_neither_numpy_nor_pillow() -> None:
     code = (
-        "import sys, vexas_edge.smear.summary, vexas_edge.smear.reader\n"
+        "import sys, vexas_edge.smear.finding, vexas_edge.smear.reader\n"
         "sys.exit(bool({'numpy', 'PIL'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

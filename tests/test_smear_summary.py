@@ -3,10 +3,9 @@
 import json
 from pathlib import Path
 
-from vexas_edge.commands.scan import table_from_summary
+from vexas_edge.commands.scan import summary_from_case, table_from_summary
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
-from vexas_edge.smear.summary import summary_from_case
 
 
 def made_up_case(root: Path) -> Path:

@@ -26,7 +26,6 @@ from training.reference.changes import Change
 from training.reference.fit import fit_reference
 from training.reference.making import TrainingCase, changed_cases, reference_from_cases, shifts_of
 from training.reference.scoring import scorer_from_classifier
-from training.talk import time_left
 from vexas_edge import open_bundle
 from vexas_edge.bundle.graphs import FUSED, REFERENCE
 from vexas_edge.cells.canvas import Canvas
@@ -34,6 +33,7 @@ from vexas_edge.domain.reference import Reference, reference_from_bytes
 from vexas_edge.errors import InputError, RejectedCellError
 from vexas_edge.runtime.session import reference_of
 from vexas_edge.scoring.draws import draw_cells
+from vexas_edge.talk import time_left
 
 FAST = ("--fixed", "--calibration", "libsvm")
 

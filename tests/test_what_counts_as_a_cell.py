@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import NO_GATE, Ended, cell_pixels, png, write_case, write_cells
+from tiny import NO_GATE, Ended, cell_pixels, kept, png, write_case, write_cells
 
 import vexas_edge
 from vexas_edge import open_bundle, read_case, score_case
@@ -590,7 +590,7 @@ def test_the_result_names_the_decoder_and_both_hashes_of_each_cell(
 ) -> None:
     out = tmp_path / "out"
     vexas_edge("score", smear, "--bundle", DEMO / "demo.vxb", "-o", out)
-    assert json.loads((out / "smear.json").read_text())["run"]["decoder"].startswith("Pillow 1")
+    assert kept(out, "smear")["run"]["decoder"].startswith("Pillow 1")
     with (out / "cells.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert len({row["identity"] for row in rows}) == len({row["sha256"] for row in rows}) == 72

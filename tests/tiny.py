@@ -1,6 +1,7 @@
 """The smallest things that are whole: cells of a dozen pixels, encoders of two convolutions."""
 
 import io
+import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -257,6 +258,22 @@ def folder_from_bundle(bundle: Path, to: Path) -> Path:
     with zipfile.ZipFile(bundle) as archive:
         archive.extractall(to)
     return to
+
+
+def kept(out: Path, case: str) -> dict[str, Any]:
+    """The newest result of a case in a results folder."""
+    of_case = sorted((out / "cases").glob(f"*-{case}.json"))
+    return json.loads(of_case[-1].read_text(encoding="utf-8"))
+
+
+def recorded(out: Path, kind: str) -> dict[str, Any]:
+    """The newest record of a results folder of this kind: started, ended or confirmed."""
+    return json.loads(sorted((out / "runs").glob(f"*-{kind}.json"))[-1].read_text())
+
+
+def case_files(out: Path) -> list[str]:
+    """The names of the results in a results folder, in order, without their numbers."""
+    return [path.stem.partition("-")[2] for path in sorted((out / "cases").iterdir())]
 
 
 @dataclass(frozen=True, kw_only=True)

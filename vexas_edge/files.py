@@ -1,5 +1,8 @@
-"""Writing files so that they are either complete or absent."""
+"""Writing files so that they are either complete or absent, also after the power has failed."""
 
+import errno
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,6 +11,8 @@ from pathlib import Path
 from vexas_edge.errors import HostError
 
 _RETRY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.5)
+# What network disks say that sync files alone.
+_NO_FOLDERS_SYNCED = (errno.EINVAL, errno.ENOTSUP)
 
 
 class HeldFileError(HostError):
@@ -30,7 +35,7 @@ def write_atomically(path: Path, content: bytes, partial: Path | None = None) ->
 
 @contextmanager
 def replacing(path: Path, partial: Path | None = None) -> Iterator[Path]:
-    """The place where a file is written beside `path`, whose name it takes at the end.
+    """The place where a file is written beside `path`, whose name it takes when it is on the disk.
 
     If anything is raised before that, what was at `path` stays, and the new file is removed.
 
@@ -44,7 +49,9 @@ def replacing(path: Path, partial: Path | None = None) -> Iterator[Path]:
     partial = partial or partial_of(path)
     try:
         yield partial
+        _sync(partial)
         take_name(partial, path)
+        sync_folder(path.parent)
     except HeldFileError:
         raise
     except BaseException as error:  # an interruption too leaves nothing half-written
@@ -53,6 +60,30 @@ def replacing(path: Path, partial: Path | None = None) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise HostError(f"{path} cannot be written: {error.strerror}") from error
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system lets us.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    if sys.platform == "win32":  # there, a folder cannot be opened
+        return
+    try:
+        _sync(folder)
+    except OSError as error:
+        if error.errno not in _NO_FOLDERS_SYNCED:
+            raise
+
+
+def _sync(path: Path) -> None:
+    # Windows syncs only what is open for writing, and no other system opens a folder for that.
+    descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def partial_of(path: Path) -> Path:

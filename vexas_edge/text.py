@@ -1,5 +1,6 @@
 """Text that any file and any terminal can hold."""
 
+import hashlib
 from collections.abc import Iterable
 
 _NAMED_AT_MOST = 5
@@ -18,6 +19,11 @@ def one_line(text: str) -> str:
     """
     line = " ".join(part.strip() for part in text.splitlines() if part.strip())
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def hash_of(*parts: str) -> str:
+    """The SHA-256 of texts in this order, in hex; they may hold a path that is not Unicode."""
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
 
 
 def listed(names: Iterable[str]) -> str:

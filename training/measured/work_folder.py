@@ -12,7 +12,7 @@ import msgspec
 
 from training.measured.case import MeasuredCase, read_measured, write_measured
 from training.measured.measuring import NamedChange, measure_case
-from training.talk import Talk, time_left
+from training.talk import Talk
 from vexas_edge import read_case
 from vexas_edge.bundle.graphs import FUSED, ISOLATE
 from vexas_edge.bundle.manifest import Model
@@ -23,6 +23,7 @@ from vexas_edge.runtime.session import Sessions
 from vexas_edge.smear.case import Case
 from vexas_edge.smear.cohort import CohortCase
 from vexas_edge.smear.options import ReadOptions
+from vexas_edge.talk import time_left
 
 # To be raised when measurements change for the same cells, graphs, changes and statistics.
 _SCHEMA = 2

@@ -13,10 +13,9 @@ from safetensors.torch import save
 from training.pretraining.cell_stack import CellStack
 from training.pretraining.checkpoint import read_checkpoint, write_checkpoint
 from training.pretraining.trainer import Pretraining, PretrainOptions, Record, run_options
-from training.talk import time_left
 from vexas_edge.files import write_atomically
 from vexas_edge.host.libraries import load_library
-from vexas_edge.talk import Progress
+from vexas_edge.talk import Progress, time_left
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,6 +17,7 @@ from vexas_edge.commands.options import (
     reading_options,
     threads_option,
 )
+from vexas_edge.commands.results import results
 from vexas_edge.errors import HostError
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.text import one_line
@@ -40,6 +41,9 @@ def cli() -> None:
 @case_arguments
 @reading_options
 @engine_options
+@click.option(
+    "--again", is_flag=True, help="Score once more what has its result in the folder already."
+)
 @click.option("--polite", is_flag=True, help="Let other programs go first and leave a core free.")
 @click.option("-o", "out", type=PATH, help="The folder for results; without it nothing is written.")
 @click.option(
@@ -267,6 +271,9 @@ def demo(out: Path) -> int:
     click.echo("SYNTHETIC demonstration: drawn cells, no patient.")
     run = ScoringRun(cases=(shipped / "smear.zip",), bundle=shipped / "demo.vxb", out=out)
     return run_scoring(run)
+
+
+cli.add_command(results)
 
 
 def main() -> None:

@@ -47,10 +47,9 @@ def status_of_batch(n_cases: int, n_failed: int) -> int:
 
 
 def _say(text: str, error: BaseException | None) -> None:
-    """Print the text on stderr, then one line for each thing that also went wrong at the end."""
-    click.echo(one_line(text), err=True)
-    for note in getattr(error, "__notes__", ()):
-        click.echo(f"error: {one_line(note)}", err=True)
+    """Print the text on stderr, then a line for each note on what else happened at the end."""
+    for line in (text, *getattr(error, "__notes__", ())):
+        click.echo(one_line(line), err=True)
 
 
 def say(text: str) -> None:

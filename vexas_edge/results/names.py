@@ -1,4 +1,4 @@
-"""The names of result files: one per case, valid on every operating system."""
+"""The names of files and folders that are called after cases, valid on every operating system."""
 
 import hashlib
 from collections.abc import Iterable
@@ -9,8 +9,7 @@ _UNSAFE = set('<>:"/\\|?*%')
 _DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{device}{number}" for device in ("COM", "LPT") for number in "123456789\xb9\xb2\xb3"
 }
-RUN = "run"  # run.json is the run's own record
-_LONGEST_STEM_BYTES = 120  # of the 255 that a file system takes
+_LONGEST_STEM_BYTES = 110  # of the 143 that some file systems take
 
 
 def file_stem_for_case(case: str) -> str:
@@ -20,7 +19,7 @@ def file_stem_for_case(case: str) -> str:
     'ward 3%2FP1%3A Monday'
     """
     stem = "".join(_escaped(c) if c in _UNSAFE or c < " " else c for c in case) or "%"
-    if stem.split(".")[0].strip().upper() in _DEVICES or stem.lower() == RUN:
+    if stem.split(".")[0].strip().upper() in _DEVICES:
         stem = _escaped(stem[0]) + stem[1:]
     if stem[-1] in ". ":
         stem = stem[:-1] + _escaped(stem[-1])
@@ -28,6 +27,15 @@ def file_stem_for_case(case: str) -> str:
         start = stem.encode()[:_LONGEST_STEM_BYTES].decode(errors="ignore")
         stem = f"{start}~{hashlib.sha256(case.encode()).hexdigest()[:8]}"
     return stem
+
+
+def numbered_name(number: int, words: str) -> str:
+    """The name of a file in a results folder, after a case or after what it records.
+
+    >>> numbered_name(12, "P1")
+    '000012-P1.json'
+    """
+    return f"{number:06}-{file_stem_for_case(words)}.json"
 
 
 def check_distinct(names: Iterable[str]) -> None:

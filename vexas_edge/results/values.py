@@ -3,13 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from msgspec import UNSET, UnsetType
-
-from vexas_edge.choices import ClassFrom, Layout
 from vexas_edge.fields import Hash256OrEmpty, Sha256
 from vexas_edge.smear.case import Conflict
 
-RESULT_SCHEMA = 4
+RESULT_SCHEMA = 5
 
 NOTICE = (
     "Research use only. This is a similarity score of white-cell images, not a diagnosis; "
@@ -162,6 +159,41 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """How a result stands among the others of its results folder.
+
+    Numbers count everything in `cases/` and `runs/`, in the order of writing.
+
+    run: the number of the run that made it.
+    given: the name that the smear had where it was found. The result's own name differs from it if
+    another smear had that name before.
+    series: the hash of what scored it: the bundle and the version of vexas-edge.
+    stamp: the hash of where the smear lay, how its names were read, and the names, sizes and times
+    of its files; by this a smear that nobody has touched is known without opening a file.
+    content: the hash of its cells' files and their classes; empty if the case failed.
+    key: the hash of the series and of its cells' pixels and classes; empty if the case failed.
+    revises: the number of the earlier result that this one takes the place of.
+    same_cells_as: the number of the result, of another smear by its name, that has the same key;
+    its answer was taken over, and no engine was run.
+    shares_cells_with: the numbers of results under other names that half or more of the cells are
+    in, too.
+    held: whether the answer is held back until `vexas-edge results confirm`.
+    """
+
+    number: int
+    run: int
+    given: str
+    series: Sha256
+    stamp: Sha256
+    content: Hash256OrEmpty = ""
+    key: Hash256OrEmpty = ""
+    revises: int | None = None
+    same_cells_as: int | None = None
+    shares_cells_with: tuple[int, ...] = ()
+    held: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CaseScore:
     """One case's result.
 
@@ -172,6 +204,7 @@ class CaseScore:
     classes: how many cells there are of each class.
     error: why the case failed.
     run: null where the case failed.
+    entry: how it stands in its results folder; null outside of one.
     """
 
     missing_gate: str | None = None
@@ -190,58 +223,5 @@ class CaseScore:
     bundle: BundleId | None = None
     run: Run | None = None
     error: str | None = None
+    entry: Entry | None = None
     schema_version: int = RESULT_SCHEMA
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """What `vexas-edge score` was asked for.
-
-    cases, bundle, out: the paths as they were given.
-    cell_type, class_map, threads: left out where they were not given.
-    as_json: whether results were printed as JSON.
-    """
-
-    cases: tuple[str, ...]
-    bundle: str
-    out: str
-    recursive: bool
-    layout: Layout
-    class_from: ClassFrom
-    cell_type: str | UnsetType = UNSET
-    class_map: str | UnsetType = UNSET
-    engine: str
-    device: str
-    precision: str
-    threads: int | UnsetType = UNSET
-    polite: bool
-    as_json: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EndedCase:
-    """How one case of a run ended. Its result is in `file`, beside the run's record."""
-
-    case: str
-    status: Status
-    file: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunRecord:
-    """What a whole run of `vexas-edge score` was asked for and what became of it.
-
-    vexas_edge: the version of vexas-edge.
-    started: UTC, ISO 8601.
-    ended_by: the error or the interruption that ended the run early; null where it was completed.
-    cases: the cases that were done, in order.
-    """
-
-    schema_version: int = RESULT_SCHEMA
-    vexas_edge: str
-    asked: Asked
-    bundle: BundleId
-    started: str
-    seconds: float
-    ended_by: str | None
-    cases: tuple[EndedCase, ...]

@@ -2,10 +2,20 @@
 
 from collections import Counter
 
+import msgspec
+
 from vexas_edge.results.values import CaseScore, ModelScore
 from vexas_edge.smear.case import LINKS_REMEDY
 
 _CELLS_NAMED_AT_MOST = 5
+
+
+def json_from_score(score: CaseScore) -> bytes:
+    """The result as one line of JSON, without the single cells, which are in its file."""
+    fields = msgspec.to_builtins(score)
+    for model in fields["models"]:
+        del model["cells"]
+    return msgspec.json.encode(fields)
 
 
 def remarks_from_score(result: CaseScore) -> list[str]:

@@ -81,6 +81,11 @@ class Sessions:
         self._references: dict[str, Reference | None] = {}
         self._stack = ExitStack()
 
+    @property
+    def threads(self) -> int:
+        """How many threads decode, place cells and call the engine."""
+        return self.options.threads or default_threads()
+
     def contract(self, model: str, file: str) -> GraphContract:
         """The inputs and outputs of one of the model's graphs."""
         return contract_of(self.bundle.manifest, model, file)
@@ -98,7 +103,7 @@ class Sessions:
         file = file or self.graph.file
         options = replace(
             self.options,
-            calls_at_once=self.options.threads or default_threads(),
+            calls_at_once=self.threads,
             rows=self.contract(model, file).rows(self.cells_per_call(model)),
             precision=precision_of(file),
         )

@@ -4,14 +4,17 @@ How bright the bare slide of the case is must be known before its first cell can
 copies are found before they cost the engine anything.
 """
 
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
+from vexas_edge.bundle.archive import Bundle
 from vexas_edge.cells.background import (
     Background,
     background_of_cell,
@@ -25,7 +28,7 @@ from vexas_edge.results.values import UsedCell
 from vexas_edge.smear.case import Case, Cell
 from vexas_edge.talk import Progress
 
-# Images are kept until the engine wants them, up to this size in all, which is over 600 cells of
+# Images are kept until the engine wants them, up to this size a case, which is over 600 cells of
 # 360 px; those beyond it are decoded again. So memory does not grow with the case.
 KEPT_BYTES = 256 << 20
 
@@ -67,6 +70,12 @@ class ReadCells:
     others: tuple[UsedCell, ...]
 
     @property
+    def records(self) -> tuple[UsedCell, ...]:
+        """Of every cell, whether it can be used or not, by path."""
+        own = (read.record for read in self.distinct)
+        return tuple(sorted((*own, *self.others), key=lambda record: record.path))
+
+    @property
     def background(self) -> Background:
         """The bare slide of the case, as the distinct cells show it, of which there is one."""
         return middle_background([read.background for read in self.distinct])
@@ -96,6 +105,42 @@ class ReadCells:
         return again.pixels
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReadSmear:
+    """All cells of a case that a bundle's models look at, read once.
+
+    of_models: by model, those that have a cell of their classes.
+    started, clock: when reading began, as UTC and as `time.perf_counter` counts.
+    """
+
+    case: Case
+    of_models: dict[str, ReadCells]
+    started: datetime
+    clock: float
+
+    @property
+    def records(self) -> Iterator[UsedCell]:
+        """Of every cell of every model."""
+        return (record for cells in self.of_models.values() for record in cells.records)
+
+
+def read_smear(case: Case, bundle: Bundle, progress: Progress, *, threads: int) -> ReadSmear:
+    """All cells that the bundle's models look at, decoded once; no engine is needed.
+
+    Raises:
+        InputError, MemoryError: the disk or the PC fails, which says nothing about the cells.
+    """
+    started, clock, room = datetime.now(UTC), time.perf_counter(), KEPT_BYTES
+    of_models: dict[str, ReadCells] = {}
+    for name, model in bundle.manifest.models.items():
+        if not case.cells_of(model.cells):
+            continue
+        read = read_cells(case, name, model.cells, progress, threads=threads, room=room)
+        room -= sum(cell.pixels.nbytes for cell in read.distinct if cell.pixels is not None)
+        of_models[name] = read
+    return ReadSmear(case=case, of_models=of_models, started=started, clock=clock)
+
+
 def read_cells(
     case: Case,
     name: str,
@@ -103,16 +148,18 @@ def read_cells(
     progress: Progress,
     *,
     threads: int,
+    room: int = KEPT_BYTES,
 ) -> ReadCells:
     """All cells of these classes, decoded once.
 
     Args:
         name: the model's, for the progress.
+        room: how many bytes of images are kept.
 
     Raises:
         InputError, MemoryError: the disk or the PC fails, which says nothing about the cells.
     """
-    cells, room = case.cells_of(classes), KEPT_BYTES
+    cells = case.cells_of(classes)
     first: dict[str, ReadCell] = {}
     others: list[UsedCell] = []
 

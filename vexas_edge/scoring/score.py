@@ -5,7 +5,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 
@@ -32,11 +33,14 @@ from vexas_edge.scoring.examining import (
     with_slide_faults,
     without_cells,
 )
-from vexas_edge.scoring.reading import read_cells
+from vexas_edge.scoring.reading import ReadSmear, read_smear
 from vexas_edge.smear.case import Case
 from vexas_edge.talk import Progress
 from vexas_edge.text import unicode_text
 from vexas_edge.version import __version__
+
+# From a model's examined cells to its result.
+Answer = Callable[[Examined, Sessions], ModelScore]
 
 
 def score_case(
@@ -86,22 +90,76 @@ def _score_case(
     case: Case,
     bundle: Bundle,
     sessions: Sessions | None,
-    answer: Callable[[Examined, Sessions], ModelScore],
+    answer: Answer,
     chunk_cells: int | None,
     progress: Progress | None,
 ) -> CaseScore:
-    started, clock = datetime.now(UTC), time.perf_counter()
     if sessions is not None and sessions.bundle.sha256 != bundle.sha256:
         raise UsageError(
             "the sessions are those of another bundle than the one to score with; open some for "
             "this bundle, or leave them out"
         )
-    names = list(bundle.manifest.models)
     with Sessions(bundle) if sessions is None else nullcontext(sessions) as opened:
-        found = [_examined(case, name, opened, chunk_cells, progress or _silent) for name in names]
-        models = tuple(answer(examined, opened) for examined in with_slide_faults(found))
-        run = _run_facts(opened, started, time.perf_counter() - clock)
-    return _case_score(case, bundle, models, run)
+        read = read_smear(case, bundle, progress or _silent, threads=opened.threads)
+        return score_smear(
+            read, opened, answer=answer, chunk_cells=chunk_cells, progress=progress or _silent
+        )
+
+
+def score_smear(
+    read: ReadSmear,
+    sessions: Sessions,
+    *,
+    answer: Answer = answered,
+    chunk_cells: int | None = None,
+    progress: Progress,
+) -> CaseScore:
+    """The result of a case whose cells were read already, with the sessions of the same bundle.
+
+    Args:
+        answer: gives each model's result, once its cells are examined.
+        chunk_cells, progress: as `score_case` has them.
+
+    Raises:
+        HostError, BundleError: as `score_case`.
+    """
+    names = list(sessions.bundle.manifest.models)
+    found = [_examined(read, name, sessions, chunk_cells, progress) for name in names]
+    models = tuple(answer(examined, sessions) for examined in with_slide_faults(found))
+    run = _run_facts(sessions, read.started, time.perf_counter() - read.clock)
+    return _case_score(read.case, sessions.bundle, models, run)
+
+
+def score_as_known(read: ReadSmear, known: CaseScore, bundle: Bundle) -> CaseScore:
+    """The result of a case whose cells are those of a known result, without an engine.
+
+    The answers, and how they were made, are the known result's; paths and copies are the case's.
+
+    Args:
+        known: of the same bundle and version, and of the same cells by pixels and class.
+    """
+    models = tuple(
+        replace(model, cells=_cells_as_known(read.of_models[model.model].records, model.cells))
+        if model.model in read.of_models
+        else model
+        for model in known.models
+    )
+    return _case_score(read.case, bundle, models, known.run)
+
+
+def _cells_as_known(
+    records: tuple[UsedCell, ...], known: tuple[UsedCell, ...]
+) -> tuple[UsedCell, ...]:
+    """The records of cells that were read, with what became of the same cells in a known result."""
+    became = {cell.identity: cell for cell in known if cell.status != "duplicate"}
+
+    def as_known(record: UsedCell) -> UsedCell:
+        if record.status != "used":
+            return record
+        same = became[record.identity]
+        return replace(record, status=same.status, reason=same.reason, detail=same.detail)
+
+    return tuple(map(as_known, records))
 
 
 def failed_case(name: str, error: str, bundle: Bundle) -> CaseScore:
@@ -137,23 +195,24 @@ def _silent(model: str, done: int, total: int) -> None:
 
 
 def _examined(
-    case: Case, name: str, sessions: Sessions, chunk_cells: int | None, progress: Progress
+    read: ReadSmear, name: str, sessions: Sessions, chunk_cells: int | None, progress: Progress
 ) -> Examined:
-    """The model's cells, read, encoded and judged."""
-    model = sessions.bundle.manifest.models[name]
-    if not case.cells_of(model.cells):
+    """The model's cells, encoded and judged."""
+    model, cells = sessions.bundle.manifest.models[name], read.of_models.get(name)
+    if cells is None:
         return without_cells(name, model)
-    read = read_cells(case, name, model.cells, progress, threads=sessions.fused(name).threads)
-    encoded = encode_cells(read, name, sessions, chunk_cells, progress)
+    encoded = encode_cells(cells, name, sessions, chunk_cells, progress)
     if not np.isfinite(encoded.encodings).all():
         raise HostError(
             f"model {name}: the engine returned encodings that are not finite; "
             "run `vexas-edge verify` on this PC"
         )
-    return examine_cells(name, model, read, encoded, sessions.reference(name))
+    return examine_cells(name, model, cells, encoded, sessions.reference(name))
 
 
-def _case_score(case: Case, bundle: Bundle, models: tuple[ModelScore, ...], run: Run) -> CaseScore:
+def _case_score(
+    case: Case, bundle: Bundle, models: tuple[ModelScore, ...], run: Run | None
+) -> CaseScore:
     manifest = bundle.manifest
     deciding = [m for m in models if manifest.lead in (None, m.model)]
     status: Status = "scored" if any(m.status == "scored" for m in deciding) else "abstained"

@@ -14,10 +14,14 @@ from vexas_edge.text import unicode_text
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WalkedFile:
-    """A file found below a folder, or a folder that is not entered; `refusal` says why."""
+    """A file found below a folder, or a folder that is not entered; `refusal` says why.
+
+    changed_ns: when it was last written, in nanoseconds of its disk's clock.
+    """
 
     path: str
     size: int
+    changed_ns: int = 0
     refusal: Refusal | None = None
 
 
@@ -101,7 +105,10 @@ def _walked(path: str, entry: os.DirEntry[str], root: Path) -> WalkedFile:
     except UnicodeEncodeError:
         return WalkedFile(path=unicode_text(path), size=0, refusal="name_not_unicode")
     refusal = _link_refusal(entry, root) if entry.is_symlink() else _kind_refusal(entry)
-    return WalkedFile(path=path, size=0 if refusal else entry.stat().st_size, refusal=refusal)
+    if refusal:
+        return WalkedFile(path=path, size=0, refusal=refusal)
+    facts = entry.stat()
+    return WalkedFile(path=path, size=facts.st_size, changed_ns=facts.st_mtime_ns)
 
 
 def _kind_refusal(entry: os.DirEntry[str]) -> Refusal | None:

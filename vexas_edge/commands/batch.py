@@ -1,0 +1,77 @@
+"""What a run over many cases has done so far, in words: while it runs, and at its end."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from vexas_edge.results.values import CaseScore
+from vexas_edge.talk import time_left
+
+_REASONS_NAMED = 3
+
+
+@dataclass(kw_only=True)
+class Batch:
+    """The cases of one run.
+
+    n_cases: how many there are; None where nobody knows.
+    n_made: how many results were new.
+    """
+
+    n_cases: int | None
+    started: float = field(default_factory=time.monotonic)
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    n_made: int = 0
+    seconds_made: float = 0.0
+
+    def add(self, score: CaseScore, *, made: bool, seconds: float) -> None:
+        """Count a case that took so many seconds."""
+        self.statuses[score.status] += 1
+        if score.status == "abstained":
+            self.reasons.update({reason for model in score.models for reason in model.reasons})
+        if made:
+            self.n_made += 1
+            self.seconds_made += seconds
+
+    @property
+    def n_done(self) -> int:
+        return self.statuses.total()
+
+    @property
+    def n_known(self) -> int:
+        """How many cases had their result already."""
+        return self.n_done - self.n_made
+
+    def place(self) -> str:
+        """Which case is next, and how long the rest still takes; empty for a single case."""
+        if self.n_cases is None or self.n_cases < 2:
+            return ""
+        place = f"{self.n_done + 1} of {self.n_cases}"
+        if not self.n_made:
+            return place
+        left = (self.n_cases - self.n_done) * self.seconds_made / self.n_made
+        return f"{place}, {time_left(left)}"
+
+    def summary(self) -> str:
+        """One line about all cases that were done."""
+        n, seconds = self.n_done, time.monotonic() - self.started
+        scored, abstained, failed = (
+            self.statuses[status] for status in ("scored", "abstained", "failed")
+        )
+        of = f" of {self.n_cases}" if self.n_cases is not None and self.n_cases > n else ""
+        cases = "case" if (self.n_cases or n) == 1 else "cases"
+        known = f", {self.n_known} of them known before" if self.n_known else ""
+        why = ", ".join(f"{reason} {n}" for reason, n in self.reasons.most_common(_REASONS_NAMED))
+        return (
+            f"{n}{of} {cases} in {_duration(seconds)}{known}: {scored} scored, "
+            f"{abstained} abstained{f' ({why})' if why else ''}, {failed} failed"
+        )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,102 @@
+"""The commands on a results folder: make its tables anew, check it, confirm what is held."""
+
+import time
+from pathlib import Path
+
+import click
+
+from vexas_edge.commands.console import say
+from vexas_edge.commands.options import PATH, bundle_option
+from vexas_edge.errors import InputError
+from vexas_edge.text import one_line
+
+# While somebody writes, a result is there a moment before its line of the journal.
+_TRIES, _PAUSE_SECONDS = 5, 0.5
+
+
+@click.group()
+def results() -> None:
+    """Check a results folder, make its tables anew, confirm a result that is held.
+
+    \b
+    Example:
+      vexas-edge results verify results
+    """
+
+
+@results.command()
+@click.argument("folder", type=PATH)
+def rebuild(folder: Path) -> None:
+    """Make the tables and the journal of a results FOLDER anew from its results.
+
+    No engine and no image is needed. The same results give the same bytes.
+
+    \b
+    Example:
+      vexas-edge results rebuild results
+    """
+    from vexas_edge.ledger import derived
+    from vexas_edge.ledger.lock import FolderLock
+
+    derived.numbered_files(folder)  # it must be one
+    with FolderLock(folder, say=say):
+        n_files = derived.rebuild_tables(folder)
+    click.echo(one_line(f"{folder}: tables and journal are made from {n_files} files"))
+
+
+@results.command("verify")
+@click.argument("folder", type=PATH)
+@bundle_option(required=False)
+def verify_folder(folder: Path, bundle: Path | None) -> int:
+    """Hold every file of a results FOLDER against every other, and against the bundle if given.
+
+    Exit status: 0 all agree, 5 a file was changed, has gone or does not belong there.
+
+    \b
+    Example:
+      vexas-edge results verify results
+    """
+    from vexas_edge.bundle.archive import open_bundle
+    from vexas_edge.ledger.checking import problems_of_folder
+    from vexas_edge.ledger.derived import numbered_files
+    from vexas_edge.ledger.lock import LOCK
+    from vexas_edge.scoring.score import bundle_id
+
+    wanted = None
+    if bundle:
+        opened = open_bundle(bundle)
+        opened.check_all_files()
+        wanted = bundle_id(opened)
+    problems = problems_of_folder(folder, wanted)
+    for _ in range(_TRIES):
+        if not problems or not (folder / LOCK).exists():
+            break
+        time.sleep(_PAUSE_SECONDS)
+        problems = problems_of_folder(folder, wanted)
+    for problem in problems:
+        click.echo(one_line(f"{folder}: {problem}"))
+    if problems:
+        return InputError.exit_status
+    click.echo(one_line(f"{folder}: {len(numbered_files(folder))} files agree with each other"))
+    return 0
+
+
+@results.command()
+@click.argument("folder", type=PATH)
+@click.argument("case")
+def confirm(folder: Path, case: str) -> None:
+    """Confirm that a CASE whose result is held in a FOLDER is the smear that its name says.
+
+    A result is held if half or more of its cells are those of another case.
+
+    \b
+    Example:
+      vexas-edge results confirm results P9
+    """
+    from vexas_edge.ledger.derived import numbered_files
+    from vexas_edge.ledger.writing import Ledger
+
+    numbered_files(folder)  # it must be one
+    with Ledger(folder, say=say) as ledger:
+        for line in ledger.confirm(case):
+            click.echo(one_line(f"{line.case}: confirmed: {line.file}"))

@@ -1,0 +1,143 @@
+"""One smear after another, each scored once: what is known already is not scored again."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.errors import CellError, InputError
+from vexas_edge.ledger.journal import CaseLine, marks_from_identities
+from vexas_edge.ledger.remarks import held_back, remarks_from_line
+from vexas_edge.ledger.sameness import Placing, Smear, content_of, key_of, series_of
+from vexas_edge.ledger.writing import Ledger
+from vexas_edge.results.values import CaseScore
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.reading import ReadSmear, read_smear
+from vexas_edge.scoring.score import failed_case, score_as_known, score_case, score_smear
+from vexas_edge.smear.case import Case, FoundCase
+from vexas_edge.smear.options import ReadOptions
+from vexas_edge.smear.reader import read_case
+from vexas_edge.smear.stamp import stamp_of
+from vexas_edge.talk import Progress
+from vexas_edge.version import __version__
+
+NO_MEMORY = (
+    "this PC's memory ran out; the case is not scored on the rest: close other programs, and score "
+    "it again"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one smear.
+
+    score: its result as it may be shown.
+    made: whether the result is new.
+    remarks: on how it stands among the others, for people.
+    """
+
+    score: CaseScore
+    made: bool = True
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """Scores smears with one bundle.
+
+    ledger: where results are kept, on which a run was started; None keeps none.
+    again: whether a smear that has its result is scored once more.
+    """
+
+    sessions: Sessions
+    reading: ReadOptions
+    ledger: Ledger | None = None
+    again: bool = False
+
+    def score(self, found: FoundCase, progress: Progress) -> Outcome:
+        """The result of one smear; a smear that cannot be read has one, too, and it says why.
+
+        Raises:
+            HostError: the engine or the results folder cannot be used.
+            BundleError: a file of the bundle does not match its hash.
+        """
+        try:
+            if self.ledger is None:
+                with read_case(found, self.reading) as case:
+                    score = score_case(case, self._bundle, self.sessions, progress=progress)
+                    return Outcome(score=score)
+            return self._kept(found, self.ledger, progress)
+        except InputError as error:
+            return self._failed(found, str(error))
+        except MemoryError:
+            return self._failed(found, NO_MEMORY)
+
+    @property
+    def _bundle(self) -> Bundle:
+        return self.sessions.bundle
+
+    @property
+    def _series(self) -> str:
+        return series_of(self._bundle.sha256, __version__)
+
+    def _kept(self, found: FoundCase, ledger: Ledger, progress: Progress) -> Outcome:
+        """The smear's result in the ledger, after the least work that it takes to know it."""
+        known, stamp = ledger.known, stamp_of(found, self.reading)
+        if not self.again and (line := known.untouched(found.name, self._series, stamp)):
+            return self._known(line, ledger)
+        with read_case(found, self.reading) as case:
+            if not self.again and known.has_name(found.name, self._series):
+                content = content_of(self._files(case))
+                if line := known.same_files(found.name, self._series, content):
+                    return self._known(line, ledger)
+            read = read_smear(case, self._bundle, progress, threads=self.sessions.threads)
+            smear = _smear_from_read(read, self._series, stamp)
+            place = known.place(smear, again=self.again)
+            if place.known:
+                return self._known(place.known, ledger)
+            if place.same_key:
+                score = score_as_known(read, ledger.result(place.same_key), self._bundle)
+            else:
+                score = score_smear(read, self.sessions, progress=progress)
+        return self._known(ledger.add(score, smear, place), ledger, made=True)
+
+    def _files(self, case: Case) -> Iterator[tuple[str, str, str]]:
+        """Path, class and hash of the files of all cells that a model looks at."""
+        classes = {c for model in self._bundle.manifest.models.values() for c in model.cells}
+        for cell in case.cells_of(classes):
+            sha256 = ""
+            with suppress(CellError):  # what cannot be read has no hash in its result either
+                sha256 = hashlib.sha256(case.source.read(cell.path)).hexdigest()
+            yield cell.path, cell.cell_class, sha256
+
+    def _failed(self, found: FoundCase, error: str) -> Outcome:
+        score = failed_case(found.name, error, self._bundle)
+        if self.ledger is None:
+            return Outcome(score=score)
+        stamp = stamp_of(found, self.reading)
+        known, series = self.ledger.known, self._series
+        if line := known.failed_alike(found.name, series, stamp, score.error or ""):
+            return self._known(line, self.ledger)
+        smear = Smear(given=found.name, series=series, stamp=stamp)
+        line = self.ledger.add(score, smear, Placing(case=found.name))
+        return self._known(line, self.ledger, made=True)
+
+    def _known(self, line: CaseLine, ledger: Ledger, *, made: bool = False) -> Outcome:
+        score, known = ledger.result(line), ledger.known
+        if known.state(line) == "held":
+            others = [known[number].case for number in line.entry.shares_cells_with]
+            score = held_back(score, others, str(ledger.folder))
+        return Outcome(score=score, made=made, remarks=tuple(remarks_from_line(line, known)))
+
+
+def _smear_from_read(read: ReadSmear, series: str, stamp: str) -> Smear:
+    records = list(read.records)
+    return Smear(
+        given=read.case.name,
+        series=series,
+        stamp=stamp,
+        content=content_of((r.path, r.cell_class, r.sha256) for r in records),
+        key=key_of(series, records),
+        marks=marks_from_identities(record.identity for record in records),
+    )

@@ -1,0 +1,156 @@
+"""Checks a results folder: every file against every other, so that a change is found and named."""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from vexas_edge.errors import InputError
+from vexas_edge.ledger.derived import (
+    CASES,
+    CASES_CSV,
+    CELLS_CSV,
+    DERIVED,
+    JOURNAL,
+    RUNS,
+    cases_csv,
+    cells_csv_parts,
+    content_at,
+    journal_from_lines,
+    known_from_lines,
+    numbered_files,
+    read_journal,
+    read_numbered,
+)
+from vexas_edge.ledger.journal import (
+    CaseLine,
+    JournalLine,
+    line_from_file,
+    record_from_json,
+    score_from_json,
+)
+from vexas_edge.ledger.lock import LOCK
+from vexas_edge.ledger.runs import RunEnded, RunStarted
+from vexas_edge.ledger.sameness import content_of, key_of, series_of
+from vexas_edge.results.names import numbered_name
+from vexas_edge.results.values import BundleId, CaseScore
+
+
+def problems_of_folder(folder: Path, bundle: BundleId | None = None) -> list[str]:
+    """What is wrong in a results folder, each with the name of a file; empty if nothing is.
+
+    Args:
+        bundle: the one that results should be of which name it and its version.
+
+    Raises:
+        InputError: there is no results folder.
+    """
+    files, lines = numbered_files(folder), read_journal(folder)
+    if content_at(folder / JOURNAL) != journal_from_lines(lines):
+        return [f"{JOURNAL} has gone, or is damaged in line {len(lines) + 1}"]
+    journal = {line.file: line for line in lines}
+    found = [*_strange_files(folder, files), *_differences(folder, files, journal)]
+    if found:  # what is made from these files cannot be judged by them
+        return found
+    ordered = [journal[file] for file in files]
+    return [*_contradictions(folder, ordered, bundle)] or [*_of_tables(folder, ordered)]
+
+
+def _strange_files(folder: Path, files: Collection[str]) -> Iterator[str]:
+    """What does not belong to a results folder."""
+    own = {*files, *DERIVED, LOCK, CASES, RUNS}
+    places = (folder, folder / CASES, folder / RUNS)
+    for path in sorted(path for place in places for path in place.iterdir()):
+        name = path.relative_to(folder).as_posix()
+        if name not in own and not name.endswith(".partial"):
+            yield f"{name} does not belong to a results folder"
+
+
+def _differences(
+    folder: Path, files: Collection[str], journal: Mapping[str, JournalLine]
+) -> Iterator[str]:
+    """Which results and records are not what the journal says, or there."""
+    for file in sorted(journal.keys() - files):
+        yield f"{file} has gone"
+    for file in files:
+        if file not in journal:
+            yield f"{file} is not in {JOURNAL}"
+            continue
+        try:
+            line = line_from_file(file, read_numbered(folder, file))
+        except InputError as error:
+            yield str(error)
+            continue
+        if line.sha256 != journal[file].sha256:
+            yield f"{file} is not what was written, or {JOURNAL} was changed"
+        elif line != journal[file]:
+            yield f"{JOURNAL} says something else of {file} than the file does"
+
+
+def _contradictions(
+    folder: Path, lines: list[JournalLine], bundle: BundleId | None
+) -> Iterator[str]:
+    """Where a result or a record does not agree with itself, with another one or the bundle."""
+    cases = {line.number: line for line in lines if isinstance(line, CaseLine)}
+    started: dict[int, RunStarted] = {}
+    for line in lines:
+        content = read_numbered(folder, line.file)
+        if line.number != int(line.file.partition("/")[2].partition("-")[0]):
+            yield f"{line.file} holds the number {line.number}"
+        if isinstance(line, CaseLine):
+            score = score_from_json(line.file, content)
+            yield from (f"{line.file} {why}" for why in _of_case(line, score, started, bundle))
+            linked = (line.entry.revises, line.entry.same_cells_as, *line.entry.shares_cells_with)
+            lost = [number for number in linked if number and number not in cases]
+        else:
+            record = record_from_json(line.file, content)
+            lost = []
+            if isinstance(record, RunStarted):
+                started[record.number] = record
+            else:
+                lost = [number for number in record.results if number not in cases]
+            if isinstance(record, RunEnded) and record.run not in started:
+                yield f"{line.file} ends a run that is not there"
+        yield from (f"{line.file} names the result {number}, which is not there" for number in lost)
+
+
+def _of_case(
+    line: CaseLine, score: CaseScore, started: Mapping[int, RunStarted], bundle: BundleId | None
+) -> Iterator[str]:
+    entry, run = line.entry, started.get(line.entry.run)
+    cells = [cell for model in score.models for cell in model.cells]
+    if line.file != f"{CASES}/{numbered_name(entry.number, score.case)}":
+        yield f"is result {entry.number}, of the case {score.case!r}"
+    if run is None:
+        yield f"is of the run {entry.run}, which is not there"
+    elif run.bundle != score.bundle or entry.series != series_of(run.bundle.sha256, run.vexas_edge):
+        yield "was not scored with the bundle and the version of its run"
+    if score.status != "failed" and (
+        entry.key != key_of(entry.series, cells)
+        or entry.content != content_of((c.path, c.cell_class, c.sha256) for c in cells)
+    ):
+        yield "holds other cells than it was scored on"
+    if bundle and score.bundle and _is_namesake(score.bundle, bundle):
+        yield f"was scored with another bundle that is called {bundle.name} {bundle.version}, too"
+
+
+def _is_namesake(one: BundleId, other: BundleId) -> bool:
+    return (one.name, one.version) == (other.name, other.version) and one.sha256 != other.sha256
+
+
+def _of_tables(folder: Path, lines: list[JournalLine]) -> Iterator[str]:
+    """Which of the files that are made from these lines are not as they would be made today."""
+    for name, wanted in (
+        (JOURNAL, journal_from_lines(lines)),
+        (CASES_CSV, cases_csv(known_from_lines(lines))),
+    ):
+        if content_at(folder / name) != wanted:
+            yield f"{name} is not what these results give"
+    if not _is_of_parts(folder / CELLS_CSV, cells_csv_parts(folder, lines)):
+        yield f"{CELLS_CSV} is not what these results give"
+
+
+def _is_of_parts(path: Path, parts: Iterator[bytes]) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return all(stream.read(len(part)) == part for part in parts) and not stream.read(1)
+    except OSError:
+        return False

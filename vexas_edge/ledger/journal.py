@@ -1,0 +1,172 @@
+"""The journal of a results folder: a line for each result and each record of a run.
+
+It is made from those files alone, and saves opening all of them: what scored, what is known of a
+smear, and the rows of cases.csv.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from vexas_edge.errors import InputError
+from vexas_edge.ledger.runs import Confirmed, RunEnded, RunRecord, RunStarted
+from vexas_edge.results.tables import CELL_COLUMNS, case_rows, cell_rows, csv_from_rows
+from vexas_edge.results.values import RESULT_SCHEMA, CaseScore, Entry, Status
+
+# Of a cell's identity, this is enough to count the cells that two smears share.
+MARK_BYTES = 8
+
+
+class CaseLine(msgspec.Struct, frozen=True, kw_only=True, tag="case", tag_field="kind"):
+    """What the journal keeps of a result.
+
+    file: where it lies in the folder, with `/`.
+    sha256: of the file.
+    marks: the first `MARK_BYTES` bytes of the identity of each cell, distinct and in order.
+    rows: of cases.csv.
+    cells_bytes: how many bytes of cells.csv are of this result.
+    """
+
+    file: str
+    sha256: str
+    case: str
+    status: Status
+    error: str | None
+    entry: Entry
+    marks: bytes
+    rows: tuple[dict[str, Any], ...]
+    cells_bytes: int
+
+    @property
+    def number(self) -> int:
+        return self.entry.number
+
+
+class RunLine(msgspec.Struct, frozen=True, kw_only=True, tag="run", tag_field="kind"):
+    """What the journal keeps of a record of a run.
+
+    confirmed: the numbers of the results that it confirms.
+    """
+
+    file: str
+    sha256: str
+    number: int
+    confirmed: tuple[int, ...] = ()
+
+
+JournalLine = CaseLine | RunLine
+
+_RECORDS = {"started": RunStarted, "ended": RunEnded, "confirmed": Confirmed}
+
+
+class _AnySchema(msgspec.Struct):
+    schema_version: int = 0
+
+
+def line_from_file(file: str, content: bytes) -> JournalLine:
+    """The line of one file of `cases/` or `runs/`.
+
+    Args:
+        file: its path in the results folder, with `/`.
+
+    Raises:
+        InputError: it is no such file, damaged, or of another schema.
+    """
+    if file.startswith("cases/"):
+        return case_line_from_file(file, content)
+    record = record_from_json(file, content)
+    return RunLine(
+        file=file,
+        sha256=hashlib.sha256(content).hexdigest(),
+        number=record.number,
+        confirmed=record.results if isinstance(record, Confirmed) else (),
+    )
+
+
+def case_line_from_file(file: str, content: bytes) -> CaseLine:
+    """The line of a result. Args and what it raises are those of `line_from_file`."""
+    score = score_from_json(file, content)
+    if score.entry is None:
+        raise InputError(f"{file} is not of a results folder: it has no number")
+    return CaseLine(
+        file=file,
+        sha256=hashlib.sha256(content).hexdigest(),
+        case=score.case,
+        status=score.status,
+        error=score.error,
+        entry=score.entry,
+        marks=marks_of(score),
+        rows=tuple(case_rows(score, file)),
+        cells_bytes=len(cells_csv(score, file)),
+    )
+
+
+def record_from_json(file: str, content: bytes) -> RunRecord:
+    """The record in a file of `runs/`, whose name says of which kind it is.
+
+    Raises:
+        InputError: it is damaged, or of another schema.
+    """
+    kind = file.removesuffix(".json").rpartition("-")[2]
+    if kind not in _RECORDS:
+        raise InputError(f"{file} is no record of a run")
+    record: RunRecord = _decoded(file, content, _RECORDS[kind])
+    return record
+
+
+def score_from_json(file: str, content: bytes) -> CaseScore:
+    """The result in a file of `cases/`.
+
+    Raises:
+        InputError: it is damaged, or of another schema.
+    """
+    score: CaseScore = _decoded(file, content, CaseScore)
+    return score
+
+
+def cells_csv(score: CaseScore, file: str) -> bytes:
+    """The result's part of cells.csv."""
+    return csv_from_rows(cell_rows(score, file), CELL_COLUMNS)
+
+
+def marks_of(score: CaseScore) -> bytes:
+    """The marks of a result's cells, as `CaseLine` has them."""
+    return marks_from_identities(cell.identity for model in score.models for cell in model.cells)
+
+
+def marks_from_identities(identities: Iterable[str]) -> bytes:
+    """The marks of cells, by their identities in hex; an empty one has none."""
+    marks = {bytes.fromhex(identity)[:MARK_BYTES] for identity in identities if identity}
+    return b"".join(sorted(marks))
+
+
+def bytes_from_line(line: JournalLine) -> bytes:
+    """The line as it is written, with its end."""
+    return msgspec.json.encode(line) + b"\n"
+
+
+def lines_from_journal(content: bytes) -> Iterator[JournalLine]:
+    """The lines of a journal, up to one that is damaged, as where the power failed."""
+    decoder = msgspec.json.Decoder(JournalLine)
+    for text in content.splitlines(keepends=True):
+        try:
+            if not text.endswith(b"\n"):
+                return
+            yield decoder.decode(text)
+        except msgspec.MsgspecError:
+            return
+
+
+def _decoded(file: str, content: bytes, kind: Any) -> Any:
+    try:
+        found = msgspec.json.decode(content, type=_AnySchema).schema_version
+        if found != RESULT_SCHEMA:
+            raise InputError(
+                f"{file} is of schema {found}, and this version reads {RESULT_SCHEMA} only; name "
+                "another results folder"
+            )
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.MsgspecError as error:
+        raise InputError(f"{file} is damaged: {error}") from error

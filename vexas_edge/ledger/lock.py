@@ -1,0 +1,272 @@
+"""One writer for a results folder: the kernel's lock on a local disk, a heartbeat on a share.
+
+The file `lock.json` is there while somebody writes, or if one has died while writing, and says who.
+It is the one file of a results folder that names a host.
+"""
+
+import errno
+import os
+import platform
+import secrets
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from vexas_edge.errors import HostError
+from vexas_edge.talk import Say
+
+LOCK = "lock.json"
+# How often an owner shows on a share that it lives, and after how many of these it is taken for
+# dead. Nobody's clock is compared with another's: whoever waits counts by its own.
+BEAT_SECONDS = 5.0
+_BEATS_MISSED = 4
+# The byte that Windows locks lies behind the content, which others may then read.
+_LOCKED_BYTE = 1 << 30
+_BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+_SHARES = frozenset(
+    {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ncpfs", "afs", "9p", "vboxsf"}
+)
+_REMOTE_DRIVE = 4  # Windows's DRIVE_REMOTE
+
+
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """Who writes. token: by which an owner knows itself. beat: how often it has shown itself."""
+
+    host: str
+    pid: int
+    started: str
+    token: str
+    beat: int = 0
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, which began at {self.started}"
+
+
+class FolderLock:
+    """The right to write to a folder, as a context manager.
+
+    cut_off: the owner that died with it, if this took it over.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        on_share: bool | None = None,
+        say: Say = lambda _: None,
+        beat_seconds: float = BEAT_SECONDS,
+    ) -> None:
+        """Take the folder.
+
+        Args:
+            on_share: whether it lies on a share; None finds out.
+            say: is told when it is to be waited whether an owner still lives.
+
+        Raises:
+            HostError: a living owner has it, who is named, or the folder cannot be written.
+        """
+        self._path = folder / LOCK
+        self._on_share = is_on_share(folder) if on_share is None else on_share
+        self._say, self._beat_seconds = say, beat_seconds
+        self._me = Owner(
+            host=platform.node(),
+            pid=os.getpid(),
+            started=time.strftime("%Y-%m-%d %H:%M:%S"),
+            token=secrets.token_hex(8),
+        )
+        self.cut_off: Owner | None = None
+        self._descriptor = -1
+        self._released = threading.Event()
+        try:
+            if self._on_share:
+                self._take_on_share()
+            else:
+                self._take_locally()
+        except OSError as error:
+            raise HostError(
+                f"results folder {folder} cannot be written: {error.strerror}; name another"
+            ) from error
+
+    def check(self) -> None:
+        """Check that the folder is still this owner's; a PC that slept may have lost it.
+
+        Raises:
+            HostError: another one has taken it over.
+        """
+        if self._on_share and (now := self._owner()) and now.token != self._me.token:
+            raise HostError(
+                f"the results folder {self._path.parent} was taken over by {now}, as this process "
+                "had not shown for a while that it lives; run it again"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give the folder back."""
+        self._released.set()
+        if self._descriptor < 0:
+            if (owner := self._owner()) and owner.token == self._me.token:
+                with suppress(OSError):
+                    self._path.unlink()
+            return
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)  # who ends in order was not cut off
+        if sys.platform == "win32":  # an open file cannot be removed there
+            os.close(self._descriptor)
+        with suppress(OSError):
+            self._path.unlink()
+        if sys.platform != "win32":  # it is still locked, so nobody has made another
+            os.close(self._descriptor)
+
+    def _take_locally(self) -> None:
+        while True:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                _lock(descriptor)
+            except OSError as error:
+                os.close(descriptor)
+                if error.errno in _BUSY:
+                    raise self._refusal(self._owner()) from error
+                raise
+            if _is_file(descriptor, self._path):
+                break
+            os.close(descriptor)  # its owner gave it back meanwhile
+        self._descriptor = descriptor
+        self.cut_off = self._owner()
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, msgspec.json.encode(self._me))
+
+    def _take_on_share(self) -> None:
+        while not self._create():
+            self.cut_off = self._dead_owner()
+        threading.Thread(target=self._beat, name="results-lock", daemon=True).start()
+
+    def _create(self) -> bool:
+        try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:
+            return False
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(msgspec.json.encode(self._me))
+        return True
+
+    def _dead_owner(self) -> Owner | None:
+        """The owner, once it is known to be dead and its file is gone.
+
+        Raises:
+            HostError: it lives.
+        """
+        owner = self._owner()
+        if owner is None or not _has_died(owner):
+            name = owner or "another process"
+            self._say(f"{self._path.parent} was last written by {name}; waiting whether it lives")
+            ends = time.monotonic() + _BEATS_MISSED * self._beat_seconds
+            while time.monotonic() < ends:
+                time.sleep(self._beat_seconds / 4)
+                now = self._owner()
+                if now != owner:
+                    raise self._refusal(now or owner)
+        # Of several that wait, one alone can rename it.
+        aside = self._path.with_name(f"{LOCK}.{self._me.token}.partial")
+        with suppress(OSError):
+            self._path.rename(aside)
+            aside.unlink()
+        return owner
+
+    def _beat(self) -> None:
+        beat = 0
+        while not self._released.wait(self._beat_seconds):
+            owner = self._owner()
+            if owner is None or owner.token != self._me.token:
+                continue  # `check` tells it to the one who writes
+            beat += 1
+            with suppress(OSError):  # the share is away, and maybe back at the next beat
+                shown = msgspec.structs.replace(self._me, beat=beat)
+                partial = self._path.with_name(f"{LOCK}.{self._me.token}.partial")
+                partial.write_bytes(msgspec.json.encode(shown))
+                partial.replace(self._path)
+
+    def _owner(self) -> Owner | None:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Owner)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def _refusal(self, owner: Owner | None) -> HostError:
+        name = owner or "another process"
+        return HostError(
+            f"the results folder {self._path.parent} is being written by {name}; wait for its end, "
+            "or name another folder"
+        )
+
+
+def is_on_share(folder: Path) -> bool:
+    """Whether a folder lies on another PC's disk, as far as this system tells."""
+    if sys.platform == "win32":
+        import ctypes
+
+        windows: Any = ctypes.windll
+        root = os.path.splitdrive(os.path.realpath(folder))[0]
+        return (
+            root.startswith("\\\\") or windows.kernel32.GetDriveTypeW(f"{root}\\") == _REMOTE_DRIVE
+        )
+    try:
+        mounts = Path("/proc/self/mounts").read_text(errors="surrogateescape").splitlines()
+    except OSError:  # macOS
+        return False
+    real = Path(os.path.realpath(folder))
+    kinds = {Path(_unescaped(place)): kind for _, place, kind, *_ in map(str.split, mounts)}
+    kind = next((kinds[above] for above in (real, *real.parents) if above in kinds), "")
+    return kind in _SHARES or kind.startswith("fuse")
+
+
+def _unescaped(place: str) -> str:
+    """A path as the list of mounts writes it, with spaces as octal numbers."""
+    return place.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+
+
+def _has_died(owner: Owner) -> bool:
+    """Whether an owner on this PC is known to have died; its number may be another's by now."""
+    if owner.host != platform.node() or sys.platform == "win32":
+        return False
+    try:
+        os.kill(owner.pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file, or raise OSError at once."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_file(descriptor: int, path: Path) -> bool:
+    """Whether this open file is still the one at the path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False

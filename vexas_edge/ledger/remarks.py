@@ -1,0 +1,50 @@
+"""How a result stands among the others, in words for a person."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from vexas_edge.ledger.journal import CaseLine
+from vexas_edge.ledger.sameness import Known, folded
+from vexas_edge.results.values import CaseScore, ModelScore
+from vexas_edge.text import listed
+
+
+def held_back(score: CaseScore, others: Sequence[str], folder: str) -> CaseScore:
+    """A held result as it may be shown: without an answer, and with what to do.
+
+    Args:
+        others: the cases that half or more of the cells are in, too.
+        folder: the results folder.
+    """
+    why = (
+        f"half or more of its cells are those of {listed(others)}: was a slide exported under "
+        f"another name? If not, `vexas-edge results confirm {folder} {score.case}`"
+    )
+    models = tuple(
+        ModelScore(
+            model=model.model,
+            status="abstained",
+            threshold=model.threshold,
+            n_cells=model.n_cells,
+            n_unreadable=model.n_unreadable,
+            n_rejected=model.n_rejected,
+            minimum_cells=model.minimum_cells,
+            reasons=("held",),
+            explanations=(why,),
+            cells=model.cells,
+        )
+        for model in score.models
+    )
+    return replace(score, status="abstained", call=None, models=models)
+
+
+def remarks_from_line(line: CaseLine, known: Known) -> Iterator[str]:
+    """What a person should look into, of how a result stands among the others."""
+    case, entry = line.case, line.entry
+    if entry.same_cells_as and known[entry.same_cells_as].case != case:
+        other = known[entry.same_cells_as].case
+        yield f"warning: {case}: the same cells as {other}; was one slide exported under two names?"
+    if folded(case) != folded(entry.given):
+        yield f"warning: {case}: another smear was called {entry.given} before; both are kept"
+    if entry.revises:
+        yield f"note: {case}: takes the place of {known[entry.revises].file}, which is kept"

@@ -1,0 +1,88 @@
+"""What a run leaves on disk beside the results: what was asked for, and how it ended."""
+
+from dataclasses import dataclass
+
+from msgspec import UNSET, UnsetType
+
+from vexas_edge.choices import ClassFrom, Layout
+from vexas_edge.results.values import RESULT_SCHEMA, BundleId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What `vexas-edge score` or `vexas-edge watch` was asked for.
+
+    cases, bundle, out: the paths as they were given.
+    cell_type, class_map, threads: left out where they were not given.
+    again: whether cases that had a result were scored again.
+    as_json: whether results were printed as JSON.
+    """
+
+    cases: tuple[str, ...]
+    bundle: str
+    out: str
+    recursive: bool
+    layout: Layout
+    class_from: ClassFrom
+    cell_type: str | UnsetType = UNSET
+    class_map: str | UnsetType = UNSET
+    engine: str
+    device: str
+    precision: str
+    threads: int | UnsetType = UNSET
+    polite: bool
+    again: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStarted:
+    """The record of a run that has made a result. A run without a RunEnded was cut off.
+
+    vexas_edge: the version of vexas-edge.
+    started: UTC, ISO 8601.
+    """
+
+    number: int
+    vexas_edge: str
+    asked: Asked
+    bundle: BundleId
+    started: str
+    schema_version: int = RESULT_SCHEMA
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunEnded:
+    """The end of a run.
+
+    run: the number of its RunStarted.
+    ended_by: the error or the interruption that ended it early; null where it was completed.
+    results: the numbers of the results that it made, in order.
+    known: how many more of its cases had their result already.
+    """
+
+    number: int
+    run: int
+    seconds: float
+    ended_by: str | None
+    results: tuple[int, ...]
+    known: int
+    schema_version: int = RESULT_SCHEMA
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Confirmed:
+    """Somebody has confirmed that results which were held are what their names say.
+
+    results: their numbers.
+    confirmed: UTC, ISO 8601.
+    """
+
+    number: int
+    results: tuple[int, ...]
+    confirmed: str
+    schema_version: int = RESULT_SCHEMA
+
+
+# What lies in `runs/`.
+RunRecord = RunStarted | RunEnded | Confirmed

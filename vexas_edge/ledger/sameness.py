@@ -1,0 +1,272 @@
+"""What is the same smear, the same cells, or another smear under a name that is taken.
+
+Names are what people gave; cells are what was there. A result never takes the place of another
+smear's, and no smear is scored twice for the same answer.
+"""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Literal
+
+import numpy as np
+
+from vexas_edge.ledger.journal import MARK_BYTES, CaseLine
+from vexas_edge.results.values import Entry, UsedCell
+from vexas_edge.text import hash_of
+
+_MARK = np.dtype(f"u{MARK_BYTES}")
+
+ResultState = Literal["current", "held", "replaced", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Smear:
+    """What is known of a smear before it is scored.
+
+    given: its name where it was found.
+    series, stamp, content, key: as `Entry` has them.
+    marks: as `CaseLine` has them.
+    """
+
+    given: str
+    series: str
+    stamp: str
+    content: str = ""
+    key: str = ""
+    marks: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placing:
+    """Where a smear's result belongs.
+
+    known: the result that it has already, so that there is nothing to do.
+    case: the name of its result.
+    same_key: another result with the very same cells, whose answer is this one's.
+    revises, shares_cells_with, held: as `Entry` has them.
+    """
+
+    case: str
+    known: CaseLine | None = None
+    same_key: CaseLine | None = None
+    revises: int | None = None
+    shares_cells_with: tuple[int, ...] = ()
+    held: bool = False
+
+
+def folded(name: str) -> str:
+    """The name as those see it who tell neither case nor the encoding of accents apart."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def series_of(bundle_sha256: str, version: str) -> str:
+    """The hash of what scores: a bundle, and a version of vexas-edge."""
+    return hash_of(bundle_sha256, version)
+
+
+def key_of(series: str, cells: Iterable[UsedCell]) -> str:
+    """The hash of what a smear's answer depends on.
+
+    A cell that could be decoded counts by its pixels, and once; another one by its file.
+
+    Args:
+        cells: of all models.
+    """
+    by_path = {cell.path: cell for cell in cells}.values()
+    decoded = {f"{cell.cell_class} {cell.identity}" for cell in by_path if cell.identity}
+    others = [f"{cell.cell_class} file {cell.sha256}" for cell in by_path if not cell.identity]
+    return hash_of(series, *sorted(decoded), *sorted(others))
+
+
+def content_of(files: Iterable[tuple[str, str, str]]) -> str:
+    """The hash of a smear's files.
+
+    Args:
+        files: the path, the class and the SHA-256 of each cell's file, which is empty where the
+            file is too large to be read.
+    """
+    return hash_of(*(part for file in sorted(set(files)) for part in file))
+
+
+class Known:
+    """The results of a folder in memory, and what a new smear is to them."""
+
+    def __init__(self, lines: Iterable[CaseLine], confirmed: Iterable[int]) -> None:
+        self._lines: dict[int, CaseLine] = {}
+        self._by_name: dict[str, list[CaseLine]] = defaultdict(list)
+        self._by_key: dict[str, CaseLine] = {}
+        # By series and case: the newest result that has not failed, and that may be looked at.
+        self._latest: dict[tuple[str, str], int] = {}
+        self._current: dict[tuple[str, str], int] = {}
+        self._flags: dict[int, list[str]] = defaultdict(list)
+        self._confirmed = set(confirmed)
+        self._marks = np.empty(0, _MARK)
+        self._owners = np.empty(0, np.int64)
+        self._remember(sorted(lines, key=lambda line: line.number))
+
+    def __iter__(self) -> Iterator[CaseLine]:
+        return iter(self._lines.values())
+
+    def __getitem__(self, number: int) -> CaseLine:
+        return self._lines[number]
+
+    def add(self, line: CaseLine) -> None:
+        """Take in a new result."""
+        self._remember([line])
+
+    def confirm(self, numbers: Iterable[int]) -> None:
+        """Take in that these held results are right."""
+        self._confirmed.update(numbers)
+        self._current.clear()
+        for line in self:
+            self._stand(line)
+
+    def state(self, line: CaseLine) -> ResultState:
+        """How a result stands today."""
+        place = (line.entry.series, line.case)
+        if line.status == "failed":
+            return "failed"
+        if self._current.get(place) == line.number:
+            return "current"
+        return "held" if self._latest.get(place) == line.number else "replaced"
+
+    def flags(self, line: CaseLine) -> list[str]:
+        """What a person should look into, as words with the name of another result."""
+        return self._flags.get(line.number, [])
+
+    def held(self, case: str) -> list[CaseLine]:
+        """The held results of a case."""
+        return [line for line in self._by_name[folded(case)] if self.state(line) == "held"]
+
+    def untouched(self, given: str, series: str, stamp: str) -> CaseLine | None:
+        """The standing result of a smear of this name none of whose files was touched."""
+        return self._standing(given, lambda e: (e.series, e.stamp) == (series, stamp))
+
+    def same_files(self, given: str, series: str, content: str) -> CaseLine | None:
+        """The standing result of a smear of this name that had these very files."""
+        return self._standing(given, lambda e: (e.series, e.content) == (series, content))
+
+    def has_name(self, given: str, series: str) -> bool:
+        """Whether a smear of this name has a standing result."""
+        return self._standing(given, lambda entry: entry.series == series) is not None
+
+    def failed_alike(self, given: str, series: str, stamp: str, error: str) -> CaseLine | None:
+        """The last result of a smear of this name, if it has failed in the very same way."""
+        last = next(iter(self._of_name(given)), None)
+        if last is None or (last.entry.series, last.entry.stamp, last.error) != (
+            series,
+            stamp,
+            error,
+        ):
+            return None
+        return last
+
+    def place(self, smear: Smear, *, again: bool = False) -> Placing:
+        """Where a smear's result belongs among the others.
+
+        Args:
+            again: whether a smear that has its result is scored once more.
+        """
+        family = [line for line in self._of_name(smear.given) if self._stands(line)]
+        same = next((line for line in family if line.entry.key == smear.key), None)
+        if same and not again:
+            return Placing(case=same.case, known=same)
+        alike = self._alike(smear.marks)
+        case = self._case_of(smear, family, alike)
+        same_key = None if again else self._by_key.get(smear.key)
+        # Of smears under other names, the newest result each.
+        others = {line.case: line.number for line in alike if line.case != case}
+        if same_key:
+            others.pop(same_key.case, None)
+        return Placing(
+            case=case,
+            same_key=same_key,
+            revises=self._latest.get((smear.series, case)),
+            shares_cells_with=tuple(sorted(others.values())),
+            held=bool(others.keys() - self._accepted(case)) if others else False,
+        )
+
+    def _case_of(self, smear: Smear, family: Sequence[CaseLine], alike: Sequence[CaseLine]) -> str:
+        """The name of a smear's result: its own, unless that is another smear's."""
+        own = [line for line in family if line in alike]
+        if own:
+            return own[0].case
+        if any(line.marks for line in family):
+            numbered = (f"{smear.given} ({number})" for number in count(2))
+            return next(name for name in numbered if folded(name) not in self._by_name)
+        return family[0].case if family else smear.given
+
+    def _accepted(self, case: str) -> set[str]:
+        """The cases that this one is known to share cells with, without being held for it."""
+        found = set()
+        for line in self:
+            entry = line.entry
+            linked = [*entry.shares_cells_with, *filter(None, [entry.same_cells_as])]
+            if linked and not self._waits(line):
+                names = {line.case, *(self[number].case for number in linked)}
+                found |= names if case in names else set()
+        return found
+
+    def _alike(self, marks: bytes) -> list[CaseLine]:
+        """The standing results that half or more of the smaller smear's cells are in, by number."""
+        own = np.frombuffer(marks, _MARK)
+        numbers, counts = np.unique(self._owners[np.isin(self._marks, own)], return_counts=True)
+        return [
+            line
+            for line, shared in zip(map(self._lines.__getitem__, numbers), counts, strict=True)
+            if 2 * MARK_BYTES * shared >= min(len(marks), len(line.marks)) and self._stands(line)
+        ]
+
+    def _standing(self, given: str, wanted: Callable[[Entry], bool]) -> CaseLine | None:
+        lines = (line for line in self._of_name(given) if wanted(line.entry))
+        return next((line for line in lines if self._stands(line)), None)
+
+    def _of_name(self, name: str) -> Iterator[CaseLine]:
+        """The results of smears that were found under this name or got it, the newest first."""
+        return reversed(self._by_name.get(folded(name), []))
+
+    def _stands(self, line: CaseLine) -> bool:
+        return self.state(line) in ("current", "held")
+
+    def _waits(self, line: CaseLine) -> bool:
+        return line.entry.held and line.number not in self._confirmed
+
+    def _remember(self, lines: Sequence[CaseLine]) -> None:
+        for line in lines:
+            self._lines[line.number] = line
+            self._flag(line)
+            for name in {folded(line.entry.given), folded(line.case)}:
+                self._by_name[name].append(line)
+            if line.entry.key:
+                self._by_key[line.entry.key] = line
+            self._stand(line)
+        marks = [np.frombuffer(line.marks, _MARK) for line in lines]
+        owners = [np.full(len(m), line.number) for m, line in zip(marks, lines, strict=True)]
+        self._marks = np.concatenate([self._marks, *marks])
+        self._owners = np.concatenate([self._owners, *owners])
+
+    def _stand(self, line: CaseLine) -> None:
+        if line.status == "failed":
+            return
+        place = (line.entry.series, line.case)
+        self._latest[place] = line.number
+        if not self._waits(line):
+            self._current[place] = line.number
+
+    def _flag(self, line: CaseLine) -> None:
+        """Note what a person should look into, at this result and at the other one."""
+        entry = line.entry
+        linked = [("shares_cells_with", number) for number in entry.shares_cells_with]
+        linked += [("same_cells_as", entry.same_cells_as)] if entry.same_cells_as else []
+        for word, number in linked:
+            if (other := self._lines.get(number)) and other.case != line.case:
+                self._flags[line.number].append(f"{word} {other.case}")
+                self._flags[number].append(f"{word} {line.case}")
+        if folded(line.case) != folded(entry.given):
+            self._flags[line.number].append(f"same_name_as {entry.given}")
+            for other in self._by_name.get(folded(entry.given), []):
+                if other.case != line.case:
+                    self._flags[other.number].append(f"same_name_as {line.case}")

@@ -1,0 +1,271 @@
+"""A results folder: results and records that are written once, and tables made from them.
+
+    cases/NUMBER-CASE.json      a result, its cells included
+    runs/NUMBER-started.json    what was asked for, when a run makes its first result
+    runs/NUMBER-ended.json      how it ended
+    runs/NUMBER-confirmed.json  which results that were held are right
+    journal.jsonl               a line for each of these
+    cases.csv, cells.csv        the tables
+    lock.json                   while somebody writes
+
+Numbers count all of `cases/` and `runs/`. Each of these files is on the disk under its name before
+anything else tells of it. All else is derived, and can be made again from them.
+"""
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from vexas_edge.errors import HostError, InputError, UsageError, VexasEdgeError
+from vexas_edge.files import write_atomically
+from vexas_edge.ledger.derived import (
+    CASES,
+    CASES_CSV,
+    CELLS_CSV,
+    JOURNAL,
+    RUNS,
+    Tables,
+    cases_csv_rows,
+    known_from_lines,
+    read_numbered,
+)
+from vexas_edge.ledger.journal import (
+    CaseLine,
+    JournalLine,
+    bytes_from_line,
+    case_line_from_file,
+    cells_csv,
+    line_from_file,
+    score_from_json,
+)
+from vexas_edge.ledger.lock import FolderLock
+from vexas_edge.ledger.opening import check_is_ledger, current_lines, remove_partial_files
+from vexas_edge.ledger.runs import Asked, Confirmed, RunEnded, RunRecord, RunStarted
+from vexas_edge.ledger.sameness import Placing, Smear, folded
+from vexas_edge.results.names import numbered_name
+from vexas_edge.results.values import BundleId, CaseScore, Entry
+from vexas_edge.talk import Say
+from vexas_edge.version import __version__
+
+
+class Ledger:
+    """A results folder that this process writes to, as a context manager.
+
+    known: the results in it, and what a new smear is to them.
+    cut_off: whether an earlier run died while it wrote.
+    """
+
+    def __init__(self, folder: Path, *, say: Say = lambda _: None, **lock: Any) -> None:
+        """Take the folder, which is made if there is none, and bring its tables up to date.
+
+        Args:
+            say: is told what a person should know.
+            lock: further options of `FolderLock`.
+
+        Raises:
+            HostError: it cannot be written, holds something else, or another process writes to it.
+            InputError: a result in it is damaged, has gone, or is of another schema.
+        """
+        self.folder = folder
+        self._run: RunStarted | None = None
+        try:
+            check_is_ledger(folder)
+            for room in (CASES, RUNS):
+                (folder / room).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HostError(
+                f"results folder {folder} cannot be written: {error.strerror}; name another with -o"
+            ) from error
+        self._lock = FolderLock(folder, say=say, **lock)
+        self.cut_off = self._lock.cut_off is not None
+        try:
+            remove_partial_files(folder)
+            self._load()
+        except BaseException:
+            self._lock.__exit__(None, None, None)
+            raise
+
+    def _load(self) -> None:
+        """Take in what lies in the folder, and mend what is derived from it."""
+        self._lines = current_lines(self.folder)
+        self._last_number = self._lines[-1].number if self._lines else 0
+        self.known = known_from_lines(self._lines)
+        self._tables = Tables(self.folder, self._lines, self.known)
+        self._tables.mend()
+
+    def start(self, asked: Asked, bundle: BundleId, started: datetime) -> None:
+        """Say what the results to come are made for; it is written with the first of them."""
+        self._run = RunStarted(
+            number=0,
+            vexas_edge=__version__,
+            asked=asked,
+            bundle=bundle,
+            started=started.isoformat(timespec="seconds"),
+        )
+
+    def result(self, line: CaseLine) -> CaseScore:
+        """The whole result that a line is of. Raises HostError where it is not what was written."""
+        try:
+            content = read_numbered(self.folder, line.file)
+        except InputError as error:
+            raise HostError(str(error)) from error
+        if hashlib.sha256(content).hexdigest() != line.sha256:
+            raise HostError(
+                f"{self.folder / line.file} is not what was written; put it back, and check the "
+                f"others with `vexas-edge results verify {self.folder}`"
+            )
+        return score_from_json(line.file, content)
+
+    def add(self, score: CaseScore, smear: Smear, place: Placing) -> CaseLine:
+        """Write a new result; when this returns, it stays, whatever happens to the PC.
+
+        Args:
+            score: its name is the place's.
+
+        Raises:
+            HostError: the folder can no longer be written, or is another process's by now.
+        """
+        run = self._begun()
+        number = self._next_number()
+        entry = Entry(
+            number=number,
+            run=run.number,
+            given=smear.given,
+            series=smear.series,
+            stamp=smear.stamp,
+            content=smear.content,
+            key=smear.key,
+            revises=place.revises,
+            same_cells_as=place.same_key.number if place.same_key else None,
+            shares_cells_with=place.shares_cells_with,
+            held=place.held,
+        )
+        score = replace(score, case=place.case, entry=entry)
+        file = f"{CASES}/{numbered_name(number, place.case)}"
+        line = case_line_from_file(file, self._write(file, score))
+        self._note(line)
+        self.known.add(line)
+        self._tables.append(CELLS_CSV, cells_csv(score, file))
+        if _touches_others(line):
+            self._tables.make(CASES_CSV)
+        else:
+            self._tables.append(CASES_CSV, cases_csv_rows(line, self.known))
+        return line
+
+    def confirm(self, case: str) -> list[CaseLine]:
+        """Let the held results of a case count; returns them.
+
+        Raises:
+            UsageError: none is held.
+            HostError: the folder cannot be written.
+        """
+        lines = self.known.held(case)
+        if not lines:
+            raise UsageError(f"no result of a case {case!r} is held in {self.folder}")
+        numbers = tuple(line.number for line in lines)
+        number = self._next_number()
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        record = Confirmed(number=number, results=numbers, confirmed=now)
+        self._record("confirmed", record)
+        self.known.confirm(numbers)
+        self._tables.make(CASES_CSV)
+        return lines
+
+    def end(self, ended_by: str | None, known: int) -> None:
+        """Write how the run ended, if it has made a result.
+
+        Args:
+            ended_by, known: as `RunEnded` has them.
+
+        Raises:
+            HostError: the folder cannot be written.
+        """
+        if self._run is None or not self._run.number:
+            return
+        if ended_by:  # maybe in the middle of writing a result
+            self._load()
+        started = datetime.fromisoformat(self._run.started)
+        number, run = self._next_number(), self._run.number
+        made = (line for line in self._lines if isinstance(line, CaseLine))
+        record = RunEnded(
+            number=number,
+            run=run,
+            seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
+            ended_by=ended_by,
+            results=tuple(line.number for line in made if line.entry.run == run),
+            known=known,
+        )
+        self._record("ended", record)
+        self._run = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Try again to write the tables that could not be written, and give the folder back.
+
+        Raises:
+            HostError: one still cannot, and nothing else has ended the run.
+        """
+        problems = self._tables.finish()
+        if error:
+            try:
+                self._load()
+            except VexasEdgeError as unread:
+                problems.append(str(unread))
+        self._lock.__exit__(kind, error, traceback)
+        if error:
+            for problem in problems:
+                error.add_note(f"error: {problem}")
+        elif problems:
+            raise HostError("; ".join(problems))
+
+    def _begun(self) -> RunStarted:
+        """The record of this run, written if it was not yet."""
+        if self._run is None:
+            raise ValueError("a run must be started before it adds results")
+        if not self._run.number:
+            run = replace(self._run, number=self._next_number())
+            self._record("started", run)
+            self._run = run
+        return self._run
+
+    def _next_number(self) -> int:
+        self._last_number += 1
+        return self._last_number
+
+    def _record(self, kind: str, record: RunRecord) -> None:
+        file = f"{RUNS}/{numbered_name(record.number, kind)}"
+        self._note(line_from_file(file, self._write(file, record)))
+
+    def _write(self, file: str, value: CaseScore | RunRecord) -> bytes:
+        """Write a result or a record; returns its content."""
+        self._lock.check()
+        path = self.folder / file
+        if path.exists():
+            raise HostError(f"{path} is there already; does another program write to this folder?")
+        content = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+        write_atomically(path, content)
+        return content
+
+    def _note(self, line: JournalLine) -> None:
+        """Take the line of a file that was written into the journal."""
+        self._lines.append(line)
+        self._tables.append(JOURNAL, bytes_from_line(line))
+
+
+def _touches_others(line: CaseLine) -> bool:
+    """Whether another result's row of cases.csv changes with this one."""
+    entry = line.entry
+    linked = (entry.revises, entry.same_cells_as, *entry.shares_cells_with)
+    return any(linked) or folded(line.case) != folded(entry.given)

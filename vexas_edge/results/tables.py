@@ -1,0 +1,145 @@
+"""The tables of a results folder, cases.csv and cells.csv: their columns, rows and bytes."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
+from typing import Any
+
+from vexas_edge.results.values import CaseScore, ModelScore
+
+Row = dict[str, Any]
+
+CASE_COLUMNS = (
+    "case",
+    "state",
+    "status",
+    "model",
+    "score",
+    "interval_low",
+    "interval_high",
+    "call",
+    "call_uncertain",
+    "threshold",
+    "n_cells",
+    "n_unreadable",
+    "n_rejected",
+    "reasons",
+    "family",
+    "standard_error",
+    "draws_low",
+    "draws_high",
+    "share_over_threshold",
+    "case_status",
+    "case_call",
+    "error",
+    "flags",
+    "missing_gate",
+    "bundle",
+    "bundle_sha256",
+    "file",
+    "notice",
+)
+CELL_COLUMNS = (
+    "case",
+    "file",
+    "model",
+    "cell",
+    "class",
+    "status",
+    "reason",
+    "remarks",
+    "identity",
+    "sha256",
+)
+# What a reader must not see of a result that is held.
+_ANSWER = (
+    *("score", "interval_low", "interval_high", "call", "call_uncertain", "standard_error"),
+    *("draws_low", "draws_high", "share_over_threshold", "case_call"),
+)
+
+
+def case_rows(score: CaseScore, file: str) -> list[Row]:
+    """The result's rows of cases.csv: one per model, or one in all if the case failed.
+
+    State and flags depend on the other results: `shown_row` adds them.
+
+    Args:
+        file: the result's, as a path in the results folder.
+    """
+    bundle = score.bundle
+    shared = {
+        "case": score.case,
+        "case_status": score.status,
+        "case_call": score.call,
+        "error": score.error,
+        "missing_gate": score.missing_gate,
+        "bundle": f"{bundle.name} {bundle.version}" if bundle else None,
+        "bundle_sha256": bundle.sha256 if bundle else None,
+        "file": file,
+        "notice": score.notice,
+    }
+    models = [_model_columns(model) for model in score.models] or [{"status": score.status}]
+    return [_given({**shared, **columns}) for columns in models]
+
+
+def shown_row(row: Mapping[str, Any], state: str, flags: Sequence[str]) -> Row:
+    """A row of cases.csv as it is shown; without an answer where that is held."""
+    hidden = _ANSWER if state == "held" else ()
+    shown = {name: value for name, value in row.items() if name not in hidden}
+    return {**shown, "state": state, "flags": ";".join(flags)}
+
+
+def _model_columns(model: ModelScore) -> Row:
+    columns = {name: getattr(model, name, None) for name in CASE_COLUMNS}
+    family = model.domain.family if model.domain else None
+    return _given({**columns, "reasons": ";".join(model.reasons), "family": family})
+
+
+def _given(row: Row) -> Row:
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def cell_rows(score: CaseScore, file: str) -> list[Row]:
+    """The result's rows of cells.csv: one per model and cell that it looked at."""
+    return [
+        {
+            "case": score.case,
+            "file": file,
+            "model": model.model,
+            "cell": cell.path,
+            "class": cell.cell_class,
+            "status": cell.status,
+            "reason": cell.reason,
+            "remarks": ";".join(cell.remarks),
+            "identity": cell.identity,
+            "sha256": cell.sha256,
+        }
+        for model in score.models
+        for cell in model.cells
+    ]
+
+
+def csv_from_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
+    """The rows as CSV, without the header."""
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    for row in rows:
+        writer.writerow({name: _csv_value(value) for name, value in row.items()})
+    return text.getvalue().encode()
+
+
+def header_of(columns: Sequence[str]) -> bytes:
+    """The first line of a table."""
+    return ",".join(columns).encode() + b"\r\n"
+
+
+def _csv_value(value: Any) -> Any:
+    """The value as it is written; an apostrophe goes before what a spreadsheet takes for a formula.
+
+    Spreadsheet programs would run such a text when the file is opened.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
