@@ -31,6 +31,8 @@ from syscalls import Deed, deeds_of, strace_command
 
 from vexas_edge.errors import HostError
 
+LACKING = HostError.exit_status  # where this PC has not what a step needs
+
 ROOT = Path(__file__).parents[1]
 PROGRAMS = {"vexas-edge": "vexas_edge", "vexas-workshop": "vexas_edge.workshop"}
 # Where nothing is kept; and memory that processes share, which has the form of files.
@@ -122,9 +124,7 @@ def watch(step: Step, place: Place) -> Watched:
         connections=[deed for deed in deeds if deed.kind == "connection"],
         lookups=[deed for deed in deeds if deed.kind == "lookup"],
         problem="" if ended_as_told else f"ended with status {ended.returncode}: {last}",
-        remark=f"not on this PC: {last}"
-        if step.status == HostError.exit_status and ended_as_told
-        else "",
+        remark=f"not on this PC: {last}" if ended_as_told and step.status == LACKING else "",
     )
 
 

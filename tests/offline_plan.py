@@ -121,7 +121,7 @@ PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 # A smear that shares its cells with another one.
 HELD = Step(
     name="vexas-edge score",
-    command=tuple(["vexas-edge", "score", "part", "--bundle", "site.vxb", "-o", "results"]),
+    command=("vexas-edge", "score", "part", "--bundle", "site.vxb", "-o", "results"),
     status=3,
 )
 
