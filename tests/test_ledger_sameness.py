@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import Self
 
 import pytest
 from tiny import Ended, case_files, kept, rewritten, write_case
@@ -253,8 +254,8 @@ def test_the_order_is_that_of_writing_and_not_of_a_clock(
 
     class Earlier(datetime):
         @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:
-            return datetime(1999, 1, 1, tzinfo=tz)
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls(1999, 1, 1, tzinfo=tz)
 
     for module in ("commands.score", "scoring.reading", "ledger.writing"):
         monkeypatch.setattr(f"vexas_edge.{module}.datetime", Earlier)

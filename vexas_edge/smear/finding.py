@@ -40,15 +40,43 @@ def find_cases(
     files = tuple(walk_folder(own.path, unlisted))
     listed = [file.path for file in files if file.refusal is None]
     images = {folder_of(path) for path in listed if is_image(path)}
-    places = places_from_folders(images, options.layout, options.vocabulary)
-    paths = {path for path in listed if path.lower().endswith(".zip")}
-    paths |= {place.smear for place in places.values()}
-    if say and (line := _passed_over(files, own.path, paths)):
+    zips = {path for path in listed if is_zip(path)}
+    refused = [file for file in files if file.refusal]
+    found = cases_in(own, images, zips, refused, unlisted, options)
+    smears = {case.name for case in found if not case.problem and case.path != own.path}
+    if say and (line := _passed_over(refused, own.path, smears)):
         say(line)
-    found = [FoundCase(name=path or own.name, path=own.path / path, alone=True) for path in paths]
-    found += _hidden(files, unlisted, own.path, paths)
     if not found:
         raise InputError(f"{root} holds no smear; expected folders of images or .zip files in it")
+    return found
+
+
+def is_zip(path: str) -> bool:
+    """Whether a file may be the zip of a smear, by its name."""
+    return path.lower().endswith(".zip")
+
+
+def cases_in(
+    root: FoundCase,
+    images: Collection[str],
+    zips: Collection[str],
+    refused: Collection[WalkedFile],
+    unlisted: Iterable[UnlistedFolderError],
+    options: ReadOptions,
+) -> tuple[FoundCase, ...]:
+    """The cases below a folder, of which this is known, sorted by name.
+
+    Args:
+        root: the folder.
+        images: the folders that hold images; like all paths here, relative to the root.
+        zips: the zip files.
+        refused: what is not read, and may hide a smear.
+        unlisted: folders that cannot be listed.
+    """
+    places = places_from_folders(images, options.layout, options.vocabulary)
+    paths = {*zips, *(place.smear for place in places.values())}
+    found = [FoundCase(name=path or root.name, path=root.path / path, alone=True) for path in paths]
+    found += _hidden(refused, unlisted, root.path, paths)
     return tuple(sorted(found, key=lambda case: case.name))
 
 

@@ -56,37 +56,50 @@ def walk_folder(
         UnlistedFolderError: `root`, or another folder if `unlisted` is None, cannot be listed.
     """
     real_root = root.resolve()
-    pending = [("", real_root)]
+    pending = [""]
     while pending:
-        prefix, folder = pending.pop()
+        path = pending.pop()
         try:
-            found = [_found(prefix, entry, real_root) for entry in _entries(folder)]
-        except OSError as error:
-            problem = UnlistedFolderError(
-                prefix.rstrip("/"), f"{folder} cannot be listed: {why_not(error)}"
-            )
-            if unlisted is None or folder == real_root:
-                raise problem from error
+            files, folders = list_folder(real_root, path)
+        except UnlistedFolderError as problem:
+            if unlisted is None or not path:
+                raise
             unlisted.append(problem)
             continue
-        for item in found:
-            if isinstance(item, WalkedFile):
-                yield item
-            else:
-                pending.append((f"{prefix}{item.name}/", item))
+        yield from files
+        pending += folders
 
 
-def _found(prefix: str, entry: os.DirEntry[str], root: Path) -> WalkedFile | Path:
-    """The file, or the folder to go on with. Raises OSError where the disk fails."""
+def list_folder(real_root: Path, path: str) -> tuple[list[WalkedFile], list[str]]:
+    """The files in one folder of a walk, and the paths of the folders that are to be entered.
+
+    Args:
+        real_root: where the walk began, resolved.
+        path: of the folder, relative to that, with `/`.
+
+    Raises:
+        UnlistedFolderError: it cannot be listed.
+    """
+    prefix, folder = f"{path}/" if path else "", real_root / path
+    try:
+        found = [_found(prefix, entry, real_root) for entry in _entries(folder)]
+    except OSError as error:
+        raise UnlistedFolderError(path, f"{folder} cannot be listed: {why_not(error)}") from error
+    files = [item for item in found if isinstance(item, WalkedFile)]
+    return files, [item for item in found if isinstance(item, str)]
+
+
+def _found(prefix: str, entry: os.DirEntry[str], root: Path) -> WalkedFile | str:
+    """The file, or the path of the folder to go on with. Raises OSError where the disk fails."""
     path = prefix + entry.name
     if is_system_folder(entry.name) and entry.is_dir():
         return WalkedFile(path=unicode_text(path), size=0, refusal="system_folder")
     if not entry.is_dir(follow_symlinks=False):
         return _walked(path, entry, root)
-    folder = Path(entry.path)
-    if _target(entry) != folder:  # a Windows junction, which Python 3.11 does not call a symlink
+    # A Windows junction is a link that Python 3.11 does not call a symlink.
+    if _target(entry) != Path(entry.path):
         return WalkedFile(path=path, size=0, refusal=_link_refusal(entry, root))
-    return folder
+    return path
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
