@@ -65,6 +65,77 @@ def score(**chosen: Any) -> int:
     return run_scoring(ScoringRun(**chosen))
 
 
+def _say_status(ctx: click.Context, _: click.Parameter, results_folder: Path | None) -> None:
+    """Say how the watcher of this results folder stands, and end."""
+    from vexas_edge.commands.watch_status import lines_from_status
+
+    if results_folder:
+        for line in lines_from_status(results_folder):
+            click.echo(one_line(line))
+        ctx.exit()
+
+
+@cli.command()
+@click.argument("folder", type=PATH)
+@reading_options
+@engine_options
+@click.option("-o", "out", type=PATH, required=True, help="The folder for results.")
+@click.option(
+    "--every",
+    type=click.FloatRange(0.1, 3600),
+    default=10.0,
+    show_default=True,
+    help="How many seconds to wait between two looks.",
+)
+@click.option(
+    "--settle",
+    type=click.FloatRange(0, 86400),
+    default=60.0,
+    show_default=True,
+    help="For how many seconds nothing of a smear must change before it counts as whole.",
+)
+@click.option(
+    "--done",
+    metavar="NAME",
+    help="Score a smear as soon as a file of this name lies in its folder, such as .done; for a "
+    "zip P1.zip it is P1.zip.done beside it.",
+)
+@click.option("--once", is_flag=True, help="Score what has settled, and end: for a scheduler.")
+@click.option(
+    "--status",
+    type=PATH,
+    metavar="RESULTS",
+    is_eager=True,
+    expose_value=False,
+    callback=_say_status,
+    help="Say how the watcher of a results folder stands, and end.",
+)
+def watch(folder: Path, **chosen: Any) -> int:
+    """Score smears as they arrive in FOLDER, until Ctrl-C or a signal comes.
+
+    Nothing is ever written to FOLDER. A smear that cannot be read is tried again for a quarter of
+    an hour, and then fails until something of it changes.
+
+    Exit status: 0 stopped in order, 2 wrong usage, 4 this PC cannot do what was asked, 5 there is
+    no such folder, 6 the bundle is invalid.
+
+    \b
+    Example:
+      vexas-edge watch exports --bundle site.vxb -o results
+      vexas-edge watch --status results
+    """
+    from vexas_edge.commands.score import ScoringRun
+    from vexas_edge.commands.watch import Watching, run_watch
+
+    how = Watching(
+        every_seconds=chosen.pop("every"),
+        settle_seconds=chosen.pop("settle"),
+        done_marker=chosen.pop("done"),
+        once=chosen.pop("once"),
+    )
+    return run_watch(ScoringRun(cases=(folder,), recursive=True, polite=True, **chosen), how)
+
+
 @cli.command()
 @case_arguments
 @reading_options

@@ -18,7 +18,7 @@ from vexas_edge.commands.progress import ProgressLine
 from vexas_edge.commands.scorer import Outcome, Scorer
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import HostError
-from vexas_edge.host.process import default_threads, lower_priority
+from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.ledger.runs import Asked
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.results.words import json_from_score, line_from_score, remarks_from_score
@@ -56,7 +56,8 @@ def run_scoring(asked: ScoringRun) -> int:
     """
     bundle = open_bundle(asked.bundle)
     wanted = wanted_cases(asked.cases, asked.reading, recursive=asked.recursive, say=say)
-    engine = replace(asked.engine, threads=_threads(asked))
+    threads = asked.engine.threads or (polite_threads() if asked.polite else None)
+    engine = replace(asked.engine, threads=threads)
     if asked.polite:
         lower_priority()
     batch = Batch(n_cases=len(wanted))
@@ -64,8 +65,8 @@ def run_scoring(asked: ScoringRun) -> int:
         ledger = stack.enter_context(Ledger(asked.out, say=say)) if asked.out else None
         sessions = stack.enter_context(Sessions(bundle, engine, asked.precision))
         if ledger:
-            ledger.start(_asked_from_run(asked), bundle_id(bundle), datetime.now(UTC))
-            _say_what_was_cut_off(ledger)
+            ledger.start(asked_from_run(asked), bundle_id(bundle), datetime.now(UTC))
+            say_what_was_cut_off(ledger)
         if sessions.graph.stale:
             say(f"note: `vexas-edge prepare` is due again: {sessions.graph.stale}")
         scorer = Scorer(sessions=sessions, reading=asked.reading, ledger=ledger, again=asked.again)
@@ -95,7 +96,7 @@ def _score_one(case: FoundCase, scorer: Scorer, batch: Batch, *, as_json: bool) 
     finally:
         progress.clear()
     batch.add(outcome.score, made=outcome.made, seconds=time.monotonic() - began)
-    _show(outcome, as_json=as_json)
+    show(outcome, as_json=as_json)
 
 
 def _break_off(ledger: Ledger | None, batch: Batch, error: BaseException) -> None:
@@ -110,7 +111,8 @@ def _break_off(ledger: Ledger | None, batch: Batch, error: BaseException) -> Non
             error.add_note(f"error: {unwritten}")
 
 
-def _say_what_was_cut_off(ledger: Ledger) -> None:
+def say_what_was_cut_off(ledger: Ledger) -> None:
+    """Say so if an earlier run was cut off."""
     if ledger.cut_off:
         say(
             f"note: an earlier run that wrote to {ledger.folder} was cut off; its finished results "
@@ -123,13 +125,8 @@ def _exit_status(batch: Batch) -> int:
     return failed or (ABSTAINED if batch.statuses["abstained"] else 0)
 
 
-def _threads(asked: ScoringRun) -> int | None:
-    if asked.polite and asked.engine.threads is None:
-        return max(1, default_threads() - 1)
-    return asked.engine.threads
-
-
-def _asked_from_run(run: ScoringRun) -> Asked:
+def asked_from_run(run: ScoringRun) -> Asked:
+    """What a run was asked for, as its record has it."""
     reading, engine = run.reading, run.engine
     return Asked(
         cases=tuple(_text(path) for path in run.cases),
@@ -154,7 +151,7 @@ def _text(path: Path) -> str:
     return unicode_text(str(path))
 
 
-def _show(outcome: Outcome, *, as_json: bool) -> None:
+def show(outcome: Outcome, *, as_json: bool) -> None:
     """Print the result on stdout, and on stderr what a person must know beside it."""
     result = outcome.score
     if as_json:

@@ -63,15 +63,23 @@ class Scorer:
             BundleError: a file of the bundle does not match its hash.
         """
         try:
-            if self.ledger is None:
-                with read_case(found, self.reading) as case:
-                    score = score_case(case, self._bundle, self.sessions, progress=progress)
-                    return Outcome(score=score)
-            return self._kept(found, self.ledger, progress)
+            return self.attempt(found, progress)
         except InputError as error:
-            return self._failed(found, str(error))
+            return self.fail(found, str(error))
         except MemoryError:
-            return self._failed(found, NO_MEMORY)
+            return self.fail(found, NO_MEMORY)
+
+    def attempt(self, found: FoundCase, progress: Progress) -> Outcome:
+        """The result of one smear that can be read.
+
+        Raises:
+            InputError, MemoryError: it cannot, and no result was made.
+            HostError, BundleError: as `score`.
+        """
+        if self.ledger:
+            return self._kept(found, self.ledger, progress)
+        with read_case(found, self.reading) as case:
+            return Outcome(score=score_case(case, self._bundle, self.sessions, progress=progress))
 
     @property
     def _bundle(self) -> Bundle:
@@ -111,7 +119,8 @@ class Scorer:
                 sha256 = hashlib.sha256(case.source.read(cell.path)).hexdigest()
             yield cell.path, cell.cell_class, sha256
 
-    def _failed(self, found: FoundCase, error: str) -> Outcome:
+    def fail(self, found: FoundCase, error: str) -> Outcome:
+        """The result of a smear that cannot be read. Raises HostError, as `score`."""
         score = failed_case(found.name, error, self._bundle)
         if self.ledger is None:
             return Outcome(score=score)

@@ -20,6 +20,11 @@ def default_threads() -> int:
     return min(os.cpu_count() or 1, MOST_THREADS)
 
 
+def polite_threads() -> int:
+    """The same, with a core left to other programs."""
+    return max(1, default_threads() - 1)
+
+
 def peak_memory_mib() -> float | None:
     """The peak resident memory of this process in MiB; None where the system does not say."""
     # Not resource.getrusage: its figure begins with the peak of the process that started this one.

@@ -11,6 +11,7 @@ from vexas_edge.ledger.derived import (
     DERIVED,
     JOURNAL,
     RUNS,
+    WATCH,
     cases_csv,
     cells_csv_parts,
     content_at,
@@ -56,7 +57,7 @@ def problems_of_folder(folder: Path, bundle: BundleId | None = None) -> list[str
 
 def _strange_files(folder: Path, files: Collection[str]) -> Iterator[str]:
     """What does not belong to a results folder."""
-    own = {*files, *DERIVED, LOCK, CASES, RUNS}
+    own = {*files, *DERIVED, LOCK, WATCH, CASES, RUNS}
     places = (folder, folder / CASES, folder / RUNS)
     for path in sorted(path for place in places for path in place.iterdir()):
         name = path.relative_to(folder).as_posix()

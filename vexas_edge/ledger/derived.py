@@ -28,6 +28,8 @@ from vexas_edge.results.tables import (
 CASES, RUNS = "cases", "runs"
 JOURNAL, CASES_CSV, CELLS_CSV = "journal.jsonl", "cases.csv", "cells.csv"
 DERIVED = (JOURNAL, CASES_CSV, CELLS_CSV)
+# What a watcher says of itself; it tells nothing of a result.
+WATCH = "watch.json"
 
 _NUMBERED = re.compile(r"(\d{6,})-.+\.json")
 

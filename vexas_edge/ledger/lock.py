@@ -32,7 +32,12 @@ _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 _SHARES = frozenset(
     {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ncpfs", "afs", "9p", "vboxsf"}
 )
+_MOUNTS = Path("/proc/self/mounts")
 _REMOTE_DRIVE = 4  # Windows's DRIVE_REMOTE
+
+
+class TakenOverError(HostError):
+    """A results folder is another process's by now."""
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,10 +102,10 @@ class FolderLock:
         """Check that the folder is still this owner's; a PC that slept may have lost it.
 
         Raises:
-            HostError: another one has taken it over.
+            TakenOverError: another one has it by now.
         """
         if self._on_share and (now := self._owner()) and now.token != self._me.token:
-            raise HostError(
+            raise TakenOverError(
                 f"the results folder {self._path.parent} was taken over by {now}, as this process "
                 "had not shown for a while that it lives; run it again"
             )
@@ -179,12 +184,24 @@ class FolderLock:
                 now = self._owner()
                 if now != owner:
                     raise self._refusal(now or owner)
+        self._remove(owner)
+        return owner
+
+    def _remove(self, dead: Owner | None) -> None:
+        """Remove a dead owner's file; where another one was faster, its own stays.
+
+        Should two believe all the same that they own the folder, `check` stops one of them.
+        """
+        if self._owner() != dead:
+            return
         # Of several that wait, one alone can rename it.
         aside = self._path.with_name(f"{LOCK}.{self._me.token}.partial")
         with suppress(OSError):
             self._path.rename(aside)
-            aside.unlink()
-        return owner
+            if _owner_at(aside) != dead and not self._path.exists():
+                aside.rename(self._path)
+            else:
+                aside.unlink()
 
     def _beat(self) -> None:
         beat = 0
@@ -200,10 +217,7 @@ class FolderLock:
                 partial.replace(self._path)
 
     def _owner(self) -> Owner | None:
-        try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Owner)
-        except (OSError, msgspec.MsgspecError):
-            return None
+        return _owner_at(self._path)
 
     def _refusal(self, owner: Owner | None) -> HostError:
         name = owner or "another process"
@@ -211,6 +225,13 @@ class FolderLock:
             f"the results folder {self._path.parent} is being written by {name}; wait for its end, "
             "or name another folder"
         )
+
+
+def _owner_at(path: Path) -> Owner | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Owner)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def is_on_share(folder: Path) -> bool:
@@ -224,7 +245,7 @@ def is_on_share(folder: Path) -> bool:
             root.startswith("\\\\") or windows.kernel32.GetDriveTypeW(f"{root}\\") == _REMOTE_DRIVE
         )
     try:
-        mounts = Path("/proc/self/mounts").read_text(errors="surrogateescape").splitlines()
+        mounts = _MOUNTS.read_text(errors="surrogateescape").splitlines()
     except OSError:  # macOS
         return False
     real = Path(os.path.realpath(folder))

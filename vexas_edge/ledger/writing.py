@@ -176,6 +176,10 @@ class Ledger:
         self._tables.make(CASES_CSV)
         return lines
 
+    def mend(self) -> None:
+        """Try again to write the tables that could not be written, as when the disk was full."""
+        self._tables.finish()
+
     def end(self, ended_by: str | None, known: int) -> None:
         """Write how the run ended, if it has made a result.
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from vexas_edge.errors import InputError
@@ -58,8 +59,8 @@ def is_zip(path: str) -> bool:
 
 def cases_in(
     root: FoundCase,
-    images: Collection[str],
-    zips: Collection[str],
+    images: AbstractSet[str],
+    zips: AbstractSet[str],
     refused: Collection[WalkedFile],
     unlisted: Iterable[UnlistedFolderError],
     options: ReadOptions,

@@ -1,0 +1,48 @@
+"""Stopping in order on a signal: what is at hand is finished first."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Any, Self
+
+from vexas_edge.talk import Say
+
+# What is sent by Ctrl-C, by a service manager, by Windows's Ctrl-Break and by a closed terminal.
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP")
+
+
+class Stop:
+    """Whether to stop, as a context manager: the first signal asks for it, a second interrupts.
+
+    by: the name of the signal; empty if none came.
+    """
+
+    def __init__(self, say: Say) -> None:
+        self.by = ""
+        self._say = say
+        self._asked = threading.Event()
+        self._before: dict[int, Any] = {}
+
+    def is_set(self) -> bool:
+        return self._asked.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until it is to be stopped."""
+        self._asked.wait(seconds)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signal wants it
+        if self._asked.is_set():
+            raise KeyboardInterrupt
+        self.by = signal.Signals(number).name
+        self._asked.set()
+        self._say(f"{self.by}: stopping after the smear at hand; once more stops at once")
+
+    def __enter__(self) -> Self:
+        for name in _SIGNALS:
+            if number := getattr(signal, name, None):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

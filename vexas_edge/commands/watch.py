@@ -1,0 +1,188 @@
+"""One run of `vexas-edge watch`: smears are scored as they arrive, until it is stopped."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vexas_edge.bundle.archive import open_bundle
+from vexas_edge.commands.batch import Batch
+from vexas_edge.commands.console import say
+from vexas_edge.commands.score import ScoringRun, asked_from_run, say_what_was_cut_off, show
+from vexas_edge.commands.scorer import NO_MEMORY, Outcome, Scorer
+from vexas_edge.commands.stopping import Stop
+from vexas_edge.commands.watch_status import WatchStatus, write_status
+from vexas_edge.errors import HostError, InputError, UsageError
+from vexas_edge.host.process import lower_priority, polite_threads
+from vexas_edge.ledger.lock import TakenOverError
+from vexas_edge.ledger.writing import Ledger
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.score import bundle_id
+from vexas_edge.smear.case import FoundCase
+from vexas_edge.text import unicode_text
+from vexas_edge.watching.arrivals import Arrivals
+from vexas_edge.watching.tree import WatchedTree
+
+# Every folder is listed once in this time, whether its own time has changed or not.
+ROUND_SECONDS = 3600.0
+# How long to wait after the results folder or the engine has failed, at first and at most.
+_PAUSE_SECONDS = (10.0, 600.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching:
+    """How a folder is watched.
+
+    every_seconds: how long to wait between two looks.
+    settle_seconds: how long nothing of a smear must change before it counts as whole.
+    done_marker: a file that says that a smear is whole, in its folder, or after a zip's name.
+    once: whether to stop when what has settled is scored.
+    """
+
+    every_seconds: float = 10.0
+    settle_seconds: float = 60.0
+    done_marker: str | None = None
+    once: bool = False
+
+
+class Watcher:
+    """A folder, and the scorer of what arrives in it."""
+
+    def __init__(self, root: Path, scorer: Scorer, how: Watching) -> None:
+        self._root, self._scorer, self._how = root, scorer, how
+        self._tree = WatchedTree(root, scorer.reading)
+        self.arrivals = Arrivals(0.0 if how.done_marker else how.settle_seconds)
+        self.batch = Batch(n_cases=None)
+        self.trouble = ""
+
+    def look(self, now: float) -> None:
+        """See what has arrived or changed."""
+        try:
+            facts = self._tree.poll(min(1.0, self._how.every_seconds / ROUND_SECONDS))
+        except InputError as error:
+            self._tell(str(error))
+            return
+        self._tell("")
+        self.arrivals.see(facts, now)
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            say(f"warning: {trouble}; trying again" if trouble else "note: it is there again")
+        self.trouble = trouble
+
+    def score_ready(self, now: float, stopped: Callable[[], bool]) -> None:
+        """Score what is whole, one smear after another.
+
+        Raises:
+            HostError: the engine or the results folder cannot be used; the smear stays ready.
+        """
+        for name in self.arrivals.ready(now):
+            if stopped():
+                return
+            found = self._tree.smear(name)
+            if not self._is_marked(found):
+                continue
+            began = time.monotonic()
+            outcome = self._score(found, name, now)
+            if outcome:
+                self.batch.add(outcome.score, made=outcome.made, seconds=time.monotonic() - began)
+                if outcome.made:
+                    show(outcome, as_json=False)
+
+    def _is_marked(self, found: FoundCase) -> bool:
+        marker, path = self._how.done_marker, found.path
+        if marker is None:
+            return True
+        return (path / marker).exists() or path.with_name(f"{path.name}{marker}").exists()
+
+    def _score(self, found: FoundCase, name: str, now: float) -> Outcome | None:
+        """The smear's result; None if it is to be tried again."""
+        try:
+            outcome = self._scorer.attempt(found, lambda *_: None)
+        except (InputError, MemoryError) as error:
+            problem = NO_MEMORY if isinstance(error, MemoryError) else str(error)
+            if self.arrivals.fail(name, now, problem) or self._how.once:
+                return self._scorer.fail(found, problem)
+            say(f"note: {name}: not yet: {problem}")
+            return None
+        self.arrivals.finish(name)
+        return outcome
+
+    def status(self, now: float, trouble: str = "") -> WatchStatus:
+        """How it stands, for `vexas-edge watch --status`."""
+        standings = list(self.arrivals.standings(now))
+        return WatchStatus(
+            folder=unicode_text(str(self._root)),
+            looked=datetime.now(UTC).isoformat(timespec="seconds"),
+            trouble=trouble or self.trouble,
+            counts=dict(Counter(standing for _, standing, _ in standings)),
+            problems={name: problem for name, _, problem in standings if problem},
+        )
+
+
+def run_watch(run: ScoringRun, how: Watching) -> int:
+    """Score what arrives in a folder until a signal comes; returns the exit status.
+
+    Args:
+        run: its only case is the folder.
+
+    Raises:
+        InputError: there is no such folder.
+        HostError, BundleError: it cannot begin; what fails later is tried again.
+    """
+    (root,), out = run.cases, run.out
+    if out is None:
+        raise UsageError("watch needs a results folder")
+    if not root.is_dir():
+        raise InputError(f"{root} is no folder; expected the one that smears arrive in")
+    bundle = open_bundle(run.bundle)
+    lower_priority()
+    with ExitStack() as stack:
+        stop = stack.enter_context(Stop(say))
+        ledger = stack.enter_context(Ledger(out, say=say))
+        engine = replace(run.engine, threads=run.engine.threads or polite_threads())
+        sessions = stack.enter_context(Sessions(bundle, engine, run.precision))
+        ledger.start(asked_from_run(run), bundle_id(bundle), datetime.now(UTC))
+        say_what_was_cut_off(ledger)
+        watcher = Watcher(root, Scorer(sessions=sessions, reading=run.reading, ledger=ledger), how)
+        say(f"watching {root}; results go to {out}; Ctrl-C stops it after the smear at hand")
+        if how.once:
+            _watch_once(watcher, how, stop)
+        else:
+            _watch_on(watcher, how, stop, ledger)
+        ledger.end(stop.by or None, watcher.batch.n_known)
+    say(watcher.batch.summary())
+    return 0
+
+
+def _watch_once(watcher: Watcher, how: Watching, stop: Stop) -> None:
+    """Score what does not change while it is waited for it to settle."""
+    watcher.look(time.monotonic())
+    stop.wait(0.0 if how.done_marker else how.settle_seconds)
+    now = time.monotonic()
+    watcher.look(now)
+    watcher.score_ready(now, stop.is_set)
+
+
+def _watch_on(watcher: Watcher, how: Watching, stop: Stop, ledger: Ledger) -> None:
+    pause, longest = _PAUSE_SECONDS
+    while not stop.is_set():
+        now = time.monotonic()
+        watcher.look(now)
+        try:
+            watcher.score_ready(now, stop.is_set)
+        except TakenOverError:
+            raise
+        except HostError as error:  # such as a disk that is full for a while
+            say(f"warning: {error}; trying again in {pause:.0f} s")
+            write_status(ledger.folder, watcher.status(now, str(error)))
+            stop.wait(pause)
+            pause = min(2 * pause, longest)
+            continue
+        pause = _PAUSE_SECONDS[0]
+        ledger.mend()
+        write_status(ledger.folder, watcher.status(now))
+        stop.wait(how.every_seconds)
