@@ -114,8 +114,8 @@ def requirements_from_wheels(wheels: dict[Path, set[str]]) -> str:
 
 def scripts_for(systems: Iterable[str]) -> list[Path]:
     """The scripts that install and score on these systems, and the README that explains them."""
-    suffixes = {"windows": ".cmd", "linux": ".sh"}
-    wanted = {".md", *(suffixes[system] for system in systems)}
+    suffixes = {"windows": (".cmd", ".xml"), "linux": (".sh", ".service")}
+    wanted = {".md", *(suffix for system in systems for suffix in suffixes[system])}
     return [file for file in sorted(_FILES.iterdir()) if file.suffix in wanted]
 
 
@@ -123,7 +123,7 @@ def _copy_text(file: Path, kit: Path, pythons: Iterable[str]) -> None:
     text = file.read_text(encoding="ascii")
     newest_first = sorted(set(pythons), key=PYTHONS.index, reverse=True)
     text = text.replace(" ".join(reversed(PYTHONS)), " ".join(newest_first))
-    ending = "\r\n" if file.suffix == ".cmd" else "\n"
+    ending = "\r\n" if file.suffix in (".cmd", ".xml") else "\n"
     (kit / file.name).write_text(text, encoding="ascii", newline=ending)
     (kit / file.name).chmod(0o755)
 

@@ -169,6 +169,7 @@ vexas-edge score smear --bundle site.vxb -o results
         *steps(f"""
 vexas-edge results confirm results part
 vexas-edge results verify results
+vexas-edge watch exports --bundle site.vxb -o watched --settle 1 --once
 vexas-edge results rebuild results
 vexas-edge prepare --bundle site.vxb --seconds 0.1
 vexas-edge score smear --bundle site.vxb --engine openvino --precision fp32
@@ -207,6 +208,7 @@ def write_inputs(work: Path) -> None:
     with zipfile.ZipFile(DEMO / "smear.zip") as smear:
         smear.extractall(work / "smear")
         smear.extractall(work / "part")
+        smear.extractall(work / "exports" / "P1")
     next((work / "part").rglob("*.jpg")).unlink()
     shutil.copytree(work / "smear" / "Signed slides" / "Segmented neutrophils", work / "cells")
     (work / "lives.py").write_text(LIVES)

@@ -26,7 +26,7 @@ FLOORS = (
     ("engines",),
     ("bundle",),
     ("runtime",),
-    ("scoring",),
+    ("scoring", "watching"),
     ("bench",),
     ("commands",),
     ("workshop",),

@@ -125,8 +125,12 @@ def test_a_kit_for_one_system_has_its_scripts_alone() -> None:
         "README.md",
         "install.cmd",
         "score.cmd",
+        "watch.cmd",
+        "watch.xml",
     ]
-    assert [file.name for file in scripts_for({"linux"})] == ["README.md", "install.sh", "score.sh"]
+    assert [file.name for file in scripts_for({"linux"})] == [
+        *("README.md", "install.sh", "score.sh", "watch.service", "watch.sh")
+    ]
 
 
 def test_results_lie_beside_the_smear_whatever_dots_its_name_has() -> None:
@@ -170,6 +174,7 @@ def test_the_drawn_smear_is_scored_with_the_demos_bundle_or_not_at_all(
     files = [path for path in (tmp_path / "kit").rglob("*") if path.is_file()]
     assert {path.name for path in files} == {
         *("install.cmd", "install.sh", "score.cmd", "score.sh", "README.md", "LICENSE.txt"),
+        *("watch.cmd", "watch.sh", "watch.xml", "watch.service"),
         *("requirements.txt", "SHA256SUMS", "bundle.vxb"),
     }
     texts = {path.name: path.read_text() for path in files if path.suffix != ".vxb"}

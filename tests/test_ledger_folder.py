@@ -15,7 +15,7 @@ from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.files import HeldFileError, write_atomically
 from vexas_edge.ledger.checking import problems_of_folder
 from vexas_edge.ledger.derived import DERIVED, numbered_files, rebuild_tables
-from vexas_edge.ledger.journal import CaseLine, marks_from_identities
+from vexas_edge.ledger.lines import CaseLine, marks_from_identities
 from vexas_edge.ledger.runs import Asked
 from vexas_edge.ledger.sameness import Placing, Smear, content_of, key_of, series_of
 from vexas_edge.ledger.writing import Ledger

@@ -69,7 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("user")
     demo = ROOT / "vexas_edge" / "demo"
     shutil.copy(demo / "demo.vxb", folder / "site.vxb")
-    for name in ("smear", "smears/A", "smears/B"):
+    for name in ("smear", "smears/A", "smears/B", "exports/C"):
         zipfile.ZipFile(demo / "smear.zip").extractall(folder / name)
     cells = folder / "smear" / "Signed slides" / "Segmented neutrophils"
     shutil.copytree(cells, folder / "cells" / "PN")
@@ -117,10 +117,12 @@ def also_right(command: str) -> int:
 def test_every_command_of_the_readme_runs(folder: Path) -> None:
     scoring = [c for c in commands() if c.startswith("vexas-edge ")]
     exporting = [c for c in commands() if c.startswith("vexas-workshop export")]
-    assert len(scoring) == 15
+    assert len(scoring) == 18
     assert len(exporting) == 4
     for command in scoring[:-1]:
         quick = ["--seconds", "0.1", "--cells", "5"] if " bench " in command else []
+        if command.startswith("vexas-edge watch exports") and "--once" not in command:
+            quick = ["--once", "--settle", "0"]
         run(folder, *command.split(), *quick, also=also_right(command))
     assert (folder / "results" / "cases" / "000002-smear.json").is_file()
     assert len((folder / "all-results" / "cases.csv").read_text().splitlines()) == 1 + 2 * 2

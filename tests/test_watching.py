@@ -286,7 +286,8 @@ def test_once_scores_what_has_settled_and_ends(
     assert case_files(out) == ["P1", "P2.zip"]
     assert problems_of_folder(out) == []
     status = vexas_edge("watch", "--status", out)
-    assert (status.status, status.out) == (5, "")
+    assert "is not watched now" in status.out
+    assert "smears: 1 done, 1 given up" in status.out or "waiting" in status.out
 
 
 def test_the_status_is_said_in_words(

@@ -67,7 +67,7 @@ def score(**chosen: Any) -> int:
 
 def _say_status(ctx: click.Context, _: click.Parameter, results_folder: Path | None) -> None:
     """Say how the watcher of this results folder stands, and end."""
-    from vexas_edge.commands.watch_status import lines_from_status
+    from vexas_edge.watching.status import lines_from_status
 
     if results_folder:
         for line in lines_from_status(results_folder):
@@ -122,7 +122,6 @@ def watch(folder: Path, **chosen: Any) -> int:
     \b
     Example:
       vexas-edge watch exports --bundle site.vxb -o results
-      vexas-edge watch --status results
     """
     from vexas_edge.commands.score import ScoringRun
     from vexas_edge.commands.watch import Watching, run_watch

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.errors import CellError, InputError
-from vexas_edge.ledger.journal import CaseLine, marks_from_identities
+from vexas_edge.ledger.lines import CaseLine, marks_from_identities
 from vexas_edge.ledger.remarks import held_back, remarks_from_line
 from vexas_edge.ledger.sameness import Placing, Smear, content_of, key_of, series_of
 from vexas_edge.ledger.writing import Ledger

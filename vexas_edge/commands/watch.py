@@ -13,10 +13,9 @@ from vexas_edge.commands.batch import Batch
 from vexas_edge.commands.console import say
 from vexas_edge.commands.score import ScoringRun, asked_from_run, say_what_was_cut_off, show
 from vexas_edge.commands.scorer import NO_MEMORY, Outcome, Scorer
-from vexas_edge.commands.stopping import Stop
-from vexas_edge.commands.watch_status import WatchStatus, write_status
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.host.process import lower_priority, polite_threads
+from vexas_edge.host.stopping import Stop
 from vexas_edge.ledger.lock import TakenOverError
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.runtime.session import Sessions
@@ -24,6 +23,7 @@ from vexas_edge.scoring.score import bundle_id
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.text import unicode_text
 from vexas_edge.watching.arrivals import Arrivals
+from vexas_edge.watching.status import WatchStatus, write_status
 from vexas_edge.watching.tree import WatchedTree
 
 # Every folder is listed once in this time, whether its own time has changed or not.
@@ -150,7 +150,7 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
         watcher = Watcher(root, Scorer(sessions=sessions, reading=run.reading, ledger=ledger), how)
         say(f"watching {root}; results go to {out}; Ctrl-C stops it after the smear at hand")
         if how.once:
-            _watch_once(watcher, how, stop)
+            _watch_once(watcher, how, stop, ledger)
         else:
             _watch_on(watcher, how, stop, ledger)
         ledger.end(stop.by or None, watcher.batch.n_known)
@@ -158,13 +158,14 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
     return 0
 
 
-def _watch_once(watcher: Watcher, how: Watching, stop: Stop) -> None:
+def _watch_once(watcher: Watcher, how: Watching, stop: Stop, ledger: Ledger) -> None:
     """Score what does not change while it is waited for it to settle."""
     watcher.look(time.monotonic())
     stop.wait(0.0 if how.done_marker else how.settle_seconds)
     now = time.monotonic()
     watcher.look(now)
     watcher.score_ready(now, stop.is_set)
+    write_status(ledger.folder, watcher.status(now))
 
 
 def _watch_on(watcher: Watcher, how: Watching, stop: Stop, ledger: Ledger) -> None:

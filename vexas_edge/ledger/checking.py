@@ -21,13 +21,8 @@ from vexas_edge.ledger.derived import (
     read_journal,
     read_numbered,
 )
-from vexas_edge.ledger.journal import (
-    CaseLine,
-    JournalLine,
-    line_from_file,
-    record_from_json,
-    score_from_json,
-)
+from vexas_edge.ledger.journal import line_from_file, record_from_json, score_from_json
+from vexas_edge.ledger.lines import CaseLine, JournalLine
 from vexas_edge.ledger.lock import LOCK
 from vexas_edge.ledger.runs import RunEnded, RunStarted
 from vexas_edge.ledger.sameness import content_of, key_of, series_of

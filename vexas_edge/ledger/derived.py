@@ -7,15 +7,13 @@ from pathlib import Path
 from vexas_edge.errors import HostError, InputError
 from vexas_edge.files import replacing, write_atomically
 from vexas_edge.ledger.journal import (
-    CaseLine,
-    JournalLine,
-    RunLine,
     bytes_from_line,
     cells_csv,
     line_from_file,
     lines_from_journal,
     score_from_json,
 )
+from vexas_edge.ledger.lines import CaseLine, JournalLine, RunLine
 from vexas_edge.ledger.sameness import Known
 from vexas_edge.results.tables import (
     CASE_COLUMNS,

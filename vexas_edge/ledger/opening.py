@@ -12,7 +12,7 @@ from vexas_edge.ledger.derived import (
     numbered_files,
     read_journal,
 )
-from vexas_edge.ledger.journal import JournalLine
+from vexas_edge.ledger.lines import JournalLine
 from vexas_edge.ledger.lock import LOCK
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from vexas_edge.ledger.journal import CaseLine
+from vexas_edge.ledger.lines import CaseLine
 from vexas_edge.ledger.sameness import Known, folded
 from vexas_edge.results.values import CaseScore, ModelScore
 from vexas_edge.text import listed

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from vexas_edge.ledger.journal import MARK_BYTES, CaseLine
+from vexas_edge.ledger.lines import MARK_BYTES, CaseLine
 from vexas_edge.results.values import Entry, UsedCell
 from vexas_edge.text import hash_of
 

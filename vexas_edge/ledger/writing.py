@@ -35,14 +35,13 @@ from vexas_edge.ledger.derived import (
     read_numbered,
 )
 from vexas_edge.ledger.journal import (
-    CaseLine,
-    JournalLine,
     bytes_from_line,
     case_line_from_file,
     cells_csv,
     line_from_file,
     score_from_json,
 )
+from vexas_edge.ledger.lines import CaseLine, JournalLine
 from vexas_edge.ledger.lock import FolderLock
 from vexas_edge.ledger.opening import check_is_ledger, current_lines, remove_partial_files
 from vexas_edge.ledger.runs import Asked, Confirmed, RunEnded, RunRecord, RunStarted
