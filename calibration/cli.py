@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from vexas_edge.commands.console import ProgressLine
 from vexas_edge.commands.options import reading_options
-from vexas_edge.commands.progress import ProgressLine
 from vexas_edge.errors import InputError
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.text import one_line

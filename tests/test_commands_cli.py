@@ -348,7 +348,7 @@ def test_a_bug_exits_with_1() -> None:
 def test_progress_of_a_long_case_goes_to_stderr(
     vexas_edge: Command, tiny_bundle: Path, tiny_case: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vexas_edge.commands.progress._LINE_SECONDS", {False: -1.0, True: -1.0})
+    monkeypatch.setattr("vexas_edge.commands.console._LINE_SECONDS", {False: -1.0, True: -1.0})
     ended = vexas_edge("score", tiny_case, "--bundle", tiny_bundle, "--json")
     lines = ended.err.splitlines()
     for said in ("neutrophil, 12 of 12", "monocyte, 9 of 9", "lymphocyte, 3 of 3"):

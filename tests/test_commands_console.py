@@ -7,8 +7,7 @@ import sys
 import click
 import pytest
 
-from vexas_edge.commands.console import echo_json, run_command_line
-from vexas_edge.commands.progress import ProgressLine
+from vexas_edge.commands.console import ProgressLine, echo_json, run_command_line
 from vexas_edge.errors import BundleError, HostError, InputError, UsageError, VexasEdgeError
 from vexas_edge.text import one_line
 
@@ -132,7 +131,7 @@ def test_progress_is_said_on_stderr_now_and_then(
     seconds: float,
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("vexas_edge.commands.progress.time", clock)
+    monkeypatch.setattr("vexas_edge.commands.console.time", clock)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: watched)
     progress = ProgressLine("P\n1")
     progress("neutrophil", 1, 300)

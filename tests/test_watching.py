@@ -14,7 +14,7 @@ import pytest
 from tiny import Ended, case_files, kept, recorded, write_case, write_cells
 
 from vexas_edge import open_bundle
-from vexas_edge.commands.score import ScoringRun, asked_from_run
+from vexas_edge.commands.asked import ScoringRun, asked_from_run
 from vexas_edge.commands.scorer import Scorer
 from vexas_edge.commands.watch import ROUND_SECONDS, Watcher, Watching
 from vexas_edge.errors import HostError

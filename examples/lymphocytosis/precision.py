@@ -41,8 +41,7 @@ from vexas_edge.bundle.contract import (
     PROBABILITIES,
 )
 from vexas_edge.bundle.graphs import CHEAPER, HEAD, graph_file
-from vexas_edge.commands.console import run_command_line
-from vexas_edge.commands.progress import ProgressLine
+from vexas_edge.commands.console import ProgressLine, run_command_line
 from vexas_edge.host.libraries import load_library
 from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions

@@ -13,7 +13,7 @@ def console_talk(name: str) -> Any:
     import click
 
     from training.talk import Talk
-    from vexas_edge.commands.progress import ProgressLine
+    from vexas_edge.commands.console import ProgressLine
     from vexas_edge.text import one_line
 
     progress = ProgressLine(name, unit="")

@@ -48,8 +48,7 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
     from training.mask_network.outlines import score_masks, summarize
     from training.mask_network.segmenter import SegmenterRecipe, train_segmenter
     from vexas_edge.cells.limits import IsolationLimits
-    from vexas_edge.commands.console import echo_json
-    from vexas_edge.commands.progress import ProgressLine
+    from vexas_edge.commands.console import ProgressLine, echo_json
     from vexas_edge.files import write_atomically
 
     fit, judged = read_masked_images(table)

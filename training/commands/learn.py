@@ -160,7 +160,7 @@ def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked:
     import torch
 
     from training.pretraining.run_folder import WEIGHTS, pretrain_into
-    from vexas_edge.commands.progress import ProgressLine
+    from vexas_edge.commands.console import ProgressLine
     from vexas_edge.errors import HostError
 
     if device == "cuda" and not torch.cuda.is_available():

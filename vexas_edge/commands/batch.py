@@ -2,10 +2,17 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import click
+
+from vexas_edge.commands.console import echo_json, say
+from vexas_edge.ledger.writing import Ledger
 from vexas_edge.results.values import CaseScore
+from vexas_edge.results.words import json_from_score, line_from_score, remarks_from_score
 from vexas_edge.talk import time_left
+from vexas_edge.text import one_line
 
 _REASONS_NAMED = 3
 
@@ -75,3 +82,22 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def say_what_was_cut_off(ledger: Ledger) -> None:
+    """Say so if an earlier run was cut off."""
+    if ledger.cut_off:
+        say(
+            f"note: an earlier run that wrote to {ledger.folder} was cut off; its finished results "
+            "are there"
+        )
+
+
+def show(score: CaseScore, remarks: Sequence[str], *, as_json: bool) -> None:
+    """Print the result on stdout, and on stderr what a person must know beside it."""
+    if as_json:
+        echo_json(json_from_score(score))
+    elif score.error is None:
+        click.echo(one_line(line_from_score(score)))
+    for line in (*remarks_from_score(score), *remarks):
+        say(line)

@@ -60,7 +60,8 @@ def score(**chosen: Any) -> int:
     Example:
       vexas-edge score smear --bundle site.vxb -o results
     """
-    from vexas_edge.commands.score import ScoringRun, run_scoring
+    from vexas_edge.commands.asked import ScoringRun
+    from vexas_edge.commands.score import run_scoring
 
     return run_scoring(ScoringRun(**chosen))
 
@@ -123,7 +124,7 @@ def watch(folder: Path, **chosen: Any) -> int:
     Example:
       vexas-edge watch exports --bundle site.vxb -o results
     """
-    from vexas_edge.commands.score import ScoringRun
+    from vexas_edge.commands.asked import ScoringRun
     from vexas_edge.commands.watch import Watching, run_watch
 
     how = Watching(
@@ -335,7 +336,8 @@ def demo(out: Path) -> int:
     Example:
       vexas-edge demo -o demo-results
     """
-    from vexas_edge.commands.score import ScoringRun, run_scoring
+    from vexas_edge.commands.asked import ScoringRun
+    from vexas_edge.commands.score import run_scoring
 
     shipped = Path(__file__).parents[1] / "demo"
     click.echo("SYNTHETIC demonstration: drawn cells, no patient.")

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 from typing import NoReturn
 
 import click
@@ -10,6 +11,7 @@ from vexas_edge.errors import VexasEdgeError
 from vexas_edge.text import one_line
 
 UNREADABLE, SOME_FAILED, INTERRUPTED = 5, 7, 130
+_LINE_SECONDS = {True: 0.1, False: 10.0}  # between progress lines, by whether a person watches
 
 
 def run_command_line(command: click.Command) -> NoReturn:
@@ -62,3 +64,35 @@ def echo_json(line: bytes) -> None:
     import json
 
     click.echo(json.dumps(json.loads(line), separators=(",", ":")))
+
+
+class ProgressLine:
+    """Reports the progress of a case on stderr, on a terminal more often than in a log file.
+
+    unit: what is counted.
+    """
+
+    def __init__(self, case: str, unit: str = "cells") -> None:
+        self._unit = unit
+        self._case = one_line(case)
+        self._watched = sys.stderr.isatty()
+        self._next = time.monotonic() + _LINE_SECONDS[self._watched]
+        self._width = 0
+
+    def __call__(self, model: str, done: int, total: int) -> None:
+        """Report that `done` of `total` are done for one model, if it is time to."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _LINE_SECONDS[self._watched]
+        text = f"{self._case}: {model}, {done} of {total} {self._unit}".rstrip()
+        if self._watched:
+            click.echo("\r" + text.ljust(self._width), nl=False, err=True)
+            self._width = len(text)
+        else:
+            click.echo(text, err=True)
+
+    def clear(self) -> None:
+        """Remove the line, before something else is printed."""
+        if self._width:
+            click.echo("\r" + " " * self._width + "\r", nl=False, err=True)
+            self._width = 0

@@ -2,50 +2,24 @@
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Literal
-
-import click
-from msgspec import UNSET
 
 from vexas_edge.bundle.archive import open_bundle
-from vexas_edge.choices import Precision
-from vexas_edge.commands.batch import Batch
-from vexas_edge.commands.console import echo_json, say, status_of_batch
-from vexas_edge.commands.progress import ProgressLine
-from vexas_edge.commands.scorer import Outcome, Scorer
-from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.commands.asked import ScoringRun, asked_from_run
+from vexas_edge.commands.batch import Batch, say_what_was_cut_off, show
+from vexas_edge.commands.console import ProgressLine, say, status_of_batch
+from vexas_edge.commands.scorer import Scorer
 from vexas_edge.errors import HostError
 from vexas_edge.host.process import lower_priority, polite_threads
-from vexas_edge.ledger.runs import Asked
 from vexas_edge.ledger.writing import Ledger
-from vexas_edge.results.words import json_from_score, line_from_score, remarks_from_score
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.finding import wanted_cases
-from vexas_edge.smear.options import ReadOptions
-from vexas_edge.text import one_line, unicode_text
+from vexas_edge.text import one_line
 
 ABSTAINED = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoringRun:
-    """What was asked for: the arguments and options of `vexas-edge score`."""
-
-    cases: tuple[Path, ...]
-    bundle: Path
-    out: Path | None = None
-    recursive: bool = False
-    reading: ReadOptions = field(default_factory=ReadOptions)
-    engine: EngineOptions = field(default_factory=EngineOptions)
-    precision: Literal["auto"] | Precision = "auto"
-    polite: bool = False
-    again: bool = False
-    as_json: bool = False
 
 
 def run_scoring(asked: ScoringRun) -> int:
@@ -96,7 +70,7 @@ def _score_one(case: FoundCase, scorer: Scorer, batch: Batch, *, as_json: bool) 
     finally:
         progress.clear()
     batch.add(outcome.score, made=outcome.made, seconds=time.monotonic() - began)
-    show(outcome, as_json=as_json)
+    show(outcome.score, outcome.remarks, as_json=as_json)
 
 
 def _break_off(ledger: Ledger | None, batch: Batch, error: BaseException) -> None:
@@ -111,52 +85,6 @@ def _break_off(ledger: Ledger | None, batch: Batch, error: BaseException) -> Non
             error.add_note(f"error: {unwritten}")
 
 
-def say_what_was_cut_off(ledger: Ledger) -> None:
-    """Say so if an earlier run was cut off."""
-    if ledger.cut_off:
-        say(
-            f"note: an earlier run that wrote to {ledger.folder} was cut off; its finished results "
-            "are there"
-        )
-
-
 def _exit_status(batch: Batch) -> int:
     failed = status_of_batch(batch.n_done, batch.statuses["failed"])
     return failed or (ABSTAINED if batch.statuses["abstained"] else 0)
-
-
-def asked_from_run(run: ScoringRun) -> Asked:
-    """What a run was asked for, as its record has it."""
-    reading, engine = run.reading, run.engine
-    return Asked(
-        cases=tuple(_text(path) for path in run.cases),
-        bundle=_text(run.bundle),
-        out=_text(run.out) if run.out else "",
-        recursive=run.recursive,
-        layout=reading.layout,
-        class_from=reading.class_from,
-        cell_type=reading.cell_type or UNSET,
-        class_map=reading.class_map or UNSET,
-        engine=engine.engine,
-        device=engine.device,
-        precision=run.precision,
-        threads=engine.threads or UNSET,
-        polite=run.polite,
-        again=run.again,
-        as_json=run.as_json,
-    )
-
-
-def _text(path: Path) -> str:
-    return unicode_text(str(path))
-
-
-def show(outcome: Outcome, *, as_json: bool) -> None:
-    """Print the result on stdout, and on stderr what a person must know beside it."""
-    result = outcome.score
-    if as_json:
-        echo_json(json_from_score(result))
-    elif result.error is None:
-        click.echo(one_line(line_from_score(result)))
-    for line in (*remarks_from_score(result), *outcome.remarks):
-        say(line)

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vexas_edge.bundle.archive import open_bundle
-from vexas_edge.commands.batch import Batch
+from vexas_edge.commands.asked import ScoringRun, asked_from_run
+from vexas_edge.commands.batch import Batch, say_what_was_cut_off, show
 from vexas_edge.commands.console import say
-from vexas_edge.commands.score import ScoringRun, asked_from_run, say_what_was_cut_off, show
 from vexas_edge.commands.scorer import NO_MEMORY, Outcome, Scorer
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.host.process import lower_priority, polite_threads
@@ -90,7 +90,7 @@ class Watcher:
             if outcome:
                 self.batch.add(outcome.score, made=outcome.made, seconds=time.monotonic() - began)
                 if outcome.made:
-                    show(outcome, as_json=False)
+                    show(outcome.score, outcome.remarks, as_json=False)
 
     def _is_marked(self, found: FoundCase) -> bool:
         marker, path = self._how.done_marker, found.path

@@ -1,0 +1,55 @@
+"""What `vexas-edge score` and `vexas-edge watch` are asked for."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from msgspec import UNSET
+
+from vexas_edge.choices import Precision
+from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.ledger.runs import Asked
+from vexas_edge.smear.options import ReadOptions
+from vexas_edge.text import unicode_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringRun:
+    """What was asked for: the arguments and options of `vexas-edge score`."""
+
+    cases: tuple[Path, ...]
+    bundle: Path
+    out: Path | None = None
+    recursive: bool = False
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    precision: Literal["auto"] | Precision = "auto"
+    polite: bool = False
+    again: bool = False
+    as_json: bool = False
+
+
+def asked_from_run(run: ScoringRun) -> Asked:
+    """What a run was asked for, as its record has it."""
+    reading, engine = run.reading, run.engine
+    return Asked(
+        cases=tuple(_text(path) for path in run.cases),
+        bundle=_text(run.bundle),
+        out=_text(run.out) if run.out else "",
+        recursive=run.recursive,
+        layout=reading.layout,
+        class_from=reading.class_from,
+        cell_type=reading.cell_type or UNSET,
+        class_map=reading.class_map or UNSET,
+        engine=engine.engine,
+        device=engine.device,
+        precision=run.precision,
+        threads=engine.threads or UNSET,
+        polite=run.polite,
+        again=run.again,
+        as_json=run.as_json,
+    )
+
+
+def _text(path: Path) -> str:
+    return unicode_text(str(path))
