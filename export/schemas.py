@@ -57,6 +57,11 @@ FILES = {
         schema_version=values.RESULT_SCHEMA,
         title="a file in runs/, which held results were confirmed",
     ),
+    "run-removed": WrittenFile(
+        content=runs.Removed,
+        schema_version=values.RESULT_SCHEMA,
+        title="a file in runs/, which results were removed",
+    ),
 }
 
 

@@ -169,6 +169,7 @@ vexas-edge score smear --bundle site.vxb -o results
         *steps(f"""
 vexas-edge results confirm results part
 vexas-edge results verify results
+vexas-edge replay results/cases/000002-smear.json --input smear --bundle site.vxb
 vexas-edge watch exports --bundle site.vxb -o watched --settle 1 --once
 vexas-edge results rebuild results
 vexas-edge prepare --bundle site.vxb --seconds 0.1

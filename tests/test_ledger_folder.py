@@ -545,3 +545,25 @@ def test_no_name_is_there_before_its_content_is_on_the_disk(
         f"named {name}",
         "synced cases",
     ]
+
+
+def test_a_result_whose_folder_could_not_be_synced_is_not_made_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = files.sync_folder
+
+    def failing(folder: Path) -> None:
+        if folder.name == "cases":
+            raise OSError(5, "Input/output error")
+        sync(folder)
+
+    with Ledger(tmp_path) as ledger:
+        ledger.start(ASKED, BUNDLE, STARTED)
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "sync_folder", failing)
+            with pytest.raises(HostError, match="Input/output error"):
+                add(ledger, scored())
+        assert ledger.known.place(smear_of(scored())).known is not None
+        ledger.end(None, known=0)
+    assert case_files(tmp_path) == ["P1"]
+    assert problems_of_folder(tmp_path) == []

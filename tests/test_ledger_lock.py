@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from vexas_edge.errors import HostError
-from vexas_edge.ledger import lock
-from vexas_edge.ledger.lock import LOCK, FolderLock, TakenOverError, is_on_share
+from vexas_edge.host import shares
+from vexas_edge.host.shares import is_on_share
+from vexas_edge.ledger.lock import LOCK, FolderLock, TakenOverError
 
 BEAT = 0.05
 HOLDING = """
@@ -126,7 +127,7 @@ def test_a_share_is_known_by_its_file_system(
 ) -> None:
     mounts = f"/dev/sda / ext4 rw 0 0\n//server/x {tmp_path}/a\\040b cifs rw 0 0\n"
     (tmp_path / "mounts").write_text(mounts)
-    monkeypatch.setattr(lock, "_MOUNTS", tmp_path / "mounts")
+    monkeypatch.setattr(shares, "_MOUNTS", tmp_path / "mounts")
     assert is_on_share(tmp_path / "a b" / "results")
     assert not is_on_share(tmp_path / "a")
 

@@ -133,7 +133,7 @@ def test_more_cells_of_the_same_smear_are_a_revision(
 ) -> None:
     score(write_case(tmp_path / "P1", neutrophil=12))
     second = score(write_case(tmp_path / "P1", neutrophil=20))
-    assert "note: P1: takes the place of cases/000002-P1.json, which is kept" in second.err
+    assert "note: P1: takes the place of result 2, which is kept" in second.err
     assert states(out) == [("P1", "replaced", ""), ("P1", "current", "")]
     assert kept(out, "P1")["models"][0]["n_cells"] == 20
 
@@ -262,3 +262,80 @@ def test_the_order_is_that_of_writing_and_not_of_a_clock(
     score(write_case(tmp_path / "P1", neutrophil=20))
     assert kept(out, "P1")["run"]["started"].startswith("1999")
     assert states(out) == [("P1", "replaced", ""), ("P1", "current", "")]
+
+
+def test_a_result_that_was_removed_on_purpose_is_missed_by_nobody(
+    score: Score, vexas_edge: Command, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    shutil.copytree(tmp_path / "P1", tmp_path / "P3")
+    score(tmp_path / "P3")
+    score(write_case(tmp_path / "P1", neutrophil=20))
+    (out / "cases" / "000002-P1.json").unlink()
+    ended = vexas_edge("score", tmp_path / "P1", "-o", out, "--bundle", "x")
+    assert ended.status != 0
+    assert vexas_edge("results", "rebuild", out).status == 0
+    assert problems_of_folder(out) == []
+    again = score(tmp_path / "P1", tmp_path / "P3")
+    assert "P3: the same cells as result 2, which was removed" in again.err
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert vexas_edge("results", "rebuild", out).status == 0
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def mixed(tmp_path: Path, name: str, other: str, seed: int) -> Path:
+    """A smear of six cells of its own and six of another one's."""
+    folder = write_case(tmp_path / name, seed=seed, neutrophil=6)
+    for number in range(6):
+        file = tmp_path / other / "neutrophil" / f"{number}.png"
+        shutil.copy(file, folder / "neutrophil" / f"{other} {number}.png")
+    return folder
+
+
+def test_what_is_held_is_not_shown_through_a_copy(score: Score, tmp_path: Path, out: Path) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    score(mixed(tmp_path, "P2", "P1", seed=5))
+    for number in range(6):
+        (tmp_path / "P1" / "neutrophil" / f"{number}.png").unlink()
+    for number, path in enumerate(sorted((tmp_path / "P1" / "neutrophil").iterdir())):
+        path.rename(path.with_name(f"kept {number}.png"))
+    shutil.copytree(write_case(tmp_path / "x", seed=9) / "neutrophil", tmp_path / "y")
+    for number in range(6):
+        shutil.copy(tmp_path / "y" / f"{number}.png", tmp_path / "P1" / "neutrophil")
+    score(tmp_path / "P1")
+    shutil.copytree(tmp_path / "P2", tmp_path / "P3")
+    copied = score(tmp_path / "P3")
+    assert copied.status == 3
+    assert "(held)" in copied.out
+    assert states(out)[-1][:2] == ("P3", "held")
+
+
+def test_one_of_two_smears_of_a_name_is_confirmed_alone(
+    score: Score, vexas_edge: Command, tmp_path: Path, out: Path
+) -> None:
+    for seed, name in enumerate(("P1", "P2")):
+        score(write_case(tmp_path / name, seed=seed, neutrophil=12))
+    for day, other, seed in (("a", "P1", 5), ("b", "P2", 6)):
+        shutil.move(mixed(tmp_path, "Q", other, seed), tmp_path / day / "Q")
+        score(tmp_path / day / "Q")
+    assert [case for case, state, _ in states(out) if state == "held"] == ["Q", "Q (2)"]
+    vexas_edge("results", "confirm", out, "Q")
+    assert [case for case, state, _ in states(out) if state == "held"] == ["Q (2)"]
+
+
+def test_two_smears_of_a_name_that_fail_are_recorded_once_each(
+    score: Score, tmp_path: Path, out: Path
+) -> None:
+    for day in "ab":
+        (tmp_path / day).mkdir()
+        (tmp_path / day / "Z.zip").write_bytes(day.encode())
+    for _ in range(3):
+        score(tmp_path / "a" / "Z.zip", tmp_path / "b" / "Z.zip")
+    assert case_files(out) == ["Z", "Z"]
+
+
+def test_a_users_own_partial_file_stays(score: Score, tmp_path: Path, out: Path) -> None:
+    score(write_case(tmp_path / "P1"))
+    (out / "movie.partial").write_text("mine")
+    score(tmp_path / "P1")
+    assert (out / "movie.partial").read_text() == "mine"

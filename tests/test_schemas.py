@@ -23,6 +23,7 @@ KEPT = ROOT / "docs" / "schema"
 DEMO = ROOT / "vexas_edge" / "demo"
 REMEDY = "run `vexas-workshop export schemas -o docs/schema` in the checkout and commit its files"
 
+REMOVED = {"number": 4, "results": [2], "noticed": "2026-01-01T00:00:00+00:00"}
 CONFIRMED = {"number": 4, "results": [2], "confirmed": "2026-01-01T00:00:00+00:00"}
 VALIDATORS = {name: Draft202012Validator(schema_of(name)) for name in FILES}
 
@@ -53,6 +54,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "case": json.dumps(kept(folder, "smear")),
         "run-started": json.dumps(recorded(folder, "started")),
         "run-ended": json.dumps(recorded(folder, "ended")),
+        "run-removed": json.dumps({**REMOVED, "schema_version": RESULT_SCHEMA}),
         "run-confirmed": json.dumps({**CONFIRMED, "schema_version": RESULT_SCHEMA}),
     }
 
@@ -68,7 +70,7 @@ def test_the_command_writes_them(tmp_path: Path) -> None:
     export_cli(["schemas", "-o", str(tmp_path / "docs" / "schema")], standalone_mode=False)
     files = {path.name: path.read_bytes() for path in (tmp_path / "docs" / "schema").iterdir()}
     assert files == written_schemas()
-    names = ("case", "manifest", "run-confirmed", "run-ended", "run-started")
+    names = ("case", "manifest", "run-confirmed", "run-ended", "run-removed", "run-started")
     assert sorted(files) == [f"{name}.schema.json" for name in names]
 
 

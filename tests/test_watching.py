@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from tiny import Ended, case_files, kept, recorded, write_case, write_cells
@@ -16,8 +17,9 @@ from tiny import Ended, case_files, kept, recorded, write_case, write_cells
 from vexas_edge import open_bundle
 from vexas_edge.commands.asked import ScoringRun, asked_from_run
 from vexas_edge.commands.scorer import Scorer
-from vexas_edge.commands.watch import ROUND_SECONDS, Watcher, Watching
+from vexas_edge.commands.watch import ROUND_SECONDS, Watcher, Watching, run_watch
 from vexas_edge.errors import HostError
+from vexas_edge.host.stopping import Stop
 from vexas_edge.ledger.checking import problems_of_folder
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.runtime.session import Sessions
@@ -44,14 +46,17 @@ class Watched:
 
     def begin_anew(self) -> None:
         """Forget what was seen, as a process does that ends."""
-        scorer = Scorer(sessions=self.sessions, reading=ReadOptions(), ledger=self.ledger)
+        scorer = Scorer(
+            sessions=self.sessions, reading=ReadOptions(), ledger=self.ledger, brief=True
+        )
         self.watcher = Watcher(self.root, scorer, self.how)
 
     def go_on(self, seconds: float) -> None:
         """Look and score as often as in this time."""
         for _ in range(round(seconds / self.how.every_seconds)):
             self.watcher.look(self.now)
-            self.watcher.score_ready(self.now, lambda: False)
+            while self.watcher.score_next(self.now):
+                pass
             self.now += self.how.every_seconds
 
     def standing(self, name: str) -> str:
@@ -241,6 +246,115 @@ def test_a_look_lists_few_folders(root: Path, monkeypatch: pytest.MonkeyPatch) -
     for _ in range(19):
         tree.poll(0.05)
     assert len(set(listed)) == 81
+
+
+class Passing(Stop):
+    """Time that passes at once, until there is a result and nothing to do; then it is stopped."""
+
+    waits: ClassVar[list[float]] = []
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        time.sleep(0.02)
+        if len(self.waits) > 200 or (seconds == EVERY and self.is_over()):
+            self._asked.set()
+
+    @staticmethod
+    def is_over() -> bool:
+        raise NotImplementedError
+
+
+EVERY = 0.125
+
+
+def test_the_loop_waits_longer_and_longer_for_a_full_disk_and_then_goes_on(
+    root: Path, out: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_case(root / "P1")
+    write = Path.write_bytes
+    failures = 3
+
+    def full(self: Path, content: bytes) -> int:
+        nonlocal failures
+        if "started" in self.name and failures:
+            failures -= 1
+            raise OSError(28, "No space left on device")
+        return write(self, content)
+
+    lowered: list[bool] = []
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("vexas_edge.commands.watch.Stop", Passing)
+    monkeypatch.setattr("vexas_edge.commands.watch._PAUSE_SECONDS", (0.5, 1.5))
+    monkeypatch.setattr("vexas_edge.commands.watch.lower_priority", lambda: lowered.append(True))
+    monkeypatch.setattr("vexas_edge.watching.arrivals.RETRY_SECONDS", (0.01,) * 5)
+    waits: list[float] = []
+    monkeypatch.setattr(Passing, "waits", waits)
+    monkeypatch.setattr(Passing, "is_over", staticmethod(lambda: bool(case_files(out))))
+    run = ScoringRun(cases=(root,), bundle=tiny_bundle, out=out)
+    how = Watching(every_seconds=EVERY, settle_seconds=0)
+    assert run_watch(run, how) == 0
+    assert [seconds for seconds in waits if seconds != EVERY] == [0.5, 1.0, 1.5]
+    assert (case_files(out), lowered) == (["P1"], [True])
+    assert problems_of_folder(out) == []
+
+
+def test_a_smear_whose_old_result_is_damaged_does_not_keep_others_from_theirs(
+    watched: Watched, root: Path, out: Path
+) -> None:
+    write_case(root / "P1", seed=1)
+    watched.go_on(100)
+    file = out / "cases" / "000002-P1.json"
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"P1", b"P7"))
+    watched.begin_anew()
+    write_case(root / "P2", seed=2)
+    watched.go_on(100)
+    assert case_files(out) == ["P1", "P2"]
+    file.write_bytes(content)
+
+
+def test_a_failure_that_could_not_be_recorded_is_recorded_later(
+    watched: Watched, root: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "P1.zip").write_bytes(b"PK half a zip")
+    watched.go_on(sum(RETRY_SECONDS) + 50)
+    with monkeypatch.context() as patch:
+        patch.setattr(watched.ledger, "add", full_disk)
+        with pytest.raises(HostError, match="full"):
+            watched.go_on(600)
+    watched.go_on(600)
+    assert kept(out, "P1.zip")["status"] == "failed"
+
+
+def full_disk(*_: object) -> None:
+    raise HostError("the disk is full")
+
+
+def test_a_smear_that_changes_while_another_one_is_scored_is_left_to_settle(
+    root: Path, out: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, name in enumerate(("P1", "P2")):
+        write_case(root / name, seed=seed, neutrophil=12)
+    scored = Watcher._score
+
+    def slow(self: Watcher, found: object, name: str, now: float) -> object:
+        outcome = scored(self, found, name, now)  # type: ignore[arg-type]
+        if name == "P1":
+            for number in range(6):
+                (root / "P2" / "neutrophil" / f"{number}.png").unlink()
+            time.sleep(0.02)
+        return outcome
+
+    monkeypatch.setattr(Watcher, "_score", slow)
+    monkeypatch.setattr("vexas_edge.commands.watch.Stop", Passing)
+    waits: list[float] = []
+    monkeypatch.setattr(Passing, "waits", waits)
+    monkeypatch.setattr(Passing, "is_over", staticmethod(lambda: len(case_files(out)) == 2))
+    run = ScoringRun(cases=(root,), bundle=tiny_bundle, out=out)
+    run_watch(run, Watching(every_seconds=EVERY, settle_seconds=0.2))
+    assert kept(out, "P2")["models"][0]["n_cells"] == 6
+    assert len(waits) >= 2
+    assert case_files(out) == ["P1", "P2"]
 
 
 def started(root: Path, out: Path, bundle: Path, *options: str) -> "subprocess.Popen[str]":

@@ -182,12 +182,16 @@ def write_zip(
 
 
 def _pack(files: Mapping[str, bytes], to: Path) -> None:
-    # Not compressed: weights hardly get smaller, and unpacking them would slow every start.
-    with zipfile.ZipFile(to, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in files.items():
-            entry = zipfile.ZipInfo(name, _ZIP_DATE)
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content)
+    """Write a zip and wait until the disk has it."""
+    with to.open("wb") as stream:
+        # Not compressed: weights hardly get smaller, and unpacking them would slow every start.
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+            for name, content in files.items():
+                entry = zipfile.ZipInfo(name, _ZIP_DATE)
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _folder_reader(path: Path) -> tuple[Callable[[str, int], bytes], dict[str, int]]:

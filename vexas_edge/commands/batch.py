@@ -2,19 +2,34 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import click
 
 from vexas_edge.commands.console import echo_json, say
+from vexas_edge.errors import HostError
 from vexas_edge.ledger.writing import Ledger
-from vexas_edge.results.values import CaseScore
+from vexas_edge.results.values import CaseScore, Status
 from vexas_edge.results.words import json_from_score, line_from_score, remarks_from_score
 from vexas_edge.talk import time_left
 from vexas_edge.text import one_line
 
 _REASONS_NAMED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one smear.
+
+    score: its result as it may be shown; None where it was known, and nobody wants to see it.
+    made: whether the result is new.
+    remarks: on how it stands among the others, for people.
+    """
+
+    status: Status
+    score: CaseScore | None = None
+    made: bool = True
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -32,12 +47,13 @@ class Batch:
     n_made: int = 0
     seconds_made: float = 0.0
 
-    def add(self, score: CaseScore, *, made: bool, seconds: float) -> None:
+    def add(self, outcome: Outcome, seconds: float) -> None:
         """Count a case that took so many seconds."""
-        self.statuses[score.status] += 1
-        if score.status == "abstained":
-            self.reasons.update({reason for model in score.models for reason in model.reasons})
-        if made:
+        self.statuses[outcome.status] += 1
+        if outcome.score and outcome.status == "abstained":
+            models = outcome.score.models
+            self.reasons.update({reason for model in models for reason in model.reasons})
+        if outcome.made:
             self.n_made += 1
             self.seconds_made += seconds
 
@@ -93,11 +109,26 @@ def say_what_was_cut_off(ledger: Ledger) -> None:
         )
 
 
-def show(score: CaseScore, remarks: Sequence[str], *, as_json: bool) -> None:
+def break_off(ledger: Ledger | None, batch: Batch, error: BaseException) -> None:
+    """Record what ended the run early, and let its message say what is done and how to go on."""
+    if batch.n_done:
+        how = "run the same command again to go on" if ledger else "nothing was written"
+        error.add_note(f"note: {batch.summary()}; {how}")
+    if ledger:
+        try:
+            ledger.end(one_line(str(error)) or type(error).__name__, batch.n_known)
+        except HostError as unwritten:
+            error.add_note(f"error: {unwritten}")
+
+
+def show(outcome: Outcome, *, as_json: bool) -> None:
     """Print the result on stdout, and on stderr what a person must know beside it."""
+    score = outcome.score
+    if score is None:
+        return
     if as_json:
         echo_json(json_from_score(score))
     elif score.error is None:
         click.echo(one_line(line_from_score(score)))
-    for line in (*remarks_from_score(score), *remarks):
+    for line in (*remarks_from_score(score), *outcome.remarks):
         say(line)

@@ -17,7 +17,7 @@ from vexas_edge.commands.options import (
     reading_options,
     threads_option,
 )
-from vexas_edge.commands.results import results
+from vexas_edge.commands.results import replay, results
 from vexas_edge.errors import HostError
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.text import one_line
@@ -346,6 +346,7 @@ def demo(out: Path) -> int:
 
 
 cli.add_command(results)
+cli.add_command(replay)
 
 
 def main() -> None:

@@ -2,16 +2,18 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from vexas_edge.commands.console import say
-from vexas_edge.commands.options import PATH, bundle_option
+from vexas_edge.commands.options import PATH, bundle_option, device_option, engine_option
 from vexas_edge.errors import InputError
 from vexas_edge.text import one_line
 
 # While somebody writes, a result is there a moment before its line of the journal.
 _TRIES, _PAUSE_SECONDS = 5, 0.5
+DIFFERS = 9
 
 
 @click.group()
@@ -100,3 +102,37 @@ def confirm(folder: Path, case: str) -> None:
     with Ledger(folder, say=say) as ledger:
         for line in ledger.confirm(case):
             click.echo(one_line(f"{line.case}: confirmed: {line.file}"))
+
+
+@click.command()
+@click.argument("result", type=PATH)
+@click.option("--input", "smear", type=PATH, required=True, help="The smear's folder or zip.")
+@bundle_option(required=True)
+@engine_option()
+@device_option()
+def replay(result: Path, smear: Path, bundle: Path, engine: Any, device: Any) -> int:
+    """Score a smear again as a RESULT says, and compare every figure bit for bit.
+
+    RESULT is a file of cases/ in a results folder, whose record of the run says how names were
+    read. Engine, device and precision are the recorded ones, unless others are asked for.
+
+    Exit status: 0 all is the same, 4 this PC cannot do what was recorded, 5 a file cannot be read,
+    6 the bundle is invalid, 9 something differs.
+
+    \b
+    Example:
+      vexas-edge replay results/cases/000002-smear.json --input smear --bundle site.vxb
+    """
+    from vexas_edge.results.differences import differences, other_makers
+    from vexas_edge.scoring.replaying import replayed
+
+    recorded, now = replayed(result, smear, bundle, engine, device)
+    found = list(differences(recorded, now))
+    makers = list(other_makers(recorded.run, now.run))
+    for line in (*found, *makers):
+        click.echo(one_line(line))
+    if found:
+        return DIFFERS
+    made = f"with another {', '.join(m.partition(':')[0] for m in makers)}" if makers else "alike"
+    click.echo(one_line(f"{recorded.case}: every figure is the same bit for bit, made {made}"))
+    return 0

@@ -7,17 +7,15 @@ from datetime import UTC, datetime
 
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.commands.asked import ScoringRun, asked_from_run
-from vexas_edge.commands.batch import Batch, say_what_was_cut_off, show
+from vexas_edge.commands.batch import Batch, break_off, say_what_was_cut_off, show
 from vexas_edge.commands.console import ProgressLine, say, status_of_batch
 from vexas_edge.commands.scorer import Scorer
-from vexas_edge.errors import HostError
 from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.finding import wanted_cases
-from vexas_edge.text import one_line
 
 ABSTAINED = 3
 
@@ -48,7 +46,7 @@ def run_scoring(asked: ScoringRun) -> int:
             for case in wanted:
                 _score_one(case, scorer, batch, as_json=asked.as_json)
         except BaseException as error:
-            _break_off(ledger, batch, error)
+            break_off(ledger, batch, error)
             raise
         if ledger:
             ledger.end(None, batch.n_known)
@@ -69,20 +67,8 @@ def _score_one(case: FoundCase, scorer: Scorer, batch: Batch, *, as_json: bool) 
         outcome = scorer.score(case, progress)
     finally:
         progress.clear()
-    batch.add(outcome.score, made=outcome.made, seconds=time.monotonic() - began)
-    show(outcome.score, outcome.remarks, as_json=as_json)
-
-
-def _break_off(ledger: Ledger | None, batch: Batch, error: BaseException) -> None:
-    """Record what ended the run early, and let its message say what is done and how to go on."""
-    if batch.n_done:
-        how = "run the same command again to go on" if ledger else "nothing was written"
-        error.add_note(f"note: {batch.summary()}; {how}")
-    if ledger:
-        try:
-            ledger.end(one_line(str(error)) or type(error).__name__, batch.n_known)
-        except HostError as unwritten:
-            error.add_note(f"error: {unwritten}")
+    batch.add(outcome, time.monotonic() - began)
+    show(outcome, as_json=as_json)
 
 
 def _exit_status(batch: Batch) -> int:

@@ -6,12 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from vexas_edge.bundle.archive import Bundle
+from vexas_edge.commands.batch import Outcome
 from vexas_edge.errors import CellError, InputError
 from vexas_edge.ledger.lines import CaseLine, marks_from_identities
 from vexas_edge.ledger.remarks import held_back, remarks_from_line
 from vexas_edge.ledger.sameness import Placing, Smear, content_of, key_of, series_of
 from vexas_edge.ledger.writing import Ledger
-from vexas_edge.results.values import CaseScore
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.reading import ReadSmear, read_smear
 from vexas_edge.scoring.score import failed_case, score_as_known, score_case, score_smear
@@ -20,6 +20,7 @@ from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
 from vexas_edge.smear.stamp import stamp_of
 from vexas_edge.talk import Progress
+from vexas_edge.text import unicode_text
 from vexas_edge.version import __version__
 
 NO_MEMORY = (
@@ -29,31 +30,19 @@ NO_MEMORY = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What came of one smear.
-
-    score: its result as it may be shown.
-    made: whether the result is new.
-    remarks: on how it stands among the others, for people.
-    """
-
-    score: CaseScore
-    made: bool = True
-    remarks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Scorer:
     """Scores smears with one bundle.
 
     ledger: where results are kept, on which a run was started; None keeps none.
     again: whether a smear that has its result is scored once more.
+    brief: whether results that are known already are left unopened.
     """
 
     sessions: Sessions
     reading: ReadOptions
     ledger: Ledger | None = None
     again: bool = False
+    brief: bool = False
 
     def score(self, found: FoundCase, progress: Progress) -> Outcome:
         """The result of one smear; a smear that cannot be read has one, too, and it says why.
@@ -79,7 +68,8 @@ class Scorer:
         if self.ledger:
             return self._kept(found, self.ledger, progress)
         with read_case(found, self.reading) as case:
-            return Outcome(score=score_case(case, self._bundle, self.sessions, progress=progress))
+            score = score_case(case, self._bundle, self.sessions, progress=progress)
+        return Outcome(status=score.status, score=score)
 
     @property
     def _bundle(self) -> Bundle:
@@ -123,7 +113,7 @@ class Scorer:
         """The result of a smear that cannot be read. Raises HostError, as `score`."""
         score = failed_case(found.name, error, self._bundle)
         if self.ledger is None:
-            return Outcome(score=score)
+            return Outcome(status=score.status, score=score)
         stamp = stamp_of(found, self.reading)
         known, series = self.ledger.known, self._series
         if line := known.failed_alike(found.name, series, stamp, score.error or ""):
@@ -133,11 +123,14 @@ class Scorer:
         return self._known(line, self.ledger, made=True)
 
     def _known(self, line: CaseLine, ledger: Ledger, *, made: bool = False) -> Outcome:
+        if self.brief and not made:
+            return Outcome(status=line.status, made=False)
         score, known = ledger.result(line), ledger.known
         if known.state(line) == "held":
-            others = [known[number].case for number in line.entry.shares_cells_with]
-            score = held_back(score, others, str(ledger.folder))
-        return Outcome(score=score, made=made, remarks=tuple(remarks_from_line(line, known)))
+            others = list(map(known.case_of, line.entry.shares_cells_with))
+            score = held_back(score, others, unicode_text(str(ledger.folder)))
+        remarks = tuple(remarks_from_line(line, known))
+        return Outcome(status=score.status, score=score, made=made, remarks=remarks)
 
 
 def _smear_from_read(read: ReadSmear, series: str, stamp: str) -> Smear:

@@ -1,8 +1,8 @@
 """One run of `vexas-edge watch`: smears are scored as they arrive, until it is stopped."""
 
+import os
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.commands.asked import ScoringRun, asked_from_run
-from vexas_edge.commands.batch import Batch, say_what_was_cut_off, show
+from vexas_edge.commands.batch import Batch, Outcome, break_off, say_what_was_cut_off, show
 from vexas_edge.commands.console import say
-from vexas_edge.commands.scorer import NO_MEMORY, Outcome, Scorer
+from vexas_edge.commands.scorer import NO_MEMORY, Scorer
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.host.stopping import Stop
@@ -21,6 +21,7 @@ from vexas_edge.ledger.writing import Ledger
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id
 from vexas_edge.smear.case import FoundCase
+from vexas_edge.smear.walk import is_folder, is_there
 from vexas_edge.text import unicode_text
 from vexas_edge.watching.arrivals import Arrivals
 from vexas_edge.watching.status import WatchStatus, write_status
@@ -73,30 +74,34 @@ class Watcher:
             say(f"warning: {trouble}; trying again" if trouble else "note: it is there again")
         self.trouble = trouble
 
-    def score_ready(self, now: float, stopped: Callable[[], bool]) -> None:
-        """Score what is whole, one smear after another.
+    def score_next(self, now: float) -> bool:
+        """Score the smear that has waited longest, if one is whole; returns whether there was one.
 
         Raises:
-            HostError: the engine or the results folder cannot be used; the smear stays ready.
+            HostError: the engine or the results folder cannot be used; the smear is tried again.
         """
         for name in self.arrivals.ready(now):
-            if stopped():
-                return
             found = self._tree.smear(name)
             if not self._is_marked(found):
                 continue
             began = time.monotonic()
-            outcome = self._score(found, name, now)
+            try:
+                outcome = self._score(found, name, now)
+            except HostError as error:
+                self.arrivals.postpone(name, now, str(error), counts=False)
+                raise
             if outcome:
-                self.batch.add(outcome.score, made=outcome.made, seconds=time.monotonic() - began)
-                if outcome.made:
-                    show(outcome.score, outcome.remarks, as_json=False)
+                self.batch.add(outcome, time.monotonic() - began)
+                show(outcome, as_json=False)
+            return True
+        return False
 
     def _is_marked(self, found: FoundCase) -> bool:
+        """Whether the file is there that says that a smear is whole."""
         marker, path = self._how.done_marker, found.path
         if marker is None:
             return True
-        return (path / marker).exists() or path.with_name(f"{path.name}{marker}").exists()
+        return any(map(is_there, (path / marker, path.with_name(f"{path.name}{marker}"))))
 
     def _score(self, found: FoundCase, name: str, now: float) -> Outcome | None:
         """The smear's result; None if it is to be tried again."""
@@ -104,8 +109,11 @@ class Watcher:
             outcome = self._scorer.attempt(found, lambda *_: None)
         except (InputError, MemoryError) as error:
             problem = NO_MEMORY if isinstance(error, MemoryError) else str(error)
-            if self.arrivals.fail(name, now, problem) or self._how.once:
-                return self._scorer.fail(found, problem)
+            if self.arrivals.is_last_try(name) or self._how.once:
+                outcome = self._scorer.fail(found, problem)
+                self.arrivals.give_up(name, problem)
+                return outcome
+            self.arrivals.postpone(name, now, problem)
             say(f"note: {name}: not yet: {problem}")
             return None
         self.arrivals.finish(name)
@@ -117,9 +125,9 @@ class Watcher:
         return WatchStatus(
             folder=unicode_text(str(self._root)),
             looked=datetime.now(UTC).isoformat(timespec="seconds"),
-            trouble=trouble or self.trouble,
+            trouble=unicode_text(trouble or self.trouble),
             counts=dict(Counter(standing for _, standing, _ in standings)),
-            problems={name: problem for name, _, problem in standings if problem},
+            problems={name: unicode_text(why) for name, _, why in standings if why},
         )
 
 
@@ -136,8 +144,13 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
     (root,), out = run.cases, run.out
     if out is None:
         raise UsageError("watch needs a results folder")
-    if not root.is_dir():
+    if not is_folder(root):
         raise InputError(f"{root} is no folder; expected the one that smears arrive in")
+    if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(root)):
+        raise UsageError(
+            f"the results folder {out} lies in {root}, which nothing is written to; name another "
+            "with -o"
+        )
     bundle = open_bundle(run.bundle)
     lower_priority()
     with ExitStack() as stack:
@@ -147,12 +160,14 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
         sessions = stack.enter_context(Sessions(bundle, engine, run.precision))
         ledger.start(asked_from_run(run), bundle_id(bundle), datetime.now(UTC))
         say_what_was_cut_off(ledger)
-        watcher = Watcher(root, Scorer(sessions=sessions, reading=run.reading, ledger=ledger), how)
+        scorer = Scorer(sessions=sessions, reading=run.reading, ledger=ledger, brief=True)
+        watcher = Watcher(root, scorer, how)
         say(f"watching {root}; results go to {out}; Ctrl-C stops it after the smear at hand")
-        if how.once:
-            _watch_once(watcher, how, stop, ledger)
-        else:
-            _watch_on(watcher, how, stop, ledger)
+        try:
+            (_watch_once if how.once else _watch_on)(watcher, how, stop, ledger)
+        except BaseException as error:
+            break_off(ledger, watcher.batch, error)
+            raise
         ledger.end(stop.by or None, watcher.batch.n_known)
     say(watcher.batch.summary())
     return 0
@@ -164,17 +179,22 @@ def _watch_once(watcher: Watcher, how: Watching, stop: Stop, ledger: Ledger) -> 
     stop.wait(0.0 if how.done_marker else how.settle_seconds)
     now = time.monotonic()
     watcher.look(now)
-    watcher.score_ready(now, stop.is_set)
+    while not stop.is_set() and watcher.score_next(now):
+        pass
     write_status(ledger.folder, watcher.status(now))
 
 
 def _watch_on(watcher: Watcher, how: Watching, stop: Stop, ledger: Ledger) -> None:
+    """Look and score until it is to be stopped.
+
+    It is looked again before each smear, so that one which has changed meanwhile is left to settle.
+    """
     pause, longest = _PAUSE_SECONDS
     while not stop.is_set():
         now = time.monotonic()
         watcher.look(now)
         try:
-            watcher.score_ready(now, stop.is_set)
+            is_idle = not watcher.score_next(now)
         except TakenOverError:
             raise
         except HostError as error:  # such as a disk that is full for a while
@@ -184,6 +204,7 @@ def _watch_on(watcher: Watcher, how: Watching, stop: Stop, ledger: Ledger) -> No
             pause = min(2 * pause, longest)
             continue
         pause = _PAUSE_SECONDS[0]
-        ledger.mend()
-        write_status(ledger.folder, watcher.status(now))
-        stop.wait(how.every_seconds)
+        if is_idle:
+            ledger.mend()
+            write_status(ledger.folder, watcher.status(now))
+            stop.wait(how.every_seconds)

@@ -28,13 +28,17 @@ ABILITIES = Abilities(
 @cache
 def _library() -> Any:
     try:
-        return load_library("openvino")
+        library = load_library("openvino")
     except ImportError as error:
         raise MissingEngineError(
             f"openvino cannot be loaded ({error})",
             "install it with `python -m pip install "
             "vexas-edge[openvino]`, or use --engine onnxruntime",
         ) from error
+    # Its first look at NumPy's types waits for ever if two threads have it at the same time: one
+    # holds the interpreter's lock, and the other one what it waits for.
+    library.Type.f32.to_dtype()
+    return library
 
 
 def devices() -> tuple[Device, ...]:

@@ -17,6 +17,7 @@ from vexas_edge.ledger.derived import (
     content_at,
     journal_from_lines,
     known_from_lines,
+    lost_results,
     numbered_files,
     read_journal,
     read_numbered,
@@ -85,8 +86,8 @@ def _contradictions(
     folder: Path, lines: list[JournalLine], bundle: BundleId | None
 ) -> Iterator[str]:
     """Where a result or a record does not agree with itself, with another one or the bundle."""
-    cases = {line.number: line for line in lines if isinstance(line, CaseLine)}
     started: dict[int, RunStarted] = {}
+    lost = set(lost_results(lines))
     for line in lines:
         content = read_numbered(folder, line.file)
         if line.number != int(line.file.partition("/")[2].partition("-")[0]):
@@ -94,18 +95,14 @@ def _contradictions(
         if isinstance(line, CaseLine):
             score = score_from_json(line.file, content)
             yield from (f"{line.file} {why}" for why in _of_case(line, score, started, bundle))
-            linked = (line.entry.revises, line.entry.same_cells_as, *line.entry.shares_cells_with)
-            lost = [number for number in linked if number and number not in cases]
         else:
             record = record_from_json(line.file, content)
-            lost = []
             if isinstance(record, RunStarted):
                 started[record.number] = record
-            else:
-                lost = [number for number in record.results if number not in cases]
             if isinstance(record, RunEnded) and record.run not in started:
                 yield f"{line.file} ends a run that is not there"
-        yield from (f"{line.file} names the result {number}, which is not there" for number in lost)
+        for number in sorted(lost.intersection(line.told)):
+            yield f"{line.file} names the result {number}, which is not there"
 
 
 def _of_case(

@@ -2,19 +2,23 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from vexas_edge.errors import HostError, InputError
 from vexas_edge.files import replacing, write_atomically
 from vexas_edge.ledger.journal import (
     bytes_from_line,
+    bytes_from_record,
     cells_csv,
     line_from_file,
     lines_from_journal,
     score_from_json,
 )
 from vexas_edge.ledger.lines import CaseLine, JournalLine, RunLine
+from vexas_edge.ledger.runs import Removed
 from vexas_edge.ledger.sameness import Known
+from vexas_edge.results.names import numbered_name
 from vexas_edge.results.tables import (
     CASE_COLUMNS,
     CELL_COLUMNS,
@@ -30,6 +34,11 @@ DERIVED = (JOURNAL, CASES_CSV, CELLS_CSV)
 WATCH = "watch.json"
 
 _NUMBERED = re.compile(r"(\d{6,})-.+\.json")
+
+
+def is_numbered(name: str) -> bool:
+    """Whether a file of this name may be a result or a record."""
+    return _NUMBERED.fullmatch(name) is not None
 
 
 def numbered_files(folder: Path) -> dict[str, int]:
@@ -170,18 +179,34 @@ class Tables:
         return journal_from_lines(self._lines) if name == JOURNAL else cases_csv(self._known)
 
 
+def lost_results(lines: Iterable[JournalLine]) -> list[int]:
+    """The numbers of results that others tell of, neither there nor known as removed."""
+    every = list(lines)
+    there = {line.number for line in every if isinstance(line, CaseLine)}
+    there |= {number for line in every if isinstance(line, RunLine) for number in line.removed}
+    return sorted({number for line in every for number in line.told} - there)
+
+
 def rebuild_tables(folder: Path) -> int:
     """Make journal and tables anew from the results and records alone; returns their number.
 
+    If results have gone that others tell of, a record says so, and nobody misses them from then on.
     The folder must be this process's to write.
 
     Raises:
         InputError: one of them is damaged.
         HostError: the folder cannot be written.
     """
-    lines = list(lines_from_files(folder, numbered_files(folder)))
-    if strange := [line.file for line in lines if numbered_files(folder)[line.file] != line.number]:
+    files = numbered_files(folder)
+    lines = list(lines_from_files(folder, files))
+    if strange := [line.file for line in lines if files[line.file] != line.number]:
         raise InputError(f"{strange[0]} holds another number than its name says")
+    if lost := lost_results(lines):
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        record = Removed(number=lines[-1].number + 1, results=tuple(lost), noticed=now)
+        file = f"{RUNS}/{numbered_name(record.number, 'removed')}"
+        write_atomically(folder / file, bytes_from_record(record))
+        lines += lines_from_files(folder, [file])
     write_atomically(folder / JOURNAL, journal_from_lines(lines))
     write_atomically(folder / CASES_CSV, cases_csv(known_from_lines(lines)))
     write_cells_csv(folder, lines)

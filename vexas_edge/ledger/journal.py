@@ -12,11 +12,11 @@ import msgspec
 
 from vexas_edge.errors import InputError
 from vexas_edge.ledger.lines import CaseLine, JournalLine, RunLine, marks_of
-from vexas_edge.ledger.runs import Confirmed, RunEnded, RunRecord, RunStarted
+from vexas_edge.ledger.runs import Confirmed, Removed, RunEnded, RunRecord, RunStarted
 from vexas_edge.results.tables import CELL_COLUMNS, case_rows, cell_rows, csv_from_rows
 from vexas_edge.results.values import RESULT_SCHEMA, CaseScore
 
-_RECORDS = {"started": RunStarted, "ended": RunEnded, "confirmed": Confirmed}
+_RECORDS = {"started": RunStarted, "ended": RunEnded, "confirmed": Confirmed, "removed": Removed}
 
 
 class _AnySchema(msgspec.Struct):
@@ -40,6 +40,8 @@ def line_from_file(file: str, content: bytes) -> JournalLine:
         sha256=hashlib.sha256(content).hexdigest(),
         number=record.number,
         confirmed=record.results if isinstance(record, Confirmed) else (),
+        removed=record.results if isinstance(record, Removed) else (),
+        told=record.results if isinstance(record, RunEnded | Confirmed) else (),
     )
 
 
@@ -87,6 +89,11 @@ def score_from_json(file: str, content: bytes) -> CaseScore:
 def cells_csv(score: CaseScore, file: str) -> bytes:
     """The result's part of cells.csv."""
     return csv_from_rows(cell_rows(score, file), CELL_COLUMNS)
+
+
+def bytes_from_record(value: CaseScore | RunRecord) -> bytes:
+    """The content of a file of `cases/` or `runs/`."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
 
 
 def bytes_from_line(line: JournalLine) -> bytes:

@@ -35,17 +35,28 @@ class CaseLine(msgspec.Struct, frozen=True, kw_only=True, tag="case", tag_field=
     def number(self) -> int:
         return self.entry.number
 
+    @property
+    def told(self) -> tuple[int, ...]:
+        """The numbers of the results that it tells of."""
+        entry = self.entry
+        linked = (entry.revises, entry.same_cells_as, *entry.shares_cells_with)
+        return tuple(number for number in linked if number)
+
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True, tag="run", tag_field="kind"):
     """What the journal keeps of a record of a run.
 
     confirmed: the numbers of the results that it confirms.
+    removed: the numbers of the results that it says were removed.
+    told: the numbers of the results that it tells of.
     """
 
     file: str
     sha256: str
     number: int
     confirmed: tuple[int, ...] = ()
+    removed: tuple[int, ...] = ()
+    told: tuple[int, ...] = ()
 
 
 JournalLine = CaseLine | RunLine

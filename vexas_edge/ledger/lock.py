@@ -14,11 +14,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
 from vexas_edge.errors import HostError
+from vexas_edge.host.shares import is_on_share
 from vexas_edge.talk import Say
 
 LOCK = "lock.json"
@@ -29,11 +30,6 @@ _BEATS_MISSED = 4
 # The byte that Windows locks lies behind the content, which others may then read.
 _LOCKED_BYTE = 1 << 30
 _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
-_SHARES = frozenset(
-    {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ncpfs", "afs", "9p", "vboxsf"}
-)
-_MOUNTS = Path("/proc/self/mounts")
-_REMOTE_DRIVE = 4  # Windows's DRIVE_REMOTE
 
 
 class TakenOverError(HostError):
@@ -104,10 +100,12 @@ class FolderLock:
         Raises:
             TakenOverError: another one has it by now.
         """
-        if self._on_share and (now := self._owner()) and now.token != self._me.token:
+        now = self._owner()
+        gone = not self._on_share and not _is_file(self._descriptor, self._path)
+        if gone or (now and now.token != self._me.token):
             raise TakenOverError(
-                f"the results folder {self._path.parent} was taken over by {now}, as this process "
-                "had not shown for a while that it lives; run it again"
+                f"the results folder {self._path.parent} was taken over by "
+                f"{now or 'somebody who removed its lock'}; run it again"
             )
 
     def __enter__(self) -> Self:
@@ -234,29 +232,22 @@ def _owner_at(path: Path) -> Owner | None:
         return None
 
 
-def is_on_share(folder: Path) -> bool:
-    """Whether a folder lies on another PC's disk, as far as this system tells."""
-    if sys.platform == "win32":
-        import ctypes
-
-        windows: Any = ctypes.windll
-        root = os.path.splitdrive(os.path.realpath(folder))[0]
-        return (
-            root.startswith("\\\\") or windows.kernel32.GetDriveTypeW(f"{root}\\") == _REMOTE_DRIVE
-        )
+def is_held(folder: Path) -> bool:
+    """Whether a process writes to the folder; on a share, whether it has not said that it ended."""
+    path = folder / LOCK
+    if is_on_share(folder) or sys.platform == "win32":
+        return path.exists()
     try:
-        mounts = _MOUNTS.read_text(errors="surrogateescape").splitlines()
-    except OSError:  # macOS
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
         return False
-    real = Path(os.path.realpath(folder))
-    kinds = {Path(_unescaped(place)): kind for _, place, kind, *_ in map(str.split, mounts)}
-    kind = next((kinds[above] for above in (real, *real.parents) if above in kinds), "")
-    return kind in _SHARES or kind.startswith("fuse")
-
-
-def _unescaped(place: str) -> str:
-    """A path as the list of mounts writes it, with spaces as octal numbers."""
-    return place.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+    try:
+        _lock(descriptor)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _has_died(owner: Owner) -> bool:

@@ -8,12 +8,13 @@ from vexas_edge.ledger.derived import (
     CASES,
     DERIVED,
     RUNS,
+    WATCH,
+    is_numbered,
     lines_from_files,
     numbered_files,
     read_journal,
 )
 from vexas_edge.ledger.lines import JournalLine
-from vexas_edge.ledger.lock import LOCK
 
 
 def check_is_ledger(folder: Path) -> None:
@@ -29,11 +30,12 @@ def check_is_ledger(folder: Path) -> None:
 
 def remove_partial_files(folder: Path) -> None:
     """Remove what a run that was cut off has left half-written."""
-    for place in (folder, folder / CASES, folder / RUNS):
-        for path in place.glob("*.partial"):
-            if not path.name.startswith(LOCK):
-                with suppress(OSError):
-                    path.unlink()
+    ours = [folder / f"{name}.partial" for name in (*DERIVED, WATCH)]
+    for room in (folder / CASES, folder / RUNS):
+        ours += [path for path in room.glob("*.partial") if is_numbered(path.stem)]
+    for path in ours:
+        with suppress(OSError):
+            path.unlink()
 
 
 def current_lines(folder: Path) -> list[JournalLine]:
@@ -51,4 +53,4 @@ def current_lines(folder: Path) -> list[JournalLine]:
         )
     new = lines_from_files(folder, [file for file in files if file not in lines])
     lines |= {line.file: line for line in new}
-    return sorted(lines.values(), key=lambda line: line.number)
+    return [lines[file] for file in files]

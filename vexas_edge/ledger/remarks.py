@@ -1,5 +1,6 @@
 """How a result stands among the others, in words for a person."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -18,7 +19,8 @@ def held_back(score: CaseScore, others: Sequence[str], folder: str) -> CaseScore
     """
     why = (
         f"half or more of its cells are those of {listed(others)}: was a slide exported under "
-        f"another name? If not, `vexas-edge results confirm {folder} {score.case}`"
+        "another name? If not, "
+        f"`vexas-edge results confirm {shlex.quote(folder)} {shlex.quote(score.case)}`"
     )
     models = tuple(
         ModelScore(
@@ -41,10 +43,10 @@ def held_back(score: CaseScore, others: Sequence[str], folder: str) -> CaseScore
 def remarks_from_line(line: CaseLine, known: Known) -> Iterator[str]:
     """What a person should look into, of how a result stands among the others."""
     case, entry = line.case, line.entry
-    if entry.same_cells_as and known[entry.same_cells_as].case != case:
-        other = known[entry.same_cells_as].case
+    other = known.case_of(entry.same_cells_as) if entry.same_cells_as else case
+    if other != case:
         yield f"warning: {case}: the same cells as {other}; was one slide exported under two names?"
     if folded(case) != folded(entry.given):
         yield f"warning: {case}: another smear was called {entry.given} before; both are kept"
-    if entry.revises:
-        yield f"note: {case}: takes the place of {known[entry.revises].file}, which is kept"
+    if entry.revises and known.state(line) == "current":
+        yield f"note: {case}: takes the place of result {entry.revises}, which is kept"

@@ -84,5 +84,19 @@ class Confirmed:
     schema_version: int = RESULT_SCHEMA
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Removed:
+    """Results that others tell of were not there when the tables were made anew.
+
+    results: their numbers.
+    noticed: UTC, ISO 8601.
+    """
+
+    number: int
+    results: tuple[int, ...]
+    noticed: str
+    schema_version: int = RESULT_SCHEMA
+
+
 # What lies in `runs/`.
-RunRecord = RunStarted | RunEnded | Confirmed
+RunRecord = RunStarted | RunEnded | Confirmed | Removed

@@ -113,6 +113,11 @@ class Known:
     def __getitem__(self, number: int) -> CaseLine:
         return self._lines[number]
 
+    def case_of(self, number: int) -> str:
+        """The case of a result; of one that was removed, its number."""
+        line = self._lines.get(number)
+        return line.case if line else f"result {number}, which was removed"
+
     def add(self, line: CaseLine) -> None:
         """Take in a new result."""
         self._remember([line])
@@ -139,7 +144,11 @@ class Known:
 
     def held(self, case: str) -> list[CaseLine]:
         """The held results of a case."""
-        return [line for line in self._by_name[folded(case)] if self.state(line) == "held"]
+        return [
+            line
+            for line in self._of_name(case)
+            if self.state(line) == "held" and folded(line.case) == folded(case)
+        ]
 
     def untouched(self, given: str, series: str, stamp: str) -> CaseLine | None:
         """The standing result of a smear of this name none of whose files was touched."""
@@ -154,15 +163,14 @@ class Known:
         return self._standing(given, lambda entry: entry.series == series) is not None
 
     def failed_alike(self, given: str, series: str, stamp: str, error: str) -> CaseLine | None:
-        """The last result of a smear of this name, if it has failed in the very same way."""
-        last = next(iter(self._of_name(given)), None)
-        if last is None or (last.entry.series, last.entry.stamp, last.error) != (
-            series,
-            stamp,
-            error,
-        ):
-            return None
-        return last
+        """The result of a smear of this name that has failed in the very same way."""
+        wanted = (series, stamp, error)
+        alike = (
+            line
+            for line in self._of_name(given)
+            if (line.entry.series, line.entry.stamp, line.error) == wanted
+        )
+        return next(alike, None)
 
     def place(self, smear: Smear, *, again: bool = False) -> Placing:
         """Where a smear's result belongs among the others.
@@ -181,12 +189,16 @@ class Known:
         others = {line.case: line.number for line in alike if line.case != case}
         if same_key:
             others.pop(same_key.case, None)
+        unclear = bool(others) and not others.keys() <= self._accepted(case)
+        shares = set(others.values())
+        if same_key and self._waits(same_key):  # what is held is not shown through a copy
+            unclear, shares = True, shares | {*same_key.entry.shares_cells_with}
         return Placing(
             case=case,
             same_key=same_key,
             revises=self._latest.get((smear.series, case)),
-            shares_cells_with=tuple(sorted(others.values())),
-            held=bool(others.keys() - self._accepted(case)) if others else False,
+            shares_cells_with=tuple(sorted(shares)),
+            held=unclear,
         )
 
     def _case_of(self, smear: Smear, family: Sequence[CaseLine], alike: Sequence[CaseLine]) -> str:
@@ -205,9 +217,13 @@ class Known:
         for line in self:
             entry = line.entry
             linked = [*entry.shares_cells_with, *filter(None, [entry.same_cells_as])]
-            if linked and not self._waits(line):
-                names = {line.case, *(self[number].case for number in linked)}
-                found |= names if case in names else set()
+            if not linked or self._waits(line):
+                continue
+            names = {self.case_of(number) for number in linked}
+            if line.case == case:
+                found |= names
+            elif case in names:
+                found.add(line.case)
         return found
 
     def _alike(self, marks: bytes) -> list[CaseLine]:

@@ -13,13 +13,12 @@ anything else tells of it. All else is derived, and can be made again from them.
 """
 
 import hashlib
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-import msgspec
 
 from vexas_edge.errors import HostError, InputError, UsageError, VexasEdgeError
 from vexas_edge.files import write_atomically
@@ -36,6 +35,7 @@ from vexas_edge.ledger.derived import (
 )
 from vexas_edge.ledger.journal import (
     bytes_from_line,
+    bytes_from_record,
     case_line_from_file,
     cells_csv,
     line_from_file,
@@ -257,8 +257,13 @@ class Ledger:
         path = self.folder / file
         if path.exists():
             raise HostError(f"{path} is there already; does another program write to this folder?")
-        content = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
-        write_atomically(path, content)
+        content = bytes_from_record(value)
+        try:
+            write_atomically(path, content)
+        except HostError:  # its name may be there all the same, if the disk failed after that
+            with suppress(VexasEdgeError):
+                self._load()
+            raise
         return content
 
     def _note(self, line: JournalLine) -> None:
@@ -269,6 +274,4 @@ class Ledger:
 
 def _touches_others(line: CaseLine) -> bool:
     """Whether another result's row of cases.csv changes with this one."""
-    entry = line.entry
-    linked = (entry.revises, entry.same_cells_as, *entry.shares_cells_with)
-    return any(linked) or folded(line.case) != folded(entry.given)
+    return bool(line.told) or folded(line.case) != folded(line.entry.given)

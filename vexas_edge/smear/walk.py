@@ -41,6 +41,15 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; no, if that cannot be found out."""
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def walk_folder(
     root: Path, unlisted: list[UnlistedFolderError] | None = None
 ) -> Iterator[WalkedFile]:

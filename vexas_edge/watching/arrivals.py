@@ -55,18 +55,28 @@ class Arrivals:
 
     def finish(self, name: str) -> None:
         """Take in that a smear has its result."""
-        self._smears[name].ended = "done"
+        arrival = self._smears[name]
+        arrival.ended, arrival.problem = "done", ""
 
-    def fail(self, name: str, now: float, problem: str) -> bool:
-        """Take in that a smear could not be read; returns whether it is given up now."""
+    def is_last_try(self, name: str) -> bool:
+        """Whether a smear that cannot be read is to be given up now."""
+        return self._smears[name].tries >= len(RETRY_SECONDS)
+
+    def postpone(self, name: str, now: float, problem: str, *, counts: bool = True) -> None:
+        """Try a smear again later.
+
+        Args:
+            counts: whether the smear is at fault, so that it is given up some time.
+        """
         arrival = self._smears[name]
         arrival.problem = problem
-        if arrival.tries >= len(RETRY_SECONDS):
-            arrival.ended = "given up"
-            return True
-        arrival.due = now + RETRY_SECONDS[arrival.tries]
-        arrival.tries += 1
-        return False
+        arrival.due = now + RETRY_SECONDS[min(arrival.tries, len(RETRY_SECONDS) - 1)]
+        arrival.tries += counts
+
+    def give_up(self, name: str, problem: str) -> None:
+        """Take in that a smear has failed, until something of it changes."""
+        arrival = self._smears[name]
+        arrival.ended, arrival.problem = "given up", problem
 
     def standings(self, now: float) -> Iterator[tuple[str, Standing, str]]:
         """How each smear stands: its name, where it is on its way, and what the problem is."""

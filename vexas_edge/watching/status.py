@@ -12,7 +12,7 @@ import msgspec
 from vexas_edge.errors import HostError, InputError
 from vexas_edge.files import write_atomically
 from vexas_edge.ledger.derived import WATCH, known_from_lines, read_journal
-from vexas_edge.ledger.lock import LOCK
+from vexas_edge.ledger.lock import is_held
 from vexas_edge.text import listed
 
 _PROBLEMS_NAMED = 10
@@ -49,11 +49,11 @@ def lines_from_status(results: Path) -> Iterator[str]:
     """
     try:
         status = msgspec.json.decode((results / WATCH).read_bytes(), type=WatchStatus)
-    except (OSError, msgspec.MsgspecError) as error:
+        looked = datetime.fromisoformat(status.looked).astimezone(UTC)
+    except (OSError, ValueError) as error:  # msgspec's errors are among these
         raise InputError(f"{results} is no results folder that somebody watches with") from error
-    looked = datetime.fromisoformat(status.looked)
     ago = max(0, round((datetime.now(UTC) - looked).total_seconds()))
-    if (results / LOCK).exists():
+    if is_held(results):
         yield f"{status.folder} is watched; it was last looked at {ago} s ago"
     else:
         yield f"{status.folder} is not watched now; the last look was {looked:%Y-%m-%d %H:%M} UTC"

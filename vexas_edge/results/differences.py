@@ -1,0 +1,58 @@
+"""What differs between a recorded result and one that was made again from the same smear."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from vexas_edge.results.values import CaseScore, ModelScore, Run
+
+_OF_CASE = ("status", "call", "lead", "missing_gate", "notice", "error")
+# What made the numbers, as a record has it.
+_OF_RUN = ("vexas_edge", "python", "numpy", "decoder", "engine", "engine_version", "device")
+
+
+def differences(recorded: CaseScore, now: CaseScore) -> Iterator[str]:
+    """Each figure, word and cell that is not the same bit for bit, in words.
+
+    Names and paths do not count: a smear may have been moved, and its files renamed.
+    """
+    for name in _OF_CASE:
+        yield from _differing(name, getattr(recorded, name), getattr(now, name))
+    models = {model.model: model for model in now.models}
+    for old in recorded.models:
+        if old.model in models:
+            yield from _of_model(old, models[old.model])
+    yield from _differing("models", sorted(m.model for m in recorded.models), sorted(models))
+
+
+def other_makers(recorded: Run | None, now: Run | None) -> Iterator[str]:
+    """What made a result that differs from what made the record, in words."""
+    if recorded and now:
+        for name in (*_OF_RUN, "precision"):
+            yield from _differing(name, getattr(recorded, name), getattr(now, name))
+
+
+def _of_model(old: ModelScore, new: ModelScore) -> Iterator[str]:
+    before, after = (msgspec.to_builtins(model) for model in (old, new))
+    for name in sorted(before.keys() - {"cells"}):
+        yield from _differing(f"{old.model}.{name}", before[name], after[name])
+    gone, come = _cells(old) - _cells(new), _cells(new) - _cells(old)
+    if gone or come:
+        yield f"{old.model}.cells: {gone.total()} are no longer so, {come.total()} are so now"
+
+
+def _cells(model: ModelScore) -> Counter[tuple[str, ...]]:
+    return Counter(
+        (cell.cell_class, cell.identity or cell.sha256, cell.status, cell.reason)
+        for cell in model.cells
+    )
+
+
+def _differing(name: str, old: Any, new: Any) -> Iterator[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.keys() == new.keys():
+        for key in old:
+            yield from _differing(f"{name}.{key}", old[key], new[key])
+    elif old != new:
+        yield f"{name}: {old} was recorded, now {new}"

@@ -1,0 +1,83 @@
+"""Scoring a smear again as a recorded result says that it was scored."""
+
+from pathlib import Path
+
+import msgspec
+from msgspec import UNSET
+
+from vexas_edge.bundle.archive import Bundle, open_bundle
+from vexas_edge.choices import AUTO, Device, EngineName, Precision
+from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.errors import InputError, UsageError
+from vexas_edge.ledger.derived import RUNS, read_numbered
+from vexas_edge.ledger.journal import record_from_json, score_from_json
+from vexas_edge.ledger.runs import Asked, RunStarted
+from vexas_edge.results.names import numbered_name
+from vexas_edge.results.values import BundleId, CaseScore, Run
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.score import score_case
+from vexas_edge.smear.case import FoundCase
+from vexas_edge.smear.options import ReadOptions
+from vexas_edge.smear.reader import read_case
+
+
+def replayed(
+    result: Path, smear: Path, bundle: Path, engine: EngineName, device: Device
+) -> tuple[CaseScore, CaseScore]:
+    """A recorded result, and the result that the same smear has now.
+
+    Args:
+        result: a file of `cases/` in a results folder.
+        engine, device: "auto" means those of the record.
+
+    Raises:
+        InputError: a file cannot be read, or the case had failed.
+        UsageError: the bundle is not the recorded one.
+        HostError, BundleError: as `score_case`.
+    """
+    folder, file = result.parent.parent, f"{result.parent.name}/{result.name}"
+    recorded = score_from_json(file, read_numbered(folder, file))
+    entry, run, made_with = recorded.entry, recorded.run, recorded.bundle
+    if entry is None or run is None or made_with is None:
+        raise InputError(f"{result} is no result that was scored ({recorded.error})")
+    opened = open_bundle(bundle)
+    _check_same(opened, made_with)
+    started = f"{RUNS}/{numbered_name(entry.run, 'started')}"
+    record = record_from_json(started, read_numbered(folder, started))
+    if not isinstance(record, RunStarted):
+        raise InputError(f"{started} is not the start of a run")
+    options = _engine_of(run, engine, device)
+    precision = msgspec.convert(run.precision, Precision)
+    found = FoundCase(name=entry.given, path=smear, alone=record.asked.recursive)
+    with (
+        Sessions(opened, options, precision) as sessions,
+        read_case(found, _reading_of(record.asked)) as case,
+    ):
+        return recorded, score_case(case, opened, sessions)
+
+
+def _check_same(bundle: Bundle, recorded: BundleId) -> None:
+    if bundle.sha256 != recorded.sha256:
+        manifest = bundle.manifest
+        raise UsageError(
+            f"{bundle.path} is {manifest.name} {manifest.version}, of hash {bundle.sha256}; the "
+            f"result is of {recorded.name} {recorded.version}, of hash {recorded.sha256}"
+        )
+
+
+def _engine_of(run: Run, engine: EngineName, device: Device) -> EngineOptions:
+    """The engine that was recorded, unless another one is asked for."""
+    recorded = msgspec.convert(run.engine or AUTO, EngineName)
+    named = engine if engine != AUTO else recorded
+    if device == AUTO and named == recorded and run.device in ("cpu", "cuda"):
+        device = msgspec.convert(run.device, Device)
+    return EngineOptions(engine=named, device=device, threads=run.threads)
+
+
+def _reading_of(asked: Asked) -> ReadOptions:
+    return ReadOptions(
+        layout=asked.layout,
+        class_from=asked.class_from,
+        cell_type=None if asked.cell_type is UNSET else asked.cell_type,
+        class_map=None if asked.class_map is UNSET else asked.class_map,
+    )
