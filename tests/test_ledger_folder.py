@@ -567,3 +567,21 @@ def test_a_result_whose_folder_could_not_be_synced_is_not_made_twice(
         ledger.end(None, known=0)
     assert case_files(tmp_path) == ["P1"]
     assert problems_of_folder(tmp_path) == []
+
+
+def test_a_journal_that_was_changed_is_not_believed(tmp_path: Path) -> None:
+    filled(tmp_path, scored("P1"), scored("P2"))
+    before = (tmp_path / "cases.csv").read_bytes()
+    journal = tmp_path / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes().replace(b'"score":0.625', b'"score":0.125'))
+    filled(tmp_path)
+    assert (tmp_path / "cases.csv").read_bytes() == before
+    assert problems_of_folder(tmp_path) == []
+
+
+def test_a_folder_that_is_called_cases_is_no_results_folder_yet(tmp_path: Path) -> None:
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "cases" / "P1.png").write_bytes(b"a smear's")
+    with pytest.raises(HostError, match=r"holds cases, but is no results folder"):
+        Ledger(tmp_path)
+    assert files_in(tmp_path) == ["cases"]

@@ -339,3 +339,17 @@ def test_a_users_own_partial_file_stays(score: Score, tmp_path: Path, out: Path)
     (out / "movie.partial").write_text("mine")
     score(tmp_path / "P1")
     assert (out / "movie.partial").read_text() == "mine"
+
+
+def test_the_true_smear_is_not_held_because_of_one_that_is_held_for_being_like_it(
+    score: Score, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    score(mixed(tmp_path, "P2", "P1", seed=5))
+    more = score(write_case(tmp_path / "P1", neutrophil=14))
+    assert "P1: scored" in more.out
+    assert [(case, state) for case, state, _ in states(out)] == [
+        ("P1", "replaced"),
+        ("P2", "held"),
+        ("P1", "current"),
+    ]

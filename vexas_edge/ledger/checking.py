@@ -42,7 +42,9 @@ def problems_of_folder(folder: Path, bundle: BundleId | None = None) -> list[str
     """
     files, lines = numbered_files(folder), read_journal(folder)
     if content_at(folder / JOURNAL) != journal_from_lines(lines):
-        return [f"{JOURNAL} has gone, or is damaged in line {len(lines) + 1}"]
+        return [
+            f"{JOURNAL} has gone, or some of its {len(lines)} lines that can be read were changed"
+        ]
     journal = {line.file: line for line in lines}
     found = [*_strange_files(folder, files), *_differences(folder, files, journal)]
     if found:  # what is made from these files cannot be judged by them

@@ -6,6 +6,7 @@ smear, and the rows of cases.csv.
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -97,20 +98,23 @@ def bytes_from_record(value: CaseScore | RunRecord) -> bytes:
 
 
 def bytes_from_line(line: JournalLine) -> bytes:
-    """The line as it is written, with its end."""
-    return msgspec.json.encode(line) + b"\n"
+    """The line as it is written, with its end: a short hash, and what the line says."""
+    content = msgspec.json.encode(line)
+    return b'["%s",%s]\n' % (_check_of(content), content)
 
 
 def lines_from_journal(content: bytes) -> Iterator[JournalLine]:
-    """The lines of a journal, up to one that is damaged, as where the power failed."""
-    decoder = msgspec.json.Decoder(JournalLine)
-    for text in content.splitlines(keepends=True):
-        try:
-            if not text.endswith(b"\n"):
-                return
-            yield decoder.decode(text)
-        except msgspec.MsgspecError:
-            return
+    """The lines of a journal that are as they were written; what others tell of is read again."""
+    pair, decoder = msgspec.json.Decoder(tuple[str, msgspec.Raw]), msgspec.json.Decoder(JournalLine)
+    for text in content.splitlines():
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            check, line = pair.decode(text)
+            if check.encode() == _check_of(line):
+                yield decoder.decode(line)
+
+
+def _check_of(content: bytes | msgspec.Raw) -> bytes:
+    return hashlib.sha256(content).hexdigest()[:8].encode()
 
 
 def _decoded(file: str, content: bytes, kind: Any) -> Any:

@@ -15,13 +15,16 @@ from vexas_edge.ledger.derived import (
     read_journal,
 )
 from vexas_edge.ledger.lines import JournalLine
+from vexas_edge.smear.walk import is_folder, is_there
 
 
 def check_is_ledger(folder: Path) -> None:
     """Check that no other program's tables would be replaced. Raises HostError."""
-    if (folder / CASES).is_dir():
+    if is_folder(folder / CASES) and is_folder(folder / RUNS):
         return
-    if found := [name for name in DERIVED if (folder / name).exists()]:
+    found = [name for name in DERIVED if is_there(folder / name)]
+    found += [name for name in (CASES, RUNS) if any((folder / name).glob("*"))]
+    if found:
         raise HostError(
             f"{folder} holds {found[0]}, but is no results folder of this version; name another "
             "with -o"

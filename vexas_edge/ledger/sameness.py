@@ -140,7 +140,7 @@ class Known:
 
     def flags(self, line: CaseLine) -> list[str]:
         """What a person should look into, as words with the name of another result."""
-        return self._flags.get(line.number, [])
+        return list(dict.fromkeys(self._flags.get(line.number, [])))
 
     def held(self, case: str) -> list[CaseLine]:
         """The held results of a case."""
@@ -189,8 +189,11 @@ class Known:
         others = {line.case: line.number for line in alike if line.case != case}
         if same_key:
             others.pop(same_key.case, None)
-        unclear = bool(others) and not others.keys() <= self._accepted(case)
-        shares = set(others.values())
+        # Who is held for being like this case does not hold it in turn.
+        clear = self._accepted(case) | {
+            name for name, n in others.items() if self._waits_for(n, case)
+        }
+        shares, unclear = set(others.values()), not others.keys() <= clear
         if same_key and self._waits(same_key):  # what is held is not shown through a copy
             unclear, shares = True, shares | {*same_key.entry.shares_cells_with}
         return Placing(
@@ -210,6 +213,10 @@ class Known:
             numbered = (f"{smear.given} ({number})" for number in count(2))
             return next(name for name in numbered if folded(name) not in self._by_name)
         return family[0].case if family else smear.given
+
+    def _waits_for(self, number: int, case: str) -> bool:
+        line = self._lines[number]
+        return self._waits(line) and case in map(self.case_of, line.entry.shares_cells_with)
 
     def _accepted(self, case: str) -> set[str]:
         """The cases that this one is known to share cells with, without being held for it."""

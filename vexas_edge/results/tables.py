@@ -36,6 +36,7 @@ CASE_COLUMNS = (
     "missing_gate",
     "bundle",
     "bundle_sha256",
+    "vexas_edge",
     "file",
     "notice",
 )
@@ -75,6 +76,7 @@ def case_rows(score: CaseScore, file: str) -> list[Row]:
         "missing_gate": score.missing_gate,
         "bundle": f"{bundle.name} {bundle.version}" if bundle else None,
         "bundle_sha256": bundle.sha256 if bundle else None,
+        "vexas_edge": score.run.vexas_edge if score.run else None,
         "file": file,
         "notice": score.notice,
     }
