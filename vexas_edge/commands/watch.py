@@ -1,5 +1,6 @@
 """One run of `vexas-edge watch`: smears are scored as they arrive, until it is stopped."""
 
+import math
 import os
 import time
 from collections import Counter
@@ -187,12 +188,14 @@ def _watch_once(watcher: Watcher, how: Watching, stop: Stop, ledger: Ledger) -> 
 def _watch_on(watcher: Watcher, how: Watching, stop: Stop, ledger: Ledger) -> None:
     """Look and score until it is to be stopped.
 
-    It is looked again before each smear, so that one which has changed meanwhile is left to settle.
+    It is looked between two smears, too, so that one which changes meanwhile is left to settle.
     """
-    pause, longest = _PAUSE_SECONDS
+    (pause, longest), looked = _PAUSE_SECONDS, -math.inf
     while not stop.is_set():
         now = time.monotonic()
-        watcher.look(now)
+        if now - looked >= how.every_seconds:
+            watcher.look(now)
+            looked = now
         try:
             is_idle = not watcher.score_next(now)
         except TakenOverError:
