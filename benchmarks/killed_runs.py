@@ -33,6 +33,7 @@ from vexas_edge.ledger.derived import known_from_lines, read_journal
 from vexas_edge.ledger.journal import score_from_json
 
 N_CELLS, CANVAS_PX, WIDTH = 8, 32, 16
+ABSTAINED = 3
 CELL_CLASS = "lymphocyte"
 # Of all smears, which share is copied again, gets a second name, or gets a cell more.
 SHARE = 0.1
@@ -96,9 +97,9 @@ class Analyzer(threading.Thread):
 
 
 def watch(root: Path, bundle: Path, out: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "vexas_edge", "watch", root, "--bundle", bundle, "-o", out]
+    command = [sys.executable, "-m", "vexas_edge", "watch", str(root), "--bundle", str(bundle)]
     return subprocess.Popen(
-        [*command, "--every", "0.1", "--settle", "0.5"],
+        [*command, "-o", str(out), "--every", "0.1", "--settle", "0.5"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -146,8 +147,11 @@ def cli(out: Path | None, n_smears: int, n_kills: int, seconds: float) -> None:
             running.communicate()
         analyzer.join()
         quiet = scratch / "quiet"
-        command = [sys.executable, "-m", "vexas_edge", "score", root, "--recursive"]
-        subprocess.run([*command, "--bundle", bundle, "-o", quiet], check=True, capture_output=True)
+        command = [sys.executable, "-m", "vexas_edge", "score", str(root), "--recursive"]
+        command += ["--bundle", str(bundle), "-o", str(quiet)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode not in (0, ABSTAINED):
+            raise click.ClickException(done.stderr)
         last = watch(root, bundle, results)
         wanted, ends = answers(quiet), time.monotonic() + 120
         while answers(results) != wanted and time.monotonic() < ends:
