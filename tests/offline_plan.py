@@ -210,7 +210,7 @@ def write_inputs(work: Path) -> None:
         smear.extractall(work / "smear")
         smear.extractall(work / "part")
         smear.extractall(work / "exports" / "P1")
-    next((work / "part").rglob("*.jpg")).unlink()
+    next((work / "part").rglob("SNE_*.jpg")).unlink()
     shutil.copytree(work / "smear" / "Signed slides" / "Segmented neutrophils", work / "cells")
     (work / "lives.py").write_text(LIVES)
     (work / "made.toml").write_text(MADE)
