@@ -123,6 +123,61 @@ def made_twice(out: Path) -> int:
     return sum(n - 1 for key, n in keys.items() if key)
 
 
+def killed_again_and_again(
+    root: Path, bundle: Path, results: Path, n_kills: int, seconds: float
+) -> None:
+    """Watch, and kill the watcher at a random moment, so often in about this time."""
+    rng = random.Random(1)
+    for _ in range(n_kills):
+        running = watch(root, bundle, results)
+        time.sleep(rng.uniform(0.2, 2 * seconds / n_kills - 0.2))
+        running.send_signal(signal.SIGKILL)
+        running.communicate()
+
+
+def quiet_answers(root: Path, bundle: Path, out: Path) -> dict[str, list[Any]]:
+    """What a run that nobody disturbs answers."""
+    command = [sys.executable, "-m", "vexas_edge", "score", str(root), "--recursive"]
+    command += ["--bundle", str(bundle), "-o", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode not in (0, ABSTAINED):
+        raise click.ClickException(done.stderr)
+    return answers(out)
+
+
+def answers_at_last(
+    root: Path, bundle: Path, results: Path, wanted: dict[str, list[Any]]
+) -> dict[str, list[Any]]:
+    """The answers of a watcher that may go on until they are those, or for two minutes."""
+    last, ends = watch(root, bundle, results), time.monotonic() + 120
+    while answers(results) != wanted and time.monotonic() < ends:
+        time.sleep(0.5)
+    last.terminate()
+    last.communicate()
+    return answers(results)
+
+
+def measured(scratch: Path, n_smears: int, n_kills: int, seconds: float) -> dict[str, Any]:
+    """What was lost or doubled."""
+    bundle, root, results = write_bundle(scratch), scratch / "in", scratch / "results"
+    smears = [write_smear(scratch / "smears" / f"S{n:03}", n) for n in range(n_smears)]
+    root.mkdir()
+    analyzer = Analyzer(smears, root, seconds)
+    analyzer.start()
+    killed_again_and_again(root, bundle, results, n_kills, seconds)
+    analyzer.join()
+    wanted = quiet_answers(root, bundle, scratch / "quiet")
+    found = answers_at_last(root, bundle, results, wanted)
+    return {
+        "kills": n_kills,
+        "smears": len(wanted),
+        "lost": len(wanted.keys() - found.keys()),
+        "other_answers": sum(found.get(name) != answer for name, answer in wanted.items()),
+        "made_twice": made_twice(results),
+        "problems": problems_of_folder(results),
+    }
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-o", "out", type=click.Path(path_type=Path), help="JSON lines file to append to.")
 @click.option("--smears", "n_smears", default=200, show_default=True)
@@ -134,48 +189,19 @@ def cli(out: Path | None, n_smears: int, n_kills: int, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder).resolve()
         os.environ["VEXAS_EDGE_CACHE"] = str(scratch / "cache")
-        bundle, root, results = write_bundle(scratch), scratch / "in", scratch / "results"
-        smears = [write_smear(scratch / "smears" / f"S{n:03}", n) for n in range(n_smears)]
-        root.mkdir()
-        analyzer = Analyzer(smears, root, seconds)
-        analyzer.start()
-        rng = random.Random(1)
-        for _ in range(n_kills):
-            running = watch(root, bundle, results)
-            time.sleep(rng.uniform(0.2, 2 * seconds / n_kills - 0.2))
-            running.send_signal(signal.SIGKILL)
-            running.communicate()
-        analyzer.join()
-        quiet = scratch / "quiet"
-        command = [sys.executable, "-m", "vexas_edge", "score", str(root), "--recursive"]
-        command += ["--bundle", str(bundle), "-o", str(quiet)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode not in (0, ABSTAINED):
-            raise click.ClickException(done.stderr)
-        last = watch(root, bundle, results)
-        wanted, ends = answers(quiet), time.monotonic() + 120
-        while answers(results) != wanted and time.monotonic() < ends:
-            time.sleep(0.5)
-        last.terminate()
-        last.communicate()
-        found = answers(results)
-        line = {
-            "question": "results lost or doubled by a watcher that is killed",
-            "kills": n_kills,
-            "smears": len(wanted),
-            "lost": len(wanted.keys() - found.keys()),
-            "other_answers": sum(found.get(name) != answer for name, answer in wanted.items()),
-            "made_twice": made_twice(results),
-            "problems": problems_of_folder(results),
-            "seconds": round(time.monotonic() - began),
-            "date": time.strftime("%Y-%m-%d"),
-            **host_facts(),
-        }
+        found = measured(scratch, n_smears, n_kills, seconds)
+    line = {
+        "question": "results lost or doubled by a watcher that is killed",
+        **found,
+        "seconds": round(time.monotonic() - began),
+        "date": time.strftime("%Y-%m-%d"),
+        **host_facts(),
+    }
     click.echo(json.dumps(line))
     if out:
         with out.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
-    if line["lost"] or line["other_answers"] or line["made_twice"] or line["problems"]:
+    if any(found[name] for name in ("lost", "other_answers", "made_twice", "problems")):
         raise SystemExit(1)
 
 

@@ -28,7 +28,7 @@ from tiny import (
 )
 
 from vexas_edge import open_bundle, read_case, score_case
-from vexas_edge.commands import scorer
+from vexas_edge.commands.smears import scorer
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.host.process import default_threads
 from vexas_edge.ledger.checking import problems_of_folder

@@ -26,6 +26,7 @@ from vexas_edge.domain.reference import (
     bytes_from_reference,
     reference_from_bytes,
 )
+from vexas_edge.domain.trees import Forest
 from vexas_edge.errors import BundleError
 from vexas_edge.quality.statistics import CASE_STATISTICS, CELL_STATISTICS, case_statistics
 
@@ -149,7 +150,7 @@ def test_one_cell_repeated_is_named() -> None:
 
 def test_what_has_no_name_is_told_by_its_farthest_statistics() -> None:
     one = reference()
-    assert one.families is not None
+    assert isinstance(one.families, Forest)
     unsure = replace(one.families, value=np.full_like(one.families.value, 0.5 - 1e-3))
     found = judged(clean_case(1000), BLUR, -8, by=replace(one, families=unsure))
     assert found.abstains
@@ -232,7 +233,7 @@ def test_a_file_that_is_no_archive_is_refused() -> None:
 
 def test_trees_that_never_end_are_refused() -> None:
     one = reference().harm
-    assert one is not None
+    assert isinstance(one, Forest)
     left = one.left.copy()
     left[one.roots[0]] = one.roots[0]
     with pytest.raises(BundleError, match="leads nowhere"):

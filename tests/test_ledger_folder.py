@@ -563,7 +563,8 @@ def test_a_result_whose_folder_could_not_be_synced_is_not_made_twice(
             patch.setattr(files, "sync_folder", failing)
             with pytest.raises(HostError, match="Input/output error"):
                 add(ledger, scored())
-        assert ledger.known.place(smear_of(scored())).known is not None
+        known = ledger.known.place(smear_of(scored())).known
+        assert getattr(known, "file", "") == "cases/000002-P1.json"
         ledger.end(None, known=0)
     assert case_files(tmp_path) == ["P1"]
     assert problems_of_folder(tmp_path) == []

@@ -39,8 +39,9 @@ def owner(tmp_path: Path, kind: str) -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDING, tmp_path, kind], stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "taken\n"
+    deadline = time.monotonic() + 60
+    while not (tmp_path / LOCK).is_file() and time.monotonic() < deadline:
+        time.sleep(0.01)
     yield process
     process.kill()
     process.wait()
@@ -64,8 +65,7 @@ def test_a_dead_owner_is_taken_over(
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     with take(tmp_path, kind) as taken:
-        assert taken.cut_off is not None
-        assert taken.cut_off.pid == owner.pid
+        assert getattr(taken.cut_off, "pid", None) == owner.pid
 
 
 def test_a_folder_that_was_given_back_was_not_cut_off(tmp_path: Path, kind: str) -> None:
@@ -96,7 +96,7 @@ def test_of_many_that_want_a_dead_owners_folder_one_gets_it(tmp_path: Path, kind
     for thread in wanting:
         thread.join()
     assert (len(taken), len(refused)) == (1, 5)
-    taken[0].__exit__(None, None, None)
+    taken[0].release()
 
 
 @pytest.mark.usefixtures("owner")
@@ -111,13 +111,13 @@ def test_an_owner_on_a_share_whose_clock_is_wrong_is_known_by_its_beats(
 
 def test_an_owner_that_slept_too_long_on_a_share_finds_out(tmp_path: Path) -> None:
     slept = take(tmp_path, "share")
-    slept.__exit__(None, None, None)  # its beats end
+    slept.release()  # its beats end
     slept = FolderLock(tmp_path, on_share=True, beat_seconds=600)
     other = (tmp_path / LOCK).read_bytes().replace(b'"token":"', b'"token":"x')
     (tmp_path / LOCK).write_bytes(other)
     with pytest.raises(TakenOverError, match="was taken over by process"):
         slept.check()
-    slept.__exit__(None, None, None)
+    slept.release()
     assert (tmp_path / LOCK).read_bytes() == other
 
 
@@ -140,8 +140,7 @@ def test_waiting_whether_an_owner_lives_is_said(tmp_path: Path) -> None:
     began = time.monotonic()
     with FolderLock(tmp_path, on_share=True, beat_seconds=BEAT, say=said.append) as taken:
         assert time.monotonic() - began >= 4 * BEAT
-        assert taken.cut_off is not None
-        assert taken.cut_off.host == "elsewhere"
+        assert getattr(taken.cut_off, "host", "") == "elsewhere"
     assert said == [
         f"{tmp_path} was last written by process 7 on elsewhere, which began at today; waiting "
         "whether it lives"

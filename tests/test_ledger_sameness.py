@@ -62,7 +62,7 @@ def test_a_smear_that_nobody_touched_is_not_opened_again(
     first = score(write_case(tmp_path / "P1"))
     assert encoded
     encoded.clear()
-    monkeypatch.setattr("vexas_edge.commands.scorer.read_case", None)
+    monkeypatch.setattr("vexas_edge.commands.smears.scorer.read_case", None)
     again = score(tmp_path / "P1")
     assert (again.status, again.out) == (first.status, first.out)
     assert "note: 1 had their result already; --again scores them once more" in again.err
@@ -75,7 +75,7 @@ def test_a_smear_that_was_copied_over_is_not_decoded_again(
     score(write_case(tmp_path / "P1"))
     encoded.clear()
     write_case(tmp_path / "P1")  # the same bytes at another time
-    monkeypatch.setattr("vexas_edge.commands.scorer.read_smear", None)
+    monkeypatch.setattr("vexas_edge.commands.smears.scorer.read_smear", None)
     score(tmp_path / "P1")
     assert (case_files(out), encoded) == (["P1"], [])
 
@@ -257,7 +257,7 @@ def test_the_order_is_that_of_writing_and_not_of_a_clock(
         def now(cls, tz: tzinfo | None = None) -> Self:
             return cls(1999, 1, 1, tzinfo=tz)
 
-    for module in ("commands.score", "scoring.reading", "ledger.writing"):
+    for module in ("commands.smears.score", "scoring.reading", "ledger.writing"):
         monkeypatch.setattr(f"vexas_edge.{module}.datetime", Earlier)
     score(write_case(tmp_path / "P1", neutrophil=20))
     assert kept(out, "P1")["run"]["started"].startswith("1999")

@@ -21,7 +21,7 @@ def commands_of(path: str, command: click.Command) -> Iterator[tuple[str, click.
     context = click.Context(command)
     for name in command.list_commands(context):
         inner = command.get_command(context, name)
-        assert inner is not None
+        assert isinstance(inner, click.Command)
         yield from commands_of(f"{path} {name}", inner)
 
 

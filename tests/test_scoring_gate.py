@@ -30,7 +30,7 @@ from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError
 from vexas_edge.quality.statistics import CASE_STATISTICS
 from vexas_edge.results.tables import CASE_COLUMNS, CELL_COLUMNS, case_rows, cell_rows
-from vexas_edge.results.values import CaseScore, ModelScore
+from vexas_edge.results.values import CaseScore, DomainFinding, ModelScore
 from vexas_edge.results.words import line_from_score
 from vexas_edge.runtime.session import Sessions, run_selftest
 from vexas_edge.scoring.score import failed_case, score_past_the_gate
@@ -67,7 +67,7 @@ def test_inside_the_domain_a_model_answers_and_shows_its_statistics(
     assert result.missing_gate is None
     assert line_from_score(result).startswith("P1: scored: ")
     found = of_model(result, NEUTROPHIL).domain
-    assert found is not None
+    assert isinstance(found, DomainFinding)
     assert found.margin <= 0
     assert found.family is None
     assert tuple(found.statistics) == CASE_STATISTICS

@@ -15,9 +15,10 @@ import pytest
 from tiny import Ended, case_files, kept, recorded, write_case, write_cells
 
 from vexas_edge import open_bundle
-from vexas_edge.commands.asked import ScoringRun, asked_from_run
-from vexas_edge.commands.scorer import Scorer
-from vexas_edge.commands.watch import ROUND_SECONDS, Watcher, Watching, run_watch
+from vexas_edge.commands.smears import watch
+from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
+from vexas_edge.commands.smears.scorer import Scorer
+from vexas_edge.commands.smears.watch import ROUND_SECONDS, Watcher, Watching, run_watch
 from vexas_edge.errors import HostError
 from vexas_edge.host.stopping import Stop
 from vexas_edge.ledger.checking import problems_of_folder
@@ -101,7 +102,7 @@ def test_what_was_there_before_is_not_scored_again(
 ) -> None:
     write_case(root / "P1")
     watched.go_on(100)
-    monkeypatch.setattr("vexas_edge.commands.scorer.read_case", None)
+    monkeypatch.setattr("vexas_edge.commands.smears.scorer.read_case", None)
     watched.begin_anew()
     watched.go_on(100)
     assert case_files(out) == ["P1"]
@@ -283,9 +284,9 @@ def test_the_loop_waits_longer_and_longer_for_a_full_disk_and_then_goes_on(
 
     lowered: list[bool] = []
     monkeypatch.setattr(Path, "write_bytes", full)
-    monkeypatch.setattr("vexas_edge.commands.watch.Stop", Passing)
-    monkeypatch.setattr("vexas_edge.commands.watch._PAUSE_SECONDS", (0.5, 1.5))
-    monkeypatch.setattr("vexas_edge.commands.watch.lower_priority", lambda: lowered.append(True))
+    monkeypatch.setattr(watch, "Stop", Passing)
+    monkeypatch.setattr(watch, "_PAUSE_SECONDS", (0.5, 1.5))
+    monkeypatch.setattr(watch, "lower_priority", lambda: lowered.append(True))
     monkeypatch.setattr("vexas_edge.watching.arrivals.RETRY_SECONDS", (0.01,) * 5)
     waits: list[float] = []
     monkeypatch.setattr(Passing, "waits", waits)
@@ -348,7 +349,7 @@ def test_a_smear_that_changes_while_another_one_is_scored_is_left_to_settle(
         return outcome
 
     monkeypatch.setattr(Watcher, "_score", slow)
-    monkeypatch.setattr("vexas_edge.commands.watch.Stop", Passing)
+    monkeypatch.setattr(watch, "Stop", Passing)
     monkeypatch.setattr(Passing, "waits", waits)
     monkeypatch.setattr(Passing, "is_over", staticmethod(lambda: len(case_files(out)) == 2))
     run = ScoringRun(cases=(root,), bundle=tiny_bundle, out=out)

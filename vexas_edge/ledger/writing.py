@@ -86,7 +86,7 @@ class Ledger:
             remove_partial_files(folder)
             self._load()
         except BaseException:
-            self._lock.__exit__(None, None, None)
+            self._lock.release()
             raise
 
     def _load(self) -> None:
@@ -226,7 +226,7 @@ class Ledger:
                 self._load()
             except VexasEdgeError as unread:
                 problems.append(str(unread))
-        self._lock.__exit__(kind, error, traceback)
+        self._lock.release()
         if error:
             for problem in problems:
                 error.add_note(f"error: {problem}")

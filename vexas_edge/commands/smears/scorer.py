@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.commands.batch import Outcome
+from vexas_edge.commands.smears.batch import Outcome
 from vexas_edge.errors import CellError, InputError
 from vexas_edge.ledger.lines import CaseLine, marks_from_identities
 from vexas_edge.ledger.remarks import held_back, remarks_from_line

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vexas_edge.bundle.archive import open_bundle
-from vexas_edge.commands.asked import ScoringRun, asked_from_run
-from vexas_edge.commands.batch import Batch, Outcome, break_off, say_what_was_cut_off, show
 from vexas_edge.commands.console import say
-from vexas_edge.commands.scorer import NO_MEMORY, Scorer
+from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
+from vexas_edge.commands.smears.batch import Batch, Outcome, break_off, say_what_was_cut_off, show
+from vexas_edge.commands.smears.scorer import NO_MEMORY, Scorer
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.host.stopping import Stop

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from vexas_edge.bundle.archive import open_bundle
-from vexas_edge.commands.asked import ScoringRun, asked_from_run
-from vexas_edge.commands.batch import Batch, break_off, say_what_was_cut_off, show
 from vexas_edge.commands.console import ProgressLine, say, status_of_batch
-from vexas_edge.commands.scorer import Scorer
+from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
+from vexas_edge.commands.smears.batch import Batch, break_off, say_what_was_cut_off, show
+from vexas_edge.commands.smears.scorer import Scorer
 from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.runtime.session import Sessions

@@ -1,0 +1,1 @@
+"""What scores smears: named ones, and those that arrive in a folder."""
