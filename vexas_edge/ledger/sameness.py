@@ -110,9 +110,6 @@ class Known:
     def __iter__(self) -> Iterator[CaseLine]:
         return iter(self._lines.values())
 
-    def __getitem__(self, number: int) -> CaseLine:
-        return self._lines[number]
-
     def case_of(self, number: int) -> str:
         """The case of a result; of one that was removed, its number."""
         line = self._lines.get(number)

@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from vexas_edge.errors import HostError, InputError, UsageError, VexasEdgeError
 from vexas_edge.files import write_atomically
@@ -59,12 +59,11 @@ class Ledger:
     cut_off: whether an earlier run died while it wrote.
     """
 
-    def __init__(self, folder: Path, *, say: Say = lambda _: None, **lock: Any) -> None:
+    def __init__(self, folder: Path, *, say: Say = lambda _: None) -> None:
         """Take the folder, which is made if there is none, and bring its tables up to date.
 
         Args:
             say: is told what a person should know.
-            lock: further options of `FolderLock`.
 
         Raises:
             HostError: it cannot be written, holds something else, or another process writes to it.
@@ -80,7 +79,7 @@ class Ledger:
             raise HostError(
                 f"results folder {folder} cannot be written: {error.strerror}; name another with -o"
             ) from error
-        self._lock = FolderLock(folder, say=say, **lock)
+        self._lock = FolderLock(folder, say=say)
         self.cut_off = self._lock.cut_off is not None
         try:
             remove_partial_files(folder)
