@@ -19,6 +19,7 @@ FLOORS = (
     ("errors", "version", "choices", "talk", "text", "fields", "files", "ahead", "arrays"),
     ("smear",),
     ("results",),
+    ("naming",),
     ("cells", "quality"),
     ("domain",),
     ("host",),

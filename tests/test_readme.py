@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -69,8 +70,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("user")
     demo = ROOT / "vexas_edge" / "demo"
     shutil.copy(demo / "demo.vxb", folder / "site.vxb")
-    for name in ("smear", "smears/A", "smears/B", "exports/C"):
+    for name in ("smear", "smears/A", "smears/B", "exports/B12_blood"):
         zipfile.ZipFile(demo / "smear.zip").extractall(folder / name)
+    (folder / "worklist.csv").write_text("path,case\nB12_blood,B12\n")
+    (folder / "secret.key").write_text("a secret of the laboratory")
     cells = folder / "smear" / "Signed slides" / "Segmented neutrophils"
     shutil.copytree(cells, folder / "cells" / "PN")
     (folder / "mylab").mkdir()
@@ -117,13 +120,13 @@ def also_right(command: str) -> int:
 def test_every_command_of_the_readme_runs(folder: Path) -> None:
     scoring = [c for c in commands() if c.startswith("vexas-edge ")]
     exporting = [c for c in commands() if c.startswith("vexas-workshop export")]
-    assert len(scoring) == 19
+    assert len(scoring) == 22
     assert len(exporting) == 4
     for command in scoring[:-1]:
         quick = ["--seconds", "0.1", "--cells", "5"] if " bench " in command else []
         if command.startswith("vexas-edge watch exports") and "--once" not in command:
             quick = ["--once", "--settle", "0"]
-        run(folder, *command.split(), *quick, also=also_right(command))
+        run(folder, *shlex.split(command), *quick, also=also_right(command))
     assert (folder / "results" / "cases" / "000002-smear.json").is_file()
     assert len((folder / "all-results" / "cases.csv").read_text().splitlines()) == 1 + 2 * 2
     run(folder, sys.executable, "-c", python_block("score_case"))

@@ -23,10 +23,12 @@ from vexas_edge.errors import HostError
 from vexas_edge.host.stopping import Stop
 from vexas_edge.ledger.checking import problems_of_folder
 from vexas_edge.ledger.writing import Ledger
+from vexas_edge.naming.case_ids import Naming, NamingOptions
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.watching.arrivals import RETRY_SECONDS, Arrivals
+from vexas_edge.watching.status import write_status
 from vexas_edge.watching.tree import WatchedTree
 
 HOW = Watching(every_seconds=10, settle_seconds=60)
@@ -35,20 +37,31 @@ HOW = Watching(every_seconds=10, settle_seconds=60)
 class Watched:
     """A watched folder, whose time passes when it is told to."""
 
-    def __init__(self, root: Path, out: Path, bundle: Path, how: Watching) -> None:
-        self.now, self.how = 0.0, how
+    def __init__(
+        self,
+        root: Path,
+        out: Path,
+        bundle: Path,
+        how: Watching,
+        naming: NamingOptions | None = None,
+    ) -> None:
+        self.now, self.how, self.naming = 0.0, how, Naming(naming or NamingOptions())
         self.ledger = Ledger(out)
         self.sessions = Sessions(open_bundle(bundle))
         run = ScoringRun(cases=(root,), bundle=bundle, out=out)
         who = bundle_id(self.sessions.bundle)
-        self.ledger.start(asked_from_run(run), who, datetime.now(UTC))
+        self.ledger.start(asked_from_run(run, self.naming), who, datetime.now(UTC))
         self.root = root
         self.begin_anew()
 
     def begin_anew(self) -> None:
         """Forget what was seen, as a process does that ends."""
         scorer = Scorer(
-            sessions=self.sessions, reading=ReadOptions(), ledger=self.ledger, brief=True
+            sessions=self.sessions,
+            reading=ReadOptions(),
+            naming=self.naming,
+            ledger=self.ledger,
+            brief=True,
         )
         self.watcher = Watcher(self.root, scorer, self.how)
 
@@ -164,6 +177,50 @@ def test_a_smear_that_cannot_be_read_is_tried_again_and_then_given_up(
     shutil.make_archive(str(root / "P1"), "zip", write_case(root.parent / "P1"))
     watched.go_on(80)
     assert kept(out, "P1.zip")["status"] == "scored"
+
+
+def test_a_smear_waits_for_its_line_of_the_worklist(
+    root: Path, out: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worklist = root.parent / "work.csv"
+    worklist.write_text("path,case\nslide 1,B12\n")
+    write_case(root / "slide 1", seed=1)
+    write_case(root / "slide 2", seed=2)
+    watched = Watched(root, out, tiny_bundle, HOW, NamingOptions(worklist=worklist))
+    with watched.ledger, watched.sessions:
+        watched.go_on(ROUND_SECONDS)
+        assert case_files(out) == ["B12"]
+        assert watched.standing("slide 2") == "waiting for another try"
+        assert capsys.readouterr().err.count("slide 2 is not on the worklist") == 1
+        status = watched.watcher.status(watched.now)
+        assert list(status.problems) == ["slide 2"]
+        worklist.write_text("path,case\nslide 1,B12\nslide 2,B")
+        watched.go_on(20)
+        worklist.unlink()  # as while it is written anew
+        watched.go_on(20)
+        assert "cannot be read" in watched.watcher.trouble
+        worklist.write_text("path,case\nslide 1,B12\nslide 2,B13\n")
+        watched.go_on(100)
+        assert not watched.watcher.trouble
+    assert case_files(out) == ["B12", "B13"]
+    assert problems_of_folder(out) == []
+
+
+def test_a_watcher_that_hashes_ids_leaves_none_in_the_results_folder(
+    root: Path, out: Path, tiny_bundle: Path
+) -> None:
+    key = root.parent / "key"
+    key.write_text("a secret of the laboratory")
+    write_case(root / "Miller_77", seed=1)
+    (root / "Miller_78.zip").write_bytes(b"half a zip")
+    watched = Watched(root, out, tiny_bundle, HOW, NamingOptions(hash_ids=key))
+    with watched.ledger, watched.sessions:
+        watched.go_on(sum(RETRY_SECONDS) + 120)
+        write_status(out, watched.watcher.status(watched.now))
+    assert len(case_files(out)) == 2
+    for path in (path for path in out.rglob("*") if path.is_file()):
+        assert b"iller" not in path.read_bytes(), path
+        assert "iller" not in path.name
 
 
 def test_a_folder_that_goes_away_for_a_while_loses_nothing(

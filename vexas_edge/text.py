@@ -1,6 +1,7 @@
 """Text that any file and any terminal can hold."""
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable
 
 _NAMED_AT_MOST = 5
@@ -19,6 +20,11 @@ def one_line(text: str) -> str:
     """
     line = " ".join(part.strip() for part in text.splitlines() if part.strip())
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def folded(name: str) -> str:
+    """The name as those see it who tell neither case nor the encoding of accents apart."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def hash_of(*parts: str) -> str:

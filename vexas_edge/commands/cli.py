@@ -12,6 +12,7 @@ from vexas_edge.commands.options import (
     device_option,
     engine_option,
     engine_options,
+    naming_options,
     reading_options,
 )
 from vexas_edge.commands.results import replay, results
@@ -37,6 +38,7 @@ def cli() -> None:
 @cli.command()
 @case_arguments
 @reading_options
+@naming_options
 @engine_options
 @click.option(
     "--again", is_flag=True, help="Score once more what has its result in the folder already."
@@ -76,6 +78,7 @@ def _say_status(ctx: click.Context, _: click.Parameter, results_folder: Path | N
 @cli.command()
 @click.argument("folder", type=PATH)
 @reading_options
+@naming_options
 @engine_options
 @click.option("-o", "out", type=PATH, required=True, help="The folder for results.")
 @click.option(
@@ -136,8 +139,11 @@ def watch(folder: Path, **chosen: Any) -> int:
 @cli.command()
 @case_arguments
 @reading_options
+@naming_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line per case.")
-def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, reading: ReadOptions) -> int:
+def scan(
+    cases: tuple[Path, ...], recursive: bool, as_json: bool, reading: ReadOptions, naming: Any
+) -> int:
     """Show which cells of each CASE would be scored, and why the other files would not.
 
     No bundle is needed and no image is opened.
@@ -150,10 +156,11 @@ def scan(cases: tuple[Path, ...], recursive: bool, as_json: bool, reading: ReadO
       vexas-edge scan smear
     """
     from vexas_edge.commands.scan import scan_cases
+    from vexas_edge.naming.case_ids import Naming
     from vexas_edge.smear.finding import wanted_cases
 
     wanted = wanted_cases(cases, reading, recursive=recursive, say=say)
-    unreadable = scan_cases(wanted, reading, as_json=as_json)
+    unreadable = scan_cases(list(map(Naming(naming).named, wanted)), reading, as_json=as_json)
     return status_of_batch(len(wanted), unreadable)
 
 

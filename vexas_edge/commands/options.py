@@ -72,6 +72,42 @@ def reading_options(command: Command) -> Command:
     return _with_options(with_reading, options)
 
 
+def naming_options(command: Command) -> Command:
+    """Add the options that say what cases are called; the command gets `naming`."""
+
+    @wraps(command)
+    def with_naming(
+        case_id: str | None, worklist: Path | None, hash_ids: Path | None, **chosen: Any
+    ) -> Any:
+        from vexas_edge.naming.case_ids import NamingOptions
+
+        naming = NamingOptions(case_id=case_id, worklist=worklist, hash_ids=hash_ids)
+        return command(naming=naming, **chosen)
+
+    options = (
+        click.option(
+            "--case-id",
+            metavar="PATTERN",
+            help="Which part of a smear's path is its case id: {id}_* where folders are called "
+            "B12_blood, {id}/* for the folder above.",
+        ),
+        click.option(
+            "--worklist",
+            type=PATH,
+            metavar="CSV",
+            help="A file with the columns path and case, which names the case at each path.",
+        ),
+        click.option(
+            "--hash-ids",
+            type=PATH,
+            metavar="KEYFILE",
+            help="Hash case ids with the secret in KEYFILE in all that is written or printed as a "
+            "result.",
+        ),
+    )
+    return _with_options(with_naming, options)
+
+
 def engine_options(command: Command) -> Command:
     """Add the options for the bundle and for what runs it.
 

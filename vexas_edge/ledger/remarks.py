@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from vexas_edge.ledger.lines import CaseLine
-from vexas_edge.ledger.sameness import Known, folded
+from vexas_edge.ledger.sameness import Known
 from vexas_edge.results.values import CaseScore, ModelScore
-from vexas_edge.text import listed
+from vexas_edge.text import folded, listed
 
 
 def held_back(score: CaseScore, others: Sequence[str], folder: str) -> CaseScore:

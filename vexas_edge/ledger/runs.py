@@ -14,6 +14,8 @@ class Asked:
 
     cases, bundle, out: the paths as they were given.
     cell_type, class_map, threads: left out where they were not given.
+    case_id, worklist: how cases were named; left out where they were named after their folders.
+    hash_ids: whether ids were hashed, so that no path of a case is here either.
     again: whether cases that had a result were scored again.
     as_json: whether results were printed as JSON.
     """
@@ -26,6 +28,9 @@ class Asked:
     class_from: ClassFrom
     cell_type: str | UnsetType = UNSET
     class_map: str | UnsetType = UNSET
+    case_id: str | UnsetType = UNSET
+    worklist: str | UnsetType = UNSET
+    hash_ids: bool
     engine: str
     device: str
     precision: str

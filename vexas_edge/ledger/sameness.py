@@ -4,7 +4,6 @@ Names are what people gave; cells are what was there. A result never takes the p
 smear's, and no smear is scored twice for the same answer.
 """
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 
 from vexas_edge.ledger.lines import MARK_BYTES, CaseLine
 from vexas_edge.results.values import Entry, UsedCell
-from vexas_edge.text import hash_of
+from vexas_edge.text import folded, hash_of
 
 _MARK = np.dtype(f"u{MARK_BYTES}")
 
@@ -55,11 +54,6 @@ class Placing:
     revises: int | None = None
     shares_cells_with: tuple[int, ...] = ()
     held: bool = False
-
-
-def folded(name: str) -> str:
-    """The name as those see it who tell neither case nor the encoding of accents apart."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def series_of(bundle_sha256: str, version: str) -> str:

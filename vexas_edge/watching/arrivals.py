@@ -62,16 +62,17 @@ class Arrivals:
         """Whether a smear that cannot be read is to be given up now."""
         return self._smears[name].tries >= len(RETRY_SECONDS)
 
-    def postpone(self, name: str, now: float, problem: str, *, counts: bool = True) -> None:
-        """Try a smear again later.
+    def postpone(self, name: str, now: float, problem: str, *, counts: bool = True) -> bool:
+        """Try a smear again later; returns whether that is for another reason than last time.
 
         Args:
             counts: whether the smear is at fault, so that it is given up some time.
         """
         arrival = self._smears[name]
-        arrival.problem = problem
+        is_new, arrival.problem = problem != arrival.problem, problem
         arrival.due = now + RETRY_SECONDS[min(arrival.tries, len(RETRY_SECONDS) - 1)]
         arrival.tries += counts
+        return is_new
 
     def give_up(self, name: str, problem: str) -> None:
         """Take in that a smear has failed, until something of it changes."""
@@ -87,6 +88,6 @@ class Arrivals:
 def _standing(arrival: _Arrival, now: float) -> Standing:
     if arrival.ended:
         return arrival.ended
-    if arrival.due <= now:
-        return "ready"
-    return "waiting for another try" if arrival.tries else "arriving"
+    if arrival.problem:
+        return "waiting for another try"
+    return "ready" if arrival.due <= now else "arriving"

@@ -9,6 +9,7 @@ from msgspec import UNSET
 from vexas_edge.choices import Precision
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.ledger.runs import Asked
+from vexas_edge.naming.case_ids import Naming, NamingOptions
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.text import unicode_text
 
@@ -22,6 +23,7 @@ class ScoringRun:
     out: Path | None = None
     recursive: bool = False
     reading: ReadOptions = field(default_factory=ReadOptions)
+    naming: NamingOptions = field(default_factory=NamingOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
     precision: Literal["auto"] | Precision = "auto"
     polite: bool = False
@@ -29,11 +31,11 @@ class ScoringRun:
     as_json: bool = False
 
 
-def asked_from_run(run: ScoringRun) -> Asked:
+def asked_from_run(run: ScoringRun, naming: Naming) -> Asked:
     """What a run was asked for, as its record has it."""
     reading, engine = run.reading, run.engine
     return Asked(
-        cases=tuple(_text(path) for path in run.cases),
+        cases=tuple(naming.shown(_text(path)) for path in run.cases),
         bundle=_text(run.bundle),
         out=_text(run.out) if run.out else "",
         recursive=run.recursive,
@@ -41,6 +43,9 @@ def asked_from_run(run: ScoringRun) -> Asked:
         class_from=reading.class_from,
         cell_type=reading.cell_type or UNSET,
         class_map=reading.class_map or UNSET,
+        case_id=run.naming.case_id or UNSET,
+        worklist=_text(run.naming.worklist) if run.naming.worklist else UNSET,
+        hash_ids=run.naming.hash_ids is not None,
         engine=engine.engine,
         device=engine.device,
         precision=run.precision,

@@ -12,6 +12,7 @@ from vexas_edge.commands.smears.batch import Batch, break_off, say_what_was_cut_
 from vexas_edge.commands.smears.scorer import Scorer
 from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.ledger.writing import Ledger
+from vexas_edge.naming.case_ids import Naming
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id
 from vexas_edge.smear.case import FoundCase
@@ -26,7 +27,7 @@ def run_scoring(asked: ScoringRun) -> int:
     A case that cannot be read is reported, and the others are still scored. An engine or a bundle
     that cannot be trusted ends the run; the results of the cases before that stay.
     """
-    bundle = open_bundle(asked.bundle)
+    bundle, naming = open_bundle(asked.bundle), Naming(asked.naming)
     wanted = wanted_cases(asked.cases, asked.reading, recursive=asked.recursive, say=say)
     threads = asked.engine.threads or (polite_threads() if asked.polite else None)
     engine = replace(asked.engine, threads=threads)
@@ -37,11 +38,17 @@ def run_scoring(asked: ScoringRun) -> int:
         ledger = stack.enter_context(Ledger(asked.out, say=say)) if asked.out else None
         sessions = stack.enter_context(Sessions(bundle, engine, asked.precision))
         if ledger:
-            ledger.start(asked_from_run(asked), bundle_id(bundle), datetime.now(UTC))
+            ledger.start(asked_from_run(asked, naming), bundle_id(bundle), datetime.now(UTC))
             say_what_was_cut_off(ledger)
         if sessions.graph.stale:
             say(f"note: `vexas-edge prepare` is due again: {sessions.graph.stale}")
-        scorer = Scorer(sessions=sessions, reading=asked.reading, ledger=ledger, again=asked.again)
+        scorer = Scorer(
+            sessions=sessions,
+            reading=asked.reading,
+            naming=naming,
+            ledger=ledger,
+            again=asked.again,
+        )
         try:
             for case in wanted:
                 _score_one(case, scorer, batch, as_json=asked.as_json)

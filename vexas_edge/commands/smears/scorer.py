@@ -1,7 +1,7 @@
 """One smear after another, each scored once: what is known already is not scored again."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,6 +12,8 @@ from vexas_edge.ledger.lines import CaseLine, marks_from_identities
 from vexas_edge.ledger.remarks import held_back, remarks_from_line
 from vexas_edge.ledger.sameness import Placing, Smear, content_of, key_of, series_of
 from vexas_edge.ledger.writing import Ledger
+from vexas_edge.naming.case_ids import Naming
+from vexas_edge.results.values import CaseScore
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.reading import ReadSmear, read_smear
 from vexas_edge.scoring.score import failed_case, score_as_known, score_case, score_smear
@@ -40,6 +42,7 @@ class Scorer:
 
     sessions: Sessions
     reading: ReadOptions
+    naming: Naming
     ledger: Ledger | None = None
     again: bool = False
     brief: bool = False
@@ -67,9 +70,9 @@ class Scorer:
         """
         if self.ledger:
             return self._kept(found, self.ledger, progress)
-        with read_case(found, self.reading) as case:
+        with read_case(self.naming.named(found), self.reading) as case:
             score = score_case(case, self._bundle, self.sessions, progress=progress)
-        return Outcome(status=score.status, score=score)
+        return self._unkept(score, found)
 
     @property
     def _bundle(self) -> Bundle:
@@ -81,65 +84,78 @@ class Scorer:
 
     def _kept(self, found: FoundCase, ledger: Ledger, progress: Progress) -> Outcome:
         """The smear's result in the ledger, after the least work that it takes to know it."""
-        known, stamp = ledger.known, stamp_of(found, self.reading)
-        if not self.again and (line := known.untouched(found.name, self._series, stamp)):
-            return self._known(line, ledger)
-        with read_case(found, self.reading) as case:
-            if not self.again and known.has_name(found.name, self._series):
-                content = content_of(self._files(case))
-                if line := known.same_files(found.name, self._series, content):
-                    return self._known(line, ledger)
+        named = self.naming.named(found)
+        known, stamp = ledger.known, stamp_of(named, self.reading)
+        if not self.again and (line := known.untouched(named.name, self._series, stamp)):
+            return self._known(line, ledger, found)
+        hiding = self.naming.hiding(found)
+        with read_case(named, self.reading) as case:
+            if not self.again and known.has_name(named.name, self._series):
+                content = content_of(self._files(case, hiding))
+                if line := known.same_files(named.name, self._series, content):
+                    return self._known(line, ledger, found)
             read = read_smear(case, self._bundle, progress, threads=self.sessions.threads)
-            smear = _smear_from_read(read, self._series, stamp)
+            smear = _smear_from_read(read, self._series, stamp, hiding)
             place = known.place(smear, again=self.again)
             if place.known:
-                return self._known(place.known, ledger)
+                return self._known(place.known, ledger, found)
             if place.same_key:
                 score = score_as_known(read, ledger.result(place.same_key), self._bundle)
             else:
                 score = score_smear(read, self.sessions, progress=progress)
-        return self._known(ledger.add(score, smear, place), ledger, made=True)
+        line = ledger.add(self.naming.result(score, found), smear, place)
+        return self._known(line, ledger, found, made=True)
 
-    def _files(self, case: Case) -> Iterator[tuple[str, str, str]]:
-        """Path, class and hash of the files of all cells that a model looks at."""
+    def _files(self, case: Case, hiding: Callable[[str], str]) -> Iterator[tuple[str, str, str]]:
+        """Path as shown, class and hash of the files of all cells that a model looks at."""
         classes = {c for model in self._bundle.manifest.models.values() for c in model.cells}
         for cell in case.cells_of(classes):
             sha256 = ""
             with suppress(CellError):  # what cannot be read has no hash in its result either
                 sha256 = hashlib.sha256(case.source.read(cell.path)).hexdigest()
-            yield cell.path, cell.cell_class, sha256
+            yield hiding(cell.path), cell.cell_class, sha256
 
     def fail(self, found: FoundCase, error: str) -> Outcome:
         """The result of a smear that cannot be read. Raises HostError, as `score`."""
-        score = failed_case(found.name, error, self._bundle)
+        named = self.naming.named(found)
+        score = failed_case(named.name, self.naming.hiding(found)(error), self._bundle)
         if self.ledger is None:
-            return Outcome(status=score.status, score=score)
-        stamp = stamp_of(found, self.reading)
+            return self._unkept(score, found)
+        stamp = stamp_of(named, self.reading)
         known, series = self.ledger.known, self._series
-        if line := known.failed_alike(found.name, series, stamp, score.error or ""):
-            return self._known(line, self.ledger)
-        smear = Smear(given=found.name, series=series, stamp=stamp)
-        line = self.ledger.add(score, smear, Placing(case=found.name))
-        return self._known(line, self.ledger, made=True)
+        if line := known.failed_alike(named.name, series, stamp, score.error or ""):
+            return self._known(line, self.ledger, found)
+        smear = Smear(given=named.name, series=series, stamp=stamp)
+        line = self.ledger.add(score, smear, Placing(case=named.name))
+        return self._known(line, self.ledger, found, made=True)
 
-    def _known(self, line: CaseLine, ledger: Ledger, *, made: bool = False) -> Outcome:
+    def _unkept(self, score: CaseScore, found: FoundCase) -> Outcome:
+        score, remarks = self.naming.result(score, found), self.naming.remarks(found)
+        return Outcome(status=score.status, score=score, remarks=remarks)
+
+    def _known(
+        self, line: CaseLine, ledger: Ledger, found: FoundCase, *, made: bool = False
+    ) -> Outcome:
+        """What comes of a smear that has its result in the ledger."""
         if self.brief and not made:
             return Outcome(status=line.status, made=False)
         score, known = ledger.result(line), ledger.known
         if known.state(line) == "held":
             others = list(map(known.case_of, line.entry.shares_cells_with))
             score = held_back(score, others, unicode_text(str(ledger.folder)))
-        remarks = tuple(remarks_from_line(line, known))
+        remarks = (*self.naming.remarks(found), *remarks_from_line(line, known))
         return Outcome(status=score.status, score=score, made=made, remarks=remarks)
 
 
-def _smear_from_read(read: ReadSmear, series: str, stamp: str) -> Smear:
+def _smear_from_read(
+    read: ReadSmear, series: str, stamp: str, hiding: Callable[[str], str]
+) -> Smear:
     records = list(read.records)
     return Smear(
         given=read.case.name,
         series=series,
         stamp=stamp,
-        content=content_of((r.path, r.cell_class, r.sha256) for r in records),
+        content=content_of((hiding(r.path), r.cell_class, r.sha256) for r in records),
         key=key_of(series, records),
         marks=marks_from_identities(record.identity for record in records),
     )

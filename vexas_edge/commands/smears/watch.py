@@ -19,11 +19,12 @@ from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.host.stopping import Stop
 from vexas_edge.ledger.lock import TakenOverError
 from vexas_edge.ledger.writing import Ledger
+from vexas_edge.naming.case_ids import Naming
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.walk import is_folder, is_there
-from vexas_edge.text import unicode_text
+from vexas_edge.text import hash_of, unicode_text
 from vexas_edge.watching.arrivals import Arrivals
 from vexas_edge.watching.status import WatchStatus, write_status
 from vexas_edge.watching.tree import WatchedTree
@@ -55,19 +56,29 @@ class Watcher:
 
     def __init__(self, root: Path, scorer: Scorer, how: Watching) -> None:
         self._root, self._scorer, self._how = root, scorer, how
-        self._tree = WatchedTree(root, scorer.reading)
+        self._tree, self._naming = WatchedTree(root, scorer.reading), scorer.naming
         self.arrivals = Arrivals(0.0 if how.done_marker else how.settle_seconds)
         self.batch = Batch(n_cases=None)
         self.trouble = ""
 
     def look(self, now: float) -> None:
-        """See what has arrived or changed."""
+        """See what has arrived or changed, and what it is called by now."""
+        trouble = ""
+        try:
+            self._naming.refresh()
+        except InputError as error:
+            trouble = str(error)
         try:
             facts = self._tree.poll(min(1.0, self._how.every_seconds / ROUND_SECONDS))
         except InputError as error:
             self._tell(str(error))
             return
-        self._tell("")
+        self._tell(trouble)
+        if self._naming.may_change:
+            facts = {
+                name: hash_of(fact, self._naming.named(self._tree.smear(name)).name)
+                for name, fact in facts.items()
+            }
         self.arrivals.see(facts, now)
 
     def _tell(self, trouble: str) -> None:
@@ -83,7 +94,7 @@ class Watcher:
         """
         for name in self.arrivals.ready(now):
             found = self._tree.smear(name)
-            if not self._is_marked(found):
+            if not self._is_marked(found) or not self._is_named(found, name, now):
                 continue
             began = time.monotonic()
             try:
@@ -104,6 +115,16 @@ class Watcher:
             return True
         return any(map(is_there, (path / marker, path.with_name(f"{path.name}{marker}"))))
 
+    def _is_named(self, found: FoundCase, name: str, now: float) -> bool:
+        """Whether it is known what a smear is called; if not, it waits."""
+        try:
+            self._naming.id_of(found)
+        except InputError as error:
+            if self.arrivals.postpone(name, now, str(error), counts=False):
+                say(f"note: {name}: waits: {error}")
+            return False
+        return True
+
     def _score(self, found: FoundCase, name: str, now: float) -> Outcome | None:
         """The smear's result; None if it is to be tried again."""
         try:
@@ -122,13 +143,17 @@ class Watcher:
 
     def status(self, now: float, trouble: str = "") -> WatchStatus:
         """How it stands, for `vexas-edge watch --status`."""
-        standings = list(self.arrivals.standings(now))
+        naming, standings = self._naming, list(self.arrivals.standings(now))
         return WatchStatus(
             folder=unicode_text(str(self._root)),
             looked=datetime.now(UTC).isoformat(timespec="seconds"),
             trouble=unicode_text(trouble or self.trouble),
             counts=dict(Counter(standing for _, standing, _ in standings)),
-            problems={name: unicode_text(why) for name, _, why in standings if why},
+            problems={
+                naming.shown(name): naming.hiding(self._tree.smear(name))(unicode_text(why))
+                for name, _, why in standings
+                if why
+            },
         )
 
 
@@ -152,16 +177,18 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
             f"the results folder {out} lies in {root}, which nothing is written to; name another "
             "with -o"
         )
-    bundle = open_bundle(run.bundle)
+    bundle, naming = open_bundle(run.bundle), Naming(run.naming)
     lower_priority()
     with ExitStack() as stack:
         stop = stack.enter_context(Stop(say))
         ledger = stack.enter_context(Ledger(out, say=say))
         engine = replace(run.engine, threads=run.engine.threads or polite_threads())
         sessions = stack.enter_context(Sessions(bundle, engine, run.precision))
-        ledger.start(asked_from_run(run), bundle_id(bundle), datetime.now(UTC))
+        ledger.start(asked_from_run(run, naming), bundle_id(bundle), datetime.now(UTC))
         say_what_was_cut_off(ledger)
-        scorer = Scorer(sessions=sessions, reading=run.reading, ledger=ledger, brief=True)
+        scorer = Scorer(
+            sessions=sessions, reading=run.reading, naming=naming, ledger=ledger, brief=True
+        )
         watcher = Watcher(root, scorer, how)
         say(f"watching {root}; results go to {out}; Ctrl-C stops it after the smear at hand")
         try:

@@ -1,0 +1,159 @@
+"""What a case is called: after its folder, by a pattern over its path, or by a worklist."""
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vexas_edge.errors import InputError, UsageError
+from vexas_edge.naming.hashing import read_key, text_without
+from vexas_edge.naming.pattern import PathPattern
+from vexas_edge.naming.worklist import case_on_worklist, read_worklist
+from vexas_edge.results.values import CaseScore
+from vexas_edge.smear.case import FoundCase
+from vexas_edge.smear.finding import is_zip
+from vexas_edge.text import unicode_text
+
+# The parts of a result that are made of the paths of a case.
+_FROM_PATHS = {"path", "detail", "error"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamingOptions:
+    """How cases are named; without any of these, after their folders.
+
+    case_id: a pattern, as `PathPattern` has it.
+    worklist: a CSV file, as `read_worklist` has it.
+    hash_ids: a file with a key, under which ids are hashed in all that is written.
+    """
+
+    case_id: str | None = None
+    worklist: Path | None = None
+    hash_ids: Path | None = None
+
+
+class Naming:
+    """Names cases as was asked for."""
+
+    def __init__(self, options: NamingOptions) -> None:
+        """Read what is needed.
+
+        Raises:
+            UsageError: a pattern and a worklist are given, or the pattern or the key is unusable.
+            InputError: the worklist cannot be read.
+        """
+        if options.case_id and options.worklist:
+            raise UsageError("a case is named by a pattern or by a worklist; leave one out")
+        self._pattern = PathPattern(options.case_id) if options.case_id else None
+        self._key = read_key(options.hash_ids) if options.hash_ids else None
+        self._worklist = options.worklist
+        self._read: tuple[int, int] | None = None
+        self._ids: dict[str, str] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the worklist again if it has changed.
+
+        Raises:
+            InputError: it cannot be read; the last one that could be is still in use.
+        """
+        if self._worklist is None:
+            return
+        try:
+            facts = self._worklist.stat()
+        except OSError as error:
+            why = error.strerror
+            raise InputError(f"worklist {self._worklist} cannot be read: {why}") from error
+        changed = facts.st_size, facts.st_mtime_ns
+        if changed != self._read:
+            self._ids = read_worklist(self._worklist)
+            self._read = changed
+
+    @property
+    def may_change(self) -> bool:
+        """Whether a case may get another id while its path stays."""
+        return self._worklist is not None
+
+    def id_of(self, found: FoundCase) -> str:
+        """The id of a case, before it is hashed.
+
+        Raises:
+            InputError: nothing says what it is called.
+        """
+        path = _path_text(found)
+        if self._worklist:
+            if case := case_on_worklist(self._ids, path):
+                return case
+            raise InputError(f"{path} is not on the worklist {self._worklist}; add it there")
+        if self._pattern:
+            if case := self._pattern.id_of(path):
+                return case
+            raise InputError(f"{path} does not match the case id pattern {self._pattern.text!r}")
+        return found.name
+
+    def named(self, found: FoundCase) -> FoundCase:
+        """The case under the name that its result gets; without an id it keeps its own, and fails."""
+        try:
+            named = replace(found, name=self.id_of(found))
+        except InputError as error:
+            named = replace(found, problem=found.problem or str(error))
+        return replace(named, name=self.shown(named.name))
+
+    def shown(self, case: str) -> str:
+        """The name of a case as it may leave the house."""
+        return self._key.hashed(case) if self._key else case
+
+    def remarks(self, found: FoundCase) -> tuple[str, ...]:
+        """What tells the person at this PC whose result it is, where its name does not."""
+        if self._key is None:
+            return ()
+        return (f"note: {found.name} is {self.named(found).name} in the results",)
+
+    def result(self, score: CaseScore, found: FoundCase) -> CaseScore:
+        """A result as it may leave the house."""
+        if self._key is None:
+            return score
+        hidden = _with_texts(msgspec.to_builtins(score), self.hiding(found))
+        return msgspec.convert(hidden, CaseScore)
+
+    def hiding(self, found: FoundCase) -> Callable[[str], str]:
+        """What makes of a text or a path about a case what may leave the house."""
+        if self._key is None:
+            return str
+        names, shown = {found.name}, self.named(found).name
+        with suppress(InputError):
+            names.add(self.id_of(found))
+        paths = (os.path.realpath(found.path), str(found.path), _path_text(found))
+
+        def hidden(text: str) -> str:
+            for path in paths:
+                text = text.replace(path, shown)
+            return text_without(names, text, shown)
+
+        return hidden
+
+
+def _with_texts(value: Any, changed: Callable[[str], str]) -> Any:
+    """A plain value whose texts that are made of paths are changed."""
+    if isinstance(value, Mapping):
+        return {
+            name: changed(part)
+            if name in _FROM_PATHS and isinstance(part, str)
+            else _with_texts(part, changed)
+            for name, part in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_with_texts(part, changed) for part in value]
+    return value
+
+
+def _path_text(found: FoundCase) -> str:
+    """The path of a case with `/`, without the suffix of a zip."""
+    path = os.path.abspath(found.path)  # noqa: PTH100 - Path.resolve raises for a link to itself
+    if is_zip(path):
+        path = path[: -len(".zip")]
+    return unicode_text(path.replace(os.sep, "/"))

@@ -1,0 +1,63 @@
+"""A worklist: a CSV file that says which case the smear at a path is."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from vexas_edge.errors import InputError
+from vexas_edge.text import folded
+
+_PATH, _CASE = "path", "case"
+
+
+def read_worklist(file: Path) -> dict[str, str]:
+    """The ids of cases, by the last parts of their paths, folded and with `/`.
+
+    Its columns `path` and `case` are read, separated by commas or semicolons.
+
+    Raises:
+        InputError: it cannot be read, lacks a column or a value, or names a path twice.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"worklist {file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"worklist {file} is not in UTF-8; save it as CSV UTF-8") from error
+    ids: dict[str, str] = {}
+    for line, path, case in _rows(text, file):
+        if ids.setdefault(path, case) != case:
+            raise InputError(f"{file}, line {line}: {path!r} is already the case {ids[path]!r}")
+    return ids
+
+
+def _rows(text: str, file: Path) -> Iterator[tuple[int, str, str]]:
+    """The line, the path and the case of each row."""
+    header = text.partition("\n")[0]
+    reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in header else ",", strict=True)
+    try:
+        reader.fieldnames = [name.strip().casefold() for name in reader.fieldnames or ()]
+        if not {_PATH, _CASE} <= set(reader.fieldnames):
+            raise InputError(
+                f"worklist {file} needs the columns {_PATH} and {_CASE}; its first line is "
+                f"{header.strip()!r}"
+            )
+        for row in reader:
+            path, case = (str(row[name] or "").strip() for name in (_PATH, _CASE))
+            path = folded(path.replace("\\", "/").strip("/"))
+            if not path or not case:
+                raise InputError(f"{file}, line {reader.line_num}: a path and a case are needed")
+            yield reader.line_num, path, case
+    except csv.Error as error:
+        raise InputError(f"worklist {file}, line {reader.line_num}: {error}") from error
+
+
+def case_on_worklist(ids: Mapping[str, str], path: str) -> str | None:
+    """The case of the smear at a path with `/`: the one that the most of its last parts name.
+
+    >>> case_on_worklist({"day 1/slide": "B12", "slide": "B9"}, "/exports/day 1/Slide")
+    'B12'
+    """
+    parts = folded(path).split("/")
+    tails = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next((ids[tail] for tail in tails if tail in ids), None)
