@@ -96,7 +96,7 @@ class Naming:
         return found.name
 
     def named(self, found: FoundCase) -> FoundCase:
-        """The case under the name that its result gets; without an id it keeps its own, and fails."""
+        """The case under the name of its result; without an id it keeps its own, and fails."""
         try:
             named = replace(found, name=self.id_of(found))
         except InputError as error:
