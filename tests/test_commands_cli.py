@@ -295,7 +295,10 @@ def test_an_interruption_keeps_the_finished_cases(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a process cannot be sent Ctrl-C alone on Windows")
-def test_ctrl_c_keeps_the_finished_cases(tiny_bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_the_finished_cases(
+    tiny_bundle: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     first = write_case(tmp_path / "cases" / "P000", neutrophil=40)
     for i in range(1, 500):
         shutil.copytree(first, tmp_path / "cases" / f"P{i:03}", copy_function=os.link)
@@ -305,7 +308,7 @@ def test_ctrl_c_keeps_the_finished_cases(tiny_bundle: Path, tmp_path: Path) -> N
     deadline = time.monotonic() + 60
     while not list(out.glob("cases/*-P001.json")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     printed, said = running.communicate(timeout=60)
     lines = [line for line in said.decode().splitlines() if line]
     assert (running.returncode, lines[-2]) == (130, "interrupted")

@@ -338,6 +338,20 @@ def test_what_is_derived_is_made_again_byte_for_byte(tmp_path: Path) -> None:
     assert {name: (tmp_path / name).read_bytes() for name in DERIVED} == derived
 
 
+def test_a_result_that_was_changed_is_not_taken_for_what_was_written(tmp_path: Path) -> None:
+    filled(tmp_path, scored("P1"), failed("P2"))
+    path = tmp_path / "cases" / "000002-P1.json"
+    content, derived = path.read_bytes(), {n: (tmp_path / n).read_bytes() for n in DERIVED}
+    path.write_bytes(content.replace(b"0.625", b"0.125"))
+    assert path.read_bytes() != content
+    with pytest.raises(InputError, match=r"000002-P1\.json: not what was written"):
+        rebuild_tables(tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in DERIVED} == derived
+    (tmp_path / "journal.jsonl").unlink()  # on purpose, as the message says
+    rebuild_tables(tmp_path)
+    assert problems_of_folder(tmp_path) == []
+
+
 def test_any_byte_that_is_changed_is_found_and_its_file_named(tmp_path: Path) -> None:
     filled(tmp_path, scored("P1"), failed("P2"))
     assert problems_of_folder(tmp_path) == []

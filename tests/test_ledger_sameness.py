@@ -65,7 +65,7 @@ def test_a_smear_that_nobody_touched_is_not_opened_again(
     monkeypatch.setattr("vexas_edge.commands.smears.scorer.read_case", None)
     again = score(tmp_path / "P1")
     assert (again.status, again.out) == (first.status, first.out)
-    assert "note: 1 had their result already; --again scores them once more" in again.err
+    assert "note: known results are shown again (1); --again scores once more" in again.err
     assert (case_files(out), encoded) == (["P1"], [])
 
 
@@ -176,6 +176,34 @@ def test_the_same_cells_under_another_name_take_over_the_answer(
     assert case_files(out) == ["P1", "P2"]
 
 
+def test_any_number_of_copies_take_over_the_answer_of_the_first(
+    score: Score, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    for name in ("P2", "P3", "P4"):
+        shutil.copytree(tmp_path / "P1", tmp_path / name)
+        ended = score(tmp_path / name)
+        assert (ended.status, f"{name}: the same cells as P1" in ended.err) == (0, True)
+    assert [state for _, state, _ in states(out)] == ["current"] * 4
+    assert kept(out, "P4")["entry"]["shares_cells_with"] == []
+
+
+def test_a_smear_is_not_held_for_another_one_that_is_held_for_it(
+    score: Score, tmp_path: Path, out: Path
+) -> None:
+    """Its first cells, then all of them under another name, then all of them under its own."""
+    write_case(tmp_path / "P1", neutrophil=6)
+    whole = write_case(tmp_path / "copy", neutrophil=12)
+    score(tmp_path / "P1")
+    assert score(whole).status == 3
+    for file in sorted((whole / "neutrophil").iterdir()):
+        shutil.copy(file, tmp_path / "P1" / "neutrophil")
+    grown = score(tmp_path / "P1")
+    assert (grown.status, "P1: scored" in grown.out) == (0, True)
+    assert [case for case, state, _ in states(out) if state == "held"] == ["copy"]
+    assert problems_of_folder(out) == []
+
+
 def test_half_of_the_cells_under_another_name_are_held_until_confirmed(
     score: Score, vexas_edge: Command, tmp_path: Path, out: Path
 ) -> None:
@@ -192,11 +220,13 @@ def test_half_of_the_cells_under_another_name_are_held_until_confirmed(
     with (out / "cases.csv").open(encoding="utf-8", newline="") as stream:
         row = list(csv.DictReader(stream))[-1]
     assert (row["state"], row["score"], row["call"], row["case_call"]) == ("held", "", "", "")
+    assert (row["status"], row["case_status"], row["reasons"]) == ("abstained", "abstained", "held")
     assert states(out) == [
         ("P1", "current", "shares_cells_with P2"),
         ("P2", "held", "shares_cells_with P1"),
     ]
-    assert vexas_edge("results", "confirm", out, "P2").status == 0
+    confirmed = vexas_edge("results", "confirm", out, "P2")
+    assert (confirmed.status, "P2: scored: neutrophil 0." in confirmed.out) == (0, True)
     assert problems_of_folder(out) == []
     assert [state for _, state, _ in states(out)] == ["current", "current"]
     assert "P2: scored" in score(mixed).out
@@ -244,7 +274,13 @@ def test_a_smear_that_failed_is_scored_when_it_can_be_read(
 ) -> None:
     score(tmp_path / "P1")
     score(write_case(tmp_path / "P1"))
-    assert states(out) == [("P1", "failed", ""), ("P1", "current", "")]
+    assert states(out) == [("P1", "replaced", ""), ("P1", "current", "")]
+    assert problems_of_folder(out) == []
+    score(write_case(tmp_path / "P1", neutrophil=20))
+    shutil.move(tmp_path / "P1", tmp_path / "away")
+    score(tmp_path / "P1")
+    assert [state for _, state, _ in states(out)] == ["replaced", "current", "failed"]
+    assert case_files(out) == ["P1", "P1", "P1", "P1"]
 
 
 def test_the_order_is_that_of_writing_and_not_of_a_clock(

@@ -161,7 +161,7 @@ def test_hashed_ids_are_in_no_file_and_on_no_line_of_stdout(
     cells = [cell["path"] for cell in kept(out, hashed)["models"][0]["cells"]]
     assert f"neutrophil/{hashed}_0.png" in cells
     again = vexas_edge("score", *cases, *words, "-o", out)
-    assert "3 had their result already" in again.err
+    assert "known results are shown again (3)" in again.err
     first, *_ = map(json.loads, ended.out.splitlines())
     unkept = json.loads(vexas_edge("score", whole, *words, "--json").out)
     assert (first["case"], first["models"]) == (unkept["case"], unkept["models"])

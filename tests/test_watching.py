@@ -17,7 +17,7 @@ from tiny import Ended, case_files, kept, recorded, write_case, write_cells
 from vexas_edge import open_bundle
 from vexas_edge.commands.smears import watch
 from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
-from vexas_edge.commands.smears.scorer import Scorer
+from vexas_edge.commands.smears.scorer import Answered, Looked, Scorer
 from vexas_edge.commands.smears.watch import ROUND_SECONDS, Watcher, Watching, run_watch
 from vexas_edge.errors import HostError
 from vexas_edge.host.stopping import Stop
@@ -27,6 +27,7 @@ from vexas_edge.naming.case_ids import Naming, NamingOptions
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id
 from vexas_edge.smear.options import ReadOptions
+from vexas_edge.talk import Progress
 from vexas_edge.watching.arrivals import RETRY_SECONDS, Arrivals
 from vexas_edge.watching.status import write_status
 from vexas_edge.watching.tree import WatchedTree
@@ -394,18 +395,19 @@ def test_a_smear_that_changes_while_another_one_is_scored_is_left_to_settle(
     for seed, name in enumerate(("P1", "P2")):
         write_case(root / name, seed=seed, neutrophil=12)
     waits: list[float] = []
-    scored, waited = Watcher._score, dict[str, int]()
+    answered, waited = Scorer.answer, dict[str, int]()
 
-    def slow(self: Watcher, found: object, name: str, now: float) -> object:
+    def slow(self: Scorer, looked: Looked, progress: Progress) -> Answered:
+        name = looked.named.name
         waited[name] = len(waits)
-        outcome = scored(self, found, name, now)  # type: ignore[arg-type]
+        answer = answered(self, looked, progress)
         if name == "P1":
             for number in range(6):
                 (root / "P2" / "neutrophil" / f"{number}.png").unlink()
             time.sleep(2 * EVERY)
-        return outcome
+        return answer
 
-    monkeypatch.setattr(Watcher, "_score", slow)
+    monkeypatch.setattr(Scorer, "answer", slow)
     monkeypatch.setattr(watch, "Stop", Passing)
     monkeypatch.setattr(Passing, "waits", waits)
     monkeypatch.setattr(Passing, "is_over", staticmethod(lambda: len(case_files(out)) == 2))
@@ -452,11 +454,11 @@ def test_once_scores_what_has_settled_and_ends(
     (root / "P2.zip").write_bytes(b"PK")
     running = started(root, out, tiny_bundle, "--once")
     running.communicate(timeout=60)
-    assert running.returncode == 0
+    assert running.returncode == 7
     assert case_files(out) == ["P1", "P2.zip"]
     again = started(root, out, tiny_bundle, "--once")
     again.communicate(timeout=60)
-    assert case_files(out) == ["P1", "P2.zip"]
+    assert (again.returncode, case_files(out)) == (7, ["P1", "P2.zip"])
     assert problems_of_folder(out) == []
     status = vexas_edge("watch", "--status", out)
     assert "is not watched now" in status.out
@@ -481,7 +483,37 @@ def test_the_status_is_said_in_words(
     assert said[2] == "results: 1 scored"
     assert said[3].startswith("P2.zip: ")
     now = vexas_edge("watch", "--status", out).out
-    assert now.startswith(f"{root} is not watched now; the last look was ")
+    assert now.startswith(f"{root} is not watched now: its watcher was stopped; the last look was ")
+
+
+def test_the_status_says_what_somebody_must_do(
+    watched: Watched, root: Path, out: Path, vexas_edge: Callable[..., Ended]
+) -> None:
+    write_case(root / "P1", neutrophil=12)
+    watched.go_on(100)
+    for name in ("P2", "P3"):
+        shutil.copytree(root / "P1", root / name)
+    (root / "P3" / "neutrophil" / "0.png").unlink()
+    watched.go_on(100)
+    write_status(out, watched.watcher.status(watched.now))
+    said = vexas_edge("watch", "--status", out).out.splitlines()
+    assert said[2] == "results: 1 held, 2 scored"
+    assert said[3].endswith(f"(`vexas-edge results confirm {out} CASE`): P3")
+    assert said[4].startswith("to look into: P1 (same_cells_as P2, shares_cells_with P3), P2 (same")
+    watched.begin_anew()
+    watched.go_on(100)
+    assert watched.watcher.batch.summary().endswith(
+        "3 of them known before: 2 scored, 1 abstained (held 1), 0 failed"
+    )
+
+
+def test_a_folder_that_nobody_has_watched_is_told_from_one_that_is_not_there(
+    out: Path, tmp_path: Path, vexas_edge: Callable[..., Ended]
+) -> None:
+    ended = vexas_edge("watch", "--status", out)
+    assert (ended.status, "no watcher has ever written to" in ended.err) == (5, True)
+    ended = vexas_edge("results", "verify", tmp_path / "away")
+    assert "is no results folder" in ended.err
 
 
 def test_two_watchers_do_not_write_to_one_folder(

@@ -10,6 +10,10 @@ Progress = Callable[[str, int, int], None]
 _MINUTE_S, _HOUR_S = 60, 3600
 
 
+def silent(name: str, done: int, total: int) -> None:
+    """Report no progress: nobody looks on."""
+
+
 def time_left(seconds: float) -> str:
     """How long work of so many seconds still takes, in words."""
     if seconds >= 1.5 * _HOUR_S:

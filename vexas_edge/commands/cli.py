@@ -101,7 +101,7 @@ def _say_status(ctx: click.Context, _: click.Parameter, results_folder: Path | N
     help="Score a smear as soon as a file of this name lies in its folder, such as .done; for a "
     "zip P1.zip it is P1.zip.done beside it.",
 )
-@click.option("--once", is_flag=True, help="Score what has settled, and end: for a scheduler.")
+@click.option("--once", is_flag=True, help="Try once what has settled, and end: for a scheduler.")
 @click.option(
     "--status",
     type=PATH,
@@ -118,7 +118,7 @@ def watch(folder: Path, **chosen: Any) -> int:
     an hour, and then fails until something of it changes.
 
     Exit status: 0 stopped in order, 2 wrong usage, 4 this PC cannot do what was asked, 5 there is
-    no such folder, 6 the bundle is invalid.
+    no such folder, 6 the bundle is invalid; with --once, 3, 5 and 7 as `score` ends with them.
 
     \b
     Example:
@@ -224,9 +224,11 @@ def demo(out: Path) -> int:
     from vexas_edge.commands.smears.score import run_scoring
 
     shipped = Path(__file__).parents[1] / "demo"
+    smear, bundle = shipped / "smear.zip", shipped / "demo.vxb"
     click.echo("SYNTHETIC demonstration: drawn cells, no patient.")
-    run = ScoringRun(cases=(shipped / "smear.zip",), bundle=shipped / "demo.vxb", out=out)
-    return run_scoring(run)
+    click.echo(one_line(f"smear:  {smear}"))
+    click.echo(one_line(f"bundle: {bundle}"))
+    return run_scoring(ScoringRun(cases=(smear,), bundle=bundle, out=out))
 
 
 for command in (results, replay, doctor, prepare, bench):

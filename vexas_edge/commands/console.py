@@ -3,7 +3,7 @@
 import io
 import sys
 import time
-from typing import NoReturn
+from typing import NoReturn, Self
 
 import click
 
@@ -78,6 +78,11 @@ class ProgressLine:
         self._watched = sys.stderr.isatty()
         self._next = time.monotonic() + _LINE_SECONDS[self._watched]
         self._width = 0
+
+    def of(self, case: str) -> Self:
+        """The same line for another case."""
+        self._case = one_line(case)
+        return self
 
     def __call__(self, model: str, done: int, total: int) -> None:
         """Report that `done` of `total` are done for one model, if it is time to."""

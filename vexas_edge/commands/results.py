@@ -31,7 +31,8 @@ def results() -> None:
 def rebuild(folder: Path) -> None:
     """Make the tables and the journal of a results FOLDER anew from its results.
 
-    No engine and no image is needed. The same results give the same bytes.
+    No engine and no image is needed. The same results give the same bytes. A result that is not
+    what the journal says that was written is refused, and nothing is changed.
 
     \b
     Example:
@@ -85,9 +86,9 @@ def verify_folder(folder: Path, bundle: Path | None) -> int:
 
 @results.command()
 @click.argument("folder", type=PATH)
-@click.argument("case")
-def confirm(folder: Path, case: str) -> None:
-    """Confirm that a CASE whose result is held in a FOLDER is the smear that its name says.
+@click.argument("cases", nargs=-1, required=True, metavar="CASE...")
+def confirm(folder: Path, cases: tuple[str, ...]) -> None:
+    """Confirm that each CASE whose result is held in a FOLDER is the smear that its name says.
 
     A result is held if half or more of its cells are those of another case.
 
@@ -96,12 +97,15 @@ def confirm(folder: Path, case: str) -> None:
       vexas-edge results confirm results P9
     """
     from vexas_edge.ledger.derived import numbered_files
+    from vexas_edge.ledger.remarks import shown_result
     from vexas_edge.ledger.writing import Ledger
+    from vexas_edge.results.words import line_from_score
 
     numbered_files(folder)  # it must be one
     with Ledger(folder, say=say) as ledger:
-        for line in ledger.confirm(case):
-            click.echo(one_line(f"{line.case}: confirmed: {line.file}"))
+        for line in [line for case in cases for line in ledger.confirm(case)]:
+            shown = line_from_score(shown_result(line, ledger))
+            click.echo(one_line(f"confirmed: {line.file}: {shown}"))
 
 
 @click.command()

@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
@@ -9,6 +11,23 @@ from vexas_edge.talk import Say
 
 # What is sent by Ctrl-C, by a service manager, by Windows's Ctrl-Break and by a closed terminal.
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP")
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """What is begun in here is finished before a signal interrupts; for the main thread."""
+    came: list[tuple[int, FrameType | None]] = []
+    numbers = [number for name in _SIGNALS if (number := getattr(signal, name, None))]
+    before = {n: signal.signal(n, lambda *what: came.append(what)) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number, frame in came:
+        handler = before[number]
+        if callable(handler):
+            handler(number, frame)
 
 
 class Stop:

@@ -26,6 +26,7 @@ from vexas_edge.results.tables import (
     header_of,
     shown_row,
 )
+from vexas_edge.text import listed
 
 CASES, RUNS = "cases", "runs"
 JOURNAL, CASES_CSV, CELLS_CSV = "journal.jsonl", "cases.csv", "cells.csv"
@@ -52,7 +53,9 @@ def numbered_files(folder: Path) -> dict[str, int]:
         try:
             names = [path.name for path in (folder / room).iterdir()]
         except OSError as error:
-            raise InputError(f"{folder / room} cannot be listed: {error.strerror}") from error
+            raise InputError(
+                f"{folder} is no results folder: {room}/ cannot be listed: {error.strerror}"
+            ) from error
         matches = filter(None, map(_NUMBERED.fullmatch, names))
         found |= {f"{room}/{match.string}": int(match[1]) for match in matches}
     return dict(sorted(found.items(), key=lambda item: (item[1], item[0])))
@@ -194,11 +197,19 @@ def rebuild_tables(folder: Path) -> int:
     The folder must be this process's to write.
 
     Raises:
-        InputError: one of them is damaged.
+        InputError: one of them is damaged, or is not what the journal says that was written.
         HostError: the folder cannot be written.
     """
     files = numbered_files(folder)
     lines = list(lines_from_files(folder, files))
+    written = {line.file: line.sha256 for line in read_journal(folder)}
+    if changed := [
+        line.file for line in lines if written.get(line.file, line.sha256) != line.sha256
+    ]:
+        raise InputError(
+            f"{listed(changed)}: not what was written, as {folder / JOURNAL} says; put back what "
+            "was, or remove that file to take the results as they are"
+        )
     if strange := [line.file for line in lines if files[line.file] != line.number]:
         raise InputError(f"{strange[0]} holds another number than its name says")
     if lost := lost_results(lines):

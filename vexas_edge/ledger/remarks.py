@@ -6,11 +6,21 @@ from dataclasses import replace
 
 from vexas_edge.ledger.lines import CaseLine
 from vexas_edge.ledger.sameness import Known
+from vexas_edge.ledger.writing import Ledger
 from vexas_edge.results.values import CaseScore, ModelScore
-from vexas_edge.text import folded, listed
+from vexas_edge.text import folded, listed, unicode_text
 
 
-def held_back(score: CaseScore, others: Sequence[str], folder: str) -> CaseScore:
+def shown_result(line: CaseLine, ledger: Ledger) -> CaseScore:
+    """The result that a line is of, as it may be shown. Raises HostError, as `Ledger.result`."""
+    score, known = ledger.result(line), ledger.known
+    if known.state(line) != "held":
+        return score
+    others = list(map(known.case_of, line.entry.shares_cells_with))
+    return _held_back(score, others, unicode_text(str(ledger.folder)))
+
+
+def _held_back(score: CaseScore, others: Sequence[str], folder: str) -> CaseScore:
     """A held result as it may be shown: without an answer, and with what to do.
 
     Args:

@@ -124,10 +124,19 @@ class Known:
         """How a result stands today."""
         place = (line.entry.series, line.case)
         if line.status == "failed":
-            return "failed"
+            return "failed" if line.number > self._latest.get(place, 0) else "replaced"
         if self._current.get(place) == line.number:
             return "current"
         return "held" if self._latest.get(place) == line.number else "replaced"
+
+    def follows_failure(self, line: CaseLine) -> bool:
+        """Whether a result takes the place of one that had failed."""
+        earlier = (other for other in self._of_name(line.case) if other.number < line.number)
+        place = (line.entry.series, line.case)
+        return any(
+            other.status == "failed" and (other.entry.series, other.case) == place
+            for other in earlier
+        )
 
     def flags(self, line: CaseLine) -> list[str]:
         """What a person should look into, as words with the name of another result."""
@@ -154,12 +163,13 @@ class Known:
         return self._standing(given, lambda entry: entry.series == series) is not None
 
     def failed_alike(self, given: str, series: str, stamp: str, error: str) -> CaseLine | None:
-        """The result of a smear of this name that has failed in the very same way."""
+        """The standing result of a smear of this name that has failed in the very same way."""
         wanted = (series, stamp, error)
         alike = (
             line
             for line in self._of_name(given)
             if (line.entry.series, line.entry.stamp, line.error) == wanted
+            and self.state(line) == "failed"
         )
         return next(alike, None)
 
@@ -179,14 +189,15 @@ class Known:
         # Of smears under other names, the newest result each.
         others = {line.case: line.number for line in alike if line.case != case}
         if same_key:
-            others.pop(same_key.case, None)
+            copies = {line.case for line in alike if line.entry.key == smear.key}
+            others = {name: number for name, number in others.items() if name not in copies}
         # Who is held for being like this case does not hold it in turn.
         clear = self._accepted(case) | {
             name for name, n in others.items() if self._waits_for(n, case)
         }
         shares, unclear = set(others.values()), not others.keys() <= clear
-        if same_key and self._waits(same_key):  # what is held is not shown through a copy
-            unclear, shares = True, shares | {*same_key.entry.shares_cells_with}
+        if same_key and self._waits(same_key) and not self._waits_for(same_key.number, case):
+            unclear, shares = True, shares | {same_key.number}  # it is not shown through a copy
         return Placing(
             case=case,
             same_key=same_key,
@@ -255,7 +266,7 @@ class Known:
             for name in {folded(line.entry.given), folded(line.case)}:
                 self._by_name[name].append(line)
             if line.entry.key:
-                self._by_key[line.entry.key] = line
+                self._by_key.setdefault(line.entry.key, line)
             self._stand(line)
         marks = [np.frombuffer(line.marks, _MARK) for line in lines]
         owners = [np.full(len(m), line.number) for m, line in zip(marks, lines, strict=True)]

@@ -150,7 +150,7 @@ class Ledger:
         self._note(line)
         self.known.add(line)
         self._tables.append(CELLS_CSV, cells_csv(score, file))
-        if _touches_others(line):
+        if _touches_others(line) or self.known.follows_failure(line):
             self._tables.make(CASES_CSV)
         else:
             self._tables.append(CASES_CSV, cases_csv_rows(line, self.known))

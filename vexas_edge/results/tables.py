@@ -86,8 +86,10 @@ def case_rows(score: CaseScore, file: str) -> list[Row]:
 
 def shown_row(row: Mapping[str, Any], state: str, flags: Sequence[str]) -> Row:
     """A row of cases.csv as it is shown; without an answer where that is held."""
-    hidden = _ANSWER if state == "held" else ()
-    shown = {name: value for name, value in row.items() if name not in hidden}
+    shown = dict(row)
+    if state == "held":
+        shown = {name: value for name, value in row.items() if name not in _ANSWER}
+        shown |= {"status": "abstained", "case_status": "abstained", "reasons": "held"}
     return {**shown, "state": state, "flags": ";".join(flags)}
 
 

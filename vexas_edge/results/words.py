@@ -46,16 +46,18 @@ def remarks_from_score(result: CaseScore) -> list[str]:
 def line_from_score(result: CaseScore) -> str:
     """One line for a person: each model's score, or why it has none."""
     mark = "[SYNTHETIC] " if result.bundle and result.bundle.synthetic else ""
-    parts = "; ".join(_model_text(model) for model in result.models)
+    whys = {(model.status, model.reasons, model.explanations) for model in result.models}
+    if len(result.models) > 1 and len(whys) == 1 and result.models[0].reasons:
+        parts = _why(result.models[0])  # once for all models
+    else:
+        parts = "; ".join(_model_text(model) for model in result.models)
     missing = f"{result.missing_gate}: " if result.missing_gate else ""
     return f"{missing}{mark}{result.case}: {result.status}: {parts}"
 
 
 def _model_text(model: ModelScore) -> str:
     if model.score is None:
-        pairs = zip(model.reasons, model.explanations, strict=True)
-        why = ", and ".join(f"{text} ({reason})" for reason, text in pairs)
-        return f"{model.model} {model.status}: {why}"
+        return f"{model.model} {model.status}: {_why(model)}"
     side = "at or over" if model.call else "under"
     unsure = ", but other cells of the smear might not be" if model.call_uncertain else ""
     return (
@@ -63,3 +65,8 @@ def _model_text(model: ModelScore) -> str:
         f"for as many other cells), {side} the threshold {model.threshold:g}{unsure} "
         f"({model.n_cells} cells)"
     )
+
+
+def _why(model: ModelScore) -> str:
+    pairs = zip(model.reasons, model.explanations, strict=True)
+    return ", and ".join(f"{text} ({reason})" for reason, text in pairs)

@@ -35,7 +35,7 @@ from vexas_edge.scoring.examining import (
 )
 from vexas_edge.scoring.reading import ReadSmear, read_smear
 from vexas_edge.smear.case import Case
-from vexas_edge.talk import Progress
+from vexas_edge.talk import Progress, silent
 from vexas_edge.text import unicode_text
 from vexas_edge.version import __version__
 
@@ -100,9 +100,9 @@ def _score_case(
             "this bundle, or leave them out"
         )
     with Sessions(bundle) if sessions is None else nullcontext(sessions) as opened:
-        read = read_smear(case, bundle, progress or _silent, threads=opened.threads)
+        read = read_smear(case, bundle, progress or silent, threads=opened.threads)
         return score_smear(
-            read, opened, answer=answer, chunk_cells=chunk_cells, progress=progress or _silent
+            read, opened, answer=answer, chunk_cells=chunk_cells, progress=progress or silent
         )
 
 
@@ -188,10 +188,6 @@ def bundle_id(bundle: Bundle) -> BundleId:
         sha256=bundle.sha256,
         synthetic=manifest.synthetic,
     )
-
-
-def _silent(model: str, done: int, total: int) -> None:
-    pass
 
 
 def _examined(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import click
 
-from vexas_edge.commands.console import echo_json, say
+from vexas_edge.commands.console import echo_json, say, status_of_batch
 from vexas_edge.errors import HostError
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.results.values import CaseScore, Status
@@ -14,6 +14,7 @@ from vexas_edge.results.words import json_from_score, line_from_score, remarks_f
 from vexas_edge.talk import time_left
 from vexas_edge.text import one_line
 
+ABSTAINED = 3
 _REASONS_NAMED = 3
 
 
@@ -22,12 +23,14 @@ class Outcome:
     """What came of one smear.
 
     score: its result as it may be shown; None where it was known, and nobody wants to see it.
+    reasons: why models abstained.
     made: whether the result is new.
     remarks: on how it stands among the others, for people.
     """
 
     status: Status
     score: CaseScore | None = None
+    reasons: frozenset[str] = frozenset()
     made: bool = True
     remarks: tuple[str, ...] = ()
 
@@ -50,9 +53,8 @@ class Batch:
     def add(self, outcome: Outcome, seconds: float) -> None:
         """Count a case that took so many seconds."""
         self.statuses[outcome.status] += 1
-        if outcome.score and outcome.status == "abstained":
-            models = outcome.score.models
-            self.reasons.update({reason for model in models for reason in model.reasons})
+        if outcome.status == "abstained":
+            self.reasons.update(outcome.reasons)
         if outcome.made:
             self.n_made += 1
             self.seconds_made += seconds
@@ -76,6 +78,12 @@ class Batch:
         left = (self.n_cases - self.n_done) * self.seconds_made / self.n_made
         return f"{place}, {time_left(left)}"
 
+    @property
+    def exit_status(self) -> int:
+        """What a command ends with that has done all of them."""
+        failed = status_of_batch(self.n_done, self.statuses["failed"])
+        return failed or (ABSTAINED if self.statuses["abstained"] else 0)
+
     def summary(self) -> str:
         """One line about all cases that were done."""
         n, seconds = self.n_done, time.monotonic() - self.started
@@ -84,10 +92,11 @@ class Batch:
         )
         of = f" of {self.n_cases}" if self.n_cases is not None and self.n_cases > n else ""
         cases = "case" if (self.n_cases or n) == 1 else "cases"
+        watching = " of watching" if self.n_cases is None else ""
         known = f", {self.n_known} of them known before" if self.n_known else ""
         why = ", ".join(f"{reason} {n}" for reason, n in self.reasons.most_common(_REASONS_NAMED))
         return (
-            f"{n}{of} {cases} in {_duration(seconds)}{known}: {scored} scored, "
+            f"{n}{of} {cases} in {_duration(seconds)}{watching}{known}: {scored} scored, "
             f"{abstained} abstained{f' ({why})' if why else ''}, {failed} failed"
         )
 

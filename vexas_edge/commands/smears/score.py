@@ -1,24 +1,23 @@
 """One run of `vexas-edge score`: finding the cases, scoring each, printing and writing results."""
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from vexas_edge.bundle.archive import open_bundle
-from vexas_edge.commands.console import ProgressLine, say, status_of_batch
+from vexas_edge.commands.console import ProgressLine, say
 from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
 from vexas_edge.commands.smears.batch import Batch, break_off, say_what_was_cut_off, show
 from vexas_edge.commands.smears.scorer import Scorer
 from vexas_edge.host.process import lower_priority, polite_threads
+from vexas_edge.host.stopping import undisturbed
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.finding import wanted_cases
-
-ABSTAINED = 3
 
 
 def run_scoring(asked: ScoringRun) -> int:
@@ -50,8 +49,7 @@ def run_scoring(asked: ScoringRun) -> int:
             again=asked.again,
         )
         try:
-            for case in wanted:
-                _score_one(case, scorer, batch, as_json=asked.as_json)
+            _score_all(wanted, scorer, batch, as_json=asked.as_json)
         except BaseException as error:
             break_off(ledger, batch, error)
             raise
@@ -60,24 +58,30 @@ def run_scoring(asked: ScoringRun) -> int:
     if len(wanted) > 1 and not asked.as_json:
         say(batch.summary())
     if batch.n_known:
-        say(f"note: {batch.n_known} had their result already; --again scores them once more")
+        say(f"note: known results are shown again ({batch.n_known}); --again scores once more")
     if asked.out and not asked.as_json:
         say(f"results: {asked.out.resolve()}")
-    return _exit_status(batch)
+    return batch.exit_status
 
 
-def _score_one(case: FoundCase, scorer: Scorer, batch: Batch, *, as_json: bool) -> None:
-    place = batch.place()
-    progress = ProgressLine(f"{case.name} ({place})" if place else case.name)
+def _score_all(
+    wanted: tuple[FoundCase, ...], scorer: Scorer, batch: Batch, *, as_json: bool
+) -> None:
+    progress = ProgressLine("")
+
+    def begin(found: FoundCase) -> ProgressLine:
+        place = batch.place()
+        return progress.of(f"{found.name} ({place})" if place else found.name)
+
     began = time.monotonic()
-    try:
-        outcome = scorer.score(case, progress)
-    finally:
-        progress.clear()
-    batch.add(outcome, time.monotonic() - began)
-    show(outcome, as_json=as_json)
-
-
-def _exit_status(batch: Batch) -> int:
-    failed = status_of_batch(batch.n_done, batch.statuses["failed"])
-    return failed or (ABSTAINED if batch.statuses["abstained"] else 0)
+    with closing(scorer.look_at_all(wanted, begin)) as all_looked, ExitStack() as stack:
+        stack.callback(progress.clear)
+        for looked in all_looked:
+            with looked:
+                answered = scorer.answer(looked, begin(looked.found))
+            progress.clear()
+            with undisturbed():
+                outcome = scorer.keep(answered)
+                batch.add(outcome, time.monotonic() - began)
+                show(outcome, as_json=as_json)
+            began = time.monotonic()

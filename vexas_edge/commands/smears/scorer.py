@@ -1,34 +1,83 @@
-"""One smear after another, each scored once: what is known already is not scored again."""
+"""One smear after another, each scored once: what is known already is not scored again.
+
+A smear is looked at, answered by the engine, and its result kept. Looking needs no engine, so that
+the next smear may be looked at meanwhile.
+"""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from typing import Self
 
+from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.commands.smears.batch import Outcome
+from vexas_edge.engines.opening import runs_on_gpu
 from vexas_edge.errors import CellError, InputError
 from vexas_edge.ledger.lines import CaseLine, marks_from_identities
-from vexas_edge.ledger.remarks import held_back, remarks_from_line
+from vexas_edge.ledger.remarks import remarks_from_line, shown_result
 from vexas_edge.ledger.sameness import Placing, Smear, content_of, key_of, series_of
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
 from vexas_edge.results.values import CaseScore
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.reading import ReadSmear, read_smear
-from vexas_edge.scoring.score import failed_case, score_as_known, score_case, score_smear
+from vexas_edge.scoring.score import failed_case, score_as_known, score_smear
 from vexas_edge.smear.case import Case, FoundCase
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
 from vexas_edge.smear.stamp import stamp_of
-from vexas_edge.talk import Progress
-from vexas_edge.text import unicode_text
+from vexas_edge.talk import Progress, silent
 from vexas_edge.version import __version__
 
-NO_MEMORY = (
+_NO_MEMORY = (
     "this PC's memory ran out; the case is not scored on the rest: close other programs, and score "
     "it again"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """A smear that was looked at, as a context manager that closes it.
+
+    found: where it lies. named: the same under the name of its result.
+    stamp: as `Entry` has it.
+    known: the result that it has already.
+    read: its cells, if it has none.
+    error: why it cannot be read; empty if it can.
+    """
+
+    found: FoundCase
+    named: FoundCase
+    stamp: str = ""
+    known: CaseLine | None = None
+    read: ReadSmear | None = None
+    error: str = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self.read:
+            self.read.case.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """What came of a smear, before it is kept.
+
+    score, smear, place: its new result, and where that belongs among the others.
+    known: the result that it has already.
+    error: why it cannot be scored.
+    """
+
+    looked: Looked
+    known: CaseLine | None = None
+    score: CaseScore | None = None
+    smear: Smear | None = None
+    place: Placing | None = None
+    error: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,64 +96,59 @@ class Scorer:
     again: bool = False
     brief: bool = False
 
-    def score(self, found: FoundCase, progress: Progress) -> Outcome:
-        """The result of one smear; a smear that cannot be read has one, too, and it says why.
+    def look_at_all(
+        self, wanted: Iterable[FoundCase], begin: Callable[[FoundCase], Progress]
+    ) -> Generator[Looked]:
+        """Look at each smear; where a GPU does the rest, at the next ones meanwhile.
+
+        Args:
+            begin: is told of a smear before it is looked at, where none is looked at ahead.
+        """
+        if not runs_on_gpu(self.sessions.options):
+            yield from (self.look(found, begin(found)) for found in wanted)
+            return
+        ahead = run_ahead(lambda found: self.look(found, silent), wanted, threads=1)
+        with closing(ahead) as all_looked:
+            yield from all_looked
+
+    def look(self, found: FoundCase, progress: Progress) -> Looked:
+        """Look at one smear: whether it has a result, and if not, read its cells.
 
         Raises:
-            HostError: the engine or the results folder cannot be used.
-            BundleError: a file of the bundle does not match its hash.
+            HostError: the results folder cannot be read.
         """
-        try:
-            return self.attempt(found, progress)
-        except InputError as error:
-            return self.fail(found, str(error))
-        except MemoryError:
-            return self.fail(found, NO_MEMORY)
-
-    def attempt(self, found: FoundCase, progress: Progress) -> Outcome:
-        """The result of one smear that can be read.
-
-        Raises:
-            InputError, MemoryError: it cannot, and no result was made.
-            HostError, BundleError: as `score`.
-        """
-        if self.ledger:
-            return self._kept(found, self.ledger, progress)
-        with read_case(self.naming.named(found), self.reading) as case:
-            score = score_case(case, self._bundle, self.sessions, progress=progress)
-        return self._unkept(score, found)
-
-    @property
-    def _bundle(self) -> Bundle:
-        return self.sessions.bundle
-
-    @property
-    def _series(self) -> str:
-        return series_of(self._bundle.sha256, __version__)
-
-    def _kept(self, found: FoundCase, ledger: Ledger, progress: Progress) -> Outcome:
-        """The smear's result in the ledger, after the least work that it takes to know it."""
         named = self.naming.named(found)
-        known, stamp = ledger.known, stamp_of(named, self.reading)
-        if not self.again and (line := known.untouched(named.name, self._series, stamp)):
-            return self._known(line, ledger, found)
-        hiding = self.naming.hiding(found)
-        with read_case(named, self.reading) as case:
-            if not self.again and known.has_name(named.name, self._series):
-                content = content_of(self._files(case, hiding))
-                if line := known.same_files(named.name, self._series, content):
-                    return self._known(line, ledger, found)
+        looked = Looked(found=found, named=named)
+        try:
+            if self.ledger:
+                looked = replace(looked, stamp=stamp_of(named, self.reading))
+            known = self._untouched(looked)
+            return known or self._read(looked, progress)
+        except InputError as error:
+            return replace(looked, error=str(error))
+        except MemoryError:
+            return replace(looked, error=_NO_MEMORY)
+
+    def _untouched(self, looked: Looked) -> Looked | None:
+        if self.ledger is None or self.again:
+            return None
+        known = self.ledger.known.untouched(looked.named.name, self._series, looked.stamp)
+        return replace(looked, known=known) if known else None
+
+    def _read(self, looked: Looked, progress: Progress) -> Looked:
+        """The smear with its cells, unless its files are those of its result."""
+        case, name = read_case(looked.named, self.reading), looked.named.name
+        try:
+            if self.ledger and not self.again and self.ledger.known.has_name(name, self._series):
+                content = content_of(self._files(case, self.naming.hiding(looked.found)))
+                if known := self.ledger.known.same_files(name, self._series, content):
+                    case.close()
+                    return replace(looked, known=known)
             read = read_smear(case, self._bundle, progress, threads=self.sessions.threads)
-            smear = _smear_from_read(read, self._series, stamp, hiding)
-            place = known.place(smear, again=self.again)
-            if place.known:
-                return self._known(place.known, ledger, found)
-            if place.same_key:
-                score = score_as_known(read, ledger.result(place.same_key), self._bundle)
-            else:
-                score = score_smear(read, self.sessions, progress=progress)
-        line = ledger.add(self.naming.result(score, found), smear, place)
-        return self._known(line, ledger, found, made=True)
+        except BaseException:
+            case.close()
+            raise
+        return replace(looked, read=read)
 
     def _files(self, case: Case, hiding: Callable[[str], str]) -> Iterator[tuple[str, str, str]]:
         """Path as shown, class and hash of the files of all cells that a model looks at."""
@@ -115,47 +159,97 @@ class Scorer:
                 sha256 = hashlib.sha256(case.source.read(cell.path)).hexdigest()
             yield hiding(cell.path), cell.cell_class, sha256
 
-    def fail(self, found: FoundCase, error: str) -> Outcome:
-        """The result of a smear that cannot be read. Raises HostError, as `score`."""
-        named = self.naming.named(found)
-        score = failed_case(named.name, self.naming.hiding(found)(error), self._bundle)
+    def answer(self, looked: Looked, progress: Progress) -> Answered:
+        """What comes of a smear, after the least work that it takes to know it.
+
+        Raises:
+            HostError: the engine or the results folder cannot be used.
+            BundleError: a file of the bundle does not match its hash.
+        """
+        if looked.read is None:
+            return Answered(looked=looked, known=looked.known, error=looked.error)
+        try:
+            return self._scored(looked, looked.read, progress)
+        except InputError as error:
+            return Answered(looked=looked, error=str(error))
+        except MemoryError:
+            return Answered(looked=looked, error=_NO_MEMORY)
+
+    def _scored(self, looked: Looked, read: ReadSmear, progress: Progress) -> Answered:
         if self.ledger is None:
-            return self._unkept(score, found)
-        stamp = stamp_of(named, self.reading)
-        known, series = self.ledger.known, self._series
-        if line := known.failed_alike(named.name, series, stamp, score.error or ""):
-            return self._known(line, self.ledger, found)
-        smear = Smear(given=named.name, series=series, stamp=stamp)
-        line = self.ledger.add(score, smear, Placing(case=named.name))
-        return self._known(line, self.ledger, found, made=True)
+            return Answered(
+                looked=looked, score=score_smear(read, self.sessions, progress=progress)
+            )
+        smear = self._smear(looked, read)
+        place = self.ledger.known.place(smear, again=self.again)
+        if place.known:
+            return Answered(looked=looked, known=place.known)
+        if place.same_key:
+            score = score_as_known(read, self.ledger.result(place.same_key), self._bundle)
+        else:
+            score = score_smear(read, self.sessions, progress=progress)
+        return Answered(looked=looked, score=score, smear=smear, place=place)
 
-    def _unkept(self, score: CaseScore, found: FoundCase) -> Outcome:
-        score, remarks = self.naming.result(score, found), self.naming.remarks(found)
-        return Outcome(status=score.status, score=score, remarks=remarks)
+    def _smear(self, looked: Looked, read: ReadSmear) -> Smear:
+        records, hiding = list(read.records), self.naming.hiding(looked.found)
+        return Smear(
+            given=looked.named.name,
+            series=self._series,
+            stamp=looked.stamp,
+            content=content_of((hiding(r.path), r.cell_class, r.sha256) for r in records),
+            key=key_of(self._series, records),
+            marks=marks_from_identities(record.identity for record in records),
+        )
 
-    def _known(
-        self, line: CaseLine, ledger: Ledger, found: FoundCase, *, made: bool = False
-    ) -> Outcome:
+    def keep(self, answered: Answered) -> Outcome:
+        """The result of a smear, which is in the ledger from now on; a failure has one, too.
+
+        Raises:
+            HostError: the results folder cannot be written.
+        """
+        if answered.known and self.ledger:
+            return self._outcome(answered.known, self.ledger, answered.looked.found, made=False)
+        if answered.score is None:
+            return self._failed(answered.looked, answered.error)
+        found, score = answered.looked.found, answered.score
+        score = self.naming.result(score, found)
+        if self.ledger and answered.smear and answered.place:
+            line = self.ledger.add(score, answered.smear, answered.place)
+            return self._outcome(line, self.ledger, found, made=True)
+        return _outcome(score, self.naming.remarks(found))
+
+    def _failed(self, looked: Looked, error: str) -> Outcome:
+        name, found, ledger = looked.named.name, looked.found, self.ledger
+        score = failed_case(name, self.naming.hiding(found)(error), self._bundle)
+        if ledger is None:
+            return _outcome(score, self.naming.remarks(found))
+        if line := ledger.known.failed_alike(name, self._series, looked.stamp, score.error or ""):
+            return self._outcome(line, ledger, found, made=False)
+        smear = Smear(given=name, series=self._series, stamp=looked.stamp)
+        line = ledger.add(score, smear, Placing(case=name))
+        return self._outcome(line, ledger, found, made=True)
+
+    def _outcome(self, line: CaseLine, ledger: Ledger, found: FoundCase, *, made: bool) -> Outcome:
         """What comes of a smear that has its result in the ledger."""
+        known = ledger.known
         if self.brief and not made:
-            return Outcome(status=line.status, made=False)
-        score, known = ledger.result(line), ledger.known
-        if known.state(line) == "held":
-            others = list(map(known.case_of, line.entry.shares_cells_with))
-            score = held_back(score, others, unicode_text(str(ledger.folder)))
+            is_held = known.state(line) == "held"
+            status = "abstained" if is_held else line.status
+            reasons = frozenset(["held"] if is_held else ())
+            return Outcome(status=status, reasons=reasons, made=False)
+        score = shown_result(line, ledger)
         remarks = (*self.naming.remarks(found), *remarks_from_line(line, known))
-        return Outcome(status=score.status, score=score, made=made, remarks=remarks)
+        return _outcome(score, remarks, made=made)
+
+    @property
+    def _bundle(self) -> Bundle:
+        return self.sessions.bundle
+
+    @property
+    def _series(self) -> str:
+        return series_of(self._bundle.sha256, __version__)
 
 
-def _smear_from_read(
-    read: ReadSmear, series: str, stamp: str, hiding: Callable[[str], str]
-) -> Smear:
-    records = list(read.records)
-    return Smear(
-        given=read.case.name,
-        series=series,
-        stamp=stamp,
-        content=content_of((hiding(r.path), r.cell_class, r.sha256) for r in records),
-        key=key_of(series, records),
-        marks=marks_from_identities(record.identity for record in records),
-    )
+def _outcome(score: CaseScore, remarks: tuple[str, ...], *, made: bool = True) -> Outcome:
+    reasons = frozenset(reason for model in score.models for reason in model.reasons)
+    return Outcome(status=score.status, score=score, reasons=reasons, made=made, remarks=remarks)

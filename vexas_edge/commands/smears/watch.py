@@ -12,8 +12,8 @@ from pathlib import Path
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.commands.console import say
 from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
-from vexas_edge.commands.smears.batch import Batch, Outcome, break_off, say_what_was_cut_off, show
-from vexas_edge.commands.smears.scorer import NO_MEMORY, Scorer
+from vexas_edge.commands.smears.batch import Batch, break_off, say_what_was_cut_off, show
+from vexas_edge.commands.smears.scorer import Scorer
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.host.stopping import Stop
@@ -24,13 +24,15 @@ from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.walk import is_folder, is_there
+from vexas_edge.talk import silent
 from vexas_edge.text import hash_of, unicode_text
-from vexas_edge.watching.arrivals import Arrivals
+from vexas_edge.watching.arrivals import Arrivals, Standing
 from vexas_edge.watching.status import WatchStatus, write_status
 from vexas_edge.watching.tree import WatchedTree
 
 # Every folder is listed once in this time, whether its own time has changed or not.
 ROUND_SECONDS = 3600.0
+_NOT_DONE: tuple[Standing, ...] = ("arriving", "ready", "waiting for another try")
 # How long to wait after the results folder or the engine has failed, at first and at most.
 _PAUSE_SECONDS = (10.0, 600.0)
 
@@ -98,13 +100,20 @@ class Watcher:
                 continue
             began = time.monotonic()
             try:
-                outcome = self._score(found, name, now)
+                with self._scorer.look(found, silent) as looked:
+                    answered = self._scorer.answer(looked, silent)
+                if self._is_to_be_tried_again(name, answered.error, now):
+                    return True
+                outcome = self._scorer.keep(answered)
             except HostError as error:
                 self.arrivals.postpone(name, now, str(error), counts=False)
                 raise
-            if outcome:
-                self.batch.add(outcome, time.monotonic() - began)
-                show(outcome, as_json=False)
+            self.batch.add(outcome, time.monotonic() - began)
+            show(outcome, as_json=False)
+            if answered.error:
+                self.arrivals.give_up(name, answered.error)
+            else:
+                self.arrivals.finish(name)
             return True
         return False
 
@@ -125,21 +134,13 @@ class Watcher:
             return False
         return True
 
-    def _score(self, found: FoundCase, name: str, now: float) -> Outcome | None:
-        """The smear's result; None if it is to be tried again."""
-        try:
-            outcome = self._scorer.attempt(found, lambda *_: None)
-        except (InputError, MemoryError) as error:
-            problem = NO_MEMORY if isinstance(error, MemoryError) else str(error)
-            if self.arrivals.is_last_try(name) or self._how.once:
-                outcome = self._scorer.fail(found, problem)
-                self.arrivals.give_up(name, problem)
-                return outcome
-            self.arrivals.postpone(name, now, problem)
-            say(f"note: {name}: not yet: {problem}")
-            return None
-        self.arrivals.finish(name)
-        return outcome
+    def _is_to_be_tried_again(self, name: str, problem: str, now: float) -> bool:
+        """Whether a smear that cannot be scored may be later on; it is said why not now."""
+        if not problem or self._how.once or self.arrivals.is_last_try(name):
+            return False
+        self.arrivals.postpone(name, now, problem)
+        say(f"note: {name}: not yet: {problem}")
+        return True
 
     def status(self, now: float, trouble: str = "") -> WatchStatus:
         """How it stands, for `vexas-edge watch --status`."""
@@ -190,15 +191,18 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
             sessions=sessions, reading=run.reading, naming=naming, ledger=ledger, brief=True
         )
         watcher = Watcher(root, scorer, how)
-        say(f"watching {root}; results go to {out}; Ctrl-C stops it after the smear at hand")
+        stops = "" if how.once else "; Ctrl-C stops it after the smear at hand"
+        say(f"watching {root}; results go to {out}{stops}")
         try:
             (_watch_once if how.once else _watch_on)(watcher, how, stop, ledger)
         except BaseException as error:
             break_off(ledger, watcher.batch, error)
             raise
         ledger.end(stop.by or None, watcher.batch.n_known)
-    say(watcher.batch.summary())
-    return 0
+    left = Counter(standing for _, standing, _ in watcher.arrivals.standings(time.monotonic()))
+    waits = ", ".join(f"{left[word]} {word}" for word in _NOT_DONE if left[word])
+    say(f"{watcher.batch.summary()}{f'; not scored yet: {waits}' if waits else ''}")
+    return watcher.batch.exit_status if how.once else 0
 
 
 def _watch_once(watcher: Watcher, how: Watching, stop: Stop, ledger: Ledger) -> None:
