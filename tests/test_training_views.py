@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from training.pretraining.cell_stack import CellStack
-from training.pretraining.views import ViewOptions, draw_views
+from training.pretraining.views import ViewOptions, draw_numbers, views_from_numbers
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.errors import UsageError
 
@@ -28,6 +28,11 @@ def stack(*images: np.ndarray, side: int | None = None) -> CellStack:
 
 def image(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(1, 256, (height, width, 3), np.uint8)
+
+
+def draw_views(cells: CellStack, rows: Tensor, options: ViewOptions, draw: Generator) -> Tensor:
+    numbers = draw_numbers(cells, rows, options, draw)
+    return views_from_numbers(cells.pixels[rows], numbers, options)
 
 
 def views_of(cells: CellStack, options: ViewOptions, seed: int = 0, times: int = 1) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.pretraining.supply import kept_pixels
 from vexas_edge import read_case
 from vexas_edge.cells.background import Background
 from vexas_edge.cells.canvas import Canvas, canvas_of_case, decoded_cells, place_on_canvas
@@ -38,8 +39,13 @@ class CellStack:
         return len(self.identities)
 
     def on(self, device: torch.device) -> "CellStack":
-        """The same cells with their pixels on that device."""
-        return replace(self, pixels=self.pixels.to(device))
+        """The same cells with their pixels on that device, if there is room for them."""
+        return replace(self, pixels=kept_pixels(self.pixels, device))
+
+    @property
+    def side_px(self) -> int:
+        """S, the side of the squares."""
+        return self.pixels.shape[1]
 
     def of_patients(self, patients: Collection[str]) -> "CellStack":
         """Only the cells of these patients."""

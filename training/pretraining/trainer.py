@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from export.backbones import build_backbone, load_weights
 from export.preprocessing import preprocessing_named
-from training.pretraining.batches import BatchOptions, draw_batches
+from training.pretraining.batches import BatchOptions
 from training.pretraining.cell_stack import CellStack
 from training.pretraining.checkpoint import Checkpoint, parted
 from training.pretraining.contrast import (
@@ -26,9 +26,11 @@ from training.pretraining.contrast import (
     pushed,
     sample_halves,
 )
+from training.pretraining.epoch import Views, draw_epoch
 from training.pretraining.pace import PaceOptions, is_over, rate_at
-from training.pretraining.pixels import encode_pixels, network_input
-from training.pretraining.views import ViewOptions, draw_views
+from training.pretraining.pixels import encode_pixels, network_input, scaling_on
+from training.pretraining.supply import some_pixels
+from training.pretraining.views import ViewOptions, views_from_numbers
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.talk import Progress
 
@@ -100,7 +102,8 @@ class Pretraining:
         self.options = options
         self.history: list[Record] = []
         self._device = torch.device(device)
-        self._cells, self._probe = cells.on(self._device), probe
+        self._cells = cells.on(self._device)
+        self._probe = probe.on(self._device) if probe else None
         self._halves = sample_halves(probe.labels, probe.samples) if probe else []
         self._preprocessing = preprocessing_named(options.preprocessing)
         self._draw = torch.Generator().manual_seed(options.seed)
@@ -109,6 +112,7 @@ class Pretraining:
         self._head.to(self._device)
         self._queue = new_queue(options.queue, options.projection, self._draw).to(self._device)
         self._optimizer = _optimizer([self._encoder, self._head], options)
+        self._scaling = scaling_on(self._device, self._preprocessing)
         self._best = parted(best=self._encoder.state_dict())
 
     @property
@@ -122,15 +126,14 @@ class Pretraining:
         Raises:
             InputError: the loss is not finite any more, or no batch of two cells can be made.
         """
-        batches = list(draw_batches(self._cells.patients, self.options.batch, self._draw))
-        if not batches:
-            raise InputError(f"no two of the {len(self._cells)} cells can be in one batch")
+        epoch = draw_epoch(self._cells, self.options.batch, self.options.views, self._draw)
+        sizes, n_batches = epoch.sizes, len(epoch.sizes)
         sums = torch.zeros(len(_WATCHED), dtype=torch.float64, device=self._device)
-        for number, (rows, others) in enumerate(batches):
-            rate = rate_at(self._losses, (number + 0.5) / len(batches), self.options.pace)
-            sums += len(rows) * self._step(rows, others, rate)
-            progress(f"epoch {len(self.history) + 1}", number + 1, len(batches))
-        means = (sums / sum(len(rows) for rows, _ in batches)).tolist()
+        for number, views in enumerate(epoch.on(self._device, self._cells.pixels.device).batches()):
+            rate = rate_at(self._losses, (number + 0.5) / n_batches, self.options.pace)
+            sums += sizes[number] * self._step(*views, rate)
+            progress(f"epoch {len(self.history) + 1}", number + 1, n_batches)
+        means = (sums / sum(sizes)).tolist()
         record: Record = {"epoch": len(self.history) + 1, "rate": rate}
         record |= dict(zip(_WATCHED, means, strict=True))
         if not math.isfinite(record["loss"]):
@@ -185,12 +188,12 @@ class Pretraining:
     def _losses(self) -> list[float]:
         return [record["loss"] for record in self.history]
 
-    def _step(self, rows: Tensor, others: Tensor, rate: float) -> Tensor:
+    def _step(self, views: Views, others: Views, rate: float) -> Tensor:
         """Learn from one batch; returns its `_WATCHED` figures, float64 (3,), on the device."""
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(self._device.type, torch.bfloat16, self._device.type == "cuda"):
-            first, second = self._encoded_view(rows), self._encoded_view(others)
+            first, second = self._encoded(views), self._encoded(others)
             projected = self._head(first).float(), self._head(second).float()
         loss = contrastive_loss(*projected, self._queue, self.options.temperature)
         self._optimizer.zero_grad()
@@ -202,18 +205,18 @@ class Pretraining:
         watched = loss.detach(), contrastive_accuracy(*seen), correlation_accuracy(*seen)
         return torch.stack(watched).double()
 
-    def _encoded_view(self, rows: Tensor) -> Tensor:
+    def _encoded(self, views: Views) -> Tensor:
         """The encodings of one view of each cell.
 
         The two views are encoded in separate calls, so that neither enters the other's batch
         statistics.
         """
-        views = draw_views(self._cells, rows, self.options.views, self._draw)
-        return self._encoder(network_input(views, self._preprocessing))
+        pixels = some_pixels(self._cells.pixels, views.rows, self._device)
+        shown = views_from_numbers(pixels, views.numbers, self.options.views)
+        return self._encoder(network_input(shown, self._scaling))
 
     def _probe_accuracy(self, probe: CellStack) -> float:
-        pixels = probe.pixels.to(self._device)
-        encodings = encode_pixels(self._encoder, pixels, self._preprocessing)
+        encodings = encode_pixels(self._encoder, probe.pixels, self._preprocessing)
         return neighbour_accuracy(encodings, probe.labels, self._halves)
 
 

@@ -1,5 +1,7 @@
 """Draws views of cells for contrastive learning: flipped, rotated and cropped, a batch at once.
 
+All that is random is drawn on the CPU first, so that an epoch's numbers can be drawn at once.
+
 The views are those of the VEXAS paper (Chabrun et al., CCLM 2023): flips, a rotation about the
 middle that keeps the image's size, and a crop anywhere in it; pixels outside are black, before any
 preprocessing. Jitter of colours is our addition and off by default.
@@ -13,6 +15,11 @@ from torch.nn import functional
 
 from training.pretraining.cell_stack import CellStack
 from vexas_edge.errors import UsageError
+
+# Of a view's numbers, the columns of: its first pixel, from the middle of its cell's image; that
+# middle; that image's top left pixel in the cell's square; the matrix that turns and mirrors; the
+# factors of the colours' optical densities; and 1 for a grey view.
+_WIDTHS = (2, 2, 2, 4, 3, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,59 +49,90 @@ class ViewOptions:
             )
 
 
-def draw_views(cells: CellStack, rows: Tensor, options: ViewOptions, draw: Generator) -> Tensor:
-    """One new view of each cell: float32 (n, 3, crop_px, crop_px), 0 to 255, on the cells' device.
+def draw_numbers(cells: CellStack, rows: Tensor, options: ViewOptions, draw: Generator) -> Tensor:
+    """What makes one new view of each cell, before any pixel is touched: float32 (n, 14).
 
     Args:
-        rows: of the wanted cells, int64 (n,).
+        rows: of the wanted cells, int64 (n,), on the CPU.
         draw: on the CPU, so that views are the same on every device.
+
+    Returns:
+        the columns of `_WIDTHS`, on the CPU.
     """
-    pixels, sizes = cells.pixels[rows].permute(0, 3, 1, 2).float(), cells.sizes[rows]
-    places, inside = _places(sizes.float(), options, draw, pixels.device)
-    top_left = torch.div(pixels.shape[-1] - sizes, 2, rounding_mode="floor")
-    places = places + top_left.to(pixels.device)[:, None, None, :]
+    sizes = cells.sizes[rows]
+    start, middle, turn = _drawn_places(sizes.float(), options, draw)
+    top_left = torch.div(cells.side_px - sizes, 2, rounding_mode="floor").float()
+    strength, grey = _drawn_stain(len(rows), options, draw)
+    return torch.cat([start, middle, top_left, turn, strength, grey], 1)
+
+
+def views_from_numbers(pixels: Tensor, numbers: Tensor, options: ViewOptions) -> Tensor:
+    """A view of each cell: float32 (n, 3, crop_px, crop_px), 0 to 255, on the cells' device.
+
+    Args:
+        pixels: of the cells, uint8 (n, S, S, 3) RGB.
+        numbers: from `draw_numbers`, on the same device.
+    """
+    start, middle, top_left, turn, strength, grey = numbers.split(_WIDTHS, 1)
+    cells = pixels.permute(0, 3, 1, 2).float()
+    places, inside = _places(start, middle, turn.view(-1, 2, 2), options.crop_px)
+    places = places + top_left[:, None, None, :]
     # From pixels to grid_sample's coordinates: x first, -1 to 1 from one image border to the other.
-    grid = ((2 * places + 1) / pixels.shape[-1] - 1).flip(-1)
-    views = functional.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
-    return _jittered(views * inside[:, None], options, draw)
+    grid = ((2 * places + 1) / cells.shape[-1] - 1).flip(-1)
+    views = functional.grid_sample(cells, grid, padding_mode="zeros", align_corners=False)
+    views = views * inside[:, None]
+    if options.jitter:
+        views = 255 * (views / 255) ** strength[:, :, None, None]
+    if options.grey:
+        views = torch.where(grey[:, :, None, None] > 0, views.mean(1, keepdim=True), views)
+    return views
 
 
-def _places(
-    sizes: Tensor, options: ViewOptions, draw: Generator, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Where each pixel of a view lies in its cell's image, and whether it is inside that image.
+def _drawn_places(
+    sizes: Tensor, options: ViewOptions, draw: Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Where views begin and how they are turned.
 
     Args:
         sizes: height and width of the cells, float32 (n, 2).
 
     Returns:
-        row and column in the cell's image, float32 (n, crop, crop, 2); and inside, bool
-        (n, crop, crop).
+        each view's first pixel, from the middle of its cell's image, float32 (n, 2); that middle,
+        float32 (n, 2); and the matrix that turns and mirrors, by rows, float32 (n, 4).
     """
-    n, crop = len(sizes), options.crop_px
-    spare = sizes - crop
+    n, spare = len(sizes), sizes - options.crop_px
     anywhere = (torch.rand(n, 2, generator=draw) * (spare + 1)).floor()
     corner = torch.where(spare > 0, anywhere, torch.div(spare + 1, 2, rounding_mode="floor"))
     angle = (2 * torch.rand(n, generator=draw) - 1) * options.turn_deg * (torch.pi / 180)
     mirror = 1.0 - 2.0 * (torch.rand(n, 2, generator=draw) < options.flip)
     turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(n, 2, 2)
-    middle = ((sizes - 1) / 2).to(device)[:, None, None, :]
-    along = torch.arange(crop, dtype=torch.float32, device=device)
-    frame = torch.stack(torch.meshgrid(along, along, indexing="ij"), -1)
-    from_middle = frame + corner.to(device)[:, None, None, :] - middle
-    inside = (from_middle.abs() <= middle + 0.5).all(-1)
-    turned = torch.einsum("nij,nhwj->nhwi", (mirror[:, :, None] * turn).to(device), from_middle)
-    return turned + middle, inside
+    middle = (sizes - 1) / 2
+    # Whole and half pixels, so the difference is exact.
+    return corner - middle, middle, (mirror[:, :, None] * turn).view(n, 4)
 
 
-def _jittered(views: Tensor, options: ViewOptions, draw: Generator) -> Tensor:
-    """The views with other amounts of stain, or in grey; black stays black."""
-    n = len(views)
+def _drawn_stain(n: int, options: ViewOptions, draw: Generator) -> tuple[Tensor, Tensor]:
+    """Factors of the colours' optical densities, (n, 3), and 1 for a grey view, (n, 1); float32."""
+    strength, grey = torch.ones(n, 3), torch.zeros(n, 1)
     if options.jitter:
         common, own = torch.randn(n, 1, generator=draw), torch.randn(n, 3, generator=draw)
         strength = torch.exp(options.jitter * (common + own) / 2**0.5)
-        views = 255 * (views / 255) ** strength.to(views.device)[:, :, None, None]
     if options.grey:
-        grey = (torch.rand(n, generator=draw) < options.grey).to(views.device)
-        views = torch.where(grey[:, None, None, None], views.mean(1, keepdim=True), views)
-    return views
+        grey = (torch.rand(n, generator=draw) < options.grey).float()[:, None]
+    return strength, grey
+
+
+def _places(start: Tensor, middle: Tensor, turn: Tensor, crop: int) -> tuple[Tensor, Tensor]:
+    """Where each pixel of a view lies in its cell's image, and whether it is inside that image.
+
+    Returns:
+        row and column in the cell's image, float32 (n, crop, crop, 2); and inside, bool
+        (n, crop, crop).
+    """
+    middle = middle[:, None, None, :]
+    along = torch.arange(crop, dtype=torch.float32, device=start.device)
+    frame = torch.stack(torch.meshgrid(along, along, indexing="ij"), -1)
+    from_middle = frame + start[:, None, None, :]
+    inside = (from_middle.abs() <= middle + 0.5).all(-1)
+    turned = torch.einsum("nij,nhwj->nhwi", turn, from_middle)
+    return turned + middle, inside
