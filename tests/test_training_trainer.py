@@ -101,6 +101,21 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(
     assert (tmp_path / "whole" / LOG).read_text() == (tmp_path / "cut" / LOG).read_text()
 
 
+def test_a_run_hashes_its_cells_once(
+    cells: CellStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[int] = []
+    sha256 = CellStack.sha256
+
+    def counted(stack: CellStack) -> str:
+        hashed.append(len(stack))
+        return sha256(stack)
+
+    monkeypatch.setattr(CellStack, "sha256", counted)
+    run_in(tmp_path, cells, QUICK)
+    assert hashed == [16]
+
+
 def test_a_finished_run_is_not_run_again(cells: CellStack, tmp_path: Path) -> None:
     history = run_in(tmp_path, cells, QUICK)
     before = (tmp_path / WEIGHTS).read_bytes()

@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from training.pretraining.cell_stack import CellStack
 from training.pretraining.checkpoint import read_checkpoint, write_checkpoint
-from training.pretraining.trainer import Pretraining, PretrainOptions, Record, run_options
+from training.pretraining.trainer import Pretraining, PretrainOptions, Record
 from vexas_edge.files import write_atomically
 from vexas_edge.host.libraries import load_library
 from vexas_edge.talk import Progress, time_left
@@ -54,7 +54,7 @@ def pretrain_into(
     run = Pretraining(cells, options, probe=probe, device=device)
     file = folder / CHECKPOINT
     if file.exists():
-        run.resume(read_checkpoint(file, run_options(options, cells, probe)))
+        run.resume(read_checkpoint(file, run.facts))
         say(f"{file}: continuing after epoch {len(run.history)}")
     head = {"options": asdict(options), "cells": len(cells), "unreadable": list(unreadable)}
     started, before = time.monotonic(), len(run.history)

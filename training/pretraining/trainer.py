@@ -6,6 +6,7 @@ has to be asked for.
 
 import math
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,14 @@ class Pretraining:
         self._scaling = scaling_on(self._device, self._preprocessing)
         self._best = parted(best=self._encoder.state_dict())
 
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint must have in common with this run for it to continue from there, flat.
+
+        Found out once, as it takes a hash of all cells.
+        """
+        return _facts(self.options, self._cells, self._probe)
+
     @property
     def is_over(self) -> bool:
         """Whether no further epoch is to be run."""
@@ -162,11 +171,7 @@ class Pretraining:
             optimizer=moments,
             run={"queue": self._queue, "generator": self._draw.get_state()},
         )
-        return Checkpoint(
-            tensors=tensors | self._best,
-            options=run_options(self.options, self._cells, self._probe),
-            history=self.history,
-        )
+        return Checkpoint(tensors=tensors | self._best, options=self.facts, history=self.history)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continue from the checkpoint of a run with the same options and cells."""
@@ -220,10 +225,7 @@ class Pretraining:
         return neighbour_accuracy(encodings, probe.labels, self._halves)
 
 
-def run_options(
-    options: PretrainOptions, cells: CellStack, probe: CellStack | None = None
-) -> dict[str, Any]:
-    """What a checkpoint and a run must have in common for the run to continue from it, flat."""
+def _facts(options: PretrainOptions, cells: CellStack, probe: CellStack | None) -> dict[str, Any]:
     flat = asdict(options)
     flat |= {f"views.{k}": v for k, v in flat.pop("views").items()}
     flat |= {f"batch.{k}": v for k, v in flat.pop("batch").items()}
