@@ -23,7 +23,7 @@ from training.pretraining.batches import BatchOptions, draw_batches
 from training.pretraining.cell_stack import CellStack, WantedCells, stack_cells
 from training.pretraining.contrast import contrastive_loss
 from training.pretraining.pace import PaceOptions, is_over, rate_at
-from training.pretraining.pixels import encode_pixels
+from training.pretraining.pixels import Scaling, encode_pixels, network_input
 from training.pretraining.run_folder import CHECKPOINT, CURVE, LOG, WEIGHTS, pretrain_into
 from training.pretraining.trainer import Pretraining, PretrainOptions, Record
 from training.pretraining.views import ViewOptions
@@ -134,6 +134,28 @@ def test_a_seed_gives_one_encoder_and_another_seed_another(cells: CellStack) -> 
         found.append(run.best_weights())
     assert same(found[0], found[1])
     assert not same(found[0], found[2])
+
+
+def test_views_are_the_same_where_an_encoder_learns_in_bfloat16(
+    cells: CellStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+
+    def noted(views: Tensor, scaling: Scaling) -> Tensor:
+        seen.append(views)
+        return network_input(views, scaling)
+
+    def as_on_a_gpu(device: str, dtype: torch.dtype, _: bool) -> torch.autocast:
+        return autocast(device, dtype, True)
+
+    autocast = torch.autocast
+    monkeypatch.setattr(pretrain, "network_input", noted)
+    Pretraining(cells, QUICK).run_epoch(silent)
+    monkeypatch.setattr(torch, "autocast", as_on_a_gpu)
+    Pretraining(cells, QUICK).run_epoch(silent)
+    assert len(seen) == 8
+    for full, half in zip(seen[:4], seen[4:], strict=True):
+        assert torch.equal(full, half)
 
 
 def test_the_best_epochs_weights_are_kept(
