@@ -257,6 +257,9 @@ def _width(encoder: nn.Module) -> int:
 
 def _optimizer(modules: list[nn.Module], options: PretrainOptions) -> torch.optim.Optimizer:
     parameters = [parameter for module in modules for parameter in module.parameters()]
-    if options.weight_decay:
-        return torch.optim.AdamW(parameters, options.pace.rate, weight_decay=options.weight_decay)
-    return torch.optim.Adam(parameters, options.pace.rate)
+    # One call on a GPU for all parameters; a CPU keeps torch's default, which rounds otherwise.
+    fused = True if parameters[0].is_cuda else None
+    decay, rate = options.weight_decay, options.pace.rate
+    if decay:
+        return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=fused)
+    return torch.optim.Adam(parameters, rate, fused=fused)
