@@ -52,6 +52,11 @@ FILES = {
         schema_version=values.RESULT_SCHEMA,
         title="a file in runs/, how a run of vexas-edge ended",
     ),
+    "run-mended": WrittenFile(
+        content=runs.Mended,
+        schema_version=values.RESULT_SCHEMA,
+        title="a file in runs/, which failures are of smears that have a result",
+    ),
     "run-confirmed": WrittenFile(
         content=runs.Confirmed,
         schema_version=values.RESULT_SCHEMA,

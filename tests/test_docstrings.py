@@ -22,7 +22,6 @@ MODULES = (
     "vexas_edge.cells.images",
     "vexas_edge.cells.likeness",
     "vexas_edge.domain.words",
-    "vexas_edge.naming.hashing",
     "vexas_edge.naming.pattern",
     "vexas_edge.naming.worklist",
     "vexas_edge.quality.counting",

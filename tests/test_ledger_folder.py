@@ -130,7 +130,6 @@ ASKED = Asked(
     recursive=False,
     layout="auto",
     class_from="folder",
-    hash_ids=False,
     engine="auto",
     device="auto",
     precision="auto",

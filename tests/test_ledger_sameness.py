@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from tiny import Ended, case_files, kept, rewritten, write_case
+from tiny import Ended, case_files, kept, recorded, rewritten, write_case
 
 from vexas_edge.ledger.checking import problems_of_folder
 from vexas_edge.runtime.session import Sessions
@@ -233,6 +233,35 @@ def test_half_of_the_cells_under_another_name_are_held_until_confirmed(
     assert vexas_edge("results", "confirm", out, "P2").status == 2
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_what_is_held_stays_so_when_the_other_smear_is_scored_anew(
+    score: Score, tmp_path: Path, out: Path, *, again: bool
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    shutil.copytree(tmp_path / "P1", tmp_path / "P2")
+    (tmp_path / "P2" / "neutrophil" / "0.png").unlink()
+    assert score(tmp_path / "P2").status == 3
+    for seed, name in enumerate(("P1", "P2")):
+        if not again:
+            more = write_case(tmp_path / f"more{seed}", seed=7 + seed, neutrophil=1)
+            shutil.copy(more / "neutrophil" / "0.png", tmp_path / name / "neutrophil" / "more.png")
+        score(tmp_path / name, *(["--again"] if again else []))
+        assert [case for case, state, _ in states(out) if state == "held"] == ["P2"]
+
+
+def test_a_copy_is_as_clear_as_what_it_is_a_copy_of(
+    score: Score, vexas_edge: Command, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    shutil.copytree(tmp_path / "P1", tmp_path / "P2")
+    (tmp_path / "P2" / "neutrophil" / "0.png").unlink()
+    score(tmp_path / "P2")
+    vexas_edge("results", "confirm", out, "P2")
+    shutil.copytree(tmp_path / "P1", tmp_path / "P3")
+    assert score(tmp_path / "P3").status == 0
+    assert [state for _, state, _ in states(out)] == ["current"] * 3
+
+
 def test_what_was_confirmed_is_not_held_again(
     score: Score, vexas_edge: Command, tiny_bundle: Path, tmp_path: Path, out: Path
 ) -> None:
@@ -264,9 +293,17 @@ def test_a_smear_that_fails_takes_no_ones_place(score: Score, tmp_path: Path, ou
     assert score(tmp_path / "P1").status == 5
     assert score(tmp_path / "P1").status == 5
     assert states(out) == [("P1", "current", ""), ("P1", "failed", "")]
+    assert score(tmp_path / "elsewhere" / "P1").status == 5
     shutil.move(tmp_path / "away", tmp_path / "P1")
-    score(tmp_path / "P1")
-    assert case_files(out) == ["P1", "P1"]
+    for _ in range(2):  # what fails elsewhere under the same name is not mended by that
+        score(tmp_path / "P1")
+        assert case_files(out) == ["P1", "P1", "P1"]
+        assert recorded(out, "mended")["results"] == [5]
+        assert states(out) == [
+            ("P1", "current", ""),
+            ("P1", "replaced", ""),
+            ("P1", "failed", ""),
+        ]
 
 
 def test_a_smear_that_failed_is_scored_when_it_can_be_read(

@@ -25,6 +25,7 @@ REMEDY = "run `vexas-workshop export schemas -o docs/schema` in the checkout and
 
 REMOVED = {"number": 4, "results": [2], "noticed": "2026-01-01T00:00:00+00:00"}
 CONFIRMED = {"number": 4, "results": [2], "confirmed": "2026-01-01T00:00:00+00:00"}
+MENDED = {"number": 4, "results": [2], "mended": "2026-01-01T00:00:00+00:00"}
 VALIDATORS = {name: Draft202012Validator(schema_of(name)) for name in FILES}
 
 Document = dict[str, Any]
@@ -55,6 +56,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "run-started": json.dumps(recorded(folder, "started")),
         "run-ended": json.dumps(recorded(folder, "ended")),
         "run-removed": json.dumps({**REMOVED, "schema_version": RESULT_SCHEMA}),
+        "run-mended": json.dumps({**MENDED, "schema_version": RESULT_SCHEMA}),
         "run-confirmed": json.dumps({**CONFIRMED, "schema_version": RESULT_SCHEMA}),
     }
 
@@ -70,8 +72,8 @@ def test_the_command_writes_them(tmp_path: Path) -> None:
     export_cli(["schemas", "-o", str(tmp_path / "docs" / "schema")], standalone_mode=False)
     files = {path.name: path.read_bytes() for path in (tmp_path / "docs" / "schema").iterdir()}
     assert files == written_schemas()
-    names = ("case", "manifest", "run-confirmed", "run-ended", "run-removed", "run-started")
-    assert sorted(files) == [f"{name}.schema.json" for name in names]
+    runs = ("run-confirmed", "run-ended", "run-mended", "run-removed", "run-started")
+    assert sorted(files) == [f"{name}.schema.json" for name in ("case", "manifest", *runs)]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -183,6 +185,7 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("run-ended", lambda r: r.pop("ended_by"), '/: "ended_by" is a required property'),
     ("run-started", lambda r: r["asked"].pop("out"), '/asked: "out" is a required property'),
     ("run-ended", lambda r: r.update(results=["2"]), '/results/0: "2" is not of type'),
+    ("run-mended", lambda r: r.pop("mended"), '/: "mended" is a required property'),
     ("run-confirmed", lambda r: r.pop("results"), '/: "results" is a required property'),
     ("run-started", lambda r: r.update(colour="red"), "/: Additional properties are not allowed"),
     ("run-started", lambda r: r["asked"].update(colour="red"), "/asked: Additional properties"),

@@ -210,18 +210,40 @@ def test_a_smear_waits_for_its_line_of_the_worklist(
 def test_a_watcher_that_hashes_ids_leaves_none_in_the_results_folder(
     root: Path, out: Path, tiny_bundle: Path
 ) -> None:
-    key = root.parent / "key"
+    key, worklist = root.parent / "key", root.parent / "work.csv"
     key.write_text("a secret of the laboratory")
+    worklist.write_text("path,case\nMiller_77,Smith\nMiller_78,Jones\n")
     write_case(root / "Miller_77", seed=1)
     (root / "Miller_78.zip").write_bytes(b"half a zip")
-    watched = Watched(root, out, tiny_bundle, HOW, NamingOptions(hash_ids=key))
+    write_case(root / "Miller_79", seed=2)
+    naming = NamingOptions(hash_ids=key, worklist=worklist)
+    watched = Watched(root, out, tiny_bundle, HOW, naming)
     with watched.ledger, watched.sessions:
         watched.go_on(sum(RETRY_SECONDS) + 120)
+        worklist.write_text("path,case\nMiller_77,Smith\nMiller_77,Jones\n")
+        watched.go_on(20)
+        assert "is already the case 'Smith'" in watched.watcher.trouble
         write_status(out, watched.watcher.status(watched.now))
     assert len(case_files(out)) == 2
     for path in (path for path in out.rglob("*") if path.is_file()):
-        assert b"iller" not in path.read_bytes(), path
-        assert "iller" not in path.name
+        for name in ("iller", "mith", "ones"):
+            assert name.encode() not in path.read_bytes(), path
+            assert name not in path.name
+
+
+def test_a_smear_that_no_pattern_can_name_fails_at_once_and_has_no_result(
+    root: Path, out: Path, tiny_bundle: Path, vexas_edge: Callable[..., Ended]
+) -> None:
+    write_case(root / "odd")
+    watched = Watched(root, out, tiny_bundle, HOW, NamingOptions(case_id="{id}_*"))
+    with watched.ledger, watched.sessions:
+        watched.go_on(100)
+        assert watched.standing("odd") == "given up"
+        assert watched.watcher.batch.statuses == {"failed": 1}
+    assert case_files(out) == []
+    words = ("--settle", "0", "--once", "--case-id", "{id}_*")
+    ended = vexas_edge("watch", root, "--bundle", tiny_bundle, "-o", out, *words)
+    assert (ended.status, "odd does not match the case id pattern" in ended.err) == (5, True)
 
 
 def test_a_folder_that_goes_away_for_a_while_loses_nothing(
@@ -237,7 +259,7 @@ def test_a_folder_that_goes_away_for_a_while_loses_nothing(
     assert case_files(out) == ["P1", "P2"]
     said = capsys.readouterr().err
     assert said.count("cannot be listed: No such file or directory; trying again") == 1
-    assert "note: it is there again" in said
+    assert "note: that is over" in said
 
 
 def test_a_disk_that_is_full_for_a_while_loses_nothing(

@@ -12,6 +12,7 @@ from vexas_edge.commands.options import (
     device_option,
     engine_option,
     engine_options,
+    hashing_option,
     naming_options,
     reading_options,
 )
@@ -38,6 +39,7 @@ def cli() -> None:
 @cli.command()
 @case_arguments
 @reading_options
+@hashing_option()
 @naming_options
 @engine_options
 @click.option(
@@ -78,6 +80,7 @@ def _say_status(ctx: click.Context, _: click.Parameter, results_folder: Path | N
 @cli.command()
 @click.argument("folder", type=PATH)
 @reading_options
+@hashing_option()
 @naming_options
 @engine_options
 @click.option("-o", "out", type=PATH, required=True, help="The folder for results.")

@@ -73,11 +73,14 @@ def reading_options(command: Command) -> Command:
 
 
 def naming_options(command: Command) -> Command:
-    """Add the options that say what cases are called; the command gets `naming`."""
+    """Add the options that say what cases are called; the command gets `naming`.
+
+    A command that has an option --hash-ids before these hashes ids, too.
+    """
 
     @wraps(command)
     def with_naming(
-        case_id: str | None, worklist: Path | None, hash_ids: Path | None, **chosen: Any
+        case_id: str | None, worklist: Path | None, hash_ids: Path | None = None, **chosen: Any
     ) -> Any:
         from vexas_edge.naming.case_ids import NamingOptions
 
@@ -97,15 +100,19 @@ def naming_options(command: Command) -> Command:
             metavar="CSV",
             help="A file with the columns path and case, which names the case at each path.",
         ),
-        click.option(
-            "--hash-ids",
-            type=PATH,
-            metavar="KEYFILE",
-            help="Hash case ids with the secret in KEYFILE in all that is written or printed as a "
-            "result.",
-        ),
     )
     return _with_options(with_naming, options)
+
+
+def hashing_option() -> Command:
+    """The option --hash-ids."""
+    return click.option(
+        "--hash-ids",
+        type=PATH,
+        metavar="KEYFILE",
+        help="Hash case ids and paths with the secret in KEYFILE in all that is written or printed "
+        "as a result.",
+    )
 
 
 def engine_options(command: Command) -> Command:

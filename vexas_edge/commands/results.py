@@ -104,7 +104,7 @@ def confirm(folder: Path, cases: tuple[str, ...]) -> None:
     numbered_files(folder)  # it must be one
     with Ledger(folder, say=say) as ledger:
         for line in [line for case in cases for line in ledger.confirm(case)]:
-            shown = line_from_score(shown_result(line, ledger))
+            shown = line_from_score(shown_result(ledger.result(line), line, ledger.known, folder))
             click.echo(one_line(f"confirmed: {line.file}: {shown}"))
 
 

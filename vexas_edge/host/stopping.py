@@ -15,19 +15,28 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP")
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """What is begun in here is finished before a signal interrupts; for the main thread."""
-    came: list[tuple[int, FrameType | None]] = []
-    numbers = [number for name in _SIGNALS if (number := getattr(signal, name, None))]
-    before = {n: signal.signal(n, lambda *what: came.append(what)) for n in numbers}
+    """What is begun in here is finished before a signal interrupts, in the main thread."""
+    came: list[int] = []
+    before: dict[int, Any] = {}
     try:
+        for number in _numbers():
+            before[number] = signal.signal(number, lambda which, _: came.append(which))
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    for number, frame in came:
-        handler = before[number]
-        if callable(handler):
-            handler(number, frame)
+        for number in came:
+            signal.raise_signal(number)
+
+
+def _numbers() -> Iterator[int]:
+    """The signals that ask to stop, unless whoever started us lets none through."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in _SIGNALS:
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) not in (signal.SIG_IGN, None):
+            yield number
 
 
 class Stop:
@@ -57,9 +66,8 @@ class Stop:
         self._say(f"{self.by}: stopping after the smear at hand; once more stops at once")
 
     def __enter__(self) -> Self:
-        for name in _SIGNALS:
-            if number := getattr(signal, name, None):
-                self._before[number] = signal.signal(number, self._ask)
+        for number in _numbers():
+            self._before[number] = signal.signal(number, self._ask)
         return self
 
     def __exit__(self, *raised: object) -> None:

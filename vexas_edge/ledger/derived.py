@@ -87,8 +87,11 @@ def lines_from_files(folder: Path, files: Collection[str]) -> Iterator[JournalLi
 def known_from_lines(lines: Iterable[JournalLine]) -> Known:
     """The results that these lines are of."""
     every = list(lines)
-    confirmed = [number for one in every if isinstance(one, RunLine) for number in one.confirmed]
-    return Known((line for line in every if isinstance(line, CaseLine)), confirmed)
+    known = Known(line for line in every if isinstance(line, CaseLine))
+    for line in every:
+        if isinstance(line, RunLine):
+            known.take_in(line)
+    return known
 
 
 def journal_from_lines(lines: Iterable[JournalLine]) -> bytes:

@@ -13,11 +13,17 @@ import msgspec
 
 from vexas_edge.errors import InputError
 from vexas_edge.ledger.lines import CaseLine, JournalLine, RunLine, marks_of
-from vexas_edge.ledger.runs import Confirmed, Removed, RunEnded, RunRecord, RunStarted
+from vexas_edge.ledger.runs import Confirmed, Mended, Removed, RunEnded, RunRecord, RunStarted
 from vexas_edge.results.tables import CELL_COLUMNS, case_rows, cell_rows, csv_from_rows
 from vexas_edge.results.values import RESULT_SCHEMA, CaseScore
 
-_RECORDS = {"started": RunStarted, "ended": RunEnded, "confirmed": Confirmed, "removed": Removed}
+_RECORDS = {
+    "started": RunStarted,
+    "ended": RunEnded,
+    "confirmed": Confirmed,
+    "mended": Mended,
+    "removed": Removed,
+}
 
 
 class _AnySchema(msgspec.Struct):
@@ -41,8 +47,9 @@ def line_from_file(file: str, content: bytes) -> JournalLine:
         sha256=hashlib.sha256(content).hexdigest(),
         number=record.number,
         confirmed=record.results if isinstance(record, Confirmed) else (),
+        mended=record.results if isinstance(record, Mended) else (),
         removed=record.results if isinstance(record, Removed) else (),
-        told=record.results if isinstance(record, RunEnded | Confirmed) else (),
+        told=record.results if isinstance(record, RunEnded | Confirmed | Mended) else (),
     )
 
 

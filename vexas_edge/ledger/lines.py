@@ -47,6 +47,7 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True, tag="run", tag_field="k
     """What the journal keeps of a record of a run.
 
     confirmed: the numbers of the results that it confirms.
+    mended: the numbers of the failures that it says were mended.
     removed: the numbers of the results that it says were removed.
     told: the numbers of the results that it tells of.
     """
@@ -55,6 +56,7 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True, tag="run", tag_field="k
     sha256: str
     number: int
     confirmed: tuple[int, ...] = ()
+    mended: tuple[int, ...] = ()
     removed: tuple[int, ...] = ()
     told: tuple[int, ...] = ()
 

@@ -3,21 +3,24 @@
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from vexas_edge.ledger.lines import CaseLine
 from vexas_edge.ledger.sameness import Known
-from vexas_edge.ledger.writing import Ledger
 from vexas_edge.results.values import CaseScore, ModelScore
 from vexas_edge.text import folded, listed, unicode_text
 
 
-def shown_result(line: CaseLine, ledger: Ledger) -> CaseScore:
-    """The result that a line is of, as it may be shown. Raises HostError, as `Ledger.result`."""
-    score, known = ledger.result(line), ledger.known
+def shown_result(score: CaseScore, line: CaseLine, known: Known, folder: Path) -> CaseScore:
+    """The result that a line is of, as it may be shown.
+
+    Args:
+        folder: the results folder.
+    """
     if known.state(line) != "held":
         return score
     others = list(map(known.case_of, line.entry.shares_cells_with))
-    return _held_back(score, others, unicode_text(str(ledger.folder)))
+    return _held_back(score, others, unicode_text(str(folder)))
 
 
 def _held_back(score: CaseScore, others: Sequence[str], folder: str) -> CaseScore:

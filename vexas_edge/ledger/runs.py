@@ -15,7 +15,7 @@ class Asked:
     cases, bundle, out: the paths as they were given.
     cell_type, class_map, threads: left out where they were not given.
     case_id, worklist: how cases were named; left out where they were named after their folders.
-    hash_ids: whether ids were hashed, so that no path of a case is here either.
+    hash_ids: the mark of the key that ids were hashed with, and paths of cases; empty for none.
     again: whether cases that had a result were scored again.
     as_json: whether results were printed as JSON.
     """
@@ -30,7 +30,7 @@ class Asked:
     class_map: str | UnsetType = UNSET
     case_id: str | UnsetType = UNSET
     worklist: str | UnsetType = UNSET
-    hash_ids: bool
+    hash_ids: str = ""
     engine: str
     device: str
     precision: str
@@ -90,6 +90,20 @@ class Confirmed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Mended:
+    """Smears that had failed were found to be those that have a result.
+
+    results: the numbers of the failures.
+    mended: UTC, ISO 8601.
+    """
+
+    number: int
+    results: tuple[int, ...]
+    mended: str
+    schema_version: int = RESULT_SCHEMA
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Removed:
     """Results that others tell of were not there when the tables were made anew.
 
@@ -104,4 +118,4 @@ class Removed:
 
 
 # What lies in `runs/`.
-RunRecord = RunStarted | RunEnded | Confirmed | Removed
+RunRecord = RunStarted | RunEnded | Confirmed | Mended | Removed

@@ -12,8 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from vexas_edge.ledger.lines import MARK_BYTES, CaseLine
+from vexas_edge.ledger.lines import MARK_BYTES, CaseLine, RunLine
 from vexas_edge.results.values import Entry, UsedCell
+from vexas_edge.smear.stamp import is_of_one_place
 from vexas_edge.text import folded, hash_of
 
 _MARK = np.dtype(f"u{MARK_BYTES}")
@@ -88,7 +89,7 @@ def content_of(files: Iterable[tuple[str, str, str]]) -> str:
 class Known:
     """The results of a folder in memory, and what a new smear is to them."""
 
-    def __init__(self, lines: Iterable[CaseLine], confirmed: Iterable[int]) -> None:
+    def __init__(self, lines: Iterable[CaseLine]) -> None:
         self._lines: dict[int, CaseLine] = {}
         self._by_name: dict[str, list[CaseLine]] = defaultdict(list)
         self._by_key: dict[str, CaseLine] = {}
@@ -96,7 +97,8 @@ class Known:
         self._latest: dict[tuple[str, str], int] = {}
         self._current: dict[tuple[str, str], int] = {}
         self._flags: dict[int, list[str]] = defaultdict(list)
-        self._confirmed = set(confirmed)
+        self._confirmed: set[int] = set()
+        self._mended: set[int] = set()
         self._marks = np.empty(0, _MARK)
         self._owners = np.empty(0, np.int64)
         self._remember(sorted(lines, key=lambda line: line.number))
@@ -113,9 +115,12 @@ class Known:
         """Take in a new result."""
         self._remember([line])
 
-    def confirm(self, numbers: Iterable[int]) -> None:
-        """Take in that these held results are right."""
-        self._confirmed.update(numbers)
+    def take_in(self, record: RunLine) -> None:
+        """Take in that held results are right, or that failures were mended."""
+        self._mended.update(record.mended)
+        self._confirmed.update(record.confirmed)
+        if not record.confirmed:
+            return
         self._current.clear()
         for line in self:
             self._stand(line)
@@ -124,7 +129,8 @@ class Known:
         """How a result stands today."""
         place = (line.entry.series, line.case)
         if line.status == "failed":
-            return "failed" if line.number > self._latest.get(place, 0) else "replaced"
+            stands = line.number > self._latest.get(place, 0) and line.number not in self._mended
+            return "failed" if stands else "replaced"
         if self._current.get(place) == line.number:
             return "current"
         return "held" if self._latest.get(place) == line.number else "replaced"
@@ -136,6 +142,17 @@ class Known:
         return any(
             other.status == "failed" and (other.entry.series, other.case) == place
             for other in earlier
+        )
+
+    def failures(self, line: CaseLine, stamp: str) -> tuple[int, ...]:
+        """The numbers of the failures of a result's case that stand beside it, of that place."""
+        place = (line.entry.series, line.case)
+        return tuple(
+            other.number
+            for other in self._of_name(line.case)
+            if (other.entry.series, other.case) == place
+            and self.state(other) == "failed"
+            and is_of_one_place(other.entry.stamp, stamp)
         )
 
     def flags(self, line: CaseLine) -> list[str]:
@@ -191,10 +208,11 @@ class Known:
         if same_key:
             copies = {line.case for line in alike if line.entry.key == smear.key}
             others = {name: number for name, number in others.items() if name not in copies}
+        accepted = self._accepted(case)
+        if same_key and not self._waits(same_key):
+            accepted |= self._accepted(same_key.case)
         # Who is held for being like this case does not hold it in turn.
-        clear = self._accepted(case) | {
-            name for name, n in others.items() if self._waits_for(n, case)
-        }
+        clear = accepted | {name for name, n in others.items() if self._waits_for(n, case)}
         shares, unclear = set(others.values()), not others.keys() <= clear
         if same_key and self._waits(same_key) and not self._waits_for(same_key.number, case):
             unclear, shares = True, shares | {same_key.number}  # it is not shown through a copy
@@ -225,7 +243,8 @@ class Known:
         found = set()
         for line in self:
             entry = line.entry
-            linked = [*entry.shares_cells_with, *filter(None, [entry.same_cells_as])]
+            linked = {*entry.shares_cells_with, *filter(None, [entry.same_cells_as])}
+            linked = {n for n in linked if n not in self._lines or not self._waits(self._lines[n])}
             if not linked or self._waits(line):
                 continue
             names = {self.case_of(number) for number in linked}

@@ -4,6 +4,8 @@
     runs/NUMBER-started.json    what was asked for, when a run makes its first result
     runs/NUMBER-ended.json      how it ended
     runs/NUMBER-confirmed.json  which results that were held are right
+    runs/NUMBER-mended.json     which failures are of smears that have a result
+    runs/NUMBER-removed.json    which results had gone when the tables were made anew
     journal.jsonl               a line for each of these
     cases.csv, cells.csv        the tables
     lock.json                   while somebody writes
@@ -39,12 +41,13 @@ from vexas_edge.ledger.journal import (
     case_line_from_file,
     cells_csv,
     line_from_file,
+    record_from_json,
     score_from_json,
 )
-from vexas_edge.ledger.lines import CaseLine, JournalLine
+from vexas_edge.ledger.lines import CaseLine, JournalLine, RunLine
 from vexas_edge.ledger.lock import FolderLock
 from vexas_edge.ledger.opening import check_is_ledger, current_lines, remove_partial_files
-from vexas_edge.ledger.runs import Asked, Confirmed, RunEnded, RunRecord, RunStarted
+from vexas_edge.ledger.runs import Asked, Confirmed, Mended, RunEnded, RunRecord, RunStarted
 from vexas_edge.ledger.sameness import Placing, Smear
 from vexas_edge.results.names import numbered_name
 from vexas_edge.results.values import BundleId, CaseScore, Entry
@@ -98,7 +101,18 @@ class Ledger:
         self._tables.mend()
 
     def start(self, asked: Asked, bundle: BundleId, started: datetime) -> None:
-        """Say what the results to come are made for; it is written with the first of them."""
+        """Say what the results to come are made for; it is written with the first of them.
+
+        Raises:
+            UsageError: ids here are hashed otherwise than is asked for.
+        """
+        before = self._last_started()
+        if before and before.asked.hash_ids != asked.hash_ids:
+            how = "hashed, maybe with another key" if before.asked.hash_ids else "not hashed"
+            raise UsageError(
+                f"ids in {self.folder} are {how}, and two ways in one folder would tell whose "
+                "they are; name another with -o, or ask for ids as before"
+            )
         self._run = RunStarted(
             number=0,
             vexas_edge=__version__,
@@ -106,6 +120,14 @@ class Ledger:
             bundle=bundle,
             started=started.isoformat(timespec="seconds"),
         )
+
+    def _last_started(self) -> RunStarted | None:
+        files = [line.file for line in self._lines if line.file.endswith("-started.json")]
+        runs = [file for file in files if file.startswith(RUNS)]
+        if not runs:
+            return None
+        record = record_from_json(runs[-1], read_numbered(self.folder, runs[-1]))
+        return record if isinstance(record, RunStarted) else None
 
     def result(self, line: CaseLine) -> CaseScore:
         """The whole result that a line is of. Raises HostError where it is not what was written."""
@@ -169,11 +191,21 @@ class Ledger:
         numbers = tuple(line.number for line in lines)
         number = self._next_number()
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        record = Confirmed(number=number, results=numbers, confirmed=now)
-        self._record("confirmed", record)
-        self.known.confirm(numbers)
+        self._record("confirmed", Confirmed(number=number, results=numbers, confirmed=now))
         self._tables.make(CASES_CSV)
         return lines
+
+    def mend_failures(self, line: CaseLine, stamp: str) -> None:
+        """Note that a smear of this stamp, which had failed, has this result.
+
+        Raises:
+            HostError: the folder cannot be written.
+        """
+        if numbers := self.known.failures(line, stamp):
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            record = Mended(number=self._next_number(), results=numbers, mended=now)
+            self._record("mended", record)
+            self._tables.make(CASES_CSV)
 
     def mend(self) -> None:
         """Try again to write the tables that could not be written, as when the disk was full."""
@@ -249,7 +281,10 @@ class Ledger:
 
     def _record(self, kind: str, record: RunRecord) -> None:
         file = f"{RUNS}/{numbered_name(record.number, kind)}"
-        self._note(line_from_file(file, self._write(file, record)))
+        line = line_from_file(file, self._write(file, record))
+        self._note(line)
+        if isinstance(line, RunLine):
+            self.known.take_in(line)
 
     def _write(self, file: str, value: CaseScore | RunRecord) -> bytes:
         """Write a result or a record; returns its content."""

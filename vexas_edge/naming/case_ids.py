@@ -1,25 +1,17 @@
 """What a case is called: after its folder, by a pattern over its path, or by a worklist."""
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from vexas_edge.errors import InputError, UsageError
-from vexas_edge.naming.hashing import read_key, text_without
+from vexas_edge.naming.hashing import NOT_WRITTEN, read_key
 from vexas_edge.naming.pattern import PathPattern
 from vexas_edge.naming.worklist import case_on_worklist, read_worklist
 from vexas_edge.results.values import CaseScore
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.finding import is_zip
 from vexas_edge.text import unicode_text
-
-# The parts of a result that are made of the paths of a case.
-_FROM_PATHS = {"path", "detail", "error"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,9 +38,9 @@ class Naming:
             UsageError: a pattern and a worklist are given, or the pattern or the key is unusable.
             InputError: the worklist cannot be read.
         """
-        if options.case_id and options.worklist:
+        if options.case_id is not None and options.worklist:
             raise UsageError("a case is named by a pattern or by a worklist; leave one out")
-        self._pattern = PathPattern(options.case_id) if options.case_id else None
+        self._pattern = None if options.case_id is None else PathPattern(options.case_id)
         self._key = read_key(options.hash_ids) if options.hash_ids else None
         self._worklist = options.worklist
         self._read: tuple[int, int] | None = None
@@ -103,52 +95,45 @@ class Naming:
             named = replace(found, problem=found.problem or str(error))
         return replace(named, name=self.shown(named.name))
 
+    def is_named(self, found: FoundCase) -> bool:
+        """Whether something says what a case is called."""
+        try:
+            self.id_of(found)
+        except InputError:
+            return False
+        return True
+
+    @property
+    def mark(self) -> str:
+        """By which results under the same key are known; empty where ids are not hashed."""
+        return self._key.mark if self._key else ""
+
     def shown(self, case: str) -> str:
         """The name of a case as it may leave the house."""
-        return self._key.hashed(case) if self._key else case
+        return self._key.case(case) if self._key else case
 
-    def remarks(self, found: FoundCase) -> tuple[str, ...]:
-        """What tells the person at this PC whose result it is, where its name does not."""
+    def shown_path(self, cell_class: str, path: str) -> str:
+        """The path of a cell in its case as it may leave the house."""
+        return self._key.path(cell_class, path) if self._key else path
+
+    def shown_text(self, text: str) -> str:
+        """A text that may name a case, as it may leave the house."""
+        return NOT_WRITTEN if self._key and text else text
+
+    def shown_stamp(self, stamp: str) -> str:
+        """A smear's stamp so that nobody can try paths until one fits."""
+        return self._key.stamp(stamp) if self._key else stamp
+
+    def result(self, score: CaseScore) -> CaseScore:
+        """A result as it may leave the house."""
+        return self._key.result(score) if self._key else score
+
+    def remarks(self, found: FoundCase, error: str = "") -> tuple[str, ...]:
+        """What the result does not tell the person at this PC: whose it is, and why it failed."""
         if self._key is None:
             return ()
-        return (f"note: {found.name} is {self.named(found).name} in the results",)
-
-    def result(self, score: CaseScore, found: FoundCase) -> CaseScore:
-        """A result as it may leave the house."""
-        if self._key is None:
-            return score
-        hidden = _with_texts(msgspec.to_builtins(score), self.hiding(found))
-        return msgspec.convert(hidden, CaseScore)
-
-    def hiding(self, found: FoundCase) -> Callable[[str], str]:
-        """What makes of a text or a path about a case what may leave the house."""
-        if self._key is None:
-            return str
-        names, shown = {found.name}, self.named(found).name
-        with suppress(InputError):
-            names.add(self.id_of(found))
-        paths = (os.path.realpath(found.path), str(found.path), _path_text(found))
-
-        def hidden(text: str) -> str:
-            for path in paths:
-                text = text.replace(path, shown)
-            return text_without(names, text, shown)
-
-        return hidden
-
-
-def _with_texts(value: Any, changed: Callable[[str], str]) -> Any:
-    """A plain value whose texts that are made of paths are changed."""
-    if isinstance(value, Mapping):
-        return {
-            name: changed(part)
-            if name in _FROM_PATHS and isinstance(part, str)
-            else _with_texts(part, changed)
-            for name, part in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_with_texts(part, changed) for part in value]
-    return value
+        whose = f"note: {found.name} is {self.named(found).name} in the results"
+        return (whose, f"error: {found.name}: {error}") if error else (whose,)
 
 
 def _path_text(found: FoundCase) -> str:

@@ -2,16 +2,18 @@
 
 import hashlib
 import hmac
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vexas_edge.errors import UsageError
+from vexas_edge.results.values import CaseScore, UsedCell
 from vexas_edge.text import folded, unicode_text
 
 _LEAST_BYTES = 16
 _HEX_DIGITS = 16
+# What stands for a text that may name a patient.
+NOT_WRITTEN = "not written here, as ids are hashed: see what was printed where it was scored"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -20,28 +22,52 @@ class IdKey:
 
     secret: bytes
 
-    def hashed(self, case: str) -> str:
-        """The word that stands for an id: `case-` and 16 hexadecimal digits of its HMAC-SHA256.
+    def digest(self, what: str, text: str) -> str:
+        """The HMAC-SHA256 of a text in hex; `what` it is keeps equal texts apart."""
+        message = f"{what}\0{text}".encode(errors="surrogatepass")
+        return hmac.new(self.secret, message, hashlib.sha256).hexdigest()
+
+    @property
+    def mark(self) -> str:
+        """By which results under the same key are known; it tells nothing of the key."""
+        return self.digest("key", "")[:_HEX_DIGITS]
+
+    def case(self, case: str) -> str:
+        """The word that stands for an id: `case-` and 16 hexadecimal digits.
 
         Neither case nor the encoding of accents makes a difference.
         """
-        digest = hmac.new(self.secret, folded(case).encode(), hashlib.sha256)
-        return f"case-{digest.hexdigest()[:_HEX_DIGITS]}"
+        return f"case-{self.digest('case', folded(case))[:_HEX_DIGITS]}"
 
+    def path(self, cell_class: str, path: str) -> str:
+        """What stands for the path of a cell in its case: its class and 16 hexadecimal digits."""
+        return f"{cell_class}/{self.digest('path', path)[:_HEX_DIGITS]}"
 
-def text_without(names: Iterable[str], text: str, word: str) -> str:
-    """The text with a word in the place of each of these names, as a whole or part by part.
+    def stamp(self, stamp: str) -> str:
+        """What stands for the stamp of a smear, whose halves stay apart."""
+        half = len(stamp) // 2
+        parts = (self.digest("stamp", part)[:half] for part in (stamp[:half], stamp[half:]))
+        return "".join(parts)
 
-    >>> text_without(["ward 3/P1"], "P1_7.png in P12 of Ward 3", "X")
-    'X_7.png in P12 of X'
-    """
-    every = {name for name in names if name}
-    every |= {part for name in every for part in re.split(r"[/\\]", name) if part}
-    if not every:
-        return text
-    longest_first = sorted(every, key=lambda name: (-len(name), name))
-    one = "|".join(map(re.escape, longest_first))
-    return re.sub(rf"(?<![^\W_])(?:{one})(?![^\W_])", word, text, flags=re.IGNORECASE)
+    def result(self, score: CaseScore) -> CaseScore:
+        """A result without the paths of cells, and without texts that may hold one."""
+        return replace(
+            score,
+            error=None if score.error is None else NOT_WRITTEN,
+            models=tuple(replace(m, cells=self._cells(m.cells)) for m in score.models),
+            unreadable=self._cells(score.unreadable),
+            rejected=self._cells(score.rejected),
+            duplicates=self._cells(score.duplicates),
+            conflicts=tuple(
+                replace(conflict, path=self.path(conflict.folder_class, conflict.path))
+                for conflict in score.conflicts
+            ),
+        )
+
+    def _cells(self, cells: Iterable[UsedCell]) -> tuple[UsedCell, ...]:
+        return tuple(
+            replace(cell, path=self.path(cell.cell_class, cell.path), detail="") for cell in cells
+        )
 
 
 def read_key(file: Path) -> IdKey:

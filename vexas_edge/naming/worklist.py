@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Mapping
+from io import StringIO
 from pathlib import Path
 
 from vexas_edge.errors import InputError
@@ -32,24 +33,36 @@ def read_worklist(file: Path) -> dict[str, str]:
 
 
 def _rows(text: str, file: Path) -> Iterator[tuple[int, str, str]]:
-    """The line, the path and the case of each row."""
+    """The line, the path and the case of each row; rows without any value are passed over."""
     header = text.partition("\n")[0]
-    reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in header else ",", strict=True)
+    stream = StringIO(text, newline="")
+    reader = csv.DictReader(stream, delimiter=";" if ";" in header else ",", strict=True)
     try:
         reader.fieldnames = [name.strip().casefold() for name in reader.fieldnames or ()]
-        if not {_PATH, _CASE} <= set(reader.fieldnames):
+        if [reader.fieldnames.count(name) for name in (_PATH, _CASE)] != [1, 1]:
             raise InputError(
-                f"worklist {file} needs the columns {_PATH} and {_CASE}; its first line is "
-                f"{header.strip()!r}"
+                f"worklist {file} needs the columns {_PATH} and {_CASE}, once each; its first line "
+                f"is {header.strip()!r}"
             )
         for row in reader:
+            if not any(row.values()):
+                continue
             path, case = (str(row[name] or "").strip() for name in (_PATH, _CASE))
-            path = folded(path.replace("\\", "/").strip("/"))
-            if not path or not case:
-                raise InputError(f"{file}, line {reader.line_num}: a path and a case are needed")
+            path = _normal(path)
+            if None in row or not path or not case:
+                raise InputError(
+                    f"{file}, line {reader.line_num}: a path and a case are needed, and no more "
+                    "values than there are columns"
+                )
             yield reader.line_num, path, case
     except csv.Error as error:
         raise InputError(f"worklist {file}, line {reader.line_num}: {error}") from error
+
+
+def _normal(path: str) -> str:
+    """A path as `case_on_worklist` looks for it."""
+    parts = folded(path.replace("\\", "/").strip("/")).removesuffix(".zip").split("/")
+    return "/".join(part for part in parts if part not in ("", "."))
 
 
 def case_on_worklist(ids: Mapping[str, str], path: str) -> str | None:

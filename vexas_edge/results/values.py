@@ -168,8 +168,8 @@ class Entry:
     given: the name that the smear had where it was found. The result's own name differs from it if
     another smear had that name before.
     series: the hash of what scored it: the bundle and the version of vexas-edge.
-    stamp: the hash of where the smear lay, how its names were read, and the names, sizes and times
-    of its files; by this a smear that nobody has touched is known without opening a file.
+    stamp: hashes of where the smear lay, and of how its names were read and the names, sizes and
+    times of its files; by this a smear that nobody has touched is known without opening a file.
     content: the hash of its cells' files and their classes; empty if the case failed.
     key: the hash of the series and of its cells' pixels and classes; empty if the case failed.
     revises: the number of the earlier result that this one takes the place of.

@@ -24,7 +24,7 @@ def remarks_from_score(result: CaseScore) -> list[str]:
     if result.error is not None:
         lines.append(f"error: {case}: {result.error}")
     for cell in result.unreadable[:_CELLS_NAMED_AT_MOST]:
-        lines.append(f"warning: {case}: {cell.path}: {cell.detail}")
+        lines.append(f"warning: {case}: {cell.path}: {cell.detail or cell.reason}")
     more = len(result.unreadable) - _CELLS_NAMED_AT_MOST
     if more > 0:
         lines.append(f"warning: {case}: {more} more cells could not be used")

@@ -43,6 +43,12 @@ class ReadOptions:
                 f"'lymphocyte' or a name in the vocabulary {self.vocabulary.name!r}"
             )
 
+    @property
+    def facts(self) -> str:
+        """Everything that decides how names are read, in one text."""
+        vocabulary = sorted(self.vocabulary.classes.items())
+        return repr((self.layout, self.class_from, self.cell_type, vocabulary))
+
 
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:

@@ -6,20 +6,28 @@ from pathlib import Path
 
 from vexas_edge.errors import InputError
 from vexas_edge.smear.case import FoundCase
-from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.walk import is_folder, walk_folder
 from vexas_edge.text import hash_of
 
+_HALF = 32
 
-def stamp_of(found: FoundCase, options: ReadOptions) -> str:
-    """The hash of where a smear lies, how its names are read, and its files' names, sizes, times.
 
-    Where it cannot be listed, the hash is of why not.
+def stamp_of(found: FoundCase, reading: str) -> str:
+    """Where a smear lies, and how it is there, hashed: 32 hexadecimal digits of each.
+
+    The latter is how its names are read, and its files' names, sizes and times; where it cannot be
+    listed, why not.
+
+    Args:
+        reading: how names are read, as `ReadOptions.facts` says it.
     """
-    vocabulary = sorted(options.vocabulary.classes.items())
-    reading = (options.layout, options.class_from, options.cell_type, vocabulary)
-    where = (os.path.realpath(found.path), found.alone, found.problem)
-    return hash_of(repr(reading), repr(where), *_facts(found.path))
+    how = hash_of(reading, repr((found.alone, found.problem)), *_facts(found.path))
+    return hash_of(os.path.realpath(found.path))[:_HALF] + how[:_HALF]
+
+
+def is_of_one_place(stamp: str, other: str) -> bool:
+    """Whether two stamps are of what lies, or lay, in one place."""
+    return stamp[:_HALF] == other[:_HALF]
 
 
 def _facts(path: Path) -> Iterator[str]:

@@ -45,7 +45,7 @@ def asked_from_run(run: ScoringRun, naming: Naming) -> Asked:
         class_map=reading.class_map or UNSET,
         case_id=run.naming.case_id or UNSET,
         worklist=_text(run.naming.worklist) if run.naming.worklist else UNSET,
-        hash_ids=run.naming.hash_ids is not None,
+        hash_ids=naming.mark,
         engine=engine.engine,
         device=engine.device,
         precision=run.precision,

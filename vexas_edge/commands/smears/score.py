@@ -51,7 +51,8 @@ def run_scoring(asked: ScoringRun) -> int:
         try:
             _score_all(wanted, scorer, batch, as_json=asked.as_json)
         except BaseException as error:
-            break_off(ledger, batch, error)
+            with undisturbed():
+                break_off(ledger, batch, error)
             raise
         if ledger:
             ledger.end(None, batch.n_known)

@@ -20,11 +20,11 @@ from vexas_edge.ledger.remarks import remarks_from_line, shown_result
 from vexas_edge.ledger.sameness import Placing, Smear, content_of, key_of, series_of
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
-from vexas_edge.results.values import CaseScore
+from vexas_edge.results.values import CaseScore, UsedCell
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.reading import ReadSmear, read_smear
 from vexas_edge.scoring.score import failed_case, score_as_known, score_smear
-from vexas_edge.smear.case import Case, FoundCase
+from vexas_edge.smear.case import Case, Cell, FoundCase
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
 from vexas_edge.smear.stamp import stamp_of
@@ -44,7 +44,7 @@ class Looked:
     found: where it lies. named: the same under the name of its result.
     stamp: as `Entry` has it.
     known: the result that it has already.
-    read: its cells, if it has none.
+    read: its cells; None where it has a result already, or cannot be read.
     error: why it cannot be read; empty if it can.
     """
 
@@ -114,20 +114,22 @@ class Scorer:
     def look(self, found: FoundCase, progress: Progress) -> Looked:
         """Look at one smear: whether it has a result, and if not, read its cells.
 
-        Raises:
-            HostError: the results folder cannot be read.
+        What goes wrong is its `error`.
         """
         named = self.naming.named(found)
         looked = Looked(found=found, named=named)
         try:
             if self.ledger:
-                looked = replace(looked, stamp=stamp_of(named, self.reading))
+                looked = replace(looked, stamp=self._stamp(named))
             known = self._untouched(looked)
             return known or self._read(looked, progress)
         except InputError as error:
             return replace(looked, error=str(error))
         except MemoryError:
             return replace(looked, error=_NO_MEMORY)
+
+    def _stamp(self, named: FoundCase) -> str:
+        return self.naming.shown_stamp(stamp_of(named, self.reading.facts))
 
     def _untouched(self, looked: Looked) -> Looked | None:
         if self.ledger is None or self.again:
@@ -140,7 +142,7 @@ class Scorer:
         case, name = read_case(looked.named, self.reading), looked.named.name
         try:
             if self.ledger and not self.again and self.ledger.known.has_name(name, self._series):
-                content = content_of(self._files(case, self.naming.hiding(looked.found)))
+                content = content_of(self._files(case))
                 if known := self.ledger.known.same_files(name, self._series, content):
                     case.close()
                     return replace(looked, known=known)
@@ -150,14 +152,17 @@ class Scorer:
             raise
         return replace(looked, read=read)
 
-    def _files(self, case: Case, hiding: Callable[[str], str]) -> Iterator[tuple[str, str, str]]:
+    def _files(self, case: Case) -> Iterator[tuple[str, str, str]]:
         """Path as shown, class and hash of the files of all cells that a model looks at."""
         classes = {c for model in self._bundle.manifest.models.values() for c in model.cells}
         for cell in case.cells_of(classes):
             sha256 = ""
             with suppress(CellError):  # what cannot be read has no hash in its result either
                 sha256 = hashlib.sha256(case.source.read(cell.path)).hexdigest()
-            yield hiding(cell.path), cell.cell_class, sha256
+            yield self._shown_path(cell), cell.cell_class, sha256
+
+    def _shown_path(self, cell: Cell | UsedCell) -> str:
+        return self.naming.shown_path(cell.cell_class, cell.path)
 
     def answer(self, looked: Looked, progress: Progress) -> Answered:
         """What comes of a smear, after the least work that it takes to know it.
@@ -191,12 +196,12 @@ class Scorer:
         return Answered(looked=looked, score=score, smear=smear, place=place)
 
     def _smear(self, looked: Looked, read: ReadSmear) -> Smear:
-        records, hiding = list(read.records), self.naming.hiding(looked.found)
+        records = list(read.records)
         return Smear(
             given=looked.named.name,
             series=self._series,
             stamp=looked.stamp,
-            content=content_of((hiding(r.path), r.cell_class, r.sha256) for r in records),
+            content=content_of((self._shown_path(r), r.cell_class, r.sha256) for r in records),
             key=key_of(self._series, records),
             marks=marks_from_identities(record.identity for record in records),
         )
@@ -208,28 +213,33 @@ class Scorer:
             HostError: the results folder cannot be written.
         """
         if answered.known and self.ledger:
-            return self._outcome(answered.known, self.ledger, answered.looked.found, made=False)
+            self.ledger.mend_failures(answered.known, answered.looked.stamp)
+            remarks = self.naming.remarks(answered.looked.found)
+            return self._outcome(answered.known, self.ledger, remarks, made=False)
         if answered.score is None:
             return self._failed(answered.looked, answered.error)
-        found, score = answered.looked.found, answered.score
-        score = self.naming.result(score, found)
+        found, score = answered.looked.found, self.naming.result(answered.score)
         if self.ledger and answered.smear and answered.place:
             line = self.ledger.add(score, answered.smear, answered.place)
-            return self._outcome(line, self.ledger, found, made=True)
+            return self._outcome(line, self.ledger, self.naming.remarks(found), made=True)
         return _outcome(score, self.naming.remarks(found))
 
     def _failed(self, looked: Looked, error: str) -> Outcome:
+        """The failure of a smear; of one that nothing names there is no result in the ledger."""
         name, found, ledger = looked.named.name, looked.found, self.ledger
-        score = failed_case(name, self.naming.hiding(found)(error), self._bundle)
-        if ledger is None:
-            return _outcome(score, self.naming.remarks(found))
+        score = self.naming.result(failed_case(name, error, self._bundle))
+        remarks = self.naming.remarks(found, error)
+        if ledger is None or not self.naming.is_named(found):
+            return _outcome(score, remarks)
         if line := ledger.known.failed_alike(name, self._series, looked.stamp, score.error or ""):
-            return self._outcome(line, ledger, found, made=False)
+            return self._outcome(line, ledger, remarks, made=False)
         smear = Smear(given=name, series=self._series, stamp=looked.stamp)
         line = ledger.add(score, smear, Placing(case=name))
-        return self._outcome(line, ledger, found, made=True)
+        return self._outcome(line, ledger, remarks, made=True)
 
-    def _outcome(self, line: CaseLine, ledger: Ledger, found: FoundCase, *, made: bool) -> Outcome:
+    def _outcome(
+        self, line: CaseLine, ledger: Ledger, remarks: tuple[str, ...], *, made: bool
+    ) -> Outcome:
         """What comes of a smear that has its result in the ledger."""
         known = ledger.known
         if self.brief and not made:
@@ -237,8 +247,8 @@ class Scorer:
             status = "abstained" if is_held else line.status
             reasons = frozenset(["held"] if is_held else ())
             return Outcome(status=status, reasons=reasons, made=False)
-        score = shown_result(line, ledger)
-        remarks = (*self.naming.remarks(found), *remarks_from_line(line, known))
+        score = shown_result(ledger.result(line), line, known, ledger.folder)
+        remarks = (*remarks, *remarks_from_line(line, known))
         return _outcome(score, remarks, made=made)
 
     @property

@@ -16,7 +16,7 @@ from vexas_edge.commands.smears.batch import Batch, break_off, say_what_was_cut_
 from vexas_edge.commands.smears.scorer import Scorer
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.host.process import lower_priority, polite_threads
-from vexas_edge.host.stopping import Stop
+from vexas_edge.host.stopping import Stop, undisturbed
 from vexas_edge.ledger.lock import TakenOverError
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
@@ -85,7 +85,7 @@ class Watcher:
 
     def _tell(self, trouble: str) -> None:
         if trouble != self.trouble:
-            say(f"warning: {trouble}; trying again" if trouble else "note: it is there again")
+            say(f"warning: {trouble}; trying again" if trouble else "note: that is over")
         self.trouble = trouble
 
     def score_next(self, now: float) -> bool:
@@ -125,10 +125,12 @@ class Watcher:
         return any(map(is_there, (path / marker, path.with_name(f"{path.name}{marker}"))))
 
     def _is_named(self, found: FoundCase, name: str, now: float) -> bool:
-        """Whether it is known what a smear is called; if not, it waits."""
+        """Whether it is known what a smear is called; if that may come, it waits until then."""
         try:
             self._naming.id_of(found)
         except InputError as error:
+            if self._how.once or not self._naming.may_change:
+                return True  # it fails
             if self.arrivals.postpone(name, now, str(error), counts=False):
                 say(f"note: {name}: waits: {error}")
             return False
@@ -138,6 +140,8 @@ class Watcher:
         """Whether a smear that cannot be scored may be later on; it is said why not now."""
         if not problem or self._how.once or self.arrivals.is_last_try(name):
             return False
+        if not self._naming.is_named(self._tree.smear(name)):
+            return False
         self.arrivals.postpone(name, now, problem)
         say(f"note: {name}: not yet: {problem}")
         return True
@@ -146,12 +150,12 @@ class Watcher:
         """How it stands, for `vexas-edge watch --status`."""
         naming, standings = self._naming, list(self.arrivals.standings(now))
         return WatchStatus(
-            folder=unicode_text(str(self._root)),
+            folder=naming.shown(unicode_text(str(self._root))),
             looked=datetime.now(UTC).isoformat(timespec="seconds"),
-            trouble=unicode_text(trouble or self.trouble),
+            trouble=naming.shown_text(unicode_text(trouble or self.trouble)),
             counts=dict(Counter(standing for _, standing, _ in standings)),
             problems={
-                naming.shown(name): naming.hiding(self._tree.smear(name))(unicode_text(why))
+                naming.named(self._tree.smear(name)).name: naming.shown_text(unicode_text(why))
                 for name, _, why in standings
                 if why
             },
@@ -196,7 +200,8 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
         try:
             (_watch_once if how.once else _watch_on)(watcher, how, stop, ledger)
         except BaseException as error:
-            break_off(ledger, watcher.batch, error)
+            with undisturbed():
+                break_off(ledger, watcher.batch, error)
             raise
         ledger.end(stop.by or None, watcher.batch.n_known)
     left = Counter(standing for _, standing, _ in watcher.arrivals.standings(time.monotonic()))
