@@ -17,7 +17,7 @@ from vexas_edge.ledger.checking import problems_of_folder
 from vexas_edge.ledger.derived import DERIVED, numbered_files, rebuild_tables
 from vexas_edge.ledger.lines import CaseLine, marks_from_identities
 from vexas_edge.ledger.runs import Asked
-from vexas_edge.ledger.sameness import Placing, Smear, content_of, key_of, series_of
+from vexas_edge.ledger.smears import Placing, Smear, content_of, key_of, series_of
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.results.names import check_distinct, file_stem_for_case, numbered_name
 from vexas_edge.results.tables import CASE_COLUMNS, CELL_COLUMNS

@@ -26,7 +26,7 @@ from vexas_edge.ledger.journal import line_from_file, record_from_json, score_fr
 from vexas_edge.ledger.lines import CaseLine, JournalLine
 from vexas_edge.ledger.lock import LOCK
 from vexas_edge.ledger.runs import RunEnded, RunStarted
-from vexas_edge.ledger.sameness import content_of, key_of, series_of
+from vexas_edge.ledger.smears import content_of, key_of, series_of
 from vexas_edge.results.names import numbered_name
 from vexas_edge.results.values import BundleId, CaseScore
 

@@ -48,7 +48,7 @@ from vexas_edge.ledger.lines import CaseLine, JournalLine, RunLine
 from vexas_edge.ledger.lock import FolderLock
 from vexas_edge.ledger.opening import check_is_ledger, current_lines, remove_partial_files
 from vexas_edge.ledger.runs import Asked, Confirmed, Mended, RunEnded, RunRecord, RunStarted
-from vexas_edge.ledger.sameness import Placing, Smear
+from vexas_edge.ledger.smears import Placing, Smear
 from vexas_edge.results.names import numbered_name
 from vexas_edge.results.values import BundleId, CaseScore, Entry
 from vexas_edge.talk import Say

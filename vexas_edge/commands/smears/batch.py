@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 import click
 
 from vexas_edge.commands.console import echo_json, say, status_of_batch
-from vexas_edge.errors import HostError
-from vexas_edge.ledger.writing import Ledger
 from vexas_edge.results.values import CaseScore, Status
 from vexas_edge.results.words import json_from_score, line_from_score, remarks_from_score
 from vexas_edge.talk import time_left
@@ -107,27 +105,6 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def say_what_was_cut_off(ledger: Ledger) -> None:
-    """Say so if an earlier run was cut off."""
-    if ledger.cut_off:
-        say(
-            f"note: an earlier run that wrote to {ledger.folder} was cut off; its finished results "
-            "are there"
-        )
-
-
-def break_off(ledger: Ledger | None, batch: Batch, error: BaseException) -> None:
-    """Record what ended the run early, and let its message say what is done and how to go on."""
-    if batch.n_done:
-        how = "run the same command again to go on" if ledger else "nothing was written"
-        error.add_note(f"note: {batch.summary()}; {how}")
-    if ledger:
-        try:
-            ledger.end(one_line(str(error)) or type(error).__name__, batch.n_known)
-        except HostError as unwritten:
-            error.add_note(f"error: {unwritten}")
 
 
 def show(outcome: Outcome, *, as_json: bool) -> None:

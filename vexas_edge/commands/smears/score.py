@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.commands.console import ProgressLine, say
 from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
-from vexas_edge.commands.smears.batch import Batch, break_off, say_what_was_cut_off, show
+from vexas_edge.commands.smears.batch import Batch, show
+from vexas_edge.commands.smears.cut_off import break_off, say_what_was_cut_off
 from vexas_edge.commands.smears.scorer import Scorer
 from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.host.stopping import undisturbed

@@ -17,7 +17,7 @@ from vexas_edge.engines.opening import runs_on_gpu
 from vexas_edge.errors import CellError, InputError
 from vexas_edge.ledger.lines import CaseLine, marks_from_identities
 from vexas_edge.ledger.remarks import remarks_from_line, shown_result
-from vexas_edge.ledger.sameness import Placing, Smear, content_of, key_of, series_of
+from vexas_edge.ledger.smears import Placing, Smear, content_of, key_of, series_of
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
 from vexas_edge.results.values import CaseScore, UsedCell

@@ -12,7 +12,8 @@ from pathlib import Path
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.commands.console import say
 from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
-from vexas_edge.commands.smears.batch import Batch, break_off, say_what_was_cut_off, show
+from vexas_edge.commands.smears.batch import Batch, show
+from vexas_edge.commands.smears.cut_off import break_off, say_what_was_cut_off
 from vexas_edge.commands.smears.scorer import Scorer
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.host.process import lower_priority, polite_threads

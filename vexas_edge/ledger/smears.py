@@ -1,0 +1,72 @@
+"""A smear as a results folder knows it: by hashes of what it is, and where its result belongs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vexas_edge.ledger.lines import CaseLine
+from vexas_edge.results.values import UsedCell
+from vexas_edge.text import hash_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Smear:
+    """What is known of a smear before it is scored.
+
+    given: its name where it was found.
+    series, stamp, content, key: as `Entry` has them.
+    marks: as `CaseLine` has them.
+    """
+
+    given: str
+    series: str
+    stamp: str
+    content: str = ""
+    key: str = ""
+    marks: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placing:
+    """Where a smear's result belongs.
+
+    known: the result that it has already, so that there is nothing to do.
+    case: the name of its result.
+    same_key: another result with the very same cells, whose answer is this one's.
+    revises, shares_cells_with, held: as `Entry` has them.
+    """
+
+    case: str
+    known: CaseLine | None = None
+    same_key: CaseLine | None = None
+    revises: int | None = None
+    shares_cells_with: tuple[int, ...] = ()
+    held: bool = False
+
+
+def series_of(bundle_sha256: str, version: str) -> str:
+    """The hash of what scores: a bundle, and a version of vexas-edge."""
+    return hash_of(bundle_sha256, version)
+
+
+def key_of(series: str, cells: Iterable[UsedCell]) -> str:
+    """The hash of what a smear's answer depends on.
+
+    A cell that could be decoded counts by its pixels, and once; another one by its file.
+
+    Args:
+        cells: of all models.
+    """
+    by_path = {cell.path: cell for cell in cells}.values()
+    decoded = {f"{cell.cell_class} {cell.identity}" for cell in by_path if cell.identity}
+    others = [f"{cell.cell_class} file {cell.sha256}" for cell in by_path if not cell.identity]
+    return hash_of(series, *sorted(decoded), *sorted(others))
+
+
+def content_of(files: Iterable[tuple[str, str, str]]) -> str:
+    """The hash of a smear's files.
+
+    Args:
+        files: the path, the class and the SHA-256 of each cell's file, which is empty where the
+            file is too large to be read.
+    """
+    return hash_of(*(part for file in sorted(set(files)) for part in file))
