@@ -14,7 +14,13 @@ from vexas_edge import files
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.files import HeldFileError, write_atomically
 from vexas_edge.ledger.checking import problems_of_folder
-from vexas_edge.ledger.derived import DERIVED, numbered_files, rebuild_tables
+from vexas_edge.ledger.derived import (
+    DERIVED,
+    Tables,
+    known_from_lines,
+    numbered_files,
+    rebuild_tables,
+)
 from vexas_edge.ledger.lines import CaseLine, marks_from_identities
 from vexas_edge.ledger.runs import Asked
 from vexas_edge.ledger.smears import Placing, Smear, content_of, key_of, series_of
@@ -600,3 +606,29 @@ def test_a_folder_that_is_called_cases_is_no_results_folder_yet(tmp_path: Path) 
     with pytest.raises(HostError, match=r"holds cases, but is no results folder"):
         Ledger(tmp_path)
     assert files_in(tmp_path) == ["cases"]
+
+
+def test_a_table_that_changes_as_a_whole_is_made_now_and_then_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, made = [0.0], list[str]()
+    tables = Tables(tmp_path, [], known_from_lines([]))
+
+    def slowly(name: str) -> bytes:
+        made.append(name)
+        now[0] += 1.0
+        return b"whole"
+
+    monkeypatch.setattr("vexas_edge.ledger.derived.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(tables, "_content", slowly)
+    for _ in range(200):
+        now[0] += 0.1
+        tables.make_soon("cases.csv")
+        tables.append("cases.csv", b"row")
+    assert len(made) == 3
+    tables.make_soon("cases.csv")
+    tables.append("cases.csv", b"row")  # it is in what is made at the end
+    tables.finish()
+    assert (len(made), (tmp_path / "cases.csv").read_bytes()) == (4, b"whole")
+    tables.append("cases.csv", b"+")
+    assert (tmp_path / "cases.csv").read_bytes() == b"whole+"

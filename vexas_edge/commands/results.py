@@ -11,8 +11,8 @@ from vexas_edge.commands.options import PATH, bundle_option, device_option, engi
 from vexas_edge.errors import InputError
 from vexas_edge.text import one_line
 
-# While somebody writes, a result is there a moment before its line of the journal.
-_TRIES, _PAUSE_SECONDS = 5, 0.5
+# While somebody writes, a result is there a moment before the tables tell of it.
+_TRIES, _PAUSE_SECONDS = 10, 0.5
 DIFFERS = 9
 
 

@@ -1,6 +1,7 @@
 """What is made from the files of a results folder, in the order of numbers: journal and tables."""
 
 import re
+import time
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,9 @@ JOURNAL, CASES_CSV, CELLS_CSV = "journal.jsonl", "cases.csv", "cells.csv"
 DERIVED = (JOURNAL, CASES_CSV, CELLS_CSV)
 # What a watcher says of itself; it tells nothing of a result.
 WATCH = "watch.json"
+
+# How much of the time a table may take that is made anew as a whole.
+_SHARE = 0.1
 
 _NUMBERED = re.compile(r"(\d{6,})-.+\.json")
 
@@ -133,8 +137,8 @@ def write_cells_csv(folder: Path, lines: Iterable[JournalLine]) -> None:
 class Tables:
     """The journal and the tables of a folder while it is written.
 
-    What cannot be written, as a table that a spreadsheet program holds, is made anew at the end. It
-    is derived, so nothing is lost with it.
+    What cannot be written, as a table that a spreadsheet program holds, is made anew at the end, and
+    so is what would be made anew too often meanwhile. It is derived, so nothing is lost with it.
 
     Args:
         lines, known: the folder's; they grow.
@@ -143,9 +147,14 @@ class Tables:
     def __init__(self, folder: Path, lines: list[JournalLine], known: Known) -> None:
         self._folder, self._lines, self._known = folder, lines, known
         self._problems: dict[str, str] = {}
+        self._stale: set[str] = set()
+        self._due: dict[str, float] = {}
 
     def append(self, name: str, content: bytes) -> None:
         """Add to a table."""
+        if name in self._stale:
+            self.make_soon(name)
+            return
         if name in self._problems:
             return
         try:
@@ -154,8 +163,18 @@ class Tables:
         except OSError as error:
             self._problems[name] = f"{self._folder / name} cannot be written: {error.strerror}"
 
+    def make_soon(self, name: str) -> None:
+        """Make a table anew, or leave it to be made later, so that most of the time stays free."""
+        began = time.monotonic()
+        if began < self._due.get(name, 0.0):
+            self._stale.add(name)
+            return
+        self.make(name)
+        self._due[name] = began + (time.monotonic() - began) / _SHARE
+
     def make(self, name: str) -> None:
         """Make a table anew."""
+        self._stale.discard(name)
         if name in self._problems:
             return
         try:
@@ -176,8 +195,8 @@ class Tables:
 
     def finish(self) -> list[str]:
         """Make anew what could not be written before; returns why what still cannot."""
-        again, self._problems = self._problems, {}
-        for name in again:
+        again, self._problems = {*self._problems, *self._stale}, {}
+        for name in sorted(again):
             self.make(name)
         return list(self._problems.values())
 

@@ -173,7 +173,7 @@ class Ledger:
         self.known.add(line)
         self._tables.append(CELLS_CSV, cells_csv(score, file))
         if _touches_others(line) or self.known.follows_failure(line):
-            self._tables.make(CASES_CSV)
+            self._tables.make_soon(CASES_CSV)
         else:
             self._tables.append(CASES_CSV, cases_csv_rows(line, self.known))
         return line
@@ -192,7 +192,7 @@ class Ledger:
         number = self._next_number()
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._record("confirmed", Confirmed(number=number, results=numbers, confirmed=now))
-        self._tables.make(CASES_CSV)
+        self._tables.make_soon(CASES_CSV)
         return lines
 
     def mend_failures(self, line: CaseLine, stamp: str) -> None:
@@ -205,7 +205,7 @@ class Ledger:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             record = Mended(number=self._next_number(), results=numbers, mended=now)
             self._record("mended", record)
-            self._tables.make(CASES_CSV)
+            self._tables.make_soon(CASES_CSV)
 
     def mend(self) -> None:
         """Try again to write the tables that could not be written, as when the disk was full."""
