@@ -137,8 +137,8 @@ def write_cells_csv(folder: Path, lines: Iterable[JournalLine]) -> None:
 class Tables:
     """The journal and the tables of a folder while it is written.
 
-    What cannot be written, as a table that a spreadsheet program holds, is made anew at the end, and
-    so is what would be made anew too often meanwhile. It is derived, so nothing is lost with it.
+    What cannot be written, as a table that a spreadsheet program holds, is made anew at the end; so
+    is what would be made anew too often meanwhile. It is derived, so nothing is lost with it.
 
     Args:
         lines, known: the folder's; they grow.
