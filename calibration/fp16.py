@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from calibration.outer_biases import with_outer_biases
 from calibration.region import Region, encoder_region, float_constants
 from export.graph import rebuilt
 from vexas_edge.errors import BundleError
@@ -20,6 +21,8 @@ LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 def half_precision(model: ModelProto) -> ModelProto:
     """The fused graph with its encoder in float16, with casts where the encoder starts and ends.
+
+    The biases of its convolutions stand outside them, which is faster on CUDA.
 
     Raises:
         BundleError: it is not a fused graph, has an unknown operator, or a weight that float16
@@ -37,7 +40,7 @@ def half_precision(model: ModelProto) -> ModelProto:
         if region.exit in node.output:
             nodes.append(_cast(halves[region.exit], region.exit, TensorProto.FLOAT))
     constants = [numpy_helper.from_array(half, halves[name]) for name, half in weights.items()]
-    return rebuilt(model, nodes, constants)
+    return with_outer_biases(rebuilt(model, nodes, constants))
 
 
 def emulated_half_precision(half: ModelProto) -> ModelProto:

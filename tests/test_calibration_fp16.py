@@ -89,6 +89,14 @@ def test_a_half_graph_is_half_inside_and_float32_around(fused: ModelProto) -> No
     assert len(half.SerializeToString()) < len(fused.SerializeToString())
 
 
+def test_no_convolution_of_a_half_graph_has_its_bias_inside(fused: ModelProto) -> None:
+    half = half_precision(fused)
+    convolutions = [node for node in half.graph.node if node.op_type == "Conv"]
+    assert [len(node.input) for node in convolutions] == [2, 2]
+    users = {name: node for node in half.graph.node for name in node.input}
+    assert [users[node.output[0]].op_type for node in convolutions] == ["Add", "Add"]
+
+
 def test_the_emulation_is_numpys_rounding_of_every_activation(fused: ModelProto) -> None:
     emulation = emulated_half_precision(half_precision(fused))
     inside = {name for node in encoder_region(fused).nodes for name in node.output}
