@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from tiny import CANVAS_PX, WIDTH
 
 from vexas_edge.bundle.archive import open_bundle
+from vexas_edge.engines import cuda_start
 from vexas_edge.engines import onnxruntime as module
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import open_engine, runs_on_gpu
@@ -90,7 +91,7 @@ def test_a_gpu_that_is_not_there_is_refused(graph: bytes) -> None:
         open_engine(graph, EngineOptions(device="cuda"))
     assert str(refused.value) == (
         f"device cuda was asked for, but this onnxruntime {onnxruntime.__version__} has no CUDA "
-        "support; install onnxruntime-gpu in place of onnxruntime, or use --device cpu"
+        "support; install onnxruntime-gpu[cuda,cudnn] in place of onnxruntime, or use --device cpu"
     )
 
 
@@ -100,23 +101,28 @@ def test_a_silent_fall_back_to_the_cpu_is_refused(
 ) -> None:
     # onnxruntime-gpu lists CUDA even where its libraries are missing, and then uses the CPU.
     cpu_session = onnxruntime.InferenceSession
-    monkeypatch.setattr(
-        onnxruntime,
-        "get_available_providers",
-        lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
-    )
-    monkeypatch.setattr(
-        onnxruntime,
-        "InferenceSession",
-        lambda graph, options, _: cpu_session(graph, options, ["CPUExecutionProvider"]),
-    )
-    with pytest.raises(HostError, match="onnxruntime fell back to the CPU"):
-        open_engine(graph, EngineOptions(device="cuda"))
-    module._runs_cuda.cache_clear()
-    assert not runs_on_gpu(EngineOptions())  # so no graph is chosen as if there were a GPU
-    module._runs_cuda.cache_clear()
-    with open_engine(graph, EngineOptions(device="auto")) as engine:
-        assert engine.device == "cpu"
+    asked: list[dict[str, Any]] = []
+
+    def on_the_cpu(graph: bytes, options: Any, _: Any, **more: Any) -> Any:
+        asked.append(more)
+        return cpu_session(graph, options, ["CPUExecutionProvider"])
+
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", on_the_cpu)
+    monkeypatch.setattr(onnxruntime, "cuda_version", "13.0")
+    monkeypatch.setattr(module, "load_cuda", lambda _: ())
+    monkeypatch.setattr(cuda_start, "nvidia_gpu", lambda: None)
+    module._cuda_failure.cache_clear()
+    try:
+        with pytest.raises(HostError, match=r"but no NVIDIA GPU, or no driver .* or use --device"):
+            open_engine(graph, EngineOptions(device="cuda"))
+        assert not runs_on_gpu(EngineOptions())  # so no graph is chosen as if there were a GPU
+        with open_engine(graph, EngineOptions(device="auto")) as engine:
+            assert engine.device == "cpu"
+    finally:
+        module._cuda_failure.cache_clear()
+    assert asked == [{"enable_fallback": 0}, {}]
 
 
 def test_the_probe_for_a_gpu_is_a_graph_that_runs() -> None:

@@ -3,7 +3,8 @@
     VexasEdgeError           1
     |- UsageError            2   the caller asked for something that makes no sense
     |- HostError             4   this PC cannot do what was asked
-    |  `- MissingEngineError 4   an engine is not installed, or finds no device
+    |  |- MissingEngineError 4   an engine is not installed, or finds no device
+    |  `- DeviceMemoryError  4   a GPU has too little free memory for a call of this size
     |- InputError            5   a case, or another input file, cannot be read
     |  `- CellError          5   one cell cannot be used
     |     `- RejectedCellError 5   its image was read, but does not show one whole cell
@@ -43,6 +44,10 @@ class MissingEngineError(HostError):
         super().__init__(f"{found}; {remedy}")
         self.found = found
         self.remedy = remedy
+
+
+class DeviceMemoryError(HostError):
+    """A GPU has too little free memory for what it was given; it may have enough for less."""
 
 
 class InputError(VexasEdgeError, ValueError):

@@ -38,11 +38,14 @@ class Abilities:
     packages: the distributions whose versions change its numbers or its speed.
     graphs: for each device, the kind of graph that it runs in each precision.
     call_sizes: for each device, the size beyond which larger calls only cost memory.
+    settings: for devices where it can be set up in several ways, their names in each precision;
+        the first is the one that is taken unless another was measured to be faster.
     """
 
     packages: tuple[str, ...]
     graphs: Mapping[Device, Mapping[Precision, str]]
     call_sizes: Mapping[Device, CallSize]
+    settings: Mapping[Device, Mapping[Precision, tuple[str, ...]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +75,9 @@ class EngineOptions:
     threads: how many threads compute; None means `default_threads()`.
     calls_at_once: how many threads call `run` at the same time and so share the compute threads.
     rows: which tensors share their number of rows, and how many will come; empty if unknown.
-    precision: what the graph computes in, for an engine that proves it.
+    rows_per_call: how many rows of cells go into one call; None means what suits the device.
+    precision: what the graph computes in, for an engine that proves it or is set up for it.
+    setting: one of the engine's `Abilities.settings`; empty means its first.
     build: whether an engine may be built on this PC, which takes minutes.
     report: called with one line at a time about the progress of building.
     """
@@ -82,7 +87,9 @@ class EngineOptions:
     threads: int | None = None
     calls_at_once: int = 1
     rows: tuple[RowGroup, ...] = ()
+    rows_per_call: int | None = None
     precision: Precision = "fp32"
+    setting: str = ""
     build: bool = False
     report: Callable[[str], None] = field(default=_silent, compare=False)
 

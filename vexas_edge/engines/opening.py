@@ -4,7 +4,7 @@ from functools import cache
 from importlib import import_module
 from typing import cast
 
-from vexas_edge.choices import ENGINES, Device, EngineName
+from vexas_edge.choices import ENGINES, Device, EngineName, Precision
 from vexas_edge.engines.contract import Abilities, Engine, EngineModule, EngineOptions
 
 # The module of each engine; "auto" means the reference engine, which is always installed.
@@ -19,6 +19,11 @@ _FILES: dict[EngineName, str] = {
 def abilities_of(engine: EngineName) -> Abilities:
     """What the engine can do, whether or not it is installed on this PC."""
     return _file(engine).ABILITIES
+
+
+def settings_of(engine: EngineName, device: Device, precision: Precision) -> tuple[str, ...]:
+    """The ways to set the engine up there, its default first; empty if there is only one way."""
+    return abilities_of(engine).settings.get(device, {}).get(precision, ())
 
 
 @cache

@@ -11,8 +11,6 @@ from vexas_edge.host.cpu import cpu_name, has_vnni
 from vexas_edge.host.process import default_threads
 from vexas_edge.version import __version__
 
-_GPU_QUERY = ("--query-gpu=name,driver_version", "--format=csv,noheader")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NvidiaGpu:
@@ -63,18 +61,33 @@ def this_host(packages: Sequence[str], threads: int | None = None) -> Host:
 @cache
 def nvidia_gpu() -> NvidiaGpu | None:
     """The first NVIDIA GPU and its driver; None where there is none."""
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return None
-    try:
-        found = subprocess.run([command, *_GPU_QUERY], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    lines = found.stdout.splitlines()
-    if found.returncode or not lines:
+    lines = _each_gpus("name,driver_version")
+    if not lines:
         return None
     name, _, driver = lines[0].rpartition(",")
     return NvidiaGpu(name=name.strip(), driver=driver.strip())
+
+
+def free_gpu_memory_mib() -> int | None:
+    """How much memory of the GPU nobody uses now, in MiB; None where that cannot be known.
+
+    With several GPUs it cannot, as CUDA may count them in another order than the driver.
+    """
+    lines = _each_gpus("memory.free")
+    return int(lines[0]) if len(lines) == 1 and lines[0].isdigit() else None
+
+
+def _each_gpus(fields: str) -> list[str]:
+    """What the driver says of each GPU, a line each, without units; empty if there is none."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return []
+    query = [command, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+    try:
+        found = subprocess.run(query, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [] if found.returncode else [line.strip() for line in found.stdout.splitlines()]
 
 
 @cache

@@ -26,7 +26,7 @@ LEAST_GAIN = 1.2
 
 _KIND = "prepared"
 # Raise this number when engines are set up, tested or remembered in another way.
-_RECIPE = 1
+_RECIPE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,8 @@ class Measured:
 
     emulated: whether the graph was judged on patients by an emulation alone; such a graph runs on
     request only.
+    setting: how the engine is set up; empty for an engine that has only one way.
+    cells_per_call: how many cells go into one call; None for what suits the device.
     ms_per_cell: the time per cell of all models together; None if there is a problem.
     problem: why this way cannot be used on this PC.
     """
@@ -43,6 +45,8 @@ class Measured:
     device: Device
     precision: Precision
     emulated: bool = False
+    setting: str = ""
+    cells_per_call: int | None = None
     ms_per_cell: float | None = None
     problem: str | None = None
 
@@ -70,7 +74,7 @@ def remember(bundle: Bundle, measured: Sequence[Measured]) -> None:
     Raises:
         HostError: the cache cannot be written.
     """
-    store(_KIND, _key(bundle), msgspec.json.encode(list(measured)))
+    store(_KIND, key_on_this_pc(bundle), msgspec.json.encode(list(measured)))
 
 
 def choose(
@@ -83,18 +87,30 @@ def choose(
     """
     if options.engine != "auto":
         return options, choose_graph(bundle.manifest, precision, options)
-    found = find(_KIND, _key(bundle), same="bundle")
+    found = find(_KIND, key_on_this_pc(bundle), same="bundle")
     measured = msgspec.json.decode(found.content, type=list[Measured]) if found.content else []
     best = fastest(measured, options.device, precision)
     if best is None:
         return _unprepared(bundle, options, precision, found, measured)
-    options = replace(options, engine=best.engine, device=best.device)
+    options = replace(
+        options,
+        engine=best.engine,
+        device=best.device,
+        setting=best.setting,
+        rows_per_call=best.cells_per_call,
+    )
     graph = choose_graph(bundle.manifest, best.precision, options)
     reason = (
         f"the fastest on this PC of {len(measured)} that `vexas-edge prepare` measured: "
-        f"{best.ms_per_cell:.3g} ms per cell"
+        f"{best.ms_per_cell:.3g} ms per cell{_set_up(best)}"
     )
     return options, replace(graph, reason=reason, proved=True)
+
+
+def _set_up(way: Measured) -> str:
+    """How the engine is set up, in words; empty for an engine that has only one way."""
+    cells = f", {way.cells_per_call} cells per call" if way.cells_per_call else ""
+    return f", set up as {way.setting}{cells}" if way.setting else ""
 
 
 def _unprepared(
@@ -139,7 +155,7 @@ def fastest(
     return min(suiting, key=suiting.__getitem__, default=None)
 
 
-def _key(bundle: Bundle) -> dict[str, object]:
+def key_on_this_pc(bundle: Bundle) -> dict[str, object]:
     """Everything that the choice depends on. The number of threads is left out: it favours none."""
     host = asdict(this_host(packages_that_count()))
     del host["threads"]

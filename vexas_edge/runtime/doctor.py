@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vexas_edge.choices import ENGINES, EngineName
+from vexas_edge.engines.cuda_start import LEAST_DRIVER, REMEDY_FOR_TWO_WHEELS, WHEELS
 from vexas_edge.engines.opening import abilities_of, devices_of
 from vexas_edge.errors import HostError, MissingEngineError
 from vexas_edge.host.cache import FOLDER_VARIABLE, cache_folder
 from vexas_edge.host.cpu import cpu_name, has_vnni
 from vexas_edge.host.facts import nvidia_gpu
 from vexas_edge.host.process import default_threads
-
-# onnxruntime-gpu 1.31 needs CUDA 13, whose oldest driver is named in NVIDIA's release notes.
-_LEAST_DRIVER = 580
 
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p"}
 _REMOTE_DRIVE = 4  # GetDriveTypeW
@@ -71,17 +69,23 @@ def _cpu() -> Finding:
 def _gpu() -> Iterator[Finding]:
     gpu = nvidia_gpu()
     if gpu is None:
-        yield Finding(subject="GPU", state="limited", found="no NVIDIA GPU, or no driver for it")
+        wanted = _installed("onnxruntime-gpu") is not None
+        yield Finding(
+            subject="GPU",
+            state="limited",
+            found="no NVIDIA GPU, or no driver for it",
+            remedy=f"install NVIDIA's driver {LEAST_DRIVER} or newer" if wanted else "",
+        )
         return
     release = gpu.driver.split(".")[0]
-    if not release.isdigit() or int(release) >= _LEAST_DRIVER:
+    if not release.isdigit() or int(release) >= LEAST_DRIVER:
         yield Finding(subject="GPU", state="ok", found=str(gpu))
         return
     yield Finding(
         subject="GPU",
         state="limited",
         found=f"{gpu}: the driver is too old for CUDA 13",
-        remedy=f"install driver {_LEAST_DRIVER} or newer, or score on the CPU",
+        remedy=f"install driver {LEAST_DRIVER} or newer, or score on the CPU",
     )
 
 
@@ -94,23 +98,35 @@ def _engine(engine: EngineName) -> Finding:
         return Finding(subject=engine, state="missing", found=str(error))
     versions = filter(None, map(_installed, abilities_of(engine).packages))
     found = f"{next(versions, 'of unknown version')}, runs on {', '.join(devices)}"
-    if engine == "onnxruntime" and nvidia_gpu() and "cuda" not in devices:
-        return Finding(
-            subject=engine,
-            state="ok",
-            found=f"{found}; there is a GPU, which it does not use",
-            remedy="to use it, install onnxruntime-gpu[cuda,cudnn] in place of onnxruntime",
-        )
+    if engine == "onnxruntime" and "cuda" not in devices and _wants_cuda():
+        return _without_cuda(found)
     return Finding(subject=engine, state="ok", found=found)
 
 
+def _wants_cuda() -> bool:
+    return nvidia_gpu() is not None or _installed("onnxruntime-gpu") is not None
+
+
+def _without_cuda(found: str) -> Finding:
+    """onnxruntime runs, but not on the GPU that is there or that it was installed for."""
+    from vexas_edge.engines.onnxruntime import why_not_cuda
+
+    problem = why_not_cuda()
+    return Finding(
+        subject="onnxruntime",
+        state="ok",
+        found=f"{found}; not on a GPU: {problem.found}" if problem else found,
+        remedy=f"to use a GPU, {problem.remedy}" if problem else "",
+    )
+
+
 def _two_wheels() -> Iterator[Finding]:
-    if _installed("onnxruntime") and _installed("onnxruntime-gpu"):
+    if all(map(_installed, WHEELS)):
         yield Finding(
             subject="onnxruntime wheels",
             state="limited",
             found="onnxruntime and onnxruntime-gpu are both installed, and one hides the other",
-            remedy="uninstall both, then install the one that you want",
+            remedy=REMEDY_FOR_TWO_WHEELS,
         )
 
 

@@ -1,35 +1,26 @@
 """Measuring what runs a bundle fastest on this PC: each engine, device and precision in turn."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import partial
-
-import numpy as np
+from dataclasses import replace
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.contract import CELLS, Feeds, cells_tensor, contract_of
-from vexas_edge.bundle.graphs import EMULATED, FUSED, HEAD
 from vexas_edge.choices import ENGINES, PRECISIONS
 from vexas_edge.engines.contract import Engine, EngineOptions
-from vexas_edge.engines.opening import devices_of
+from vexas_edge.engines.opening import devices_of, settings_of
 from vexas_edge.errors import HostError
-from vexas_edge.host.clock import median_seconds
-from vexas_edge.runtime.choice import Measured, remember
+from vexas_edge.runtime.call_limits import forget_limits
+from vexas_edge.runtime.choice import Measured, key_on_this_pc, remember
 from vexas_edge.runtime.session import Sessions, cells_per_call
+from vexas_edge.runtime.settings import with_best_setting
+from vexas_edge.runtime.timing import (
+    TimingOptions,
+    check_model,
+    ms_per_cell,
+    noise_feeds,
+    options_of,
+)
 from vexas_edge.talk import Say
-
-_LEAST_ROUNDS = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Asked:
-    """How to measure. Each way is timed for `seconds` with each model."""
-
-    threads: int | None
-    seconds: float
-    report: Say
 
 
 def prepare_bundle(
@@ -45,10 +36,12 @@ def prepare_bundle(
         HostError: nothing here returns the recorded numbers, or the cache cannot be written.
     """
     models = bundle.manifest.models
-    asked = _Asked(threads=threads, seconds=seconds / len(models), report=report)
-    ways = tuple(_ways())
+    asked = TimingOptions(threads=threads, seconds=seconds / len(models), report=report)
+    forget_limits(key_on_this_pc(bundle))
+    settable, ways = _by_settings(tuple(_ways()))
     for model in models:
         ways = _with_model(bundle, model, ways, asked)
+    ways = (*ways, *(with_best_setting(bundle, way, asked) for way in settable))
     remember(bundle, ways)
     if all(way.problem for way in ways):
         problems = "; ".join(f"{way.engine} {way.precision}: {way.problem}" for way in ways)
@@ -74,16 +67,26 @@ def _ways() -> Iterator[Measured]:
                 yield Measured(engine=engine, device=device, precision=precision)
 
 
+def _by_settings(
+    ways: Sequence[Measured],
+) -> tuple[tuple[Measured, ...], tuple[Measured, ...]]:
+    """The ways that can be set up in several ways, and the others."""
+    settable = tuple(w for w in ways if settings_of(w.engine, w.device, w.precision))
+    return settable, tuple(way for way in ways if way not in settable)
+
+
 def _with_model(
-    bundle: Bundle, model: str, ways: Sequence[Measured], asked: _Asked
+    bundle: Bundle, model: str, ways: Sequence[Measured], asked: TimingOptions
 ) -> tuple[Measured, ...]:
     """The same ways after one more model: with its time added, or with the problem it met."""
     with ExitStack() as stack:
         tested = [_tested(bundle, model, way, asked, stack) for way in ways]
         engines = {way: engine for way, engine in tested if engine is not None}
         asked.report(f"{model}: timing {len(engines)} ways, {asked.seconds:.1f} s each")
-        feeds = _feeds(bundle, model)
-        times = _interleaved(engines, feeds, asked.seconds) if engines else {}
+        canvas_px = bundle.manifest.models[model].canvas_px
+        n_cells = cells_per_call(EngineOptions(device="cpu"), canvas_px)
+        feeds = noise_feeds(bundle, model, n_cells)
+        times = ms_per_cell(engines, feeds, asked.seconds) if engines else {}
     return tuple(
         replace(way, ms_per_cell=(way.ms_per_cell or 0.0) + times[way] if way in times else None)
         for way, _ in tested
@@ -91,50 +94,15 @@ def _with_model(
 
 
 def _tested(
-    bundle: Bundle, model: str, way: Measured, asked: _Asked, stack: ExitStack
+    bundle: Bundle, model: str, way: Measured, asked: TimingOptions, stack: ExitStack
 ) -> tuple[Measured, Engine | None]:
     """The way and its engine, if the self-test passes; else the way with its problem, and None."""
     if way.problem:
         return way, None
     asked.report(f"{model}: testing {way.engine} on {way.device} in {way.precision}")
-    options = EngineOptions(
-        engine=way.engine,
-        device=way.device,
-        threads=asked.threads,
-        build=True,
-        report=asked.report,
-    )
     try:
-        sessions = stack.enter_context(Sessions(bundle, options, way.precision))
-        for file in (HEAD, sessions.graph.file):
-            sessions.check(model, file)
+        sessions = stack.enter_context(Sessions(bundle, options_of(way, asked), way.precision))
+        emulated = check_model(sessions, model)
     except HostError as error:
         return replace(way, problem=str(error)), None
-    entry = bundle.manifest.models[model].files[sessions.graph.file]
-    emulated = way.emulated or entry.measured.get("ran_on") == EMULATED
-    return replace(way, emulated=emulated), sessions.fused(model)
-
-
-def _feeds(bundle: Bundle, model: str) -> Feeds:
-    """As many cells as scoring gives an engine in one call, made of noise, and one draw."""
-    canvas_px = bundle.manifest.models[model].canvas_px
-    n_cells = cells_per_call(EngineOptions(device="cpu"), canvas_px)
-    rng = np.random.Generator(np.random.PCG64(0))
-    shape = (n_cells, *cells_tensor(canvas_px).row_shape)
-    cells = rng.integers(0, 256, shape, dtype=np.uint8)
-    return contract_of(bundle.manifest, model, FUSED).one_draw_feeds(cells)
-
-
-def _interleaved(
-    engines: dict[Measured, Engine], feeds: Feeds, seconds: float
-) -> dict[Measured, float]:
-    """The milliseconds per cell of each way; as in scoring, each thread makes its own calls."""
-    with ThreadPoolExecutor(max(engine.threads for engine in engines.values())) as pool:
-
-        def on_every_thread(engine: Engine) -> None:
-            list(pool.map(engine.run, [feeds] * engine.threads))
-
-        works = {way: partial(on_every_thread, engine) for way, engine in engines.items()}
-        medians = median_seconds(works, turns=_LEAST_ROUNDS, seconds=seconds * len(engines))
-    cells_per_turn = {way: len(feeds[CELLS]) * engine.threads for way, engine in engines.items()}
-    return {way: medians[way] * 1000 / cells_per_turn[way] for way in engines}
+    return replace(way, emulated=way.emulated or emulated), sessions.fused(model)

@@ -24,13 +24,16 @@ from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import abilities_of, open_engine, runs_on_gpu
 from vexas_edge.errors import BundleError
 from vexas_edge.host.process import default_threads
-from vexas_edge.runtime.choice import choose
+from vexas_edge.runtime.call_limits import CallLimits
+from vexas_edge.runtime.choice import choose, key_on_this_pc
 from vexas_edge.runtime.isolator import Isolator, mask_options
 from vexas_edge.runtime.selftest import Check, check_canvas, check_engine, golden_from_npz
 
 
 def cells_per_call(options: EngineOptions, canvas_px: int) -> int:
     """The most cells that an engine is given in one call, unless the caller says otherwise."""
+    if options.rows_per_call:
+        return options.rows_per_call
     device: Literal["cuda", "cpu"] = "cuda" if runs_on_gpu(options) else "cpu"
     size = abilities_of(options.engine).call_sizes[device]
     return size.rows_of(cells_tensor(canvas_px).row_shape)
@@ -78,6 +81,7 @@ class Sessions:
         self.bundle = bundle
         self.options, self.graph = choose(bundle, options or EngineOptions(), precision)
         self._opened: dict[tuple[str, str, EngineOptions], Engine] = {}
+        self._limits: CallLimits | None = None
         self._references: dict[str, Reference | None] = {}
         self._stack = ExitStack()
 
@@ -86,13 +90,30 @@ class Sessions:
         """How many threads decode, place cells and call the engine."""
         return self.options.threads or default_threads()
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the fused graphs run on a GPU."""
+        return runs_on_gpu(self.options)
+
+    @property
+    def limits(self) -> CallLimits:
+        """How many cells a call of the GPU has memory for, as far as that was ever too many."""
+        if self._limits is None:
+            way = f"{self.options.engine} {self.graph.precision}"
+            self._limits = CallLimits(key_on_this_pc(self.bundle), way)
+        return self._limits
+
     def contract(self, model: str, file: str) -> GraphContract:
         """The inputs and outputs of one of the model's graphs."""
         return contract_of(self.bundle.manifest, model, file)
 
     def cells_per_call(self, model: str) -> int:
-        """The most cells of the model that the chosen engine is given in one call."""
-        return cells_per_call(self.options, self.bundle.manifest.models[model].canvas_px)
+        """The most cells of the model that the chosen engine is given in one call.
+
+        It stays the same as long as these engines are open.
+        """
+        size = cells_per_call(self.options, self.bundle.manifest.models[model].canvas_px)
+        return self.limits.at_first(model, size) if self.on_gpu else size
 
     def fused(self, model: str, file: str = "") -> Engine:
         """The engine of the model's fused graph, for many threads that each make their own calls.
@@ -117,8 +138,12 @@ class Sessions:
         """
         if self.options.engine == "tensorrt":
             return self.fused(model)
-        rows = self.contract(model, self.graph.file).rows(block=1)
-        return self._engine(model, self.graph.file, replace(self.options, rows=rows))
+        options = replace(
+            self.options,
+            rows=self.contract(model, self.graph.file).rows(block=1),
+            precision=precision_of(self.graph.file),
+        )
+        return self._engine(model, self.graph.file, options)
 
     def head(self, model: str) -> Engine:
         """The engine of the model's head, on the CPU."""

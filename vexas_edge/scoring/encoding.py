@@ -1,7 +1,8 @@
 """From cells to encodings: each thread places some cells on the canvas and runs the engine on them.
 
 Threads that each make their own calls keep all cores busy. If one call were spread over all
-threads, every operator would wait for the thread that shares its core with isolating cells.
+threads, every operator would wait for the thread that shares its core with isolating cells. A GPU
+is given full calls instead, and smaller ones where it runs out of memory.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.contract import CELLS, CHECKED_DRAWS, DRAWS, ENCODINGS, PROBABILITIES
 from vexas_edge.bundle.manifest import Model
-from vexas_edge.cells.canvas import Canvas, placed_cell
+from vexas_edge.cells.canvas import Canvas, DecodedCell, placed_cell
+from vexas_edge.errors import DeviceMemoryError, HostError
 from vexas_edge.results.values import UsedCell
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.draws import draws_of
@@ -30,6 +32,14 @@ class _Call:
     records: list[UsedCell]
     encodings: NDArray[np.float32]
     checked: CheckedCall | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outputs:
+    """What the engine returned: encodings, float32 (n, D), and draws of them if asked for."""
+
+    encodings: NDArray[np.float32]
+    checked: CheckedCall | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +64,40 @@ class _Calls:
         """
         placed = [placed_cell(self.read.decoded(cell), self.canvas) for cell in cells]
         records = [cell.record for cell in placed]
-        pixels = [cell.pixels for cell in placed if cell.pixels is not None]
-        if not pixels:
+        usable = [cell for cell in placed if cell.pixels is not None]
+        if not usable:
             return _Call(records=records, encodings=_none(self.model))
-        identities = [cell.identity for cell in placed if cell.pixels is not None]
+        parts = self._encoded(usable, checked=checked)
+        return _Call(
+            records=records,
+            encodings=np.concatenate([part.encodings for part in parts]),
+            checked=parts[0].checked,
+        )
+
+    def _encoded(self, cells: Sequence[DecodedCell], *, checked: bool) -> list[_Outputs]:
+        """The engine's outputs for these cells, in as few calls as its memory allows."""
+        limits = self.sessions.limits if self.sessions.on_gpu else None
+        while True:
+            size = limits.of(self.name, len(cells)) if limits else len(cells)
+            starts = range(0, len(cells), size)
+            try:
+                return [self._outputs(cells[s : s + size], checked and s == 0) for s in starts]
+            except DeviceMemoryError as error:
+                if limits is None or size == 1:
+                    raise HostError(
+                        f"model {self.name}, a call of {size} cells: {error}"
+                    ) from error
+                limits.halve(self.name, size)
+
+    def _outputs(self, cells: Sequence[DecodedCell], checked: bool) -> _Outputs:
+        identities = [cell.identity for cell in cells]
         draws = draws_of(identities, self.model, n_draws=CHECKED_DRAWS if checked else 1)
         contract = self.sessions.contract(self.name, self.sessions.graph.file)
-        feeds = contract.feeds({CELLS: np.stack(pixels), DRAWS: draws})
-        outputs = self.sessions.fused(self.name).run(feeds)
-        encodings = outputs[ENCODINGS]
-        if not checked:
-            return _Call(records=records, encodings=encodings)
-        found = CheckedCall(encodings=encodings, draws=draws, probabilities=outputs[PROBABILITIES])
-        return _Call(records=records, encodings=encodings, checked=found)
+        pixels = np.stack([cell.pixels for cell in cells if cell.pixels is not None])
+        outputs = self.sessions.fused(self.name).run(contract.feeds({CELLS: pixels, DRAWS: draws}))
+        encodings, probabilities = outputs[ENCODINGS], outputs[PROBABILITIES]
+        found = CheckedCall(encodings=encodings, draws=draws, probabilities=probabilities)
+        return _Outputs(encodings=encodings, checked=found if checked else None)
 
 
 def encode_cells(
@@ -110,7 +141,9 @@ def encode_cells(
 
 
 def chunk_size(sessions: Sessions, name: str, n_cells: int) -> int:
-    """The number of cells in one call of the engine, chosen so that every thread gets some."""
+    """The number of cells in one call: on a GPU full calls, on a CPU some for every thread."""
+    if sessions.on_gpu:
+        return sessions.cells_per_call(name)
     threads = sessions.fused(name).threads
     return max(1, min(sessions.cells_per_call(name), -(-n_cells // threads)))
 

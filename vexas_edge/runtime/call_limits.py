@@ -1,0 +1,66 @@
+"""How many cells a call of the GPU has had memory for, kept for the next run on this PC."""
+
+from contextlib import suppress
+from threading import Lock
+
+import msgspec
+
+from vexas_edge.errors import HostError
+from vexas_edge.host.cache import Key, find, store
+
+_KIND = "fitting"
+
+
+class CallLimits:
+    """The most cells of each model in one call; a model that never ran out of memory has no limit.
+
+    Threads may ask and halve at the same time.
+    """
+
+    def __init__(self, key: Key, way: str) -> None:
+        """Begin with what was remembered.
+
+        Args:
+            key: the bundle and this PC as it is now.
+            way: the engine and the precision, which have limits of their own.
+        """
+        self._key, self._way = key, way
+        self._halving = Lock()
+        self._now = _remembered(key)
+        self._first = dict(self._now)
+
+    def at_first(self, model: str, n_cells: int) -> int:
+        """How many of `n_cells` cells fitted into a call when this was opened."""
+        return min(n_cells, self._first.get(self._name(model), n_cells))
+
+    def of(self, model: str, n_cells: int) -> int:
+        """How many of `n_cells` cells go into a call now."""
+        return min(n_cells, self._now.get(self._name(model), n_cells))
+
+    def halve(self, model: str, failed: int) -> None:
+        """From now on, and in the next run, give calls half the cells that one of them failed with.
+
+        Where the cache cannot be written, the next run only begins with larger calls again.
+        """
+        with self._halving:
+            self._now[self._name(model)] = self.of(model, -(-failed // 2))
+            with suppress(HostError):
+                store(_KIND, self._key, msgspec.json.encode(self._now))
+
+    def _name(self, model: str) -> str:
+        return f"{self._way} {model}"
+
+
+def forget_limits(key: Key) -> None:
+    """Begin anew with calls of any size.
+
+    Raises:
+        HostError: the cache cannot be written.
+    """
+    if _remembered(key):
+        store(_KIND, key, b"{}")
+
+
+def _remembered(key: Key) -> dict[str, int]:
+    found = find(_KIND, key, same="bundle")
+    return msgspec.json.decode(found.content, type=dict[str, int]) if found.content else {}

@@ -1,0 +1,101 @@
+"""Measuring how an engine is set up on a GPU, and how many cells a call is given there.
+
+One way is open at a time, as each takes memory of the GPU, and with all models at once, as in
+scoring.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.engines.opening import settings_of
+from vexas_edge.errors import DeviceMemoryError, HostError
+from vexas_edge.runtime.choice import Measured
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.runtime.timing import (
+    TimingOptions,
+    check_model,
+    ms_per_cell,
+    noise_feeds,
+    options_of,
+)
+
+CALL_SIZES = (8, 16, 32, 64, 128)
+# Smaller calls take less memory and give the threads that read cells more even work.
+_WORTH_LARGER_CALLS = 1.03
+# What is tried where the usual number of cells has no room.
+_FEWER = (8, 1)
+
+
+def with_best_setting(bundle: Bundle, way: Measured, asked: TimingOptions) -> Measured:
+    """The way with its fastest setting and the fewest cells per call that are about as fast.
+
+    If no setting works, the way has the problem that its default setting met.
+    """
+    settings = settings_of(way.engine, way.device, way.precision)
+    tried = [_tried(bundle, replace(way, setting=setting), asked) for setting in settings]
+    best = min((t for t in tried if t.ms_per_cell is not None), key=_ms, default=None)
+    if best is None:
+        return tried[0]
+    return fewest_cells([best, *_larger_and_larger(bundle, best, asked)])
+
+
+def fewest_cells(timed: Sequence[Measured]) -> Measured:
+    """Of one way, timed with several numbers of cells per call, the least that is about as fast.
+
+    A number that the engine chose itself (None) is taken only where no other was timed.
+    """
+    sized = [way for way in timed if way.cells_per_call is not None] or list(timed)
+    limit = _WORTH_LARGER_CALLS * min(map(_ms, sized))
+    return min((way for way in sized if _ms(way) <= limit), key=lambda way: way.cells_per_call or 0)
+
+
+def _ms(way: Measured) -> float:
+    assert way.ms_per_cell is not None
+    return way.ms_per_cell
+
+
+def _tried(bundle: Bundle, way: Measured, asked: TimingOptions) -> Measured:
+    """The way with its time, for the usual number of cells per call or the largest that fits."""
+    for n_cells in (None, *_FEWER):
+        with suppress(DeviceMemoryError):
+            return _timed(bundle, replace(way, cells_per_call=n_cells), asked)
+    return replace(way, problem="the GPU has too little free memory for a single cell")
+
+
+def _larger_and_larger(bundle: Bundle, best: Measured, asked: TimingOptions) -> list[Measured]:
+    """The way with its time for each number of cells per call, up to the largest that works."""
+    timed: list[Measured] = []
+    with suppress(DeviceMemoryError):
+        for n_cells in CALL_SIZES:
+            way = _timed(bundle, replace(best, cells_per_call=n_cells), asked)
+            if way.problem:
+                break
+            timed.append(way)
+    return timed
+
+
+def _timed(bundle: Bundle, way: Measured, asked: TimingOptions) -> Measured:
+    """The way with the sum of its times over all models, or with the problem that it met.
+
+    Raises:
+        DeviceMemoryError: the GPU has no memory for so many cells.
+    """
+    try:
+        with Sessions(bundle, options_of(way, asked), way.precision) as sessions:
+            emulated = [check_model(sessions, model) for model in bundle.manifest.models]
+            ms = sum(_ms_of_model(sessions, model, asked) for model in bundle.manifest.models)
+    except DeviceMemoryError:
+        raise
+    except HostError as error:
+        return replace(way, problem=str(error))
+    said = f"{way.cells_per_call} cells" if way.cells_per_call else "the usual number of cells"
+    name = f"{way.engine} on {way.device} in {way.precision}, {way.setting}"
+    asked.report(f"{name}: {ms:.3f} ms per cell with {said} per call")
+    return replace(way, emulated=any(emulated), ms_per_cell=ms)
+
+
+def _ms_of_model(sessions: Sessions, model: str, asked: TimingOptions) -> float:
+    feeds = noise_feeds(sessions.bundle, model, sessions.cells_per_call(model))
+    return ms_per_cell({model: sessions.fused(model)}, feeds, asked.seconds)[model]
