@@ -34,12 +34,14 @@ class Card:
     most_rows: how many images a call may have.
     settings: the provider options and further arguments of every session.
     calls: the number of images of every call that was computed.
+    n_failed: how many calls were not, for lack of memory.
     most_at_once: how many calls have run at the same time.
     """
 
     most_rows: int
     settings: list[tuple[dict[str, str], dict[str, Any]]] = field(default_factory=list)
     calls: list[int] = field(default_factory=list)
+    n_failed: int = 0
     most_at_once: int = 0
     _now: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -51,6 +53,7 @@ class Card:
             self.most_at_once = max(self.most_at_once, self._now)
         try:
             if n_rows > self.most_rows:
+                self.n_failed += 1
                 raise states.RuntimeException(NO_MEMORY)
             yield
         finally:

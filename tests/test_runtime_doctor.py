@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from tiny import Ended
 
+from vexas_edge.engines import onnxruntime
+from vexas_edge.engines.cuda_start import CudaProblem
 from vexas_edge.errors import MissingEngineError
 from vexas_edge.host import facts
 from vexas_edge.host.facts import NvidiaGpu
@@ -74,6 +76,22 @@ def test_a_gpu_that_onnxruntime_does_not_use_is_told_of(
     found = finding("onnxruntime", tmp_path)
     assert found.state == "ok"
     assert "onnxruntime-gpu" in found.remedy
+
+
+def test_a_build_for_a_gpu_that_does_not_run_there_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = CudaProblem(found="no NVIDIA GPU, or no driver for it", remedy="install a driver")
+    monkeypatch.setattr(onnxruntime, "why_not_cuda", lambda: problem)
+    monkeypatch.setattr(doctor, "nvidia_gpu", lambda: None)
+    monkeypatch.setattr(
+        doctor, "_installed", lambda name: "1.31.1" if name == "onnxruntime-gpu" else None
+    )
+    found = finding("onnxruntime", tmp_path)
+    assert found.state == "ok"  # the CPU scores
+    assert found.found == ("1.31.1, runs on cpu; not on a GPU: no NVIDIA GPU, or no driver for it")
+    assert found.remedy == "to use a GPU, install a driver"
+    assert "install NVIDIA's driver 580" in finding("GPU", tmp_path).remedy
 
 
 def test_a_missing_engine_comes_with_its_remedy_and_without_the_reference_nothing_scores(
