@@ -9,6 +9,7 @@ from test_runtime_choice import with_graphs
 from vexas_edge import open_bundle
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.engines.opening import settings_of
 from vexas_edge.host import facts
 from vexas_edge.runtime import prepare, settings
 from vexas_edge.runtime.choice import Measured, choose, remember
@@ -52,7 +53,7 @@ def test_each_setting_is_tried_and_one_way_a_precision_is_remembered(bundle: Bun
         assert card.most_at_once <= 2
         for precision in ("fp32", "fp16"):
             way = ways["cuda", precision]
-            assert way.setting in settings.settings_of("onnxruntime", "cuda", way.precision)
+            assert way.setting in settings_of("onnxruntime", "cuda", way.precision)
             assert way.cells_per_call in settings.CALL_SIZES
         assert "for the CPU" in str(ways["cuda", "int8"].problem)
         on_cpu = ways["cpu", "fp32"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -81,7 +82,6 @@ class Sessions:
         self.bundle = bundle
         self.options, self.graph = choose(bundle, options or EngineOptions(), precision)
         self._opened: dict[tuple[str, str, EngineOptions], Engine] = {}
-        self._limits: CallLimits | None = None
         self._references: dict[str, Reference | None] = {}
         self._stack = ExitStack()
 
@@ -90,18 +90,16 @@ class Sessions:
         """How many threads decode, place cells and call the engine."""
         return self.options.threads or default_threads()
 
-    @property
+    @cached_property
     def on_gpu(self) -> bool:
         """Whether the fused graphs run on a GPU."""
         return runs_on_gpu(self.options)
 
-    @property
+    @cached_property
     def limits(self) -> CallLimits:
         """How many cells a call of the GPU has memory for, as far as that was ever too many."""
-        if self._limits is None:
-            way = f"{self.options.engine} {self.graph.precision}"
-            self._limits = CallLimits(key_on_this_pc(self.bundle), way)
-        return self._limits
+        way = f"{self.options.engine} {self.graph.precision}"
+        return CallLimits(key_on_this_pc(self.bundle), way)
 
     def contract(self, model: str, file: str) -> GraphContract:
         """The inputs and outputs of one of the model's graphs."""
