@@ -186,6 +186,17 @@ def test_an_image_of_nothing_is_rejected() -> None:
     np.testing.assert_array_equal(cell_from_bytes(encoded(Image.fromarray(plain))), plain)
 
 
+@pytest.mark.parametrize("row", [0, 15, 16, 17, 47])
+def test_an_image_is_kept_for_any_of_its_rows(row: int) -> None:
+    nearly_plain = np.full((48, 10, 3), (200, 150, 100), np.uint8)
+    nearly_plain[row, 3, 2] -= 9
+    data = encoded(Image.fromarray(nearly_plain))
+    np.testing.assert_array_equal(cell_from_bytes(data), nearly_plain)
+    nearly_plain[row, 3, 2] += 1
+    with pytest.raises(RejectedCellError, match="span 0, 0, 8 levels; expected over 8"):
+        cell_from_bytes(encoded(Image.fromarray(nearly_plain)))
+
+
 def test_a_wholly_transparent_image_keeps_its_colours() -> None:
     clear = np.dstack([PIXELS, np.zeros_like(ALPHA)])
     np.testing.assert_array_equal(rgb_from_bytes(encoded(Image.fromarray(clear))), PIXELS)

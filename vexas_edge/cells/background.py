@@ -32,8 +32,13 @@ def background_of_cell(pixels: NDArray[np.uint8]) -> Background:
     >>> background_of_cell(np.arange(30, dtype=np.uint8).reshape(2, 5, 3))
     (24, 25, 26)
     """
-    n_brightest = max(1, pixels.shape[0] * pixels.shape[1] // _BRIGHTEST_PART)
-    counts = np.array(Image.fromarray(pixels).histogram()).reshape(3, 256)
+    return background_of_image(Image.fromarray(pixels))
+
+
+def background_of_image(image: Image.Image) -> Background:
+    """The same in an RGB image of Pillow's."""
+    n_brightest = max(1, image.width * image.height // _BRIGHTEST_PART)
+    counts = np.array(image.histogram()).reshape(3, 256)
     at_least = np.cumsum(counts[:, ::-1], axis=1)  # how many pixels have a level, or a higher one
     red, green, blue = 255 - (at_least > n_brightest // 2).argmax(axis=1)
     return int(red), int(green), int(blue)

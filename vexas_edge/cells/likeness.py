@@ -24,7 +24,11 @@ _STEPS = tuple(product((-1, 0, 1), repeat=3))
 
 def signature_of(pixels: NDArray[np.uint8]) -> NDArray[np.int16]:
     """The mean colours of an image's 8 x 8 blocks, int16 (8, 8, 3), from uint8 (H, W, 3)."""
-    image = Image.fromarray(pixels)
+    return signature_of_image(Image.fromarray(pixels))
+
+
+def signature_of_image(image: Image.Image) -> NDArray[np.int16]:
+    """The same of an RGB image of Pillow's."""
     # With a gap, whole blocks are summed first, which takes half the time.
     small = image.resize((_BLOCKS, _BLOCKS), Image.Resampling.BOX, reducing_gap=2)
     return np.asarray(small).astype(np.int16)

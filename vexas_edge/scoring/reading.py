@@ -12,17 +12,18 @@ from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.cells.background import (
     Background,
-    background_of_cell,
+    background_of_image,
     is_alone_on_black,
     middle_background,
 )
 from vexas_edge.cells.canvas import AS_IT_IS, DecodedCell, decode_cell
-from vexas_edge.cells.likeness import near_copies, shows_nothing, signature_of
+from vexas_edge.cells.likeness import near_copies, shows_nothing, signature_of_image
 from vexas_edge.errors import InputError
 from vexas_edge.results.values import UsedCell
 from vexas_edge.smear.case import Case, Cell
@@ -187,11 +188,12 @@ def read_cells(
 
 
 def _measured(cell: Cell, record: UsedCell, pixels: NDArray[np.uint8]) -> ReadCell:
+    image = Image.fromarray(pixels)
     return ReadCell(
         cell=cell,
         record=record,
-        background=background_of_cell(pixels),
-        signature=signature_of(pixels),
+        background=background_of_image(image),
+        signature=signature_of_image(image),
         area_px=pixels.shape[0] * pixels.shape[1],
         alone_on_black=is_alone_on_black(pixels),
         pixels=pixels,
