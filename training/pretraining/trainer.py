@@ -28,6 +28,7 @@ from training.pretraining.contrast import (
     sample_halves,
 )
 from training.pretraining.epoch import Views, draw_epoch
+from training.pretraining.graphed import UsualSteps, capture_for
 from training.pretraining.pace import PaceOptions, is_over, rate_at
 from training.pretraining.pixels import encode_pixels, network_input, scaling_on
 from training.pretraining.supply import some_pixels
@@ -114,6 +115,7 @@ class Pretraining:
         self._queue = new_queue(options.queue, options.projection, self._draw).to(self._device)
         self._optimizer = _optimizer([self._encoder, self._head], options)
         self._scaling = scaling_on(self._device, self._preprocessing)
+        self._steps = self._usual_steps()
         self._best = parted(best=self._encoder.state_dict())
 
     @cached_property
@@ -185,6 +187,7 @@ class Pretraining:
         self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
         run = checkpoint.part("run")
         self._queue = run["queue"].to(self._device)
+        self._steps = self._usual_steps()  # a graph would go on with the tensors that it knows
         self._draw.set_state(run["generator"])
         self._best = parted(best=checkpoint.part("best"))
         self.history = list(checkpoint.history)
@@ -193,12 +196,25 @@ class Pretraining:
     def _losses(self) -> list[float]:
         return [record["loss"] for record in self.history]
 
+    def _usual_steps(self) -> UsualSteps:
+        capture = capture_for(self._cells.pixels, self._optimizer)
+        return UsualSteps(self._learn, self.options.batch.size, capture)
+
     def _step(self, views: Views, others: Views, rate: float) -> Tensor:
         """Learn from one batch; returns its `_WATCHED` figures, float64 (3,), on the device."""
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        return self._steps(views.rows, views.numbers, others.rows, others.numbers)
+
+    def _learn(
+        self, rows: Tensor, numbers: Tensor, other_rows: Tensor, other_numbers: Tensor
+    ) -> Tensor:
+        """One step at the optimizer's rate, which may be captured: it changes all in place."""
         # Before autocast: in bfloat16 the places in a cell would be off by up to a quarter pixel.
-        inputs = self._network_input(views), self._network_input(others)
+        inputs = self._network_input(rows, numbers), self._network_input(other_rows, other_numbers)
         with torch.autocast(self._device.type, torch.bfloat16, self._device.type == "cuda"):
             # In separate calls, so that neither view enters the other's batch statistics.
             first, second = self._encoder(inputs[0]), self._encoder(inputs[1])
@@ -208,14 +224,14 @@ class Pretraining:
         loss.backward()
         self._optimizer.step()
         if len(self._queue):
-            self._queue = pushed(self._queue, projected[0])
+            self._queue.copy_(pushed(self._queue, projected[0]))
         seen = first.detach().float(), second.detach().float()
         watched = loss.detach(), contrastive_accuracy(*seen), correlation_accuracy(*seen)
         return torch.stack(watched).double()
 
-    def _network_input(self, views: Views) -> Tensor:
-        pixels = some_pixels(self._cells.pixels, views.rows, self._device)
-        shown = views_from_numbers(pixels, views.numbers, self.options.views)
+    def _network_input(self, rows: Tensor, numbers: Tensor) -> Tensor:
+        pixels = some_pixels(self._cells.pixels, rows, self._device)
+        shown = views_from_numbers(pixels, numbers, self.options.views)
         return network_input(shown, self._scaling)
 
     def _probe_accuracy(self, probe: CellStack) -> float:
@@ -257,9 +273,12 @@ def _width(encoder: nn.Module) -> int:
 
 def _optimizer(modules: list[nn.Module], options: PretrainOptions) -> torch.optim.Optimizer:
     parameters = [parameter for module in modules for parameter in module.parameters()]
-    # One call on a GPU for all parameters; a CPU keeps torch's default, which rounds otherwise.
-    fused = True if parameters[0].is_cuda else None
-    decay, rate = options.weight_decay, options.pace.rate
+    decay = options.weight_decay
+    rate: float | Tensor = options.pace.rate
+    fused = None
+    if parameters[0].is_cuda:
+        # One call on a GPU for all parameters; a CPU keeps torch's default, which rounds otherwise.
+        rate, fused = torch.tensor(rate, device=parameters[0].device), True
     if decay:
         return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=fused)
     return torch.optim.Adam(parameters, rate, fused=fused)
