@@ -113,22 +113,32 @@ def add_int8_for_timing(path: Path, cells: Path) -> None:
 
     They are for timing only.
     """
+    _add_for_timing(path, cells, "int8", ("int8", "int8-rr"))
+
+
+def add_fp16_for_timing(path: Path, cells: Path) -> None:
+    """Add a float16 graph to the bundle in the same way, for timing only."""
+    _add_for_timing(path, cells, "fp16", ("fp16",))
+
+
+def _add_for_timing(path: Path, cells: Path, asked: str, kinds: tuple[str, ...]) -> None:
+    """Calibrate as asked without a gate, and mark the graphs of these kinds as tested."""
     cohort = write_calibration_cohort(cells, path.with_suffix(".csv"))
     command: list[str | Path] = [
         sys.executable,
         "-m",
         "vexas_edge.workshop",
         "calibrate",
-        "int8",
+        asked,
         path,
         "--cohort",
         cohort,
     ]
-    asked = ["--gate", "none", "--cell-type", CELL_TYPE]
-    subprocess.run([*command, *asked], check=True, capture_output=True)
+    ungated = ["--gate", "none", "--cell-type", CELL_TYPE]
+    subprocess.run([*command, *ungated], check=True, capture_output=True)
     bundle = open_bundle(path)
     entries = bundle.manifest.models[CELL_TYPE].files
-    added = [file for file in map(graph_file, ("int8", "int8-rr")) if file in entries]
+    added = [file for file in map(graph_file, kinds) if file in entries]
     graphs = [
         NewGraph(
             model=CELL_TYPE,

@@ -106,3 +106,23 @@ def test_abstaining_benchmark_writes_a_table_with_its_bars(
     assert figures["blank"].startswith("1.000 (1.00); 2 bags of 1")
     assert figures["stripes"].startswith("1.000 (0.00); ")
     assert figures["neutrophils, saved alike, 16 of many"].startswith("1.000")
+
+
+def test_gpu_benchmark_runs_on_a_cpu_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    out, script = tmp_path / "gpu.jsonl", BENCHMARKS / "gpu.py"
+    command: list[str | Path] = [sys.executable, script, "-o", out, "--device", "cpu"]
+    command += ["--part", "training", "--part", "parity", "--seconds", "0"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made, parity, training = (json.loads(line) for line in out.read_text().splitlines())
+    assert "error" not in made
+    assert parity["largest_difference"] == {"fp32": 0}
+    assert training["seconds"] > 0
+    for line in (parity, training):
+        assert line.keys() >= {"question", "ratio", "target", "machine", "versions", "gpu", "asked"}
+        assert line["quick"] is True
+    done = subprocess.run([*command, "--deadline", "0"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    _, *left_out = [json.loads(line) for line in out.read_text().splitlines()[3:]]
+    assert [line["part"] for line in left_out] == ["parity", "training"]
+    assert all(line["skipped"].startswith("0 s are left") for line in left_out)
