@@ -10,44 +10,29 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from gpu_rig import Asked, make_bundle, make_smears
+from gpu_rig import Asked
 
 from vexas_edge.host.cache import FOLDER_VARIABLE
 from vexas_edge.host.libraries import load_library
 
-
-def _made_bundle(asked: Asked, network: str) -> dict[str, Any]:
-    make_bundle(asked, network)
-    return {}
-
-
-def _made_smears(asked: Asked, _: str) -> dict[str, Any]:
-    make_smears(asked)
-    return {}
-
-
-def _parts() -> dict[str, Callable[[Asked, str], dict[str, Any]]]:
-    from gpu_kernels import profile_line
-    from gpu_parts import compiled_line, engine_line, files_line, parity_line, prepare_line
-    from gpu_training import profile_training_line, training_line
-
-    return {
-        "bundle": _made_bundle,
-        "smears": _made_smears,
-        "parity": parity_line,
-        "engine": engine_line,
-        "files": files_line,
-        "prepare": prepare_line,
-        "training": training_line,
-        "profile": profile_line,
-        "profile-training": profile_training_line,
-        "compiled": compiled_line,
-    }
+# In which module the function of each part is, from what is asked and a network to a line.
+_MODULES = {
+    "smears": "gpu_rig",
+    "bundle": "gpu_rig",
+    "parity": "gpu_parts",
+    "engine": "gpu_parts",
+    "compiled": "gpu_parts",
+    "files": "gpu_parts",
+    "prepare": "gpu_parts",
+    "profile": "gpu_kernels",
+    "training": "gpu_training",
+    "profile-training": "gpu_training",
+}
 
 
 def device_facts(device: str) -> dict[str, Any]:
@@ -76,7 +61,8 @@ def main(part: str, network: str, device: str, seconds: str, folder: str) -> Non
     asked = Asked(
         device="cuda" if device == "cuda" else "cpu", seconds=float(seconds), folder=Path(folder)
     )
-    line = _parts()[part](asked, network)
+    measure = getattr(import_module(_MODULES[part]), f"{part.replace('-', '_')}_line")
+    line = measure(asked, network)
     print(json.dumps({**line, **device_facts(device)}))
 
 

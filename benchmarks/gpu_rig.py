@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -132,17 +132,18 @@ def opened(
             yield precision, sessions
 
 
-def make_bundle(asked: Asked, network: str) -> None:
-    """Write a network's bundle, with a float16 graph that is marked as tested."""
+def bundle_line(asked: Asked, network: str) -> dict[str, Any]:
+    """Write a network's bundle, with a float16 graph that is marked as tested; nothing to tell."""
     bundle = asked.bundle(network)
     cells = write_drawn_cells(_WEIGHTED, _DRAWN_PX, bundle.parent / "cells")
     write_spread_bundle(network, WIDTHS[network], asked.sizes.canvas_px, cells, bundle)
     few = copy_cells(sorted(cells.iterdir())[:_FEW], bundle.parent / "few")
     add_fp16_for_timing(bundle, few)
+    return {}
 
 
-def make_smears(asked: Asked) -> None:
-    """Write the smears, of distinct cells as an analyzer exports them."""
+def smears_line(asked: Asked, _: str) -> dict[str, Any]:
+    """Write the smears, of distinct cells as an analyzer exports them; nothing to tell."""
     sizes = asked.sizes
     drawn = write_drawn_cells(sizes.drawn, _DRAWN_PX, asked.folder / "drawn")
     files = sorted(drawn.iterdir())
@@ -150,6 +151,7 @@ def make_smears(asked: Asked) -> None:
     images = iter(sorted(exported.iterdir()))
     for number in range(sizes.smears):
         copy_cells(list(islice(images, sizes.cells)), asked.folder / f"smear-{number}")
+    return {}
 
 
 def noise(n_cells: int, side_px: int) -> np.ndarray:
