@@ -1,7 +1,6 @@
 """What a user of torch would write: scripts that bring cells to encodings on the device."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,6 @@ from torch import nn
 
 from export.backbones import build_backbone
 from export.preprocessing import PREPROCESSINGS
-
-# While one thread waits for its result, the other one prepares its cells.
-_THREADS = 2
 
 
 def torch_works(asked: Asked, network: str, cells: np.ndarray) -> dict[str, Callable[[], None]]:
@@ -49,8 +45,8 @@ def _encoding(
             return nn.functional.normalize(encoder(given).float()).cpu().numpy()
 
     def encode_all() -> None:
-        # A compiled module of one thread must not be compiled again in another.
-        with ThreadPoolExecutor(1 if compiled else _THREADS) as pool:
-            list(pool.map(encode, parts(cells, asked.sizes.batch)))
+        # One call after the other: two threads of torch are slower, as they wait for each other.
+        for part in parts(cells, asked.sizes.batch):
+            encode(part)
 
     return encode_all
