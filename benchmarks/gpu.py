@@ -78,7 +78,7 @@ class Run:
             return {"skipped": f"not done after {time.monotonic() - began:.0f} s, when time was up"}
         took = {"part_seconds": round(time.monotonic() - began, 1)}
         if done.returncode:
-            return {"error": done.stderr.strip()[-600:], **took}
+            return {"error": done.stderr.strip().rpartition("\n")[2], **took}
         return {**json.loads(done.stdout.splitlines()[-1]), **took}
 
 

@@ -13,6 +13,7 @@ from samples import (
     CELL_TYPE,
     add_fp16_for_timing,
     copy_cells,
+    write_backbone_bundle,
     write_drawn_cells,
     write_export_cells,
     write_spread_bundle,
@@ -28,6 +29,10 @@ from vexas_edge.scoring.encoding import chunk_size
 
 # The widths of the networks' encodings.
 WIDTHS = {"resnet50": 2048, "vgg16": 512, "resnet18": 512}
+# Those that get weights which tell cells apart. Such weights of a deep network with batch
+# normalisation hang on their last bits when they are made from a few drawn cells: its self-test
+# failed on an H100 in float16.
+_SPREAD = ("vgg16",)
 _DRAWN_PX, _WEIGHTED, _FEW = 200, 16, 4
 
 
@@ -136,7 +141,8 @@ def bundle_line(asked: Asked, network: str) -> dict[str, Any]:
     """Write a network's bundle, with a float16 graph that is marked as tested; nothing to tell."""
     bundle = asked.bundle(network)
     cells = write_drawn_cells(_WEIGHTED, _DRAWN_PX, bundle.parent / "cells")
-    write_spread_bundle(network, WIDTHS[network], asked.sizes.canvas_px, cells, bundle)
+    write = write_spread_bundle if network in _SPREAD else write_backbone_bundle
+    write(network, WIDTHS[network], asked.sizes.canvas_px, cells, bundle)
     few = copy_cells(sorted(cells.iterdir())[:_FEW], bundle.parent / "few")
     add_fp16_for_timing(bundle, few)
     return {}
