@@ -445,7 +445,7 @@ def test_a_gpu_that_is_not_there(score: Score, case: Path, tmp_path: Path) -> No
         status=4,
         out="",
         err=f"error: device cuda was asked for, but this onnxruntime {onnxruntime.__version__} "
-        "has no CUDA support; install onnxruntime-gpu in place of onnxruntime, "
+        "has no CUDA support; install onnxruntime-gpu[cuda,cudnn] in place of onnxruntime, "
         "or use --device cpu\n",
     )
     assert case_files(out) == []
