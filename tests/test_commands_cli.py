@@ -504,12 +504,3 @@ def test_a_polite_run_has_low_priority_and_leaves_a_core_free(
     assert int(ended.stdout.splitlines()[-1]) == min(19, os.nice(0) + 10)
     run = kept(tmp_path / "out", "P1")["run"]
     assert run["threads"] == max(1, default_threads() - 1)
-
-
-def test_nothing_is_written_into_what_is_scored(
-    vexas_edge: Command, tiny_bundle: Path, tmp_path: Path
-) -> None:
-    case = write_case(tmp_path / "P1")
-    ended = vexas_edge("score", case, "--bundle", tiny_bundle, "-o", case / "results")
-    assert (ended.status, "lies in" in ended.err) == (2, True)
-    assert not (case / "results").exists()

@@ -1,6 +1,5 @@
 """What `vexas-edge score` and `vexas-edge watch` are asked for."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -9,7 +8,6 @@ from msgspec import UNSET
 
 from vexas_edge.choices import Precision
 from vexas_edge.engines.contract import EngineOptions
-from vexas_edge.errors import UsageError
 from vexas_edge.ledger.runs import Asked
 from vexas_edge.naming.case_ids import Naming, NamingOptions
 from vexas_edge.smear.options import ReadOptions
@@ -31,23 +29,6 @@ class ScoringRun:
     polite: bool = False
     again: bool = False
     as_json: bool = False
-
-
-def check_apart(run: ScoringRun) -> None:
-    """Check that nothing is written into what is scored.
-
-    Raises:
-        UsageError: the results folder lies in a case, or in the folder that is watched.
-    """
-    if run.out is None:
-        return
-    out = Path(os.path.realpath(run.out))
-    for case in run.cases:
-        if out.is_relative_to(os.path.realpath(case)):
-            raise UsageError(
-                f"the results folder {run.out} lies in {case}, which nothing is written to; name "
-                "another with -o"
-            )
 
 
 def asked_from_run(run: ScoringRun, naming: Naming) -> Asked:

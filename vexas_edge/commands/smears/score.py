@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.commands.console import ProgressLine, say
-from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run, check_apart
+from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
 from vexas_edge.commands.smears.batch import Batch, show
 from vexas_edge.commands.smears.cut_off import break_off, say_what_was_cut_off
 from vexas_edge.commands.smears.scorer import Scorer
@@ -27,7 +27,6 @@ def run_scoring(asked: ScoringRun) -> int:
     A case that cannot be read is reported, and the others are still scored. An engine or a bundle
     that cannot be trusted ends the run; the results of the cases before that stay.
     """
-    check_apart(asked)
     bundle, naming = open_bundle(asked.bundle), Naming(asked.naming)
     wanted = wanted_cases(asked.cases, asked.reading, recursive=asked.recursive, say=say)
     threads = asked.engine.threads or (polite_threads() if asked.polite else None)

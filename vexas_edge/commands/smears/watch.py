@@ -1,6 +1,7 @@
 """One run of `vexas-edge watch`: smears are scored as they arrive, until it is stopped."""
 
 import math
+import os
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.commands.console import say
-from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run, check_apart
+from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
 from vexas_edge.commands.smears.batch import Batch, show
 from vexas_edge.commands.smears.cut_off import break_off, say_what_was_cut_off
 from vexas_edge.commands.smears.scorer import Scorer
@@ -177,7 +178,11 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
         raise UsageError("watch needs a results folder")
     if not is_folder(root):
         raise InputError(f"{root} is no folder; expected the one that smears arrive in")
-    check_apart(run)
+    if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(root)):
+        raise UsageError(
+            f"the results folder {out} lies in {root}, which nothing is written to; name another "
+            "with -o"
+        )
     bundle, naming = open_bundle(run.bundle), Naming(run.naming)
     lower_priority()
     with ExitStack() as stack:
