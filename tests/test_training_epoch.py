@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from cell_stacks import noise_cells
 from torch import Generator, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -21,19 +21,6 @@ from training.pretraining.views import ViewOptions, draw_numbers, views_from_num
 CPU = torch.device("cpu")
 GPU = torch.device("meta")  # computes shapes alone, and no tensor of the CPU is one of its own
 COLOURED = ViewOptions(crop_px=8, jitter=0.3, grey=0.5)
-
-
-def drawn_cells(n: int = 45) -> CellStack:
-    """Cells of three patients, of 6 to 12 px, in squares of 12."""
-    rng = np.random.default_rng(0)
-    return CellStack(
-        pixels=torch.from_numpy(rng.integers(0, 256, (n, 12, 12, 3), np.uint8)),
-        sizes=torch.from_numpy(rng.integers(6, 13, (n, 2))),
-        patients=tuple("ABC"[i % 3] for i in range(n)),
-        samples=("S",) * n,
-        labels=("L",) * n,
-        identities=tuple(bytes([i]) * 32 for i in range(n)),
-    )
 
 
 class Transfers(TorchDispatchMode):
@@ -72,7 +59,7 @@ class Transfers(TorchDispatchMode):
 def test_an_epochs_numbers_are_those_of_drawing_them_batch_by_batch(
     batch: BatchOptions, views: ViewOptions
 ) -> None:
-    cells = drawn_cells()
+    cells = noise_cells()
     at_once, by_batch = Generator().manual_seed(7), Generator().manual_seed(7)
     for _ in range(2):
         epoch = draw_epoch(cells, batch, views, at_once)
@@ -104,7 +91,7 @@ def shown(cells: CellStack, epoch: Epoch, device: torch.device) -> list[Tensor]:
 
 
 def test_a_device_gets_the_numbers_of_an_epoch_in_one_copy_and_nothing_for_a_batch() -> None:
-    cells = drawn_cells()
+    cells = noise_cells()
     epoch = draw_epoch(cells, BatchOptions(size=8), COLOURED, Generator().manual_seed(1))
     with Transfers() as transfers:
         there = epoch.on(GPU, GPU)
@@ -117,7 +104,7 @@ def test_a_device_gets_the_numbers_of_an_epoch_in_one_copy_and_nothing_for_a_bat
 def test_cells_that_leave_a_gpu_too_little_room_stay_on_the_cpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cells, gpu = drawn_cells(), torch.device("cuda")
+    cells, gpu = noise_cells(), torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2 * cells.pixels.nbytes - 1, 0))
     assert cells.on(gpu).pixels is cells.pixels
     rows = torch.tensor([3, 1])

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from cell_stacks import noise_cells
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -100,15 +100,7 @@ def fused_optimizer(modules: list[nn.Module], options: PretrainOptions) -> torch
 
 
 def cells(n: int = 45) -> CellStack:
-    rng = np.random.default_rng(0)
-    return CellStack(
-        pixels=torch.from_numpy(rng.integers(0, 256, (n, 20, 20, 3), np.uint8)),
-        sizes=torch.from_numpy(rng.integers(12, 21, (n, 2))),
-        patients=tuple("ABC"[i % 3] for i in range(n)),
-        samples=("S",) * n,
-        labels=("L",) * n,
-        identities=tuple(bytes([i]) * 32 for i in range(n)),
-    )
+    return noise_cells(n, least_px=12, side_px=20)
 
 
 def run_in(

@@ -103,9 +103,10 @@ def confirm(folder: Path, cases: tuple[str, ...]) -> None:
 
     numbered_files(folder)  # it must be one
     with Ledger(folder, say=say) as ledger:
-        for line in [line for case in cases for line in ledger.confirm(case)]:
-            shown = line_from_score(shown_result(ledger.result(line), line, ledger.known, folder))
-            click.echo(one_line(f"confirmed: {line.file}: {shown}"))
+        for case in cases:
+            for line in ledger.confirm(case):
+                shown = shown_result(ledger.result(line), line, ledger.known, folder)
+                click.echo(one_line(f"confirmed: {line.file}: {line_from_score(shown)}"))
 
 
 @click.command()

@@ -27,7 +27,7 @@ from vexas_edge.host.libraries import load_library
 from vexas_edge.host.process import default_threads
 
 # Cells of 272 px, or small ones: larger calls gain no speed on a CPU and cost memory. On an H100
-# 32 cells gain all but 5 % of what 64 do, in 1.3 GiB instead of 1.9.
+# 32 cells gain all but 5 % of what 64 do, in 1.3 GiB instead of 2.5.
 _CALL_SIZES: dict[Device, CallSize] = {
     "cpu": CallSize(rows=32, values=4 * 272 * 272 * 3),
     "cuda": CallSize(rows=32, values=32 * 272 * 272 * 3),

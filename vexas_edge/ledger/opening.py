@@ -1,9 +1,10 @@
 """What is looked at when a results folder is opened for writing."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from vexas_edge.errors import HostError, InputError
+from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.ledger.derived import (
     CASES,
     DERIVED,
@@ -13,8 +14,11 @@ from vexas_edge.ledger.derived import (
     lines_from_files,
     numbered_files,
     read_journal,
+    read_numbered,
 )
+from vexas_edge.ledger.journal import record_from_json
 from vexas_edge.ledger.lines import JournalLine
+from vexas_edge.ledger.runs import RunStarted
 from vexas_edge.smear.walk import is_folder, is_there
 
 
@@ -28,6 +32,30 @@ def check_is_ledger(folder: Path) -> None:
         raise HostError(
             f"{folder} holds {found[0]}, but is no results folder of this version; name another "
             "with -o"
+        )
+
+
+def check_ids_alike(folder: Path, lines: Sequence[JournalLine], mark: str) -> None:
+    """Check that ids in a folder are hashed as in its last run.
+
+    Args:
+        lines: of the folder.
+        mark: as `Asked.hash_ids` has it.
+
+    Raises:
+        UsageError: they are not.
+        InputError: the record of that run cannot be read.
+    """
+    files = [line.file for line in lines if line.file.startswith(RUNS)]
+    started = [file for file in files if file.endswith("-started.json")]
+    if not started:
+        return
+    record = record_from_json(started[-1], read_numbered(folder, started[-1]))
+    if isinstance(record, RunStarted) and record.asked.hash_ids != mark:
+        how = "hashed, maybe with another key" if record.asked.hash_ids else "not hashed"
+        raise UsageError(
+            f"ids in {folder} are {how}, and two ways in one folder would tell whose they are; "
+            "name another with -o, or ask for ids as before"
         )
 
 

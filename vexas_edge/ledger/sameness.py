@@ -71,8 +71,10 @@ class Known:
             return "current"
         return "held" if self._latest.get(place) == line.number else "replaced"
 
-    def follows_failure(self, line: CaseLine) -> bool:
-        """Whether a result takes the place of one that had failed."""
+    def changes_others(self, line: CaseLine) -> bool:
+        """Whether another result's row of cases.csv changes with this one, which is the newest."""
+        if line.told or folded(line.case) != folded(line.entry.given):
+            return True
         earlier = (other for other in self._of_name(line.case) if other.number < line.number)
         place = (line.entry.series, line.case)
         return any(

@@ -41,18 +41,21 @@ from vexas_edge.ledger.journal import (
     case_line_from_file,
     cells_csv,
     line_from_file,
-    record_from_json,
     score_from_json,
 )
 from vexas_edge.ledger.lines import CaseLine, JournalLine, RunLine
 from vexas_edge.ledger.lock import FolderLock
-from vexas_edge.ledger.opening import check_is_ledger, current_lines, remove_partial_files
+from vexas_edge.ledger.opening import (
+    check_ids_alike,
+    check_is_ledger,
+    current_lines,
+    remove_partial_files,
+)
 from vexas_edge.ledger.runs import Asked, Confirmed, Mended, RunEnded, RunRecord, RunStarted
 from vexas_edge.ledger.smears import Placing, Smear
 from vexas_edge.results.names import numbered_name
 from vexas_edge.results.values import BundleId, CaseScore, Entry
 from vexas_edge.talk import Say
-from vexas_edge.text import folded
 from vexas_edge.version import __version__
 
 
@@ -105,14 +108,9 @@ class Ledger:
 
         Raises:
             UsageError: ids here are hashed otherwise than is asked for.
+            InputError: the record of the last run cannot be read.
         """
-        before = self._last_started()
-        if before and before.asked.hash_ids != asked.hash_ids:
-            how = "hashed, maybe with another key" if before.asked.hash_ids else "not hashed"
-            raise UsageError(
-                f"ids in {self.folder} are {how}, and two ways in one folder would tell whose "
-                "they are; name another with -o, or ask for ids as before"
-            )
+        check_ids_alike(self.folder, self._lines, asked.hash_ids)
         self._run = RunStarted(
             number=0,
             vexas_edge=__version__,
@@ -120,14 +118,6 @@ class Ledger:
             bundle=bundle,
             started=started.isoformat(timespec="seconds"),
         )
-
-    def _last_started(self) -> RunStarted | None:
-        files = [line.file for line in self._lines if line.file.endswith("-started.json")]
-        runs = [file for file in files if file.startswith(RUNS)]
-        if not runs:
-            return None
-        record = record_from_json(runs[-1], read_numbered(self.folder, runs[-1]))
-        return record if isinstance(record, RunStarted) else None
 
     def result(self, line: CaseLine) -> CaseScore:
         """The whole result that a line is of. Raises HostError where it is not what was written."""
@@ -172,7 +162,7 @@ class Ledger:
         self._note(line)
         self.known.add(line)
         self._tables.append(CELLS_CSV, cells_csv(score, file))
-        if _touches_others(line) or self.known.follows_failure(line):
+        if self.known.changes_others(line):
             self._tables.make_soon(CASES_CSV)
         else:
             self._tables.append(CASES_CSV, cases_csv_rows(line, self.known))
@@ -189,9 +179,8 @@ class Ledger:
         if not lines:
             raise UsageError(f"no result of a case {case!r} is held in {self.folder}")
         numbers = tuple(line.number for line in lines)
-        number = self._next_number()
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._record("confirmed", Confirmed(number=number, results=numbers, confirmed=now))
+        record = Confirmed(number=self._next_number(), results=numbers, confirmed=_now())
+        self._record("confirmed", record)
         self._tables.make_soon(CASES_CSV)
         return lines
 
@@ -202,8 +191,7 @@ class Ledger:
             HostError: the folder cannot be written.
         """
         if numbers := self.known.failures(line, stamp):
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            record = Mended(number=self._next_number(), results=numbers, mended=now)
+            record = Mended(number=self._next_number(), results=numbers, mended=_now())
             self._record("mended", record)
             self._tables.make_soon(CASES_CSV)
 
@@ -281,8 +269,7 @@ class Ledger:
 
     def _record(self, kind: str, record: RunRecord) -> None:
         file = f"{RUNS}/{numbered_name(record.number, kind)}"
-        line = line_from_file(file, self._write(file, record))
-        self._note(line)
+        self._note(line := line_from_file(file, self._write(file, record)))
         if isinstance(line, RunLine):
             self.known.take_in(line)
 
@@ -307,6 +294,5 @@ class Ledger:
         self._tables.append(JOURNAL, bytes_from_line(line))
 
 
-def _touches_others(line: CaseLine) -> bool:
-    """Whether another result's row of cases.csv changes with this one."""
-    return bool(line.told) or folded(line.case) != folded(line.entry.given)
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
