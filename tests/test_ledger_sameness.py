@@ -69,6 +69,29 @@ def test_a_smear_that_nobody_touched_is_not_opened_again(
     assert (case_files(out), encoded) == (["P1"], [])
 
 
+def test_a_run_that_looks_ahead_gives_what_one_without_does(
+    score: Score, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a GPU: a smear that comes twice, a copy, one that is not there, and another one."""
+    first = write_case(tmp_path / "P1", seed=1)
+    shutil.copytree(first, tmp_path / "P2")
+    wanted = (first, first, tmp_path / "P2", tmp_path / "P3", write_case(tmp_path / "P4", seed=4))
+    without = score(*wanted, "--json")
+    states_without = states(out)
+    shutil.rmtree(out)
+    monkeypatch.setattr(Sessions, "on_gpu", True)
+    ahead = score(*wanted, "--json")
+    assert (ahead.status, states(out)) == (without.status, states_without)
+    assert case_files(out) == ["P1", "P2", "P3", "P4"]
+    answers = [
+        [(m["score"], m["status"]) for m in json.loads(line)["models"]]
+        for ended in (without, ahead)
+        for line in ended.out.splitlines()
+    ]
+    assert answers[:5] == answers[5:]
+    assert len(answers) == 10
+
+
 def test_a_smear_that_was_copied_over_is_not_decoded_again(
     score: Score, tmp_path: Path, out: Path, encoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,6 @@ from typing import Self
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.commands.smears.batch import Outcome
-from vexas_edge.engines.opening import runs_on_gpu
 from vexas_edge.errors import CellError, InputError
 from vexas_edge.ledger.lines import CaseLine, marks_from_identities
 from vexas_edge.ledger.remarks import remarks_from_line, shown_result
@@ -104,7 +103,7 @@ class Scorer:
         Args:
             begin: is told of a smear before it is looked at, where none is looked at ahead.
         """
-        if not runs_on_gpu(self.sessions.options):
+        if not self.sessions.on_gpu:
             yield from (self.look(found, begin(found)) for found in wanted)
             return
         ahead = run_ahead(lambda found: self.look(found, silent), wanted, threads=1)
