@@ -56,6 +56,7 @@ from vexas_edge.scoring import reading
 from vexas_edge.smear.case import Case
 from vexas_edge.smear.cohort import read_cohort
 from vexas_edge.smear.options import ReadOptions
+from vexas_edge.talk import silent
 
 SLIDE = (250, 230, 210)
 PALE, CYTOPLASM, NUCLEUS = np.array([(245, 232, 236), (190, 130, 160), (110, 40, 120)])
@@ -418,3 +419,27 @@ def test_calibration_takes_the_cells_that_scoring_takes(made: Path, tmp_path: Pa
     assert taken == {cell.identity for cell in model.cells if cell.status == "used"}
     assert len(taken) == 8
     assert {record.reason for record in smear.lost} == {"empty"}
+
+
+def test_cells_pull_as_removing_them_shows_while_the_gain_stays(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lamps = np.linspace(0.7, 0.95, 14)[:, None] * np.ones(3)
+    smear = write_smear(tmp_path / "s", [crop(50 + n, lamp) for n, lamp in enumerate(lamps)])
+    before = scored(smear, made / "b.vxb")
+    assert before.pulls is not None
+    assert before.score is not None
+    with read_case(smear) as case:
+        whole = reading.read_cells(case, "monocyte", ["monocyte"], silent, threads=1).background
+    monkeypatch.setattr(reading.ReadCells, "background", property(lambda _: whole))
+    paths = {cell.identity: cell.path for cell in before.cells}
+    pulls = (*before.pulls.up, *before.pulls.down)
+    for pull in pulls:
+        path = smear / paths[pull.identity]
+        content = path.read_bytes()
+        path.unlink()
+        after = scored(smear, made / "b.vxb")
+        path.write_bytes(content)
+        assert after.score is not None
+        assert before.score - after.score == pytest.approx(pull.change, abs=1e-6)
+    assert {pull.change > 0 for pull in pulls} == {True, False}

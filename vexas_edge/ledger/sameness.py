@@ -7,19 +7,16 @@ smear's, and no smear is scored twice for the same answer.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
-from typing import Literal
 
 import numpy as np
 
 from vexas_edge.ledger.lines import MARK_BYTES, CaseLine, RunLine
 from vexas_edge.ledger.smears import Placing, Smear
-from vexas_edge.results.values import Entry
+from vexas_edge.results.values import Entry, ResultState
 from vexas_edge.smear.stamp import is_of_one_place
 from vexas_edge.text import folded
 
 _MARK = np.dtype(f"u{MARK_BYTES}")
-
-ResultState = Literal["current", "held", "replaced", "failed"]
 
 
 class Known:

@@ -6,7 +6,7 @@ from typing import Literal
 from vexas_edge.fields import Hash256OrEmpty, Sha256
 from vexas_edge.smear.case import Conflict
 
-RESULT_SCHEMA = 5
+RESULT_SCHEMA = 6
 
 NOTICE = (
     "Research use only. This is a similarity score of white-cell images, not a diagnosis; "
@@ -17,6 +17,8 @@ SYNTHETIC_NOTICE = (
 )
 
 Status = Literal["scored", "abstained", "failed"]
+# How a result stands among the others of its results folder today.
+ResultState = Literal["current", "held", "replaced", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +74,34 @@ class DomainFinding:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pull:
+    """How far one cell moves the score.
+
+    identity: of the cell, as `UsedCell` has it.
+    change: the score less what it would be without this cell, where the places that the cell holds
+    in draws go to other cells, and nothing else changes.
+    """
+
+    identity: Sha256
+    change: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pulls:
+    """The cells that move a score most.
+
+    up, down: those without which the score would be lower, and higher, the strongest first.
+    without_up, without_down: the score without all of these at once; null where there are none, or
+    no other cells.
+    """
+
+    up: tuple[Pull, ...]
+    down: tuple[Pull, ...]
+    without_up: float | None
+    without_down: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelScore:
     """One model's result for one case; the numbers are null unless `status` is "scored".
 
@@ -93,6 +123,10 @@ class ModelScore:
     share_over_threshold: the share of draws at or over the threshold.
     probabilities: the mean probability of each class.
     label_shares: the share of draws with each label.
+    pulls: the cells that move the score most; null unless the model scored.
+    training_scores: how many training patients have a score, by models that had not seen them, in
+    each twentieth of 0 to 1; empty unless the model scored, and with under 30 of them.
+    typical: the identities of the used cells whose encodings lie nearest to the middle of all.
     domain: null where the bundle has no reference for the model, or there were too few cells.
     """
 
@@ -117,17 +151,24 @@ class ModelScore:
     share_over_threshold: float | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
     label_shares: dict[str, float] = field(default_factory=dict)
+    pulls: Pulls | None = None
+    training_scores: tuple[int, ...] = ()
+    typical: tuple[Sha256, ...] = ()
     domain: DomainFinding | None = None
     cells: tuple[UsedCell, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleId:
-    """Which bundle made a result. Its sha256 is that of the manifest, which holds all hashes."""
+    """Which bundle made a result. Its sha256 is that of the manifest, which holds all hashes.
+
+    positive: the class whose probability its scores are.
+    """
 
     name: str
     version: str
     sha256: Sha256
+    positive: str
     synthetic: bool
 
 

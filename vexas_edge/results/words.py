@@ -14,7 +14,8 @@ def json_from_score(score: CaseScore) -> bytes:
     """The result as one line of JSON, without the single cells, which are in its file."""
     fields = msgspec.to_builtins(score)
     for model in fields["models"]:
-        del model["cells"]
+        for of_cells in ("cells", "pulls", "typical"):
+            del model[of_cells]
     return msgspec.json.encode(fields)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle.contract import DECISIONS, PROBABILITIES
+from vexas_edge.domain.reference import Reference
 from vexas_edge.errors import HostError
 from vexas_edge.results.values import ModelScore
 from vexas_edge.runtime.session import Sessions
@@ -15,9 +16,14 @@ from vexas_edge.scoring.draws import draws_of
 from vexas_edge.scoring.encoded import Encoded, Examined
 from vexas_edge.scoring.interval import prediction_interval
 from vexas_edge.scoring.labels import label_indices
+from vexas_edge.scoring.pulls import pulls_of
 
 # How far the fused graph's own score may lie from the head's on the same encodings.
 CROSS_CHECK = 1e-3
+
+# With fewer training patients, a histogram would tell of single ones; and how many bins it has.
+LEAST_SHOWN, _BINS = 30, 20
+MOST_TYPICAL = 6
 
 
 def answered(examined: Examined, sessions: Sessions) -> ModelScore:
@@ -45,6 +51,7 @@ def _counted(examined: Examined, sessions: Sessions) -> ModelScore:
         n_unreadable=counts.unreadable,
         n_rejected=counts.rejected,
         minimum_cells=model.minimum_cells,
+        typical=_typical(examined.encoded) if examined.encoded else (),
         domain=examined.finding,
         cells=examined.encoded.records if examined.encoded else (),
     )
@@ -62,11 +69,16 @@ def _score_encodings(counted: ModelScore, encoded: Encoded, sessions: Sessions) 
     manifest = sessions.bundle.manifest
     model = manifest.models[counted.model]
     _cross_check(counted.model, encoded, sessions)
-    draws = draws_of(encoded.identities, model)
+    draws, column = draws_of(encoded.identities, model), manifest.classes.index(manifest.positive)
+
+    def classify(other: NDArray[np.int64]) -> NDArray[np.float64]:
+        found = sessions.classify(counted.model, encoded.encodings, other)[PROBABILITIES]
+        return found[:, column].astype(np.float64)
+
     outputs = sessions.classify(counted.model, encoded.encodings, draws)
     probabilities = outputs[PROBABILITIES].astype(np.float64)
     labels = label_indices(outputs[DECISIONS], probabilities, manifest.label_rule)
-    positive = probabilities[:, manifest.classes.index(manifest.positive)]
+    positive = probabilities[:, column]
     score = float(positive.mean())
     low, high = prediction_interval(positive, draws, len(encoded.identities))
     draws_low, draws_high = np.percentile(positive, [2.5, 97.5])
@@ -87,7 +99,27 @@ def _score_encodings(counted: ModelScore, encoded: Encoded, sessions: Sessions) 
         label_shares={
             label: float((labels == index).mean()) for index, label in enumerate(manifest.classes)
         },
+        pulls=pulls_of(positive, draws, encoded.identities, model.aggregation.seed, classify),
+        training_scores=_training_scores(sessions.reference(counted.model)),
     )
+
+
+def _training_scores(reference: Reference | None) -> tuple[int, ...]:
+    """How many training patients have a score in each bin; empty if there are few."""
+    if reference is None or len(reference.clean_scores) < LEAST_SHOWN:
+        return ()
+    counts, _ = np.histogram(reference.clean_scores, bins=_BINS, range=(0, 1))
+    return tuple(counts.tolist())
+
+
+def _typical(encoded: Encoded) -> tuple[str, ...]:
+    """The identities of the cells nearest to the median of all encodings, the nearest first."""
+    if not encoded.identities:
+        return ()
+    wide = encoded.encodings.astype(np.float64)
+    distances = ((wide - np.median(wide, axis=0)) ** 2).sum(axis=1).tolist()
+    nearest = sorted(zip(distances, encoded.identities, strict=True))[:MOST_TYPICAL]
+    return tuple(identity.hex() for _, identity in nearest)
 
 
 def _standard_error(values: NDArray[np.float64]) -> float:

@@ -5,7 +5,7 @@ is uniform with replacement and does not depend on names, on the order of cells 
 random stream; removing one cell changes only the slots that it held.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,17 +34,51 @@ def draw_cells(
     """
     if not identities:
         raise ValueError("no cell to draw from")
+    slots = _mixed_slots(n_draws, draw_size, seed)
+    return _winners(slots, identities).reshape(n_draws, draw_size)
+
+
+def draws_without(
+    draws: NDArray[np.int64], identities: Sequence[bytes], left_out: Collection[int], seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """What `draw_cells` would give if some cells were not there, of the draws that hold one.
+
+    Args:
+        draws: what it gives with all of them, (n_draws, draw_size).
+        left_out: indices of the cells that are not there; not of all.
+
+    Returns:
+        The rows of these draws, (R,), and what they would be, int64 (R, draw_size): indices into
+        all identities.
+
+    >>> cells = [b"one cell's hash.", b"another's hash..", b"a third's hash.."]
+    >>> draws_without(draw_cells(cells, 2, 5, seed=0), cells, [2], seed=0)[1].tolist()
+    [[0, 1, 1, 1, 0], [1, 1, 0, 1, 0]]
+    """
+    held = np.isin(draws, list(left_out))
+    rows = np.flatnonzero(held.any(axis=1))
+    if not len(rows):
+        return rows, draws[rows]
+    others = np.array([i for i in range(len(identities)) if i not in left_out], np.int64)
+    n_draws, draw_size = draws.shape
+    slots = _mixed_slots(n_draws, draw_size, seed)[held.ravel()]
+    changed = draws.copy()
+    changed[held] = others[_winners(slots, [identities[i] for i in others])]
+    return rows, changed[rows]
+
+
+def _winners(slots: NDArray[np.uint64], identities: Sequence[bytes]) -> NDArray[np.int64]:
+    """The index of the cell that each slot takes, (len(slots),)."""
     # If two identities have the same first 8 bytes, the smaller one comes first and wins.
     order = sorted(range(len(identities)), key=identities.__getitem__)
     keys = np.array([int.from_bytes(identities[i][:8], "big") for i in order], np.uint64)
-    slots = _mixed_slots(n_draws, draw_size, seed)
     winners = np.empty(len(slots), np.int64)
     step = max(1, _BLOCK // len(keys))
     for start in range(0, len(slots), step):
         hashes = slots[start : start + step, None] ^ keys
         _mix_in_place(hashes)
         winners[start : start + step] = np.argmin(hashes, axis=1)
-    return np.array(order, np.int64)[winners].reshape(n_draws, draw_size)
+    return np.array(order, np.int64)[winners]
 
 
 def draws_of(

@@ -186,6 +186,7 @@ def bundle_id(bundle: Bundle) -> BundleId:
         name=manifest.name,
         version=manifest.version,
         sha256=bundle.sha256,
+        positive=manifest.positive,
         synthetic=manifest.synthetic,
     )
 
