@@ -29,8 +29,9 @@ from PIL import Image
 from samples import write_module_bundle
 
 from vexas_edge.ledger.checking import problems_of_folder
-from vexas_edge.ledger.derived import known_from_lines, read_journal
 from vexas_edge.ledger.journal import score_from_json
+from vexas_edge.ledger.reading import read_journal
+from vexas_edge.ledger.sameness import known_from_lines
 
 N_CELLS, CANVAS_PX, WIDTH = 8, 32, 16
 ABSTAINED = 3

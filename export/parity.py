@@ -38,7 +38,7 @@ from vexas_edge.bundle.contract import (
 from vexas_edge.bundle.manifest import EncodingKind, LabelRule
 from vexas_edge.errors import BundleError
 from vexas_edge.scoring.draws import draw_cells
-from vexas_edge.scoring.labels import label_indices
+from vexas_edge.scoring.figures.labels import label_indices
 
 # Above this mean pairwise cosine, cells look so alike that their agreement shows little.
 ALIKE = 0.99

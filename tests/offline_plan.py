@@ -170,6 +170,7 @@ vexas-edge score smear --bundle site.vxb -o results
 vexas-edge results confirm results part
 vexas-edge results verify results
 vexas-edge replay results/cases/000002-smear.json --input smear --bundle site.vxb
+vexas-edge report results/cases/000002-smear.json --input smear
 vexas-edge watch exports --bundle site.vxb -o watched --settle 1 --once
 vexas-edge results rebuild results
 vexas-edge prepare --bundle site.vxb --seconds 0.1

@@ -223,7 +223,7 @@ def test_a_cell_that_cannot_be_used_is_named_and_the_rest_scored(
     (case / "neutrophil" / name).write_bytes(content)
     ended = score(case, "-o", tmp_path / "out")
     assert (ended.status, ended.out) == (0, alone.out)
-    warning, _ = ended.err.splitlines()
+    warning = ended.err.splitlines()[0]
     assert warning.startswith(f"warning: P1: neutrophil/{name}: {detail}")
     (unreadable,) = kept(tmp_path / "out", "P1")["unreadable"]
     assert (unreadable["path"], unreadable["reason"]) == (f"neutrophil/{name}", reason)

@@ -164,8 +164,11 @@ def test_results_are_written_where_o_says(
     assert timeless(ended.err) == [
         "2 cases in T: 1 scored, 1 abstained (too_few_cells 1), 0 failed",
         f"results: {out}",
+        f"to read them, open {out / 'index.html'}",
     ]
-    assert files_in(out) == ["cases", "cases.csv", "cells.csv", "journal.jsonl", "runs"]
+    assert files_in(out) == [
+        *("cases", "cases.csv", "cells.csv", "index.html", "journal.jsonl", "reports", "runs")
+    ]
     assert case_files(out) == ["P1", "P2"]
 
     scored = kept(out, "P1")

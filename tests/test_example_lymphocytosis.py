@@ -26,7 +26,7 @@ from export.parity import reference_decisions
 from vexas_edge import open_bundle
 from vexas_edge.host.libraries import load_library
 from vexas_edge.scoring.draws import draw_cells
-from vexas_edge.scoring.labels import label_indices
+from vexas_edge.scoring.figures.labels import label_indices
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -19,7 +19,7 @@ from export.fuse import head_from_classifier
 from export.parity import classifier_parity, reference_decisions
 from vexas_edge.errors import InputError
 from vexas_edge.host.libraries import load_library
-from vexas_edge.scoring.labels import label_indices
+from vexas_edge.scoring.figures.labels import label_indices
 
 onnxruntime = load_library("onnxruntime")
 

@@ -22,6 +22,7 @@ FLOORS = (
     ("naming",),
     ("cells", "quality"),
     ("domain",),
+    ("report",),
     ("host",),
     ("ledger",),
     ("engines",),

@@ -13,7 +13,7 @@ import pytest
 from tiny import case_files, kept, write_case
 
 from vexas_edge.ledger.checking import problems_of_folder
-from vexas_edge.ledger.derived import numbered_files
+from vexas_edge.ledger.reading import numbered_files
 
 N_CASES, N_KILLS = 60, 10
 

@@ -14,15 +14,12 @@ from vexas_edge import files
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.files import HeldFileError, write_atomically
 from vexas_edge.ledger.checking import problems_of_folder
-from vexas_edge.ledger.derived import (
-    DERIVED,
-    Tables,
-    known_from_lines,
-    numbered_files,
-    rebuild_tables,
-)
+from vexas_edge.ledger.derived.rebuilding import rebuild_tables
+from vexas_edge.ledger.derived.tables import Tables
 from vexas_edge.ledger.lines import CaseLine, marks_from_identities
+from vexas_edge.ledger.reading import DERIVED, numbered_files
 from vexas_edge.ledger.runs import Asked
+from vexas_edge.ledger.sameness import known_from_lines
 from vexas_edge.ledger.smears import Placing, Smear, content_of, key_of, series_of
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.results.names import check_distinct, file_stem_for_case, numbered_name
@@ -142,6 +139,7 @@ ASKED = Asked(
     polite=False,
     again=False,
     as_json=False,
+    pages="none",
 )
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -221,7 +219,7 @@ def test_cases_csv_has_a_row_for_each_model(tmp_path: Path) -> None:
     assert tuple(table[0]) == CASE_COLUMNS
     of_bundle = {"bundle": "b 1", "bundle_sha256": "0" * 64}
     empty = {**dict.fromkeys(CASE_COLUMNS, ""), **of_bundle}
-    first = {"state": "current", "file": "cases/000002-P1.json"}
+    first = {"state": "current", "answer": "drawn", "file": "cases/000002-P1.json"}
     assert table == [
         {
             **empty,
@@ -250,7 +248,7 @@ def test_cases_csv_has_a_row_for_each_model(tmp_path: Path) -> None:
         },
         {
             **empty,
-            **{"state": "failed", "file": "cases/000003-P2.json"},
+            **{"state": "failed", "answer": "failed", "file": "cases/000003-P2.json"},
             **{"case": "P2", "status": "failed", "case_status": "failed", "notice": NOTICE},
             "error": "'=no cells",
         },
@@ -307,7 +305,7 @@ def test_a_result_and_its_rows_are_there_before_the_run_ends(tmp_path: Path) -> 
 def test_a_run_without_a_result_leaves_no_record(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="no such device"):
         filled(tmp_path, then=HostError("no such device"))
-    assert files_in(tmp_path) == ["cases", "cases.csv", "cells.csv", "journal.jsonl", "runs"]
+    assert files_in(tmp_path) == ["cases", *sorted(DERIVED), "runs"]
     assert not files_in(tmp_path / "runs")
 
 
@@ -612,14 +610,15 @@ def test_a_table_that_changes_as_a_whole_is_made_now_and_then_and_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, made = [0.0], list[str]()
-    tables = Tables(tmp_path, [], known_from_lines([]))
+    known = known_from_lines([])
+    tables = Tables(tmp_path, [], known, bytes)
 
     def slowly(name: str) -> bytes:
         made.append(name)
         now[0] += 1.0
         return b"whole"
 
-    monkeypatch.setattr("vexas_edge.ledger.derived.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("vexas_edge.ledger.derived.tables.time.monotonic", lambda: now[0])
     monkeypatch.setattr(tables, "_content", slowly)
     for _ in range(200):
         now[0] += 0.1

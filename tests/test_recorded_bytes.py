@@ -27,7 +27,7 @@ from PIL import Image
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.scoring.draws import draw_cells
-from vexas_edge.scoring.labels import label_indices
+from vexas_edge.scoring.figures.labels import label_indices
 
 RECORDED = Path(__file__).parent / "recorded" / "bytes.json"
 # A larger array is recorded by its hash alone.

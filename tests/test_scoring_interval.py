@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vexas_edge.scoring.draws import draw_cells
-from vexas_edge.scoring.interval import _variance_between_cells, prediction_interval
+from vexas_edge.scoring.figures.interval import _variance_between_cells, prediction_interval
 
 DRAW_SIZE = 10
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC
 
-from vexas_edge.scoring.labels import label_indices
+from vexas_edge.scoring.figures.labels import label_indices
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 5])

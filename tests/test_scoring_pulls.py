@@ -12,7 +12,7 @@ from vexas_edge import open_bundle, read_case
 from vexas_edge.results.values import CaseScore, ModelScore, Pull, Pulls
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.draws import draw_cells, draws_without
-from vexas_edge.scoring.pulls import LEAST_PULL, MOST_PULLS, pulls_of
+from vexas_edge.scoring.figures.pulls import LEAST_PULL, MOST_PULLS, pulls_of
 from vexas_edge.scoring.score import score_past_the_gate
 
 

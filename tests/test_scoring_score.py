@@ -39,7 +39,7 @@ from vexas_edge.runtime import session as sessions_module
 from vexas_edge.runtime.session import Sessions, cells_per_call
 from vexas_edge.scoring import encoding, reading
 from vexas_edge.scoring.draws import draw_cells
-from vexas_edge.scoring.interval import prediction_interval
+from vexas_edge.scoring.figures.interval import prediction_interval
 
 
 @pytest.fixture(scope="module")

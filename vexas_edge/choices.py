@@ -13,3 +13,5 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 # What is chosen where a person names nothing.
 AUTO: Literal["auto"] = "auto"
+# What page each result gets.
+PageKind = Literal["with pictures", "without pictures", "none"]

@@ -14,9 +14,10 @@ from vexas_edge.commands.options import (
     engine_options,
     hashing_option,
     naming_options,
+    page_options,
     reading_options,
 )
-from vexas_edge.commands.results import replay, results
+from vexas_edge.commands.results import replay, report, results
 from vexas_edge.commands.this_pc import bench, doctor, prepare
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.text import one_line
@@ -41,6 +42,7 @@ def cli() -> None:
 @reading_options
 @hashing_option()
 @naming_options
+@page_options
 @engine_options
 @click.option(
     "--again", is_flag=True, help="Score once more what has its result in the folder already."
@@ -82,6 +84,7 @@ def _say_status(ctx: click.Context, _: click.Parameter, results_folder: Path | N
 @reading_options
 @hashing_option()
 @naming_options
+@page_options
 @engine_options
 @click.option("-o", "out", type=PATH, required=True, help="The folder for results.")
 @click.option(
@@ -234,7 +237,7 @@ def demo(out: Path) -> int:
     return run_scoring(ScoringRun(cases=(smear,), bundle=bundle, out=out))
 
 
-for command in (results, replay, doctor, prepare, bench):
+for command in (results, replay, report, doctor, prepare, bench):
     cli.add_command(command)
 
 

@@ -115,6 +115,28 @@ def hashing_option() -> Command:
     )
 
 
+def page_options(command: Command) -> Command:
+    """Add the options for the pages of results; the command gets `pages`."""
+
+    @wraps(command)
+    def with_pages(no_report: bool, no_images: bool, **chosen: Any) -> Any:
+        pages = "none" if no_report else "without pictures" if no_images else "with pictures"
+        return command(pages=pages, **chosen)
+
+    options = (
+        click.option(
+            "--no-report", is_flag=True, help="Write no page for each result, only the index."
+        ),
+        images_option(),
+    )
+    return _with_options(with_pages, options)
+
+
+def images_option() -> Command:
+    """The option --no-images."""
+    return click.option("--no-images", is_flag=True, help="Show no picture of a cell on pages.")
+
+
 def engine_options(command: Command) -> Command:
     """Add the options for the bundle and for what runs it.
 

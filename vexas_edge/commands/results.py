@@ -1,4 +1,4 @@
-"""The commands on a results folder: make its tables anew, check it, confirm what is held."""
+"""The commands on a results folder and on one result of it."""
 
 import time
 from pathlib import Path
@@ -7,8 +7,15 @@ from typing import Any
 import click
 
 from vexas_edge.commands.console import say
-from vexas_edge.commands.options import PATH, bundle_option, device_option, engine_option
-from vexas_edge.errors import InputError
+from vexas_edge.commands.options import (
+    PATH,
+    bundle_option,
+    device_option,
+    engine_option,
+    hashing_option,
+    images_option,
+)
+from vexas_edge.errors import InputError, UsageError
 from vexas_edge.text import one_line
 
 # While somebody writes, a result is there a moment before the tables tell of it.
@@ -29,7 +36,7 @@ def results() -> None:
 @results.command()
 @click.argument("folder", type=PATH)
 def rebuild(folder: Path) -> None:
-    """Make the tables and the journal of a results FOLDER anew from its results.
+    """Make tables, index and journal of a results FOLDER anew from its results.
 
     No engine and no image is needed. The same results give the same bytes. A result that is not
     what the journal says that was written is refused, and nothing is changed.
@@ -38,13 +45,14 @@ def rebuild(folder: Path) -> None:
     Example:
       vexas-edge results rebuild results
     """
-    from vexas_edge.ledger import derived
+    from vexas_edge.ledger.derived.rebuilding import rebuild_tables
     from vexas_edge.ledger.lock import FolderLock
+    from vexas_edge.ledger.reading import numbered_files
 
-    derived.numbered_files(folder)  # it must be one
+    numbered_files(folder)  # it must be one
     with FolderLock(folder, say=say):
-        n_files = derived.rebuild_tables(folder)
-    click.echo(one_line(f"{folder}: tables and journal are made from {n_files} files"))
+        n_files = rebuild_tables(folder)
+    click.echo(one_line(f"{folder}: tables, index and journal are made from {n_files} files"))
 
 
 @results.command("verify")
@@ -61,8 +69,8 @@ def verify_folder(folder: Path, bundle: Path | None) -> int:
     """
     from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.ledger.checking import problems_of_folder
-    from vexas_edge.ledger.derived import numbered_files
     from vexas_edge.ledger.lock import LOCK
+    from vexas_edge.ledger.reading import numbered_files
     from vexas_edge.scoring.score import bundle_id
 
     wanted = None
@@ -96,7 +104,7 @@ def confirm(folder: Path, cases: tuple[str, ...]) -> None:
     Example:
       vexas-edge results confirm results P9
     """
-    from vexas_edge.ledger.derived import numbered_files
+    from vexas_edge.ledger.reading import numbered_files
     from vexas_edge.ledger.remarks import shown_result
     from vexas_edge.ledger.writing import Ledger
     from vexas_edge.results.words import line_from_score
@@ -141,3 +149,33 @@ def replay(result: Path, smear: Path, bundle: Path, engine: Any, device: Any) ->
     made = f"with another {', '.join(m.partition(':')[0] for m in makers)}" if makers else "alike"
     click.echo(one_line(f"{recorded.case}: every figure is the same bit for bit, made {made}"))
     return 0
+
+
+@click.command()
+@click.argument("result", type=PATH)
+@click.option("--input", "smear", type=PATH, help="The smear's folder or zip, for the pictures.")
+@images_option()
+@hashing_option()
+@click.option(
+    "-o", "out", type=PATH, help="The page to write.  [default: that of the results folder]"
+)
+def report(
+    result: Path, smear: Path | None, no_images: bool, hash_ids: Path | None, out: Path | None
+) -> None:
+    """Make the page of a RESULT, a file of cases/ in a results folder, which a browser shows.
+
+    No bundle and no engine is needed; the cells are known in the smear by the hashes of their
+    files. The same result and smear give the same page.
+
+    \b
+    Example:
+      vexas-edge report results/cases/000002-smear.json --input smear
+    """
+    from vexas_edge.commands.report import kept_page, page_to_hand_on
+
+    if (smear is None) != no_images:
+        raise UsageError("name the smear with --input, or leave all pictures out with --no-images")
+    if out is None and hash_ids:
+        raise UsageError("a page with hashed ids is one to hand on; name it with -o")
+    page = page_to_hand_on(out, result, smear, hash_ids) if out else kept_page(result, smear)
+    click.echo(one_line(f"page: {page}"))

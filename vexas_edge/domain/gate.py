@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.domain.faults import SEEN
 from vexas_edge.domain.measures import (
     encoding_measures,
     family_features,
@@ -21,30 +22,7 @@ from vexas_edge.results.values import DomainFinding, Statistic
 _CONFIDENT, _CERTAIN = 0.5, 0.65
 _NAMED = 3
 
-# What a technician can act on, by what moved: what is seen, and what to check.
-_SEEN = {
-    "focus": ("the images are less, or more, sharp than the training images", "the focus"),
-    "exposure": (
-        "light or noise differs from the training images",
-        "lamp, exposure and camera",
-    ),
-    "colour": (
-        "colours differ from the training images",
-        "white balance and colour settings",
-    ),
-    "stain": ("the stain differs from the training images", "the staining batch"),
-    "file format": (
-        "the images were saved otherwise than the training images",
-        "the export's format and quality",
-    ),
-    "size": (
-        "cells appear at another size than in the training images",
-        "the magnification and the export's size",
-    ),
-    "foreign cells": ("these are not the cells that the model was trained on", "their classes"),
-    "duplicates": ("the cells are too much alike to be different cells", "for repeated images"),
-}
-WORDS = {family: f"{seen}: check {remedy}" for family, (seen, remedy) in _SEEN.items()}
+WORDS = {family: f"{seen}: check {remedy}" for family, (seen, remedy) in SEEN.items()}
 UNNAMED = "unlike the training images"
 
 
@@ -165,5 +143,5 @@ def _words(finding: DomainFinding) -> str:
     far = [(name, finding.statistics[name]) for name in finding.farthest]
     found = ", ".join(f"{name} {s.value:.4g} ({s.low:.4g} to {s.high:.4g})" for name, s in far)
     families = dict.fromkeys(FAMILIES[CASE_STATISTICS.index(name)] for name, _ in far)
-    remedies = "; ".join(_SEEN[family][1] for family in families)
+    remedies = "; ".join(SEEN[family][1] for family in families)
     return f"{UNNAMED}, most of all in {found}: check {remedies}"

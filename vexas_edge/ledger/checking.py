@@ -4,29 +4,32 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from vexas_edge.errors import InputError
-from vexas_edge.ledger.derived import (
+from vexas_edge.ledger.derived.pages import Pages, index_html, page_name
+from vexas_edge.ledger.derived.tables import cases_csv, cells_csv_parts, journal_from_lines
+from vexas_edge.ledger.journal import line_from_file, record_from_json, score_from_json
+from vexas_edge.ledger.lines import CaseLine, JournalLine
+from vexas_edge.ledger.lock import LOCK
+from vexas_edge.ledger.reading import (
     CASES,
     CASES_CSV,
     CELLS_CSV,
     DERIVED,
+    INDEX,
     JOURNAL,
+    PAGE_FOLDERS,
+    REMOVED_PAGES,
     RUNS,
     WATCH,
-    cases_csv,
-    cells_csv_parts,
     content_at,
-    journal_from_lines,
-    known_from_lines,
     lost_results,
     numbered_files,
     read_journal,
     read_numbered,
 )
-from vexas_edge.ledger.journal import line_from_file, record_from_json, score_from_json
-from vexas_edge.ledger.lines import CaseLine, JournalLine
-from vexas_edge.ledger.lock import LOCK
 from vexas_edge.ledger.runs import RunEnded, RunStarted
+from vexas_edge.ledger.sameness import Known, known_from_lines
 from vexas_edge.ledger.smears import content_of, key_of, series_of
+from vexas_edge.report.page import is_page_of
 from vexas_edge.results.names import numbered_name
 from vexas_edge.results.values import BundleId, CaseScore
 
@@ -50,12 +53,12 @@ def problems_of_folder(folder: Path, bundle: BundleId | None = None) -> list[str
     if found:  # what is made from these files cannot be judged by them
         return found
     ordered = [journal[file] for file in files]
-    return [*_contradictions(folder, ordered, bundle)] or [*_of_tables(folder, ordered)]
+    return [*_contradictions(folder, ordered, bundle)] or [*_of_derived(folder, ordered)]
 
 
 def _strange_files(folder: Path, files: Collection[str]) -> Iterator[str]:
     """What does not belong to a results folder."""
-    own = {*files, *DERIVED, LOCK, WATCH, CASES, RUNS}
+    own = {*files, *DERIVED, LOCK, WATCH, CASES, RUNS, *PAGE_FOLDERS}
     places = (folder, folder / CASES, folder / RUNS)
     for path in sorted(path for place in places for path in place.iterdir()):
         name = path.relative_to(folder).as_posix()
@@ -131,16 +134,35 @@ def _is_namesake(one: BundleId, other: BundleId) -> bool:
     return (one.name, one.version) == (other.name, other.version) and one.sha256 != other.sha256
 
 
-def _of_tables(folder: Path, lines: list[JournalLine]) -> Iterator[str]:
+def _of_derived(folder: Path, lines: list[JournalLine]) -> Iterator[str]:
     """Which of the files that are made from these lines are not as they would be made today."""
+    known = known_from_lines(lines)
+    yield from _of_pages(folder, known)
     for name, wanted in (
         (JOURNAL, journal_from_lines(lines)),
-        (CASES_CSV, cases_csv(known_from_lines(lines))),
+        (CASES_CSV, cases_csv(known)),
+        (INDEX, index_html(known, Pages(folder, known))),
     ):
         if content_at(folder / name) != wanted:
             yield f"{name} is not what these results give"
     if not _is_of_parts(folder / CELLS_CSV, cells_csv_parts(folder, lines)):
         yield f"{CELLS_CSV} is not what these results give"
+
+
+def _of_pages(folder: Path, known: Known) -> Iterator[str]:
+    """Which pages are of no result, are not what was made, or lie where they should not."""
+    pages, by_name = Pages(folder, known), {page_name(line): line for line in known}
+    for path in sorted(path for place in PAGE_FOLDERS for path in (folder / place).glob("*")):
+        file = path.relative_to(folder).as_posix()
+        if file in (*PAGE_FOLDERS, REMOVED_PAGES) or file.endswith(".partial"):
+            continue
+        line = by_name.get(path.name)
+        if line is None:
+            yield f"{file} is the page of no result here"
+        elif file != pages.place_of(line):
+            yield f"{file} should lie in {pages.place_of(line).rpartition('/')[0]}"
+        elif not is_page_of(content_at(path) or b"", line.sha256):
+            yield f"{file} is not the page that was made of {line.file}"
 
 
 def _is_of_parts(path: Path, parts: Iterator[bytes]) -> bool:

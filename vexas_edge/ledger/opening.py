@@ -5,9 +5,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from vexas_edge.errors import HostError, InputError, UsageError
-from vexas_edge.ledger.derived import (
+from vexas_edge.ledger.journal import record_from_json
+from vexas_edge.ledger.lines import JournalLine
+from vexas_edge.ledger.reading import (
     CASES,
     DERIVED,
+    PAGE_FOLDERS,
     RUNS,
     WATCH,
     is_numbered,
@@ -16,8 +19,6 @@ from vexas_edge.ledger.derived import (
     read_journal,
     read_numbered,
 )
-from vexas_edge.ledger.journal import record_from_json
-from vexas_edge.ledger.lines import JournalLine
 from vexas_edge.ledger.runs import RunStarted
 from vexas_edge.smear.walk import is_folder, is_there
 
@@ -62,8 +63,9 @@ def check_ids_alike(folder: Path, lines: Sequence[JournalLine], mark: str) -> No
 def remove_partial_files(folder: Path) -> None:
     """Remove what a run that was cut off has left half-written."""
     ours = [folder / f"{name}.partial" for name in (*DERIVED, WATCH)]
-    for room in (folder / CASES, folder / RUNS):
-        ours += [path for path in room.glob("*.partial") if is_numbered(path.stem)]
+    for room in (CASES, RUNS, *PAGE_FOLDERS):
+        found = (folder / room).glob("*.partial")
+        ours += [path for path in found if is_numbered(path.stem)]
     for path in ours:
         with suppress(OSError):
             path.unlink()

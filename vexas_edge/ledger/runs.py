@@ -1,10 +1,11 @@
 """What a run leaves on disk beside the results: what was asked for, and how it ended."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from msgspec import UNSET, UnsetType
 
-from vexas_edge.choices import ClassFrom, Layout
+from vexas_edge.choices import ClassFrom, Layout, PageKind
 from vexas_edge.results.values import RESULT_SCHEMA, BundleId
 
 
@@ -18,6 +19,7 @@ class Asked:
     hash_ids: the mark of the key that ids were hashed with, and paths of cases; empty for none.
     again: whether cases that had a result were scored again.
     as_json: whether results were printed as JSON.
+    pages: whether each result got a page, and that pictures.
     """
 
     cases: tuple[str, ...]
@@ -38,6 +40,7 @@ class Asked:
     polite: bool
     again: bool
     as_json: bool
+    pages: PageKind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,3 +122,23 @@ class Removed:
 
 # What lies in `runs/`.
 RunRecord = RunStarted | RunEnded | Confirmed | Mended | Removed
+
+
+def ended_run(
+    run: RunStarted, number: int, results: tuple[int, ...], ended_by: str | None, known: int
+) -> RunEnded:
+    """The record of a run that ends now; arguments are as `RunEnded` has them."""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(run.started)).total_seconds()
+    return RunEnded(
+        number=number,
+        run=run.number,
+        seconds=round(seconds, 3),
+        ended_by=ended_by,
+        results=results,
+        known=known,
+    )
+
+
+def utc_now() -> str:
+    """The time now, as records have it: UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -10,7 +10,7 @@ from itertools import count
 
 import numpy as np
 
-from vexas_edge.ledger.lines import MARK_BYTES, CaseLine, RunLine
+from vexas_edge.ledger.lines import MARK_BYTES, CaseLine, JournalLine, RunLine
 from vexas_edge.ledger.smears import Placing, Smear
 from vexas_edge.results.values import Entry, ResultState
 from vexas_edge.smear.stamp import is_of_one_place
@@ -249,3 +249,13 @@ class Known:
             for other in self._by_name.get(folded(entry.given), []):
                 if other.case != line.case:
                     self._flags[other.number].append(f"same_name_as {line.case}")
+
+
+def known_from_lines(lines: Iterable[JournalLine]) -> Known:
+    """The results that these lines are of."""
+    every = list(lines)
+    known = Known(line for line in every if isinstance(line, CaseLine))
+    for line in every:
+        if isinstance(line, RunLine):
+            known.take_in(line)
+    return known

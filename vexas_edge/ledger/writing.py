@@ -1,40 +1,21 @@
 """A results folder: results and records that are written once, and tables made from them.
 
-    cases/NUMBER-CASE.json      a result, its cells included
-    runs/NUMBER-started.json    what was asked for, when a run makes its first result
-    runs/NUMBER-ended.json      how it ended
-    runs/NUMBER-confirmed.json  which results that were held are right
-    runs/NUMBER-mended.json     which failures are of smears that have a result
-    runs/NUMBER-removed.json    which results had gone when the tables were made anew
-    journal.jsonl               a line for each of these
-    cases.csv, cells.csv        the tables
-    lock.json                   while somebody writes
-
-Numbers count all of `cases/` and `runs/`. Each of these files is on the disk under its name before
-anything else tells of it. All else is derived, and can be made again from them.
+Each result and record is on the disk under its name before anything else tells of it. All else is
+derived, and can be made again from them, but for the pictures in pages, which need the smears.
 """
 
 import hashlib
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from vexas_edge.errors import HostError, InputError, UsageError, VexasEdgeError
 from vexas_edge.files import write_atomically
-from vexas_edge.ledger.derived import (
-    CASES,
-    CASES_CSV,
-    CELLS_CSV,
-    JOURNAL,
-    RUNS,
-    Tables,
-    cases_csv_rows,
-    known_from_lines,
-    read_numbered,
-)
+from vexas_edge.ledger.derived.pages import Pages, index_html, page_from_line
+from vexas_edge.ledger.derived.tables import Tables, cases_csv_rows
 from vexas_edge.ledger.journal import (
     bytes_from_line,
     bytes_from_record,
@@ -51,8 +32,27 @@ from vexas_edge.ledger.opening import (
     current_lines,
     remove_partial_files,
 )
-from vexas_edge.ledger.runs import Asked, Confirmed, Mended, RunEnded, RunRecord, RunStarted
+from vexas_edge.ledger.reading import (
+    CASES,
+    CASES_CSV,
+    CELLS_CSV,
+    INDEX,
+    JOURNAL,
+    RUNS,
+    read_numbered,
+)
+from vexas_edge.ledger.runs import (
+    Asked,
+    Confirmed,
+    Mended,
+    RunRecord,
+    RunStarted,
+    ended_run,
+    utc_now,
+)
+from vexas_edge.ledger.sameness import known_from_lines
 from vexas_edge.ledger.smears import Placing, Smear
+from vexas_edge.report.pictures import Pictures
 from vexas_edge.results.names import numbered_name
 from vexas_edge.results.values import BundleId, CaseScore, Entry
 from vexas_edge.talk import Say
@@ -100,7 +100,10 @@ class Ledger:
         self._lines = current_lines(self.folder)
         self._last_number = self._lines[-1].number if self._lines else 0
         self.known = known_from_lines(self._lines)
-        self._tables = Tables(self.folder, self._lines, self.known)
+        self.pages = Pages(self.folder, self.known)
+        self.pages.settle()
+        index = partial(index_html, self.known, self.pages)
+        self._tables = Tables(self.folder, self._lines, self.known, index)
         self._tables.mend()
 
     def start(self, asked: Asked, bundle: BundleId, started: datetime) -> None:
@@ -141,8 +144,7 @@ class Ledger:
         Raises:
             HostError: the folder can no longer be written, or is another process's by now.
         """
-        run = self._begun()
-        number = self._next_number()
+        run, number = self._begun(), self._next_number()
         entry = Entry(
             number=number,
             run=run.number,
@@ -163,13 +165,31 @@ class Ledger:
         self.known.add(line)
         self._tables.append(CELLS_CSV, cells_csv(score, file))
         if self.known.changes_others(line):
-            self._tables.make_soon(CASES_CSV)
+            self._standings_changed()
         else:
             self._tables.append(CASES_CSV, cases_csv_rows(line, self.known))
+            self._tables.make_soon(INDEX)
         return line
+
+    def add_page(self, line: CaseLine, pictures: Pictures | None) -> None:
+        """Write the page of a result with these pictures, and link to it from the index.
+
+        Raises:
+            HostError: the folder can no longer be written, or is another process's by now.
+        """
+        self._lock.check()
+        self.pages.add(line, page_from_line(self.folder, line, self.known, pictures))
+        self._tables.make_soon(INDEX)
+
+    def _standings_changed(self) -> None:
+        self.pages.settle()
+        for name in (CASES_CSV, INDEX):
+            self._tables.make_soon(name)
 
     def confirm(self, case: str) -> list[CaseLine]:
         """Let the held results of a case count; returns them.
+
+        Their pages show the answers from now on, and no pictures.
 
         Raises:
             UsageError: none is held.
@@ -179,9 +199,9 @@ class Ledger:
         if not lines:
             raise UsageError(f"no result of a case {case!r} is held in {self.folder}")
         numbers = tuple(line.number for line in lines)
-        record = Confirmed(number=self._next_number(), results=numbers, confirmed=_now())
+        record = Confirmed(number=self._next_number(), results=numbers, confirmed=utc_now())
         self._record("confirmed", record)
-        self._tables.make_soon(CASES_CSV)
+        self._standings_changed()
         return lines
 
     def mend_failures(self, line: CaseLine, stamp: str) -> None:
@@ -191,9 +211,9 @@ class Ledger:
             HostError: the folder cannot be written.
         """
         if numbers := self.known.failures(line, stamp):
-            record = Mended(number=self._next_number(), results=numbers, mended=_now())
+            record = Mended(number=self._next_number(), results=numbers, mended=utc_now())
             self._record("mended", record)
-            self._tables.make_soon(CASES_CSV)
+            self._standings_changed()
 
     def mend(self) -> None:
         """Try again to write the tables that could not be written, as when the disk was full."""
@@ -212,35 +232,22 @@ class Ledger:
             return
         if ended_by:  # maybe in the middle of writing a result
             self._load()
-        started = datetime.fromisoformat(self._run.started)
-        number, run = self._next_number(), self._run.number
-        made = (line for line in self._lines if isinstance(line, CaseLine))
-        record = RunEnded(
-            number=number,
-            run=run,
-            seconds=round((datetime.now(UTC) - started).total_seconds(), 3),
-            ended_by=ended_by,
-            results=tuple(line.number for line in made if line.entry.run == run),
-            known=known,
-        )
+        made = (line for line in self.known if line.entry.run == self._run.number)
+        results = tuple(line.number for line in made)
+        record = ended_run(self._run, self._next_number(), results, ended_by, known)
         self._record("ended", record)
         self._run = None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         """Try again to write the tables that could not be written, and give the folder back.
 
         Raises:
             HostError: one still cannot, and nothing else has ended the run.
         """
-        problems = self._tables.finish()
+        problems = [*self.pages.settle(), *self._tables.finish()]
         if error:
             try:
                 self._load()
@@ -276,10 +283,9 @@ class Ledger:
     def _write(self, file: str, value: CaseScore | RunRecord) -> bytes:
         """Write a result or a record; returns its content."""
         self._lock.check()
-        path = self.folder / file
+        path, content = self.folder / file, bytes_from_record(value)
         if path.exists():
             raise HostError(f"{path} is there already; does another program write to this folder?")
-        content = bytes_from_record(value)
         try:
             write_atomically(path, content)
         except HostError:  # its name may be there all the same, if the disk failed after that
@@ -292,7 +298,3 @@ class Ledger:
         """Take the line of a file that was written into the journal."""
         self._lines.append(line)
         self._tables.append(JOURNAL, bytes_from_line(line))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -4,7 +4,6 @@ Everything is counted in whole numbers and divided at the end, so every CPU give
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,46 +17,16 @@ from vexas_edge.quality.colours import (
     stain_statistics,
     tissue,
 )
+from vexas_edge.quality.families import Family, family_of
 from vexas_edge.quality.textures import file_statistics, focus_statistics, noise_statistics
 
 # A case is measured on so many of its cells, those with the smallest identities.
 MEASURED_CELLS = 16
 
-Family = Literal["focus", "exposure", "colour", "stain", "file format", "size"]
-
 # The largest window that texture is measured on; colours of a larger one come from every second
 # pixel. And how much is looked at to measure red cells.
 _TEXTURE_PX = 144
 _FIELD_PX = 224
-
-_BY_START: tuple[tuple[str, Family], ...] = (
-    ("slide_red", "colour"),
-    ("slide_blue", "colour"),
-    ("span", "colour"),
-    ("red_cells", "colour"),
-    ("dye", "stain"),
-    ("nucleus_share", "size"),
-    ("nucleus_spread_px", "size"),
-    ("nucleus_area", "size"),
-    ("nucleus", "stain"),
-    ("cytoplasm", "stain"),
-    ("filled", "size"),
-    ("red_area", "size"),
-    ("image", "file format"),
-    ("none", "file format"),
-    ("blocks", "file format"),
-    ("level", "file format"),
-    ("band_red", "file format"),
-    ("band_blue", "file format"),
-    ("noise", "exposure"),
-    ("slide", "exposure"),
-    ("light", "exposure"),
-    ("clipped", "exposure"),
-    ("darkest", "exposure"),
-    ("band", "focus"),
-    ("steep", "focus"),
-    ("wave", "focus"),
-)
 
 # Of these a case's spread over its cells counts, too.
 _SPREADS = (
@@ -137,11 +106,7 @@ def _every_second(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(planes[:, ::2, ::2])
 
 
-def _family_of(name: str) -> Family:
-    return next(family for start, family in _BY_START if name.startswith(start))
-
-
 CELL_STATISTICS: tuple[str, ...] = tuple(_measured(np.zeros((16, 16, 3), np.uint8), (0, 0, 0), 16))
 CASE_STATISTICS: tuple[str, ...] = (*CELL_STATISTICS, *(f"{name}_spread" for name in _SPREADS))
-FAMILIES: tuple[Family, ...] = tuple(_family_of(name) for name in CASE_STATISTICS)
+FAMILIES: tuple[Family, ...] = tuple(family_of(name) for name in CASE_STATISTICS)
 _SPREAD_PLACES = np.array([CELL_STATISTICS.index(name) for name in _SPREADS])

@@ -29,13 +29,13 @@ def file_stem_for_case(case: str) -> str:
     return stem
 
 
-def numbered_name(number: int, words: str) -> str:
+def numbered_name(number: int, words: str, suffix: str = ".json") -> str:
     """The name of a file in a results folder, after a case or after what it records.
 
     >>> numbered_name(12, "P1")
     '000012-P1.json'
     """
-    return f"{number:06}-{file_stem_for_case(words)}.json"
+    return f"{number:06}-{file_stem_for_case(words)}{suffix}"
 
 
 def check_distinct(names: Iterable[str]) -> None:

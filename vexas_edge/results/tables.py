@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
+from vexas_edge.results.answers import answer_kind
 from vexas_edge.results.values import CaseScore, ModelScore
 
 Row = dict[str, Any]
@@ -12,6 +13,7 @@ Row = dict[str, Any]
 CASE_COLUMNS = (
     "case",
     "state",
+    "answer",
     "status",
     "model",
     "score",
@@ -37,6 +39,7 @@ CASE_COLUMNS = (
     "bundle",
     "bundle_sha256",
     "vexas_edge",
+    "started",
     "file",
     "notice",
 )
@@ -70,6 +73,7 @@ def case_rows(score: CaseScore, file: str) -> list[Row]:
     bundle = score.bundle
     shared = {
         "case": score.case,
+        "answer": answer_kind(score),
         "case_status": score.status,
         "case_call": score.call,
         "error": score.error,
@@ -77,6 +81,7 @@ def case_rows(score: CaseScore, file: str) -> list[Row]:
         "bundle": f"{bundle.name} {bundle.version}" if bundle else None,
         "bundle_sha256": bundle.sha256 if bundle else None,
         "vexas_edge": score.run.vexas_edge if score.run else None,
+        "started": score.run.started if score.run else None,
         "file": file,
         "notice": score.notice,
     }
@@ -89,7 +94,8 @@ def shown_row(row: Mapping[str, Any], state: str, flags: Sequence[str]) -> Row:
     shown = dict(row)
     if state == "held":
         shown = {name: value for name, value in row.items() if name not in _ANSWER}
-        shown |= {"status": "abstained", "case_status": "abstained", "reasons": "held"}
+        shown |= {"answer": "held", "reasons": "held"}
+        shown |= {"status": "abstained", "case_status": "abstained"}
     return {**shown, "state": state, "flags": ";".join(flags)}
 
 

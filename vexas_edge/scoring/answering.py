@@ -14,9 +14,9 @@ from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.abstention import Reason, reasons_to_abstain
 from vexas_edge.scoring.draws import draws_of
 from vexas_edge.scoring.encoded import Encoded, Examined
-from vexas_edge.scoring.interval import prediction_interval
-from vexas_edge.scoring.labels import label_indices
-from vexas_edge.scoring.pulls import pulls_of
+from vexas_edge.scoring.figures.interval import prediction_interval
+from vexas_edge.scoring.figures.labels import label_indices
+from vexas_edge.scoring.figures.pulls import pulls_of
 
 # How far the fused graph's own score may lie from the head's on the same encodings.
 CROSS_CHECK = 1e-3

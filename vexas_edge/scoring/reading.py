@@ -23,8 +23,9 @@ from vexas_edge.cells.background import (
     middle_background,
 )
 from vexas_edge.cells.canvas import AS_IT_IS, DecodedCell, decode_cell
+from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.cells.likeness import near_copies, shows_nothing, signature_of_image
-from vexas_edge.errors import InputError
+from vexas_edge.errors import CellError, InputError
 from vexas_edge.results.values import UsedCell
 from vexas_edge.smear.case import Case, Cell
 from vexas_edge.talk import Progress
@@ -100,9 +101,7 @@ class ReadCells:
             return read.pixels
         again = decode_cell(self.case.source, read.cell, AS_IT_IS)
         if again.pixels is None or again.record != replace(read.record, remarks=()):
-            raise InputError(
-                f"{read.cell.path} changed while its case was being scored; score the case again"
-            )
+            raise _changed(read.cell.path)
         return again.pixels
 
 
@@ -123,6 +122,21 @@ class ReadSmear:
     def records(self) -> Iterator[UsedCell]:
         """Of every cell of every model."""
         return (record for cells in self.of_models.values() for record in cells.records)
+
+    def pixels(self, record: UsedCell) -> NDArray[np.uint8]:
+        """The image of a cell that could be read, uint8 (H, W, 3).
+
+        Raises:
+            InputError: it is not what it was.
+        """
+        for cells in self.of_models.values():
+            for read in cells.distinct:
+                if read.record.path == record.path:
+                    return cells.pixels(read)
+        try:
+            return rgb_from_bytes(self.case.source.read(record.path))
+        except CellError as error:
+            raise _changed(record.path) from error
 
 
 def read_smear(case: Case, bundle: Bundle, progress: Progress, *, threads: int) -> ReadSmear:
@@ -234,6 +248,10 @@ def _remarked(cells: list[ReadCell]) -> tuple[ReadCell, ...]:
     return tuple(
         replace(read, record=replace(read.record, remarks=remarks(read))) for read in cells
     )
+
+
+def _changed(path: str) -> InputError:
+    return InputError(f"{path} changed while its case was being scored; score the case again")
 
 
 def empty_cell(record: UsedCell) -> UsedCell:

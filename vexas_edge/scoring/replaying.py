@@ -9,8 +9,8 @@ from vexas_edge.bundle.archive import Bundle, open_bundle
 from vexas_edge.choices import AUTO, Device, EngineName, Precision
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError, UsageError
-from vexas_edge.ledger.derived import RUNS, read_numbered
 from vexas_edge.ledger.journal import record_from_json, score_from_json
+from vexas_edge.ledger.reading import RUNS, read_numbered
 from vexas_edge.ledger.runs import Asked, RunStarted
 from vexas_edge.results.names import numbered_name
 from vexas_edge.results.values import BundleId, CaseScore, Run

@@ -12,9 +12,9 @@ import msgspec
 
 from vexas_edge.errors import HostError, InputError
 from vexas_edge.files import write_atomically
-from vexas_edge.ledger.derived import WATCH, known_from_lines, read_journal
 from vexas_edge.ledger.lock import LOCK, is_held
-from vexas_edge.ledger.sameness import Known
+from vexas_edge.ledger.reading import WATCH, read_journal
+from vexas_edge.ledger.sameness import Known, known_from_lines
 from vexas_edge.text import listed, unicode_text
 
 _PROBLEMS_NAMED = 10

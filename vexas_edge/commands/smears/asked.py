@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import UNSET
 
-from vexas_edge.choices import Precision
+from vexas_edge.choices import PageKind, Precision
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.ledger.runs import Asked
 from vexas_edge.naming.case_ids import Naming, NamingOptions
@@ -29,6 +29,7 @@ class ScoringRun:
     polite: bool = False
     again: bool = False
     as_json: bool = False
+    pages: PageKind = "with pictures"
 
 
 def asked_from_run(run: ScoringRun, naming: Naming) -> Asked:
@@ -53,6 +54,7 @@ def asked_from_run(run: ScoringRun, naming: Naming) -> Asked:
         polite=run.polite,
         again=run.again,
         as_json=run.as_json,
+        pages=run.pages,
     )
 
 

@@ -13,6 +13,7 @@ from vexas_edge.commands.smears.cut_off import break_off, say_what_was_cut_off
 from vexas_edge.commands.smears.scorer import Scorer
 from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.host.stopping import undisturbed
+from vexas_edge.ledger.reading import INDEX
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
 from vexas_edge.runtime.session import Sessions
@@ -47,6 +48,7 @@ def run_scoring(asked: ScoringRun) -> int:
             reading=asked.reading,
             naming=naming,
             ledger=ledger,
+            pages=asked.pages,
             again=asked.again,
         )
         try:
@@ -63,6 +65,7 @@ def run_scoring(asked: ScoringRun) -> int:
         say(f"note: known results are shown again ({batch.n_known}); --again scores once more")
     if asked.out and not asked.as_json:
         say(f"results: {asked.out.resolve()}")
+        say(f"to read them, open {asked.out.resolve() / INDEX}")
     return batch.exit_status
 
 

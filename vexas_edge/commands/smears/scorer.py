@@ -12,13 +12,16 @@ from typing import Self
 
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
+from vexas_edge.choices import PageKind
 from vexas_edge.commands.smears.batch import Outcome
+from vexas_edge.commands.smears.pages import pictures_again, pictures_from_read
 from vexas_edge.errors import CellError, InputError
 from vexas_edge.ledger.lines import CaseLine, marks_from_identities
 from vexas_edge.ledger.remarks import remarks_from_line, shown_result
 from vexas_edge.ledger.smears import Placing, Smear, content_of, key_of, series_of
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
+from vexas_edge.report.pictures import Pictures
 from vexas_edge.results.values import CaseScore, UsedCell
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.reading import ReadSmear, read_smear
@@ -67,6 +70,7 @@ class Answered:
     """What came of a smear, before it is kept.
 
     score, smear, place: its new result, and where that belongs among the others.
+    pictures: what the page of the new result shows.
     known: the result that it has already.
     error: why it cannot be scored.
     """
@@ -76,6 +80,7 @@ class Answered:
     score: CaseScore | None = None
     smear: Smear | None = None
     place: Placing | None = None
+    pictures: Pictures | None = None
     error: str = ""
 
 
@@ -84,6 +89,7 @@ class Scorer:
     """Scores smears with one bundle.
 
     ledger: where results are kept, on which a run was started; None keeps none.
+    pages: what pages results get there.
     again: whether a smear that has its result is scored once more.
     brief: whether results that are known already are left unopened.
     """
@@ -92,6 +98,7 @@ class Scorer:
     reading: ReadOptions
     naming: Naming
     ledger: Ledger | None = None
+    pages: PageKind = "with pictures"
     again: bool = False
     brief: bool = False
 
@@ -192,7 +199,8 @@ class Scorer:
             score = score_as_known(read, self.ledger.result(place.same_key), self._bundle)
         else:
             score = score_smear(read, self.sessions, progress=progress)
-        return Answered(looked=looked, score=score, smear=smear, place=place)
+        pictures = pictures_from_read(self.pages, score, read)
+        return Answered(looked=looked, score=score, smear=smear, place=place, pictures=pictures)
 
     def _smear(self, looked: Looked, read: ReadSmear) -> Smear:
         records = list(read.records)
@@ -213,13 +221,16 @@ class Scorer:
         """
         if answered.known and self.ledger:
             self.ledger.mend_failures(answered.known, answered.looked.stamp)
-            remarks = self.naming.remarks(answered.looked.found)
-            return self._outcome(answered.known, self.ledger, remarks, made=False)
+            found, known = answered.looked.found, answered.known
+            no_page = self._write_missing_page(known, found, self.ledger)
+            remarks = (*self.naming.remarks(found), *no_page)
+            return self._outcome(known, self.ledger, remarks, made=False)
         if answered.score is None:
             return self._failed(answered.looked, answered.error)
         found, score = answered.looked.found, self.naming.result(answered.score)
         if self.ledger and answered.smear and answered.place:
             line = self.ledger.add(score, answered.smear, answered.place)
+            self._write_page(line, answered.pictures, self.ledger)
             return self._outcome(line, self.ledger, self.naming.remarks(found), made=True)
         return _outcome(score, self.naming.remarks(found))
 
@@ -234,7 +245,23 @@ class Scorer:
             return self._outcome(line, ledger, remarks, made=False)
         smear = Smear(given=name, series=self._series, stamp=looked.stamp)
         line = ledger.add(score, smear, Placing(case=name))
+        self._write_page(line, None, ledger)
         return self._outcome(line, ledger, remarks, made=True)
+
+    def _write_page(self, line: CaseLine, pictures: Pictures | None, ledger: Ledger) -> None:
+        if self.pages != "none":
+            ledger.add_page(line, pictures)
+
+    def _write_missing_page(self, line: CaseLine, found: FoundCase, ledger: Ledger) -> list[str]:
+        """Write the page of a known result if it has none; says why it still has none."""
+        if self.pages == "none" or ledger.pages.path_of(line):
+            return []
+        try:
+            pictures = pictures_again(self.pages, ledger.result(line), found.path)
+        except InputError as error:
+            return [f"warning: {line.case}: its page could not be made: {error}"]
+        ledger.add_page(line, pictures)
+        return []
 
     def _outcome(
         self, line: CaseLine, ledger: Ledger, remarks: tuple[str, ...], *, made: bool

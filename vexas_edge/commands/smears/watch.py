@@ -193,7 +193,12 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
         ledger.start(asked_from_run(run, naming), bundle_id(bundle), datetime.now(UTC))
         say_what_was_cut_off(ledger)
         scorer = Scorer(
-            sessions=sessions, reading=run.reading, naming=naming, ledger=ledger, brief=True
+            sessions=sessions,
+            reading=run.reading,
+            naming=naming,
+            ledger=ledger,
+            pages=run.pages,
+            brief=True,
         )
         watcher = Watcher(root, scorer, how)
         stops = "" if how.once else "; Ctrl-C stops it after the smear at hand"

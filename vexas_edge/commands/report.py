@@ -1,0 +1,74 @@
+"""The page of one result, made anew: that of its results folder, or one to hand on."""
+
+from pathlib import Path
+
+from vexas_edge.commands.console import say
+from vexas_edge.errors import InputError
+from vexas_edge.files import write_atomically
+from vexas_edge.ledger.derived.pages import page_from_line
+from vexas_edge.ledger.journal import score_from_json
+from vexas_edge.ledger.lines import CaseLine
+from vexas_edge.ledger.opening import current_lines
+from vexas_edge.ledger.reading import numbered_files, read_numbered
+from vexas_edge.ledger.sameness import Known, known_from_lines
+from vexas_edge.ledger.writing import Ledger
+from vexas_edge.naming.hashing import read_key
+from vexas_edge.report.page import cells_on_page
+from vexas_edge.report.pictures import Pictures, pictures_from_smear
+
+
+def kept_page(result: Path, smear: Path | None) -> Path:
+    """Write the page of a result into its results folder.
+
+    Args:
+        smear: its folder or zip; None shows no pictures.
+
+    Raises:
+        InputError: one of them cannot be read, or the smear is not that of the result.
+        HostError: the folder cannot be written.
+    """
+    folder = _folder_of(result)
+    with Ledger(folder, say=say) as ledger:
+        line = _line_of(result, folder, ledger.known)
+        ledger.add_page(line, _pictures(line, folder, smear))
+        return folder / ledger.pages.path_of(line)
+
+
+def page_to_hand_on(out: Path, result: Path, smear: Path | None, hash_ids: Path | None) -> Path:
+    """Write the page of a result elsewhere; its results folder stays as it is.
+
+    Args:
+        smear: as `kept_page` has it.
+        hash_ids: a file with a key, under which ids are hashed on the page.
+
+    Raises:
+        UsageError: the key cannot be used.
+        InputError, HostError: as `kept_page`.
+    """
+    folder, key = _folder_of(result), read_key(hash_ids) if hash_ids else None
+    known = known_from_lines(current_lines(folder))
+    line = _line_of(result, folder, known)
+    pictures = _pictures(line, folder, smear)
+    write_atomically(out, page_from_line(folder, line, known, pictures, key))
+    return out
+
+
+def _folder_of(result: Path) -> Path:
+    folder = result.resolve().parent.parent
+    numbered_files(folder)  # it must be a results folder
+    return folder
+
+
+def _line_of(result: Path, folder: Path, known: Known) -> CaseLine:
+    wanted = result.resolve()
+    for line in known:
+        if folder / line.file == wanted:
+            return line
+    raise InputError(f"{result} is no result of {folder}; name a file of {folder / 'cases'}")
+
+
+def _pictures(line: CaseLine, folder: Path, smear: Path | None) -> Pictures | None:
+    if smear is None:
+        return None
+    score = score_from_json(line.file, read_numbered(folder, line.file))
+    return pictures_from_smear(cells_on_page(score), smear)

@@ -1,0 +1,180 @@
+"""The pages of results: each lies where its result stands, and none shows what may not be seen.
+
+    reports/NUMBER-CASE.html            of a result that stands, or has failed
+    reports/held/NUMBER-CASE.html       of one that is held: without its answer
+    reports/replaced/NUMBER-CASE.html   of one that a newer result has taken the place of
+    reports/removed/NUMBER-CASE.html    of one that somebody has removed
+
+A page never changes; it moves when its result's standing does. Only a page without an answer is
+made anew, without pictures, when its result is confirmed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from vexas_edge.errors import HostError, InputError
+from vexas_edge.files import sync_folder, take_name, write_atomically
+from vexas_edge.ledger.journal import score_from_json
+from vexas_edge.ledger.lines import CaseLine
+from vexas_edge.ledger.reading import (
+    HELD_PAGES,
+    PAGE_FOLDERS,
+    PAGES,
+    REMOVED_PAGES,
+    REPLACED_PAGES,
+    read_numbered,
+)
+from vexas_edge.ledger.remarks import shown_result
+from vexas_edge.ledger.sameness import Known
+from vexas_edge.naming.hashing import IdKey
+from vexas_edge.report.index import IndexRow, index_of
+from vexas_edge.report.page import page_of
+from vexas_edge.report.pictures import Pictures
+from vexas_edge.results.names import numbered_name
+from vexas_edge.results.tables import shown_row
+from vexas_edge.results.values import ResultState
+
+_PLACES: dict[ResultState, str] = {
+    "current": PAGES,
+    "failed": PAGES,
+    "held": HELD_PAGES,
+    "replaced": REPLACED_PAGES,
+}
+
+
+def page_name(line: CaseLine) -> str:
+    """The name of the page of a result."""
+    return numbered_name(line.number, line.case, ".html")
+
+
+def page_from_line(
+    folder: Path,
+    line: CaseLine,
+    known: Known,
+    pictures: Pictures | None = None,
+    key: IdKey | None = None,
+) -> bytes:
+    """The page of a result in a folder, as it may be shown today.
+
+    Args:
+        pictures: as `page_of` has them.
+        key: hashes ids on the page.
+
+    Raises:
+        InputError: the result cannot be read.
+    """
+    score = score_from_json(line.file, read_numbered(folder, line.file))
+    shown, alike = shown_result(score, line, known, folder), tuple[str, ...]()
+    if known.state(line) == "held":
+        alike = tuple(map(known.case_of, line.entry.shares_cells_with))
+    if key:
+        shown = replace(key.result(shown), case=key.case(shown.case))
+        alike = tuple(map(key.case, alike))
+    return page_of(shown, line.sha256, pictures, alike)
+
+
+class Pages:
+    """The pages in a results folder.
+
+    Args:
+        known: its results; they grow.
+    """
+
+    def __init__(self, folder: Path, known: Known) -> None:
+        """Find the pages. Raises InputError where they cannot be listed."""
+        self._folder, self._known = folder, known
+        self._found = {
+            path.name: place
+            for place in PAGE_FOLDERS
+            for path in _listed(folder / place)
+            if path.suffix == ".html"
+        }
+
+    def path_of(self, line: CaseLine) -> str:
+        """The path of a result's page in the folder, with `/`; empty if it has none."""
+        name = page_name(line)
+        place = self._found.get(name)
+        return f"{place}/{name}" if place else ""
+
+    def place_of(self, line: CaseLine) -> str:
+        """The path at which a result's page should lie today."""
+        return f"{self._place(line)}/{page_name(line)}"
+
+    def add(self, line: CaseLine, page: bytes) -> None:
+        """Write the page of a result. Raises HostError where it cannot be written."""
+        name, place = page_name(line), self._place(line)
+        self._room(place)
+        write_atomically(self._folder / place / name, page)
+        before = self._found.get(name, place)
+        if before != place:
+            self._remove(f"{before}/{name}")
+        self._found[name] = place
+
+    def settle(self) -> list[str]:
+        """Bring each page to where its result stands today; returns why some stay where they are.
+
+        They stay if they cannot be moved, as one that another program has open.
+        """
+        problems = []
+        for line in self._known:
+            before = self._found.get(page_name(line), "")
+            if before not in ("", self._place(line)):
+                try:
+                    self._move(line, before)
+                except (HostError, InputError) as error:
+                    problems.append(str(error))
+        return problems
+
+    def set_aside(self) -> None:
+        """Put the pages of results that are not there where nobody takes them for a result's."""
+        names = {page_name(line) for line in self._known}
+        for name in self._found.keys() - names:
+            self._room(REMOVED_PAGES)
+            take_name(
+                self._folder / self._found.pop(name) / name, self._folder / REMOVED_PAGES / name
+            )
+
+    def _move(self, line: CaseLine, before: str) -> None:
+        name, place = page_name(line), self._place(line)
+        if HELD_PAGES in (before, place):  # it shows too little, or too much
+            self.add(line, page_from_line(self._folder, line, self._known))
+            return
+        self._room(place)
+        take_name(self._folder / before / name, self._folder / place / name)
+        self._found[name] = place
+
+    def _place(self, line: CaseLine) -> str:
+        return _PLACES[self._known.state(line)]
+
+    def _room(self, place: str) -> None:
+        try:
+            (self._folder / place).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HostError(f"{self._folder / place} cannot be made: {error.strerror}") from error
+
+    def _remove(self, path: str) -> None:
+        try:
+            (self._folder / path).unlink(missing_ok=True)
+            sync_folder((self._folder / path).parent)
+        except OSError as error:
+            raise HostError(f"{self._folder / path} cannot be removed: {error.strerror}") from error
+
+
+def index_html(known: Known, pages: Pages) -> bytes:
+    """The index of a folder, with links to the pages."""
+    rows = []
+    for line in known:
+        state, flags = known.state(line), known.flags(line)
+        shown = [shown_row(row, state, flags) for row in line.rows]
+        rows.append(IndexRow(number=line.number, state=state, rows=shown, page=pages.path_of(line)))
+    return index_of(rows)
+
+
+def _listed(folder: Path) -> Iterable[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise InputError(f"{folder} cannot be listed: {error.strerror}") from error

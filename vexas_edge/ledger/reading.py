@@ -1,0 +1,98 @@
+"""Reading a results folder: which files are results and records, and what is known from them.
+
+    cases/NUMBER-CASE.json      a result, its cells included
+    runs/NUMBER-started.json    what was asked for, when a run makes its first result
+    runs/NUMBER-ended.json      how it ended
+    runs/NUMBER-confirmed.json  which results that were held are right
+    runs/NUMBER-mended.json     which failures are of smears that have a result
+    runs/NUMBER-removed.json    which results had gone when the tables were made anew
+    journal.jsonl               a line for each of these
+    cases.csv, cells.csv        the tables
+    reports/, index.html        pages for people, as `Pages` has them
+    lock.json                   while somebody writes
+
+Numbers count all of `cases/` and `runs/`.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from vexas_edge.errors import InputError
+from vexas_edge.ledger.journal import line_from_file, lines_from_journal
+from vexas_edge.ledger.lines import CaseLine, JournalLine, RunLine
+
+CASES, RUNS = "cases", "runs"
+JOURNAL, CASES_CSV, CELLS_CSV, INDEX = "journal.jsonl", "cases.csv", "cells.csv", "index.html"
+DERIVED = (JOURNAL, CASES_CSV, CELLS_CSV, INDEX)
+# Where pages lie, by how their results stand, and those of results that are no longer there.
+PAGES, HELD_PAGES, REPLACED_PAGES = "reports", "reports/held", "reports/replaced"
+REMOVED_PAGES = "reports/removed"
+PAGE_FOLDERS = (PAGES, HELD_PAGES, REPLACED_PAGES)
+# What a watcher says of itself; it tells nothing of a result.
+WATCH = "watch.json"
+
+_NUMBERED = re.compile(r"(\d{6,})-.+\.(json|html)")
+
+
+def is_numbered(name: str) -> bool:
+    """Whether a file of this name may be a result, a record or a page."""
+    return _NUMBERED.fullmatch(name) is not None
+
+
+def numbered_files(folder: Path) -> dict[str, int]:
+    """The results and records in a folder, by their path in it, and their numbers, in order.
+
+    Raises:
+        InputError: it cannot be listed.
+    """
+    found: dict[str, int] = {}
+    for room in (CASES, RUNS):
+        try:
+            names = [path.name for path in (folder / room).iterdir()]
+        except OSError as error:
+            raise InputError(
+                f"{folder} is no results folder: {room}/ cannot be listed: {error.strerror}"
+            ) from error
+        matches = filter(None, map(_NUMBERED.fullmatch, names))
+        found |= {f"{room}/{m.string}": int(m[1]) for m in matches if m[2] == "json"}
+    return dict(sorted(found.items(), key=lambda item: (item[1], item[0])))
+
+
+def read_numbered(folder: Path, file: str) -> bytes:
+    """One of the `numbered_files`. Raises InputError where it cannot be read."""
+    try:
+        return (folder / file).read_bytes()
+    except OSError as error:
+        raise InputError(f"{folder / file} cannot be read: {error.strerror}") from error
+
+
+def read_journal(folder: Path) -> list[JournalLine]:
+    """The lines of a folder's journal, as far as it goes."""
+    try:
+        return list(lines_from_journal((folder / JOURNAL).read_bytes()))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"{folder / JOURNAL} cannot be read: {error.strerror}") from error
+
+
+def lines_from_files(folder: Path, files: Collection[str]) -> Iterator[JournalLine]:
+    """The lines of these files. Raises InputError where one is damaged."""
+    return (line_from_file(file, read_numbered(folder, file)) for file in files)
+
+
+def lost_results(lines: Iterable[JournalLine]) -> list[int]:
+    """The numbers of results that others tell of, neither there nor known as removed."""
+    every = list(lines)
+    there = {line.number for line in every if isinstance(line, CaseLine)}
+    there |= {number for line in every if isinstance(line, RunLine) for number in line.removed}
+    return sorted({number for line in every for number in line.told} - there)
+
+
+def content_at(path: Path) -> bytes | None:
+    """A file's content; None where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

@@ -1,0 +1,113 @@
+"""Quality lights: what was looked at in a model's cells, whether it is in order, and what to do."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from vexas_edge.domain.faults import SEEN
+from vexas_edge.quality.families import Family, family_of
+from vexas_edge.results.values import DomainFinding, ModelScore, Statistic
+
+LightState = Literal["in order", "look", "fault", "not compared"]
+
+# A statistic this far outside its training range, in widths of that range, is worth a look. Of 40
+# clean cases that a reference had not seen, 2 had such a one.
+_FAR = 0.5
+_NOT_COMPARED = "not compared with the training patients"
+# What may be the matter with single images, and what to do.
+_UNREADABLE = ("cannot be read", "export or copy the smear again")
+_REJECTED = ("show no whole cell, or several", "look for touching or cut cells")
+_COPIES = ("show another image's cell", "find out where they come from")
+_OTHER_LIGHT = ("in other light than the rest", "are they of this smear?")
+_OTHER_SIZE = ("of another size than the rest", "are they of this smear?")
+# Faults of the cells, not of single images, that the domain gate finds beside the families.
+_OF_CELLS = {"foreign cells": "kind of cells", "duplicates": "variety of cells"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Light:
+    """One thing that was looked at.
+
+    found: what was seen.
+    remedy: what to do about it; empty where it is in order.
+    """
+
+    name: str
+    state: LightState
+    found: str
+    remedy: str = ""
+
+
+def lights_of(model: ModelScore) -> tuple[Light, ...]:
+    """The lights of one model's cells."""
+    return (*_of_counts(model), *_of_images(model))
+
+
+def _of_counts(model: ModelScore) -> Iterator[Light]:
+    """How many cells there are, and how many images something is the matter with."""
+    statuses = Counter(cell.status for cell in model.cells)
+    remarks = Counter(remark for cell in model.cells for remark in cell.remarks)
+    enough = model.n_cells >= model.minimum_cells
+    yield Light(
+        name="enough cells",
+        state="in order" if enough else "fault",
+        found=f"{model.n_cells}; at least {model.minimum_cells} are needed",
+        remedy="" if enough else "export more cells of this smear",
+    )
+    for name, number, code, what, remedy in (
+        ("readable images", model.n_unreadable, "too_many_unreadable", *_UNREADABLE),
+        ("whole cells", model.n_rejected, "too_many_rejected", *_REJECTED),
+        ("no copies", statuses["duplicate"], "", *_COPIES),
+        ("even light", remarks["other_light"], "", *_OTHER_LIGHT),
+        ("even size", remarks["other_size"], "", *_OTHER_SIZE),
+    ):
+        state: LightState = "fault" if code in model.reasons else "look"
+        found = f"{what}: {number} of {len(model.cells)} images"
+        yield (
+            Light(name=name, state=state, found=found, remedy=remedy)
+            if number
+            else Light(name=name, state="in order", found=f"{what}: none")
+        )
+
+
+def _of_images(model: ModelScore) -> Iterator[Light]:
+    """How the images compare with those of the training patients."""
+    texts = dict(zip(model.reasons, model.explanations, strict=True))
+    for name in (*get_args(Family), *_OF_CELLS):
+        codes = _codes_of(name)
+        if fault := next((texts[code] for code in codes if code in texts), ""):
+            yield Light(name=_OF_CELLS.get(name, name), state="fault", found=fault)
+        elif model.domain is None:
+            yield Light(name=_OF_CELLS.get(name, name), state="not compared", found=_NOT_COMPARED)
+        else:
+            yield _compared(name, model.domain)
+    if "unlike_training" in texts:
+        yield Light(name="the whole", state="fault", found=texts["unlike_training"])
+
+
+def _codes_of(name: str) -> tuple[str, ...]:
+    """The reasons to abstain, of this model or of another one's slide, that mean this light."""
+    own = (name.replace(" ", "_"), *(("lamp",) if name == "exposure" else ()))
+    return (*own, *(f"slide_{code}" for code in own))
+
+
+def _compared(name: str, domain: DomainFinding) -> Light:
+    """The light of a family that the model does not abstain for."""
+    of_family = {n: s for n, s in domain.statistics.items() if family_of(n) == name}
+    far = [statistic for statistic in map(_widths_outside, of_family.values()) if statistic > _FAR]
+    if not far:  # as for faults of cells, which are there or not
+        return Light(name=_OF_CELLS.get(name, name), state="in order", found="as in training")
+    return Light(
+        name=name,
+        state="look",
+        found=f"{len(far)} of {len(of_family)} measures lie far outside their training range",
+        remedy=f"check {SEEN[name][1]}",
+    )
+
+
+def _widths_outside(statistic: Statistic) -> float:
+    """How far a statistic lies outside its training range, in widths of that range."""
+    outside = max(statistic.low - statistic.value, statistic.value - statistic.high, 0.0)
+    width = statistic.high - statistic.low
+    return outside / width if width else outside * float("inf") if outside else 0.0

@@ -1,0 +1,102 @@
+"""The page of one result: HTML that holds all it shows, and the same bytes from the same input."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vexas_edge.report.answers import PageAnswer, answer_of
+from vexas_edge.report.galleries import Gallery, galleries_of
+from vexas_edge.report.html import filled
+from vexas_edge.report.lights import Light, lights_of
+from vexas_edge.report.pictures import Pictures
+from vexas_edge.report.strip import Strip, strip_of
+from vexas_edge.results.values import CaseScore, ModelScore, UsedCell
+
+_MADE_FROM = '<meta name="result" content="%s">'
+_END = "\n<!-- sha256 of the above %s -->\n"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelPart:
+    """What a page says of one model.
+
+    leads: whether its answer is the case's.
+    shows_score: whether its numbers may be shown.
+    why: why it has none; empty where the page has said so already.
+    """
+
+    score: ModelScore
+    leads: bool
+    shows_score: bool
+    why: tuple[str, ...]
+    strip: Strip | None
+    lights: tuple[Light, ...]
+    galleries: tuple[Gallery, ...]
+
+
+def cells_on_page(result: CaseScore) -> tuple[UsedCell, ...]:
+    """The cells that the page of a result shows pictures of.
+
+    Args:
+        result: as it may be shown.
+    """
+    galleries = galleries_of(result, with_score=result.status == "scored")
+    return tuple(
+        cell.record for of_model in galleries.values() for each in of_model for cell in each.cells
+    )
+
+
+def page_of(
+    result: CaseScore,
+    result_sha256: str,
+    pictures: Pictures | None = None,
+    alike: Sequence[str] = (),
+) -> bytes:
+    """The page of a result.
+
+    Args:
+        result: as it may be shown, so without an answer where that is held.
+        result_sha256: of the file of the result.
+        pictures: of `cells_on_page`; None shows none.
+        alike: as `answer_of` has them.
+    """
+    answer: PageAnswer = answer_of(result, alike)
+    html = filled(
+        "case.html",
+        result=result,
+        result_sha256=result_sha256,
+        answer=answer,
+        parts=_parts(result),
+        pictures=pictures,
+    )
+    return _ended(html)
+
+
+def is_page_of(page: bytes, result_sha256: str) -> bool:
+    """Whether a page is as it was made, from the result whose file has this hash."""
+    content, _, _ = page.rpartition(_END.partition("%")[0].encode())
+    made_from = (_MADE_FROM % result_sha256).encode()
+    return _ended(content.decode(errors="replace")) == page and made_from in content
+
+
+def _ended(html: str) -> bytes:
+    return (html + _END % hashlib.sha256(html.encode()).hexdigest()).encode()
+
+
+def _parts(result: CaseScore) -> list[ModelPart]:
+    """The models, the lead first."""
+    is_scored = result.status == "scored"
+    galleries = galleries_of(result, with_score=is_scored)
+    ordered = sorted(result.models, key=lambda model: model.model != result.lead)
+    return [
+        ModelPart(
+            score=model,
+            leads=model.model == result.lead,
+            shows_score=is_scored and model.score is not None,
+            why=model.explanations if len(ordered) > 1 and "held" not in model.reasons else (),
+            strip=strip_of(model) if is_scored else None,
+            lights=lights_of(model),
+            galleries=galleries[model.model],
+        )
+        for model in ordered
+    ]
