@@ -14,10 +14,18 @@ from PIL import Image
 from tiny import cell_pixels
 
 from vexas_edge.quality.statistics import CASE_STATISTICS
-from vexas_edge.report.answers import HEADLINES, MAY_BE_USED, NEXT, answer_of
+from vexas_edge.report.answers import (
+    HEADLINES,
+    MAY_BE_USED,
+    NEXT,
+    NO_OTHERS,
+    WAITING,
+    OtherCases,
+    answer_of,
+)
 from vexas_edge.report.galleries import MOST_PICTURES, galleries_of
 from vexas_edge.report.lights import lights_of
-from vexas_edge.report.page import cells_on_page, is_page_of, page_of
+from vexas_edge.report.page import cells_on_page, is_page_of, page_of, pictures_in
 from vexas_edge.report.pictures import LONGEST_SIDE_PX, pictures_of
 from vexas_edge.report.strip import WIDTH, strip_of
 from vexas_edge.results.answers import AnswerKind, answer_kind
@@ -192,8 +200,12 @@ def test_there_is_a_sentence_for_each_answer_and_no_other() -> None:
 def test_a_page_says_what_it_answers_whether_to_use_it_and_what_is_next(kind: AnswerKind) -> None:
     score = OF_KIND[kind]
     assert answer_kind(score) == kind
-    text = Tags(page(score)).text
-    for sentence in (HEADLINES[kind].format(positive="VEXAS & co"), MAY_BE_USED[kind], *NEXT[kind]):
+    text, steps = Tags(page(score)).text, (step.format(held="") for step in NEXT[kind])
+    for sentence in (
+        HEADLINES[kind].format(positive="VEXAS & co"),
+        MAY_BE_USED[kind],
+        *steps,
+    ):
         assert sentence in text
     others = [HEADLINES[other].format(positive="VEXAS & co") for other in OF_KIND if other != kind]
     assert not [sentence for sentence in others if sentence in text]
@@ -209,14 +221,15 @@ def test_the_lead_model_answers_for_the_case() -> None:
 
 
 def test_without_a_gate_the_number_waits_for_somebody_to_look() -> None:
-    guarded, unguarded = answer_of(result()), answer_of(result(missing_gate="no domain gate"))
+    guarded, unguarded = (
+        answer_of(result(), OtherCases()),
+        answer_of(result(missing_gate="no domain gate"), OtherCases()),
+    )
     assert guarded.may_be_used.startswith("Yes")
     assert unguarded.may_be_used.startswith("Not yet. ")
     assert "Compare" in unguarded.next_steps[0]
-    assert (
-        answer_of(replace(OF_KIND["drawn"], missing_gate="no domain gate")).may_be_used
-        == (MAY_BE_USED["drawn"])
-    )
+    drawn = answer_of(replace(OF_KIND["drawn"], missing_gate="no domain gate"), NO_OTHERS)
+    assert drawn.may_be_used == MAY_BE_USED["drawn"]
 
 
 def test_a_page_holds_all_it_shows_and_asks_nobody() -> None:
@@ -287,9 +300,39 @@ def test_without_an_answer_there_is_no_number_in_any_form(kind: AnswerKind) -> N
 
 
 def test_a_held_page_names_the_other_cases_and_no_folder() -> None:
-    text = Tags(page(HELD, alike=("P7", "P8"))).text
-    assert "Half or more of its cells are those of: P7, P8." in text
+    text = Tags(page(HELD, others=OtherCases(unclear=("P7", "P8"), held="P 1"))).text
+    assert "Half or more of its cells are filed under P7, P8, too." in text
+    assert "vexas-edge results confirm FOLDER 'P 1'" in text
     assert "/secret" not in text
+
+
+def test_a_number_waits_while_another_case_with_its_cells_is_held() -> None:
+    text = Tags(page(result(), others=OtherCases(unclear=("P2",), held="P2"))).text
+    assert WAITING in text
+    assert HEADLINES["over"].format(positive="VEXAS & co") not in text
+    assert "Not yet. First it must be known whose cells these are: P2." in text
+    assert "Half or more of its cells are filed under P2, too." in text
+    assert "vexas-edge results confirm FOLDER P2" in text
+    copied = Tags(page(result(), others=OtherCases(same_cells=("P3",)))).text
+    assert "The very same cells are filed under P3, too" in copied
+    assert MAY_BE_USED["over"] in copied
+
+
+def test_what_to_do_first_is_said_for_each_reason() -> None:
+    both = abstaining(reasons=("slide_lamp", "focus"), explanations=("of the lamp", "of focus"))
+    steps = answer_of(result(both), NO_OTHERS).next_steps
+    assert steps[:2] == ("Check lamp, exposure and white balance.", "Check the focus.")
+    assert len(steps) == 3
+
+
+def test_pictures_are_found_again_on_a_page() -> None:
+    shown = pictures(result())
+    assert pictures_in(page_of(result(), SHA, shown)) == shown
+    assert pictures_in(page_of(result(), SHA)) is None
+    fewer = dict(list(shown.items())[:3])
+    tags = Tags(page_of(result(), SHA, fewer).decode())
+    assert len(tags.of("img")) == 3
+    assert tags.text.count("not drawn here") == len(shown) - 3
 
 
 def test_the_strip_is_drawn_to_scale() -> None:
@@ -326,7 +369,7 @@ def test_galleries_show_pulls_typical_and_rejected_cells() -> None:
     assert numbers == list(range(1, 25))
     assert [cell.words for cell in galleries[0].cells][:2] == ["+0.020", "+0.019"]
     assert galleries[1].cells[0].words == "\u22120.014"
-    assert galleries[0].said.endswith("Without the 6 strongest at once, it would be 0.712.")
+    assert galleries[0].said.endswith("Without all 6 of them, the score would be 0.712.")
     assert {cell.words for cell in galleries[3].cells} == {"touches border"}
 
 
@@ -385,7 +428,7 @@ def test_lights_say_what_is_out_of_order_and_what_to_do() -> None:
     assert lights["focus"].state == "look"
     assert lights["focus"].remedy == "check the focus"
     assert lights["whole cells"].found == "show no whole cell, or several: 9 of 41 images"
-    assert lights["readable images"].state == lights["no copies"].state == "look"
+    assert lights["readable images"].state == lights["no image twice"].state == "look"
     assert lights["stain"].state == lights["kind of cells"].state == "in order"
     assert states(model(domain=domain(band_1=14.9)))["focus"] == "in order"
 
@@ -402,7 +445,7 @@ def test_what_a_model_abstains_for_is_a_fault() -> None:
         ("file_format", "file format"),
         ("unlike_training", "the whole"),
     ):
-        score = abstaining(reasons=(code,), domain=domain())
+        score = abstaining(reasons=(code,), explanations=("why: check",), domain=domain())
         assert [n for n, state in states(score).items() if state == "fault"] == [name]
     few = abstaining(reasons=("too_few_cells",), n_cells=3)
     assert states(few)["enough cells"] == "fault"
@@ -411,9 +454,9 @@ def test_what_a_model_abstains_for_is_a_fault() -> None:
 
 
 def test_without_a_comparison_the_lights_say_so() -> None:
-    assert {s for n, s in states(model()).items() if n in ("focus", "stain", "kind of cells")} == {
-        "not compared"
-    }
+    found = states(model())
+    assert found["the images"] == "not compared"
+    assert "focus" not in found
 
 
 def test_a_statistic_that_was_the_same_in_training_is_far_if_it_differs() -> None:

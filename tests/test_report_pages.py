@@ -208,27 +208,33 @@ def test_a_held_result_shows_no_number_until_it_is_confirmed(
     score: Score, vexas_edge: Command, tmp_path: Path, out: Path
 ) -> None:
     score(write_case(tmp_path / "P1", neutrophil=12))
+    first = page(out, "000002-P1.html").text
     assert score(shared(tmp_path)).status == 3
     (name,) = [name for name in pages(out) if "P2" in name]
     assert name == "reports/held/000005-P2.html"
     number = f"{kept(out, 'P2')['models'][0]['score']:.3f}"
     held = Tags((out / name).read_text(encoding="utf-8"))
-    assert "Half or more of its cells are those of: P1." in held.text
+    assert "Half or more of its cells are filed under P1, too." in held.text
+    warned = page(out, "000002-P1.html")
+    assert "Not yet. First it must be known whose cells these are: P2." in warned.text
+    assert warned.of("img")
     for hidden in (number, "pull the score", "threshold"):
         assert hidden not in held.text
     assert held.of("img")
-    ((group, text), _) = index_rows(out)
-    assert group == "held"
+    ((group, text), (other, waits)) = index_rows(out)
+    assert group == other == "held"
     assert number not in text
+    assert "must wait: whose cells are these?" in waits
     vexas_edge("results", "confirm", out, "P2")
     assert pages(out) == ["reports/000002-P1.html", "reports/000005-P2.html"]
     confirmed = page(out, "000005-P2.html")
     assert number in confirmed.text
-    assert not confirmed.of("img")
+    assert len(confirmed.of("img")) == len(held.of("img"))
+    assert page(out, "000002-P1.html").text == first
     assert problems_of_folder(out) == []
     result = out / "cases" / "000005-P2.json"
     assert vexas_edge("report", result, "--input", tmp_path / "P2").err == ""
-    assert page(out, "000005-P2.html").of("img")
+    assert len(page(out, "000005-P2.html").of("img")) > len(held.of("img"))
     assert problems_of_folder(out) == []
 
 
@@ -308,7 +314,7 @@ def test_a_page_that_cannot_be_moved_is_moved_by_the_next_run(
         raise HostError("it is open in another program")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Pages, "_move", open_elsewhere)
+        patched.setattr(Pages, "_settle", open_elsewhere)
         with pytest.raises(AssertionError, match="should lie in reports/replaced"):
             score(smear)
     score(smear)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from vexas_edge.errors import InputError
-from vexas_edge.ledger.derived.pages import Pages, index_html, page_name
+from vexas_edge.ledger.derived.pages import Pages, index_html, other_cases_of, page_name
 from vexas_edge.ledger.derived.tables import cases_csv, cells_csv_parts, journal_from_lines
 from vexas_edge.ledger.journal import line_from_file, record_from_json, score_from_json
 from vexas_edge.ledger.lines import CaseLine, JournalLine
@@ -29,7 +29,7 @@ from vexas_edge.ledger.reading import (
 from vexas_edge.ledger.runs import RunEnded, RunStarted
 from vexas_edge.ledger.sameness import Known, known_from_lines
 from vexas_edge.ledger.smears import content_of, key_of, series_of
-from vexas_edge.report.page import is_page_of
+from vexas_edge.report.page import is_page_of, mark_of, shown_mark
 from vexas_edge.results.names import numbered_name
 from vexas_edge.results.values import BundleId, CaseScore
 
@@ -161,8 +161,12 @@ def _of_pages(folder: Path, known: Known) -> Iterator[str]:
             yield f"{file} is the page of no result here"
         elif file != pages.place_of(line):
             yield f"{file} should lie in {pages.place_of(line).rpartition('/')[0]}"
-        elif not is_page_of(content_at(path) or b"", line.sha256):
+        elif not is_page_of(page := content_at(path) or b"", line.sha256):
             yield f"{file} is not the page that was made of {line.file}"
+        elif known.state(line) != "replaced" and shown_mark(page) != mark_of(
+            other_cases_of(line, known)
+        ):
+            yield f"{file} does not tell of other cases as it should today"
 
 
 def _is_of_parts(path: Path, parts: Iterator[bytes]) -> bool:

@@ -47,6 +47,7 @@ def _held_back(score: CaseScore, others: Sequence[str], folder: str) -> CaseScor
             reasons=("held",),
             explanations=(why,),
             typical=model.typical,
+            domain=model.domain,
             cells=model.cells,
         )
         for model in score.models

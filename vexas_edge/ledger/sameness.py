@@ -30,6 +30,7 @@ class Known:
         self._latest: dict[tuple[str, str], int] = {}
         self._current: dict[tuple[str, str], int] = {}
         self._flags: dict[int, list[str]] = defaultdict(list)
+        self._told_by: dict[int, list[int]] = defaultdict(list)
         self._confirmed: set[int] = set()
         self._mended: set[int] = set()
         self._marks = np.empty(0, _MARK)
@@ -93,6 +94,26 @@ class Known:
     def flags(self, line: CaseLine) -> list[str]:
         """What a person should look into, as words with the name of another result."""
         return list(dict.fromkeys(self._flags.get(line.number, [])))
+
+    def held_for(self, line: CaseLine) -> tuple[str, ...]:
+        """The cases that are held as half or more of their cells are in this result, too."""
+        others = map(self._lines.__getitem__, self._told_by.get(line.number, ()))
+        found = [
+            other.case
+            for other in others
+            if line.number in other.entry.shares_cells_with and self.state(other) == "held"
+        ]
+        return tuple(dict.fromkeys(found))
+
+    def with_same_cells(self, line: CaseLine) -> tuple[str, ...]:
+        """Other cases with the very same cells."""
+        copied = filter(None, [line.entry.same_cells_as])
+        copies = (
+            n for n in self._told_by.get(line.number, ()) if self._lines[n].entry.same_cells_as
+        )
+        found = (self._lines.get(number) for number in (*copied, *copies))
+        names = (other.case for other in found if other and self._stands(other))
+        return tuple(dict.fromkeys(name for name in names if name != line.case))
 
     def held(self, case: str) -> list[CaseLine]:
         """The held results of a case."""
@@ -241,6 +262,7 @@ class Known:
         linked = [("shares_cells_with", number) for number in entry.shares_cells_with]
         linked += [("same_cells_as", entry.same_cells_as)] if entry.same_cells_as else []
         for word, number in linked:
+            self._told_by[number].append(line.number)
             if (other := self._lines.get(number)) and other.case != line.case:
                 self._flags[line.number].append(f"{word} {other.case}")
                 self._flags[number].append(f"{word} {line.case}")

@@ -3,29 +3,34 @@
 The sentences are worded for research. They name the model's class, and no disease.
 """
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vexas_edge.domain.faults import SEEN
 from vexas_edge.results.answers import AnswerKind, answer_kind, deciding_models
 from vexas_edge.results.values import CaseScore
 
 HEADLINES: dict[AnswerKind, str] = {
     "over": "The cells resemble the class “{positive}”: the score is at or over the threshold.",
     "under": "The cells do not resemble the class “{positive}”: the score is under the threshold.",
-    "unsure": "No clear answer: the score is so near the threshold that other cells of the same "
-    "smear might lie on its other side.",
+    "unsure": "No clear answer: the interval of the score spans the threshold, so other cells of "
+    "the same smear might give the other answer.",
     "several": "Several models answer, each for its own cells; none speaks for the whole case.",
-    "too few": "No score: too few cells can be used.",
-    "abstained": "No score: the model does not answer for these images.",
-    "held": "No score is shown: these cells are filed under another case, too.",
-    "failed": "No result: the smear could not be scored.",
+    "too few": "No number: too few cells can be used.",
+    "abstained": "No number: the model does not answer for these images.",
+    "held": "No number is shown: the cells are filed under another case, too.",
+    "failed": "No number: the smear could not be read.",
     "drawn": "A demonstration: it was made with drawn cells, and says nothing about any patient.",
 }
 
-_NO_NUMBER = "No. There is no number for this smear."
+# Said instead while another case that has these cells is held.
+WAITING = "The number must wait: the cells are filed under another case, too."
+
+_NO_NUMBER = "There is no number, so there is nothing to use."
 MAY_BE_USED: dict[AnswerKind, str] = {
     "over": "Yes, for research, and only with its interval. It is not a diagnosis.",
-    "under": "Yes, for research, and only with its interval. It excludes no disease.",
+    "under": "Yes, for research, and only with its interval. A low score rules out no disease.",
     "unsure": "Not as a yes or a no. The number may be used for research, and only with its "
     "interval.",
     "several": "Each model's number on its own, for research, and only with its interval; not as "
@@ -41,44 +46,83 @@ _UNGUARDED = (
     "Not yet. This bundle cannot tell whether the images are like those that it was trained on. "
     "Where somebody has checked that: "
 )
+_UNCLEAR = "Not yet. First it must be known whose cells these are: {names}."
 
-_HAND_ON = "Nothing more needs to be done with this smear. Hand the number on with its interval."
+_HAND_ON = (
+    "Nothing more needs to be done with this smear. Whoever gets the number must get its interval, "
+    "too."
+)
+_MORE_CELLS = (
+    "Add more cells of the same smear to its folder, as many as there are, and score it again "
+    "under the same name."
+)
+_AGAIN = (
+    "Then scan or export the smear anew, and score it again. If it has no number again, tell who "
+    "is in charge of the analyzer."
+)
+_WHOSE = (
+    "Find out whether one slide was exported under two names.",
+    "If a name is wrong, export that smear again under its right name, and score it.",
+    "If both are right, as where one patient has two names, let who runs vexas-edge confirm it: "
+    "vexas-edge results confirm FOLDER {held}",
+)
 NEXT: dict[AnswerKind, tuple[str, ...]] = {
     "over": (
         _HAND_ON,
-        "Before anything is decided about a patient, confirm it by a test that defines the "
-        "disease.",
+        "Before anything is decided about a patient, the disease must be confirmed by the test "
+        "that it is diagnosed by.",
     ),
-    "under": (
-        _HAND_ON,
-        "If a disease is suspected for other reasons, go on looking for it.",
-    ),
+    "under": (_HAND_ON, "If a disease is suspected for other reasons, go on looking for it."),
     "unsure": (
-        "Export more cells of the same smear, and score it again.",
+        _MORE_CELLS,
         "If there are no more cells, record the smear as near the threshold, without a yes or a "
         "no.",
     ),
     "several": ("Look at each model's answer below.",),
-    "too few": ("Export more cells of the same smear, and score it again.",),
-    "abstained": ("Do what “Why?” says above, export the smear again, and score it again.",),
-    "held": (
-        "Find out whether one slide was exported under two names.",
-        "If the names are right, confirm the case with “vexas-edge results confirm”.",
-    ),
-    "failed": ("Mend what “Why?” names above, and score the smear again.",),
+    "too few": (_MORE_CELLS,),
+    "abstained": (_AGAIN,),
+    "held": _WHOSE,
+    "failed": ("Export or copy the smear again, and score it again.",),
     "drawn": ("Score a smear of your own with a bundle that was trained on real cells.",),
 }
 _COMPARE = (
     "Compare focus, colour and size of the cells with those of the training images by eye, or ask "
     "who made the bundle for a domain gate."
 )
+# What to do first, by why a model abstains; by the same reason, where another model's slide has it.
+_BY_REASON = {
+    **{family.replace(" ", "_"): f"Check {remedy}." for family, (_, remedy) in SEEN.items()},
+    "lamp": "Check lamp, exposure and white balance.",
+    "too_few_cells": _MORE_CELLS,
+    "too_many_unreadable": "Export or copy the smear again.",
+    "too_many_rejected": "Look for touching or cut cells, and check focus and stain.",
+    "cut_out_cells": "Export the images with the slide around the cell, as the analyzer shows it.",
+    "unlike_training": "Check what is named above.",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OtherCases:
+    """The other cases of a results folder that a result's page must tell of.
+
+    unclear: the cases that half or more of its cells are in, too, as long as it or they are held.
+    held: the case that is held for that; empty if none is.
+    same_cells: other cases with the very same cells.
+    """
+
+    unclear: tuple[str, ...] = ()
+    held: str = ""
+    same_cells: tuple[str, ...] = ()
+
+
+NO_OTHERS = OtherCases()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageAnswer:
     """What a page says first.
 
-    reasons: why there is no number, with what to look at.
+    reasons: why there is no number, or why it may be another case's.
     """
 
     kind: AnswerKind
@@ -88,36 +132,55 @@ class PageAnswer:
     next_steps: tuple[str, ...]
 
 
-def answer_of(result: CaseScore, alike: Sequence[str] = ()) -> PageAnswer:
+def answer_of(result: CaseScore, others: OtherCases) -> PageAnswer:
     """What the page of a result says first.
 
     Args:
         result: as it may be shown, so without an answer where that is held.
-        alike: for a held result, the cases that half or more of its cells are in, too.
     """
     kind = answer_kind(result)
     positive = result.bundle.positive if result.bundle else ""
-    has_number, unguarded = result.status == "scored", bool(result.missing_gate)
-    may_be_used, steps = MAY_BE_USED[kind], NEXT[kind]
-    if kind != "drawn" and has_number and unguarded:
-        may_be_used = _UNGUARDED + may_be_used[0].lower() + may_be_used[1:]
-        steps = (_COMPARE, *steps)
+    waits = bool(others.unclear) and result.status == "scored"
+    may_be_used, steps = _use_of(result, kind, others)
     return PageAnswer(
-        kind=kind,
-        headline=HEADLINES[kind].format(positive=positive),
+        kind="held" if waits else kind,
+        headline=WAITING if waits else HEADLINES[kind].format(positive=positive),
         may_be_used=may_be_used,
-        reasons=_reasons(result, kind, alike),
+        reasons=tuple(_reasons(result, kind, others)),
         next_steps=steps,
     )
 
 
-def _reasons(result: CaseScore, kind: AnswerKind, alike: Sequence[str]) -> tuple[str, ...]:
-    """Why there is no number."""
+def _use_of(result: CaseScore, kind: AnswerKind, others: OtherCases) -> tuple[str, tuple[str, ...]]:
+    """Whether the number may be used, and what is next."""
+    may_be_used, steps = MAY_BE_USED[kind], NEXT[kind]
+    if others.unclear:
+        whose = tuple(step.format(held=shlex.quote(others.held)) for step in _WHOSE)
+        names = ", ".join(others.unclear)
+        return (may_be_used if kind == "held" else _UNCLEAR.format(names=names)), whose
+    if kind == "abstained":
+        return may_be_used, (*_first_steps(result), *steps)
+    if kind != "drawn" and result.status == "scored" and result.missing_gate:
+        return _UNGUARDED + may_be_used[0].lower() + may_be_used[1:], (_COMPARE, *steps)
+    return may_be_used, steps
+
+
+def _first_steps(result: CaseScore) -> Iterator[str]:
+    """What to do about each reason to abstain, said once."""
+    codes = (code for model in deciding_models(result) for code in model.reasons)
+    steps = (_BY_REASON.get(code.removeprefix("slide_"), "") for code in codes)
+    yield from dict.fromkeys(filter(None, steps))
+
+
+def _reasons(result: CaseScore, kind: AnswerKind, others: OtherCases) -> Iterator[str]:
+    """Why there is no number, or why it may be another case's."""
+    if others.unclear:
+        yield f"Half or more of its cells are filed under {', '.join(others.unclear)}, too."
+    if others.same_cells:
+        names = ", ".join(others.same_cells)
+        yield f"The very same cells are filed under {names}, too: was one slide exported twice?"
     if result.error is not None:
-        return (result.error,)
-    if kind == "held":  # its own explanation names a folder of this PC
-        return (f"Half or more of its cells are those of: {', '.join(alike)}.",) if alike else ()
-    if result.status == "scored":
-        return ()
-    texts = (text for model in deciding_models(result) for text in model.explanations)
-    return tuple(dict.fromkeys(texts))
+        yield result.error
+    elif result.status == "abstained" and kind != "held":  # which names a folder of this PC
+        texts = (text for model in deciding_models(result) for text in model.explanations)
+        yield from dict.fromkeys(texts)

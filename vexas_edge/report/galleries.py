@@ -10,8 +10,6 @@ MOST_PICTURES = 40
 _KINDS = 4  # of galleries a model
 _MOST_OF_KIND = 6
 
-_STAYS = "while all else, the gain and the other cells' places in draws, stays as it is"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShownCell:
@@ -67,9 +65,13 @@ def _pulls(model: ModelScore, most: int) -> Iterator[Gallery]:
         ("Cells that pull the score up", pulls.up, pulls.without_up, "lower"),
         ("Cells that pull the score down", pulls.down, pulls.without_down, "higher"),
     ):
-        said = f"Without each, the score would be {way} by the figure below it, {_STAYS}."
+        said = (
+            f"If one of these cells were not there, the score would be {way} by the figure below "
+            "it. Nothing else changes for that: in each random group of cells, another cell takes "
+            "the place of this one alone."
+        )
         if without is not None and len(found) > 1:
-            said += f" Without the {len(found)} strongest at once, it would be {without:.3f}."
+            said += f" Without all {len(found)} of them, the score would be {without:.3f}."
         yield Gallery(
             title=title,
             said=said,

@@ -28,7 +28,7 @@ FILTERS = {
     "clear": "with an answer",
     "unsure": "near the threshold",
     "none": "no score",
-    "held": "held",
+    "held": "whose cells?",
     "failed": "failed",
     "replaced": "replaced",
 }
@@ -40,12 +40,14 @@ class IndexRow:
 
     rows: its rows of cases.csv, as they are shown.
     page: the path of its page in the results folder, with `/`; empty if it has none.
+    waits: whether another case that has its cells is held.
     """
 
     number: int
     state: ResultState
     rows: Sequence[Mapping[str, Any]]
     page: str
+    waits: bool = False
 
     @property
     def first(self) -> Mapping[str, Any]:
@@ -54,17 +56,23 @@ class IndexRow:
     @property
     def answer(self) -> str:
         """What it comes to, in words."""
-        return _SHORT[self.first["answer"]][0]
+        return "must wait: whose cells are these?" if self.waits else self._short[0]
 
     @property
     def group(self) -> str:
         """The filter that shows it."""
-        return "replaced" if self.state == "replaced" else _SHORT[self.first["answer"]][1]
+        if self.state == "replaced":
+            return "replaced"
+        return "held" if self.waits else self._short[1]
+
+    @property
+    def _short(self) -> tuple[str, str]:
+        return _SHORT[self.first["answer"]]
 
     @property
     def started(self) -> str:
         """When it was scored, to the minute; empty for a failure."""
-        return self.first.get("started", "")[:16].replace("T", " ")
+        return str(self.first.get("started", ""))[:16].replace("T", " ")
 
     @property
     def link(self) -> str:

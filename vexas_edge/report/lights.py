@@ -14,7 +14,7 @@ LightState = Literal["in order", "look", "fault", "not compared"]
 # A statistic this far outside its training range, in widths of that range, is worth a look. Of 40
 # clean cases that a reference had not seen, 2 had such a one.
 _FAR = 0.5
-_NOT_COMPARED = "not compared with the training patients"
+_NOT_COMPARED = "they were not compared with those of training patients"
 # What may be the matter with single images, and what to do.
 _UNREADABLE = ("cannot be read", "export or copy the smear again")
 _REJECTED = ("show no whole cell, or several", "look for touching or cut cells")
@@ -58,7 +58,7 @@ def _of_counts(model: ModelScore) -> Iterator[Light]:
     for name, number, code, what, remedy in (
         ("readable images", model.n_unreadable, "too_many_unreadable", *_UNREADABLE),
         ("whole cells", model.n_rejected, "too_many_rejected", *_REJECTED),
-        ("no copies", statuses["duplicate"], "", *_COPIES),
+        ("no image twice", statuses["duplicate"], "", *_COPIES),
         ("even light", remarks["other_light"], "", *_OTHER_LIGHT),
         ("even size", remarks["other_size"], "", *_OTHER_SIZE),
     ):
@@ -75,15 +75,19 @@ def _of_images(model: ModelScore) -> Iterator[Light]:
     """How the images compare with those of the training patients."""
     texts = dict(zip(model.reasons, model.explanations, strict=True))
     for name in (*get_args(Family), *_OF_CELLS):
-        codes = _codes_of(name)
-        if fault := next((texts[code] for code in codes if code in texts), ""):
-            yield Light(name=_OF_CELLS.get(name, name), state="fault", found=fault)
-        elif model.domain is None:
-            yield Light(name=_OF_CELLS.get(name, name), state="not compared", found=_NOT_COMPARED)
-        else:
+        codes = [code for code in _codes_of(name) if code in texts]
+        if codes:
+            seen, remedy = (
+                SEEN[name] if codes[0] == name.replace(" ", "_") else (texts[codes[0]], "")
+            )
+            remedy = remedy and f"check {remedy}"
+            yield Light(name=_OF_CELLS.get(name, name), state="fault", found=seen, remedy=remedy)
+        elif model.domain is not None:
             yield _compared(name, model.domain)
     if "unlike_training" in texts:
         yield Light(name="the whole", state="fault", found=texts["unlike_training"])
+    if model.domain is None:
+        yield Light(name="the images", state="not compared", found=_NOT_COMPARED)
 
 
 def _codes_of(name: str) -> tuple[str, ...]:

@@ -1,18 +1,21 @@
 """The page of one result: HTML that holds all it shows, and the same bytes from the same input."""
 
 import hashlib
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 
-from vexas_edge.report.answers import PageAnswer, answer_of
+from vexas_edge.report.answers import NO_OTHERS, OtherCases, PageAnswer, answer_of
 from vexas_edge.report.galleries import Gallery, galleries_of
 from vexas_edge.report.html import filled
 from vexas_edge.report.lights import Light, lights_of
 from vexas_edge.report.pictures import Pictures
 from vexas_edge.report.strip import Strip, strip_of
 from vexas_edge.results.values import CaseScore, ModelScore, UsedCell
+from vexas_edge.text import hash_of
 
 _MADE_FROM = '<meta name="result" content="%s">'
+_MARK = re.compile(rb'<meta name="others" content="([0-9a-f]{16})">')
+_PICTURE = re.compile(rb'<img src="(data:[^"]+)" data-file="([0-9a-f]{64})"')
 _END = "\n<!-- sha256 of the above %s -->\n"
 
 
@@ -50,21 +53,22 @@ def page_of(
     result: CaseScore,
     result_sha256: str,
     pictures: Pictures | None = None,
-    alike: Sequence[str] = (),
+    others: OtherCases = NO_OTHERS,
 ) -> bytes:
     """The page of a result.
 
     Args:
         result: as it may be shown, so without an answer where that is held.
         result_sha256: of the file of the result.
-        pictures: of `cells_on_page`; None shows none.
-        alike: as `answer_of` has them.
+        pictures: of `cells_on_page`, as far as they are at hand; None shows none.
+        others: as `answer_of` has them.
     """
-    answer: PageAnswer = answer_of(result, alike)
+    answer: PageAnswer = answer_of(result, others)
     html = filled(
         "case.html",
         result=result,
         result_sha256=result_sha256,
+        mark=mark_of(others),
         answer=answer,
         parts=_parts(result),
         pictures=pictures,
@@ -77,6 +81,22 @@ def is_page_of(page: bytes, result_sha256: str) -> bool:
     content, _, _ = page.rpartition(_END.partition("%")[0].encode())
     made_from = (_MADE_FROM % result_sha256).encode()
     return _ended(content.decode(errors="replace")) == page and made_from in content
+
+
+def mark_of(others: OtherCases) -> str:
+    """By which it is known whether a page shows how its result stands today."""
+    return hash_of(others.held, *others.unclear, "", *others.same_cells)[:16]
+
+
+def shown_mark(page: bytes) -> str:
+    """The mark of how the result stood when a page was made, from the page or its beginning."""
+    found = _MARK.search(page)
+    return found[1].decode() if found else ""
+
+
+def pictures_in(page: bytes) -> Pictures | None:
+    """The pictures of a page; None if it shows none."""
+    return {sha.decode(): address.decode() for address, sha in _PICTURE.findall(page)} or None
 
 
 def _ended(html: str) -> bytes:

@@ -5,8 +5,8 @@
     reports/replaced/NUMBER-CASE.html   of one that a newer result has taken the place of
     reports/removed/NUMBER-CASE.html    of one that somebody has removed
 
-A page never changes; it moves when its result's standing does. Only a page without an answer is
-made anew, without pictures, when its result is confirmed.
+A page moves when its result's standing does. It is made anew, with the pictures that it has, where
+it must tell of another case with the same cells, or may now show an answer.
 """
 
 from collections.abc import Iterable
@@ -23,13 +23,15 @@ from vexas_edge.ledger.reading import (
     PAGES,
     REMOVED_PAGES,
     REPLACED_PAGES,
+    content_at,
     read_numbered,
 )
 from vexas_edge.ledger.remarks import shown_result
 from vexas_edge.ledger.sameness import Known
 from vexas_edge.naming.hashing import IdKey
+from vexas_edge.report.answers import OtherCases
 from vexas_edge.report.index import IndexRow, index_of
-from vexas_edge.report.page import page_of
+from vexas_edge.report.page import mark_of, page_of, pictures_in, shown_mark
 from vexas_edge.report.pictures import Pictures
 from vexas_edge.results.names import numbered_name
 from vexas_edge.results.tables import shown_row
@@ -41,6 +43,10 @@ _PLACES: dict[ResultState, str] = {
     "held": HELD_PAGES,
     "replaced": REPLACED_PAGES,
 }
+
+
+# The mark of a page lies within its first bytes.
+_HEAD_BYTES = 2048
 
 
 def page_name(line: CaseLine) -> str:
@@ -65,13 +71,26 @@ def page_from_line(
         InputError: the result cannot be read.
     """
     score = score_from_json(line.file, read_numbered(folder, line.file))
-    shown, alike = shown_result(score, line, known, folder), tuple[str, ...]()
-    if known.state(line) == "held":
-        alike = tuple(map(known.case_of, line.entry.shares_cells_with))
+    shown, others = shown_result(score, line, known, folder), other_cases_of(line, known)
     if key:
         shown = replace(key.result(shown), case=key.case(shown.case))
-        alike = tuple(map(key.case, alike))
-    return page_of(shown, line.sha256, pictures, alike)
+        others = OtherCases(
+            unclear=tuple(map(key.case, others.unclear)),
+            held=key.case(others.held) if others.held else "",
+            same_cells=tuple(map(key.case, others.same_cells)),
+        )
+    return page_of(shown, line.sha256, pictures, others)
+
+
+def other_cases_of(line: CaseLine, known: Known) -> OtherCases:
+    """What the page of a result must say of other ones."""
+    if known.state(line) == "held":
+        names = map(known.case_of, line.entry.shares_cells_with)
+        return OtherCases(unclear=tuple(dict.fromkeys(names)), held=line.case)
+    held = known.held_for(line)
+    return OtherCases(
+        unclear=held, held=held[0] if held else "", same_cells=known.with_same_cells(line)
+    )
 
 
 class Pages:
@@ -84,6 +103,7 @@ class Pages:
     def __init__(self, folder: Path, known: Known) -> None:
         """Find the pages. Raises InputError where they cannot be listed."""
         self._folder, self._known = folder, known
+        self._marks: dict[str, str] = {}
         self._found = {
             path.name: place
             for place in PAGE_FOLDERS
@@ -110,21 +130,32 @@ class Pages:
         if before != place:
             self._remove(f"{before}/{name}")
         self._found[name] = place
+        self._marks[name] = shown_mark(page)
 
     def settle(self) -> list[str]:
-        """Bring each page to where its result stands today; returns why some stay where they are.
+        """Let each page lie and say how its result stands today; returns why some do not.
 
-        They stay if they cannot be moved, as one that another program has open.
+        They stay as they are if they cannot be moved, as one that another program has open.
         """
         problems = []
         for line in self._known:
-            before = self._found.get(page_name(line), "")
-            if before not in ("", self._place(line)):
-                try:
-                    self._move(line, before)
-                except (HostError, InputError) as error:
-                    problems.append(str(error))
+            try:
+                self._settle(line)
+            except (HostError, InputError) as error:
+                problems.append(str(error))
         return problems
+
+    def _settle(self, line: CaseLine) -> None:
+        name, place = page_name(line), self._place(line)
+        before = self._found.get(name)
+        if before is None:
+            return
+        if (before != place and HELD_PAGES in (before, place)) or self._says_otherwise(line):
+            self._make_again(line, self._folder / before / name)
+        elif before != place:
+            self._room(place)
+            take_name(self._folder / before / name, self._folder / place / name)
+            self._found[name] = place
 
     def set_aside(self) -> None:
         """Put the pages of results that are not there where nobody takes them for a result's."""
@@ -135,14 +166,24 @@ class Pages:
                 self._folder / self._found.pop(name) / name, self._folder / REMOVED_PAGES / name
             )
 
-    def _move(self, line: CaseLine, before: str) -> None:
-        name, place = page_name(line), self._place(line)
-        if HELD_PAGES in (before, place):  # it shows too little, or too much
-            self.add(line, page_from_line(self._folder, line, self._known))
-            return
-        self._room(place)
-        take_name(self._folder / before / name, self._folder / place / name)
-        self._found[name] = place
+    def _says_otherwise(self, line: CaseLine) -> bool:
+        """Whether a page tells of other results otherwise than it should today."""
+        if not self._known.flags(line) or self._known.state(line) == "replaced":
+            return False
+        name = page_name(line)
+        if name not in self._marks:
+            path = self._folder / self._found[name] / name
+            try:
+                with path.open("rb") as stream:
+                    self._marks[name] = shown_mark(stream.read(_HEAD_BYTES))
+            except OSError as error:
+                raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        return self._marks[name] != mark_of(other_cases_of(line, self._known))
+
+    def _make_again(self, line: CaseLine, old: Path) -> None:
+        """Make a page anew with the pictures that it has."""
+        pictures = pictures_in(content_at(old) or b"")
+        self.add(line, page_from_line(self._folder, line, self._known, pictures))
 
     def _place(self, line: CaseLine) -> str:
         return _PLACES[self._known.state(line)]
@@ -167,7 +208,15 @@ def index_html(known: Known, pages: Pages) -> bytes:
     for line in known:
         state, flags = known.state(line), known.flags(line)
         shown = [shown_row(row, state, flags) for row in line.rows]
-        rows.append(IndexRow(number=line.number, state=state, rows=shown, page=pages.path_of(line)))
+        rows.append(
+            IndexRow(
+                number=line.number,
+                state=state,
+                rows=shown,
+                page=pages.path_of(line),
+                waits=state == "current" and bool(known.held_for(line)),
+            )
+        )
     return index_of(rows)
 
 
