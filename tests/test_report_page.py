@@ -200,7 +200,10 @@ def test_there_is_a_sentence_for_each_answer_and_no_other() -> None:
 def test_a_page_says_what_it_answers_whether_to_use_it_and_what_is_next(kind: AnswerKind) -> None:
     score = OF_KIND[kind]
     assert answer_kind(score) == kind
-    text, steps = Tags(page(score)).text, (step.format(held="") for step in NEXT[kind])
+    text, steps = (
+        Tags(page(score)).text,
+        [step.format(held="").partition("\n")[0] for step in NEXT[kind]],
+    )
     for sentence in (
         HEADLINES[kind].format(positive="VEXAS & co"),
         MAY_BE_USED[kind],
@@ -301,8 +304,8 @@ def test_without_an_answer_there_is_no_number_in_any_form(kind: AnswerKind) -> N
 
 def test_a_held_page_names_the_other_cases_and_no_folder() -> None:
     text = Tags(page(HELD, others=OtherCases(unclear=("P7", "P8"), held="P 1"))).text
-    assert "Half or more of its cells are filed under P7, P8, too." in text
-    assert "vexas-edge results confirm FOLDER 'P 1'" in text
+    assert "Half or more of the cells of P1 are filed under P7, P8, too." in text
+    assert "vexas-edge results confirm RESULTS_FOLDER 'P 1'" in text
     assert "/secret" not in text
 
 
@@ -310,9 +313,10 @@ def test_a_number_waits_while_another_case_with_its_cells_is_held() -> None:
     text = Tags(page(result(), others=OtherCases(unclear=("P2",), held="P2"))).text
     assert WAITING in text
     assert HEADLINES["over"].format(positive="VEXAS & co") not in text
-    assert "Not yet. First it must be known whose cells these are: P2." in text
-    assert "Half or more of its cells are filed under P2, too." in text
-    assert "vexas-edge results confirm FOLDER P2" in text
+    assert "Not yet. First it must be found out whose cells these are." in text
+    assert "Not to be used yet." in text
+    assert "Half or more of the cells of P1 are filed under P2, too." in text
+    assert "vexas-edge results confirm RESULTS_FOLDER P2" in text
     copied = Tags(page(result(), others=OtherCases(same_cells=("P3",)))).text
     assert "The very same cells are filed under P3, too" in copied
     assert MAY_BE_USED["over"] in copied

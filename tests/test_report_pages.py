@@ -214,9 +214,10 @@ def test_a_held_result_shows_no_number_until_it_is_confirmed(
     assert name == "reports/held/000005-P2.html"
     number = f"{kept(out, 'P2')['models'][0]['score']:.3f}"
     held = Tags((out / name).read_text(encoding="utf-8"))
-    assert "Half or more of its cells are filed under P1, too." in held.text
+    assert "Half or more of the cells of P2 are filed under P1, too." in held.text
     warned = page(out, "000002-P1.html")
-    assert "Not yet. First it must be known whose cells these are: P2." in warned.text
+    assert "Half or more of the cells of P1 are filed under P2, too." in warned.text
+    assert "Not to be used yet." in warned.text
     assert warned.of("img")
     for hidden in (number, "pull the score", "threshold"):
         assert hidden not in held.text

@@ -12,8 +12,8 @@ from vexas_edge.results.answers import AnswerKind, answer_kind, deciding_models
 from vexas_edge.results.values import CaseScore
 
 HEADLINES: dict[AnswerKind, str] = {
-    "over": "The cells resemble the class “{positive}”: the score is at or over the threshold.",
-    "under": "The cells do not resemble the class “{positive}”: the score is under the threshold.",
+    "over": "The score is at or over the threshold for the class “{positive}”.",
+    "under": "The score is under the threshold for the class “{positive}”.",
     "unsure": "No clear answer: the interval of the score spans the threshold, so other cells of "
     "the same smear might give the other answer.",
     "several": "Several models answer, each for its own cells; none speaks for the whole case.",
@@ -37,7 +37,7 @@ MAY_BE_USED: dict[AnswerKind, str] = {
     "one answer for the case.",
     "too few": _NO_NUMBER,
     "abstained": _NO_NUMBER,
-    "held": "No. First it must be known whose cells these are.",
+    "held": "No. First it must be found out whose cells these are.",
     "failed": _NO_NUMBER,
     "drawn": "No. It only shows what a page looks like.",
 }
@@ -46,25 +46,27 @@ _UNGUARDED = (
     "Not yet. This bundle cannot tell whether the images are like those that it was trained on. "
     "Where somebody has checked that: "
 )
-_UNCLEAR = "Not yet. First it must be known whose cells these are: {names}."
+_UNCLEAR = "Not yet. First it must be found out whose cells these are."
 
 _HAND_ON = (
     "Nothing more needs to be done with this smear. Whoever gets the number must get its interval, "
     "too."
 )
 _MORE_CELLS = (
-    "Add more cells of the same smear to its folder, as many as there are, and score it again "
-    "under the same name."
+    "Export more cells of the same slide into the same folder, as many as there are, and score it "
+    "again under the same name."
 )
 _AGAIN = (
-    "Then scan or export the smear anew, and score it again. If it has no number again, tell who "
-    "is in charge of the analyzer."
+    "Then scan or export the smear anew, whichever was at fault, and score it again. If it has no "
+    "number again, tell who is in charge of the analyzer."
 )
+# What follows a line's end is a command.
 _WHOSE = (
     "Find out whether one slide was exported under two names.",
-    "If a name is wrong, export that smear again under its right name, and score it.",
-    "If both are right, as where one patient has two names, let who runs vexas-edge confirm it: "
-    "vexas-edge results confirm FOLDER {held}",
+    "If a name is wrong, export that smear again under its right name, and score it. Let who runs "
+    "vexas-edge remove the result under the wrong name.",
+    "If both are right, as where one patient has two names, let who runs vexas-edge confirm it. "
+    "After that, both may be used.\nvexas-edge results confirm RESULTS_FOLDER {held}",
 )
 NEXT: dict[AnswerKind, tuple[str, ...]] = {
     "over": (
@@ -82,7 +84,10 @@ NEXT: dict[AnswerKind, tuple[str, ...]] = {
     "too few": (_MORE_CELLS,),
     "abstained": (_AGAIN,),
     "held": _WHOSE,
-    "failed": ("Export or copy the smear again, and score it again.",),
+    "failed": (
+        "Export or copy the smear again, and score it again. If it cannot be read again, tell who "
+        "is in charge of the analyzer.",
+    ),
     "drawn": ("Score a smear of your own with a bundle that was trained on real cells.",),
 }
 _COMPARE = (
@@ -156,8 +161,7 @@ def _use_of(result: CaseScore, kind: AnswerKind, others: OtherCases) -> tuple[st
     may_be_used, steps = MAY_BE_USED[kind], NEXT[kind]
     if others.unclear:
         whose = tuple(step.format(held=shlex.quote(others.held)) for step in _WHOSE)
-        names = ", ".join(others.unclear)
-        return (may_be_used if kind == "held" else _UNCLEAR.format(names=names)), whose
+        return may_be_used if kind == "held" else _UNCLEAR, whose
     if kind == "abstained":
         return may_be_used, (*_first_steps(result), *steps)
     if kind != "drawn" and result.status == "scored" and result.missing_gate:
@@ -175,7 +179,8 @@ def _first_steps(result: CaseScore) -> Iterator[str]:
 def _reasons(result: CaseScore, kind: AnswerKind, others: OtherCases) -> Iterator[str]:
     """Why there is no number, or why it may be another case's."""
     if others.unclear:
-        yield f"Half or more of its cells are filed under {', '.join(others.unclear)}, too."
+        names = ", ".join(others.unclear)
+        yield f"Half or more of the cells of {result.case} are filed under {names}, too."
     if others.same_cells:
         names = ", ".join(others.same_cells)
         yield f"The very same cells are filed under {names}, too: was one slide exported twice?"

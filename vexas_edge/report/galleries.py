@@ -66,9 +66,8 @@ def _pulls(model: ModelScore, most: int) -> Iterator[Gallery]:
         ("Cells that pull the score down", pulls.down, pulls.without_down, "higher"),
     ):
         said = (
-            f"If one of these cells were not there, the score would be {way} by the figure below "
-            "it. Nothing else changes for that: in each random group of cells, another cell takes "
-            "the place of this one alone."
+            f"If one of these cells were not there, and nothing else changed, the score would be "
+            f"{way} by the figure below it: other cells would take its places in random groups."
         )
         if without is not None and len(found) > 1:
             said += f" Without all {len(found)} of them, the score would be {without:.3f}."
