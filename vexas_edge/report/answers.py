@@ -62,11 +62,12 @@ _AGAIN = (
 )
 # What follows a line's end is a command.
 _WHOSE = (
-    "Find out whether one slide was exported under two names.",
-    "If a name is wrong, export that smear again under its right name, and score it. Let who runs "
-    "vexas-edge remove the result under the wrong name.",
-    "If both are right, as where one patient has two names, let who runs vexas-edge confirm it. "
-    "After that, both may be used.\nvexas-edge results confirm RESULTS_FOLDER {held}",
+    "Find out whether one slide was exported under two names, or into the other's folder.",
+    "If so, export both smears again, each under its right name into an empty folder, and score "
+    "them. Let who runs vexas-edge remove what was wrong.",
+    "Only if both are right, as where one patient has two names, let who runs vexas-edge confirm "
+    "it. After that, both numbers are shown and may be used.\n"
+    "vexas-edge results confirm RESULTS_FOLDER {held}",
 )
 NEXT: dict[AnswerKind, tuple[str, ...]] = {
     "over": (
