@@ -28,6 +28,7 @@ FLOORS = (
     ("bundle",),
     ("runtime",),
     ("scoring", "watching"),
+    ("commissioning",),
     ("bench",),
     ("commands",),
     ("workshop",),

@@ -181,7 +181,7 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("case", lambda c: c.update(conflicts=[{"path": "x"}]), '"folder_class" is a required'),
     ("case", lambda c: c.update(status="fine"), '/status: "fine" is not one of'),
     ("case", lambda c: c["bundle"].update(sha256=HASH + "\n"), "/bundle: "),
-    ("case", lambda c: c.update(schema_version=0), "/schema_version: 5 was expected"),
+    ("case", lambda c: c.update(schema_version=0), "/schema_version: 6 was expected"),
     ("run-ended", lambda r: r.pop("ended_by"), '/: "ended_by" is a required property'),
     ("run-started", lambda r: r["asked"].pop("out"), '/asked: "out" is a required property'),
     ("run-ended", lambda r: r.update(results=["2"]), '/results/0: "2" is not of type'),

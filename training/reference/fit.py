@@ -117,9 +117,7 @@ def fit_reference(
     )
 
 
-def _with_limits(
-    reference: Reference, held_out: NDArray[np.float64]
-) -> tuple[Reference, float]:
+def _with_limits(reference: Reference, held_out: NDArray[np.float64]) -> tuple[Reference, float]:
     """Each gate's usual value and unit, and the common limit in these units, at each size.
 
     Returns the reference with them, and the share of clean cases over the limit.

@@ -12,6 +12,8 @@ from msgspec import Meta, Struct
 MostCases = Annotated[int, Meta(ge=0, le=100_000)]
 Bound = Annotated[float, Meta(ge=0, le=1)]
 
+# A site is judged on so many known slides that a model answers for, or on none.
+LEAST_NEGATIVES, LEAST_POSITIVES = 20, 10
 # A bundle that allows a site more than this share of false positives, or fewer true ones, states
 # too little to hold a site to.
 _MOST_STATED_FALSE, _LEAST_STATED_TRUE = 0.5, 0.5
@@ -42,11 +44,16 @@ class Performance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def is_possible(self) -> bool:
         """Whether there are cases of both kinds, and no more were called than there are."""
         return (
-            0 < self.positives
-            and 0 < self.negatives
+            self.positives > 0
+            and self.negatives > 0
             and self.positives_called <= self.positives
             and self.negatives_called <= self.negatives
         )
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether there are cases enough of both kinds to judge a site by."""
+        return self.negatives >= LEAST_NEGATIVES and self.positives >= LEAST_POSITIVES
 
     @property
     def sensitivity(self) -> Rate:

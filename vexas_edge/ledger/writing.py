@@ -54,7 +54,7 @@ from vexas_edge.ledger.opening import (
 from vexas_edge.ledger.runs import Asked, Confirmed, Mended, RunEnded, RunRecord, RunStarted
 from vexas_edge.ledger.smears import Placing, Smear
 from vexas_edge.results.names import numbered_name
-from vexas_edge.results.values import BundleId, CaseScore, Entry
+from vexas_edge.results.values import BundleId, CaseScore, Entry, SiteId
 from vexas_edge.talk import Say
 from vexas_edge.version import __version__
 
@@ -103,7 +103,9 @@ class Ledger:
         self._tables = Tables(self.folder, self._lines, self.known)
         self._tables.mend()
 
-    def start(self, asked: Asked, bundle: BundleId, started: datetime) -> None:
+    def start(
+        self, asked: Asked, bundle: BundleId, started: datetime, site: SiteId | None = None
+    ) -> None:
         """Say what the results to come are made for; it is written with the first of them.
 
         Raises:
@@ -116,6 +118,7 @@ class Ledger:
             vexas_edge=__version__,
             asked=asked,
             bundle=bundle,
+            site=site,
             started=started.isoformat(timespec="seconds"),
         )
 
