@@ -50,12 +50,13 @@ def copied_slides(cases: Sequence[SeenCase]) -> str:
         if others := of_cell[first.get(number, number)] - {owner}:
             n_shared[owner] += 1
             shared[owner].update(others)
-    pairs = [
-        f"{cases[place].name} and {cases[shared[place].most_common(1)[0][0]].name}"
+    pairs = {
+        tuple(sorted((cases[place].name, cases[shared[place].most_common(1)[0][0]].name)))
         for place, case in enumerate(cases)
         if case.signatures and n_shared[place] >= _COPIED_SHARE * len(case.signatures)
-    ]
-    return f"slides show the same cells: {listed(pairs)}; give each slide once" if pairs else ""
+    }
+    named = listed(f"{one} and {other}" for one, other in sorted(pairs))
+    return f"slides show the same cells: {named}; give each slide once" if pairs else ""
 
 
 def formats_apart(cases: Sequence[SeenCase]) -> str:
