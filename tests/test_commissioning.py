@@ -227,7 +227,7 @@ def test_slides_that_no_model_answers_for_do_not_count(
     assert refused(commission(slides, bundle, site[1]), bundle) == (
         "with its gate centred on this site it answers for 18 known negatives and 12 known "
         "positives; at least 20 and 10 are needed"
-    )
+    )  # and those that it answers for are called well enough
 
 
 def test_scores_that_are_consistent_and_wrong(

@@ -146,13 +146,15 @@ def _reasons_after(known: Performance | None, name: str, sessions: Sessions) -> 
     stated = stated_performance(sessions.bundle.manifest.models[name])
     if known is None or stated is None:
         return [_NOT_KNOWN]
-    if not known.is_enough:
-        return [
-            f"with its gate centred on this site it answers for {known.negatives} known negatives "
-            f"and {known.positives} known positives; at least {LEAST_NEGATIVES} and "
-            f"{LEAST_POSITIVES} are needed"
-        ]
-    return shortfalls(known, stated)
+    why = shortfalls(known, stated) if known.is_possible else []
+    if known.is_enough:
+        return why
+    too_few = (
+        f"with its gate centred on this site it answers for {known.negatives} known negatives and "
+        f"{known.positives} known positives; at least {LEAST_NEGATIVES} and {LEAST_POSITIVES} are "
+        "needed"
+    )
+    return [too_few, *why]
 
 
 def _means(cases: Sequence[SeenCase], name: str) -> list[Centre]:
