@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from vexas_edge.domain.performance import MostCases, Performance, Rate
+from vexas_edge.domain.performance import Performance, Rate
 from vexas_edge.fields import Hash256OrEmpty, Name, Sha256
 from vexas_edge.results.values import SiteId
 
@@ -23,7 +23,8 @@ SlideLevel = Annotated[int, Meta(ge=0, le=255)]
 # JSON has no infinity, and a number over this range is no number of ours.
 Finite = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Portion = Annotated[float, Meta(ge=0, le=1)]
-Counts = Annotated[dict[str, MostCases], Meta(max_length=1000)]
+Tally = Annotated[int, Meta(ge=0, le=10**9)]
+Counts = Annotated[dict[str, Tally], Meta(max_length=1000)]
 
 
 class OutOfRange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,8 +39,8 @@ class OutOfRange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class FamilySeen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many of a family's statistics lie out of range, and the farthest of these."""
 
-    n: MostCases
-    outside: MostCases
+    n: Tally
+    outside: Tally
     farthest: Annotated[tuple[OutOfRange, ...], Meta(max_length=10)]
 
 
@@ -65,8 +66,8 @@ class SiteModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     centre: the mean of the known slides' mean encodings, D long; empty where it is not opened.
     """
 
-    n_scored: MostCases
-    n_abstained: MostCases
+    n_scored: Tally
+    n_abstained: Tally
     reasons: Counts
     families: Annotated[dict[str, FamilySeen], Meta(max_length=50)]
     known: Performance | None
@@ -83,8 +84,8 @@ class RedCells(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     low_px, high_px: the quartiles over cases.
     """
 
-    n_cases: MostCases
-    n_cells: Annotated[int, Meta(ge=0, le=10**9)]
+    n_cases: Tally
+    n_cells: Tally
     diameter_px: Finite
     low_px: Finite
     high_px: Finite
@@ -130,8 +131,8 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     software: Label
     commissioned: Annotated[str, Meta(max_length=40)]
     vexas_edge: Label
-    n_cases: MostCases
-    n_failed: MostCases
+    n_cases: Tally
+    n_failed: Tally
     images: Images
     models: Annotated[dict[Name, SiteModel], Meta(min_length=1, max_length=1000)]
     seal: Hash256OrEmpty = ""

@@ -62,10 +62,14 @@ def run_commissioning(asked: CommissioningRun) -> int:
     def begin(case: FoundCase) -> ProgressLine:
         return progress.of(f"{case.name} ({cases.index(case) + 1} of {len(cases)})")
 
+    def tell(text: str) -> None:
+        progress.clear()
+        say(text)
+
     with ExitStack() as stack:
         stack.callback(progress.clear)
         sessions = stack.enter_context(Sessions(bundle, asked.engine, asked.precision))
-        seen = see_cases(cases, known, asked.reading, sessions, begin, say)
+        seen = see_cases(cases, known, asked.reading, sessions, begin, tell)
         progress.clear()
         site = commission_site(seen, len(cases), instrument, sessions)
     _print(lines_from_site(site))

@@ -9,7 +9,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-MostCases = Annotated[int, Meta(ge=0, le=100_000)]
+# So many that exact bounds are still found in a moment.
+KnownCases = Annotated[int, Meta(ge=0, le=20_000)]
 Bound = Annotated[float, Meta(ge=0, le=1)]
 
 # A site is judged on so many known slides that a model answers for, or on none.
@@ -25,8 +26,8 @@ _HALVINGS = 60
 class Rate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A share of `n` cases, with its exact 95 % bounds."""
 
-    hits: MostCases
-    n: MostCases
+    hits: KnownCases
+    n: KnownCases
     share: Bound
     low: Bound
     high: Bound
@@ -35,10 +36,10 @@ class Rate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Performance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many cases there were of the positive class and of others, and were called positive."""
 
-    positives: MostCases
-    positives_called: MostCases
-    negatives: MostCases
-    negatives_called: MostCases
+    positives: KnownCases
+    positives_called: KnownCases
+    negatives: KnownCases
+    negatives_called: KnownCases
 
     @property
     def is_possible(self) -> bool:
