@@ -27,13 +27,17 @@ from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.site_file import site_of, site_path
 from vexas_edge.commissioning import opening
 from vexas_edge.commissioning.red_cells import middle_diameter, red_cell_diameters
-from vexas_edge.commissioning.sources import along_main_axis, apart
+from vexas_edge.commissioning.sources import along_main_axis, apart, clusters_apart
 from vexas_edge.domain.gate import judge
 from vexas_edge.domain.reference import Reference
 from vexas_edge.ledger.checking import problems_of_folder
+from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics, cell_statistics
 from vexas_edge.scoring.encoded import Examined
 from vexas_edge.scoring.examining import judged_cells
+from vexas_edge.scoring.reading import read_cells
 from vexas_edge.scoring.score import score_past_the_gate
+from vexas_edge.smear.options import ReadOptions
+from vexas_edge.talk import silent
 
 Command = Callable[..., Ended]
 
@@ -552,3 +556,35 @@ def test_a_site_file_is_json_that_names_no_case(
     assert str(site[0]) not in text
     alone = write_case(tmp_path / "P1", neutrophil=12)
     assert commission(alone, bundle).status == 0
+
+
+def statistics_of_slide(folder: Path, cell_type: str | None) -> np.ndarray:
+    """The statistics of a real slide's lymphocytes."""
+    options = ReadOptions(cell_type=cell_type)
+    with read_case(folder, options) as case:
+        read = read_cells(case, "", ["lymphocyte"], silent, threads=2)
+    cells = sorted(read.distinct, key=lambda cell: cell.record.identity)[:MEASURED_CELLS]
+    return case_statistics(
+        [cell_statistics(read.pixels(cell), cell.background, 112) for cell in cells]
+    )
+
+
+def test_real_slides_of_one_scanner_pass_and_those_of_two_are_found(shared_data: Path) -> None:
+    """40 patients of one hospital, and four of another one's."""
+    one, other = shared_data / "lymphocytosis", shared_data / "jhu_discovery"
+    patients = sorted(path for path in one.iterdir() if path.is_dir())[:40]
+    own = np.stack([statistics_of_slide(path, "lymphocyte") for path in patients])
+    spread = 1.4826 * np.median(np.abs(own - np.median(own, axis=0)), axis=0)
+    reference = replace(
+        small_reference(),
+        spread=np.maximum(np.maximum(spread, own.std(axis=0) / 4), 1e-3),
+        low=own.min(axis=0),
+        high=own.max(axis=0),
+    )
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(len(own), 8))
+    assert clusters_apart(own, means[: len(own)], reference) == ""
+    assert clusters_apart(own[:30], means[:30], reference) == ""
+    foreign = np.stack([statistics_of_slide(other / f"Patient_0{n}", None) for n in range(4)])
+    said = clusters_apart(np.concatenate([own[:36], foreign]), means[:40], reference)
+    assert said.startswith("the slides fall into two clusters of 36 and 4 that lie ")
