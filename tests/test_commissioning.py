@@ -128,6 +128,27 @@ def test_known_slides_open_the_gate_and_every_result_says_so(
     assert kept(out, "nowhere")["site"]["sha256"] == sha256
 
 
+def test_a_watcher_scores_with_the_site_too(
+    vexas_edge: Command,
+    commission: Command,
+    bundle: Path,
+    site: tuple[Path, Path],
+    tmp_path: Path,
+) -> None:
+    out, arriving = tmp_path / "out", tmp_path / "arriving"
+    shutil.copytree(site[0] / "S3", arriving / "S3")
+    watching = ("watch", arriving, "--bundle", bundle, "-o", out, "--once", "--settle", "0")
+    assert vexas_edge(*watching).status == 3
+    commission(site[0], bundle, site[1])
+    assert vexas_edge(*watching).status == 0
+    assert kept(out, "S3")["status"] == "scored"
+    assert recorded(out, "started")["site"]["opens"] == [MODEL]
+    assert problems_of_folder(out) == []
+    started = out / "runs" / "000004-started.json"
+    started.write_text(started.read_text().replace('"software": "7.0"', '"software": "7.1"'))
+    assert problems_of_folder(out) != []
+
+
 def test_a_bundle_is_measured_with_its_own_gate(
     commission: Command, bundle: Path, site: tuple[Path, Path]
 ) -> None:
