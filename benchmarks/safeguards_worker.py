@@ -102,7 +102,7 @@ def _add_gate(path: Path, width: int) -> None:
         for number in range(_CHANGES)
     ]
     fitted = fit_reference(patients, changed)
-    made = MadeReference(model=CELL_TYPE, fitted=fitted, left_out=())
+    made = MadeReference(model=CELL_TYPE, fitted=fitted, left_out=(), stated=None)
     write_references(open_bundle(path), [made], path)
 
 

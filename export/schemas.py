@@ -13,7 +13,7 @@ import msgspec
 from msgspec import NODEFAULT
 from msgspec.inspect import DataclassType, Field, StructType, Type, type_info
 
-from vexas_edge.bundle import manifest
+from vexas_edge.bundle import manifest, site
 from vexas_edge.ledger import runs
 from vexas_edge.results import values
 
@@ -36,6 +36,11 @@ FILES = {
         content=manifest.Manifest,
         schema_version=manifest.MANIFEST_SCHEMA,
         title="manifest.json of a vexas-edge bundle",
+    ),
+    "site": WrittenFile(
+        content=site.Site,
+        schema_version=site.SITE_SCHEMA,
+        title="NAME.site.json beside a bundle, what vexas-edge found at a site",
     ),
     "case": WrittenFile(
         content=values.CaseScore,

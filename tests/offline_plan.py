@@ -163,6 +163,7 @@ vexas-edge inspect site.vxb
 vexas-edge verify site.vxb
 vexas-edge doctor
 vexas-edge demo -o demo-results
+vexas-edge commission smear --bundle site.vxb --instrument made-up --software 1
 vexas-edge score smear --bundle site.vxb -o results
 """),
         HELD,

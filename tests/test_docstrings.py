@@ -21,6 +21,7 @@ MODULES = (
     "vexas_edge.cells.background",
     "vexas_edge.cells.images",
     "vexas_edge.cells.likeness",
+    "vexas_edge.domain.performance",
     "vexas_edge.domain.words",
     "vexas_edge.naming.pattern",
     "vexas_edge.naming.worklist",

@@ -29,6 +29,7 @@ FLOORS = (
     ("bundle",),
     ("runtime",),
     ("scoring", "watching"),
+    ("commissioning",),
     ("bench",),
     ("commands",),
     ("workshop",),

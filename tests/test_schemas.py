@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from jsonschema_rs import Draft202012Validator, ValidationError
+from site_slides import SITE
 from tiny import Ended, kept, png, recorded
 
 from export.cli import cli as export_cli
 from export.schemas import FILES, ecmascript_from_python, schema_of, written_schemas
+from vexas_edge.bundle.site_file import site_path
 from vexas_edge.commands.cli import cli as edge_cli
 from vexas_edge.results.values import RESULT_SCHEMA
 
@@ -48,10 +50,16 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The demo's own files as text, by their schema's name."""
     folder = tmp_path_factory.mktemp("demo")
     edge_cli(["demo", "-o", str(folder)], standalone_mode=False)
+    bundle_path = Path(shutil.copy(DEMO / "demo.vxb", tmp_path_factory.mktemp("site")))
+    edge_cli(
+        ["commission", str(DEMO / "smear.zip"), "--bundle", str(bundle_path), *SITE],
+        standalone_mode=False,
+    )
     with zipfile.ZipFile(DEMO / "demo.vxb") as bundle:
         manifest = bundle.read("manifest.json").decode()
     return {
         "manifest": manifest,
+        "site": site_path(bundle_path).read_text(encoding="utf-8"),
         "case": json.dumps(kept(folder, "smear")),
         "run-started": json.dumps(recorded(folder, "started")),
         "run-ended": json.dumps(recorded(folder, "ended")),
@@ -73,7 +81,7 @@ def test_the_command_writes_them(tmp_path: Path) -> None:
     files = {path.name: path.read_bytes() for path in (tmp_path / "docs" / "schema").iterdir()}
     assert files == written_schemas()
     runs = ("run-confirmed", "run-ended", "run-mended", "run-removed", "run-started")
-    assert sorted(files) == [f"{name}.schema.json" for name in ("case", "manifest", *runs)]
+    assert sorted(files) == [f"{name}.schema.json" for name in ("case", "manifest", *runs, "site")]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -182,6 +190,9 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("case", lambda c: c.update(status="fine"), '/status: "fine" is not one of'),
     ("case", lambda c: c["bundle"].update(sha256=HASH + "\n"), "/bundle: "),
     ("case", lambda c: c.update(schema_version=0), "/schema_version: 6 was expected"),
+    ("site", lambda s: s.pop("seal"), '/: "seal" is a required property'),
+    ("site", lambda s: s["images"].update(slide=[1, 2]), "/images/slide: "),
+    ("site", lambda s: s.update(schema_version=2), "/schema_version: 1 was expected"),
     ("run-ended", lambda r: r.pop("ended_by"), '/: "ended_by" is a required property'),
     ("run-started", lambda r: r["asked"].pop("out"), '/asked: "out" is a required property'),
     ("run-ended", lambda r: r.update(results=["2"]), '/results/0: "2" is not of type'),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from training.reference.scoring import scorer_from_classifier
 from vexas_edge import open_bundle
 from vexas_edge.bundle.graphs import FUSED, REFERENCE
 from vexas_edge.cells.canvas import Canvas
+from vexas_edge.domain.performance import Performance
 from vexas_edge.domain.reference import Reference, reference_from_bytes
 from vexas_edge.errors import InputError, RejectedCellError
 from vexas_edge.runtime.session import reference_of
@@ -79,7 +81,8 @@ def test_with_twelve_patients_the_bundle_knows_ranges_and_says_that_it_has_no_ga
     assert done.status == 0, done.err
     lines = done.out.splitlines()
     assert lines[0].startswith("neutrophil: 11 patients, no domain gate (11 patients; 40 needed); ")
-    assert lines[0].endswith(" of clean cases abstain; left out for too few cells: S3")
+    assert " of clean cases abstain; out of fold " in lines[0]
+    assert lines[0].endswith(" others are called positive; left out for too few cells: S3")
     assert lines[-1] == f"wrote {out}"
     opened = open_bundle(out)
     opened.check_all_files()
@@ -90,6 +93,10 @@ def test_with_twelve_patients_the_bundle_knows_ranges_and_says_that_it_has_no_ga
         entry = opened.manifest.models[model].files[REFERENCE]
         assert entry.measured["patients"] == 11
         assert 0 <= entry.measured["clean_abstain"] <= 0.2
+        stated = msgspec.convert(entry.measured["stated"], Performance)
+        called = int((reference.clean_scores >= opened.manifest.models[model].threshold).sum())
+        assert (stated.positives, stated.negatives) == (5, 6)  # P3, of VEXAS, is left out
+        assert stated.positives_called + stated.negatives_called == called
     before = open_bundle(tiny_bundle).manifest.models["neutrophil"].files
     assert opened.manifest.models["neutrophil"].files.items() > before.items()
 

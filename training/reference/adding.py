@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from calibration.additions import NewFile, write_with_files
 from training.measured.measuring import LEAST_CELLS, NamedChange
@@ -19,6 +22,7 @@ from training.talk import Talk
 from vexas_edge.bundle.archive import Bundle, file_entry
 from vexas_edge.bundle.graphs import REFERENCE
 from vexas_edge.bundle.manifest import Manifest
+from vexas_edge.domain.performance import Performance, text_of_rate
 from vexas_edge.domain.reference import LEAST_PATIENTS, bytes_from_reference
 from vexas_edge.domain.words import missing_gate_words
 from vexas_edge.engines.contract import EngineOptions
@@ -49,11 +53,14 @@ class MadeReference:
     """The reference of one model.
 
     left_out: the samples with too few cells.
+    stated: how the cases are called by classifiers that have not seen them; None where there are
+    too few patients for such classifiers.
     """
 
     model: str
     fitted: FittedReference
     left_out: tuple[str, ...]
+    stated: Performance | None
 
 
 def add_references(
@@ -159,12 +166,38 @@ def _made(
         talk.say(f"{name}: scoring {len(used)} cases by classifiers that have not seen them ...")
     draws = DrawOptions(draws=recipe.fit_draws, size=recipe.draw_size, seed=recipe.seed)
     svm = replace(training.svm[name], draws=draws)
+    fitted = reference_from_cases(
+        used, measurements.changes, manifest.positive, svm if scorable else None
+    )
     return MadeReference(
         model=name,
-        fitted=reference_from_cases(
-            used, measurements.changes, manifest.positive, svm if scorable else None
-        ),
+        fitted=fitted,
         left_out=tuple(c.sample for c in cases if len(c.measured.identities) < least),
+        stated=stated_from_scores(
+            [case.group == manifest.positive for case in used],
+            fitted.scores,
+            manifest.models[name].threshold,
+        ),
+    )
+
+
+def stated_from_scores(
+    positive: Sequence[bool], scores: Sequence[float | None], threshold: float
+) -> Performance | None:
+    """How cases are called at this threshold; None where one has no score.
+
+    Args:
+        positive: whether each case is of the positive class.
+    """
+    called = [score >= threshold for score in scores if score is not None]
+    if len(called) < len(positive):
+        return None
+    pairs = list(zip(positive, called, strict=True))
+    return Performance(
+        positives=sum(positive),
+        positives_called=pairs.count((True, True)),
+        negatives=len(positive) - sum(positive),
+        negatives_called=pairs.count((False, True)),
     )
 
 
@@ -173,10 +206,12 @@ def write_references(bundle: Bundle, made: Sequence[MadeReference], to: Path) ->
     new = []
     for one in made:
         content = bytes_from_reference(one.fitted.reference)
-        figures = {
+        figures: dict[str, Any] = {
             "patients": one.fitted.reference.n_patients,
             "clean_abstain": one.fitted.clean_abstain,
         }
+        if one.stated:
+            figures["stated"] = msgspec.to_builtins(one.stated)
         entry = file_entry(content, measured=figures)
         new.append(NewFile(model=one.model, file=REFERENCE, content=content, entry=entry))
     write_with_files(bundle, new, to)
@@ -191,6 +226,12 @@ def sentence_from_made(made: MadeReference) -> str:
     gate = missing_gate_words({made.model: reference.n_patients}) or "a domain gate"
     share = f"{made.fitted.clean_abstain:.1%}".replace("%", " %")
     text = f"{made.model}: {reference.n_patients} patients, {gate}; {share} of clean cases abstain"
+    if made.stated:
+        true, false = made.stated.sensitivity, made.stated.false_positives
+        text += (
+            f"; out of fold {text_of_rate(true)} positives and {text_of_rate(false)} others are "
+            "called positive"
+        )
     if made.left_out:
         text += f"; left out for too few cells: {listed(made.left_out)}"
     return text

@@ -73,10 +73,12 @@ class FittedReference:
 
     clean_abstain: the share of clean cases, held out of everything but the limits, that lie over
     them; the mean over the sizes of a bag.
+    scores: of the cases in their order, by models that have not seen them; None without such.
     """
 
     reference: Reference
     clean_abstain: float
+    scores: tuple[float | None, ...]
 
 
 def fit_reference(
@@ -105,11 +107,20 @@ def fit_reference(
             for k, size in enumerate(SIZES):
                 values = _clean_values(reference, cases[place], size)
                 held_out[[GATES.index(name) for name in values], k, place] = list(values.values())
-    return _with_limits(_without_limits(cases, used, np.arange(len(cases)), seed), held_out)
+    reference, clean_abstain = _with_limits(
+        _without_limits(cases, used, np.arange(len(cases)), seed), held_out
+    )
+    return FittedReference(
+        reference=reference,
+        clean_abstain=clean_abstain,
+        scores=tuple(case.score for case in cases),
+    )
 
 
-def _with_limits(reference: Reference, held_out: NDArray[np.float64]) -> FittedReference:
+def _with_limits(reference: Reference, held_out: NDArray[np.float64]) -> tuple[Reference, float]:
     """Each gate's usual value and unit, and the common limit in these units, at each size.
+
+    Returns the reference with them, and the share of clean cases over the limit.
 
     Args:
         held_out: values of cases that were held out, float64 (G, K, P), NaN for gates not used.
@@ -124,10 +135,8 @@ def _with_limits(reference: Reference, held_out: NDArray[np.float64]) -> FittedR
     heights = (held_out[used] - centre[used][..., None]) / scale[used][..., None]
     highest = heights.max(axis=0)
     limit = np.maximum(np.quantile(highest, _CLEAN_SHARE, axis=1), _LEAST_SCALE)
-    return FittedReference(
-        reference=replace(reference, gate_centre=centre, gate_scale=scale, limit=limit),
-        clean_abstain=float((highest > limit[:, None]).mean()),
-    )
+    found = replace(reference, gate_centre=centre, gate_scale=scale, limit=limit)
+    return found, float((highest > limit[:, None]).mean())
 
 
 def _without_limits(

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from vexas_edge.commands.commission import commission
 from vexas_edge.commands.console import run_command_line, say, status_of_batch
 from vexas_edge.commands.options import (
     PATH,
@@ -180,9 +181,14 @@ def inspect(bundle: Path) -> None:
       vexas-edge inspect site.vxb
     """
     from vexas_edge.bundle.archive import open_bundle
+    from vexas_edge.bundle.site_file import site_of
+    from vexas_edge.bundle.site_words import lines_from_site
     from vexas_edge.bundle.words import text_from_bundle
 
-    click.echo(text_from_bundle(open_bundle(bundle)))
+    opened = open_bundle(bundle)
+    click.echo(text_from_bundle(opened))
+    if found := site_of(opened, say):
+        click.echo("\n" + "\n".join(lines_from_site(found.site)))
 
 
 @cli.command()
@@ -197,12 +203,15 @@ def verify(bundle: Path, engine: Any, device: Any) -> None:
       vexas-edge verify site.vxb
     """
     from vexas_edge.bundle.archive import open_bundle
+    from vexas_edge.bundle.site_file import site_of, site_path
     from vexas_edge.engines.contract import EngineOptions
     from vexas_edge.runtime.session import run_selftest
 
     opened = open_bundle(bundle)
     opened.check_all_files()
     click.echo(f"{opened.manifest.name} {opened.manifest.version}: every file matches its hash")
+    if site_of(opened, say):
+        click.echo(one_line(f"{site_path(bundle).name}: is as it was written, and of this bundle"))
     for check in run_selftest(opened, EngineOptions(engine=engine, device=device)):
         click.echo(
             f"{check.model} {check.file}: agrees within {check.difference:.1e} "
@@ -237,7 +246,7 @@ def demo(out: Path) -> int:
     return run_scoring(ScoringRun(cases=(smear,), bundle=bundle, out=out))
 
 
-for command in (results, replay, report, doctor, prepare, bench):
+for command in (commission, results, replay, report, doctor, prepare, bench):
     cli.add_command(command)
 
 

@@ -41,13 +41,18 @@ class Judgement:
 
 
 def judge(
-    reference: Reference, statistics: NDArray[np.float64], encodings: NDArray[np.float32]
+    reference: Reference,
+    statistics: NDArray[np.float64],
+    encodings: NDArray[np.float32],
+    centre: NDArray[np.float64] | None = None,
 ) -> Judgement:
     """Hold a case against its model's training patients.
 
     Args:
         statistics: of the case's raw images, float64 (S,), as `case_statistics` gives them.
         encodings: of its distinct cells, float32 (N, D), in the order of their identities.
+        centre: where the cases of a site lie instead of around the training cases' mean, float64
+            (D,): what is foreign is measured from there, and nothing else; None means that mean.
 
     Raises:
         ValueError: there are fewer than two cells, or another number of statistics.
@@ -57,8 +62,10 @@ def judge(
             f"{len(encodings)} cells and {statistics.shape} statistics; expected at least 2 cells "
             f"and {reference.centre.shape}"
         )
-    measures = encoding_measures(encodings, reference.mean, reference.axes, reference.between)
+    measures = _measures(reference, encodings, reference.mean)
     values = gate_values(reference, statistics, measures)
+    if centre is not None:
+        values |= _foreign(reference, _measures(reference, encodings, centre))
     above = heights(reference, values, len(encodings))
     limit = float(np.interp(len(encodings), reference.sizes, reference.limit))
     worst = max(above.values())
@@ -86,11 +93,20 @@ def gate_values(
         ranges = (reference.low, reference.high, reference.spread)
         return values | {"ranges": outside_ranges(statistics, *ranges)}
     shift = reference.harm.answer(harm_features(statistics, measures))
-    return values | {
-        "harm": float(shift[0]),
-        "foreign case": float(measures[0]),
-        "foreign cells": float(measures[2]),
-    }
+    return values | {"harm": float(shift[0])} | _foreign(reference, measures)
+
+
+def _foreign(reference: Reference, measures: NDArray[np.float64]) -> dict[str, float]:
+    """The values of those gates that a site's own centre may move; none without patients enough."""
+    if reference.harm is None:
+        return {}
+    return {"foreign case": float(measures[0]), "foreign cells": float(measures[2])}
+
+
+def _measures(
+    reference: Reference, encodings: NDArray[np.float32], mean: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return encoding_measures(encodings, mean, reference.axes, reference.between)
 
 
 def heights(reference: Reference, values: dict[str, float], n_cells: int) -> dict[str, float]:

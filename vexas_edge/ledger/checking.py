@@ -119,8 +119,10 @@ def _of_case(
         yield f"is result {entry.number}, of the case {score.case!r}"
     if run is None:
         yield f"is of the run {entry.run}, which is not there"
-    elif run.bundle != score.bundle or entry.series != series_of(run.bundle.sha256, run.vexas_edge):
-        yield "was not scored with the bundle and the version of its run"
+    elif (run.bundle, run.site) != (score.bundle, score.site) or entry.series != series_of(
+        run.bundle.sha256, run.vexas_edge, run.site
+    ):
+        yield "was not scored with the bundle, the site file and the version of its run"
     if score.status != "failed" and (
         entry.key != key_of(entry.series, cells)
         or entry.content != content_of((c.path, c.cell_class, c.sha256) for c in cells)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from msgspec import UNSET, UnsetType
 
 from vexas_edge.choices import ClassFrom, Layout, PageKind
-from vexas_edge.results.values import RESULT_SCHEMA, BundleId
+from vexas_edge.results.values import RESULT_SCHEMA, BundleId, SiteId
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +48,7 @@ class RunStarted:
     """The record of a run that has made a result. A run without a RunEnded was cut off.
 
     vexas_edge: the version of vexas-edge.
+    site: null where no site file of this bundle lay beside it.
     started: UTC, ISO 8601.
     """
 
@@ -55,6 +56,7 @@ class RunStarted:
     vexas_edge: str
     asked: Asked
     bundle: BundleId
+    site: SiteId | None = None
     started: str
     schema_version: int = RESULT_SCHEMA
 

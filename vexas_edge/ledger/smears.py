@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vexas_edge.ledger.lines import CaseLine
-from vexas_edge.results.values import UsedCell
+from vexas_edge.results.values import SiteId, UsedCell
 from vexas_edge.text import hash_of
 
 
@@ -43,9 +43,12 @@ class Placing:
     held: bool = False
 
 
-def series_of(bundle_sha256: str, version: str) -> str:
-    """The hash of what scores: a bundle, and a version of vexas-edge."""
-    return hash_of(bundle_sha256, version)
+def series_of(bundle_sha256: str, version: str, site: SiteId | None = None) -> str:
+    """The hash of what scores: a bundle, a version of vexas-edge, and a site file if there is one.
+
+    So every smear is scored again once a site was commissioned.
+    """
+    return hash_of(bundle_sha256, version, *([site.sha256] if site else []))
 
 
 def key_of(series: str, cells: Iterable[UsedCell]) -> str:

@@ -54,7 +54,7 @@ from vexas_edge.ledger.sameness import known_from_lines
 from vexas_edge.ledger.smears import Placing, Smear
 from vexas_edge.report.pictures import Pictures
 from vexas_edge.results.names import numbered_name
-from vexas_edge.results.values import BundleId, CaseScore, Entry
+from vexas_edge.results.values import BundleId, CaseScore, Entry, SiteId
 from vexas_edge.talk import Say
 from vexas_edge.version import __version__
 
@@ -106,12 +106,13 @@ class Ledger:
         self._tables = Tables(self.folder, self._lines, self.known, index)
         self._tables.mend()
 
-    def start(self, asked: Asked, bundle: BundleId, started: datetime) -> None:
+    def start(
+        self, asked: Asked, bundle: BundleId, started: datetime, site: SiteId | None = None
+    ) -> None:
         """Say what the results to come are made for; it is written with the first of them.
 
         Raises:
-            UsageError: ids here are hashed otherwise than is asked for.
-            InputError: the record of the last run cannot be read.
+            UsageError, InputError: as `check_ids_alike`.
         """
         check_ids_alike(self.folder, self._lines, asked.hash_ids)
         self._run = RunStarted(
@@ -119,6 +120,7 @@ class Ledger:
             vexas_edge=__version__,
             asked=asked,
             bundle=bundle,
+            site=site,
             started=started.isoformat(timespec="seconds"),
         )
 
@@ -205,11 +207,7 @@ class Ledger:
         return lines
 
     def mend_failures(self, line: CaseLine, stamp: str) -> None:
-        """Note that a smear of this stamp, which had failed, has this result.
-
-        Raises:
-            HostError: the folder cannot be written.
-        """
+        """Note that a smear of this stamp, which had failed, has this result. Raises HostError."""
         if numbers := self.known.failures(line, stamp):
             record = Mended(number=self._next_number(), results=numbers, mended=utc_now())
             self._record("mended", record)

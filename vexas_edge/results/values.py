@@ -173,6 +173,23 @@ class BundleId:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SiteId:
+    """Which site file stood beside the bundle, as `vexas-edge commission` wrote it.
+
+    sha256: of the file.
+    instrument, software: what it was made for: the analyzer, and the version of its software.
+    commissioned: UTC, ISO 8601.
+    opens: the models whose domain gate is centred on this site.
+    """
+
+    sha256: Sha256
+    instrument: str
+    software: str
+    commissioned: str
+    opens: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """How, where and when a result was made.
 
@@ -208,7 +225,8 @@ class Entry:
     run: the number of the run that made it.
     given: the name that the smear had where it was found. The result's own name differs from it if
     another smear had that name before.
-    series: the hash of what scored it: the bundle and the version of vexas-edge.
+    series: the hash of what scored it: the bundle, the version of vexas-edge, and the site file if
+    there was one.
     stamp: hashes of where the smear lay, and of how its names were read and the names, sizes and
     times of its files; by this a smear that nobody has touched is known without opening a file.
     content: the hash of its cells' files and their classes; empty if the case failed.
@@ -244,6 +262,7 @@ class CaseScore:
     ignored: how many files were not taken as cells, by reason.
     classes: how many cells there are of each class.
     error: why the case failed.
+    site: null where no site file of this bundle lay beside it.
     run: null where the case failed.
     entry: how it stands in its results folder; null outside of one.
     """
@@ -262,6 +281,7 @@ class CaseScore:
     conflicts: tuple[Conflict, ...] = ()
     classes: dict[str, int] = field(default_factory=dict)
     bundle: BundleId | None = None
+    site: SiteId | None = None
     run: Run | None = None
     error: str | None = None
     entry: Entry | None = None

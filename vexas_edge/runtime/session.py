@@ -18,6 +18,7 @@ from vexas_edge.bundle.contract import (
     contract_of,
 )
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE, REFERENCE, precision_of
+from vexas_edge.bundle.site import KnownSite
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.choices import Precision
 from vexas_edge.domain.reference import Reference, reference_from_bytes
@@ -25,6 +26,7 @@ from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import abilities_of, open_engine, runs_on_gpu
 from vexas_edge.errors import BundleError
 from vexas_edge.host.process import default_threads
+from vexas_edge.results.values import SiteId
 from vexas_edge.runtime.call_limits import CallLimits
 from vexas_edge.runtime.choice import choose, key_on_this_pc
 from vexas_edge.runtime.isolator import Isolator, mask_options
@@ -73,13 +75,18 @@ class Sessions:
         bundle: Bundle,
         options: EngineOptions | None = None,
         precision: Literal["auto"] | Precision = "auto",
+        site: KnownSite | None = None,
     ) -> None:
         """Choose engine and graph; nothing is loaded yet.
+
+        Args:
+            site: what was found where these sessions score; without it, as where a bundle itself is
+                measured, every domain gate is as the bundle has it.
 
         Raises:
             HostError: the precision asked for is not available on this PC with this bundle.
         """
-        self.bundle = bundle
+        self.bundle, self.site = bundle, site
         self.options, self.graph = choose(bundle, options or EngineOptions(), precision)
         self._opened: dict[tuple[str, str, EngineOptions], Engine] = {}
         self._references: dict[str, Reference | None] = {}
@@ -176,6 +183,16 @@ class Sessions:
         if model not in self._references:
             self._references[model] = reference_of(self.bundle, model)
         return self._references[model]
+
+    @property
+    def site_id(self) -> SiteId | None:
+        """The site file that these sessions score with, for the record."""
+        return self.site.id if self.site else None
+
+    def centre(self, model: str) -> NDArray[np.float64] | None:
+        """Where the site's encodings lie, float64 (D,); None where it does not open this model."""
+        found = self.site.site.models[model] if self.site else None
+        return np.array(found.centre) if found and found.opened else None
 
     def masks(self, model: str) -> Engine:
         """The engine of the model's mask network, on the CPU."""

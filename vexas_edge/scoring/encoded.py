@@ -46,7 +46,9 @@ class Examined:
     encoded: None where the case has no cell of the model's classes.
     reasons: why the model must not answer; empty if it may.
     of_slide: those of the reasons that hold the other models of the case, too.
-    finding: how the cells compare with training; None without a reference or with too few cells.
+    statistics: of the case's raw images, float64 (S,), which the domain gate goes by; None where
+    it says nothing: without a reference, or with too few cells.
+    finding: how the cells compare with training; None without such statistics.
     """
 
     name: str
@@ -54,4 +56,5 @@ class Examined:
     counts: CellCounts
     reasons: tuple[Reason, ...]
     of_slide: tuple[Reason, ...] = ()
+    statistics: NDArray[np.float64] | None = None
     finding: DomainFinding | None = None

@@ -8,6 +8,9 @@ fused graph computes beside the encodings is not looked at.
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vexas_edge.bundle.manifest import Model
 from vexas_edge.cells.background import Background
 from vexas_edge.domain.gate import Judgement, judge
@@ -33,14 +36,10 @@ _LEAST_JUDGED = 2
 _LARGEST_GAIN = 2
 
 
-def examine_cells(
-    name: str,
-    model: Model,
-    read: ReadCells,
-    encoded: Encoded,
-    reference: Reference | None,
+def count_cells(
+    name: str, model: Model, read: ReadCells, encoded: Encoded, reference: Reference | None
 ) -> Examined:
-    """Count and judge the cells of one model.
+    """What is seen of one model's cells before its domain gate judges them.
 
     Args:
         read: of which there is at least one.
@@ -52,21 +51,40 @@ def examine_cells(
     counts = counts_from_records(encoded.records)
     least = max(model.minimum_cells, _LEAST_JUDGED if reference else 1)
     too_few = reasons_to_abstain(counts, least)
-    judged = None
-    if reference is not None and not too_few:
-        judged = _judged(read, encoded, model, reference)
-    finding = judged.finding if judged else None
-    cut_out, of_domain = _reasons_of_cut_out(read, model, counts), _reasons_of_domain(judged)
+    cut_out = _reasons_of_cut_out(read, model, counts)
     # A few odd cells tell nothing of the lamp, nor do cells without a slide around them.
     of_lamp = () if too_few or cut_out else _reasons_of_lamp(read, model)
-    of_slide = of_domain if finding and finding.family in _OF_SLIDE else ()
     return Examined(
         name=name,
         encoded=encoded,
         counts=counts,
-        reasons=(*too_few, *cut_out, *of_lamp, *of_domain),
-        of_slide=(*of_lamp, *of_slide),
-        finding=finding,
+        reasons=(*too_few, *cut_out, *of_lamp),
+        of_slide=of_lamp,
+        statistics=_statistics(read, encoded, model) if reference and not too_few else None,
+    )
+
+
+def judged_cells(
+    counted: Examined, reference: Reference | None, centre: NDArray[np.float64] | None = None
+) -> Examined:
+    """The same model with what its domain gate says beside the other reasons.
+
+    Args:
+        counted: as `count_cells` gives it.
+        reference: the model's.
+        centre: of the site's encodings, as `judge` has it.
+    """
+    if reference is None or counted.statistics is None or counted.encoded is None:
+        return counted
+    encodings = counted.encoded.encodings[_by_identity(counted.encoded)]
+    judged = judge(reference, counted.statistics, encodings, centre)
+    of_domain = _reasons_of_domain(judged)
+    of_slide = of_domain if judged.finding.family in _OF_SLIDE else ()
+    return replace(
+        counted,
+        reasons=(*counted.reasons, *of_domain),
+        of_slide=(*counted.of_slide, *of_slide),
+        finding=judged.finding,
     )
 
 
@@ -93,19 +111,22 @@ def _held(one: Examined, examined: Sequence[Examined]) -> list[Reason]:
     return list(held.values())
 
 
-def _judged(read: ReadCells, encoded: Encoded, model: Model, reference: Reference) -> Judgement:
-    """What the domain gate says, from the cells in the order of their identities."""
-    order = sorted(range(len(encoded.identities)), key=encoded.identities.__getitem__)
+def _statistics(read: ReadCells, encoded: Encoded, model: Model) -> NDArray[np.float64]:
+    """The statistics of the case, from the cells with the smallest identities."""
     by_identity = {cell.record.identity: cell for cell in read.distinct}
-    measured = [by_identity[encoded.identities[place].hex()] for place in order[:MEASURED_CELLS]]
-    statistics = [
-        cell_statistics(read.pixels(cell), cell.background, model.canvas_px) for cell in measured
-    ]
-    return judge(reference, case_statistics(statistics), encoded.encodings[order])
+    order = _by_identity(encoded)[:MEASURED_CELLS]
+    measured = [by_identity[encoded.identities[place].hex()] for place in order]
+    return case_statistics(
+        [cell_statistics(read.pixels(cell), cell.background, model.canvas_px) for cell in measured]
+    )
 
 
-def _reasons_of_domain(judged: Judgement | None) -> tuple[Reason, ...]:
-    if judged is None or not judged.abstains:
+def _by_identity(encoded: Encoded) -> list[int]:
+    return sorted(range(len(encoded.identities)), key=encoded.identities.__getitem__)
+
+
+def _reasons_of_domain(judged: Judgement) -> tuple[Reason, ...]:
+    if not judged.abstains:
         return ()
     code = (judged.finding.family or "unlike_training").replace(" ", "_")
     return (Reason(code=code, text=judged.words),)

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET
 
 from vexas_edge.bundle.archive import Bundle, open_bundle
+from vexas_edge.bundle.site_file import site_of, site_path
 from vexas_edge.choices import AUTO, Device, EngineName, Precision
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError, UsageError
@@ -13,7 +14,7 @@ from vexas_edge.ledger.journal import record_from_json, score_from_json
 from vexas_edge.ledger.reading import RUNS, read_numbered
 from vexas_edge.ledger.runs import Asked, RunStarted
 from vexas_edge.results.names import numbered_name
-from vexas_edge.results.values import BundleId, CaseScore, Run
+from vexas_edge.results.values import BundleId, CaseScore, Run, SiteId
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import score_case
 from vexas_edge.smear.case import FoundCase
@@ -32,7 +33,7 @@ def replayed(
 
     Raises:
         InputError: a file cannot be read, or the case had failed.
-        UsageError: the bundle is not the recorded one.
+        UsageError: the bundle, or the site file beside it, is not the recorded one.
         HostError, BundleError: as `score_case`.
     """
     folder, file = result.parent.parent, f"{result.parent.name}/{result.name}"
@@ -42,6 +43,8 @@ def replayed(
         raise InputError(f"{result} is no result that was scored ({recorded.error})")
     opened = open_bundle(bundle)
     _check_same(opened, made_with)
+    site = site_of(opened)
+    _check_same_site(recorded.site, site.id if site else None, site_path(opened.path))
     started = f"{RUNS}/{numbered_name(entry.run, 'started')}"
     record = record_from_json(started, read_numbered(folder, started))
     if not isinstance(record, RunStarted):
@@ -50,7 +53,7 @@ def replayed(
     precision = msgspec.convert(run.precision, Precision)
     found = FoundCase(name=entry.given, path=smear, alone=record.asked.recursive)
     with (
-        Sessions(opened, options, precision) as sessions,
+        Sessions(opened, options, precision, site) as sessions,
         read_case(found, _reading_of(record.asked)) as case,
     ):
         return recorded, score_case(case, opened, sessions)
@@ -63,6 +66,21 @@ def _check_same(bundle: Bundle, recorded: BundleId) -> None:
             f"{bundle.path} is {manifest.name} {manifest.version}, of hash {bundle.sha256}; the "
             f"result is of {recorded.name} {recorded.version}, of hash {recorded.sha256}"
         )
+
+
+def _check_same_site(recorded: SiteId | None, now: SiteId | None, path: Path) -> None:
+    if recorded != now:
+        raise UsageError(
+            f"beside the bundle lies {_site_text(now)} ({path}); the result was made with "
+            f"{_site_text(recorded)}: put the site file of that time there, or none if there was "
+            "none"
+        )
+
+
+def _site_text(site: SiteId | None) -> str:
+    if site is None:
+        return "no site file of this bundle"
+    return f"that of {site.instrument}, commissioned {site.commissioned}, of hash {site.sha256}"
 
 
 def _engine_of(run: Run, engine: EngineName, device: Device) -> EngineOptions:

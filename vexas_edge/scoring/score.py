@@ -11,6 +11,7 @@ from datetime import datetime
 import numpy as np
 
 from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.site_file import site_of
 from vexas_edge.bundle.words import missing_gate
 from vexas_edge.cells.images import decoder
 from vexas_edge.errors import HostError, UsageError
@@ -21,6 +22,7 @@ from vexas_edge.results.values import (
     CaseScore,
     ModelScore,
     Run,
+    SiteId,
     Status,
     UsedCell,
 )
@@ -29,7 +31,8 @@ from vexas_edge.scoring.answering import answered, answered_past_the_gate
 from vexas_edge.scoring.encoded import Examined
 from vexas_edge.scoring.encoding import encode_cells
 from vexas_edge.scoring.examining import (
-    examine_cells,
+    count_cells,
+    judged_cells,
     with_slide_faults,
     without_cells,
 )
@@ -54,7 +57,8 @@ def score_case(
     """The case's result: for each model of the bundle, a score or the reasons to abstain.
 
     Args:
-        sessions: the bundle's engines, to be shared between cases; None opens some for this case.
+        sessions: the bundle's engines, to be shared between cases; None opens some for this case,
+            with the site file beside the bundle.
         chunk_cells: how many cells go into one call of the engine; None chooses a suitable number.
             The scores do not depend on it.
         progress: called with (model, cells done, cells in all), and before that with
@@ -63,7 +67,7 @@ def score_case(
     Raises:
         UsageError: the sessions are those of another bundle.
         HostError: the engine is not available, or returns numbers that fail the cross-check.
-        BundleError: a file of the bundle does not match its hash.
+        BundleError: a file of the bundle does not match its hash, or the site file is damaged.
 
     >>> bundle = open_bundle(demo / "demo.vxb")
     >>> with read_case(demo / "smear.zip") as case:
@@ -71,7 +75,12 @@ def score_case(
     >>> result.status, [(model.model, model.call) for model in result.models]
     ('scored', [('neutrophil', True), ('monocyte', True)])
     """
-    return _score_case(case, bundle, sessions, answered, chunk_cells, progress)
+    with (
+        Sessions(bundle, site=site_of(bundle))
+        if sessions is None
+        else nullcontext(sessions) as opened
+    ):
+        return _score_case(case, bundle, opened, answered, chunk_cells, progress)
 
 
 def score_past_the_gate(case: Case, bundle: Bundle, sessions: Sessions | None = None) -> CaseScore:
@@ -83,27 +92,27 @@ def score_past_the_gate(case: Case, bundle: Bundle, sessions: Sessions | None = 
     Raises:
         UsageError, HostError, BundleError: as `score_case`.
     """
-    return _score_case(case, bundle, sessions, answered_past_the_gate, None, None)
+    with Sessions(bundle) if sessions is None else nullcontext(sessions) as opened:
+        return _score_case(case, bundle, opened, answered_past_the_gate, None, None)
 
 
 def _score_case(
     case: Case,
     bundle: Bundle,
-    sessions: Sessions | None,
+    sessions: Sessions,
     answer: Answer,
     chunk_cells: int | None,
     progress: Progress | None,
 ) -> CaseScore:
-    if sessions is not None and sessions.bundle.sha256 != bundle.sha256:
+    if sessions.bundle.sha256 != bundle.sha256:
         raise UsageError(
             "the sessions are those of another bundle than the one to score with; open some for "
             "this bundle, or leave them out"
         )
-    with Sessions(bundle) if sessions is None else nullcontext(sessions) as opened:
-        read = read_smear(case, bundle, progress or silent, threads=opened.threads)
-        return score_smear(
-            read, opened, answer=answer, chunk_cells=chunk_cells, progress=progress or silent
-        )
+    read = read_smear(case, bundle, progress or silent, threads=sessions.threads)
+    return score_smear(
+        read, sessions, answer=answer, chunk_cells=chunk_cells, progress=progress or silent
+    )
 
 
 def score_smear(
@@ -127,7 +136,7 @@ def score_smear(
     found = [_examined(read, name, sessions, chunk_cells, progress) for name in names]
     models = tuple(answer(examined, sessions) for examined in with_slide_faults(found))
     run = _run_facts(sessions, read.started, time.perf_counter() - read.clock)
-    return _case_score(read.case, sessions.bundle, models, run)
+    return _case_score(read.case, sessions.bundle, models, run, sessions.site_id)
 
 
 def score_as_known(read: ReadSmear, known: CaseScore, bundle: Bundle) -> CaseScore:
@@ -144,7 +153,7 @@ def score_as_known(read: ReadSmear, known: CaseScore, bundle: Bundle) -> CaseSco
         else model
         for model in known.models
     )
-    return _case_score(read.case, bundle, models, known.run)
+    return _case_score(read.case, bundle, models, known.run, known.site)
 
 
 def _cells_as_known(
@@ -162,7 +171,7 @@ def _cells_as_known(
     return tuple(map(as_known, records))
 
 
-def failed_case(name: str, error: str, bundle: Bundle) -> CaseScore:
+def failed_case(name: str, error: str, bundle: Bundle, site: SiteId | None = None) -> CaseScore:
     """The result of a case that could not be scored at all."""
     return CaseScore(
         missing_gate=missing_gate(bundle.manifest) or None,
@@ -171,6 +180,7 @@ def failed_case(name: str, error: str, bundle: Bundle) -> CaseScore:
         notice=_notice(bundle),
         lead=bundle.manifest.lead,
         bundle=bundle_id(bundle),
+        site=site,
         error=unicode_text(error),
     )
 
@@ -195,6 +205,22 @@ def _examined(
     read: ReadSmear, name: str, sessions: Sessions, chunk_cells: int | None, progress: Progress
 ) -> Examined:
     """The model's cells, encoded and judged."""
+    counted = counted_model(read, name, sessions, progress, chunk_cells)
+    return judged_cells(counted, sessions.reference(name), sessions.centre(name))
+
+
+def counted_model(
+    read: ReadSmear,
+    name: str,
+    sessions: Sessions,
+    progress: Progress,
+    chunk_cells: int | None = None,
+) -> Examined:
+    """The model's cells, encoded and counted; its domain gate has not judged them.
+
+    Raises:
+        HostError, BundleError, InputError: as `score_case`.
+    """
     model, cells = sessions.bundle.manifest.models[name], read.of_models.get(name)
     if cells is None:
         return without_cells(name, model)
@@ -204,11 +230,15 @@ def _examined(
             f"model {name}: the engine returned encodings that are not finite; "
             "run `vexas-edge verify` on this PC"
         )
-    return examine_cells(name, model, cells, encoded, sessions.reference(name))
+    return count_cells(name, model, cells, encoded, sessions.reference(name))
 
 
 def _case_score(
-    case: Case, bundle: Bundle, models: tuple[ModelScore, ...], run: Run | None
+    case: Case,
+    bundle: Bundle,
+    models: tuple[ModelScore, ...],
+    run: Run | None,
+    site: SiteId | None,
 ) -> CaseScore:
     manifest = bundle.manifest
     deciding = [m for m in models if manifest.lead in (None, m.model)]
@@ -228,6 +258,7 @@ def _case_score(
         conflicts=case.conflicts,
         classes=dict(sorted(Counter(cell.cell_class for cell in case.cells).items())),
         bundle=bundle_id(bundle),
+        site=site,
         run=run,
     )
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from vexas_edge.bundle.archive import open_bundle
+from vexas_edge.bundle.site_file import site_of
 from vexas_edge.commands.console import ProgressLine, say
 from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
 from vexas_edge.commands.smears.batch import Batch, show
@@ -29,6 +30,7 @@ def run_scoring(asked: ScoringRun) -> int:
     that cannot be trusted ends the run; the results of the cases before that stay.
     """
     bundle, naming = open_bundle(asked.bundle), Naming(asked.naming)
+    site = site_of(bundle, say)
     wanted = wanted_cases(asked.cases, asked.reading, recursive=asked.recursive, say=say)
     threads = asked.engine.threads or (polite_threads() if asked.polite else None)
     engine = replace(asked.engine, threads=threads)
@@ -37,9 +39,10 @@ def run_scoring(asked: ScoringRun) -> int:
     batch = Batch(n_cases=len(wanted))
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger(asked.out, say=say)) if asked.out else None
-        sessions = stack.enter_context(Sessions(bundle, engine, asked.precision))
+        sessions = stack.enter_context(Sessions(bundle, engine, asked.precision, site))
         if ledger:
-            ledger.start(asked_from_run(asked, naming), bundle_id(bundle), datetime.now(UTC))
+            record = asked_from_run(asked, naming)
+            ledger.start(record, bundle_id(bundle), datetime.now(UTC), sessions.site_id)
             say_what_was_cut_off(ledger)
         if sessions.graph.stale:
             say(f"note: `vexas-edge prepare` is due again: {sessions.graph.stale}")

@@ -237,7 +237,7 @@ class Scorer:
     def _failed(self, looked: Looked, error: str) -> Outcome:
         """The failure of a smear; of one that nothing names there is no result in the ledger."""
         name, found, ledger = looked.named.name, looked.found, self.ledger
-        score = self.naming.result(failed_case(name, error, self._bundle))
+        score = self.naming.result(failed_case(name, error, self._bundle, self.sessions.site_id))
         remarks = self.naming.remarks(found, error)
         if ledger is None or not self.naming.is_named(found):
             return _outcome(score, remarks)
@@ -283,7 +283,7 @@ class Scorer:
 
     @property
     def _series(self) -> str:
-        return series_of(self._bundle.sha256, __version__)
+        return series_of(self._bundle.sha256, __version__, self.sessions.site_id)
 
 
 def _outcome(score: CaseScore, remarks: tuple[str, ...], *, made: bool = True) -> Outcome:

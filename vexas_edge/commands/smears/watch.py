@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vexas_edge.bundle.archive import open_bundle
+from vexas_edge.bundle.site_file import site_of
 from vexas_edge.commands.console import say
 from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
 from vexas_edge.commands.smears.batch import Batch, show
@@ -184,13 +185,15 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
             "with -o"
         )
     bundle, naming = open_bundle(run.bundle), Naming(run.naming)
+    site = site_of(bundle, say)
     lower_priority()
     with ExitStack() as stack:
         stop = stack.enter_context(Stop(say))
         ledger = stack.enter_context(Ledger(out, say=say))
         engine = replace(run.engine, threads=run.engine.threads or polite_threads())
-        sessions = stack.enter_context(Sessions(bundle, engine, run.precision))
-        ledger.start(asked_from_run(run, naming), bundle_id(bundle), datetime.now(UTC))
+        sessions = stack.enter_context(Sessions(bundle, engine, run.precision, site))
+        record = asked_from_run(run, naming)
+        ledger.start(record, bundle_id(bundle), datetime.now(UTC), sessions.site_id)
         say_what_was_cut_off(ledger)
         scorer = Scorer(
             sessions=sessions,

@@ -1,0 +1,50 @@
+"""Writing the site file beside its bundle; what was there before is kept under another name."""
+
+import hashlib
+from pathlib import Path
+
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.site import Site
+from vexas_edge.bundle.site_file import content_of_site, json_from_site, site_path
+from vexas_edge.errors import BundleError, HostError
+from vexas_edge.files import write_atomically
+
+
+def check_writable(bundle: Bundle) -> None:
+    """Check that a site file can be written, before the long work and not after it.
+
+    Raises:
+        HostError: it cannot.
+    """
+    path = site_path(bundle.path)
+    trial = path.with_name(f"{path.name}.partial")
+    try:
+        trial.write_bytes(b"")
+        trial.unlink()
+    except OSError as error:
+        raise HostError(
+            f"site file {path} cannot be written: {error.strerror}; it lies beside the bundle, so "
+            "copy that to a folder that you may write to"
+        ) from error
+    if path.is_dir():
+        raise HostError(f"{path} is a folder; the site file would lie there: remove it")
+
+
+def write_site(bundle: Bundle, site: Site) -> Path | None:
+    """Write the site file; returns where the one before it is kept, if there was one.
+
+    Raises:
+        HostError: it cannot be written; then the one before it stays.
+    """
+    path = site_path(bundle.path)
+    try:
+        before = content_of_site(path)
+    except BundleError as error:
+        raise HostError(str(error)) from error
+    kept = None
+    if before is not None:
+        mark = hashlib.sha256(before).hexdigest()[:8]
+        kept = path.with_name(path.name.removesuffix(".site.json") + f".site-{mark}.json")
+        write_atomically(kept, before)
+    write_atomically(path, json_from_site(site))
+    return kept
