@@ -126,3 +126,16 @@ def test_gpu_benchmark_runs_on_a_cpu_and_says_what_it_leaves_out(tmp_path: Path)
     _, *left_out = [json.loads(line) for line in out.read_text().splitlines()[3:]]
     assert [line["part"] for line in left_out] == ["parity", "training"]
     assert all(line["skipped"].startswith("0 s are left") for line in left_out)
+
+
+@pytest.mark.real_data
+def test_pages_benchmark_says_what_a_page_costs(shared_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pages.jsonl"
+    command: list[str | Path] = [sys.executable, BENCHMARKS / "pages.py", shared_data, "-o", out]
+    done = subprocess.run(
+        [*command, "--turns", "1", "--cells", "12"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    page, index = [json.loads(line) for line in out.read_text().splitlines()]
+    assert page.keys() >= {"cells", "share", "scoring_s", "page_bytes", "machine", "versions"}
+    assert (page["question"], index["question"], index["results"]) == ("page", "index", 1000)

@@ -226,6 +226,7 @@ def test_a_held_result_shows_no_number_until_it_is_confirmed(
     assert group == other == "held"
     assert number not in text
     assert "must wait: whose cells are these?" in waits
+    assert not re.findall(r"0\.\d\d", waits)
     vexas_edge("results", "confirm", out, "P2")
     assert pages(out) == ["reports/000002-P1.html", "reports/000005-P2.html"]
     confirmed = page(out, "000005-P2.html")

@@ -80,8 +80,8 @@ class IndexRow:
 
     @property
     def scores(self) -> list[str]:
-        """Each model's score with its interval; none where the case has no answer."""
-        if self.first.get("case_status") != "scored":
+        """Each model's score with its interval; none where the case has no answer, or must wait."""
+        if self.waits or self.first.get("case_status") != "scored":
             return []
         return [
             f"{row['model']} {row['score']:.3f} ({row['interval_low']:.2f} to "
