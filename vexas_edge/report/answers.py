@@ -160,8 +160,8 @@ def answer_of(result: CaseScore, others: OtherCases) -> PageAnswer:
 def _use_of(result: CaseScore, kind: AnswerKind, others: OtherCases) -> tuple[str, tuple[str, ...]]:
     """Whether the number may be used, and what is next."""
     may_be_used, steps = MAY_BE_USED[kind], NEXT[kind]
-    if others.unclear:
-        whose = tuple(step.format(held=shlex.quote(others.held)) for step in _WHOSE)
+    if kind == "held" or (others.unclear and result.status == "scored"):
+        whose = tuple(step.format(held=shlex.quote(others.held or result.case)) for step in _WHOSE)
         return may_be_used if kind == "held" else _UNCLEAR, whose
     if kind == "abstained":
         return may_be_used, (*_first_steps(result), *steps)

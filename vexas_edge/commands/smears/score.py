@@ -62,14 +62,19 @@ def run_scoring(asked: ScoringRun) -> int:
             raise
         if ledger:
             ledger.end(None, batch.n_known)
-    if len(wanted) > 1 and not asked.as_json:
+    _say_the_end(asked, batch)
+    return batch.exit_status
+
+
+def _say_the_end(asked: ScoringRun, batch: Batch) -> None:
+    """Say on stderr what was done, and where it is."""
+    if batch.n_done > 1 and not asked.as_json:
         say(batch.summary())
     if batch.n_known:
         say(f"note: known results are shown again ({batch.n_known}); --again scores once more")
     if asked.out and not asked.as_json:
         say(f"results: {asked.out.resolve()}")
         say(f"to read them, open {asked.out.resolve() / INDEX}")
-    return batch.exit_status
 
 
 def _score_all(

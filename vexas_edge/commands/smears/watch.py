@@ -174,16 +174,7 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
         InputError: there is no such folder.
         HostError, BundleError: it cannot begin; what fails later is tried again.
     """
-    (root,), out = run.cases, run.out
-    if out is None:
-        raise UsageError("watch needs a results folder")
-    if not is_folder(root):
-        raise InputError(f"{root} is no folder; expected the one that smears arrive in")
-    if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(root)):
-        raise UsageError(
-            f"the results folder {out} lies in {root}, which nothing is written to; name another "
-            "with -o"
-        )
+    root, out = _checked_folders(run)
     bundle, naming = open_bundle(run.bundle), Naming(run.naming)
     site = site_of(bundle, say)
     lower_priority()
@@ -213,10 +204,29 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
                 break_off(ledger, watcher.batch, error)
             raise
         ledger.end(stop.by or None, watcher.batch.n_known)
+    _say_the_end(watcher)
+    return watcher.batch.exit_status if how.once else 0
+
+
+def _say_the_end(watcher: Watcher) -> None:
     left = Counter(standing for _, standing, _ in watcher.arrivals.standings(time.monotonic()))
     waits = ", ".join(f"{left[word]} {word}" for word in _NOT_DONE if left[word])
     say(f"{watcher.batch.summary()}{f'; not scored yet: {waits}' if waits else ''}")
-    return watcher.batch.exit_status if how.once else 0
+
+
+def _checked_folders(run: ScoringRun) -> tuple[Path, Path]:
+    """The watched folder, and the one for results, which must not lie in it."""
+    (root,), out = run.cases, run.out
+    if out is None:
+        raise UsageError("watch needs a results folder")
+    if not is_folder(root):
+        raise InputError(f"{root} is no folder; expected the one that smears arrive in")
+    if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(root)):
+        raise UsageError(
+            f"the results folder {out} lies in {root}, which nothing is written to; name another "
+            "with -o"
+        )
+    return root, out
 
 
 def _watch_once(watcher: Watcher, how: Watching, stop: Stop, ledger: Ledger) -> None:
