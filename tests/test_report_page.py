@@ -19,6 +19,7 @@ from vexas_edge.report.answers import (
     MAY_BE_USED,
     NEXT,
     NO_OTHERS,
+    REPLACED,
     WAITING,
     OtherCases,
     answer_of,
@@ -303,23 +304,38 @@ def test_without_an_answer_there_is_no_number_in_any_form(kind: AnswerKind) -> N
 
 
 def test_a_held_page_names_the_other_cases_and_no_folder() -> None:
-    text = Tags(page(HELD, others=OtherCases(unclear=("P7", "P8"), held="P 1"))).text
+    text = Tags(page(HELD, others=OtherCases(unclear=("P7", "P8"), held=("P 1",)))).text
     assert "Half or more of the cells of P1 are filed under P7, P8, too." in text
-    assert "vexas-edge results confirm RESULTS_FOLDER 'P 1'" in text
+    assert 'vexas-edge results confirm RESULTS_FOLDER "P 1"' in text
     assert "/secret" not in text
 
 
 def test_a_number_waits_while_another_case_with_its_cells_is_held() -> None:
-    text = Tags(page(result(), others=OtherCases(unclear=("P2",), held="P2"))).text
+    text = Tags(page(result(), others=OtherCases(unclear=("P2",), held=("P2", "P 4")))).text
     assert WAITING in text
     assert HEADLINES["over"].format(positive="VEXAS & co") not in text
     assert "Not yet. First it must be found out whose cells these are." in text
-    assert "Not to be used yet." in text
+    assert "Not to be used: 0.837." in text
     assert "Half or more of the cells of P1 are filed under P2, too." in text
-    assert "vexas-edge results confirm RESULTS_FOLDER P2" in text
+    assert 'vexas-edge results confirm RESULTS_FOLDER P2 "P 4"' in text
     copied = Tags(page(result(), others=OtherCases(same_cells=("P3",)))).text
-    assert "The very same cells are filed under P3, too" in copied
-    assert MAY_BE_USED["over"] in copied
+    assert "The very same cells are filed under P3, too." in copied
+    assert "Only if it is sure that these are the cells of this case, and not of P3: yes" in copied
+    assert "Find out whether one slide was exported under two names" in copied
+
+
+def test_a_replaced_page_says_so() -> None:
+    text = Tags(page(result(), others=OtherCases(replaced=True))).text
+    assert REPLACED in text
+    assert "No. A newer result of this case has taken its place." in text
+    assert MAY_BE_USED["over"] not in text
+    assert "Not to be used: 0.837." in text
+
+
+def test_models_that_do_not_answer_are_not_several_answers() -> None:
+    assert answer_kind(result(model(call=False), abstaining("monocyte"))) == "under"
+    unsure = [model(name, call_uncertain=True) for name in ("a", "b")]
+    assert answer_kind(result(*unsure)) == "unsure"
 
 
 def test_what_to_do_first_is_said_for_each_reason() -> None:
@@ -373,7 +389,7 @@ def test_galleries_show_pulls_typical_and_rejected_cells() -> None:
     assert numbers == list(range(1, 25))
     assert [cell.words for cell in galleries[0].cells][:2] == ["+0.020", "+0.019"]
     assert galleries[1].cells[0].words == "\u22120.014"
-    assert galleries[0].said.endswith("Without all 6 of them, the score would be 0.712.")
+    assert galleries[0].said.endswith("Without the 6 strongest, the score would be 0.712.")
     assert {cell.words for cell in galleries[3].cells} == {"touches border"}
 
 
@@ -423,6 +439,15 @@ def domain(**values: float) -> DomainFinding:
     return DomainFinding(margin=-1, gates={}, family=None, farthest=(), statistics=statistics)
 
 
+def test_lights_of_cells_are_what_their_gates_say() -> None:
+    gates = {"harm": 0.2, "foreign case": 1.43, "foreign cells": -0.5, "duplicates": 0.9}
+    found = replace(domain(), gates=gates, margin=0.43)
+    assert states(abstaining(reasons=("focus",), domain=found))["kind of cells"] == "fault"
+    assert states(abstaining(reasons=("focus",), domain=found))["variety of cells"] == "in order"
+    held = abstaining(reasons=("held",), domain=replace(found, family="stain"))
+    assert states(held)["stain"] == "fault"
+
+
 def states(score: ModelScore) -> dict[str, str]:
     return {light.name: light.state for light in lights_of(score)}
 
@@ -433,7 +458,8 @@ def test_lights_say_what_is_out_of_order_and_what_to_do() -> None:
     assert lights["focus"].remedy == "check the focus"
     assert lights["whole cells"].found == "show no whole cell, or several: 9 of 41 images"
     assert lights["readable images"].state == lights["no image twice"].state == "look"
-    assert lights["stain"].state == lights["kind of cells"].state == "in order"
+    assert lights["stain"].state == "in order"
+    assert lights["kind of cells"].state == lights["variety of cells"].state == "not compared"
     assert states(model(domain=domain(band_1=14.9)))["focus"] == "in order"
 
 

@@ -1,5 +1,6 @@
 """Pages in a results folder: made with results, found where these stand, and known to `verify`."""
 
+import hashlib
 import html
 import re
 import shutil
@@ -15,6 +16,7 @@ from tiny import Ended, case_files, kept, rewritten, write_case
 from vexas_edge.errors import HostError
 from vexas_edge.ledger.checking import problems_of_folder
 from vexas_edge.ledger.derived.pages import Pages
+from vexas_edge.ledger.lines import CaseLine
 from vexas_edge.runtime.session import Sessions
 
 Command = Callable[..., Ended]
@@ -53,6 +55,11 @@ def page(out: Path, name: str) -> Tags:
     return Tags((out / "reports" / name).read_text(encoding="utf-8"))
 
 
+def files_of(tags: Tags) -> set[str | None]:
+    """The hashes of the files whose pictures a page shows."""
+    return {picture["data-file"] for picture in tags.of("img")}
+
+
 def index(out: Path) -> str:
     return (out / "index.html").read_text(encoding="utf-8")
 
@@ -87,7 +94,7 @@ def test_each_result_gets_a_page_and_the_index_links_to_it(score: Score, tmp_pat
     ]
     links = [unquote(link) for link in re.findall(r'href="([^"]+)"', index(out))]
     assert sorted(links) == pages(out)
-    assert [group for group, _ in index_rows(out)] == ["none", "failed", "clear"]
+    assert [group for group, _ in index_rows(out)] == ["none", "failed", "unsure"]
 
 
 def test_without_report_there_is_the_index_alone(score: Score, tmp_path: Path, out: Path) -> None:
@@ -196,12 +203,14 @@ def test_a_page_that_has_gone_is_made_again_without_an_engine(
 def test_a_replaced_result_takes_its_page_along(score: Score, tmp_path: Path, out: Path) -> None:
     smear = write_case(tmp_path / "P1", neutrophil=12)
     score(smear)
-    first = (out / "reports" / "000002-P1.html").read_bytes()
+    first = page(out, "000002-P1.html")
     write_case(smear, neutrophil=14)
     score(smear)
     assert pages(out) == ["reports/000005-P1.html", "reports/replaced/000002-P1.html"]
-    assert (out / "reports" / "replaced" / "000002-P1.html").read_bytes() == first
-    assert [group for group, _ in index_rows(out)] == ["clear", "replaced"]
+    replaced = page(out, "replaced/000002-P1.html")
+    assert "Replaced: there is a newer result of this case." in replaced.text
+    assert len(replaced.of("img")) == len(first.of("img"))
+    assert [group for group, _ in index_rows(out)] == ["unsure", "replaced"]
 
 
 def test_a_held_result_shows_no_number_until_it_is_confirmed(
@@ -217,7 +226,7 @@ def test_a_held_result_shows_no_number_until_it_is_confirmed(
     assert "Half or more of the cells of P2 are filed under P1, too." in held.text
     warned = page(out, "000002-P1.html")
     assert "Half or more of the cells of P1 are filed under P2, too." in warned.text
-    assert "Not to be used yet." in warned.text
+    assert "Not to be used: " in warned.text
     assert warned.of("img")
     for hidden in (number, "pull the score", "threshold"):
         assert hidden not in held.text
@@ -231,12 +240,12 @@ def test_a_held_result_shows_no_number_until_it_is_confirmed(
     assert pages(out) == ["reports/000002-P1.html", "reports/000005-P2.html"]
     confirmed = page(out, "000005-P2.html")
     assert number in confirmed.text
-    assert len(confirmed.of("img")) == len(held.of("img"))
+    assert files_of(confirmed) == files_of(held)
     assert page(out, "000002-P1.html").text == first
     assert problems_of_folder(out) == []
     result = out / "cases" / "000005-P2.json"
     assert vexas_edge("report", result, "--input", tmp_path / "P2").err == ""
-    assert len(page(out, "000005-P2.html").of("img")) > len(held.of("img"))
+    assert files_of(page(out, "000005-P2.html")) > files_of(held)
     assert problems_of_folder(out) == []
 
 
@@ -259,7 +268,7 @@ def test_verify_names_pages_that_are_not_what_was_made(
     content = first.read_bytes()
     first.write_bytes(content.replace(b"threshold", b"Threshold"))
     assert problems_of_folder(out) == [
-        "reports/000002-P1.html is not the page that was made of cases/000002-P1.json"
+        "reports/000002-P1.html is not the page that would be made of cases/000002-P1.json today"
     ]
     first.write_bytes(second.read_bytes())
     assert len(problems_of_folder(out)) == 1
@@ -305,6 +314,118 @@ def test_filters_of_the_index_need_no_script(score: Score, tmp_path: Path, out: 
     assert not tags.of("script")
 
 
+def waits(out: Path, name: str) -> bool:
+    return "The number must wait" in page(out, name).text
+
+
+def test_a_case_waits_whichever_of_its_results_another_one_is_held_for(
+    score: Score, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    score(shared(tmp_path))
+    score(tmp_path / "P1", "--again")
+    assert waits(out, "000008-P1.html")
+    write_case(tmp_path / "P1", neutrophil=13)
+    score(tmp_path / "P1")
+    assert waits(out, "000011-P1.html")
+
+
+def test_what_was_held_and_never_confirmed_is_shown_nowhere_when_it_is_replaced(
+    score: Score, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    score(shared(tmp_path))
+    number = f"{kept(out, 'P2')['models'][0]['score']:.3f}"
+    score(tmp_path / "P2", "--again")
+    replaced = page(out, "replaced/000005-P2.html")
+    assert number not in replaced.text
+    assert "pull the score" not in replaced.text
+    assert number not in index(out)
+    assert number[:-1] not in (out / "cases.csv").read_text().partition("000005-P2")[2]
+    rows = [row for row in (out / "cases.csv").read_text().splitlines() if "P2.json" in row]
+    assert not [row for row in rows if number[:4] in row]
+
+
+def test_a_case_no_longer_waits_for_a_result_that_was_removed(
+    score: Score, vexas_edge: Command, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    score(shared(tmp_path))
+    assert waits(out, "000002-P1.html")
+    (out / "cases" / "000005-P2.json").unlink()
+    assert vexas_edge("results", "rebuild", out).status == 0
+    assert not waits(out, "000002-P1.html")
+    assert problems_of_folder(out) == []
+    assert pages(out) == ["reports/000002-P1.html", "reports/removed/000005-P2.html"]
+
+
+def test_the_very_same_cells_under_two_names_are_told_of_on_both_pages(
+    score: Score, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    shutil.copytree(tmp_path / "P1", tmp_path / "P7")
+    score(tmp_path / "P7")
+    for name, other in (("000002-P1.html", "P7"), ("000005-P7.html", "P1")):
+        assert f"and not of {other}: " in page(out, name).text
+
+
+def test_no_page_is_made_of_a_result_that_was_edited(
+    score: Score, vexas_edge: Command, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1"))
+    result = out / "cases" / "000002-P1.json"
+    content = result.read_text()
+    result.write_text(re.sub(r'"score": 0\.\d+', '"score": 0.987', content))
+    for to in ((), ("-o", tmp_path / "made.html")):
+        assert vexas_edge("report", result, "--no-images", *to).status in (4, 5)
+    assert not (tmp_path / "made.html").exists()
+    assert "0.987" not in page(out, "000002-P1.html").text
+
+
+def test_an_edited_page_with_its_hash_put_right_is_found(
+    score: Score, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1"))
+    path = out / "reports" / "000002-P1.html"
+    html_text = path.read_text(encoding="utf-8").rpartition("\n<!-- sha256")[0]
+    edited = re.sub(r"<b>0\.\d+</b>", "<b>0.999</b>", html_text)
+    digest = hashlib.sha256(edited.encode()).hexdigest()
+    path.write_text(f"{edited}\n<!-- sha256 of the above {digest} -->\n", encoding="utf-8")
+    assert len(problems_of_folder(out)) == 1
+
+
+def test_a_page_to_hand_on_is_not_written_over_results(
+    score: Score, vexas_edge: Command, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1"))
+    result = out / "cases" / "000002-P1.json"
+    content = result.read_bytes()
+    for to in (result, out / "index.html", out / "new" / "page.html"):
+        assert vexas_edge("report", result, "--no-images", "-o", to).status == 2
+    assert result.read_bytes() == content
+
+
+def test_a_page_that_cannot_be_written_does_not_end_the_batch(
+    score: Score, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smears = [write_case(tmp_path / name, seed=n) for n, name in enumerate(("P1", "P2", "P3"))]
+    add = Pages.add
+
+    def refused(self: Pages, line: CaseLine, page: bytes) -> None:
+        if line.case == "P2":
+            raise HostError("the disk is odd")
+        add(self, line, page)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Pages, "add", refused)
+        ended = score(*smears)
+    assert (ended.status, case_files(out)) == (4, ["P1", "P2", "P3"])
+    assert "warning: P2: its page could not be written: the disk is odd" in ended.err
+    assert len(pages(out)) == 2
+    assert score(*smears).status == 0
+    assert len(pages(out)) == 3
+
+
 def test_a_page_that_cannot_be_moved_is_moved_by_the_next_run(
     score: Score, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,7 +433,7 @@ def test_a_page_that_cannot_be_moved_is_moved_by_the_next_run(
     score(smear)
     write_case(smear, neutrophil=14)
 
-    def open_elsewhere(*_: object) -> None:
+    def open_elsewhere(*_: object, **__: object) -> None:
         raise HostError("it is open in another program")
 
     with monkeypatch.context() as patched:

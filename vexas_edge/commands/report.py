@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from vexas_edge.commands.console import say
-from vexas_edge.errors import InputError
+from vexas_edge.errors import InputError, UsageError
 from vexas_edge.files import write_atomically
 from vexas_edge.ledger.derived.pages import page_from_line
-from vexas_edge.ledger.journal import score_from_json
 from vexas_edge.ledger.lines import CaseLine
 from vexas_edge.ledger.opening import current_lines
-from vexas_edge.ledger.reading import numbered_files, read_numbered
+from vexas_edge.ledger.reading import numbered_files, result_of
 from vexas_edge.ledger.sameness import Known, known_from_lines
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.hashing import read_key
@@ -31,7 +30,7 @@ def kept_page(result: Path, smear: Path | None) -> Path:
     with Ledger(folder, say=say) as ledger:
         line = _line_of(result, folder, ledger.known)
         ledger.add_page(line, _pictures(line, folder, smear))
-        return folder / ledger.pages.path_of(line)
+    return folder / ledger.pages.path_of(line)
 
 
 def page_to_hand_on(out: Path, result: Path, smear: Path | None, hash_ids: Path | None) -> Path:
@@ -42,9 +41,14 @@ def page_to_hand_on(out: Path, result: Path, smear: Path | None, hash_ids: Path 
         hash_ids: a file with a key, under which ids are hashed on the page.
 
     Raises:
-        UsageError: the key cannot be used.
+        UsageError: the key cannot be used, or the page would lie in the results folder.
         InputError, HostError: as `kept_page`.
     """
+    if out.resolve().is_relative_to(_folder_of(result)):
+        raise UsageError(
+            f"{out} lies in the results folder, where other files are not ours to write; name "
+            "another place, or leave -o out"
+        )
     folder, key = _folder_of(result), read_key(hash_ids) if hash_ids else None
     known = known_from_lines(current_lines(folder))
     line = _line_of(result, folder, known)
@@ -70,5 +74,4 @@ def _line_of(result: Path, folder: Path, known: Known) -> CaseLine:
 def _pictures(line: CaseLine, folder: Path, smear: Path | None) -> Pictures | None:
     if smear is None:
         return None
-    score = score_from_json(line.file, read_numbered(folder, line.file))
-    return pictures_from_smear(cells_on_page(score), smear)
+    return pictures_from_smear(cells_on_page(result_of(folder, line)), smear)

@@ -14,13 +14,15 @@
 Numbers count all of `cases/` and `runs/`.
 """
 
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from vexas_edge.errors import InputError
-from vexas_edge.ledger.journal import line_from_file, lines_from_journal
+from vexas_edge.ledger.journal import line_from_file, lines_from_journal, score_from_json
 from vexas_edge.ledger.lines import CaseLine, JournalLine, RunLine
+from vexas_edge.results.values import CaseScore
 
 CASES, RUNS = "cases", "runs"
 JOURNAL, CASES_CSV, CELLS_CSV, INDEX = "journal.jsonl", "cases.csv", "cells.csv", "index.html"
@@ -65,6 +67,17 @@ def read_numbered(folder: Path, file: str) -> bytes:
         return (folder / file).read_bytes()
     except OSError as error:
         raise InputError(f"{folder / file} cannot be read: {error.strerror}") from error
+
+
+def result_of(folder: Path, line: CaseLine) -> CaseScore:
+    """The whole result that a line is of. Raises InputError where it is not what was written."""
+    content = read_numbered(folder, line.file)
+    if hashlib.sha256(content).hexdigest() != line.sha256:
+        raise InputError(
+            f"{folder / line.file} is not what was written; put it back, and check the others with "
+            f"`vexas-edge results verify {folder}`"
+        )
+    return score_from_json(line.file, content)
 
 
 def read_journal(folder: Path) -> list[JournalLine]:

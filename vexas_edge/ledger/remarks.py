@@ -17,7 +17,7 @@ def shown_result(score: CaseScore, line: CaseLine, known: Known, folder: Path) -
     Args:
         folder: the results folder.
     """
-    if known.state(line) != "held":
+    if not known.withholds(line):
         return score
     others = list(map(known.case_of, line.entry.shares_cells_with))
     return _held_back(score, others, unicode_text(str(folder)))

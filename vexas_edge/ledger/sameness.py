@@ -95,25 +95,21 @@ class Known:
         """What a person should look into, as words with the name of another result."""
         return list(dict.fromkeys(self._flags.get(line.number, [])))
 
-    def held_for(self, line: CaseLine) -> tuple[str, ...]:
-        """The cases that are held as half or more of their cells are in this result, too."""
-        others = map(self._lines.__getitem__, self._told_by.get(line.number, ()))
-        found = [
-            other.case
-            for other in others
-            if line.number in other.entry.shares_cells_with and self.state(other) == "held"
-        ]
-        return tuple(dict.fromkeys(found))
+    def withholds(self, line: CaseLine) -> bool:
+        """Whether a result's answer is shown nowhere: it was held, and nobody has confirmed it."""
+        return line.entry.held and line.number not in self._confirmed
 
-    def with_same_cells(self, line: CaseLine) -> tuple[str, ...]:
-        """Other cases with the very same cells."""
-        copied = filter(None, [line.entry.same_cells_as])
-        copies = (
-            n for n in self._told_by.get(line.number, ()) if self._lines[n].entry.same_cells_as
-        )
-        found = (self._lines.get(number) for number in (*copied, *copies))
-        names = (other.case for other in found if other and self._stands(other))
-        return tuple(dict.fromkeys(name for name in names if name != line.case))
+    def of_case(self, case: str) -> list[CaseLine]:
+        """The results under this very name, the newest first."""
+        return [line for line in self._of_name(case) if line.case == case]
+
+    def telling_of(self, number: int) -> list[CaseLine]:
+        """The results that say that they share cells with this one."""
+        return list(map(self._lines.__getitem__, self._told_by.get(number, ())))
+
+    def line_of(self, number: int) -> CaseLine | None:
+        """A result by its number; None if it is not there."""
+        return self._lines.get(number)
 
     def held(self, case: str) -> list[CaseLine]:
         """The held results of a case."""
@@ -165,12 +161,12 @@ class Known:
             copies = {line.case for line in alike if line.entry.key == smear.key}
             others = {name: number for name, number in others.items() if name not in copies}
         accepted = self._accepted(case)
-        if same_key and not self._waits(same_key):
+        if same_key and not self.withholds(same_key):
             accepted |= self._accepted(same_key.case)
         # Who is held for being like this case does not hold it in turn.
         clear = accepted | {name for name, n in others.items() if self._waits_for(n, case)}
         shares, unclear = set(others.values()), not others.keys() <= clear
-        if same_key and self._waits(same_key) and not self._waits_for(same_key.number, case):
+        if same_key and self.withholds(same_key) and not self._waits_for(same_key.number, case):
             unclear, shares = True, shares | {same_key.number}  # it is not shown through a copy
         return Placing(
             case=case,
@@ -192,7 +188,7 @@ class Known:
 
     def _waits_for(self, number: int, case: str) -> bool:
         line = self._lines[number]
-        return self._waits(line) and case in map(self.case_of, line.entry.shares_cells_with)
+        return self.withholds(line) and case in map(self.case_of, line.entry.shares_cells_with)
 
     def _accepted(self, case: str) -> set[str]:
         """The cases that this one is known to share cells with, without being held for it."""
@@ -200,8 +196,10 @@ class Known:
         for line in self:
             entry = line.entry
             linked = {*entry.shares_cells_with, *filter(None, [entry.same_cells_as])}
-            linked = {n for n in linked if n not in self._lines or not self._waits(self._lines[n])}
-            if not linked or self._waits(line):
+            linked = {
+                n for n in linked if n not in self._lines or not self.withholds(self._lines[n])
+            }
+            if not linked or self.withholds(line):
                 continue
             names = {self.case_of(number) for number in linked}
             if line.case == case:
@@ -231,9 +229,6 @@ class Known:
     def _stands(self, line: CaseLine) -> bool:
         return self.state(line) in ("current", "held")
 
-    def _waits(self, line: CaseLine) -> bool:
-        return line.entry.held and line.number not in self._confirmed
-
     def _remember(self, lines: Sequence[CaseLine]) -> None:
         for line in lines:
             self._lines[line.number] = line
@@ -253,7 +248,7 @@ class Known:
             return
         place = (line.entry.series, line.case)
         self._latest[place] = line.number
-        if not self._waits(line):
+        if not self.withholds(line):
             self._current[place] = line.number
 
     def _flag(self, line: CaseLine) -> None:

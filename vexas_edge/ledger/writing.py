@@ -4,7 +4,6 @@ Each result and record is on the disk under its name before anything else tells 
 derived, and can be made again from them, but for the pictures in pages, which need the smears.
 """
 
-import hashlib
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import Self
 
 from vexas_edge.errors import HostError, InputError, UsageError, VexasEdgeError
 from vexas_edge.files import write_atomically
+from vexas_edge.ledger.derived.others import related
 from vexas_edge.ledger.derived.pages import Pages, index_html, page_from_line
 from vexas_edge.ledger.derived.tables import Tables, cases_csv_rows
 from vexas_edge.ledger.journal import (
@@ -22,7 +22,6 @@ from vexas_edge.ledger.journal import (
     case_line_from_file,
     cells_csv,
     line_from_file,
-    score_from_json,
 )
 from vexas_edge.ledger.lines import CaseLine, JournalLine, RunLine
 from vexas_edge.ledger.lock import FolderLock
@@ -39,7 +38,7 @@ from vexas_edge.ledger.reading import (
     INDEX,
     JOURNAL,
     RUNS,
-    read_numbered,
+    result_of,
 )
 from vexas_edge.ledger.runs import (
     Asked,
@@ -78,6 +77,7 @@ class Ledger:
         """
         self.folder = folder
         self._run: RunStarted | None = None
+        self._say, self._no_page = say, dict[int, str]()
         try:
             check_is_ledger(folder)
             for room in (CASES, RUNS):
@@ -101,7 +101,7 @@ class Ledger:
         self._last_number = self._lines[-1].number if self._lines else 0
         self.known = known_from_lines(self._lines)
         self.pages = Pages(self.folder, self.known)
-        self.pages.settle()
+        self.pages.settle(self.known)
         index = partial(index_html, self.known, self.pages)
         self._tables = Tables(self.folder, self._lines, self.known, index)
         self._tables.mend()
@@ -127,21 +127,12 @@ class Ledger:
     def result(self, line: CaseLine) -> CaseScore:
         """The whole result that a line is of. Raises HostError where it is not what was written."""
         try:
-            content = read_numbered(self.folder, line.file)
+            return result_of(self.folder, line)
         except InputError as error:
             raise HostError(str(error)) from error
-        if hashlib.sha256(content).hexdigest() != line.sha256:
-            raise HostError(
-                f"{self.folder / line.file} is not what was written; put it back, and check the "
-                f"others with `vexas-edge results verify {self.folder}`"
-            )
-        return score_from_json(line.file, content)
 
     def add(self, score: CaseScore, smear: Smear, place: Placing) -> CaseLine:
-        """Write a new result; when this returns, it stays, whatever happens to the PC.
-
-        Args:
-            score: its name is the place's.
+        """Write a new result, under its place's name; when this returns, it stays.
 
         Raises:
             HostError: the folder can no longer be written, or is another process's by now.
@@ -167,7 +158,7 @@ class Ledger:
         self.known.add(line)
         self._tables.append(CELLS_CSV, cells_csv(score, file))
         if self.known.changes_others(line):
-            self._standings_changed()
+            self._standings_changed(line)
         else:
             self._tables.append(CASES_CSV, cases_csv_rows(line, self.known))
             self._tables.make_soon(INDEX)
@@ -176,22 +167,31 @@ class Ledger:
     def add_page(self, line: CaseLine, pictures: Pictures | None) -> None:
         """Write the page of a result with these pictures, and link to it from the index.
 
+        If the page cannot be written, that is said, and at the end once more; its result is there.
+
         Raises:
-            HostError: the folder can no longer be written, or is another process's by now.
+            HostError: the folder is another process's by now.
         """
         self._lock.check()
-        self.pages.add(line, page_from_line(self.folder, line, self.known, pictures))
+        try:
+            self.pages.add(line, page_from_line(self.folder, line, self.known, pictures))
+        except (HostError, InputError) as error:
+            self._say(f"warning: {line.case}: its page could not be written: {error}")
+            self._no_page[line.number] = str(error)
+            return
+        self._no_page.pop(line.number, None)
         self._tables.make_soon(INDEX)
 
-    def _standings_changed(self) -> None:
-        self.pages.settle()
+    def _standings_changed(self, line: CaseLine | None = None) -> None:
+        """Bring up to date what says how results stand, as since this one came."""
+        self.pages.settle(related(line, self.known) if line else self.known)
         for name in (CASES_CSV, INDEX):
             self._tables.make_soon(name)
 
     def confirm(self, case: str) -> list[CaseLine]:
         """Let the held results of a case count; returns them.
 
-        Their pages show the answers from now on, and no pictures.
+        Their pages show the answers from now on, with the pictures that they have.
 
         Raises:
             UsageError: none is held.
@@ -245,7 +245,8 @@ class Ledger:
         Raises:
             HostError: one still cannot, and nothing else has ended the run.
         """
-        problems = [*self.pages.settle(), *self._tables.finish()]
+        pages = [*self._no_page.values(), *self.pages.settle(self.known)]
+        problems = [*pages, *self._tables.finish()]
         if error:
             try:
                 self._load()

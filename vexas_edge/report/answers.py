@@ -3,7 +3,6 @@
 The sentences are worded for research. They name the model's class, and no disease.
 """
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,8 +23,10 @@ HEADLINES: dict[AnswerKind, str] = {
     "drawn": "A demonstration: it was made with drawn cells, and says nothing about any patient.",
 }
 
-# Said instead while another case that has these cells is held.
+# Said instead of a number that stands, but is not to be used: while another case that has its cells
+# is held, and when a newer result is there.
 WAITING = "The number must wait: the cells are filed under another case, too."
+REPLACED = "Replaced: there is a newer result of this case."
 
 _NO_NUMBER = "There is no number, so there is nothing to use."
 MAY_BE_USED: dict[AnswerKind, str] = {
@@ -46,6 +47,9 @@ _UNGUARDED = (
     "Not yet. This bundle cannot tell whether the images are like those that it was trained on. "
     "Where somebody has checked that: "
 )
+_REPLACED_USE = "No. A newer result of this case has taken its place."
+_REPLACED_NEXT = ("Look at the page of the newer result, to which the index leads.",)
+_SAME = "Only if it is sure that these are the cells of this case, and not of {names}: "
 _UNCLEAR = "Not yet. First it must be found out whose cells these are."
 
 _HAND_ON = (
@@ -60,14 +64,16 @@ _AGAIN = (
     "Then scan or export the smear anew, whichever was at fault, and score it again. If it has no "
     "number again, tell who is in charge of the analyzer."
 )
-# What follows a line's end is a command.
 _WHOSE = (
     "Find out whether one slide was exported under two names, or into the other's folder.",
     "If so, export both smears again, each under its right name into an empty folder, and score "
     "them. Let who runs vexas-edge remove what was wrong.",
+)
+# What follows the line's end is a command.
+_CONFIRM = (
     "Only if both are right, as where one patient has two names, let who runs vexas-edge confirm "
-    "it. After that, both numbers are shown and may be used.\n"
-    "vexas-edge results confirm RESULTS_FOLDER {held}",
+    "it. After that, both pages show what they answer.\n"
+    "vexas-edge results confirm RESULTS_FOLDER {held}"
 )
 NEXT: dict[AnswerKind, tuple[str, ...]] = {
     "over": (
@@ -84,7 +90,7 @@ NEXT: dict[AnswerKind, tuple[str, ...]] = {
     "several": ("Look at each model's answer below.",),
     "too few": (_MORE_CELLS,),
     "abstained": (_AGAIN,),
-    "held": _WHOSE,
+    "held": (*_WHOSE, _CONFIRM),
     "failed": (
         "Export or copy the smear again, and score it again. If it cannot be read again, tell who "
         "is in charge of the analyzer.",
@@ -112,13 +118,15 @@ class OtherCases:
     """The other cases of a results folder that a result's page must tell of.
 
     unclear: the cases that half or more of its cells are in, too, as long as it or they are held.
-    held: the case that is held for that; empty if none is.
+    held: the cases that are held for that.
     same_cells: other cases with the very same cells.
+    replaced: whether a newer result has taken its place.
     """
 
     unclear: tuple[str, ...] = ()
-    held: str = ""
+    held: tuple[str, ...] = ()
     same_cells: tuple[str, ...] = ()
+    replaced: bool = False
 
 
 NO_OTHERS = OtherCases()
@@ -129,9 +137,11 @@ class PageAnswer:
     """What a page says first.
 
     reasons: why there is no number, or why it may be another case's.
+    is_barred: whether there is a number, and it is not to be used.
     """
 
     kind: AnswerKind
+    is_barred: bool
     headline: str
     may_be_used: str
     reasons: tuple[str, ...]
@@ -146,28 +156,48 @@ def answer_of(result: CaseScore, others: OtherCases) -> PageAnswer:
     """
     kind = answer_kind(result)
     positive = result.bundle.positive if result.bundle else ""
-    waits = bool(others.unclear) and result.status == "scored"
-    may_be_used, steps = _use_of(result, kind, others)
+    headline, (may_be_used, steps) = (
+        HEADLINES[kind].format(positive=positive),
+        _use_of(result, kind),
+    )
+    if kind == "held":
+        steps = (*_WHOSE, _confirming(others.held or (result.case,)))
+    is_barred = result.status == "scored" and (others.replaced or bool(others.unclear))
+    if others.replaced:
+        headline, may_be_used, steps = REPLACED, _REPLACED_USE, _REPLACED_NEXT
+    elif is_barred:
+        headline, may_be_used = WAITING, _UNCLEAR
+        steps = (*_WHOSE, _confirming(others.held))
+    elif others.same_cells and result.status == "scored":
+        may_be_used = _SAME.format(names=", ".join(others.same_cells)) + _uncapitalised(may_be_used)
+        steps = (*_WHOSE, *steps)
     return PageAnswer(
-        kind="held" if waits else kind,
-        headline=WAITING if waits else HEADLINES[kind].format(positive=positive),
+        kind=kind,
+        is_barred=is_barred,
+        headline=headline,
         may_be_used=may_be_used,
         reasons=tuple(_reasons(result, kind, others)),
         next_steps=steps,
     )
 
 
-def _use_of(result: CaseScore, kind: AnswerKind, others: OtherCases) -> tuple[str, tuple[str, ...]]:
-    """Whether the number may be used, and what is next."""
+def _use_of(result: CaseScore, kind: AnswerKind) -> tuple[str, tuple[str, ...]]:
+    """Whether the number may be used, and what is next, as far as the result itself says."""
     may_be_used, steps = MAY_BE_USED[kind], NEXT[kind]
-    if kind == "held" or (others.unclear and result.status == "scored"):
-        whose = tuple(step.format(held=shlex.quote(others.held or result.case)) for step in _WHOSE)
-        return may_be_used if kind == "held" else _UNCLEAR, whose
     if kind == "abstained":
         return may_be_used, (*_first_steps(result), *steps)
     if kind != "drawn" and result.status == "scored" and result.missing_gate:
-        return _UNGUARDED + may_be_used[0].lower() + may_be_used[1:], (_COMPARE, *steps)
+        return _UNGUARDED + _uncapitalised(may_be_used), (_COMPARE, *steps)
     return may_be_used, steps
+
+
+def _uncapitalised(text: str) -> str:
+    return text[0].lower() + text[1:]
+
+
+def _confirming(cases: tuple[str, ...]) -> str:
+    quoted = (case if case.isalnum() else f'"{case}"' for case in cases)
+    return _CONFIRM.format(held=" ".join(quoted))
 
 
 def _first_steps(result: CaseScore) -> Iterator[str]:
@@ -184,9 +214,9 @@ def _reasons(result: CaseScore, kind: AnswerKind, others: OtherCases) -> Iterato
         yield f"Half or more of the cells of {result.case} are filed under {names}, too."
     if others.same_cells:
         names = ", ".join(others.same_cells)
-        yield f"The very same cells are filed under {names}, too: was one slide exported twice?"
+        yield f"The very same cells are filed under {names}, too."
     if result.error is not None:
         yield result.error
     elif result.status == "abstained" and kind != "held":  # which names a folder of this PC
         texts = (text for model in deciding_models(result) for text in model.explanations)
-        yield from dict.fromkeys(texts)
+        yield from (f"{text[:1].upper()}{text[1:]}." for text in dict.fromkeys(texts))

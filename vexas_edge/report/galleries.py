@@ -43,7 +43,8 @@ def galleries_of(result: CaseScore, *, with_score: bool) -> dict[str, tuple[Gall
         result: as it may be shown.
         with_score: whether it may be told which cells pull the score.
     """
-    most = min(_MOST_OF_KIND, MOST_PICTURES // (_KINDS * max(1, len(result.models))))
+    n_models = sum(1 for model in result.models if model.cells)
+    most = min(_MOST_OF_KIND, MOST_PICTURES // (_KINDS * max(1, n_models)))
     numbers, found = count(1), dict[str, tuple[Gallery, ...]]()
     for model in result.models:
         galleries = [*(_pulls(model, most) if with_score else ()), *_others(model, most)]
@@ -70,7 +71,7 @@ def _pulls(model: ModelScore, most: int) -> Iterator[Gallery]:
             f"{way} by the figure below it: other cells would take its places in random groups."
         )
         if without is not None and len(found) > 1:
-            said += f" Without all {len(found)} of them, the score would be {without:.3f}."
+            said += f" Without the {len(found)} strongest, the score would be {without:.3f}."
         yield Gallery(
             title=title,
             said=said,

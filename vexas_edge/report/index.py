@@ -75,6 +75,13 @@ class IndexRow:
         return str(self.first.get("started", ""))[:16].replace("T", " ")
 
     @property
+    def bundle(self) -> str:
+        """What made it: bundle, version, and the site file if there was one."""
+        made = str(self.first.get("bundle", ""))
+        site = str(self.first.get("site", ""))[:8]
+        return f"{made}, site {site}" if site else made
+
+    @property
     def link(self) -> str:
         return quote(self.page)
 

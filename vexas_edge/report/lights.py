@@ -23,6 +23,10 @@ _OTHER_LIGHT = ("in other light than the rest", "are they of this smear?")
 _OTHER_SIZE = ("of another size than the rest", "are they of this smear?")
 # Faults of the cells, not of single images, that the domain gate finds beside the families.
 _OF_CELLS = {"foreign cells": "kind of cells", "duplicates": "variety of cells"}
+_GATES = {
+    "foreign cells": ("foreign case", "foreign cells"),
+    "duplicates": ("duplicates", "same statistics"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,19 +79,26 @@ def _of_images(model: ModelScore) -> Iterator[Light]:
     """How the images compare with those of the training patients."""
     texts = dict(zip(model.reasons, model.explanations, strict=True))
     for name in (*get_args(Family), *_OF_CELLS):
-        codes = [code for code in _codes_of(name) if code in texts]
-        if codes:
-            seen, remedy = (
-                SEEN[name] if codes[0] == name.replace(" ", "_") else (texts[codes[0]], "")
-            )
-            remedy = remedy and f"check {remedy}"
-            yield Light(name=_OF_CELLS.get(name, name), state="fault", found=seen, remedy=remedy)
+        code = next((code for code in _codes_of(name) if code in texts), "")
+        if code == name.replace(" ", "_"):
+            yield _fault(name)
+        elif code:
+            yield Light(name=name, state="fault", found=texts[code])
         elif model.domain is not None:
-            yield _compared(name, model.domain)
+            of_gates = name in _OF_CELLS
+            yield (_of_gates if of_gates else _of_family)(name, model.domain)
     if "unlike_training" in texts:
         yield Light(name="the whole", state="fault", found=texts["unlike_training"])
     if model.domain is None:
         yield Light(name="the images", state="not compared", found=_NOT_COMPARED)
+
+
+def _fault(name: str) -> Light:
+    """The light of a fault, in the domain gate's words."""
+    seen, remedy = SEEN[name]
+    return Light(
+        name=_OF_CELLS.get(name, name), state="fault", found=seen, remedy=f"check {remedy}"
+    )
 
 
 def _codes_of(name: str) -> tuple[str, ...]:
@@ -96,18 +107,30 @@ def _codes_of(name: str) -> tuple[str, ...]:
     return (*own, *(f"slide_{code}" for code in own))
 
 
-def _compared(name: str, domain: DomainFinding) -> Light:
-    """The light of a family that the model does not abstain for."""
+def _of_family(name: str, domain: DomainFinding) -> Light:
+    """The light of a family of statistics that the model gives no reason for."""
+    if domain.family == name:
+        return _fault(name)
     of_family = {n: s for n, s in domain.statistics.items() if family_of(n) == name}
     far = [statistic for statistic in map(_widths_outside, of_family.values()) if statistic > _FAR]
-    if not far:  # as for faults of cells, which are there or not
-        return Light(name=_OF_CELLS.get(name, name), state="in order", found="as in training")
+    if not far:
+        return Light(name=name, state="in order", found="as in training")
     return Light(
         name=name,
         state="look",
         found=f"{len(far)} of {len(of_family)} measures lie far outside their training range",
         remedy=f"check {SEEN[name][1]}",
     )
+
+
+def _of_gates(name: str, domain: DomainFinding) -> Light:
+    """The light of what gates of the cells' encodings say."""
+    heights = [domain.gates[gate] for gate in _GATES[name] if gate in domain.gates]
+    if not heights:
+        return Light(name=_OF_CELLS[name], state="not compared", found=_NOT_COMPARED)
+    if max(heights) > max(domain.gates.values()) - domain.margin:
+        return _fault(name)
+    return Light(name=_OF_CELLS[name], state="in order", found="as in training")
 
 
 def _widths_outside(statistic: Statistic) -> float:

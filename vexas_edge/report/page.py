@@ -12,9 +12,11 @@ from vexas_edge.report.pictures import Pictures
 from vexas_edge.report.strip import Strip, strip_of
 from vexas_edge.results.values import CaseScore, ModelScore, UsedCell
 from vexas_edge.text import hash_of
+from vexas_edge.version import __version__
 
 _MADE_FROM = '<meta name="result" content="%s">'
 _MARK = re.compile(rb'<meta name="others" content="([0-9a-f]{16})">')
+_MAKER = re.compile(rb'<meta name="generator" content="vexas-edge ([0-9A-Za-z.+-]+)">')
 _PICTURE = re.compile(rb'<img src="(data:[^"]+)" data-file="([0-9a-f]{64})"')
 _END = "\n<!-- sha256 of the above %s -->\n"
 
@@ -69,6 +71,7 @@ def page_of(
         result=result,
         result_sha256=result_sha256,
         mark=mark_of(others),
+        version=__version__,
         answer=answer,
         parts=_parts(result),
         pictures=pictures,
@@ -85,12 +88,18 @@ def is_page_of(page: bytes, result_sha256: str) -> bool:
 
 def mark_of(others: OtherCases) -> str:
     """By which it is known whether a page shows how its result stands today."""
-    return hash_of(others.held, *others.unclear, "", *others.same_cells)[:16]
+    return hash_of(str(others))[:16]
 
 
 def shown_mark(page: bytes) -> str:
     """The mark of how the result stood when a page was made, from the page or its beginning."""
     found = _MARK.search(page)
+    return found[1].decode() if found else ""
+
+
+def maker_of(page: bytes) -> str:
+    """The version of vexas-edge that made a page."""
+    found = _MAKER.search(page)
     return found[1].decode() if found else ""
 
 

@@ -21,12 +21,12 @@ def answer_kind(result: CaseScore) -> AnswerKind:
         return "too few" if codes == {"too_few_cells"} else "abstained"
     if result.bundle and result.bundle.synthetic:
         return "drawn"
-    if len(deciding) > 1:
-        return "several"
-    (model,) = deciding
-    if model.call_uncertain:
+    scored = [model for model in deciding if model.score is not None]
+    if all(model.call_uncertain for model in scored):
         return "unsure"
-    return "over" if model.call else "under"
+    if len(scored) > 1:
+        return "several"
+    return "over" if scored[0].call else "under"
 
 
 def deciding_models(result: CaseScore) -> list[ModelScore]:

@@ -91,10 +91,10 @@ def case_rows(score: CaseScore, file: str) -> list[Row]:
     return [_given({**shared, **columns}) for columns in models]
 
 
-def shown_row(row: Mapping[str, Any], state: str, flags: Sequence[str]) -> Row:
-    """A row of cases.csv as it is shown; without an answer where that is held."""
+def shown_row(row: Mapping[str, Any], state: str, flags: Sequence[str], *, withheld: bool) -> Row:
+    """A row of cases.csv as it is shown; without an answer where that is withheld."""
     shown = dict(row)
-    if state == "held":
+    if withheld:
         shown = {name: value for name, value in row.items() if name not in _ANSWER}
         shown |= {"answer": "held", "reasons": "held"}
         shown |= {"status": "abstained", "case_status": "abstained"}

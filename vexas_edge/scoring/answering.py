@@ -24,6 +24,7 @@ CROSS_CHECK = 1e-3
 # With fewer training patients, a histogram would tell of single ones; and how many bins it has.
 LEAST_SHOWN, _BINS = 30, 20
 MOST_TYPICAL = 6
+_BLOCK = 1024  # cells that are computed on at a time
 
 
 def answered(examined: Examined, sessions: Sessions) -> ModelScore:
@@ -113,13 +114,21 @@ def _training_scores(reference: Reference | None) -> tuple[int, ...]:
 
 
 def _typical(encoded: Encoded) -> tuple[str, ...]:
-    """The identities of the cells nearest to the median of all encodings, the nearest first."""
-    if not encoded.identities:
-        return ()
-    wide = encoded.encodings.astype(np.float64)
-    distances = ((wide - np.median(wide, axis=0)) ** 2).sum(axis=1).tolist()
-    nearest = sorted(zip(distances, encoded.identities, strict=True))[:MOST_TYPICAL]
-    return tuple(identity.hex() for _, identity in nearest)
+    """The identities of the cells nearest to the mean encoding, the nearest first.
+
+    They are taken in the order of identities, and some at a time, which bounds memory.
+    """
+    identities = encoded.identities
+    order = sorted(range(len(identities)), key=identities.__getitem__)
+    blocks = [order[start : start + _BLOCK] for start in range(0, len(order), _BLOCK)]
+    sums = [encoded.encodings[block].sum(axis=0, dtype=np.float64) for block in blocks]
+    found: list[tuple[float, bytes]] = []
+    for block in blocks:
+        away = encoded.encodings[block].astype(np.float64) - sum(sums) / len(order)
+        squares = (away**2).sum(axis=1).tolist()
+        found += zip(squares, (identities[place] for place in block), strict=True)
+        found = sorted(found)[:MOST_TYPICAL]
+    return tuple(identity.hex() for _, identity in found)
 
 
 def _standard_error(values: NDArray[np.float64]) -> float:

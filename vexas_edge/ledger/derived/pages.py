@@ -5,8 +5,8 @@
     reports/replaced/NUMBER-CASE.html   of one that a newer result has taken the place of
     reports/removed/NUMBER-CASE.html    of one that somebody has removed
 
-A page moves when its result's standing does. It is made anew, with the pictures that it has, where
-it must tell of another case with the same cells, or may now show an answer.
+Where a result's standing changes, or what must be said of other cases, its page is made anew with
+the pictures that it has.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vexas_edge.errors import HostError, InputError
 from vexas_edge.files import sync_folder, take_name, write_atomically
-from vexas_edge.ledger.journal import score_from_json
+from vexas_edge.ledger.derived.others import other_cases_of
 from vexas_edge.ledger.lines import CaseLine
 from vexas_edge.ledger.reading import (
     HELD_PAGES,
@@ -24,12 +24,12 @@ from vexas_edge.ledger.reading import (
     REMOVED_PAGES,
     REPLACED_PAGES,
     content_at,
-    read_numbered,
+    is_numbered,
+    result_of,
 )
 from vexas_edge.ledger.remarks import shown_result
 from vexas_edge.ledger.sameness import Known
 from vexas_edge.naming.hashing import IdKey
-from vexas_edge.report.answers import OtherCases
 from vexas_edge.report.index import IndexRow, index_of
 from vexas_edge.report.page import mark_of, page_of, pictures_in, shown_mark
 from vexas_edge.report.pictures import Pictures
@@ -70,27 +70,17 @@ def page_from_line(
     Raises:
         InputError: the result cannot be read.
     """
-    score = score_from_json(line.file, read_numbered(folder, line.file))
+    score = result_of(folder, line)
     shown, others = shown_result(score, line, known, folder), other_cases_of(line, known)
     if key:
         shown = replace(key.result(shown), case=key.case(shown.case))
-        others = OtherCases(
+        others = replace(
+            others,
             unclear=tuple(map(key.case, others.unclear)),
-            held=key.case(others.held) if others.held else "",
+            held=("CASE",) if others.held else (),
             same_cells=tuple(map(key.case, others.same_cells)),
         )
     return page_of(shown, line.sha256, pictures, others)
-
-
-def other_cases_of(line: CaseLine, known: Known) -> OtherCases:
-    """What the page of a result must say of other ones."""
-    if known.state(line) == "held":
-        names = map(known.case_of, line.entry.shares_cells_with)
-        return OtherCases(unclear=tuple(dict.fromkeys(names)), held=line.case)
-    held = known.held_for(line)
-    return OtherCases(
-        unclear=held, held=held[0] if held else "", same_cells=known.with_same_cells(line)
-    )
 
 
 class Pages:
@@ -132,44 +122,35 @@ class Pages:
         self._found[name] = place
         self._marks[name] = shown_mark(page)
 
-    def settle(self) -> list[str]:
-        """Let each page lie and say how its result stands today; returns why some do not.
+    def settle(self, lines: Iterable[CaseLine], *, thoroughly: bool = False) -> list[str]:
+        """Let the pages of these results lie and say how they stand; returns why some do not.
 
-        They stay as they are if they cannot be moved, as one that another program has open.
+        They stay as they are if they cannot be written, as one that another program has open.
+
+        Args:
+            thoroughly: whether pages that most likely say so are looked at, too.
         """
         problems = []
-        for line in self._known:
+        for line in lines:
             try:
-                self._settle(line)
+                self._settle(line, thoroughly=thoroughly)
             except (HostError, InputError) as error:
                 problems.append(str(error))
         return problems
 
-    def _settle(self, line: CaseLine) -> None:
-        name, place = page_name(line), self._place(line)
-        before = self._found.get(name)
-        if before is None:
+    def _settle(self, line: CaseLine, *, thoroughly: bool) -> None:
+        """Make a page anew, with the pictures that it has, if it does not say how things stand."""
+        name = page_name(line)
+        place = self._found.get(name)
+        if place is None:
             return
-        if (before != place and HELD_PAGES in (before, place)) or self._says_otherwise(line):
-            self._make_again(line, self._folder / before / name)
-        elif before != place:
-            self._room(place)
-            take_name(self._folder / before / name, self._folder / place / name)
-            self._found[name] = place
-
-    def set_aside(self) -> None:
-        """Put the pages of results that are not there where nobody takes them for a result's."""
-        names = {page_name(line) for line in self._known}
-        for name in self._found.keys() - names:
-            self._room(REMOVED_PAGES)
-            take_name(
-                self._folder / self._found.pop(name) / name, self._folder / REMOVED_PAGES / name
-            )
+        in_question = thoroughly or (self._known.flags(line) and place != REPLACED_PAGES)
+        if place != self._place(line) or (in_question and self._says_otherwise(line)):
+            old = content_at(self._folder / place / name) or b""
+            self.add(line, page_from_line(self._folder, line, self._known, pictures_in(old)))
 
     def _says_otherwise(self, line: CaseLine) -> bool:
         """Whether a page tells of other results otherwise than it should today."""
-        if not self._known.flags(line) or self._known.state(line) == "replaced":
-            return False
         name = page_name(line)
         if name not in self._marks:
             path = self._folder / self._found[name] / name
@@ -180,10 +161,13 @@ class Pages:
                 raise InputError(f"{path} cannot be read: {error.strerror}") from error
         return self._marks[name] != mark_of(other_cases_of(line, self._known))
 
-    def _make_again(self, line: CaseLine, old: Path) -> None:
-        """Make a page anew with the pictures that it has."""
-        pictures = pictures_in(content_at(old) or b"")
-        self.add(line, page_from_line(self._folder, line, self._known, pictures))
+    def set_aside(self) -> None:
+        """Put the pages of results that are not there where nobody takes them for a result's."""
+        names = {page_name(line) for line in self._known}
+        for name in filter(is_numbered, self._found.keys() - names):
+            self._room(REMOVED_PAGES)
+            before = self._folder / self._found.pop(name) / name
+            take_name(before, self._folder / REMOVED_PAGES / name)
 
     def _place(self, line: CaseLine) -> str:
         return _PLACES[self._known.state(line)]
@@ -207,14 +191,15 @@ def index_html(known: Known, pages: Pages) -> bytes:
     rows = []
     for line in known:
         state, flags = known.state(line), known.flags(line)
-        shown = [shown_row(row, state, flags) for row in line.rows]
+        withheld = known.withholds(line)
+        shown = [shown_row(row, state, flags, withheld=withheld) for row in line.rows]
         rows.append(
             IndexRow(
                 number=line.number,
                 state=state,
                 rows=shown,
                 page=pages.path_of(line),
-                waits=state == "current" and bool(known.held_for(line)),
+                waits=bool(other_cases_of(line, known).unclear) and not withheld,
             )
         )
     return index_of(rows)

@@ -42,7 +42,8 @@ def cases_csv(known: Known) -> bytes:
 def cases_csv_rows(line: CaseLine, known: Known) -> bytes:
     """One result's part of cases.csv."""
     state, flags = known.state(line), known.flags(line)
-    return csv_from_rows((shown_row(row, state, flags) for row in line.rows), CASE_COLUMNS)
+    rows = (shown_row(row, state, flags, withheld=known.withholds(line)) for row in line.rows)
+    return csv_from_rows(rows, CASE_COLUMNS)
 
 
 def cells_csv_parts(folder: Path, lines: Iterable[JournalLine]) -> Iterator[bytes]:
