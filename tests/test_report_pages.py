@@ -223,9 +223,9 @@ def test_a_held_result_shows_no_number_until_it_is_confirmed(
     assert name == "reports/held/000005-P2.html"
     number = f"{kept(out, 'P2')['models'][0]['score']:.3f}"
     held = Tags((out / name).read_text(encoding="utf-8"))
-    assert "Half or more of the cells of P2 are filed under P1, too." in held.text
-    warned = page(out, "000002-P1.html")
-    assert "Half or more of the cells of P1 are filed under P2, too." in warned.text
+    assert "Half or more of the cells of one of them are shared: P2, P1." in held.text
+    warned = page(out, "held/000002-P1.html")
+    assert "Half or more of the cells of one of them are shared: P1, P2." in warned.text
     assert "Not to be used: " in warned.text
     assert warned.of("img")
     for hidden in (number, "pull the score", "threshold"):
@@ -268,7 +268,8 @@ def test_verify_names_pages_that_are_not_what_was_made(
     content = first.read_bytes()
     first.write_bytes(content.replace(b"threshold", b"Threshold"))
     assert problems_of_folder(out) == [
-        "reports/000002-P1.html is not the page that would be made of cases/000002-P1.json today"
+        "reports/000002-P1.html is not the page that would be made of cases/000002-P1.json today; "
+        "make it anew with `vexas-edge report`"
     ]
     first.write_bytes(second.read_bytes())
     assert len(problems_of_folder(out)) == 1
@@ -315,7 +316,9 @@ def test_filters_of_the_index_need_no_script(score: Score, tmp_path: Path, out: 
 
 
 def waits(out: Path, name: str) -> bool:
-    return "The number must wait" in page(out, name).text
+    held = out / "reports" / "held" / name
+    assert held.exists() != (out / "reports" / name).exists()
+    return held.exists() and "The number must wait" in page(out, f"held/{name}").text
 
 
 def test_a_case_waits_whichever_of_its_results_another_one_is_held_for(
@@ -359,6 +362,92 @@ def test_a_case_no_longer_waits_for_a_result_that_was_removed(
     assert pages(out) == ["reports/000002-P1.html", "reports/removed/000005-P2.html"]
 
 
+@pytest.mark.parametrize("first", ["P1", "other bundle"])
+def test_a_case_waits_under_another_bundle_and_until_it_is_confirmed(
+    score: Score, vexas_edge: Command, real: Path, tmp_path: Path, out: Path, first: str
+) -> None:
+    """The page of a result that was made by another bundle, too."""
+    newer = rewritten(real, tmp_path / "newer.vxb", version="2")
+    write_case(tmp_path / "P1", neutrophil=12)
+    bundles = (real, newer) if first == "P1" else (newer, real)
+    for bundle in bundles:
+        vexas_edge("score", tmp_path / "P1", "--bundle", bundle, "-o", out)
+    ended = score(shared(tmp_path))
+    assert ended.status == 3
+    assert {name.partition("/")[2][:5] for name in pages(out)} == {"held/"}
+    again = score(tmp_path / "P1")
+    assert "warning: P1: must wait: it shares cells with P2, which is held" in again.err
+    vexas_edge("results", "confirm", out, "P2")
+    assert not [name for name in pages(out) if "held" in name]
+    assert problems_of_folder(out) == []
+
+
+def test_a_case_that_has_grown_waits_no_longer_once_the_other_is_confirmed(
+    score: Score, vexas_edge: Command, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    score(shared(tmp_path))
+    write_case(tmp_path / "P1", neutrophil=40)
+    score(tmp_path / "P1")
+    assert waits(out, "000008-P1.html")
+    vexas_edge("results", "confirm", out, "P2")
+    assert not waits(out, "000008-P1.html")
+    assert problems_of_folder(out) == []
+
+
+def test_the_very_same_cells_are_told_of_after_one_was_scored_again(
+    score: Score, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    shutil.copytree(tmp_path / "P1", tmp_path / "P7")
+    score(tmp_path / "P7")
+    score(tmp_path / "P7", "--again")
+    assert "and not of P1: " in page(out, "000008-P7.html").text
+    assert "and not of P7: " in page(out, "000002-P1.html").text
+
+
+def test_a_case_waits_for_one_that_is_held_even_if_the_result_it_was_held_for_has_gone(
+    score: Score, vexas_edge: Command, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    score(shared(tmp_path))
+    score(tmp_path / "P1", "--again")
+    (out / "cases" / "000002-P1.json").unlink()
+    vexas_edge("results", "rebuild", out)
+    assert waits(out, "000008-P1.html")
+    assert problems_of_folder(out) == []
+
+
+def test_a_confirmation_that_is_taken_back_withholds_again(
+    score: Score, vexas_edge: Command, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    score(shared(tmp_path))
+    vexas_edge("results", "confirm", out, "P2")
+    number = f"{kept(out, 'P2')['models'][0]['score']:.3f}"
+    score(tmp_path / "P2", "--again")
+    (confirmed,) = (out / "runs").glob("*-confirmed.json")
+    confirmed.unlink()
+    vexas_edge("results", "rebuild", out)
+    assert number not in page(out, "replaced/000005-P2.html").text
+    assert problems_of_folder(out) == []
+
+
+def test_an_older_answer_says_that_a_newer_result_is_held(
+    score: Score, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    score(write_case(tmp_path / "P3", seed=3, neutrophil=12))
+    for number in range(8):
+        file = tmp_path / "P3" / "neutrophil" / f"{number}.png"
+        shutil.copy(file, tmp_path / "P1" / "neutrophil" / f"p3 {number}.png")
+    score(tmp_path / "P1")
+    told = [name for name in pages(out) if "P1" in name and "held" not in name]
+    texts = [page(out, name.removeprefix("reports/")).text for name in told]
+    assert [("A newer result of this case is held" in text) for text in texts] == [True] * len(told)
+    assert told
+
+
 def test_the_very_same_cells_under_two_names_are_told_of_on_both_pages(
     score: Score, tmp_path: Path, out: Path
 ) -> None:
@@ -400,7 +489,8 @@ def test_a_page_to_hand_on_is_not_written_over_results(
     score(write_case(tmp_path / "P1"))
     result = out / "cases" / "000002-P1.json"
     content = result.read_bytes()
-    for to in (result, out / "index.html", out / "new" / "page.html"):
+    cell = tmp_path / "P1" / "neutrophil" / "0.png"
+    for to in (result, out / "index.html", out / "new" / "page.html", cell):
         assert vexas_edge("report", result, "--no-images", "-o", to).status == 2
     assert result.read_bytes() == content
 

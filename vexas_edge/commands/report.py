@@ -5,6 +5,7 @@ from pathlib import Path
 from vexas_edge.commands.console import say
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.files import write_atomically
+from vexas_edge.ledger.derived.others import Others
 from vexas_edge.ledger.derived.pages import page_from_line
 from vexas_edge.ledger.lines import CaseLine
 from vexas_edge.ledger.opening import current_lines
@@ -12,7 +13,7 @@ from vexas_edge.ledger.reading import numbered_files, result_of
 from vexas_edge.ledger.sameness import Known, known_from_lines
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.hashing import read_key
-from vexas_edge.report.page import cells_on_page
+from vexas_edge.report.page import cells_on_page, maker_of
 from vexas_edge.report.pictures import Pictures, pictures_from_smear
 
 
@@ -49,11 +50,14 @@ def page_to_hand_on(out: Path, result: Path, smear: Path | None, hash_ids: Path 
             f"{out} lies in the results folder, where other files are not ours to write; name "
             "another place, or leave -o out"
         )
+    if out.exists() and not (out.is_file() and maker_of(out.read_bytes())):
+        raise UsageError(f"{out} is there already, and is no page; name another place with -o")
     folder, key = _folder_of(result), read_key(hash_ids) if hash_ids else None
     known = known_from_lines(current_lines(folder))
     line = _line_of(result, folder, known)
     pictures = _pictures(line, folder, smear)
-    write_atomically(out, page_from_line(folder, line, known, pictures, key))
+    others = Others(known).of(line)
+    write_atomically(out, page_from_line(folder, line, known, others, pictures, key))
     return out
 
 

@@ -4,8 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from vexas_edge.errors import InputError
-from vexas_edge.ledger.derived.others import other_cases_of
-from vexas_edge.ledger.derived.pages import Pages, index_html, page_from_line, page_name
+from vexas_edge.ledger.derived.pages import Pages, index_html, page_name
 from vexas_edge.ledger.derived.tables import cases_csv, cells_csv_parts, journal_from_lines
 from vexas_edge.ledger.journal import line_from_file, record_from_json, score_from_json
 from vexas_edge.ledger.lines import CaseLine, JournalLine
@@ -165,11 +164,14 @@ def _of_pages(folder: Path, known: Known) -> Iterator[str]:
             yield f"{file} is the page of no result here"
         elif file != pages.place_of(line):
             yield f"{file} should lie in {pages.place_of(line).rpartition('/')[0]}"
-        elif not _is_as_made(content_at(path) or b"", folder, line, known):
-            yield f"{file} is not the page that would be made of {line.file} today"
+        elif not _is_as_made(content_at(path) or b"", line, pages):
+            yield (
+                f"{file} is not the page that would be made of {line.file} today; make it anew "
+                "with `vexas-edge report`"
+            )
 
 
-def _is_as_made(page: bytes, folder: Path, line: CaseLine, known: Known) -> bool:
+def _is_as_made(page: bytes, line: CaseLine, pages: Pages) -> bool:
     """Whether a page is what would be made today, its pictures aside.
 
     A page of another version of vexas-edge may say the same in other words.
@@ -177,8 +179,8 @@ def _is_as_made(page: bytes, folder: Path, line: CaseLine, known: Known) -> bool
     if not is_page_of(page, line.sha256):
         return False
     if maker_of(page) != __version__:
-        return shown_mark(page) == mark_of(other_cases_of(line, known))
-    return page == page_from_line(folder, line, known, pictures_in(page))
+        return shown_mark(page) == mark_of(pages.others.of(line))
+    return page == pages.made(line, pictures_in(page))
 
 
 def _is_of_parts(path: Path, parts: Iterator[bytes]) -> bool:

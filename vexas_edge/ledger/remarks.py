@@ -55,9 +55,15 @@ def _held_back(score: CaseScore, others: Sequence[str], folder: str) -> CaseScor
     return replace(score, status="abstained", call=None, models=models)
 
 
-def remarks_from_line(line: CaseLine, known: Known) -> Iterator[str]:
-    """What a person should look into, of how a result stands among the others."""
+def remarks_from_line(line: CaseLine, known: Known, held: Sequence[str]) -> Iterator[str]:
+    """What a person should look into, of how a result stands among the others.
+
+    Args:
+        held: the cases that are held since they share cells with it.
+    """
     case, entry = line.case, line.entry
+    if held and not known.withholds(line):
+        yield f"warning: {case}: must wait: it shares cells with {listed(held)}, which is held"
     other = known.case_of(entry.same_cells_as) if entry.same_cells_as else case
     if other != case:
         yield f"warning: {case}: the same cells as {other}; was one slide exported under two names?"

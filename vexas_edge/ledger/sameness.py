@@ -20,7 +20,10 @@ _MARK = np.dtype(f"u{MARK_BYTES}")
 
 
 class Known:
-    """The results of a folder in memory, and what a new smear is to them."""
+    """The results of a folder in memory, and what a new smear is to them.
+
+    changes: how often something was taken in.
+    """
 
     def __init__(self, lines: Iterable[CaseLine]) -> None:
         self._lines: dict[int, CaseLine] = {}
@@ -30,7 +33,7 @@ class Known:
         self._latest: dict[tuple[str, str], int] = {}
         self._current: dict[tuple[str, str], int] = {}
         self._flags: dict[int, list[str]] = defaultdict(list)
-        self._told_by: dict[int, list[int]] = defaultdict(list)
+        self.changes = 0
         self._confirmed: set[int] = set()
         self._mended: set[int] = set()
         self._marks = np.empty(0, _MARK)
@@ -51,6 +54,7 @@ class Known:
 
     def take_in(self, record: RunLine) -> None:
         """Take in that held results are right, or that failures were mended."""
+        self.changes += 1
         self._mended.update(record.mended)
         self._confirmed.update(record.confirmed)
         if not record.confirmed:
@@ -99,17 +103,9 @@ class Known:
         """Whether a result's answer is shown nowhere: it was held, and nobody has confirmed it."""
         return line.entry.held and line.number not in self._confirmed
 
-    def of_case(self, case: str) -> list[CaseLine]:
-        """The results under this very name, the newest first."""
-        return [line for line in self._of_name(case) if line.case == case]
-
-    def telling_of(self, number: int) -> list[CaseLine]:
-        """The results that say that they share cells with this one."""
-        return list(map(self._lines.__getitem__, self._told_by.get(number, ())))
-
-    def line_of(self, number: int) -> CaseLine | None:
-        """A result by its number; None if it is not there."""
-        return self._lines.get(number)
+    def alike(self, line: CaseLine) -> list[CaseLine]:
+        """Standing results of other cases that share half or more of the smaller one's cells."""
+        return [other for other in self._alike(line.marks) if other.case != line.case]
 
     def held(self, case: str) -> list[CaseLine]:
         """The held results of a case."""
@@ -230,6 +226,7 @@ class Known:
         return self.state(line) in ("current", "held")
 
     def _remember(self, lines: Sequence[CaseLine]) -> None:
+        self.changes += 1
         for line in lines:
             self._lines[line.number] = line
             self._flag(line)
@@ -257,7 +254,6 @@ class Known:
         linked = [("shares_cells_with", number) for number in entry.shares_cells_with]
         linked += [("same_cells_as", entry.same_cells_as)] if entry.same_cells_as else []
         for word, number in linked:
-            self._told_by[number].append(line.number)
             if (other := self._lines.get(number)) and other.case != line.case:
                 self._flags[line.number].append(f"{word} {other.case}")
                 self._flags[number].append(f"{word} {line.case}")

@@ -13,8 +13,7 @@ from typing import Self
 
 from vexas_edge.errors import HostError, InputError, UsageError, VexasEdgeError
 from vexas_edge.files import write_atomically
-from vexas_edge.ledger.derived.others import related
-from vexas_edge.ledger.derived.pages import Pages, index_html, page_from_line
+from vexas_edge.ledger.derived.pages import Pages, index_html
 from vexas_edge.ledger.derived.tables import Tables, cases_csv_rows
 from vexas_edge.ledger.journal import (
     bytes_from_line,
@@ -101,7 +100,7 @@ class Ledger:
         self._last_number = self._lines[-1].number if self._lines else 0
         self.known = known_from_lines(self._lines)
         self.pages = Pages(self.folder, self.known)
-        self.pages.settle(self.known)
+        self.pages.settle()
         index = partial(index_html, self.known, self.pages)
         self._tables = Tables(self.folder, self._lines, self.known, index)
         self._tables.mend()
@@ -158,7 +157,7 @@ class Ledger:
         self.known.add(line)
         self._tables.append(CELLS_CSV, cells_csv(score, file))
         if self.known.changes_others(line):
-            self._standings_changed(line)
+            self._standings_changed()
         else:
             self._tables.append(CASES_CSV, cases_csv_rows(line, self.known))
             self._tables.make_soon(INDEX)
@@ -174,7 +173,7 @@ class Ledger:
         """
         self._lock.check()
         try:
-            self.pages.add(line, page_from_line(self.folder, line, self.known, pictures))
+            self.pages.add(line, self.pages.made(line, pictures))
         except (HostError, InputError) as error:
             self._say(f"warning: {line.case}: its page could not be written: {error}")
             self._no_page[line.number] = str(error)
@@ -182,9 +181,9 @@ class Ledger:
         self._no_page.pop(line.number, None)
         self._tables.make_soon(INDEX)
 
-    def _standings_changed(self, line: CaseLine | None = None) -> None:
-        """Bring up to date what says how results stand, as since this one came."""
-        self.pages.settle(related(line, self.known) if line else self.known)
+    def _standings_changed(self) -> None:
+        """Bring up to date what says how results stand."""
+        self.pages.settle()
         for name in (CASES_CSV, INDEX):
             self._tables.make_soon(name)
 
@@ -214,7 +213,8 @@ class Ledger:
             self._standings_changed()
 
     def mend(self) -> None:
-        """Try again to write the tables that could not be written, as when the disk was full."""
+        """Try again to write what could not be written, as when the disk was full."""
+        self.pages.settle()
         self._tables.finish()
 
     def end(self, ended_by: str | None, known: int) -> None:
@@ -245,7 +245,7 @@ class Ledger:
         Raises:
             HostError: one still cannot, and nothing else has ended the run.
         """
-        pages = [*self._no_page.values(), *self.pages.settle(self.known)]
+        pages = [*self._no_page.values(), *self.pages.settle()]
         problems = [*pages, *self._tables.finish()]
         if error:
             try:

@@ -3,6 +3,7 @@
 The sentences are worded for research. They name the model's class, and no disease.
 """
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -117,16 +118,21 @@ _BY_REASON = {
 class OtherCases:
     """The other cases of a results folder that a result's page must tell of.
 
-    unclear: the cases that half or more of its cells are in, too, as long as it or they are held.
+    unclear: the cases that share half or more of the smaller one's cells with it, as long as it or
+    they are held.
     held: the cases that are held for that.
     same_cells: other cases with the very same cells.
     replaced: whether a newer result has taken its place.
+    withheld: whether its answer may not be shown.
+    newer_is_held: whether a newer result of this case is held.
     """
 
     unclear: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
     same_cells: tuple[str, ...] = ()
     replaced: bool = False
+    withheld: bool = False
+    newer_is_held: bool = False
 
 
 NO_OTHERS = OtherCases()
@@ -196,8 +202,15 @@ def _uncapitalised(text: str) -> str:
 
 
 def _confirming(cases: tuple[str, ...]) -> str:
-    quoted = (case if case.isalnum() else f'"{case}"' for case in cases)
-    return _CONFIRM.format(held=" ".join(quoted))
+    end = "-- " if any(case.startswith("-") for case in cases) else ""
+    return _CONFIRM.format(held=end + " ".join(map(_quoted, cases)))
+
+
+def _quoted(case: str) -> str:
+    """A name as an argument of any command line; by the rules of POSIX where there is no such."""
+    if all(c.isalnum() or c in "._-" for c in case):
+        return case
+    return f'"{case}"' if all(c.isalnum() or c in "._- ,()" for c in case) else shlex.quote(case)
 
 
 def _first_steps(result: CaseScore) -> Iterator[str]:
@@ -211,7 +224,9 @@ def _reasons(result: CaseScore, kind: AnswerKind, others: OtherCases) -> Iterato
     """Why there is no number, or why it may be another case's."""
     if others.unclear:
         names = ", ".join(others.unclear)
-        yield f"Half or more of the cells of {result.case} are filed under {names}, too."
+        yield f"Half or more of the cells of one of them are shared: {result.case}, {names}."
+    if others.newer_is_held:
+        yield "A newer result of this case is held: see its page."
     if others.same_cells:
         names = ", ".join(others.same_cells)
         yield f"The very same cells are filed under {names}, too."

@@ -274,7 +274,8 @@ class Scorer:
             reasons = frozenset(["held"] if is_held else ())
             return Outcome(status=status, reasons=reasons, made=False)
         score = shown_result(ledger.result(line), line, known, ledger.folder)
-        remarks = (*remarks, *remarks_from_line(line, known))
+        held = ledger.pages.others.of(line).held
+        remarks = (*remarks, *remarks_from_line(line, known, held))
         return _outcome(score, remarks, made=made)
 
     @property

@@ -1,48 +1,76 @@
-"""What the page of a result must say of the other results in its folder."""
+"""What the page of a result must say of the other results in its folder.
+
+It is asked of the cells that standing results share today, and not of what a result said of others
+when it came: those may be replaced or removed by now, and others may have come.
+"""
+
+from collections import defaultdict
 
 from vexas_edge.ledger.lines import CaseLine
 from vexas_edge.ledger.sameness import Known
 from vexas_edge.report.answers import OtherCases
 
-
-def other_cases_of(line: CaseLine, known: Known) -> OtherCases:
-    """Whose cells a result's are, too, and whether a newer one has taken its place."""
-    if known.state(line) == "replaced":
-        return OtherCases(replaced=True)
-    if known.withholds(line):
-        names = map(known.case_of, line.entry.shares_cells_with)
-        return OtherCases(unclear=tuple(dict.fromkeys(names)), held=(line.case,))
-    held = _held_for(line, known)
-    return OtherCases(unclear=held, held=held, same_cells=_with_same_cells(line, known))
+_Names = dict[str, list[str]]
+_NOTHING = (OtherCases(), OtherCases(replaced=True))
 
 
-def related(line: CaseLine, known: Known) -> list[CaseLine]:
-    """The results whose pages may have to say something else since this one came."""
-    told = filter(None, map(known.line_of, line.told))
-    cases = dict.fromkeys([line.case, *(other.case for other in told)])
-    return [one for case in cases for one in known.of_case(case)]
+class Others:
+    """Which cases share cells, from the results in a folder; they grow."""
 
+    def __init__(self, known: Known) -> None:
+        self._known, self._seen = known, -1
 
-def _held_for(line: CaseLine, known: Known) -> tuple[str, ...]:
-    """The cases that are held since half or more of their cells are this case's, too.
+    def of(self, line: CaseLine) -> OtherCases:
+        """What the page of a result must say."""
+        self._look()
+        known, state = self._known, self._known.state(line)
+        withheld = known.withholds(line)
+        if state == "replaced":
+            return OtherCases(replaced=True, withheld=withheld)
+        if withheld:
+            names = map(known.case_of, line.entry.shares_cells_with)
+            unclear = dict.fromkeys([*self._alike[line.number], *names])
+            return OtherCases(unclear=tuple(unclear), held=(line.case,), withheld=True)
+        held = tuple(self._held_for.get(line.case, ()))
+        copies = (case for case in self._by_marks.get(line.marks, {}) if case != line.case)
+        return OtherCases(
+            unclear=held,
+            held=held,
+            same_cells=tuple(copies) if line.marks and state == "current" else (),
+            newer_is_held=state == "current" and line.case in self._held,
+        )
 
-    It does not matter which result of this case they were held for.
-    """
-    telling = [other for own in known.of_case(line.case) for other in known.telling_of(own.number)]
-    named = filter(None, map(known.line_of, line.entry.shares_cells_with))
-    found = [
-        other.case
-        for other in (*telling, *named)
-        if known.state(other) == "held"
-        and line.case in map(known.case_of, other.entry.shares_cells_with)
-    ]
-    return tuple(dict.fromkeys(found))
+    def waits(self, line: CaseLine) -> bool:
+        """Whether a result that has an answer must wait, as another case with its cells is held."""
+        self._look()
+        return self._known.state(line) == "current" and line.case in self._held_for
 
+    def may_tell(self, line: CaseLine) -> bool:
+        """Whether the page of a result tells of another case, or did so once."""
+        self._look()
+        return line.case in self._flagged or self.of(line) not in _NOTHING
 
-def _with_same_cells(line: CaseLine, known: Known) -> tuple[str, ...]:
-    """Other cases with the very same cells."""
-    copies = [o for o in known.telling_of(line.number) if o.entry.same_cells_as == line.number]
-    if line.entry.same_cells_as and (original := known.line_of(line.entry.same_cells_as)):
-        copies.append(original)
-    standing = (other.case for other in copies if known.state(other) in ("current", "held"))
-    return tuple(dict.fromkeys(name for name in standing if name != line.case))
+    def _look(self) -> None:
+        """Find out who shares cells with whom, unless nothing has changed."""
+        if self._seen == self._known.changes:
+            return
+        self._seen = self._known.changes
+        self._held: set[str] = set()
+        self._flagged = {line.case for line in self._known if self._known.flags(line)}
+        self._alike: dict[int, list[str]] = defaultdict(list)
+        self._held_for: _Names = {}
+        self._by_marks: dict[bytes, dict[str, None]] = defaultdict(dict)
+        for line in self._known:
+            state = self._known.state(line)
+            if state in ("current", "held"):
+                self._by_marks[line.marks][line.case] = None
+            if state == "held":
+                self._held.add(line.case)
+                self._look_at_held(line)
+
+    def _look_at_held(self, line: CaseLine) -> None:
+        for other in self._known.alike(line):
+            self._alike[line.number].append(other.case)
+            if not self._known.withholds(other):
+                names = self._held_for.setdefault(other.case, [])
+                names += [line.case] if line.case not in names else []

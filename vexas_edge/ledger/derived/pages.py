@@ -1,7 +1,7 @@
 """The pages of results: each lies where its result stands, and none shows what may not be seen.
 
     reports/NUMBER-CASE.html            of a result that stands, or has failed
-    reports/held/NUMBER-CASE.html       of one that is held: without its answer
+    reports/held/NUMBER-CASE.html       of one that is held, without its answer, or that must wait
     reports/replaced/NUMBER-CASE.html   of one that a newer result has taken the place of
     reports/removed/NUMBER-CASE.html    of one that somebody has removed
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vexas_edge.errors import HostError, InputError
 from vexas_edge.files import sync_folder, take_name, write_atomically
-from vexas_edge.ledger.derived.others import other_cases_of
+from vexas_edge.ledger.derived.others import Others
 from vexas_edge.ledger.lines import CaseLine
 from vexas_edge.ledger.reading import (
     HELD_PAGES,
@@ -30,6 +30,7 @@ from vexas_edge.ledger.reading import (
 from vexas_edge.ledger.remarks import shown_result
 from vexas_edge.ledger.sameness import Known
 from vexas_edge.naming.hashing import IdKey
+from vexas_edge.report.answers import OtherCases
 from vexas_edge.report.index import IndexRow, index_of
 from vexas_edge.report.page import mark_of, page_of, pictures_in, shown_mark
 from vexas_edge.report.pictures import Pictures
@@ -58,20 +59,20 @@ def page_from_line(
     folder: Path,
     line: CaseLine,
     known: Known,
+    others: OtherCases,
     pictures: Pictures | None = None,
     key: IdKey | None = None,
 ) -> bytes:
     """The page of a result in a folder, as it may be shown today.
 
     Args:
-        pictures: as `page_of` has them.
+        others, pictures: as `page_of` has them.
         key: hashes ids on the page.
 
     Raises:
-        InputError: the result cannot be read.
+        InputError: the result cannot be read, or is not what was written.
     """
-    score = result_of(folder, line)
-    shown, others = shown_result(score, line, known, folder), other_cases_of(line, known)
+    shown = shown_result(result_of(folder, line), line, known, folder)
     if key:
         shown = replace(key.result(shown), case=key.case(shown.case))
         others = replace(
@@ -93,6 +94,7 @@ class Pages:
     def __init__(self, folder: Path, known: Known) -> None:
         """Find the pages. Raises InputError where they cannot be listed."""
         self._folder, self._known = folder, known
+        self.others = Others(known)
         self._marks: dict[str, str] = {}
         self._found = {
             path.name: place
@@ -111,6 +113,10 @@ class Pages:
         """The path at which a result's page should lie today."""
         return f"{self._place(line)}/{page_name(line)}"
 
+    def made(self, line: CaseLine, pictures: Pictures | None) -> bytes:
+        """The page of a result as it is today. Raises InputError as `page_from_line`."""
+        return page_from_line(self._folder, line, self._known, self.others.of(line), pictures)
+
     def add(self, line: CaseLine, page: bytes) -> None:
         """Write the page of a result. Raises HostError where it cannot be written."""
         name, place = page_name(line), self._place(line)
@@ -122,8 +128,8 @@ class Pages:
         self._found[name] = place
         self._marks[name] = shown_mark(page)
 
-    def settle(self, lines: Iterable[CaseLine], *, thoroughly: bool = False) -> list[str]:
-        """Let the pages of these results lie and say how they stand; returns why some do not.
+    def settle(self, *, thoroughly: bool = False) -> list[str]:
+        """Let pages lie and say how their results stand today; returns why some do not.
 
         They stay as they are if they cannot be written, as one that another program has open.
 
@@ -131,7 +137,7 @@ class Pages:
             thoroughly: whether pages that most likely say so are looked at, too.
         """
         problems = []
-        for line in lines:
+        for line in self._known:
             try:
                 self._settle(line, thoroughly=thoroughly)
             except (HostError, InputError) as error:
@@ -144,10 +150,10 @@ class Pages:
         place = self._found.get(name)
         if place is None:
             return
-        in_question = thoroughly or (self._known.flags(line) and place != REPLACED_PAGES)
+        in_question = thoroughly or self.others.may_tell(line)
         if place != self._place(line) or (in_question and self._says_otherwise(line)):
             old = content_at(self._folder / place / name) or b""
-            self.add(line, page_from_line(self._folder, line, self._known, pictures_in(old)))
+            self.add(line, self.made(line, pictures_in(old)))
 
     def _says_otherwise(self, line: CaseLine) -> bool:
         """Whether a page tells of other results otherwise than it should today."""
@@ -159,7 +165,7 @@ class Pages:
                     self._marks[name] = shown_mark(stream.read(_HEAD_BYTES))
             except OSError as error:
                 raise InputError(f"{path} cannot be read: {error.strerror}") from error
-        return self._marks[name] != mark_of(other_cases_of(line, self._known))
+        return self._marks[name] != mark_of(self.others.of(line))
 
     def set_aside(self) -> None:
         """Put the pages of results that are not there where nobody takes them for a result's."""
@@ -170,7 +176,7 @@ class Pages:
             take_name(before, self._folder / REMOVED_PAGES / name)
 
     def _place(self, line: CaseLine) -> str:
-        return _PLACES[self._known.state(line)]
+        return HELD_PAGES if self.others.waits(line) else _PLACES[self._known.state(line)]
 
     def _room(self, place: str) -> None:
         try:
@@ -199,7 +205,7 @@ def index_html(known: Known, pages: Pages) -> bytes:
                 state=state,
                 rows=shown,
                 page=pages.path_of(line),
-                waits=bool(other_cases_of(line, known).unclear) and not withheld,
+                waits=pages.others.waits(line),
             )
         )
     return index_of(rows)

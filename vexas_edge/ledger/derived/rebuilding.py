@@ -59,7 +59,7 @@ def rebuild_tables(folder: Path) -> int:
     write_cells_csv(folder, lines)
     pages = Pages(folder, known)
     pages.set_aside()
-    problems = pages.settle(known, thoroughly=True)
+    problems = pages.settle(thoroughly=True)
     write_atomically(folder / INDEX, index_html(known, pages))
     if problems:
         raise HostError("; ".join(problems))
