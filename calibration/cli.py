@@ -238,9 +238,10 @@ def _write(path: Path, content: bytes) -> None:
 @cli.command()
 @click.argument("graph", type=_PATH)
 def preflight(graph: Path) -> int:
-    """List what TensorRT 11 would refuse or silently change in GRAPH (.onnx), with remedies.
+    """List what TensorRT would refuse or silently change in GRAPH (.onnx), with remedies.
 
-    The rules are taken from NVIDIA's documentation. TensorRT itself is neither needed nor run.
+    A finding of the parser is one that TensorRT's own parser refuses the graph for; ours are taken
+    from NVIDIA's documentation. TensorRT itself is neither needed nor run.
 
     Exit status: 0 nothing found, 4 something found, 5 unreadable.
 
@@ -258,6 +259,8 @@ def preflight(graph: Path) -> int:
         raise InputError(f"{graph} is not a readable ONNX file: {error}") from error
     findings = preflight_findings(model)
     for finding in findings:
-        click.echo(f"{finding.rule}: {finding.where}: {finding.message}; {finding.remedy}")
-    click.echo(f"{graph}: {len(findings)} findings for TensorRT 11", err=True)
+        click.echo(
+            f"{finding.by}: {finding.rule}: {finding.where}: {finding.message}; {finding.remedy}"
+        )
+    click.echo(f"{graph}: {len(findings)} findings for TensorRT", err=True)
     return NOT_FIT if findings else 0

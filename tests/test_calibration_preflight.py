@@ -95,7 +95,10 @@ FAULTS = {
     "dynamic_space": {"uint8[N,8,8,3]": "uint8[N,H,W,3]"},
     "opset": {'"" : 18': '"" : 26'},
     "foreign_opset": {'["" : 18]': '["" : 18, "ai.onnx.ml" : 3]'},
-    "foreign_operator": {MEAN: "g = com.microsoft.Gelu (y) encodings = Flatten (g)"},
+    "foreign_operator": {MEAN: "g = com.microsoft.QuickGelu (y) encodings = Flatten (g)"},
+    "unsupported_operator": {
+        MEAN: "encodings = ReduceMean <keepdims = 0> (y, axes) u = NonZero (encodings)"
+    },
     "quantised_pooling": {
         MEAN: "p = ReduceMean <keepdims = 0> (y, axes) r = QuantizeLinear (p, s, z)"
         " encodings = DequantizeLinear (r, s, z)"
