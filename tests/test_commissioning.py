@@ -263,7 +263,8 @@ def test_scores_that_are_consistent_and_wrong(
     for seed in range(32):
         write_slide(slides / f"S{seed}", seed, tint=1, cells=40)
     labels = ["negative"] * 21 + ["VEXAS"] * 11
-    known.write_text("case,label\n" + "".join(f"S{n},{one}\n" for n, one in enumerate(labels)))
+    rows = [f"S{n},{one},P{n}\n" for n, one in enumerate(labels)]
+    known.write_text("case,label,patient\n" + "".join(rows))
     why = refused(commission(slides, bundle, known), bundle)
     assert "of the known negatives " in why
     assert "were called positive; the bundle states 6 of 60 " in why
@@ -412,13 +413,16 @@ def test_one_model_may_be_opened_and_another_not(
 
 TABLES = {
     "an unknown label": (
-        lambda rows: [*rows[:-1], "S33,leukaemia"],
+        lambda rows: [*rows[:-1], "S33,leukaemia,P33"],
         "label 'leukaemia' is unknown",
     ),
-    "a case that is not there": (lambda rows: [*rows, "S99,VEXAS"], "not found: 'S99'"),
+    "a case that is not there": (lambda rows: [*rows, "S99,VEXAS,P99"], "not found: 'S99'"),
     "a case that is missing": (lambda rows: rows[:-2], "2 cases are not in "),
     "a case twice": (lambda rows: [*rows, rows[0]], "case 'S0' is named twice"),
-    "no label": (lambda rows: [*rows, "S99,"], "a case and a label are needed"),
+    "no label": (lambda rows: [*rows, "S99,,P99"], "a case, a label and a patient are needed"),
+    "no patient": (lambda rows: [*rows, "S99,VEXAS, "], "line 36: a case, a label and a patient"),
+    "a value too few": (lambda rows: [*rows, "S99,VEXAS"], "and a patient are needed"),
+    "a value too many": (lambda rows: [*rows, "S99,VEXAS,P99,1"], "and nothing else"),
     "nothing": (lambda _: [], "has no row below its header"),
 }
 
@@ -444,16 +448,16 @@ def test_a_table_that_does_not_fit_is_refused_before_anything_is_scored(
     assert said in ended.err
 
 
-def test_a_patient_counts_once(
-    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path
+@pytest.mark.parametrize("other", ["P5", " P5 ", "p5"])
+def test_a_patient_counts_once_however_the_name_is_written(
+    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path, other: str
 ) -> None:
-    table = tmp_path / "patients.csv"
-    header, *rows = site[1].read_text().splitlines()
-    lines = [f"{row},P{min(n, 30)}" for n, row in enumerate(rows)]
-    table.write_text("\n".join([f"{header},patient", *lines]))
+    table = other_table(
+        site[1], tmp_path / "other.csv", lambda rows: [*rows[:31], f"S31,VEXAS,{other}", *rows[32:]]
+    )
     ended = commission(site[0], bundle, table)
     assert ended.status == 5
-    assert "line 33: patient 'P30' is in line 32, too; keep one slide of each" in ended.err
+    assert f"line 33: patient {other.strip()!r} is in line 7, too; keep one slide" in ended.err
 
 
 @pytest.mark.parametrize("label", ["", " ", "a\nb", "x" * 201, "\x1b[31m"])

@@ -21,8 +21,8 @@ from vexas_edge.commands.options import (
     "--known",
     type=PATH,
     metavar="CSV",
-    help="A file with the columns case and label, which says what each case is: a class of the "
-    "bundle, or negative. A column patient, where there is one, names each patient once.",
+    help="A table with the columns case, label (a class of the bundle, or negative) and patient, "
+    "separated by commas, which names each case and each patient once.",
 )
 @reading_options
 @naming_options
