@@ -74,7 +74,7 @@ class SiteModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rates: KnownRates | None
     opened: bool
     why_not: Annotated[tuple[Sentence, ...], Meta(max_length=100)]
-    centre: Annotated[tuple[Finite, ...], Meta(max_length=100_000)]
+    centre: tuple[Finite, ...]
 
 
 class RedCells(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,8 +110,8 @@ class Images(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class SiteBundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The bundle that a site file is of."""
 
-    name: Label
-    version: Label
+    name: Name
+    version: str
     sha256: Sha256
 
 
@@ -134,7 +134,7 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     n_cases: Tally
     n_failed: Tally
     images: Images
-    models: Annotated[dict[Name, SiteModel], Meta(min_length=1, max_length=1000)]
+    models: Annotated[dict[Name, SiteModel], Meta(min_length=1)]
     seal: Hash256OrEmpty = ""
 
 

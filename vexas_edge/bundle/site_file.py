@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -61,20 +62,25 @@ def site_of(bundle: Bundle, say: Say = lambda _: None) -> KnownSite | None:
 
 
 def content_of_site(path: Path) -> bytes | None:
-    """What lies at a site file's path; None if nothing does.
+    """What lies at a site file's path; None if nothing does, or a link to nothing.
 
     Raises:
-        BundleError: it cannot be read, or is too large for a site file.
+        BundleError: it cannot be read, is no regular file, or is too large for a site file.
     """
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_LARGEST_BYTES + 1)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise BundleError(f"site file {path} is no regular file; remove it")
+        content = path.read_bytes() if status.st_size <= _LARGEST_BYTES else None
     except FileNotFoundError:
         return None
     except OSError as error:
         raise BundleError(f"site file {path} cannot be read: {error.strerror}") from error
-    if len(content) > _LARGEST_BYTES:
-        raise BundleError(f"{path} is larger than the {_LARGEST_BYTES} bytes of a site file")
+    if content is None:
+        raise BundleError(
+            f"site file {path} is larger than the {_LARGEST_BYTES} bytes of one; remove it, and "
+            "commission anew if the site needs it"
+        )
     return content
 
 
@@ -99,6 +105,17 @@ def site_from_json(text: bytes) -> Site:
         raise BundleError("its instrument or software holds a character that cannot be shown")
     _check_date(site.commissioned)
     return site
+
+
+def check_readable(content: bytes, bundle: Bundle) -> None:
+    """Check that this content would be read as the site file of this bundle.
+
+    Raises:
+        BundleError: it would not.
+    """
+    if len(content) > _LARGEST_BYTES:
+        raise BundleError(f"it is larger than {_LARGEST_BYTES} bytes")
+    _check_against(site_from_json(content), bundle)
 
 
 def json_from_site(site: Site) -> bytes:
