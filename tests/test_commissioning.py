@@ -20,7 +20,7 @@ from site_slides import (
     write_site,
     write_slide,
 )
-from tiny import Ended, kept, recorded, write_case
+from tiny import Ended, kept, recorded, rewritten, write_case
 from tiny_gate import small_reference
 
 from vexas_edge import open_bundle, read_case, score_case
@@ -30,8 +30,10 @@ from vexas_edge.commissioning.red_cells import middle_diameter, red_cell_diamete
 from vexas_edge.commissioning.sources import along_main_axis, apart, clusters_apart
 from vexas_edge.domain.gate import judge
 from vexas_edge.domain.reference import Reference
+from vexas_edge.errors import UsageError
 from vexas_edge.ledger.checking import problems_of_folder
 from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics, cell_statistics
+from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoded import Examined
 from vexas_edge.scoring.examining import judged_cells
 from vexas_edge.scoring.reading import read_cells
@@ -226,6 +228,49 @@ def test_what_was_there_stays_where_known_slides_open_nothing(
     assert ended.err.endswith(f"nothing was written, and {site_path(bundle)} is as it was\n")
     assert site_path(bundle).read_bytes() == before
     assert len(list(bundle.parent.glob("site.vxb.site*"))) == 1
+
+
+def test_a_description_takes_no_opened_sites_place(
+    vexas_edge: Command, commission: Command, bundle: Path, site: tuple[Path, Path]
+) -> None:
+    slides, known = site
+    commission(slides, bundle, known)
+    file = site_path(bundle)
+    before = file.read_bytes()
+    ended = commission(slides / "S3", bundle)
+    assert ended.status == 0
+    assert "domain gate not opened: no known slides were given (--known)\n" in ended.out
+    assert ended.err == (
+        "note: nothing was written, since a description takes no opened site's place: "
+        f"{file} opens {MODEL} and stays; to end that, remove it\n"
+    )
+    assert (file.read_bytes(), list(file.parent.glob("site.vxb.*"))) == (before, [file])
+    assert vexas_edge("score", slides / "S3", "--bundle", bundle).status == 0
+    file.unlink()
+    assert commission(slides / "S3", bundle).status == 0
+    assert file.exists()
+
+
+def test_a_description_takes_the_place_of_a_file_that_opens_nothing_here(
+    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path
+) -> None:
+    slides, known = site
+    commission(slides, bundle, known)
+    other = rewritten(bundle, tmp_path / "other.vxb", version="9")
+    shutil.copy(site_path(bundle), site_path(other))
+    assert commission(slides / "S3", other).err.startswith("note: the site file that was there")
+    site_path(bundle).write_bytes(b"damaged")
+    assert commission(slides / "S3", bundle).err.startswith("note: the site file that was there")
+
+
+def test_sessions_take_no_site_of_another_bundle(
+    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path
+) -> None:
+    commission(site[0], bundle, site[1])
+    found = site_of(open_bundle(bundle))
+    other = open_bundle(rewritten(bundle, tmp_path / "other.vxb", version="9"))
+    with pytest.raises(UsageError, match="the site file is of another bundle, of hash "):
+        Sessions(other, site=found)
 
 
 def test_too_few_slides(commission: Command, bundle: Path, tmp_path: Path) -> None:

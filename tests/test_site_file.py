@@ -183,6 +183,16 @@ def test_a_forged_file_opens_nothing_that_the_bundle_does_not_allow(
     assert said in ended.err
 
 
+def test_a_line_of_a_site_file_upsets_no_terminal(vexas_edge: Command, bundle: Path) -> None:
+    document = written(bundle)
+    document["images"]["formats"] = {"\x1b[31mPNG\nmodel x": 1}
+    site_path(bundle).write_bytes(sealed(document))
+    ended = vexas_edge("inspect", bundle)
+    assert ended.status == 0
+    assert "\n  images: \\x1b[31mPNG model x 1; " in ended.out
+    assert "\x1b" not in ended.out
+
+
 def test_a_bundle_that_states_nothing_is_not_opened_by_a_forged_file(
     tiny_bundle: Path, bundle: Path, score: Callable[[Path], Ended], tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from vexas_edge.bundle.site_file import (
     check_readable,
     content_of_site,
     json_from_site,
+    site_of,
     site_path,
 )
 from vexas_edge.errors import BundleError, HostError
@@ -32,6 +33,15 @@ def check_writable(bundle: Bundle) -> None:
             f"site file {path} cannot be written: {error.strerror}; it lies beside the bundle, so "
             "copy that to a folder that you may write to"
         ) from error
+
+
+def opened_by_site(bundle: Bundle) -> tuple[str, ...]:
+    """The models that the site file beside this very bundle opens; none if it cannot be read."""
+    try:
+        found = site_of(bundle)
+    except BundleError:
+        return ()
+    return found.id.opens if found else ()
 
 
 def write_site(bundle: Bundle, site: Site) -> Path | None:
