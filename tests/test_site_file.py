@@ -74,7 +74,7 @@ def test_what_is_written_reads_back_and_is_sealed(
 
 EDITS: dict[str, Callable[[bytes], bytes]] = {
     "edited": lambda text: text.replace(b'"DM96"', b'"DM97"'),
-    "opened by hand": lambda text: text.replace(b'"n_failed": 0', b'"n_failed": 1'),
+    "closed by hand": lambda text: text.replace(b'"opened": true', b'"opened": false'),
     "cut short": lambda text: text[: len(text) // 2],
     "empty": lambda _: b"",
     "no JSON": lambda _: b"Dear all,",
@@ -95,7 +95,9 @@ def test_a_file_that_was_changed_is_refused_by_name(
     vexas_edge: Command, bundle: Path, score: Callable[[Path], Ended], how: str
 ) -> None:
     path = site_path(bundle)
-    path.write_bytes(EDITS[how](path.read_bytes()))
+    before = path.read_bytes()
+    path.write_bytes(EDITS[how](before))
+    assert path.read_bytes() != before
     for ended in (score(bundle), vexas_edge("inspect", bundle), vexas_edge("verify", bundle)):
         assert ended.status == 6
         assert ended.err.count("\n") == 1
@@ -166,6 +168,14 @@ FORGERIES: dict[str, tuple[Callable[[Document], object], str]] = {
     "another model": (lambda s: s["models"].update(more=s["models"][MODEL]), "it is of the models"),
     "no date": (lambda s: s.update(commissioned="soon"), "its date 'soon' is none"),
     "no time zone": (lambda s: s.update(commissioned="2026-01-01"), "has no time zone"),
+    "more failed than there are": (
+        lambda s: s.update(n_failed=35),
+        "35 of its 34 cases could not be read",
+    ),
+    "more results than cases": (
+        forged(lambda m: m.update(n_abstained=1)),
+        "has results of 35 of 34 cases",
+    ),
     "a name with a break": (lambda s: s.update(instrument="a\nb"), "that cannot be shown"),
 }
 
@@ -181,6 +191,31 @@ def test_a_forged_file_opens_nothing_that_the_bundle_does_not_allow(
     ended = score(bundle)
     assert (ended.status, ended.out) == (6, "")
     assert said in ended.err
+
+
+def test_a_site_that_is_only_described_is_not_opened_by_hand(
+    vexas_edge: Command, tiny_bundle: Path, slides: tuple[Path, Path], tmp_path: Path
+) -> None:
+    closed = foreign_bundle(tiny_bundle, tmp_path / "closed.vxb")
+    vexas_edge("commission", slides[0] / "S3", "--bundle", closed, *SITE)
+    path = site_path(closed)
+    text = path.read_bytes()
+    assert text.count(b'"opened": false') == 1
+    path.write_bytes(text.replace(b'"opened": false', b'"opened": true'))
+    ended = vexas_edge("score", slides[0] / "S3", "--bundle", closed)
+    assert (ended.status, ended.out) == (6, "")
+    assert "was changed since" in ended.err
+
+
+def test_shares_are_those_of_the_counts_and_are_not_in_the_file(
+    vexas_edge: Command, bundle: Path
+) -> None:
+    document = written(bundle)
+    assert "rates" not in document["models"][MODEL]
+    document["models"][MODEL]["known"].update(positives=20, positives_called=19)
+    site_path(bundle).write_bytes(sealed(document))
+    said = "known positives found: 19 of 20 (95 %; 95 % bounds 75 to 100 %)"
+    assert said in vexas_edge("inspect", bundle).out
 
 
 def test_a_line_of_a_site_file_upsets_no_terminal(vexas_edge: Command, bundle: Path) -> None:

@@ -104,6 +104,7 @@ def site_from_json(text: bytes) -> Site:
     if not all(label.isprintable() for label in (site.instrument, site.software)):
         raise BundleError("its instrument or software holds a character that cannot be shown")
     _check_date(site.commissioned)
+    _check_counts(site)
     return site
 
 
@@ -154,6 +155,14 @@ def _check_date(text: str) -> None:
         raise BundleError(f"its date {text!r} is none") from error
     if date.tzinfo is None:
         raise BundleError(f"its date {text!r} has no time zone")
+
+
+def _check_counts(site: Site) -> None:
+    if site.n_failed > site.n_cases:
+        raise BundleError(f"{site.n_failed} of its {site.n_cases} cases could not be read")
+    for name, found in site.models.items():
+        if (n := found.n_scored + found.n_abstained) > site.n_cases:
+            raise BundleError(f"model {name} has results of {n} of {site.n_cases} cases")
 
 
 @contextmanager
