@@ -322,7 +322,9 @@ def test_labels_the_wrong_way_round(commission: Command, bundle: Path, tmp_path:
     assert "of the known positives 0 of 12 " in why
 
 
-@pytest.mark.parametrize("how", ["as they are", "saved again", "one patient under many names"])
+@pytest.mark.parametrize(
+    "how", ["as they are", "saved again", "mirrored", "turned", "one patient under many names"]
+)
 def test_copies_are_named(
     commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path, how: str
 ) -> None:
@@ -335,6 +337,10 @@ def test_copies_are_named(
             pixels = np.asarray(Image.open(file)).astype(int)
             noise = np.random.default_rng(0).integers(-3, 4, pixels.shape)
             Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8)).save(file)
+    if how in ("mirrored", "turned"):
+        for file in (slides / "S3" / MODEL).iterdir():
+            pixels = np.asarray(Image.open(file))
+            Image.fromarray(pixels[:, ::-1] if how == "mirrored" else np.rot90(pixels)).save(file)
     if how == "one patient under many names":  # and half of the cells are another patient's
         for file in sorted((slides / "S3" / MODEL).iterdir())[:6]:
             shutil.copy(slides / "S7" / MODEL / file.name, file)

@@ -40,7 +40,7 @@ class SeenCase:
     label: what is known of it; None where nothing is.
     counted: each model's cells, which no domain gate has judged.
     images: None where no cell could be read.
-    signatures: of the distinct cells, by which images of the same cell are known, int16 (8, 8, 3).
+    signatures: of the distinct cells, int16 (8, 8, 3), as `even_signature_of` gives them.
     """
 
     name: str

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.cells.likeness import near_copies
+from vexas_edge.cells.likeness import turned_copies
 from vexas_edge.commissioning.slides import SeenCase
 from vexas_edge.domain.reference import Reference
 from vexas_edge.quality.statistics import CASE_STATISTICS
@@ -37,10 +37,10 @@ def copied_slides(cases: Sequence[SeenCase]) -> str:
     """Which slides show cells of others, as a sentence; empty if none does.
 
     Half or more of a slide's cells must be another one's, or of several others together. Images
-    that were saved again count as well.
+    that were saved again, mirrored or turned by right angles count as well.
     """
     owners = [place for place, case in enumerate(cases) for _ in case.signatures]
-    first = near_copies([signature for case in cases for signature in case.signatures])
+    first = turned_copies([signature for case in cases for signature in case.signatures])
     of_cell: dict[int, set[int]] = defaultdict(set)
     for number, owner in enumerate(owners):
         of_cell[first.get(number, number)].add(owner)
