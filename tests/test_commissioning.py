@@ -33,7 +33,9 @@ from vexas_edge.domain.reference import Reference
 from vexas_edge.errors import UsageError
 from vexas_edge.ledger.checking import problems_of_folder
 from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics, cell_statistics
+from vexas_edge.results.values import ModelScore
 from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.answering import answered
 from vexas_edge.scoring.encoded import Examined
 from vexas_edge.scoring.examining import judged_cells
 from vexas_edge.scoring.reading import read_cells
@@ -273,10 +275,25 @@ def test_sessions_take_no_site_of_another_bundle(
         Sessions(other, site=found)
 
 
-def test_too_few_slides(commission: Command, bundle: Path, tmp_path: Path) -> None:
-    slides, known = write_site(tmp_path / "site", negatives=19, positives=9)
-    assert refused(commission(slides, bundle, known), bundle) == (
-        "there are 19 known negatives and 9 known positives; at least 20 and 10 are needed"
+@pytest.mark.parametrize(
+    ("negatives", "positives", "opens"), [(20, 10, True), (19, 10, False), (20, 9, False)]
+)
+def test_twenty_negatives_and_ten_positives_are_enough_and_one_fewer_of_either_is_not(
+    commission: Command,
+    bundle: Path,
+    tmp_path: Path,
+    negatives: int,
+    positives: int,
+    opens: bool,
+) -> None:
+    slides, known = write_site(tmp_path / "site", negatives, positives, cells=30)
+    ended = commission(slides, bundle, known)
+    if opens:
+        assert (ended.status, site_path(bundle).exists()) == (0, True), ended.out
+        return
+    assert refused(ended, bundle) == (
+        f"there are {negatives} known negatives and {positives} known positives; at least 20 and "
+        "10 are needed"
     )
 
 
@@ -295,9 +312,78 @@ def test_slides_that_no_model_answers_for_do_not_count(
         shutil.rmtree(slides / f"S{number}")
         write_slide(slides / f"S{number}", seed=number, tint=0, cells=3)
     assert refused(commission(slides, bundle, site[1]), bundle) == (
-        "with its gate centred on this site it answers for 18 known negatives and 12 known "
+        "with its gate centred on this site, it answers for 18 known negatives and 12 known "
         "positives; at least 20 and 10 are needed"
     )  # and those that it answers for are called well enough
+
+
+@pytest.mark.parametrize(("n_unanswered", "opens"), [(5, True), (6, False)])
+def test_a_model_must_answer_for_four_fifths_of_each_kind(
+    commission: Command,
+    bundle: Path,
+    tmp_path: Path,
+    n_unanswered: int,
+    opens: bool,
+) -> None:
+    """Those that it answers for are enough, and may be the easy ones."""
+    slides, known = write_site(tmp_path / "site", negatives=26, positives=12)
+    for number in range(n_unanswered):
+        shutil.rmtree(slides / f"S{number}")
+        write_slide(slides / f"S{number}", seed=number, tint=0, cells=3)
+    ended = commission(slides, bundle, known)
+    if opens:
+        assert ended.status == 0
+        return
+    assert refused(ended, bundle) == (
+        "with its gate centred on this site, it answers for 20 of 26 known negatives; at least "
+        "80 % are needed"
+    )
+    assert "    with its own gate: answers for 0 of 38 cases; abstains: " in ended.out
+
+
+def test_figures_say_with_which_gate_they_are(
+    commission: Command, tiny_bundle: Path, site: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A refused model has figures of its own gate, and those that it was refused for."""
+    near = replace(foreign_reference(), limit=foreign_reference().limit + 1e9)
+    bundle = foreign_bundle(tiny_bundle, tmp_path / "site.vxb", near)
+    wrong = write_site(tmp_path / "wrong", swapped=True, negatives=12, positives=22)
+    ended = commission(wrong[0], bundle, wrong[1])
+    why = refused(ended, bundle).splitlines()
+    assert "    with its own gate: answers for 34 of 34 cases\n" in ended.out
+    assert "    with its own gate: known positives found: 0 of 12 (0 %; " in ended.out
+    assert "    with its own gate: known negatives called positive: 18 of 22 (" in ended.out
+    assert why
+    assert all(line.startswith("with its gate centred on this site, ") for line in why)
+    opened = commission(site[0], bundle, site[1])
+    said = "    with its gate centred on this site: known positives found: "
+    assert said in opened.out
+
+
+def test_only_a_call_is_counted_as_one(
+    commission: Command,
+    bundle: Path,
+    site: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def without_call(examined: Examined, sessions: Sessions) -> ModelScore:
+        return replace(answered(examined, sessions), call=None)
+
+    monkeypatch.setattr(opening, "answered", without_call)
+    why = refused(commission(site[0], bundle, site[1]), bundle)
+    assert "of the known positives 0 of 12 " in why
+
+
+def test_a_model_is_judged_although_the_one_before_it_was_refused(
+    commission: Command, tiny_bundle: Path, site: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bundle = foreign_bundle(tiny_bundle, tmp_path / "site.vxb", models=("monocyte", MODEL))
+    done = commission(site[0], bundle, site[1])
+    assert done.status == 0
+    assert list(open_bundle(bundle).manifest.models) == ["monocyte", MODEL]
+    found = site_of(open_bundle(bundle))
+    assert found is not None
+    assert found.id.opens == (MODEL,)
 
 
 def test_scores_that_are_consistent_and_wrong(
@@ -379,6 +465,23 @@ def test_slides_of_two_scanners(
     assert why.endswith("so they are not of one source")
 
 
+def test_slides_of_two_sizes_are_refused_with_the_figures(
+    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path
+) -> None:
+    slides = Path(shutil.copytree(site[0], tmp_path / "slides"))
+    for number in range(34):
+        side = 12 if number in (3, 8, 13, 30) else 10
+        for file in (slides / f"S{number}" / MODEL).iterdir():
+            image = Image.open(file)
+            image.resize((side, 10)).save(file)
+    why = refused(commission(slides, bundle, site[1]), bundle)
+    assert (
+        "the images are of several sizes (10 x 10 px on 30 slides, 12 x 10 px on 4 slides), so "
+        "not of one source"
+    ) in why.splitlines()
+    assert "several sizes" in commission(slides, bundle).out  # told without known slides, too
+
+
 def test_a_bundle_without_a_gate(
     commission: Command, tiny_bundle: Path, site: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -416,7 +519,7 @@ def test_harm_stays_as_it_was(
 ) -> None:
     harmed = foreign_bundle(tiny_bundle, tmp_path / "site.vxb", foreign_reference(harm=50.0))
     assert refused(commission(site[0], harmed, site[1]), harmed).startswith(
-        "with its gate centred on this site it answers for 0 known negatives"
+        "with its gate centred on this site, it answers for 0 known negatives"
     )
 
 

@@ -1,11 +1,20 @@
 """Slides of a site must be different ones, of one source."""
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from tiny_gate import small_reference
 
 from vexas_edge.cells.likeness import even_signature_of, signature_of, turned_copies
-from vexas_edge.commissioning.slides import SeenCase
-from vexas_edge.commissioning.sources import copied_slides
+from vexas_edge.commissioning.slides import SeenCase, SeenImages, Size
+from vexas_edge.commissioning.sources import (
+    clusters_apart,
+    copied_slides,
+    sizes_apart,
+    within_kinds,
+)
 
 
 def cells(seed: int, n: int) -> list[np.ndarray]:
@@ -63,3 +72,53 @@ def test_a_slide_of_several_others_cells_is_named() -> None:
     one, other, own = cells(0, 30), cells(1, 30), cells(2, 4)
     mixed = slide("C", [*one[:2], *other[:2], *own])
     assert copied_slides([slide("A", one), slide("B", other), mixed]) != ""
+
+
+def of_sizes(*sizes: dict[Size, int]) -> list[SeenCase]:
+    """Slides with so many images of each size."""
+    return [
+        replace(
+            slide(str(place), []),
+            images=SeenImages(
+                formats=Counter(PNG=16),
+                sizes=Counter(of_case),
+                slide=(240, 240, 240),
+                clipped_share=0.0,
+                red_cells_px=(),
+            ),
+        )
+        for place, of_case in enumerate(sizes)
+    ]
+
+
+ONE, OTHER, THIRD = (360, 363), (360, 365), (376, 363)
+
+
+def test_two_cameras_differ_in_the_size_of_their_images() -> None:
+    two = [*[{ONE: 16}] * 36, *[{OTHER: 16}] * 4]
+    said = "(360 x 363 px on 36 slides, 360 x 365 px on 4 slides)"
+    assert said in sizes_apart(of_sizes(*two))
+    assert sizes_apart(of_sizes(*two[:39])) == ""  # 3 of 39
+    assert sizes_apart(of_sizes({ONE: 9, THIRD: 1}, {ONE: 16}, {OTHER: 16}, {OTHER: 16})) != ""
+    assert sizes_apart(of_sizes({ONE: 16}, {OTHER: 16})) == ""  # one alone is none
+    assert sizes_apart(of_sizes(*[{ONE: 15, THIRD: 1}] * 40)) == ""
+
+
+def test_an_analyzer_that_cuts_out_each_cell_is_one_source() -> None:
+    mixed = [{ONE: 14, OTHER: 2}, {OTHER: 13, THIRD: 3}] * 20
+    assert sizes_apart(of_sizes(*mixed)) == ""
+    assert sizes_apart(of_sizes(*mixed[:36], *[{ONE: 16}] * 2, *[{OTHER: 16}] * 2)) == ""
+    assert sizes_apart(of_sizes(*mixed[:4], *[{ONE: 16}] * 30, *[{OTHER: 16}] * 6)) != ""
+    assert sizes_apart([]) == ""
+
+
+def test_encodings_alone_part_two_scanners_and_a_disease_does_not() -> None:
+    reference, rng = small_reference(), np.random.default_rng(0)
+    statistics = np.tile(reference.centre, (40, 1))
+    means, side = rng.normal(0, 0.01, (40, 8)), np.arange(40) % 4 == 0
+    assert clusters_apart(statistics, means, reference) == ""
+    means[side] += 1
+    said = clusters_apart(statistics, means, reference)
+    assert said.startswith("the slides fall into two clusters of 30 and 10 that lie ")
+    assert "times their own spread apart in encodings (allowed 6)" in said
+    assert clusters_apart(statistics, within_kinds(means, side), reference) == ""

@@ -83,7 +83,8 @@ def _shares_of_pixels(n: int) -> NDArray[np.float32]:
     edges = np.arange(_BLOCKS + 1) * n / _BLOCKS
     pixels = np.arange(n)
     overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return (np.maximum(overlap, 0) * _BLOCKS / n).astype(np.float32)
+    shares: NDArray[np.float32] = (np.maximum(overlap, 0) * _BLOCKS / n).astype(np.float32)
+    return shares
 
 
 def turned_copies(signatures: Sequence[NDArray[np.int16]]) -> dict[int, int]:
