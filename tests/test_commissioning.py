@@ -1,5 +1,6 @@
 """`commission` describes a site, and opens the gate by known slides alone."""
 
+import csv
 import hashlib
 import json
 import shutil
@@ -153,6 +154,27 @@ def test_a_watcher_scores_with_the_site_too(
     assert problems_of_folder(out) != []
 
 
+def test_results_with_a_site_file_and_without_stay_side_by_side(
+    vexas_edge: Command,
+    commission: Command,
+    bundle: Path,
+    site: tuple[Path, Path],
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    scoring = ("score", site[0] / "S3", "--bundle", bundle, "-o", out)
+    vexas_edge(*scoring)
+    commission(site[0], bundle, site[1])
+    vexas_edge(*scoring)
+    site_path(bundle).unlink()
+    assert "shown again" in vexas_edge(*scoring).err
+    rows = list(csv.DictReader((out / "cases.csv").read_text().splitlines()))
+    assert {(row["status"], row["state"]) for row in rows} == {
+        ("abstained", "current"),
+        ("scored", "current"),
+    }
+
+
 def test_a_bundle_is_measured_with_its_own_gate(
     commission: Command, bundle: Path, site: tuple[Path, Path]
 ) -> None:
@@ -244,7 +266,7 @@ def test_a_description_takes_no_opened_sites_place(
     assert "domain gate not opened: no known slides were given (--known)\n" in ended.out
     assert ended.err == (
         "note: nothing was written, since a description takes no opened site's place: "
-        f"{file} opens {MODEL} and stays; to end that, remove it\n"
+        f"{file} opens {MODEL} and stays; to end that, remove the file, and start a watcher anew\n"
     )
     assert (file.read_bytes(), list(file.parent.glob("site.vxb.*"))) == (before, [file])
     assert vexas_edge("score", slides / "S3", "--bundle", bundle).status == 0

@@ -66,7 +66,8 @@ def run_commissioning(asked: CommissioningRun) -> int:
     if stays:
         say(
             "note: nothing was written, since a description takes no opened site's place: "
-            f"{site_path(bundle.path)} opens {', '.join(stays)} and stays; to end that, remove it"
+            f"{site_path(bundle.path)} opens {', '.join(stays)} and stays; to end that, remove the "
+            "file, and start a watcher anew"
         )
         return 0
     if known is not None and not any(model.opened for model in site.models.values()):
