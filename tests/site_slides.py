@@ -82,13 +82,17 @@ def write_slide(
 
 
 def write_site(
-    folder: Path, negatives: int = 22, positives: int = 12, swapped: bool = False
+    folder: Path,
+    negatives: int = 22,
+    positives: int = 12,
+    swapped: bool = False,
+    cells: int = 12,
 ) -> tuple[Path, Path]:
     """Slides, and the table that says what each is; `swapped` labels are wrong."""
-    rows = ["case,label"]
+    rows = ["case,label,patient"]
     for seed in range(negatives + positives):
         is_positive = seed >= negatives
-        write_slide(folder / "slides" / f"S{seed}", seed, POSITIVE if is_positive else 0)
-        rows.append(f"S{seed},{'VEXAS' if is_positive != swapped else 'negative'}")
+        write_slide(folder / "slides" / f"S{seed}", seed, POSITIVE if is_positive else 0, cells)
+        rows.append(f"S{seed},{'VEXAS' if is_positive != swapped else 'negative'},P{seed}")
     (folder / "known.csv").write_text("\n".join(rows) + "\n")
     return folder / "slides", folder / "known.csv"

@@ -1,5 +1,6 @@
 """`commission` describes a site, and opens the gate by known slides alone."""
 
+import csv
 import hashlib
 import json
 import shutil
@@ -20,7 +21,7 @@ from site_slides import (
     write_site,
     write_slide,
 )
-from tiny import Ended, kept, recorded, write_case
+from tiny import Ended, kept, recorded, rewritten, write_case
 from tiny_gate import small_reference
 
 from vexas_edge import open_bundle, read_case, score_case
@@ -30,8 +31,12 @@ from vexas_edge.commissioning.red_cells import middle_diameter, red_cell_diamete
 from vexas_edge.commissioning.sources import along_main_axis, apart, clusters_apart
 from vexas_edge.domain.gate import judge
 from vexas_edge.domain.reference import Reference
+from vexas_edge.errors import UsageError
 from vexas_edge.ledger.checking import problems_of_folder
 from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics, cell_statistics
+from vexas_edge.results.values import ModelScore
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.answering import answered
 from vexas_edge.scoring.encoded import Examined
 from vexas_edge.scoring.examining import judged_cells
 from vexas_edge.scoring.reading import read_cells
@@ -149,6 +154,27 @@ def test_a_watcher_scores_with_the_site_too(
     assert problems_of_folder(out) != []
 
 
+def test_results_with_a_site_file_and_without_stay_side_by_side(
+    vexas_edge: Command,
+    commission: Command,
+    bundle: Path,
+    site: tuple[Path, Path],
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    scoring = ("score", site[0] / "S3", "--bundle", bundle, "-o", out)
+    vexas_edge(*scoring)
+    commission(site[0], bundle, site[1])
+    vexas_edge(*scoring)
+    site_path(bundle).unlink()
+    assert "shown again" in vexas_edge(*scoring).err
+    rows = list(csv.DictReader((out / "cases.csv").read_text().splitlines()))
+    assert {(row["status"], row["state"]) for row in rows} == {
+        ("abstained", "current"),
+        ("scored", "current"),
+    }
+
+
 def test_a_bundle_is_measured_with_its_own_gate(
     commission: Command, bundle: Path, site: tuple[Path, Path]
 ) -> None:
@@ -228,10 +254,68 @@ def test_what_was_there_stays_where_known_slides_open_nothing(
     assert len(list(bundle.parent.glob("site.vxb.site*"))) == 1
 
 
-def test_too_few_slides(commission: Command, bundle: Path, tmp_path: Path) -> None:
-    slides, known = write_site(tmp_path / "site", negatives=19, positives=9)
-    assert refused(commission(slides, bundle, known), bundle) == (
-        "there are 19 known negatives and 9 known positives; at least 20 and 10 are needed"
+def test_a_description_takes_no_opened_sites_place(
+    vexas_edge: Command, commission: Command, bundle: Path, site: tuple[Path, Path]
+) -> None:
+    slides, known = site
+    commission(slides, bundle, known)
+    file = site_path(bundle)
+    before = file.read_bytes()
+    ended = commission(slides / "S3", bundle)
+    assert ended.status == 0
+    assert "domain gate not opened: no known slides were given (--known)\n" in ended.out
+    assert ended.err == (
+        "note: nothing was written, since a description takes no opened site's place: "
+        f"{file} opens {MODEL} and stays; to end that, remove the file, and start a watcher anew\n"
+    )
+    assert (file.read_bytes(), list(file.parent.glob("site.vxb.*"))) == (before, [file])
+    assert vexas_edge("score", slides / "S3", "--bundle", bundle).status == 0
+    file.unlink()
+    assert commission(slides / "S3", bundle).status == 0
+    assert file.exists()
+
+
+def test_a_description_takes_the_place_of_a_file_that_opens_nothing_here(
+    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path
+) -> None:
+    slides, known = site
+    commission(slides, bundle, known)
+    other = rewritten(bundle, tmp_path / "other.vxb", version="9")
+    shutil.copy(site_path(bundle), site_path(other))
+    assert commission(slides / "S3", other).err.startswith("note: the site file that was there")
+    site_path(bundle).write_bytes(b"damaged")
+    assert commission(slides / "S3", bundle).err.startswith("note: the site file that was there")
+
+
+def test_sessions_take_no_site_of_another_bundle(
+    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path
+) -> None:
+    commission(site[0], bundle, site[1])
+    found = site_of(open_bundle(bundle))
+    other = open_bundle(rewritten(bundle, tmp_path / "other.vxb", version="9"))
+    with pytest.raises(UsageError, match="the site file is of another bundle, of hash "):
+        Sessions(other, site=found)
+
+
+@pytest.mark.parametrize(
+    ("negatives", "positives", "opens"), [(20, 10, True), (19, 10, False), (20, 9, False)]
+)
+def test_twenty_negatives_and_ten_positives_are_enough_and_one_fewer_of_either_is_not(
+    commission: Command,
+    bundle: Path,
+    tmp_path: Path,
+    negatives: int,
+    positives: int,
+    opens: bool,
+) -> None:
+    slides, known = write_site(tmp_path / "site", negatives, positives, cells=30)
+    ended = commission(slides, bundle, known)
+    if opens:
+        assert (ended.status, site_path(bundle).exists()) == (0, True), ended.out
+        return
+    assert refused(ended, bundle) == (
+        f"there are {negatives} known negatives and {positives} known positives; at least 20 and "
+        "10 are needed"
     )
 
 
@@ -250,9 +334,78 @@ def test_slides_that_no_model_answers_for_do_not_count(
         shutil.rmtree(slides / f"S{number}")
         write_slide(slides / f"S{number}", seed=number, tint=0, cells=3)
     assert refused(commission(slides, bundle, site[1]), bundle) == (
-        "with its gate centred on this site it answers for 18 known negatives and 12 known "
+        "with its gate centred on this site, it answers for 18 known negatives and 12 known "
         "positives; at least 20 and 10 are needed"
     )  # and those that it answers for are called well enough
+
+
+@pytest.mark.parametrize(("n_unanswered", "opens"), [(5, True), (6, False)])
+def test_a_model_must_answer_for_four_fifths_of_each_kind(
+    commission: Command,
+    bundle: Path,
+    tmp_path: Path,
+    n_unanswered: int,
+    opens: bool,
+) -> None:
+    """Those that it answers for are enough, and may be the easy ones."""
+    slides, known = write_site(tmp_path / "site", negatives=26, positives=12)
+    for number in range(n_unanswered):
+        shutil.rmtree(slides / f"S{number}")
+        write_slide(slides / f"S{number}", seed=number, tint=0, cells=3)
+    ended = commission(slides, bundle, known)
+    if opens:
+        assert ended.status == 0
+        return
+    assert refused(ended, bundle) == (
+        "with its gate centred on this site, it answers for 20 of 26 known negatives; at least "
+        "80 % are needed"
+    )
+    assert "    with its own gate: answers for 0 of 38 cases; abstains: " in ended.out
+
+
+def test_figures_say_with_which_gate_they_are(
+    commission: Command, tiny_bundle: Path, site: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A refused model has figures of its own gate, and those that it was refused for."""
+    near = replace(foreign_reference(), limit=foreign_reference().limit + 1e9)
+    bundle = foreign_bundle(tiny_bundle, tmp_path / "site.vxb", near)
+    wrong = write_site(tmp_path / "wrong", swapped=True, negatives=12, positives=22)
+    ended = commission(wrong[0], bundle, wrong[1])
+    why = refused(ended, bundle).splitlines()
+    assert "    with its own gate: answers for 34 of 34 cases\n" in ended.out
+    assert "    with its own gate: known positives found: 0 of 12 (0 %; " in ended.out
+    assert "    with its own gate: known negatives called positive: 18 of 22 (" in ended.out
+    assert why
+    assert all(line.startswith("with its gate centred on this site, ") for line in why)
+    opened = commission(site[0], bundle, site[1])
+    said = "    with its gate centred on this site: known positives found: "
+    assert said in opened.out
+
+
+def test_only_a_call_is_counted_as_one(
+    commission: Command,
+    bundle: Path,
+    site: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def without_call(examined: Examined, sessions: Sessions) -> ModelScore:
+        return replace(answered(examined, sessions), call=None)
+
+    monkeypatch.setattr(opening, "answered", without_call)
+    why = refused(commission(site[0], bundle, site[1]), bundle)
+    assert "of the known positives 0 of 12 " in why
+
+
+def test_a_model_is_judged_although_the_one_before_it_was_refused(
+    commission: Command, tiny_bundle: Path, site: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bundle = foreign_bundle(tiny_bundle, tmp_path / "site.vxb", models=("monocyte", MODEL))
+    done = commission(site[0], bundle, site[1])
+    assert done.status == 0
+    assert list(open_bundle(bundle).manifest.models) == ["monocyte", MODEL]
+    found = site_of(open_bundle(bundle))
+    assert found is not None
+    assert found.id.opens == (MODEL,)
 
 
 def test_scores_that_are_consistent_and_wrong(
@@ -263,7 +416,8 @@ def test_scores_that_are_consistent_and_wrong(
     for seed in range(32):
         write_slide(slides / f"S{seed}", seed, tint=1, cells=40)
     labels = ["negative"] * 21 + ["VEXAS"] * 11
-    known.write_text("case,label\n" + "".join(f"S{n},{one}\n" for n, one in enumerate(labels)))
+    rows = [f"S{n},{one},P{n}\n" for n, one in enumerate(labels)]
+    known.write_text("case,label,patient\n" + "".join(rows))
     why = refused(commission(slides, bundle, known), bundle)
     assert "of the known negatives " in why
     assert "were called positive; the bundle states 6 of 60 " in why
@@ -276,7 +430,9 @@ def test_labels_the_wrong_way_round(commission: Command, bundle: Path, tmp_path:
     assert "of the known positives 0 of 12 " in why
 
 
-@pytest.mark.parametrize("how", ["as they are", "saved again", "one patient under many names"])
+@pytest.mark.parametrize(
+    "how", ["as they are", "saved again", "mirrored", "turned", "one patient under many names"]
+)
 def test_copies_are_named(
     commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path, how: str
 ) -> None:
@@ -289,6 +445,10 @@ def test_copies_are_named(
             pixels = np.asarray(Image.open(file)).astype(int)
             noise = np.random.default_rng(0).integers(-3, 4, pixels.shape)
             Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8)).save(file)
+    if how in ("mirrored", "turned"):
+        for file in (slides / "S3" / MODEL).iterdir():
+            pixels = np.asarray(Image.open(file))
+            Image.fromarray(pixels[:, ::-1] if how == "mirrored" else np.rot90(pixels)).save(file)
     if how == "one patient under many names":  # and half of the cells are another patient's
         for file in sorted((slides / "S3" / MODEL).iterdir())[:6]:
             shutil.copy(slides / "S7" / MODEL / file.name, file)
@@ -325,6 +485,23 @@ def test_slides_of_two_scanners(
     why = refused(commission(slides, bundle, site[1]), bundle)
     assert "the slides fall into two clusters of " in why
     assert why.endswith("so they are not of one source")
+
+
+def test_slides_of_two_sizes_are_refused_with_the_figures(
+    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path
+) -> None:
+    slides = Path(shutil.copytree(site[0], tmp_path / "slides"))
+    for number in range(34):
+        side = 12 if number in (3, 8, 13, 30) else 10
+        for file in (slides / f"S{number}" / MODEL).iterdir():
+            image = Image.open(file)
+            image.resize((side, 10)).save(file)
+    why = refused(commission(slides, bundle, site[1]), bundle)
+    assert (
+        "the images are of several sizes (10 x 10 px on 30 slides, 12 x 10 px on 4 slides), so "
+        "not of one source"
+    ) in why.splitlines()
+    assert "several sizes" in commission(slides, bundle).out  # told without known slides, too
 
 
 def test_a_bundle_without_a_gate(
@@ -364,7 +541,7 @@ def test_harm_stays_as_it_was(
 ) -> None:
     harmed = foreign_bundle(tiny_bundle, tmp_path / "site.vxb", foreign_reference(harm=50.0))
     assert refused(commission(site[0], harmed, site[1]), harmed).startswith(
-        "with its gate centred on this site it answers for 0 known negatives"
+        "with its gate centred on this site, it answers for 0 known negatives"
     )
 
 
@@ -412,13 +589,16 @@ def test_one_model_may_be_opened_and_another_not(
 
 TABLES = {
     "an unknown label": (
-        lambda rows: [*rows[:-1], "S33,leukaemia"],
+        lambda rows: [*rows[:-1], "S33,leukaemia,P33"],
         "label 'leukaemia' is unknown",
     ),
-    "a case that is not there": (lambda rows: [*rows, "S99,VEXAS"], "not found: 'S99'"),
+    "a case that is not there": (lambda rows: [*rows, "S99,VEXAS,P99"], "not found: 'S99'"),
     "a case that is missing": (lambda rows: rows[:-2], "2 cases are not in "),
     "a case twice": (lambda rows: [*rows, rows[0]], "case 'S0' is named twice"),
-    "no label": (lambda rows: [*rows, "S99,"], "a case and a label are needed"),
+    "no label": (lambda rows: [*rows, "S99,,P99"], "a case, a label and a patient are needed"),
+    "no patient": (lambda rows: [*rows, "S99,VEXAS, "], "line 36: a case, a label and a patient"),
+    "a value too few": (lambda rows: [*rows, "S99,VEXAS"], "and a patient are needed"),
+    "a value too many": (lambda rows: [*rows, "S99,VEXAS,P99,1"], "and nothing else"),
     "nothing": (lambda _: [], "has no row below its header"),
 }
 
@@ -444,16 +624,16 @@ def test_a_table_that_does_not_fit_is_refused_before_anything_is_scored(
     assert said in ended.err
 
 
-def test_a_patient_counts_once(
-    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path
+@pytest.mark.parametrize("other", ["P5", " P5 ", "p5"])
+def test_a_patient_counts_once_however_the_name_is_written(
+    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path, other: str
 ) -> None:
-    table = tmp_path / "patients.csv"
-    header, *rows = site[1].read_text().splitlines()
-    lines = [f"{row},P{min(n, 30)}" for n, row in enumerate(rows)]
-    table.write_text("\n".join([f"{header},patient", *lines]))
+    table = other_table(
+        site[1], tmp_path / "other.csv", lambda rows: [*rows[:31], f"S31,VEXAS,{other}", *rows[32:]]
+    )
     ended = commission(site[0], bundle, table)
     assert ended.status == 5
-    assert "line 33: patient 'P30' is in line 32, too; keep one slide of each" in ended.err
+    assert f"line 33: patient {other.strip()!r} is in line 7, too; keep one slide" in ended.err
 
 
 @pytest.mark.parametrize("label", ["", " ", "a\nb", "x" * 201, "\x1b[31m"])

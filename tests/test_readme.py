@@ -73,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("smear", "smears/A", "smears/B", "exports/B12_blood"):
         zipfile.ZipFile(demo / "smear.zip").extractall(folder / name)
     (folder / "worklist.csv").write_text("path,case\nB12_blood,B12\n")
-    (folder / "known.csv").write_text("case,label\nA,vexas\nB,negative\n")
+    (folder / "known.csv").write_text("case,label,patient\nA,vexas,1\nB,negative,2\n")
     (folder / "secret.key").write_text("a secret of the laboratory")
     cells = folder / "smear" / "Signed slides" / "Segmented neutrophils"
     shutil.copytree(cells, folder / "cells" / "PN")

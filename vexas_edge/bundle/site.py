@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from vexas_edge.domain.performance import Performance, Rate
+from vexas_edge.domain.performance import Performance
 from vexas_edge.fields import Hash256OrEmpty, Name, Sha256
 from vexas_edge.results.values import SiteId
 
@@ -44,14 +44,6 @@ class FamilySeen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     farthest: Annotated[tuple[OutOfRange, ...], Meta(max_length=10)]
 
 
-class KnownRates(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the known slides are called, each share with its exact 95 % bounds."""
-
-    sensitivity: Rate
-    false_positives: Rate
-    agreement: Rate
-
-
 class SiteModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was found of one model at a site.
 
@@ -60,7 +52,6 @@ class SiteModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reasons: for how many cases it would abstain for each, machine-readable.
     families: of statistics; empty where the bundle has no reference.
     known: how the known slides that it answers for are called; null without such slides.
-    rates: the same as shares; null where one of them is of no slides.
     opened: whether its gate is centred on this site.
     why_not: why it is not, in sentences; empty where it is.
     centre: the mean of the known slides' mean encodings, D long; empty where it is not opened.
@@ -71,10 +62,9 @@ class SiteModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reasons: Counts
     families: Annotated[dict[str, FamilySeen], Meta(max_length=50)]
     known: Performance | None
-    rates: KnownRates | None
     opened: bool
     why_not: Annotated[tuple[Sentence, ...], Meta(max_length=100)]
-    centre: Annotated[tuple[Finite, ...], Meta(max_length=100_000)]
+    centre: tuple[Finite, ...]
 
 
 class RedCells(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,8 +100,8 @@ class Images(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class SiteBundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The bundle that a site file is of."""
 
-    name: Label
-    version: Label
+    name: Name
+    version: str
     sha256: Sha256
 
 
@@ -134,7 +124,7 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     n_cases: Tally
     n_failed: Tally
     images: Images
-    models: Annotated[dict[Name, SiteModel], Meta(min_length=1, max_length=1000)]
+    models: Annotated[dict[Name, SiteModel], Meta(min_length=1)]
     seal: Hash256OrEmpty = ""
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -61,20 +62,25 @@ def site_of(bundle: Bundle, say: Say = lambda _: None) -> KnownSite | None:
 
 
 def content_of_site(path: Path) -> bytes | None:
-    """What lies at a site file's path; None if nothing does.
+    """What lies at a site file's path; None if nothing does, or a link to nothing.
 
     Raises:
-        BundleError: it cannot be read, or is too large for a site file.
+        BundleError: it cannot be read, is no regular file, or is too large for a site file.
     """
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_LARGEST_BYTES + 1)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise BundleError(f"site file {path} is no regular file; remove it")
+        content = path.read_bytes() if status.st_size <= _LARGEST_BYTES else None
     except FileNotFoundError:
         return None
     except OSError as error:
         raise BundleError(f"site file {path} cannot be read: {error.strerror}") from error
-    if len(content) > _LARGEST_BYTES:
-        raise BundleError(f"{path} is larger than the {_LARGEST_BYTES} bytes of a site file")
+    if content is None:
+        raise BundleError(
+            f"site file {path} is larger than the {_LARGEST_BYTES} bytes of one; remove it, and "
+            "commission anew if the site needs it"
+        )
     return content
 
 
@@ -98,7 +104,19 @@ def site_from_json(text: bytes) -> Site:
     if not all(label.isprintable() for label in (site.instrument, site.software)):
         raise BundleError("its instrument or software holds a character that cannot be shown")
     _check_date(site.commissioned)
+    _check_counts(site)
     return site
+
+
+def check_readable(content: bytes, bundle: Bundle) -> None:
+    """Check that this content would be read as the site file of this bundle.
+
+    Raises:
+        BundleError: it would not.
+    """
+    if len(content) > _LARGEST_BYTES:
+        raise BundleError(f"it is larger than {_LARGEST_BYTES} bytes")
+    _check_against(site_from_json(content), bundle)
 
 
 def json_from_site(site: Site) -> bytes:
@@ -137,6 +155,14 @@ def _check_date(text: str) -> None:
         raise BundleError(f"its date {text!r} is none") from error
     if date.tzinfo is None:
         raise BundleError(f"its date {text!r} has no time zone")
+
+
+def _check_counts(site: Site) -> None:
+    if site.n_failed > site.n_cases:
+        raise BundleError(f"{site.n_failed} of its {site.n_cases} cases could not be read")
+    for name, found in site.models.items():
+        if (n := found.n_scored + found.n_abstained) > site.n_cases:
+            raise BundleError(f"model {name} has results of {n} of {site.n_cases} cases")
 
 
 @contextmanager

@@ -43,14 +43,16 @@ def _red_cells(found: RedCells | None) -> str:
 
 
 def _model_lines(model: SiteModel) -> Iterator[str]:
+    gate = "with its gate centred on this site" if model.opened else "with its own gate"
     n = model.n_scored + model.n_abstained
     why = ", ".join(f"{reason} {number}" for reason, number in model.reasons.items())
-    yield f"answers for {model.n_scored} of {n} cases{f'; abstains: {why}' if why else ''}"
+    yield f"{gate}: answers for {model.n_scored} of {n} cases{f'; abstains: {why}' if why else ''}"
     yield from _family_lines(model.families)
-    if model.rates:
-        yield f"known positives found: {text_of_rate(model.rates.sensitivity)}"
-        yield f"known negatives called positive: {text_of_rate(model.rates.false_positives)}"
-        yield f"calls that agree: {text_of_rate(model.rates.agreement)}"
+    if model.known and model.known.is_possible:
+        yield f"{gate}: known positives found: {text_of_rate(model.known.sensitivity)}"
+        false = text_of_rate(model.known.false_positives)
+        yield f"{gate}: known negatives called positive: {false}"
+        yield f"{gate}: calls that agree: {text_of_rate(model.known.agreement)}"
     if model.opened:
         yield "domain gate: centred on this site"
     for reason in model.why_not:

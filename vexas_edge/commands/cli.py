@@ -6,7 +6,12 @@ from typing import Any
 import click
 
 from vexas_edge.commands.commission import commission
-from vexas_edge.commands.console import run_command_line, say, status_of_batch
+from vexas_edge.commands.console import (
+    echo_indented,
+    run_command_line,
+    say,
+    status_of_batch,
+)
 from vexas_edge.commands.options import (
     PATH,
     case_arguments,
@@ -188,7 +193,7 @@ def inspect(bundle: Path) -> None:
     opened = open_bundle(bundle)
     click.echo(text_from_bundle(opened))
     if found := site_of(opened, say):
-        click.echo("\n" + "\n".join(lines_from_site(found.site)))
+        echo_indented(["", *lines_from_site(found.site)])
 
 
 @cli.command()

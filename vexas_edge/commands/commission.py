@@ -21,8 +21,8 @@ from vexas_edge.commands.options import (
     "--known",
     type=PATH,
     metavar="CSV",
-    help="A file with the columns case and label, which says what each case is: a class of the "
-    "bundle, or negative. A column patient, where there is one, names each patient once.",
+    help="A table with the columns case, label (a class of the bundle, or negative) and patient, "
+    "separated by commas, which names each case and each patient once.",
 )
 @reading_options
 @naming_options
@@ -32,10 +32,11 @@ def commission(**chosen: Any) -> int:
 
     What is found is kept beside the bundle, in NAME.vxb.site.json, and named in every result. The
     bundle stays as it is. A model's domain gate is opened only by known slides of one scanner: 20
-    negatives and 10 positives that it answers for, called no worse than the bundle states.
+    negatives and 10 positives that it answers for, called no worse than the bundle states. Without
+    --known, a site file that opens one is left as it is.
 
-    Exit status: 0 the site file was written, 2 wrong usage, 4 this PC cannot do what was asked, 5
-    the slides open nothing or cannot be read, 6 the bundle is invalid.
+    Exit status: 0 the site was described or opened, 2 wrong usage, 4 this PC cannot do what was
+    asked, 5 the slides open nothing or cannot be read, 6 the bundle is invalid.
 
     \b
     Example:

@@ -3,6 +3,7 @@
 import io
 import sys
 import time
+from collections.abc import Iterable
 from typing import NoReturn, Self
 
 import click
@@ -57,6 +58,13 @@ def _say(text: str, error: BaseException | None) -> None:
 def say(text: str) -> None:
     """Print the text on stderr as one line."""
     click.echo(one_line(text), err=True)
+
+
+def echo_indented(lines: Iterable[str]) -> None:
+    """Print each text on stdout as one line, indented as it was."""
+    for line in lines:
+        indent = line[: len(line) - len(line.lstrip(" "))]
+        click.echo(f"{indent}{one_line(line)}")
 
 
 def echo_json(line: bytes) -> None:

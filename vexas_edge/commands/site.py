@@ -1,6 +1,6 @@
 """One run of `vexas-edge commission`: looking at a site's slides, and saying what was found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +13,11 @@ from vexas_edge.bundle.site import Site
 from vexas_edge.bundle.site_file import site_path
 from vexas_edge.bundle.site_words import lines_from_site
 from vexas_edge.choices import Precision
-from vexas_edge.commands.console import ProgressLine, say
+from vexas_edge.commands.console import ProgressLine, echo_indented, say
 from vexas_edge.commissioning.commission import Instrument, commission_site
 from vexas_edge.commissioning.known import check_all_known, read_known
 from vexas_edge.commissioning.seeing import see_cases
-from vexas_edge.commissioning.writing import check_writable, write_site
+from vexas_edge.commissioning.writing import check_writable, opened_by_site, write_site
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError
 from vexas_edge.naming.case_ids import Naming, NamingOptions
@@ -47,7 +47,9 @@ class CommissioningRun:
 def run_commissioning(asked: CommissioningRun) -> int:
     """Look at every case and write the site file, unless known slides open nothing.
 
-    Returns the exit status: 5 where they do not.
+    Without known slides, a site file that opens something is left as it is.
+
+    Returns the exit status: 5 where known slides open nothing.
     """
     bundle, naming = open_bundle(asked.bundle), Naming(asked.naming)
     instrument = Instrument(name=asked.instrument, software=asked.software)
@@ -56,7 +58,33 @@ def run_commissioning(asked: CommissioningRun) -> int:
     cases = [naming.named(case) for case in found]
     if asked.known and known is not None:
         check_all_known(known, [case.name for case in cases], asked.known)
-    check_writable(bundle)
+    stays = opened_by_site(bundle) if known is None else ()
+    if not stays:
+        check_writable(bundle)
+    site = _commissioned(asked, bundle, instrument, cases, known)
+    echo_indented(lines_from_site(site))
+    if stays:
+        say(
+            "note: nothing was written, since a description takes no opened site's place: "
+            f"{site_path(bundle.path)} opens {', '.join(stays)} and stays; to end that, remove the "
+            "file, and start a watcher anew"
+        )
+        return 0
+    if known is not None and not any(model.opened for model in site.models.values()):
+        say(f"error: no domain gate is opened by these slides; {_untouched(bundle)}")
+        return InputError.exit_status
+    _write(bundle, site)
+    return 0
+
+
+def _commissioned(
+    asked: CommissioningRun,
+    bundle: Bundle,
+    instrument: Instrument,
+    cases: Sequence[FoundCase],
+    known: Mapping[str, str] | None,
+) -> Site:
+    """What is found of the bundle by these cases, told as they are looked at."""
     progress = ProgressLine("")
 
     def begin(case: FoundCase) -> ProgressLine:
@@ -71,13 +99,7 @@ def run_commissioning(asked: CommissioningRun) -> int:
         sessions = stack.enter_context(Sessions(bundle, asked.engine, asked.precision))
         seen = see_cases(cases, known, asked.reading, sessions, begin, tell)
         progress.clear()
-        site = commission_site(seen, len(cases), instrument, sessions)
-    _print(lines_from_site(site))
-    if known is not None and not any(model.opened for model in site.models.values()):
-        say(f"error: no domain gate is opened by these slides; {_untouched(bundle)}")
-        return InputError.exit_status
-    _write(bundle, site)
-    return 0
+        return commission_site(seen, len(cases), instrument, sessions)
 
 
 def _write(bundle: Bundle, site: Site) -> None:
@@ -95,9 +117,3 @@ def _untouched(bundle: Bundle) -> str:
     if path.exists():
         return f"nothing was written, and {path} is as it was"
     return "nothing was written"
-
-
-def _print(lines: Sequence[str]) -> None:
-    for line in lines:
-        indent = line[: len(line) - len(line.lstrip())]
-        click.echo(f"{indent}{one_line(line)}")

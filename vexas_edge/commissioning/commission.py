@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from vexas_edge.bundle.site import (
     LONGEST_LABEL,
     SITE_SCHEMA,
-    KnownRates,
     Site,
     SiteBundle,
     SiteModel,
@@ -16,7 +15,6 @@ from vexas_edge.bundle.site import (
 from vexas_edge.commissioning.describing import families_seen, images_of_site
 from vexas_edge.commissioning.opening import JudgedModel, judge_site
 from vexas_edge.commissioning.slides import SeenCase
-from vexas_edge.domain.performance import Performance
 from vexas_edge.errors import UsageError
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.version import __version__
@@ -85,18 +83,7 @@ def _of_model(
         reasons=dict(sorted(reasons.items())),
         families=families_seen(cases, name, sessions.reference(name)),
         known=judged.known,
-        rates=_rates(judged.known),
         opened=judged.centre is not None,
         why_not=judged.why_not,
         centre=tuple(judged.centre.tolist()) if judged.centre is not None else (),
-    )
-
-
-def _rates(known: Performance | None) -> KnownRates | None:
-    if known is None or not known.positives or not known.negatives:
-        return None
-    return KnownRates(
-        sensitivity=known.sensitivity,
-        false_positives=known.false_positives,
-        agreement=known.agreement,
     )

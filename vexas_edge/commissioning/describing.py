@@ -60,12 +60,8 @@ def families_seen(
     cases: Sequence[SeenCase], model: str, reference: Reference | None
 ) -> dict[str, FamilySeen]:
     """Of each family of statistics, how the site's middle case lies against the training range."""
-    statistics = [
-        one.statistics
-        for case in cases
-        for one in case.counted
-        if one.name == model and one.statistics is not None
-    ]
+    found = [case.of(model).statistics for case in cases]
+    statistics = [one for one in found if one is not None]
     if reference is None or not statistics:
         return {}
     middle = np.median(statistics, axis=0)

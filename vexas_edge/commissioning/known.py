@@ -1,26 +1,29 @@
-"""The table of a site's known slides: a CSV file that says what each case is."""
+"""The table of a site's known slides: a CSV file that says what each is, and whose."""
 
 import csv
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
 from vexas_edge.errors import InputError
-from vexas_edge.text import listed
+from vexas_edge.text import folded, listed
 
 NEGATIVE = "negative"
-_CASE, _LABEL, _PATIENT = "case", "label", "patient"
+_CASE, _LABEL, _PATIENT = _COLUMNS = "case", "label", "patient"
+_LONGEST_COLUMN = 60  # in a message
+_OTHER_SEPARATORS = {"\t": "tabs", ";": "semicolons"}
 
 
 def read_known(file: Path, classes: Collection[str]) -> dict[str, str]:
     """The label of each case, by its name.
 
-    The columns `case` and `label` are read, separated by commas or semicolons, and `patient` where
-    there is one. A label is one of the bundle's classes, or `negative`.
+    The table has the columns `case`, `label` and `patient`, separated by commas. A label is one of
+    the bundle's classes, or `negative`. Each patient has one slide.
 
     Raises:
-        InputError: it cannot be read, lacks a column or a value, has an unknown label, or names a
-            case or a patient twice; the message names the line.
+        InputError: it cannot be read, has other columns, lacks a value, has an unknown label, or
+            names a case or a patient twice; the message names the line.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -31,7 +34,7 @@ def read_known(file: Path, classes: Collection[str]) -> dict[str, str]:
     known: dict[str, str] = {}
     patients: dict[str, int] = {}
     for line, row in _rows(text, file):
-        case, label, patient = row[_CASE], row[_LABEL], row.get(_PATIENT, "")
+        case, label, patient = (row[column] for column in _COLUMNS)
         if label not in (*classes, NEGATIVE):
             raise InputError(
                 f"{file}, line {line}: label {label!r} is unknown; expected one of "
@@ -39,10 +42,10 @@ def read_known(file: Path, classes: Collection[str]) -> dict[str, str]:
             )
         if case in known:
             raise InputError(f"{file}, line {line}: case {case!r} is named twice")
-        if patient and patients.setdefault(patient, line) != line:
+        if (first := patients.setdefault(folded(patient), line)) != line:
             raise InputError(
-                f"{file}, line {line}: patient {patient!r} is in line {patients[patient]}, too; "
-                "keep one slide of each patient, since a second one proves nothing new"
+                f"{file}, line {line}: patient {patient!r} is in line {first}, too; keep one slide "
+                "of each patient, since a second one proves nothing new"
             )
         known[case] = label
     if not known:
@@ -72,26 +75,38 @@ def check_all_known(known: Mapping[str, str], found: Sequence[str], file: Path) 
 
 def _rows(text: str, file: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """The line and the values of each row; rows without any value are passed over."""
-    header = text.partition("\n")[0]
-    reader = csv.DictReader(
-        StringIO(text, newline=""), delimiter=";" if ";" in header else ",", strict=True
-    )
+    reader = csv.reader(StringIO(text, newline=""), strict=True)
     try:
-        reader.fieldnames = [name.strip().casefold() for name in reader.fieldnames or ()]
-        if [reader.fieldnames.count(name) for name in (_CASE, _LABEL)] != [1, 1]:
-            raise InputError(
-                f"table {file} needs the columns {_CASE} and {_LABEL}, once each; its first line "
-                f"is {header.strip()[:200]!r}"
-            )
+        columns = [name.strip().casefold()[:_LONGEST_COLUMN] for name in next(reader, [])]
+        _check_columns(columns, file)
         for row in reader:
-            if not any(row.values()):
+            values = [value.strip() for value in row]
+            if not any(values):
                 continue
-            values = {name: str(value or "").strip() for name, value in row.items() if name}
-            if None in row or not values[_CASE] or not values[_LABEL]:
+            if len(values) != len(columns) or not all(values):
                 raise InputError(
-                    f"{file}, line {reader.line_num}: a case and a label are needed, and no more "
-                    "values than there are columns"
+                    f"{file}, line {reader.line_num}: a case, a label and a patient are needed, "
+                    "and nothing else"
                 )
-            yield reader.line_num, values
+            yield reader.line_num, dict(zip(columns, values, strict=True))
     except csv.Error as error:
         raise InputError(f"table {file}, line {reader.line_num}: {error}") from error
+
+
+def _check_columns(columns: Sequence[str], file: Path) -> None:
+    """Check that the table has each column once, and no other.
+
+    Raises:
+        InputError: it does not; the message names what is wrong.
+    """
+    needed = f"it needs {', '.join(_COLUMNS)}, once each, separated by commas"
+    if len(columns) == 1:
+        for mark, name in _OTHER_SEPARATORS.items():
+            if mark in columns[0]:
+                raise InputError(f"table {file} is separated by {name}; {needed}")
+    if twice := [name for name, n in Counter(columns).items() if n > 1]:
+        raise InputError(f"table {file} has several columns {listed(map(repr, twice))}; {needed}")
+    if unknown := [name for name in columns if name not in _COLUMNS]:
+        raise InputError(f"table {file} has unknown columns {listed(map(repr, unknown))}; {needed}")
+    if missing := [name for name in _COLUMNS if name not in columns]:
+        raise InputError(f"table {file} lacks the columns {', '.join(missing)}; {needed}")

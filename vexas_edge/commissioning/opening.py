@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from vexas_edge.bundle.site_file import stated_performance
 from vexas_edge.bundle.words import training_patients
 from vexas_edge.commissioning.slides import SeenCase
-from vexas_edge.commissioning.sources import clusters_apart, copied_slides, formats_apart
+from vexas_edge.commissioning.sources import (
+    clusters_apart,
+    copied_slides,
+    formats_apart,
+    sizes_apart,
+    within_kinds,
+)
 from vexas_edge.domain.performance import (
     LEAST_NEGATIVES,
     LEAST_POSITIVES,
@@ -29,6 +35,8 @@ from vexas_edge.scoring.examining import judged_cells, with_slide_faults
 
 Centre = NDArray[np.float64]
 
+# A model whose gate is centred on the site must answer for so many of each kind of known slides.
+_LEAST_ANSWERED_PERCENT = 80
 _NOT_KNOWN = "no known slides were given (--known)"
 
 
@@ -57,26 +65,31 @@ def judge_site(cases: Sequence[SeenCase], sessions: Sessions) -> dict[str, Judge
     Raises:
         HostError, BundleError: as `score_case`.
     """
-    models = list(sessions.bundle.manifest.models)
-    copied = copied_slides(cases) if _are_known(cases) else ""
-    of_site = [why for why in (copied, formats_apart(cases)) if why]
-    why_not = {name: [*_reasons_before(cases, name, sessions), *of_site] for name in models}
+    models = sessions.bundle.manifest.models
+    means = {name: [case.mean_of(name) for case in cases] for name in models}
+    stated = {name: stated_performance(model) for name, model in models.items()}
+    of_site = _reasons_of_site(cases)
+    why_not = {
+        name: [*_reasons_before(cases, name, means[name], stated[name], sessions), *of_site]
+        for name in models
+    }
     while True:
-        opened = [name for name in models if not why_not[name]]
+        opened = {name: of_cases for name, of_cases in means.items() if not why_not[name]}
         scores = _scores_of_others_centres(cases, sessions, opened)
         known = {name: _performance(cases, scores[name], sessions) for name in models}
-        refused = {
-            name: why for name in opened if (why := _reasons_after(known[name], name, sessions))
+        found = {
+            name: _reasons_after(_kinds(cases, sessions), known[name], stated[name])
+            for name in opened
         }
-        if not refused:
+        if not any(found.values()):
             break
-        why_not |= refused  # another model's faults of the slide may then hold the others
+        why_not |= found  # another model's faults of the slide may then hold the others
     return {
         name: JudgedModel(
             scores=scores[name],
             known=known[name],
             why_not=tuple(why_not[name]),
-            centre=None if why_not[name] else np.mean(_means(cases, name), axis=0),
+            centre=_centre_without(None, means[name]) if name in opened else None,
         )
         for name in models
     }
@@ -86,53 +99,56 @@ def _are_known(cases: Sequence[SeenCase]) -> bool:
     return all(case.label is not None for case in cases)
 
 
-def _reasons_before(cases: Sequence[SeenCase], name: str, sessions: Sessions) -> list[str]:
+def _kinds(cases: Sequence[SeenCase], sessions: Sessions) -> NDArray[np.bool_]:
+    """Which cases are of the positive class, bool (n,)."""
+    positive = sessions.bundle.manifest.positive
+    return np.array([case.label == positive for case in cases])
+
+
+def _reasons_of_site(cases: Sequence[SeenCase]) -> list[str]:
+    """What speaks against opening any model."""
+    copied = copied_slides(cases) if _are_known(cases) else ""
+    return [why for why in (copied, formats_apart(cases), sizes_apart(cases)) if why]
+
+
+def _reasons_before(
+    cases: Sequence[SeenCase],
+    name: str,
+    means: Sequence[Centre | None],
+    stated: Performance | None,
+    sessions: Sessions,
+) -> list[str]:
     """What speaks against opening a model, whatever its scores are."""
-    reference, model = sessions.reference(name), sessions.bundle.manifest.models[name]
+    reference, kinds = sessions.reference(name), _kinds(cases, sessions)
     if reference is None or not reference.has_gate:
+        model = sessions.bundle.manifest.models[name]
         missing = missing_gate_words({name: training_patients(model)})
         return [f"there is no gate to open: {missing}"]
-    if _are_known(cases):
-        why = [*_too_few(cases, sessions), _unproven(name, sessions)]
-    else:
-        why = [_NOT_KNOWN]
-    judged = [one for case in cases for one in case.counted if one.name == name]
-    statistics = [one.statistics for one in judged if one.statistics is not None]
-    if len(statistics) > 1:
-        positive = sessions.bundle.manifest.positive
-        why.append(
-            clusters_apart(np.stack(statistics), _within_kinds(cases, name, positive), reference)
-        )
+    why = [_too_few(kinds), _unproven(stated)] if _are_known(cases) else [_NOT_KNOWN]
+    judged = [
+        (case.of(name).statistics, mean, kind)
+        for case, mean, kind in zip(cases, means, kinds, strict=True)
+        if mean is not None
+    ]
+    if len(judged) > 1:
+        statistics, of_cases, their_kinds = map(np.array, zip(*judged, strict=True))
+        why.append(clusters_apart(statistics, within_kinds(of_cases, their_kinds), reference))
     return [reason for reason in why if reason]
 
 
-def _within_kinds(cases: Sequence[SeenCase], name: str, positive: str) -> Centre:
-    """Mean encodings of the cases, float64 (n, D), each less the mean of its kind.
-
-    So a disease that a model sees well is not taken for another scanner.
-    """
-    judged = [case for case in cases if case.mean_of(name) is not None]
-    means, kinds = np.stack(_means(cases, name)), np.array([c.label == positive for c in judged])
-    for kind in np.unique(kinds):
-        means[kinds == kind] -= means[kinds == kind].mean(axis=0)
-    return means
-
-
-def _too_few(cases: Sequence[SeenCase], sessions: Sessions) -> list[str]:
-    positive = sessions.bundle.manifest.positive
-    n_positives = sum(case.label == positive for case in cases)
-    n_negatives = len(cases) - n_positives
+def _too_few(kinds: NDArray[np.bool_]) -> str:
+    n_positives = int(kinds.sum())
+    n_negatives = len(kinds) - n_positives
     if n_negatives >= LEAST_NEGATIVES and n_positives >= LEAST_POSITIVES:
-        return []
-    return [
+        return ""
+    return (
         f"there are {n_negatives} known negatives and {n_positives} known positives; at least "
         f"{LEAST_NEGATIVES} and {LEAST_POSITIVES} are needed"
-    ]
+    )
 
 
-def _unproven(name: str, sessions: Sessions) -> str:
+def _unproven(stated: Performance | None) -> str:
     """Why the bundle gives nothing to hold the site to; empty if it does."""
-    stated = stated_performance(sessions.bundle.manifest.models[name])
     if stated is None:
         return (
             "the bundle does not state how it performs; have its reference made anew with "
@@ -141,42 +157,56 @@ def _unproven(name: str, sessions: Sessions) -> str:
     return states_too_little(stated)
 
 
-def _reasons_after(known: Performance | None, name: str, sessions: Sessions) -> list[str]:
+def _reasons_after(
+    kinds: NDArray[np.bool_], known: Performance | None, stated: Performance | None
+) -> list[str]:
     """What speaks against opening a model, going by how it calls the known slides."""
-    stated = stated_performance(sessions.bundle.manifest.models[name])
     if known is None or stated is None:
         return [_NOT_KNOWN]
-    why = shortfalls(known, stated) if known.is_possible else []
-    if known.is_enough:
-        return why
-    too_few = (
-        f"with its gate centred on this site it answers for {known.negatives} known negatives and "
-        f"{known.positives} known positives; at least {LEAST_NEGATIVES} and {LEAST_POSITIVES} are "
-        "needed"
+    why = [] if known.is_enough else [_too_few_answered(known)]
+    n_positives = int(kinds.sum())
+    why += _unanswered("positives", known.positives, n_positives)
+    why += _unanswered("negatives", known.negatives, len(kinds) - n_positives)
+    if known.is_possible:
+        why += shortfalls(known, stated)
+    return [f"with its gate centred on this site, {reason}" for reason in why]
+
+
+def _too_few_answered(known: Performance) -> str:
+    return (
+        f"it answers for {known.negatives} known negatives and {known.positives} known positives; "
+        f"at least {LEAST_NEGATIVES} and {LEAST_POSITIVES} are needed"
     )
-    return [too_few, *why]
 
 
-def _means(cases: Sequence[SeenCase], name: str) -> list[Centre]:
-    """The mean encoding of each case that the model's gate can judge."""
-    return [mean for case in cases if (mean := case.mean_of(name)) is not None]
+def _unanswered(kind: str, answered_for: int, n: int) -> list[str]:
+    """Whether too many of a kind of slides get no answer: those that do may be the easy ones."""
+    if 100 * answered_for >= _LEAST_ANSWERED_PERCENT * n:
+        return []
+    return [
+        f"it answers for {answered_for} of {n} known {kind}; at least {_LEAST_ANSWERED_PERCENT} % "
+        "are needed"
+    ]
 
 
 def _scores_of_others_centres(
-    cases: Sequence[SeenCase], sessions: Sessions, opened: Sequence[str]
+    cases: Sequence[SeenCase], sessions: Sessions, opened: Mapping[str, Sequence[Centre | None]]
 ) -> dict[str, tuple[ModelScore, ...]]:
-    """Each model's results, where the gates of some are centred on the other cases."""
-    means = {name: [case.mean_of(name) for case in cases] for name in opened}
+    """Each model's results, where the gates of some are centred on the other cases.
+
+    Args:
+        opened: the mean encoding of each case, of these models.
+    """
     scores: dict[str, list[ModelScore]] = {name: [] for name in sessions.bundle.manifest.models}
     for place, case in enumerate(cases):
-        centres = {name: _centre_without(place, of_cases) for name, of_cases in means.items()}
+        centres = {name: _centre_without(place, of_cases) for name, of_cases in opened.items()}
         for score in _answers(case, sessions, centres):
             scores[score.model].append(score)
     return {name: tuple(of_model) for name, of_model in scores.items()}
 
 
-def _centre_without(place: int, means: Sequence[Centre | None]) -> Centre | None:
-    """The centre of all cases but one; None where there is no other."""
+def _centre_without(place: int | None, means: Sequence[Centre | None]) -> Centre | None:
+    """The centre of all cases but one, or of all; None where there is no other."""
     others = [mean for other, mean in enumerate(means) if mean is not None and other != place]
     return np.mean(others, axis=0) if others else None
 
@@ -197,10 +227,9 @@ def _performance(
     """How the known slides are called that the model answers for; None without known slides."""
     if not _are_known(cases):
         return None
-    positive = sessions.bundle.manifest.positive
     calls = [
-        (case.label == positive, score.call is True)
-        for case, score in zip(cases, scores, strict=True)
+        (bool(kind), score.call is True)
+        for kind, score in zip(_kinds(cases, sessions), scores, strict=True)
         if score.status == "scored"
     ]
     return Performance(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from vexas_edge.cells.background import middle_background
+from vexas_edge.cells.likeness import even_signature_of
 from vexas_edge.commissioning.red_cells import red_cell_diameters
 from vexas_edge.commissioning.slides import SeenCase, SeenImages, Size
 from vexas_edge.errors import InputError
@@ -62,7 +63,7 @@ def see_cases(
 def _seen(case: Case, label: str | None, sessions: Sessions, progress: Progress) -> SeenCase:
     bundle = sessions.bundle
     read = read_smear(case, bundle, progress, threads=sessions.threads)
-    distinct = {cell.record.path: cell for _, cell in _distinct(read)}
+    distinct = {cell.record.path: (cells, cell) for cells, cell in _distinct(read)}
     return SeenCase(
         name=case.name,
         label=label,
@@ -70,7 +71,9 @@ def _seen(case: Case, label: str | None, sessions: Sessions, progress: Progress)
             counted_model(read, name, sessions, progress) for name in bundle.manifest.models
         ),
         images=_images(case, read) if distinct else None,
-        signatures=tuple(cell.signature for cell in distinct.values()),
+        signatures=tuple(
+            even_signature_of(cells.pixels(cell)) for cells, cell in distinct.values()
+        ),
     )
 
 

@@ -40,7 +40,7 @@ class SeenCase:
     label: what is known of it; None where nothing is.
     counted: each model's cells, which no domain gate has judged.
     images: None where no cell could be read.
-    signatures: of the distinct cells, by which images of the same cell are known, int16 (8, 8, 3).
+    signatures: of the distinct cells, int16 (8, 8, 3), as `even_signature_of` gives them.
     """
 
     name: str
@@ -49,13 +49,16 @@ class SeenCase:
     images: SeenImages | None
     signatures: tuple[NDArray[np.int16], ...]
 
+    def of(self, model: str) -> Examined:
+        """What is seen of the model's cells."""
+        (found,) = (one for one in self.counted if one.name == model)
+        return found
+
     def mean_of(self, model: str) -> NDArray[np.float64] | None:
         """The mean of the model's encodings, float64 (D,); None if the gate cannot judge them."""
-        (found,) = (one for one in self.counted if one.name == model)
+        found = self.of(model)
         if found.statistics is None or found.encoded is None:
             return None
-        order = sorted(
-            range(len(found.encoded.identities)), key=found.encoded.identities.__getitem__
-        )
-        mean: NDArray[np.float64] = found.encoded.encodings[order].mean(axis=0, dtype=np.float64)
+        encodings = found.encoded.encodings[found.encoded.by_identity]
+        mean: NDArray[np.float64] = encodings.mean(axis=0, dtype=np.float64)
         return mean

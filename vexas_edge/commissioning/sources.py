@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.cells.likeness import near_copies
+from vexas_edge.cells.likeness import turned_copies
 from vexas_edge.commissioning.slides import SeenCase
 from vexas_edge.domain.reference import Reference
 from vexas_edge.quality.statistics import CASE_STATISTICS
@@ -29,6 +29,9 @@ _LEAST_CASES = 2
 _RANGE_PART = 1 / 6
 _SIZE_PART = 0.02
 _SIZES = ("image_height_px", "image_width_px")
+# A slide's images have one size if this share of them has it, and so do a site's if this share of
+# its slides have one; where an analyzer cuts each cell out by its own outline, they have none.
+_OF_ONE_SIZE = 0.9
 # A slide is another one again if this share of its cells, or more, was seen on others.
 _COPIED_SHARE = 0.5
 
@@ -37,10 +40,10 @@ def copied_slides(cases: Sequence[SeenCase]) -> str:
     """Which slides show cells of others, as a sentence; empty if none does.
 
     Half or more of a slide's cells must be another one's, or of several others together. Images
-    that were saved again count as well.
+    that were saved again, mirrored or turned by right angles count as well.
     """
     owners = [place for place, case in enumerate(cases) for _ in case.signatures]
-    first = near_copies([signature for case in cases for signature in case.signatures])
+    first = turned_copies([signature for case in cases for signature in case.signatures])
     of_cell: dict[int, set[int]] = defaultdict(set)
     for number, owner in enumerate(owners):
         of_cell[first.get(number, number)].add(owner)
@@ -68,6 +71,36 @@ def formats_apart(cases: Sequence[SeenCase]) -> str:
     return f"the images are of several formats ({counts}), so not of one source"
 
 
+def sizes_apart(cases: Sequence[SeenCase]) -> str:
+    """Whether the slides' images are of several sizes, as a sentence; empty if they are not.
+
+    One analyzer's images may differ in size, but then they do so on every slide.
+    """
+    seen = [case.images.sizes for case in cases if case.images]
+    commonest = [(sizes.most_common(1)[0], sizes.total()) for sizes in seen]
+    found = Counter(size for (size, n), total in commonest if n >= _OF_ONE_SIZE * total)
+    n_others = found.total() - max(found.values(), default=0)
+    if found.total() < _OF_ONE_SIZE * len(seen):
+        return ""
+    if n_others < max(_LEAST_CASES, _LEAST_SHARE * len(seen)):
+        return ""
+    counts = listed(
+        f"{width} x {height} px on {n} slides" for (width, height), n in found.most_common()
+    )
+    return f"the images are of several sizes ({counts}), so not of one source"
+
+
+def within_kinds(means: NDArray[np.float64], kinds: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean encodings of cases, float64 (n, D), each less the mean of its kind.
+
+    So a disease that a model sees well is not taken for another scanner.
+    """
+    within = means.copy()
+    for kind in np.unique(kinds):
+        within[kinds == kind] -= means[kinds == kind].mean(axis=0)
+    return within
+
+
 def clusters_apart(
     statistics: NDArray[np.float64], means: NDArray[np.float64], reference: Reference
 ) -> str:
@@ -75,7 +108,7 @@ def clusters_apart(
 
     Args:
         statistics: of the cases, float64 (n, S).
-        means: their mean encodings, float64 (n, D), less what their kinds differ in.
+        means: their mean encodings, float64 (n, D), as `within_kinds` gives them.
         reference: of the model.
     """
     found = [

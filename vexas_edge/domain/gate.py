@@ -52,7 +52,9 @@ def judge(
         statistics: of the case's raw images, float64 (S,), as `case_statistics` gives them.
         encodings: of its distinct cells, float32 (N, D), in the order of their identities.
         centre: where the cases of a site lie instead of around the training cases' mean, float64
-            (D,): what is foreign is measured from there, and nothing else; None means that mean.
+            (D,): what is foreign is measured from there, and nothing else; None means that mean. It
+            decides whether the model abstains, and never what an abstention that both would have is
+            called.
 
     Raises:
         ValueError: there are fewer than two cells, or another number of statistics.
@@ -63,14 +65,15 @@ def judge(
             f"and {reference.centre.shape}"
         )
     measures = _measures(reference, encodings, reference.mean)
-    values = gate_values(reference, statistics, measures)
+    of_training = gate_values(reference, statistics, measures)
+    from_training = above = heights(reference, of_training, len(encodings))
     if centre is not None:
-        values |= _foreign(reference, _measures(reference, encodings, centre))
-    above = heights(reference, values, len(encodings))
+        of_site = of_training | _foreign(reference, _measures(reference, encodings, centre))
+        above = heights(reference, of_site, len(encodings))
     limit = float(np.interp(len(encodings), reference.sizes, reference.limit))
     worst = max(above.values())
     abstains = worst > limit
-    family = _family(reference, statistics, measures, above, limit) if abstains else None
+    family = _family(reference, statistics, measures, from_training, limit) if abstains else None
     finding = DomainFinding(
         margin=worst - limit,
         gates=above,
@@ -140,7 +143,15 @@ def _family(
     above: dict[str, float],
     limit: float,
 ) -> str | None:
-    """What moved: cells too much alike, a family that the trees are sure of, or foreign cells."""
+    """What moved: cells too much alike, a family that the trees are sure of, or foreign cells.
+
+    Args:
+        above: the heights as the training cases' own mean gives them, wherever a site lies, so that
+            a site's centre renames nothing. Where none of them is over the limit, the cells are
+            foreign to the site alone.
+    """
+    if max(above.values()) <= limit:
+        return "foreign cells"
     if max(above["duplicates"], above["same statistics"]) > limit:
         return "duplicates"
     if reference.families is None:

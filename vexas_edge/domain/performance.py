@@ -108,17 +108,17 @@ def _chance_of_at_most(most: int, n: int, share: float) -> float:
 
 def states_too_little(stated: Performance) -> str:
     """Why a site cannot be held to what a bundle states of its own training; empty if it can."""
-    if stated.false_positives.high > _MOST_STATED_FALSE:
+    false, true = stated.false_positives, stated.sensitivity
+    if false.high > _MOST_STATED_FALSE:
         return (
-            "the bundle states too little: of its training patients "
-            f"{text_of_rate(stated.false_positives)} negatives were called positive, which would "
-            f"allow a site over {_percent(_MOST_STATED_FALSE)}"
+            f"the bundle states too little: of its training patients {text_of_rate(false)} "
+            f"negatives were called positive, which would allow a site over "
+            f"{_percent(_MOST_STATED_FALSE)}"
         )
-    if stated.sensitivity.low < _LEAST_STATED_TRUE:
+    if true.low < _LEAST_STATED_TRUE:
         return (
-            "the bundle states too little: of its training patients "
-            f"{text_of_rate(stated.sensitivity)} positives were found, which would allow a site "
-            f"under {_percent(_LEAST_STATED_TRUE)}"
+            f"the bundle states too little: of its training patients {text_of_rate(true)} "
+            f"positives were found, which would allow a site under {_percent(_LEAST_STATED_TRUE)}"
         )
     return ""
 
@@ -126,26 +126,29 @@ def states_too_little(stated: Performance) -> str:
 def shortfalls(observed: Performance, stated: Performance) -> list[str]:
     """In what a site's known slides are called worse than a bundle states; empty if in nothing."""
     found = []
-    if observed.sensitivity.share < stated.sensitivity.low:
+    true, stated_true = observed.sensitivity, stated.sensitivity
+    false, stated_false = observed.false_positives, stated.false_positives
+    right, stated_right = observed.agreement, stated.agreement
+    if true.share < stated_true.low:
         found.append(
-            f"of the known positives {text_of_rate(observed.sensitivity)} were found; the bundle "
-            f"states {text_of_rate(stated.sensitivity)}"
+            f"of the known positives {text_of_rate(true)} were found; the bundle states "
+            f"{text_of_rate(stated_true)}"
         )
-    if observed.false_positives.share > stated.false_positives.high:
+    if false.share > stated_false.high:
         found.append(
-            f"of the known negatives {text_of_rate(observed.false_positives)} were called "
-            f"positive; the bundle states {text_of_rate(stated.false_positives)}"
+            f"of the known negatives {text_of_rate(false)} were called positive; the bundle "
+            f"states {text_of_rate(stated_false)}"
         )
-    if observed.agreement.share < stated.agreement.low:
+    if right.share < stated_right.low:
         found.append(
-            f"{text_of_rate(observed.agreement)} calls agree with what is known; the bundle "
-            f"states {text_of_rate(stated.agreement)}"
+            f"{text_of_rate(right)} calls agree with what is known; the bundle states "
+            f"{text_of_rate(stated_right)}"
         )
-    if observed.sensitivity.low <= observed.false_positives.high:
+    if true.low <= false.high:
         found.append(
             "known positives and known negatives are called too much alike for so few slides: "
-            f"{text_of_rate(observed.sensitivity)} of the ones and "
-            f"{text_of_rate(observed.false_positives)} of the others are called positive"
+            f"{text_of_rate(true)} of the ones and {text_of_rate(false)} of the others are called "
+            "positive"
         )
     return found
 

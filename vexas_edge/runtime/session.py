@@ -24,7 +24,7 @@ from vexas_edge.choices import Precision
 from vexas_edge.domain.reference import Reference, reference_from_bytes
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import abilities_of, open_engine, runs_on_gpu
-from vexas_edge.errors import BundleError
+from vexas_edge.errors import BundleError, UsageError
 from vexas_edge.host.process import default_threads
 from vexas_edge.results.values import SiteId
 from vexas_edge.runtime.call_limits import CallLimits
@@ -80,12 +80,18 @@ class Sessions:
         """Choose engine and graph; nothing is loaded yet.
 
         Args:
-            site: what was found where these sessions score; without it, as where a bundle itself is
-                measured, every domain gate is as the bundle has it.
+            site: what was found of this bundle where these sessions score; without it, as where a
+                bundle itself is measured, every domain gate is as the bundle has it.
 
         Raises:
+            UsageError: the site file is of another bundle.
             HostError: the precision asked for is not available on this PC with this bundle.
         """
+        if site and site.site.bundle.sha256 != bundle.sha256:
+            raise UsageError(
+                f"the site file is of another bundle, of hash {site.site.bundle.sha256}; that to "
+                f"score with has {bundle.sha256}"
+            )
         self.bundle, self.site = bundle, site
         self.options, self.graph = choose(bundle, options or EngineOptions(), precision)
         self._opened: dict[tuple[str, str, EngineOptions], Engine] = {}

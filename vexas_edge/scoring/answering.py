@@ -118,8 +118,7 @@ def _typical(encoded: Encoded) -> tuple[str, ...]:
 
     They are taken in the order of identities, and some at a time, which bounds memory.
     """
-    identities = encoded.identities
-    order = sorted(range(len(identities)), key=identities.__getitem__)
+    identities, order = encoded.identities, encoded.by_identity
     blocks = [order[start : start + _BLOCK] for start in range(0, len(order), _BLOCK)]
     sums = [encoded.encodings[block].sum(axis=0, dtype=np.float64) for block in blocks]
     found: list[tuple[float, bytes]] = []

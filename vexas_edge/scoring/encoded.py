@@ -38,6 +38,11 @@ class Encoded:
     encodings: NDArray[np.float32]
     checked: CheckedCall | None
 
+    @property
+    def by_identity(self) -> list[int]:
+        """The places of the used cells in the order of their identities."""
+        return sorted(range(len(self.identities)), key=self.identities.__getitem__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:

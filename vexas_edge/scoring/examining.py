@@ -76,7 +76,7 @@ def judged_cells(
     """
     if reference is None or counted.statistics is None or counted.encoded is None:
         return counted
-    encodings = counted.encoded.encodings[_by_identity(counted.encoded)]
+    encodings = counted.encoded.encodings[counted.encoded.by_identity]
     judged = judge(reference, counted.statistics, encodings, centre)
     of_domain = _reasons_of_domain(judged)
     of_slide = of_domain if judged.finding.family in _OF_SLIDE else ()
@@ -114,15 +114,11 @@ def _held(one: Examined, examined: Sequence[Examined]) -> list[Reason]:
 def _statistics(read: ReadCells, encoded: Encoded, model: Model) -> NDArray[np.float64]:
     """The statistics of the case, from the cells with the smallest identities."""
     by_identity = {cell.record.identity: cell for cell in read.distinct}
-    order = _by_identity(encoded)[:MEASURED_CELLS]
+    order = encoded.by_identity[:MEASURED_CELLS]
     measured = [by_identity[encoded.identities[place].hex()] for place in order]
     return case_statistics(
         [cell_statistics(read.pixels(cell), cell.background, model.canvas_px) for cell in measured]
     )
-
-
-def _by_identity(encoded: Encoded) -> list[int]:
-    return sorted(range(len(encoded.identities)), key=encoded.identities.__getitem__)
 
 
 def _reasons_of_domain(judged: Judgement) -> tuple[Reason, ...]:
