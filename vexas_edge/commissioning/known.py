@@ -12,14 +12,13 @@ from vexas_edge.text import folded, listed
 NEGATIVE = "negative"
 _CASE, _LABEL, _PATIENT = _COLUMNS = "case", "label", "patient"
 _LONGEST_COLUMN = 60  # in a message
-_OTHER_SEPARATORS = {"\t": "tabs", ";": "semicolons"}
 
 
 def read_known(file: Path, classes: Collection[str]) -> dict[str, str]:
     """The label of each case, by its name.
 
-    The table has the columns `case`, `label` and `patient`, separated by commas. A label is one of
-    the bundle's classes, or `negative`. Each patient has one slide.
+    The table has the columns `case`, `label` and `patient`, separated by commas or semicolons. A
+    label is one of the bundle's classes, or `negative`. Each patient has one slide.
 
     Raises:
         InputError: it cannot be read, has other columns, lacks a value, has an unknown label, or
@@ -75,7 +74,8 @@ def check_all_known(known: Mapping[str, str], found: Sequence[str], file: Path) 
 
 def _rows(text: str, file: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """The line and the values of each row; rows without any value are passed over."""
-    reader = csv.reader(StringIO(text, newline=""), strict=True)
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         columns = [name.strip().casefold()[:_LONGEST_COLUMN] for name in next(reader, [])]
         _check_columns(columns, file)
@@ -99,11 +99,9 @@ def _check_columns(columns: Sequence[str], file: Path) -> None:
     Raises:
         InputError: it does not; the message names what is wrong.
     """
-    needed = f"it needs {', '.join(_COLUMNS)}, once each, separated by commas"
-    if len(columns) == 1:
-        for mark, name in _OTHER_SEPARATORS.items():
-            if mark in columns[0]:
-                raise InputError(f"table {file} is separated by {name}; {needed}")
+    needed = f"it needs {', '.join(_COLUMNS)}, once each, separated by commas or semicolons"
+    if len(columns) == 1 and "\t" in columns[0]:
+        raise InputError(f"table {file} is separated by tabs; {needed}")
     if twice := [name for name, n in Counter(columns).items() if n > 1]:
         raise InputError(f"table {file} has several columns {listed(map(repr, twice))}; {needed}")
     if unknown := [name for name in columns if name not in _COLUMNS]:
