@@ -305,7 +305,7 @@ def test_without_an_answer_there_is_no_number_in_any_form(kind: AnswerKind) -> N
 
 def test_a_held_page_names_the_other_cases_and_no_folder() -> None:
     text = Tags(page(HELD, others=OtherCases(unclear=("P7", "P8"), held=("P 1",)))).text
-    assert "Half or more of the cells of one of them are shared: P1, P7, P8." in text
+    assert "P1 shares cells with P7, P8: half or more of those of the smaller smear." in text
     assert 'vexas-edge results confirm RESULTS_FOLDER "P 1"' in text
     assert "/secret" not in text
 
@@ -316,7 +316,7 @@ def test_a_number_waits_while_another_case_with_its_cells_is_held() -> None:
     assert HEADLINES["over"].format(positive="VEXAS & co") not in text
     assert "Not yet. First it must be found out whose cells these are." in text
     assert "Not to be used: 0.837." in text
-    assert "Half or more of the cells of one of them are shared: P1, P2." in text
+    assert "P1 shares cells with P2: half or more" in text
     assert 'vexas-edge results confirm RESULTS_FOLDER P2 "P 4"' in text
     copied = Tags(page(result(), others=OtherCases(same_cells=("P3",)))).text
     assert "The very same cells are filed under P3, too." in copied

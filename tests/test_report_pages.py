@@ -223,9 +223,9 @@ def test_a_held_result_shows_no_number_until_it_is_confirmed(
     assert name == "reports/held/000005-P2.html"
     number = f"{kept(out, 'P2')['models'][0]['score']:.3f}"
     held = Tags((out / name).read_text(encoding="utf-8"))
-    assert "Half or more of the cells of one of them are shared: P2, P1." in held.text
+    assert "P2 shares cells with P1: half or more" in held.text
     warned = page(out, "held/000002-P1.html")
-    assert "Half or more of the cells of one of them are shared: P1, P2." in warned.text
+    assert "P1 shares cells with P2: half or more" in warned.text
     assert "Not to be used: " in warned.text
     assert warned.of("img")
     for hidden in (number, "pull the score", "threshold"):

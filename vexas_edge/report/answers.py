@@ -224,7 +224,9 @@ def _reasons(result: CaseScore, kind: AnswerKind, others: OtherCases) -> Iterato
     """Why there is no number, or why it may be another case's."""
     if others.unclear:
         names = ", ".join(others.unclear)
-        yield f"Half or more of the cells of one of them are shared: {result.case}, {names}."
+        yield (
+            f"{result.case} shares cells with {names}: half or more of those of the smaller smear."
+        )
     if others.newer_is_held:
         yield "A newer result of this case is held: see its page."
     if others.same_cells:
