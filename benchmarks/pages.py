@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from host import host_facts
 from samples import CELL_TYPE, write_export_cells, write_file_bundle
 
@@ -26,6 +27,7 @@ from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
 from vexas_edge.commands.smears.scorer import Scorer
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.ledger.derived.pages import Pages, index_html
+from vexas_edge.ledger.lines import CaseLine
 from vexas_edge.ledger.sameness import Known
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming, NamingOptions
@@ -81,7 +83,7 @@ def index_line(folder: Path, turns: int) -> dict[str, Any]:
     with Ledger(folder) as ledger:
         (line,) = ledger.known
     lines = [
-        replace_line(line, number, f"Case {number} of the ward")
+        as_case(line, number, f"Case {number} of the ward")
         for number in range(2, 2 * RESULTS + 2, 2)
     ]
     known, seconds = Known(lines), []
@@ -98,12 +100,15 @@ def index_line(folder: Path, turns: int) -> dict[str, Any]:
     }
 
 
-def replace_line(line: Any, number: int, case: str) -> Any:
+def as_case(line: CaseLine, number: int, case: str) -> CaseLine:
     """The line of a result as that of another case."""
-    entry = replace(line.entry, number=number, given=case, key="", series=line.entry.series)
-    rows = tuple({**row, "case": case} for row in line.rows)
-    kept = {name: getattr(line, name) for name in line.__struct_fields__}
-    return type(line)(**{**kept, "entry": entry, "case": case, "rows": rows, "marks": b""})
+    return msgspec.structs.replace(
+        line,
+        case=case,
+        entry=replace(line.entry, number=number, given=case, key=""),
+        rows=tuple({**row, "case": case} for row in line.rows),
+        marks=b"",
+    )
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

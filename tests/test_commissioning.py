@@ -77,6 +77,12 @@ def commission(vexas_edge: Command) -> Command:
     return run
 
 
+@pytest.fixture
+def slides(site: tuple[Path, Path], tmp_path: Path) -> Path:
+    """The site's slides, to be changed."""
+    return Path(shutil.copytree(site[0], tmp_path / "slides"))
+
+
 def refused(ended: Ended, bundle: Path) -> str:
     """Why nothing was opened; nothing was written either."""
     assert ended.status == 5
@@ -327,9 +333,8 @@ def test_positives_only(commission: Command, bundle: Path, tmp_path: Path) -> No
 
 
 def test_slides_that_no_model_answers_for_do_not_count(
-    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path
+    commission: Command, bundle: Path, site: tuple[Path, Path], slides: Path
 ) -> None:
-    slides = Path(shutil.copytree(site[0], tmp_path / "slides"))
     for number in range(4):
         shutil.rmtree(slides / f"S{number}")
         write_slide(slides / f"S{number}", seed=number, tint=0, cells=3)
@@ -434,9 +439,8 @@ def test_labels_the_wrong_way_round(commission: Command, bundle: Path, tmp_path:
     "how", ["as they are", "saved again", "mirrored", "turned", "one patient under many names"]
 )
 def test_copies_are_named(
-    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path, how: str
+    commission: Command, bundle: Path, site: tuple[Path, Path], how: str, slides: Path
 ) -> None:
-    slides = Path(shutil.copytree(site[0], tmp_path / "slides"))
     for number in (3, 4):
         shutil.rmtree(slides / f"S{number}")
         shutil.copytree(slides / "S5", slides / f"S{number}")
@@ -459,9 +463,8 @@ def test_copies_are_named(
 
 
 def test_files_of_several_formats(
-    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path
+    commission: Command, bundle: Path, site: tuple[Path, Path], slides: Path
 ) -> None:
-    slides = Path(shutil.copytree(site[0], tmp_path / "slides"))
     for file in (slides / "S4" / MODEL).iterdir():
         Image.open(file).save(file, "BMP")  # whatever its name says
     assert refused(commission(slides, bundle, site[1]), bundle) == (
@@ -471,13 +474,12 @@ def test_files_of_several_formats(
 
 
 def test_slides_of_two_scanners(
-    commission: Command, tiny_bundle: Path, site: tuple[Path, Path], tmp_path: Path
+    commission: Command, tiny_bundle: Path, site: tuple[Path, Path], tmp_path: Path, slides: Path
 ) -> None:
     narrow = foreign_reference()
     ones = np.ones_like(narrow.spread)
     narrow = replace(narrow, spread=ones, low=0 * ones, high=ones)
     bundle = foreign_bundle(tiny_bundle, tmp_path / "site.vxb", narrow)
-    slides = Path(shutil.copytree(site[0], tmp_path / "slides"))
     for number in range(10, 26):  # of both kinds
         for file in (slides / f"S{number}" / MODEL).iterdir():
             image = Image.open(file)
@@ -488,9 +490,8 @@ def test_slides_of_two_scanners(
 
 
 def test_slides_of_two_sizes_are_refused_with_the_figures(
-    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path
+    commission: Command, bundle: Path, site: tuple[Path, Path], slides: Path
 ) -> None:
-    slides = Path(shutil.copytree(site[0], tmp_path / "slides"))
     for number in range(34):
         side = 12 if number in (3, 8, 13, 30) else 10
         for file in (slides / f"S{number}" / MODEL).iterdir():
@@ -662,9 +663,8 @@ def test_a_folder_that_cannot_be_written(
 
 
 def test_a_slide_that_cannot_be_read_is_named_and_not_counted(
-    commission: Command, bundle: Path, site: tuple[Path, Path], tmp_path: Path
+    commission: Command, bundle: Path, tmp_path: Path, slides: Path
 ) -> None:
-    slides = Path(shutil.copytree(site[0], tmp_path / "slides"))
     (slides / "S40.zip").write_bytes(b"no zip")
     ended = commission(slides, bundle)
     assert ended.status == 0

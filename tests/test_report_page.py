@@ -378,7 +378,7 @@ def test_few_training_patients_are_not_shown() -> None:
 
 
 def test_galleries_show_pulls_typical_and_rejected_cells() -> None:
-    (galleries,) = galleries_of(result(), with_score=True).values()
+    (galleries,) = galleries_of(result()).values()
     assert [(gallery.title, len(gallery.cells)) for gallery in galleries] == [
         ("Cells that pull the score up", 6),
         ("Cells that pull the score down", 6),
@@ -396,7 +396,7 @@ def test_galleries_show_pulls_typical_and_rejected_cells() -> None:
 @pytest.mark.parametrize("n_models", [1, 2, 3, 7, 40])
 def test_a_page_has_at_most_40_pictures(n_models: int) -> None:
     score = result(*(model(f"m{n}") for n in range(n_models)))
-    shown = [c for of in galleries_of(score, with_score=True).values() for g in of for c in g.cells]
+    shown = [c for of in galleries_of(score).values() for g in of for c in g.cells]
     assert len(shown) <= MOST_PICTURES
     assert len(Tags(page(replace(score, run=None))).of("img")) == len(shown)
 

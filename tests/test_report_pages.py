@@ -448,6 +448,33 @@ def test_an_older_answer_says_that_a_newer_result_is_held(
     assert told
 
 
+@pytest.mark.parametrize("left", ["reports", "reports/replaced"])
+def test_a_page_that_a_cut_off_run_left_in_two_places_keeps_its_right_one(
+    score: Score, tmp_path: Path, out: Path, left: str
+) -> None:
+    """Above all not one with a number beside the one that bars it."""
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    plain = (out / "reports" / "000002-P1.html").read_bytes()
+    score(shared(tmp_path))
+    (out / left).mkdir(exist_ok=True)
+    (out / left / "000002-P1.html").write_bytes(plain)
+    score(tmp_path / "P1")
+    assert waits(out, "000002-P1.html")
+    assert pages(out) == ["reports/held/000002-P1.html", "reports/held/000005-P2.html"]
+
+
+def test_a_page_that_cannot_be_read_is_not_made_anew_without_its_pictures(
+    score: Score, tmp_path: Path, out: Path
+) -> None:
+    score(write_case(tmp_path / "P1", neutrophil=12))
+    path = out / "reports" / "000002-P1.html"
+    path.unlink()
+    path.mkdir()  # as a disk that gives an error
+    with pytest.raises(AssertionError):  # `verify` says so, too
+        score(shared(tmp_path))
+    assert path.is_dir()
+
+
 def test_the_very_same_cells_under_two_names_are_told_of_on_both_pages(
     score: Score, tmp_path: Path, out: Path
 ) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, defs, numpy_helper
 
 from calibration.proof.graph_view import GraphView
+from calibration.proof.operators import INTEGER_OPERATORS, UNSUPPORTED_OPERATORS
 from vexas_edge.bundle.contract import ENCODINGS
 
 LARGEST_OPSET = 25
@@ -23,29 +24,6 @@ LARGEST_TOPK = 3840
 _WEIGHT_AXES = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}
 _POOLINGS = ("GlobalAveragePool", "GlobalMaxPool", "ReduceMean")
 _SHAPING = ("Flatten", "Squeeze", "Unsqueeze", "Reshape", "Identity")
-_INTEGER_OPERATORS = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
-# Other standard operators that the parser does not know; of NonZero, which it knows by name,
-# TensorRT for RTX lacks the kernel.
-UNSUPPORTED_OPERATORS = frozenset(
-    {
-        *(
-            "AffineGrid",
-            "Bernoulli",
-            "BitCast",
-            "BitShift",
-            "BitwiseAnd",
-            "BitwiseNot",
-            "BitwiseOr",
-        ),
-        *("BitwiseXor", "CenterCropPad", "Col2Im", "Compress", "ConcatFromSequence", "CumProd"),
-        *("DFT", "DeformConv", "Det", "DynamicQuantizeLinear", "ImageDecoder", "MaxRoiPool"),
-        *("MaxUnpool", "MelWeightMatrix", "Multinomial", "NegativeLogLikelihoodLoss", "NonZero"),
-        *("Optional", "OptionalGetElement", "OptionalHasElement", "RegexFullMatch", "SequenceAt"),
-        *("SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert"),
-        *("SequenceLength", "SequenceMap", "SoftmaxCrossEntropyLoss", "SplitToSequence"),
-        *("StringConcat", "StringNormalizer", "StringSplit", "SwiGLU", "TfIdfVectorizer", "Unique"),
-    }
-)
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
@@ -103,28 +81,15 @@ def _opset(graph: GraphView) -> Iterator[Finding]:
             )
 
 
-def _integer_operators(graph: GraphView) -> Iterator[Finding]:
-    for node in graph.nodes:
-        if node.op_type in _INTEGER_OPERATORS:
-            yield Finding(
-                rule="integer_operator",
-                where=_name(node),
-                message=f"{node.op_type} is not supported",
-                remedy="quantise with QuantizeLinear and DequantizeLinear pairs",
-                by="parser",
-            )
-
-
 def _unsupported_operators(graph: GraphView) -> Iterator[Finding]:
     for node in graph.nodes:
-        if node.domain in ("", "ai.onnx") and node.op_type in UNSUPPORTED_OPERATORS:
-            yield Finding(
-                rule="unsupported_operator",
-                where=_name(node),
-                message=f"{node.op_type} is not supported",
-                remedy="write it in other operators",
-                by="parser",
-            )
+        if node.domain not in ("", "ai.onnx") or node.op_type not in UNSUPPORTED_OPERATORS:
+            continue
+        rule, remedy = "unsupported_operator", "write it in other operators"
+        if node.op_type in INTEGER_OPERATORS:
+            rule, remedy = "integer_operator", "quantise with Quantize- and DequantizeLinear pairs"
+        message = f"{node.op_type} is not supported"
+        yield Finding(rule=rule, where=_name(node), message=message, remedy=remedy, by="parser")
 
 
 def _uint8_tensors(graph: GraphView) -> Iterator[Finding]:
@@ -316,7 +281,6 @@ def _mixed_floats(graph: GraphView) -> Iterator[Finding]:
 _RULES: tuple[Callable[[GraphView], Iterator[Finding]], ...] = (
     _foreign_operators,
     _opset,
-    _integer_operators,
     _unsupported_operators,
     _uint8_tensors,
     _quantisers,

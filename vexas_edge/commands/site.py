@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import click
 
@@ -12,36 +11,27 @@ from vexas_edge.bundle.archive import Bundle, open_bundle
 from vexas_edge.bundle.site import Site
 from vexas_edge.bundle.site_file import site_path
 from vexas_edge.bundle.site_words import lines_from_site
-from vexas_edge.choices import Precision
 from vexas_edge.commands.console import ProgressLine, echo_indented, say
+from vexas_edge.commands.smears.asked import SmearsAsked
 from vexas_edge.commissioning.commission import Instrument, commission_site
 from vexas_edge.commissioning.known import check_all_known, read_known
 from vexas_edge.commissioning.seeing import see_cases
 from vexas_edge.commissioning.writing import check_writable, opened_by_site, write_site
-from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError
-from vexas_edge.naming.case_ids import Naming, NamingOptions
+from vexas_edge.naming.case_ids import Naming
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.finding import wanted_cases
-from vexas_edge.smear.options import ReadOptions
 from vexas_edge.text import one_line
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommissioningRun:
+class CommissioningRun(SmearsAsked):
     """What was asked for: the arguments and options of `vexas-edge commission`."""
 
-    cases: tuple[Path, ...]
-    bundle: Path
     instrument: str
     software: str
     known: Path | None = None
-    recursive: bool = False
-    reading: ReadOptions = field(default_factory=ReadOptions)
-    naming: NamingOptions = field(default_factory=NamingOptions)
-    engine: EngineOptions = field(default_factory=EngineOptions)
-    precision: Literal["auto"] | Precision = "auto"
 
 
 def run_commissioning(asked: CommissioningRun) -> int:

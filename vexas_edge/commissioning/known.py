@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 
 from vexas_edge.errors import InputError
+from vexas_edge.files import text_of_table
 from vexas_edge.text import folded, listed
 
 NEGATIVE = "negative"
@@ -24,12 +25,7 @@ def read_known(file: Path, classes: Collection[str]) -> dict[str, str]:
         InputError: it cannot be read, has other columns, lacks a value, has an unknown label, or
             names a case or a patient twice; the message names the line.
     """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"table {file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"table {file} is not in UTF-8; save it as CSV UTF-8") from error
+    text = text_of_table(file, "table")
     known: dict[str, str] = {}
     patients: dict[str, int] = {}
     for line, row in _rows(text, file):

@@ -53,24 +53,21 @@ def judge(
         encodings: of its distinct cells, float32 (N, D), in the order of their identities.
         centre: where the cases of a site lie instead of around the training cases' mean, float64
             (D,): what is foreign is measured from there, and nothing else; None means that mean. It
-            decides whether the model abstains, and never what an abstention that both would have is
-            called.
+            never decides what an abstention that both would have is called.
 
     Raises:
         ValueError: there are fewer than two cells, or another number of statistics.
     """
     if len(encodings) < 2 or statistics.shape != reference.centre.shape:
-        raise ValueError(
-            f"{len(encodings)} cells and {statistics.shape} statistics; expected at least 2 cells "
-            f"and {reference.centre.shape}"
-        )
-    measures = _measures(reference, encodings, reference.mean)
-    of_training = gate_values(reference, statistics, measures)
-    from_training = above = heights(reference, of_training, len(encodings))
+        found = f"{len(encodings)} cells and {statistics.shape} statistics"
+        raise ValueError(f"{found}; expected at least 2 cells and {reference.centre.shape}")
+    n_cells, measures = len(encodings), _measures(reference, encodings, reference.mean)
+    values = gate_values(reference, statistics, measures)
+    from_training = above = heights(reference, values, n_cells)
     if centre is not None:
-        of_site = of_training | _foreign(reference, _measures(reference, encodings, centre))
-        above = heights(reference, of_site, len(encodings))
-    limit = float(np.interp(len(encodings), reference.sizes, reference.limit))
+        values |= _foreign(reference, _measures(reference, encodings, centre))
+        above = heights(reference, values, n_cells)
+    limit = float(np.interp(n_cells, reference.sizes, reference.limit))
     worst = max(above.values())
     abstains = worst > limit
     family = _family(reference, statistics, measures, from_training, limit) if abstains else None

@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 
 from vexas_edge.errors import InputError
+from vexas_edge.files import text_of_table
 from vexas_edge.text import folded
 
 _PATH, _CASE = "path", "case"
@@ -19,12 +20,7 @@ def read_worklist(file: Path) -> dict[str, str]:
     Raises:
         InputError: it cannot be read, lacks a column or a value, or names a path twice.
     """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"worklist {file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"worklist {file} is not in UTF-8; save it as CSV UTF-8") from error
+    text = text_of_table(file, "worklist")
     ids: dict[str, str] = {}
     for line, path, case in _rows(text, file):
         if ids.setdefault(path, case) != case:

@@ -36,18 +36,20 @@ class Gallery:
     cells: tuple[ShownCell, ...]
 
 
-def galleries_of(result: CaseScore, *, with_score: bool) -> dict[str, tuple[Gallery, ...]]:
+def galleries_of(result: CaseScore) -> dict[str, tuple[Gallery, ...]]:
     """The galleries of each model, of at most `MOST_PICTURES` cells in all; none is empty.
+
+    Where the case has no answer, nothing tells which cells pull a score.
 
     Args:
         result: as it may be shown.
-        with_score: whether it may be told which cells pull the score.
     """
     n_models = sum(1 for model in result.models if model.cells)
     most = min(_MOST_OF_KIND, MOST_PICTURES // (_KINDS * max(1, n_models)))
     numbers, found = count(1), dict[str, tuple[Gallery, ...]]()
     for model in result.models:
-        galleries = [*(_pulls(model, most) if with_score else ()), *_others(model, most)]
+        pulling = _pulls(model, most) if result.status == "scored" else ()
+        galleries = [*pulling, *_others(model, most)]
         found[model.model] = tuple(_numbered(g, numbers) for g in galleries if g.cells)
     return found
 
@@ -80,7 +82,7 @@ def _pulls(model: ModelScore, most: int) -> Iterator[Gallery]:
 
 
 def _shown(model: ModelScore, pulls: Sequence[Pull]) -> Iterator[ShownCell]:
-    used = {cell.identity: cell for cell in model.cells if cell.status == "used"}
+    used = _used(model)
     for pull in pulls:
         yield ShownCell(
             number=0, record=used[pull.identity], words=f"{pull.change:+.3f}".replace("-", "\u2212")
@@ -89,7 +91,7 @@ def _shown(model: ModelScore, pulls: Sequence[Pull]) -> Iterator[ShownCell]:
 
 def _others(model: ModelScore, most: int) -> Iterator[Gallery]:
     """Typical cells, and those that show no whole cell."""
-    used = {cell.identity: cell for cell in model.cells if cell.status == "used"}
+    used = _used(model)
     yield Gallery(
         title="Typical cells",
         said="To the model, these lie nearest to the middle of all cells of the smear.",
@@ -107,3 +109,8 @@ def _others(model: ModelScore, most: int) -> Iterator[Gallery]:
             for _, cell in sorted(rejected.items())[:most]
         ),
     )
+
+
+def _used(model: ModelScore) -> dict[str, UsedCell]:
+    """The cells that the model used, by identity."""
+    return {cell.identity: cell for cell in model.cells if cell.status == "used"}

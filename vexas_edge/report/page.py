@@ -4,6 +4,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+import msgspec
+
 from vexas_edge.report.answers import NO_OTHERS, OtherCases, PageAnswer, answer_of
 from vexas_edge.report.galleries import Gallery, galleries_of
 from vexas_edge.report.html import filled
@@ -45,10 +47,8 @@ def cells_on_page(result: CaseScore) -> tuple[UsedCell, ...]:
     Args:
         result: as it may be shown.
     """
-    galleries = galleries_of(result, with_score=result.status == "scored")
-    return tuple(
-        cell.record for of_model in galleries.values() for each in of_model for cell in each.cells
-    )
+    galleries = galleries_of(result).values()
+    return tuple(c.record for of_model in galleries for each in of_model for c in each.cells)
 
 
 def page_of(
@@ -88,7 +88,8 @@ def is_page_of(page: bytes, result_sha256: str) -> bool:
 
 def mark_of(others: OtherCases) -> str:
     """By which it is known whether a page shows how its result stands today."""
-    return hash_of(str(others))[:16]
+    said = msgspec.to_builtins(others)
+    return hash_of(*(f"{name} {value}" for name, value in sorted(said.items()) if value))[:16]
 
 
 def shown_mark(page: bytes) -> str:
@@ -115,7 +116,7 @@ def _ended(html: str) -> bytes:
 def _parts(result: CaseScore) -> list[ModelPart]:
     """The models, the lead first."""
     is_scored = result.status == "scored"
-    galleries = galleries_of(result, with_score=is_scored)
+    galleries = galleries_of(result)
     ordered = sorted(result.models, key=lambda model: model.model != result.lead)
     return [
         ModelPart(

@@ -119,11 +119,13 @@ def _typical(encoded: Encoded) -> tuple[str, ...]:
     They are taken in the order of identities, and some at a time, which bounds memory.
     """
     identities, order = encoded.identities, encoded.by_identity
+    if not order:
+        return ()
     blocks = [order[start : start + _BLOCK] for start in range(0, len(order), _BLOCK)]
-    sums = [encoded.encodings[block].sum(axis=0, dtype=np.float64) for block in blocks]
+    mean = sum(encoded.encodings[b].sum(axis=0, dtype=np.float64) for b in blocks) / len(order)
     found: list[tuple[float, bytes]] = []
     for block in blocks:
-        away = encoded.encodings[block].astype(np.float64) - sum(sums) / len(order)
+        away = encoded.encodings[block].astype(np.float64) - mean
         squares = (away**2).sum(axis=1).tolist()
         found += zip(squares, (identities[place] for place in block), strict=True)
         found = sorted(found)[:MOST_TYPICAL]

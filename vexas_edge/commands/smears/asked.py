@@ -15,17 +15,23 @@ from vexas_edge.text import unicode_text
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringRun:
-    """What was asked for: the arguments and options of `vexas-edge score`."""
+class SmearsAsked:
+    """Which smears are looked at, what they are called, and with what."""
 
     cases: tuple[Path, ...]
     bundle: Path
-    out: Path | None = None
     recursive: bool = False
     reading: ReadOptions = field(default_factory=ReadOptions)
     naming: NamingOptions = field(default_factory=NamingOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
     precision: Literal["auto"] | Precision = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringRun(SmearsAsked):
+    """What was asked for: the arguments and options of `vexas-edge score`."""
+
+    out: Path | None = None
     polite: bool = False
     again: bool = False
     as_json: bool = False

@@ -1,14 +1,26 @@
-"""Runs that end early: what is said of an earlier one, and what this one leaves behind."""
+"""How runs begin, with what is said of one that was cut off, and how they end early."""
+
+from datetime import UTC, datetime
 
 from vexas_edge.commands.console import say
+from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
 from vexas_edge.commands.smears.batch import Batch
 from vexas_edge.errors import HostError
 from vexas_edge.ledger.writing import Ledger
+from vexas_edge.naming.case_ids import Naming
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.score import bundle_id
 from vexas_edge.text import one_line
 
 
-def say_what_was_cut_off(ledger: Ledger) -> None:
-    """Say so if an earlier run was cut off."""
+def begin_run(ledger: Ledger, asked: ScoringRun, naming: Naming, sessions: Sessions) -> None:
+    """Record what the run is asked for, and say so if an earlier one was cut off.
+
+    Raises:
+        UsageError, InputError: as `Ledger.start`.
+    """
+    record = asked_from_run(asked, naming)
+    ledger.start(record, bundle_id(sessions.bundle), datetime.now(UTC), sessions.site_id)
     if ledger.cut_off:
         say(
             f"note: an earlier run that wrote to {ledger.folder} was cut off; its finished results "

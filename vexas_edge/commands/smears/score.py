@@ -3,14 +3,13 @@
 import time
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.site_file import site_of
 from vexas_edge.commands.console import ProgressLine, say
-from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
+from vexas_edge.commands.smears.asked import ScoringRun
 from vexas_edge.commands.smears.batch import Batch, show
-from vexas_edge.commands.smears.cut_off import break_off, say_what_was_cut_off
+from vexas_edge.commands.smears.cut_off import begin_run, break_off
 from vexas_edge.commands.smears.scorer import Scorer
 from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.host.stopping import undisturbed
@@ -18,7 +17,6 @@ from vexas_edge.ledger.reading import INDEX
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.score import bundle_id
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.finding import wanted_cases
 
@@ -32,18 +30,16 @@ def run_scoring(asked: ScoringRun) -> int:
     bundle, naming = open_bundle(asked.bundle), Naming(asked.naming)
     site = site_of(bundle, say)
     wanted = wanted_cases(asked.cases, asked.reading, recursive=asked.recursive, say=say)
-    threads = asked.engine.threads or (polite_threads() if asked.polite else None)
-    engine = replace(asked.engine, threads=threads)
+    engine = asked.engine
     if asked.polite:
         lower_priority()
+        engine = replace(engine, threads=engine.threads or polite_threads())
     batch = Batch(n_cases=len(wanted))
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger(asked.out, say=say)) if asked.out else None
         sessions = stack.enter_context(Sessions(bundle, engine, asked.precision, site))
         if ledger:
-            record = asked_from_run(asked, naming)
-            ledger.start(record, bundle_id(bundle), datetime.now(UTC), sessions.site_id)
-            say_what_was_cut_off(ledger)
+            begin_run(ledger, asked, naming, sessions)
         if sessions.graph.stale:
             say(f"note: `vexas-edge prepare` is due again: {sessions.graph.stale}")
         scorer = Scorer(

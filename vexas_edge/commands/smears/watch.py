@@ -12,9 +12,9 @@ from pathlib import Path
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.site_file import site_of
 from vexas_edge.commands.console import say
-from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
+from vexas_edge.commands.smears.asked import ScoringRun
 from vexas_edge.commands.smears.batch import Batch, show
-from vexas_edge.commands.smears.cut_off import break_off, say_what_was_cut_off
+from vexas_edge.commands.smears.cut_off import begin_run, break_off
 from vexas_edge.commands.smears.scorer import Scorer
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.host.process import lower_priority, polite_threads
@@ -23,7 +23,6 @@ from vexas_edge.ledger.lock import TakenOverError
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.score import bundle_id
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.walk import is_folder, is_there
 from vexas_edge.talk import silent
@@ -177,15 +176,13 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
     root, out = _checked_folders(run)
     bundle, naming = open_bundle(run.bundle), Naming(run.naming)
     site = site_of(bundle, say)
+    engine = replace(run.engine, threads=run.engine.threads or polite_threads())
     lower_priority()
     with ExitStack() as stack:
         stop = stack.enter_context(Stop(say))
         ledger = stack.enter_context(Ledger(out, say=say))
-        engine = replace(run.engine, threads=run.engine.threads or polite_threads())
         sessions = stack.enter_context(Sessions(bundle, engine, run.precision, site))
-        record = asked_from_run(run, naming)
-        ledger.start(record, bundle_id(bundle), datetime.now(UTC), sessions.site_id)
-        say_what_was_cut_off(ledger)
+        begin_run(ledger, run, naming, sessions)
         scorer = Scorer(
             sessions=sessions,
             reading=run.reading,
@@ -195,8 +192,7 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
             brief=True,
         )
         watcher = Watcher(root, scorer, how)
-        stops = "" if how.once else "; Ctrl-C stops it after the smear at hand"
-        say(f"watching {root}; results go to {out}{stops}")
+        _say_the_start(root, out, how)
         try:
             (_watch_once if how.once else _watch_on)(watcher, how, stop, ledger)
         except BaseException as error:
@@ -206,6 +202,11 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
         ledger.end(stop.by or None, watcher.batch.n_known)
     _say_the_end(watcher)
     return watcher.batch.exit_status if how.once else 0
+
+
+def _say_the_start(root: Path, out: Path, how: Watching) -> None:
+    stops = "" if how.once else "; Ctrl-C stops it after the smear at hand"
+    say(f"watching {root}; results go to {out}{stops}")
 
 
 def _say_the_end(watcher: Watcher) -> None:

@@ -9,6 +9,7 @@ Where a result's standing changes, or what must be said of other cases, its page
 the pictures that it has.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,6 @@ from vexas_edge.ledger.reading import (
     PAGES,
     REMOVED_PAGES,
     REPLACED_PAGES,
-    content_at,
     is_numbered,
     result_of,
 )
@@ -96,18 +96,18 @@ class Pages:
         self._folder, self._known = folder, known
         self.others = Others(known)
         self._marks: dict[str, str] = {}
-        self._found = {
-            path.name: place
-            for place in PAGE_FOLDERS
-            for path in _listed(folder / place)
-            if path.suffix == ".html"
-        }
+        # Where each page lies: in two places if a run was cut off while it was moved.
+        self._places: dict[str, set[str]] = defaultdict(set)
+        for place in PAGE_FOLDERS:
+            for path in _listed(folder / place):
+                if path.suffix == ".html":
+                    self._places[path.name].add(place)
 
     def path_of(self, line: CaseLine) -> str:
         """The path of a result's page in the folder, with `/`; empty if it has none."""
         name = page_name(line)
-        place = self._found.get(name)
-        return f"{place}/{name}" if place else ""
+        places = self._places.get(name, set())
+        return "".join(f"{place}/{name}" for place in sorted(places)[:1])
 
     def place_of(self, line: CaseLine) -> str:
         """The path at which a result's page should lie today."""
@@ -122,10 +122,9 @@ class Pages:
         name, place = page_name(line), self._place(line)
         self._room(place)
         write_atomically(self._folder / place / name, page)
-        before = self._found.get(name, place)
-        if before != place:
-            self._remove(f"{before}/{name}")
-        self._found[name] = place
+        for other in self._places[name] - {place}:
+            self._remove(f"{other}/{name}")
+        self._places[name] = {place}
         self._marks[name] = shown_mark(page)
 
     def settle(self, *, thoroughly: bool = False) -> list[str]:
@@ -146,37 +145,38 @@ class Pages:
 
     def _settle(self, line: CaseLine, *, thoroughly: bool) -> None:
         """Make a page anew, with the pictures that it has, if it does not say how things stand."""
-        name = page_name(line)
-        place = self._found.get(name)
-        if place is None:
+        path = self.path_of(line)
+        if not path:
             return
         in_question = thoroughly or self.others.may_tell(line)
-        if place != self._place(line) or (in_question and self._says_otherwise(line)):
-            old = content_at(self._folder / place / name) or b""
-            self.add(line, self.made(line, pictures_in(old)))
+        is_placed = self._places[page_name(line)] == {self._place(line)}
+        if not is_placed or (in_question and self._says_otherwise(line, path)):
+            self.add(line, self.made(line, pictures_in(self._read(path))))
 
-    def _says_otherwise(self, line: CaseLine) -> bool:
+    def _says_otherwise(self, line: CaseLine, path: str) -> bool:
         """Whether a page tells of other results otherwise than it should today."""
         name = page_name(line)
         if name not in self._marks:
-            path = self._folder / self._found[name] / name
-            try:
-                with path.open("rb") as stream:
-                    self._marks[name] = shown_mark(stream.read(_HEAD_BYTES))
-            except OSError as error:
-                raise InputError(f"{path} cannot be read: {error.strerror}") from error
+            self._marks[name] = shown_mark(self._read(path, _HEAD_BYTES))
         return self._marks[name] != mark_of(self.others.of(line))
 
     def set_aside(self) -> None:
         """Put the pages of results that are not there where nobody takes them for a result's."""
         names = {page_name(line) for line in self._known}
-        for name in filter(is_numbered, self._found.keys() - names):
+        for name in filter(is_numbered, self._places.keys() - names):
             self._room(REMOVED_PAGES)
-            before = self._folder / self._found.pop(name) / name
-            take_name(before, self._folder / REMOVED_PAGES / name)
+            for place in self._places.pop(name):
+                take_name(self._folder / place / name, self._folder / REMOVED_PAGES / name)
 
     def _place(self, line: CaseLine) -> str:
         return HELD_PAGES if self.others.waits(line) else _PLACES[self._known.state(line)]
+
+    def _read(self, path: str, most: int = -1) -> bytes:
+        try:
+            with (self._folder / path).open("rb") as stream:
+                return stream.read(most)
+        except OSError as error:
+            raise InputError(f"{self._folder / path} cannot be read: {error.strerror}") from error
 
     def _room(self, place: str) -> None:
         try:

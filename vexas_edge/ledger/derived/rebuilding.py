@@ -7,6 +7,7 @@ from vexas_edge.files import write_atomically
 from vexas_edge.ledger.derived.pages import Pages, index_html
 from vexas_edge.ledger.derived.tables import cases_csv, journal_from_lines, write_cells_csv
 from vexas_edge.ledger.journal import bytes_from_record
+from vexas_edge.ledger.lines import JournalLine
 from vexas_edge.ledger.reading import (
     CASES_CSV,
     INDEX,
@@ -36,18 +37,7 @@ def rebuild_tables(folder: Path) -> int:
         InputError: one of them is damaged, or is not what the journal says that was written.
         HostError: the folder cannot be written.
     """
-    files = numbered_files(folder)
-    lines = list(lines_from_files(folder, files))
-    written = {line.file: line.sha256 for line in read_journal(folder)}
-    if changed := [
-        line.file for line in lines if written.get(line.file, line.sha256) != line.sha256
-    ]:
-        raise InputError(
-            f"{listed(changed)}: not what was written, as {folder / JOURNAL} says; put back what "
-            "was, or remove that file to take the results as they are"
-        )
-    if strange := [line.file for line in lines if files[line.file] != line.number]:
-        raise InputError(f"{strange[0]} holds another number than its name says")
+    lines = _checked_lines(folder)
     if lost := lost_results(lines):
         record = Removed(number=lines[-1].number + 1, results=tuple(lost), noticed=utc_now())
         file = f"{RUNS}/{numbered_name(record.number, 'removed')}"
@@ -64,3 +54,20 @@ def rebuild_tables(folder: Path) -> int:
     if problems:
         raise HostError("; ".join(problems))
     return len(lines)
+
+
+def _checked_lines(folder: Path) -> list[JournalLine]:
+    """The lines of all results and records, none of which was changed since it was written."""
+    files = numbered_files(folder)
+    lines = list(lines_from_files(folder, files))
+    written = {line.file: line.sha256 for line in read_journal(folder)}
+    if changed := [
+        line.file for line in lines if written.get(line.file, line.sha256) != line.sha256
+    ]:
+        raise InputError(
+            f"{listed(changed)}: not what was written, as {folder / JOURNAL} says; put back what "
+            "was, or remove that file to take the results as they are"
+        )
+    if strange := [line.file for line in lines if files[line.file] != line.number]:
+        raise InputError(f"{strange[0]} holds another number than its name says")
+    return lines
