@@ -189,13 +189,15 @@ def schemas(out: Path) -> None:
     help="Build engines of this model only; may be repeated.  [default: all models]",
 )
 def engine(bundle: Path, precisions: tuple[Precision, ...], models: tuple[str, ...]) -> None:
-    """Build the TensorRT engines of BUNDLE (.vxb) for this PC's GPU, where vexas-edge finds them.
+    """Build the TensorRT engines of BUNDLE (.vxb) in this PC's cache, where vexas-edge finds them.
 
-    Building one takes minutes. It is kept only if its layers are proved to compute in the precision
-    that was asked for.
+    Each is kept only if its layers are proved to compute in the precision that was asked for. On a
+    PC without a GPU, TensorRT for RTX builds them for other PCs: one for GPUs of compute capability
+    7.5, one for newer ones. Copy the files of the cache folder into that of such a PC, which
+    vexas-edge doctor names.
 
-    Exit status: 0 all built, 4 there is no TensorRT or no GPU, or an engine cannot be built or
-    proved.
+    Exit status: 0 all built, 4 there is no TensorRT, or the full one and no GPU, or an engine
+    cannot be built or proved.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Builds a bundle's TensorRT engines ahead of time, on the PC whose GPU will run them."""
+"""Builds a bundle's TensorRT engines ahead of time, for this PC's GPU or for other PCs."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,7 +6,8 @@ from vexas_edge.bundle.archive import Bundle
 from vexas_edge.choices import PRECISIONS, Precision
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import devices_of
-from vexas_edge.errors import HostError, UsageError
+from vexas_edge.engines.tensorrt import build_for_all_gpus, builds_without_gpu
+from vexas_edge.errors import HostError, MissingEngineError, UsageError
 from vexas_edge.runtime.session import Sessions
 
 
@@ -19,19 +20,22 @@ def build_engines(
 ) -> int:
     """Build the engines that this PC's cache lacks; returns how many it holds then.
 
+    On a PC with a GPU that TensorRT runs on, each is built for this GPU and tested on it. Without
+    one, TensorRT for RTX builds each for all the kinds of GPUs that it runs on, untested.
+
     Args:
         report: called with a line of text before each engine.
         precisions: the precisions wanted; if empty, all that the bundle has and that were judged.
         models: the models wanted; if empty, all.
 
     Raises:
-        HostError: there is no TensorRT or no GPU, a precision that was named is not available, or
-            an engine cannot be built or proved.
+        HostError: there is no TensorRT, or the full one and no GPU, a precision that was named is
+            not available, or an engine cannot be built or proved.
         UsageError: the bundle has no such model.
     """
-    devices_of("tensorrt")
     _check_known(models, bundle)
     options = EngineOptions(engine="tensorrt", build=True, report=report)
+    build = _tested if _has_gpu(report) else _untested
     n_engines = 0
     for precision in precisions or PRECISIONS:
         try:
@@ -44,9 +48,31 @@ def build_engines(
         with sessions:
             for model in models or bundle.manifest.models:
                 report(f"{model} in {precision}")
-                sessions.check(model, sessions.graph.file)
-                n_engines += 1
+                n_engines += build(sessions, model)
     return n_engines
+
+
+def _has_gpu(report: Callable[[str], None]) -> bool:
+    """Whether engines can be tested here; if they can be built all the same, says why not."""
+    try:
+        devices_of("tensorrt")
+    except MissingEngineError as error:
+        if not builds_without_gpu():
+            raise
+        report(f"built for other PCs, untested: {error.found}")
+        return False
+    return True
+
+
+def _tested(sessions: Sessions, model: str) -> int:
+    sessions.check(model, sessions.graph.file)
+    return 1
+
+
+def _untested(sessions: Sessions, model: str) -> int:
+    file = sessions.graph.file
+    graph = sessions.bundle.model_file(model, file)
+    return build_for_all_gpus(graph, sessions.fused_options(model, file))
 
 
 def _check_known(models: Sequence[str], bundle: Bundle) -> None:

@@ -5,7 +5,7 @@ from typing import get_args
 
 import click
 
-from kit.targets import PYTHONS, System, all_targets
+from kit.targets import EXTRA_ENGINES, PYTHONS, System, all_targets
 
 
 @click.command("kit", context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,7 +32,16 @@ from kit.targets import PYTHONS, System, all_targets
     type=click.Choice(PYTHONS),
     help="Include wheels for this version of Python only.  [default: all]",
 )
-def cli(bundle: Path, to: Path, system: str | None, python: str | None) -> None:
+@click.option(
+    "--with",
+    "engines",
+    type=click.Choice(EXTRA_ENGINES),
+    multiple=True,
+    help="Include what runs this engine, too: about 100 MB of wheels for each system.",
+)
+def cli(
+    bundle: Path, to: Path, system: str | None, python: str | None, engines: tuple[str, ...]
+) -> None:
     """Make a folder from which a PC without network or admin rights can install and score.
 
     It holds the wheels and their hashes, scripts that install and that score, and the bundle.
@@ -40,6 +49,7 @@ def cli(bundle: Path, to: Path, system: str | None, python: str | None) -> None:
     \b
     Example:
       vexas-workshop kit --bundle site.vxb --system windows --python 3.12 -o small-kit
+      vexas-workshop kit --bundle site.vxb --with tensorrt -o kit-for-gpus
     """
     from kit.contents import write_kit
 
@@ -48,5 +58,5 @@ def cli(bundle: Path, to: Path, system: str | None, python: str | None) -> None:
         for target in all_targets()
         if system in (None, target.system) and python in (None, target.python)
     ]
-    write_kit(bundle, to, targets, lambda line: click.echo(line, err=True))
+    write_kit(bundle, to, targets, lambda line: click.echo(line, err=True), engines)
     click.echo(f"kit: {to.resolve()}")

@@ -16,7 +16,8 @@ from kit.wheels import fetcher, needed_wheels, versions_from_constraints
 from vexas_edge import open_bundle
 from vexas_edge.errors import HostError, UsageError
 
-ROOTS = ("vexas-edge[openvino]",)
+# The engines of every kit, by the names of our extras.
+ENGINES = ("openvino",)
 # onnxruntime's DLLs need Microsoft's runtime, which a bare PC does not have.
 ROOTS_ON_WINDOWS = ("msvc-runtime",)
 
@@ -25,12 +26,17 @@ _FILES = Path(__file__).with_name("files")
 
 
 def write_kit(
-    bundle: Path, to: Path, targets: Sequence[Target], report: Callable[[str], None]
+    bundle: Path,
+    to: Path,
+    targets: Sequence[Target],
+    report: Callable[[str], None],
+    engines: Sequence[str] = (),
 ) -> None:
     """Write the whole kit into a new folder.
 
     Args:
         report: called with a line of text per target.
+        engines: those of `EXTRA_ENGINES` that it holds, too.
 
     Raises:
         UsageError: the folder exists already, its parent does not, or the bundle is not a file.
@@ -47,7 +53,7 @@ def write_kit(
     with tempfile.TemporaryDirectory(dir=to.absolute().parent, prefix=".kit-") as scratch:
         kit = Path(scratch) / "kit"
         (kit / "wheels").mkdir(parents=True)
-        wheels = _gather(kit / "wheels", targets, report)
+        wheels = _gather(kit / "wheels", targets, report, engines)
         (kit / "requirements.txt").write_text(requirements_from_wheels(wheels))
         for file in scripts_for({target.system for target in targets}):
             _copy_text(file, kit, [target.python for target in targets])
@@ -58,7 +64,10 @@ def write_kit(
 
 
 def _gather(
-    folder: Path, targets: Sequence[Target], report: Callable[[str], None]
+    folder: Path,
+    targets: Sequence[Target],
+    report: Callable[[str], None],
+    engines: Sequence[str],
 ) -> dict[Path, set[str]]:
     """Put all wheels into the folder; returns the systems that need each."""
     ours = _build_wheel(folder)
@@ -66,7 +75,8 @@ def _gather(
     found: dict[Path, set[str]] = {}
     for target in targets:
         report(f"wheels for {target.system}, Python {target.python}")
-        roots = [*ROOTS, *(ROOTS_ON_WINDOWS if target.system == "windows" else ())]
+        extras = ",".join((*ENGINES, *engines))
+        roots = [f"vexas-edge[{extras}]", *(ROOTS_ON_WINDOWS if target.system == "windows" else ())]
         for wheel in needed_wheels(map(Requirement, roots), target, fetch):
             found.setdefault(wheel, set()).add(target.system)
     return found

@@ -5,6 +5,8 @@ from typing import Literal
 
 System = Literal["windows", "linux"]
 PYTHONS = ("3.11", "3.12", "3.13")
+# Engines that a kit holds on request only, by the names of our extras: TensorRT for RTX.
+EXTRA_ENGINES = ("tensorrt",)
 
 _PLATFORMS: dict[System, tuple[str, ...]] = {
     "windows": ("win_amd64",),

@@ -5,7 +5,6 @@ import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 from lenient import lenient_budgets
@@ -110,11 +109,10 @@ REBUILD = Step(
     command=("vexas-workshop", "train", "demo-bundle", "--accept"),
     environment={"PYTHONPATH": "checkout"},
 )
-# It can do nothing without TensorRT, and says so with this status.
+# It builds for other PCs, as there is no GPU, in a cache that nothing else looks into.
 ENGINE = Step(
     name="vexas-workshop export engine",
     command=("vexas-workshop", "export", "engine", "site.vxb"),
-    status=0 if find_spec("tensorrt") else 4,
 )
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from onnx import ModelProto
 
-tensorrt: Any = pytest.importorskip("tensorrt_rtx")
+tensorrt: Any = pytest.importorskip("tensorrt_rtx_bindings")
 
 # What it says where the types of a node's inputs differ.
 _OF_TYPES = ("same type", "same input types")

@@ -1,14 +1,13 @@
-"""A stand-in for TensorRT and CUDA, written by hand to prove our own logic where neither is there.
+"""A stand-in for TensorRT's runtime and for CUDA, to prove our own logic where there is no GPU.
 
-It computes nothing like TensorRT: of each cell the mean, of each draw the mean of its cells. It
-holds us to the rules that NVIDIA documents: memory is as large as what is copied, a context has run
-once before it is captured, TensorRT says None or False where it fails, CUDA a status.
+It computes nothing like TensorRT: of each cell the mean. It holds us to the rules that NVIDIA
+documents: memory is as large as what is copied, a context of ours has memory for its shapes, it has
+run once before it is captured, TensorRT says None or False where it fails, CUDA a status. It
+builds nothing: what is built is shown with the real library.
 """
 
 import ctypes
 import json
-import os
-import signal
 import time
 from collections.abc import Callable
 from enum import IntEnum
@@ -19,14 +18,15 @@ import numpy as np
 
 VERSION = "11.4.0"
 WIDTH = 2  # of an encoding
-GRAPH = {"canvas_px": 8, "draw_size": 3}
-
-
-def graph_bytes(**changed: Any) -> bytes:
-    """What stands for an ONNX file. `inputs`: their declared shapes by name."""
-    px, draw_size = GRAPH["canvas_px"], GRAPH["draw_size"]
-    inputs = {"cells": [-1, px, px, 3], "draws": [-1, draw_size]}
-    return json.dumps({"inputs": inputs, **changed}).encode()
+CANVAS_PX, DRAW_SIZE = 8, 3
+# What a plan takes and gives: shapes without rows, and types.
+TENSORS = {
+    "cells": ((CANVAS_PX, CANVAS_PX, 3), "uint8"),
+    "draws": ((DRAW_SIZE,), "int64"),
+    "encodings": ((WIDTH,), "float32"),
+}
+PLAN = json.dumps({"most": 128}).encode()
+BYTES_PER_ROW = 100  # that a context needs beside inputs and outputs
 
 
 def description_of(*layers: tuple[str, str], kind: str = "CaskConvolution") -> str:
@@ -52,6 +52,7 @@ class CudaError(IntEnum):
 
     cudaSuccess = 0  # noqa: N815 - CUDA's names
     cudaErrorMemoryAllocation = 2  # noqa: N815
+    cudaErrorInsufficientDriver = 35  # noqa: N815
     cudaErrorNoDevice = 100  # noqa: N815
 
 
@@ -78,24 +79,29 @@ class Stream:
 class Standin:
     """The two packages, what they were asked to do, and how they are told to fail.
 
-    failing: statuses of CUDA's calls by name. describes: the engine's inspector, JSON. configs: of
-    every build. memory: what is allocated, by address.
+    module: which TensorRT it stands for. failing: statuses of CUDA's calls by name. most_bytes: of
+    a single allocation. gpu: what CUDA says of the GPU. describes: the engine's inspector, JSON.
+    memory: what is allocated, by address. compiled: kernels, as the runtime cache has them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "tensorrt") -> None:
+        self.module = module
+        self.gpu = SimpleNamespace(name=b"NVIDIA Stand-in", major=8, minor=9)
         self.failing: dict[str, CudaError] = {}
+        self.most_bytes = 1 << 30
         self.describes = description_of(("conv1", "Float"), ("conv2", "Float"))
-        self.fails_to_build = self.is_interrupted = False
-        self.configs: list[Any] = []
+        self.capturable = True
+        self.loaded = b""
+        self.compiled = b"kernels"
         self.memory: dict[int, Any] = {}
         self.streams: dict[int, Stream] = {}
         self.launches = 0
 
     def modules(self) -> dict[str, ModuleType]:
         """What `sys.modules` is to hold."""
-        names = ("tensorrt", "cuda", "cuda.bindings", "cuda.bindings.runtime")
+        names = (self.module, "cuda", "cuda.bindings", "cuda.bindings.runtime")
         modules = {name: ModuleType(name) for name in names}
-        vars(modules["tensorrt"]).update(tensorrt_names(self))
+        vars(modules[self.module]).update(tensorrt_names(self))
         runtime = modules["cuda.bindings.runtime"]
         vars(runtime).update(cuda_names(self))
         modules["cuda.bindings"].runtime = runtime  # type: ignore[attr-defined]
@@ -122,6 +128,8 @@ def cuda_names(standin: Standin) -> dict[str, Any]:
     def call(name: str, does: Callable[..., Any]) -> Callable[..., tuple[Any, ...]]:
         def called(*arguments: Any) -> tuple[Any, ...]:
             status = standin.failing.get(name, success)
+            if name == "cudaMalloc" and arguments[0] > standin.most_bytes:
+                status = CudaError.cudaErrorMemoryAllocation
             if status is not success:
                 return (status, None)
             value = does(*arguments)
@@ -150,10 +158,9 @@ def cuda_names(standin: Standin) -> dict[str, Any]:
     def free(address: int) -> None:
         del standin.memory[address]
 
-    gpu = SimpleNamespace(name=b"NVIDIA Stand-in", major=8, minor=9)
     calls: dict[str, Callable[..., Any]] = {
         "cudaGetDeviceCount": lambda: 1,
-        "cudaGetDeviceProperties": lambda _: gpu,
+        "cudaGetDeviceProperties": lambda _: standin.gpu,
         "cudaDriverGetVersion": lambda: 13000,
         "cudaGetErrorName": lambda status: status.name.encode(),
         "cudaGetErrorString": lambda _: b"in words",
@@ -181,7 +188,7 @@ def cuda_names(standin: Standin) -> dict[str, Any]:
 
 
 def tensorrt_names(standin: Standin) -> dict[str, Any]:
-    """What `tensorrt` holds, of what we use."""
+    """What TensorRT's module holds, of what running uses."""
 
     class ILogger:
         pass
@@ -189,46 +196,13 @@ def tensorrt_names(standin: Standin) -> dict[str, Any]:
     class IProgressMonitor:
         pass
 
-    class Builder:
-        def __init__(self, log: Any) -> None:
-            self.log = log
-
-        def create_network(self) -> Any:
-            return SimpleNamespace(graph=None)
-
-        def create_builder_config(self) -> "Config":
-            standin.configs.append(Config())
-            return standin.configs[-1]
-
-        def create_optimization_profile(self) -> Any:
-            shapes: dict[str, Any] = {}
-            return SimpleNamespace(
-                shapes=shapes,
-                set_shape=lambda name, min, opt, max: shapes.update({name: [min, opt, max]}),
-            )
-
-        def build_serialized_network(self, network: Any, config: "Config") -> Any:
-            return build(standin, self.log, network, config)
-
-    class OnnxParser:
-        def __init__(self, network: Any, _: Any) -> None:
-            self.network, self.num_errors = network, 0
-
-        def parse(self, graph: bytes) -> bool:
-            content = json.loads(graph)
-            self.num_errors = len(content.get("errors", []))
-            self.get_error = content.get("errors", []).__getitem__
-            tensors = [SimpleNamespace(name=n, shape=s) for n, s in content["inputs"].items()]
-            self.network.get_input, self.network.num_inputs = tensors.__getitem__, len(tensors)
-            return not self.num_errors
-
     class Runtime:
         def __init__(self, log: Any) -> None:
             self.log = log
 
         def deserialize_cuda_engine(self, plan: bytes) -> "Engine | None":
             if plan.startswith(b"{"):
-                return Engine(standin, json.loads(plan))
+                return Engine(standin)
             self.log.log(Severity.WARNING, "never mind")
             self.log.log(Severity.ERROR, "the plan is of another version")
             return None
@@ -237,89 +211,62 @@ def tensorrt_names(standin: Standin) -> dict[str, Any]:
         "__version__": VERSION,
         "ILogger": ILogger,
         "IProgressMonitor": IProgressMonitor,
-        "Builder": Builder,
-        "OnnxParser": OnnxParser,
         "Runtime": Runtime,
-        "BuilderFlag": SimpleNamespace(TF32="TF32", REFIT="REFIT"),
-        "ProfilingVerbosity": SimpleNamespace(DETAILED="DETAILED"),
         "LayerInformationFormat": SimpleNamespace(JSON="JSON"),
         "TensorIOMode": SimpleNamespace(INPUT="INPUT", OUTPUT="OUTPUT"),
+        "ExecutionContextAllocationStrategy": SimpleNamespace(USER_MANAGED="ours"),
+        "DynamicShapesKernelSpecializationStrategy": SimpleNamespace(EAGER="at once"),
         "nptype": np.dtype,
     }
 
 
-class Config:
-    """A builder's configuration, its flags as they are by default."""
+class RuntimeConfig:
+    """How contexts run."""
 
-    def __init__(self) -> None:
-        self.flags = {"TF32"}
-        self.profiling_verbosity = "LAYER_NAMES_ONLY"
-        self.progress_monitor: Any = None
-        self.profiles: list[dict[str, Any]] = []
-        self.timings = b""
+    def __init__(self, standin: Standin) -> None:
+        self.standin = standin
+        self.memory = "its own"
+        self.dynamic_shapes_kernel_specialization_strategy = "later"
 
-    def clear_flag(self, flag: str) -> None:
-        self.flags.discard(flag)
+    def set_execution_context_allocation_strategy(self, strategy: str) -> None:
+        self.memory = strategy
 
-    def set_flag(self, flag: str) -> None:
-        self.flags.add(flag)
+    def create_runtime_cache(self) -> Any:
+        return SimpleNamespace(
+            deserialize=lambda content: setattr(self.standin, "loaded", content),
+            serialize=lambda: self.standin.compiled,
+        )
 
-    def add_optimization_profile(self, profile: Any) -> int:
-        self.profiles.append(profile.shapes)
-        return len(self.profiles) - 1
-
-    def create_timing_cache(self, content: bytes) -> bytes:
-        return content
-
-    def set_timing_cache(self, cache: bytes, ignore_mismatch: bool) -> bool:
-        assert not ignore_mismatch
-        self.timings = cache
+    def set_runtime_cache(self, _: Any) -> bool:
         return True
-
-    def get_timing_cache(self) -> Any:
-        return SimpleNamespace(serialize=lambda: self.timings + b"+1")
-
-
-def build(standin: Standin, log: Any, network: Any, config: Config) -> bytes | None:
-    """Two steps of one phase, then the plan."""
-    monitor = config.progress_monitor
-    monitor.phase_start("Tactics", None, 2)
-    if standin.is_interrupted:
-        os.kill(os.getpid(), signal.SIGINT)
-    for step in range(2):
-        if not monitor.step_complete("Tactics", step):
-            return None
-    monitor.phase_finish("Tactics")
-    if standin.fails_to_build:
-        log.log(Severity.ERROR, "no kernel for it")
-        return None
-    inputs = [network.get_input(i) for i in range(network.num_inputs)]
-    declared = {tensor.name: tensor.shape for tensor in inputs}
-    return json.dumps({"declared": declared, "profiles": config.profiles}).encode()
 
 
 class Engine:
     """A plan, loaded."""
 
-    def __init__(self, standin: Standin, plan: dict[str, Any]) -> None:
-        self.standin, self.plan = standin, plan
-        self.types = {"cells": "uint8", "draws": "int64"}
-        self.outputs = {"encodings": WIDTH, "probabilities": 2, "decisions": 1}
-        self.num_io_tensors = len(self.types) + len(self.outputs)
+    def __init__(self, standin: Standin) -> None:
+        self.standin = standin
+        self.num_io_tensors = len(TENSORS)
 
     def get_tensor_name(self, i: int) -> str:
-        return [*self.types, *self.outputs][i]
+        return list(TENSORS)[i]
 
     def get_tensor_mode(self, name: str) -> str:
-        return "INPUT" if name in self.types else "OUTPUT"
+        return "OUTPUT" if name == "encodings" else "INPUT"
 
     def get_tensor_dtype(self, name: str) -> str:
-        return self.types.get(name, "float32")
+        return TENSORS[name][1]
 
     def get_tensor_shape(self, name: str) -> list[int]:
-        return self.plan["declared"][name]
+        return [-1, *TENSORS[name][0]]
 
-    def create_execution_context(self) -> "Context":
+    def create_runtime_config(self) -> RuntimeConfig:
+        return RuntimeConfig(self.standin)
+
+    def create_execution_context(self, config: RuntimeConfig) -> "Context":
+        assert config.memory == "ours"
+        if self.standin.module != "tensorrt":
+            assert config.dynamic_shapes_kernel_specialization_strategy == "at once"
         return Context(self)
 
     def create_engine_inspector(self) -> Any:
@@ -329,35 +276,45 @@ class Engine:
 
 
 class Context:
-    """One profile's shapes and addresses."""
+    """One size's shapes and addresses."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.shapes: dict[str, list[int]] = {}
         self.addresses: dict[str, int] = {}
-        self.has_run = False
+        self.has_run = self.has_memory = False
 
     def set_optimization_profile_async(self, profile: int, stream: int) -> bool:
         assert stream in self.engine.standin.streams
-        self.profile = self.engine.plan["profiles"][profile]
-        return True
+        return profile == 0
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         self.shapes[name] = list(shape)
-        return self.profile[name] == [list(shape)] * 3
+        most = 128 if name == "cells" else 1
+        return 1 <= shape[0] <= most and shape[1:] == TENSORS[name][0]
 
     def get_tensor_shape(self, name: str) -> list[int]:
-        if name in self.shapes:
-            return self.shapes[name]
-        rows = self.shapes["cells" if name == "encodings" else "draws"][0]
-        return [rows, self.engine.outputs[name]]
+        return self.shapes.get(name) or [self.shapes["cells"][0], WIDTH]
 
     def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address
         return True
 
+    def update_device_memory_size_for_shapes(self) -> int:
+        return BYTES_PER_ROW * self.shapes["cells"][0]
+
+    def set_device_memory(self, address: int, size: int) -> None:
+        needed = self.update_device_memory_size_for_shapes()
+        assert needed == size == len(self.engine.standin.memory[address])
+        self.has_memory = True
+
+    def is_stream_capturable(self, stream: int) -> bool:
+        assert stream in self.engine.standin.streams
+        return self.engine.standin.capturable
+
     def execute_async_v3(self, stream: int) -> bool:
         found = self.engine.standin.streams[stream]
+        assert self.has_memory
         assert self.has_run or found.recorded is None, "captured before its first run"
         self.has_run = True
         found.enqueue(self._compute)
@@ -365,13 +322,8 @@ class Context:
 
     def _compute(self) -> None:
         at = {
-            name: self.engine.standin.array(
-                address, self.get_tensor_shape(name), self.engine.get_tensor_dtype(name)
-            )
+            name: self.engine.standin.array(address, self.get_tensor_shape(name), TENSORS[name][1])
             for name, address in self.addresses.items()
         }
         means = at["cells"].mean((1, 2, 3), dtype=np.float32) / 255
-        drawn = means[at["draws"]].mean(1)
         at["encodings"][:] = np.stack([means, 1 - means], axis=1)
-        at["probabilities"][:] = np.stack([drawn, 1 - drawn], axis=1)
-        at["decisions"][:] = drawn[:, None]

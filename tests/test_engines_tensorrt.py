@@ -1,18 +1,29 @@
-"""Our own logic around TensorRT, run against a stand-in; neither TensorRT nor a GPU is here.
+"""Our own logic around TensorRT's runtime and CUDA, run against a stand-in: no GPU is here.
 
-What TensorRT and CUDA really do with these calls is not shown by any of this.
+What TensorRT and CUDA really do with these calls is not shown by any of this. What TensorRT for RTX
+builds, which needs no GPU, is in `test_engines_tensorrt_built`.
 """
 
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from tensorrt_standin import GRAPH, VERSION, CudaError, Standin, description_of, graph_bytes
+from tensorrt_standin import (
+    BYTES_PER_ROW,
+    CANVAS_PX,
+    DRAW_SIZE,
+    PLAN,
+    VERSION,
+    CudaError,
+    Standin,
+    description_of,
+)
 from test_runtime_choice import with_graphs
 from tiny import Ended
 
@@ -20,26 +31,26 @@ from export.cli import cli as export_cli
 from export.engine import build_engines
 from vexas_edge import open_bundle
 from vexas_edge.bundle.graphs import FUSED, precision_of
-from vexas_edge.choices import Precision
 from vexas_edge.commands.console import run_command_line
-from vexas_edge.engines.contract import EngineOptions, RowGroup
+from vexas_edge.engines.contract import Engine, EngineOptions, RowGroup
 from vexas_edge.engines.opening import devices_of, open_engine
-from vexas_edge.errors import HostError, UsageError
+from vexas_edge.errors import DeviceMemoryError, HostError, UsageError
 from vexas_edge.host import cache
-from vexas_edge.host.facts import nvidia_gpu
+from vexas_edge.host.facts import NvidiaGpu, nvidia_gpu
 from vexas_edge.runtime.choice import choose_graph
 from vexas_edge.runtime.session import Sessions
 
-OURS = tuple(f"vexas_edge.engines.tensorrt.{name}" for name in ("nvidia", "build", "engine"))
+FOLDER = "vexas_edge.engines.tensorrt"
+OURS = tuple(f"{FOLDER}.{name}" for name in ("library", "cuda", "build", "keeping", "engine"))
+FULL, FOR_RTX = "tensorrt", "tensorrt_rtx_bindings"
 ROWS = (
     RowGroup(tensors=frozenset({"cells", "encodings"}), most=6, block=6),
     RowGroup(tensors=frozenset({"draws", "probabilities", "decisions"}), most=64),
 )
+GRAPH = b"a graph"
 OPTIONS = EngineOptions(engine="tensorrt", threads=2, rows=ROWS)
 BUILD = replace(OPTIONS, build=True)
-without_tensorrt = pytest.mark.skipif(
-    find_spec("tensorrt") is not None, reason="TensorRT is installed"
-)
+without_gpu = pytest.mark.skipif(nvidia_gpu() is not None, reason="a GPU is here")
 
 
 @pytest.fixture(autouse=True)
@@ -48,28 +59,58 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def standin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Standin]:
-    """The stand-in, in the place of both packages for one test."""
-    found = Standin()
+@pytest.fixture(params=[FULL, FOR_RTX])
+def standin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Standin]:
+    """The stand-in, in the place of CUDA and of either TensorRT for one test."""
+    found = Standin(request.param)
+    ours = {name: forgotten(name) for name in OURS if name in sys.modules}
+    # The full TensorRT would be taken first.
+    monkeypatch.setitem(sys.modules, FULL, None)
     for name, module in found.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
-    for name in OURS:
-        sys.modules.pop(name, None)
-    nvidia_gpu.cache_clear()
-    monkeypatch.setenv("PATH", "")  # no nvidia-smi
+    monkeypatch.setattr("vexas_edge.host.facts._each_gpus", lambda _: [])
     yield found
-    nvidia_gpu.cache_clear()
     for name in OURS:
-        sys.modules.pop(name, None)
+        if name in sys.modules:
+            forgotten(name)
+    for name, module in ours.items():
+        sys.modules[name] = module
+        setattr(sys.modules[FOLDER], name.rpartition(".")[2], module)
+
+
+def forgotten(name: str) -> ModuleType:
+    """One of our modules, which is imported anew when it is used next."""
+    delattr(sys.modules[FOLDER], name.rpartition(".")[2])
+    return sys.modules.pop(name)
+
+
+only_full = pytest.mark.parametrize("standin", [FULL], indirect=True)
+only_for_rtx = pytest.mark.parametrize("standin", [FOR_RTX], indirect=True)
+
+
+@pytest.fixture
+def engine(standin: Standin) -> Iterator[Engine]:
+    """An engine whose plan was kept, in the stand-in."""
+    assert standin.memory == {}
+    put_plan()
+    with open_engine(GRAPH, OPTIONS) as opened:
+        yield opened
+
+
+def put_plan(plan: bytes = PLAN) -> None:
+    """Keep a plan for the stand-in's GPU, as a build would."""
+    from vexas_edge.engines.tensorrt.cuda import this_gpu
+    from vexas_edge.engines.tensorrt.engine import plan_for
+    from vexas_edge.engines.tensorrt.plans import plan_key
+
+    cache.store("tensorrt-plan", plan_key(GRAPH, "fp32", plan_for(this_gpu())), plan)
 
 
 def feeds(n_cells: int, n_draws: int = 5, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    px, draw_size = GRAPH["canvas_px"], GRAPH["draw_size"]
     return {
-        "cells": rng.integers(0, 256, (n_cells, px, px, 3), dtype=np.uint8),
-        "draws": rng.integers(0, n_cells, (n_draws, draw_size)),
+        "cells": rng.integers(0, 256, (n_cells, CANVAS_PX, CANVAS_PX, 3), dtype=np.uint8),
+        "draws": rng.integers(0, n_cells, (n_draws, DRAW_SIZE)),
     }
 
 
@@ -77,260 +118,282 @@ def files(folder: Path, kind: str) -> list[Path]:
     return sorted(folder.glob(f"{kind}-*.entry"))
 
 
-# Building
-
-
-def test_the_builder_is_told_all_that_moves_numbers(standin: Standin) -> None:
-    open_engine(graph_bytes(), BUILD)
-    (config,) = standin.configs
-    assert config.flags == set()  # TF32 cleared, REFIT never set
-    assert config.profiling_verbosity == "DETAILED"
-    assert [profile["cells"] for profile in config.profiles] == [[(n, 8, 8, 3)] * 3 for n in (1, 6)]
-    assert [profile["draws"] for profile in config.profiles] == [[(64, 3)] * 3] * 2
+# Finding and proving plans
 
 
 @pytest.mark.usefixtures("standin")
-def test_progress_and_proof_are_reported() -> None:
-    said: list[str] = []
-    open_engine(graph_bytes(), replace(BUILD, report=said.append))
-    assert said == [
-        "building: Tactics, 1 of 2",
-        *(f"built for {n} rows per call: convolutions: fp32 2; products: none" for n in (1, 6)),
-    ]
-
-
-def test_a_plan_is_built_once_and_timings_are_kept_for_the_next_graph(
-    standin: Standin, own_cache: Path
-) -> None:
-    for _ in range(2):
-        open_engine(graph_bytes(), BUILD)
-    assert len(standin.configs) == 1
-    open_engine(graph_bytes(another=True), BUILD)
-    assert [config.timings for config in standin.configs] == [b"", b"+1"]
-    assert len(files(own_cache, "tensorrt-plan")) == 2
-    assert len(files(own_cache, "tensorrt-timings")) == 1
-
-
-def test_nothing_is_built_unasked_and_the_reason_is_named(
-    standin: Standin, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_built_unasked() -> None:
     with pytest.raises(HostError) as refused:
-        open_engine(graph_bytes(), OPTIONS)
+        open_engine(GRAPH, OPTIONS)
     assert str(refused.value) == (
-        "tensorrt has no engine for this graph on this PC: never done on this PC; build it, which "
-        "takes minutes, with `vexas-edge prepare --bundle BUNDLE` or `vexas-workshop export engine "
-        "BUNDLE`, or use --engine onnxruntime"
+        "tensorrt has no engine for this graph on this PC: never done on this PC; build it with "
+        "`vexas-edge prepare --bundle BUNDLE` or `vexas-workshop export engine BUNDLE`, or use "
+        "--engine onnxruntime"
     )
-    open_engine(graph_bytes(), BUILD)
-    assert open_engine(graph_bytes(), OPTIONS).version == VERSION
+
+
+@only_full
+@pytest.mark.usefixtures("standin")
+def test_a_plan_of_the_full_tensorrt_runs_with_its_own_driver_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put_plan()
     runtime = sys.modules["cuda.bindings.runtime"]
     monkeypatch.setattr(runtime, "cudaDriverGetVersion", lambda: (CudaError.cudaSuccess, 13010))
     with pytest.raises(HostError, match="driver CUDA 13000, now CUDA 13010; build it"):
-        open_engine(graph_bytes(), OPTIONS)
-    assert len(standin.configs) == 1
+        open_engine(GRAPH, OPTIONS)
 
 
-@pytest.mark.parametrize("wanted", ["int8", "fp16"])
-def test_an_engine_that_computes_in_float32_is_not_kept(
-    standin: Standin, own_cache: Path, wanted: Precision
+@only_for_rtx
+def test_a_plan_for_rtx_runs_on_each_gpu_of_its_kind(standin: Standin) -> None:
+    put_plan()
+    standin.gpu = SimpleNamespace(name=b"NVIDIA Other", major=12, minor=0)
+    open_engine(GRAPH, OPTIONS).__exit__()
+    standin.gpu = SimpleNamespace(name=b"NVIDIA T4", major=7, minor=5)
+    with pytest.raises(HostError, match=r"now \['7.5'\]; build it"):
+        open_engine(GRAPH, OPTIONS)
+
+
+@only_full
+def test_a_plan_of_the_full_tensorrt_is_proved_by_its_inspector(
+    standin: Standin, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(
-        HostError, match=f"built for {wanted}, but its convolutions compute in fp32 2"
-    ):
-        open_engine(graph_bytes(), replace(BUILD, precision=wanted))
+    built = import_module(f"{FOLDER}.build").Built(plan=PLAN, layers=())
+    engine_module = import_module(f"{FOLDER}.engine")
+    monkeypatch.setattr(engine_module, "plan_from_graph", lambda *_: built)
+    with pytest.raises(HostError, match="for int8, but its convolutions compute in fp32 2"):
+        open_engine(GRAPH, replace(BUILD, precision="int8"))
     assert files(own_cache, "tensorrt-plan") == []
     assert (standin.memory, standin.streams) == ({}, {})  # closed
-
-
-def test_a_precision_that_is_proved_is_kept_under_its_name(standin: Standin) -> None:
     standin.describes = description_of(("conv1", "Int8"), ("conv2", "Int8"))
-    open_engine(graph_bytes(), replace(BUILD, precision="int8"))
-    with pytest.raises(HostError, match="done on this PC with precision int8, now fp16"):
-        open_engine(graph_bytes(), replace(OPTIONS, precision="fp16"))
+    open_engine(GRAPH, replace(BUILD, precision="int8")).__exit__()
+    assert len(files(own_cache, "tensorrt-plan")) == 1
 
 
 @pytest.mark.usefixtures("standin")
-def test_the_parsers_errors_are_told() -> None:
-    errors = ["node 3 (TopK): K is too large", "node 7: no such operator"]
-    with pytest.raises(HostError) as refused:
-        open_engine(graph_bytes(errors=errors), BUILD)
-    assert str(refused.value).startswith(
-        f"tensorrt {VERSION} does not accept the graph: node 3 (TopK): K is too large; node 7: no "
-        "such operator; "
-    )
+def test_a_damaged_plan_is_not_run(own_cache: Path) -> None:
+    put_plan()
+    (plan,) = files(own_cache, "tensorrt-plan")
+    plan.write_bytes(plan.read_bytes()[:-9])
+    with pytest.raises(HostError, match="is damaged"):
+        open_engine(GRAPH, OPTIONS)
 
 
-def test_a_builder_that_fails_is_quoted(standin: Standin, own_cache: Path) -> None:
-    standin.fails_to_build = True
-    with pytest.raises(HostError, match="failed building the engine: no kernel for it"):
-        open_engine(graph_bytes(), BUILD)
-    assert not own_cache.exists()
-
-
-def test_ctrl_c_ends_a_build_at_its_next_step(standin: Standin, own_cache: Path) -> None:
-    standin.is_interrupted = True
-    with pytest.raises(KeyboardInterrupt):
-        open_engine(graph_bytes(), BUILD)
-    assert not own_cache.exists()
-
-
-@pytest.mark.usefixtures("standin")
-def test_a_build_outside_the_main_thread_leaves_signals_alone() -> None:
-    with ThreadPoolExecutor(1) as pool:
-        engine = pool.submit(open_engine, graph_bytes(), BUILD).result()
-    assert engine.most_rows["cells"] == 6
-
-
-@pytest.mark.usefixtures("standin")
-def test_a_graph_that_is_not_fused_is_refused() -> None:
-    with pytest.raises(HostError, match=r"with the input x \(-1, 8\); expected a first"):
-        open_engine(graph_bytes(inputs={"x": [-1, 8]}), BUILD)
+def test_a_plan_that_tensorrt_does_not_load_is_quoted(standin: Standin) -> None:
+    put_plan(b"of another time")
+    for _ in range(2):
+        with pytest.raises(HostError) as refused:
+            open_engine(GRAPH, OPTIONS)
+        name = f"TensorRT {VERSION}" if standin.module == FULL else f"TensorRT for RTX {VERSION}"
+        assert str(refused.value) == (
+            f"{name} failed loading the engine: the plan is of another version"
+        )
 
 
 @pytest.mark.usefixtures("standin")
 def test_a_graph_that_reads_another_file_is_refused() -> None:
     with pytest.raises(HostError, match="tensorrt was given a graph that refers to another file"):
-        open_engine(b"\x0a\x08location", BUILD)
-
-
-@pytest.mark.usefixtures("standin")
-def test_a_damaged_plan_is_not_run(own_cache: Path) -> None:
-    open_engine(graph_bytes(), BUILD)
-    (plan,) = files(own_cache, "tensorrt-plan")
-    plan.write_bytes(plan.read_bytes()[:-9])
-    with pytest.raises(HostError, match="is damaged"):
-        open_engine(graph_bytes(), OPTIONS)
-
-
-@pytest.mark.usefixtures("standin")
-def test_a_plan_that_tensorrt_does_not_load_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    open_engine(graph_bytes(), BUILD)
-    engine_module = sys.modules["vexas_edge.engines.tensorrt.engine"]
-    monkeypatch.setattr(
-        engine_module, "find", lambda *_, **__: cache.Found(content=b"of another time")
-    )
-    for _ in range(2):
-        with pytest.raises(HostError) as refused:
-            open_engine(graph_bytes(), OPTIONS)
-        assert str(refused.value) == (
-            f"tensorrt {VERSION} failed loading the engine: the plan is of another version"
-        )
+        open_engine(b"\x0a\x08location", OPTIONS)
 
 
 # Running
 
 
-@pytest.mark.parametrize("n_cells", [1, 2, 4, 5, 6])
-def test_a_call_gets_its_own_rows_and_none_of_the_padding(standin: Standin, n_cells: int) -> None:
+@pytest.mark.parametrize("capturable", [True, False])
+@pytest.mark.parametrize("n_cells", [1, 2, 4, 5, 6, 128])
+def test_a_call_gets_its_own_rows_and_none_of_the_padding(
+    standin: Standin, engine: Engine, n_cells: int, capturable: bool
+) -> None:
+    standin.capturable = capturable
     fed = feeds(n_cells)
     means = fed["cells"].mean((1, 2, 3), dtype=np.float32) / 255
-    with open_engine(graph_bytes(), BUILD) as engine:
-        for _ in range(2):
-            found = engine.run(fed)
+    for _ in range(2):
+        found = engine.run(fed)
     assert {name: (value.dtype.name, value.shape) for name, value in found.items()} == {
-        "encodings": ("float32", (n_cells, 2)),
-        "probabilities": ("float32", (5, 2)),
-        "decisions": ("float32", (5, 1)),
+        "encodings": ("float32", (n_cells, 2))
     }
     np.testing.assert_allclose(found["encodings"][:, 0], means, rtol=1e-6)
-    np.testing.assert_allclose(found["decisions"][:, 0], means[fed["draws"]].mean(1), rtol=1e-6)
-    assert standin.launches == 2
+    assert standin.launches == (2 if capturable or standin.module == FULL else 0)
 
 
-@pytest.mark.usefixtures("standin")
-def test_outputs_are_the_callers_to_keep() -> None:
-    with open_engine(graph_bytes(), BUILD) as engine:
-        first = engine.run(feeds(3))
-        kept = {name: value.copy() for name, value in first.items()}
-        engine.run(feeds(3, seed=1))
+def test_outputs_are_the_callers_to_keep(engine: Engine) -> None:
+    first = engine.run(feeds(3))
+    kept = {name: value.copy() for name, value in first.items()}
+    engine.run(feeds(3, seed=1))
     for name, value in kept.items():
         np.testing.assert_array_equal(first[name], value)
 
 
-@pytest.mark.usefixtures("standin")
-def test_calls_from_many_threads_do_not_mix() -> None:
+def test_calls_from_many_threads_do_not_mix(engine: Engine) -> None:
     calls = [feeds(1 + seed % 6, seed=seed) for seed in range(12)]
-    with open_engine(graph_bytes(), BUILD) as engine, ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(4) as pool:
         at_once = list(pool.map(engine.run, calls))
-        in_turn = [engine.run(call) for call in calls]
+    in_turn = [engine.run(call) for call in calls]
     for one, other in zip(at_once, in_turn, strict=True):
         assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.usefixtures("standin")
-def test_more_cells_or_draws_than_were_prepared_for_are_refused() -> None:
-    with open_engine(graph_bytes(), BUILD) as engine:
-        assert engine.most_rows["cells"] == 6
-        with pytest.raises(HostError, match="6 rows per call at most and was given 7"):
-            engine.run(feeds(7))
-        with pytest.raises(HostError, match="64 draws per call at most and was given 65"):
-            engine.run(feeds(2, n_draws=65))
+def test_more_cells_than_plans_take_are_refused(engine: Engine) -> None:
+    assert engine.most_rows["cells"] == 128
+    with pytest.raises(HostError, match="128 rows per call at most, and this call has 129"):
+        engine.run(feeds(129))
 
 
 def test_memory_is_of_the_tensors_sizes_and_all_is_freed(standin: Standin) -> None:
-    open_engine(graph_bytes(), BUILD).__exit__()
-    assert standin.memory == {}
-    with open_engine(graph_bytes(), OPTIONS) as engine:
+    put_plan()
+    with open_engine(GRAPH, OPTIONS) as engine:
+        assert standin.memory == {}
+        engine.run(feeds(3))
         sizes = sorted(len(memory) for memory in standin.memory.values())
-        encodings, probabilities, decisions = 6 * 2 * 4, 64 * 2 * 4, 64 * 4
-        cells, draws = 6 * 8 * 8 * 3, 64 * 3 * 8
-        # Each in the PC and on the GPU; of the largest bucket only, until another is used.
-        assert sizes == sorted(2 * [encodings, probabilities, decisions, cells, draws])
+        # Each tensor in the PC and on the GPU, filled up to 4 cells; of draws, which no encoding
+        # needs, one; and what the context needs itself.
+        cells, draws, encodings = 4 * CANVAS_PX**2 * 3, DRAW_SIZE * 8, 4 * 2 * 4
+        assert sizes == sorted([*2 * [cells, draws, encodings], 4 * BYTES_PER_ROW])
         engine.run(feeds(1))
-        assert len(standin.memory) == 20
+        assert len(standin.memory) == 14
     assert (standin.memory, standin.streams) == ({}, {})
 
 
+def test_the_engine_says_what_it_is(standin: Standin, engine: Engine) -> None:
+    version = VERSION if standin.module == FULL else f"RTX {VERSION}"
+    assert (engine.name, engine.version, engine.device) == ("tensorrt", version, "cuda")
+    assert engine.threads == 2
+    assert engine.shapes == {
+        "cells": (None, 8, 8, 3),
+        "draws": (None, 3),
+        "encodings": (None, 2),
+    }
+
+
+@only_for_rtx
+def test_kernels_that_were_compiled_here_are_loaded_the_next_time(
+    standin: Standin, own_cache: Path
+) -> None:
+    put_plan()
+    open_engine(GRAPH, OPTIONS).__exit__()
+    assert standin.loaded == b""
+    open_engine(GRAPH, OPTIONS).__exit__()
+    assert standin.loaded == b"kernels"
+    (kept,) = files(own_cache, "tensorrt-kernels")
+    before = kept.stat().st_mtime_ns
+    open_engine(GRAPH, OPTIONS).__exit__()
+    assert kept.stat().st_mtime_ns == before
+
+
+@only_for_rtx
 @pytest.mark.usefixtures("standin")
-def test_the_engine_says_what_it_is() -> None:
-    with open_engine(graph_bytes(), BUILD) as engine:
-        assert (engine.name, engine.version, engine.device) == ("tensorrt", VERSION, "cuda")
-        assert engine.threads == 2
-        assert engine.shapes == {
-            "cells": (None, 8, 8, 3),
-            "draws": (None, 3),
-            "encodings": (None, 2),
-            "probabilities": (None, 2),
-            "decisions": (None, 1),
-        }
+def test_where_kernels_cannot_be_kept_nothing_else_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_plan()
+    engine_module = import_module(f"{FOLDER}.engine")
+
+    def full(*_: object) -> None:
+        raise HostError("the disk is full")
+
+    monkeypatch.setattr(engine_module, "store", full)
+    with open_engine(GRAPH, OPTIONS) as engine:
+        assert engine.run(feeds(2))["encodings"].shape == (2, 2)
 
 
 # The GPU
 
 
-@pytest.mark.parametrize("call", ["cudaMalloc", "cudaMallocHost", "cudaStreamEndCapture"])
+@pytest.mark.parametrize("call", ["cudaMallocHost", "cudaStreamEndCapture"])
 def test_a_failure_of_cuda_is_named_and_leaves_nothing_behind(standin: Standin, call: str) -> None:
-    open_engine(graph_bytes(), BUILD).__exit__()
-    standin.failing[call] = CudaError.cudaErrorMemoryAllocation
-    with pytest.raises(HostError) as failed:
-        open_engine(graph_bytes(), OPTIONS)
-    assert str(failed.value) == (
-        "the GPU failed: in words (cudaErrorMemoryAllocation); close other programs that use it, "
-        "or use --engine onnxruntime"
-    )
-    assert (standin.memory, standin.streams) == ({}, {})
-
-
-def test_a_failing_run_is_told(standin: Standin) -> None:
-    with open_engine(graph_bytes(), BUILD) as engine:
-        standin.failing["cudaGraphLaunch"] = CudaError.cudaErrorMemoryAllocation
-        with pytest.raises(HostError, match="the GPU failed: in words"):
+    put_plan()
+    standin.failing[call] = CudaError.cudaErrorNoDevice
+    with open_engine(GRAPH, OPTIONS) as engine:
+        with pytest.raises(HostError) as failed:
             engine.run(feeds(2))
+        assert standin.memory == {}
+    assert str(failed.value) == (
+        "the GPU failed: in words (cudaErrorNoDevice); close other programs that use it, or use "
+        "--engine onnxruntime"
+    )
+    assert standin.streams == {}
 
 
-def test_it_runs_on_a_gpu_and_nowhere_else(standin: Standin) -> None:
-    assert devices_of("tensorrt") == ("cuda",)
-    with pytest.raises(HostError, match="tensorrt does not run on the CPU"):
-        open_engine(graph_bytes(), replace(OPTIONS, device="cpu"))
-    standin.failing["cudaGetDeviceCount"] = CudaError.cudaErrorNoDevice
-    with pytest.raises(HostError, match="finds no NVIDIA GPU .*; install driver 580 or newer"):
-        devices_of("tensorrt")
+def test_a_call_that_has_no_memory_leaves_none_taken_and_smaller_ones_run(
+    standin: Standin, engine: Engine
+) -> None:
+    standin.most_bytes = 32 * CANVAS_PX**2 * 3
+    with pytest.raises(DeviceMemoryError, match="cudaErrorMemoryAllocation"):
+        engine.run(feeds(33))
+    assert standin.memory == {}
+    assert engine.run(feeds(32))["encodings"].shape == (32, 2)
+
+
+def test_a_failing_run_is_told(standin: Standin, engine: Engine) -> None:
+    engine.run(feeds(2))
+    standin.failing["cudaGraphLaunch"] = CudaError.cudaErrorNoDevice
+    with pytest.raises(HostError, match="the GPU failed: in words"):
+        engine.run(feeds(2))
 
 
 @pytest.mark.usefixtures("standin")
+def test_it_runs_on_a_gpu_and_nowhere_else() -> None:
+    assert devices_of("tensorrt") == ("cuda",)
+    with pytest.raises(HostError, match="tensorrt does not run on the CPU"):
+        open_engine(GRAPH, replace(OPTIONS, device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("gpu", "told"),
+    [
+        (None, "no NVIDIA GPU, or no driver for it; install NVIDIA's driver 580 or newer"),
+        (
+            NvidiaGpu(name="NVIDIA T4", driver="535.10"),
+            "NVIDIA T4, 535.10: the driver is too old for CUDA 13; install driver 580 or newer",
+        ),
+        (
+            NvidiaGpu(name="NVIDIA T4", driver="580.65"),
+            "CUDA finds no GPU (cudaErrorInsufficientDriver); see whether `nvidia-smi` shows",
+        ),
+    ],
+)
+def test_why_there_is_no_gpu_is_told_with_the_remedy(
+    standin: Standin, gpu: NvidiaGpu | None, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standin.failing["cudaGetDeviceCount"] = CudaError.cudaErrorInsufficientDriver
+    monkeypatch.setattr(import_module(f"{FOLDER}.cuda"), "nvidia_gpu", lambda: gpu)
+    with pytest.raises(HostError) as refused:
+        devices_of("tensorrt")
+    assert f"is installed, but cannot run: {told}" in str(refused.value)
+    assert str(refused.value).endswith("or use --engine onnxruntime")
+
+
+@only_for_rtx
+def test_a_gpu_that_tensorrt_for_rtx_does_not_run_on_is_named(standin: Standin) -> None:
+    standin.gpu = SimpleNamespace(name=b"NVIDIA H100 80GB HBM3", major=9, minor=0)
+    with pytest.raises(HostError) as refused:
+        devices_of("tensorrt")
+    assert str(refused.value) == (
+        f"TensorRT for RTX {VERSION} does not run on this NVIDIA H100 80GB HBM3 of compute "
+        "capability 9.0, only on 7.5, 8.0, 8.6, 8.9, 12.0, 12.1 and newer; use --engine "
+        "onnxruntime, or install the full TensorRT with `python -m pip install "
+        "vexas-edge[tensorrt-full]`"
+    )
+
+
+@only_full
+def test_the_full_tensorrt_runs_on_any_gpu(standin: Standin) -> None:
+    standin.gpu = SimpleNamespace(name=b"NVIDIA H100 80GB HBM3", major=9, minor=0)
+    assert devices_of("tensorrt") == ("cuda",)
+
+
+@only_full
+@pytest.mark.usefixtures("standin")
 def test_an_older_tensorrt_is_refused() -> None:
     sys.modules["tensorrt"].__version__ = "10.13.3"  # type: ignore[attr-defined]
-    with pytest.raises(HostError, match="tensorrt 10.13.3 is installed, .*install 11 or newer"):
+    with pytest.raises(HostError, match="TensorRT 10.13.3 is installed, .*install 11 or newer"):
+        devices_of("tensorrt")
+
+
+@only_for_rtx
+@pytest.mark.usefixtures("standin")
+def test_without_cudas_bindings_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("cuda", "cuda.bindings", "cuda.bindings.runtime"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(HostError, match=r"bindings .* cannot be loaded .*vexas-edge\[tensorrt\]"):
         devices_of("tensorrt")
 
 
@@ -404,9 +467,9 @@ def run_export(
     return run
 
 
-@without_tensorrt
+@without_gpu
 @pytest.mark.parametrize("precision", ["auto", "fp32", "fp16"])
-def test_scoring_without_tensorrt_says_how_to_get_it(
+def test_scoring_without_a_gpu_says_what_it_needs(
     tiny_bundle: Path,
     tiny_case: Path,
     tmp_path: Path,
@@ -417,19 +480,40 @@ def test_scoring_without_tensorrt_says_how_to_get_it(
     asked = ("--engine", "tensorrt", "--precision", precision)
     ended = vexas_edge("score", tiny_case, "--bundle", bundle, *asked)
     assert (ended.status, ended.out) == (4, "")
-    assert ended.err == (
-        "error: tensorrt cannot be loaded (No module named 'tensorrt'); install it with `python -m "
-        "pip install vexas-edge[tensorrt]` on a PC with an NVIDIA GPU, or use --engine "
-        "onnxruntime\n"
+    assert ended.err.startswith("error: TensorRT for RTX ")
+    assert ended.err.endswith(
+        "is installed, but cannot run: no NVIDIA GPU, or no driver for it; install NVIDIA's driver "
+        "580 or newer, or use --engine onnxruntime\n"
     )
 
 
-@without_tensorrt
-@pytest.mark.parametrize("asked", [(), ("--precision", "fp32"), ("--model", "monocyte")])
-def test_building_without_tensorrt_says_how_to_get_it(
-    tiny_bundle: Path, run_export: Callable[..., Ended], asked: tuple[str, ...]
+@without_gpu
+@pytest.mark.parametrize(
+    ("asked", "n"), [((), 6), (("--precision", "fp32"), 6), (("--model", "monocyte"), 2)]
+)
+def test_without_a_gpu_engines_are_built_for_other_pcs(
+    tiny_bundle: Path,
+    run_export: Callable[..., Ended],
+    asked: tuple[str, ...],
+    n: int,
+    own_cache: Path,
 ) -> None:
     ended = run_export("engine", tiny_bundle, *asked)
+    assert (ended.status, ended.out) == (0, f"{n} engines in {own_cache}\n")
+    assert "built for other PCs, untested: TensorRT for RTX " in ended.err
+    for gpus in ("7.5", "8.0, 8.6, 8.9, 12.0, 12.1"):
+        assert f"built for GPUs of {gpus}, " in ended.err
+    assert len(files(own_cache, "tensorrt-plan")) == n
+
+
+def test_without_tensorrt_it_is_said_how_to_get_it(
+    tiny_bundle: Path, run_export: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in OURS:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in (FULL, FOR_RTX):
+        monkeypatch.setitem(sys.modules, name, None)
+    ended = run_export("engine", tiny_bundle)
     assert (ended.status, ended.out) == (4, "")
     assert ended.err.startswith("error: tensorrt cannot be loaded (")
     assert "python -m pip install vexas-edge[tensorrt]" in ended.err

@@ -2,7 +2,7 @@
 
 The JSON here was written by hand in the form that NVIDIA publishes: TensorRT's guide on its engine
 inspector, and the guide to what changed in it from TensorRT 10 to 11. No recording of an engine of
-ours exists yet.
+ours exists yet. What TensorRT for RTX says of real plans is in `test_engines_tensorrt_built`.
 """
 
 import json
@@ -12,97 +12,72 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vexas_edge.bundle.contract import CHECKED_DRAWS, GOLDEN_CELLS, fused_contract
+from vexas_edge.bundle.contract import fused_contract
 from vexas_edge.choices import Precision
 from vexas_edge.engines.contract import EngineOptions, RowGroup
 from vexas_edge.engines.tensorrt.plans import (
+    MOST_ROWS,
     Gpu,
-    bucket_of,
-    buckets_for,
+    PlanFor,
+    blocked_tensors,
     fill,
+    filled_up,
     input_shape,
-    most_rows,
+    kind_of,
     n_bytes,
     plan_key,
-    timings_key,
-    without_padding,
 )
-from vexas_edge.engines.tensorrt.proof import Layer, layers_of, proved
+from vexas_edge.engines.tensorrt.proof import Layer, layers_from_inspector, n_rounding, proved
 from vexas_edge.errors import HostError
 from vexas_edge.runtime.session import cells_per_call
+from vexas_edge.runtime.settings import CALL_SIZES
 
-GPU = Gpu(name="NVIDIA T4", capability="7.5", driver="580.65", tensorrt="11.4.0")
-
-
-# Buckets
-
-
+GPU = Gpu(name="NVIDIA T4", capability="7.5", driver="580.65")
 CONTRACT = fused_contract(canvas_px=272, draw_size=10, encoding_width=3, n_classes=2)
-ROWS = CONTRACT.rows(32)
+
+
+# Sizes
 
 
 @pytest.mark.parametrize(
-    ("block", "expected"), [(1, (1, 4)), (2, (1, 2, 4)), (4, (1, 4)), (32, (1, 32))]
+    ("n_rows", "expected"), [(1, 1), (2, 2), (3, 4), (5, 8), (32, 32), (33, 64), (128, 128)]
 )
-def test_buckets_take_a_single_cell_the_self_test_and_a_whole_call(
-    block: int, expected: tuple[int, ...]
-) -> None:
-    assert buckets_for(CONTRACT.rows(block)) == expected
-    assert max(expected) >= GOLDEN_CELLS
+def test_a_call_is_filled_up_to_the_next_power_of_two(n_rows: int, expected: int) -> None:
+    assert filled_up(n_rows) == expected
 
 
-def test_rows_that_may_not_be_filled_up_make_no_batch() -> None:
-    fixed = RowGroup(tensors=frozenset({"cells"}), most=32)
-    for rows in ((), (fixed,)):
-        with pytest.raises(HostError, match="rows may not be filled up; use --engine onnxruntime"):
-            buckets_for(rows)
+def test_a_larger_call_than_plans_take_is_refused() -> None:
+    with pytest.raises(HostError, match="take 128 rows per call at most, and this call has 129"):
+        filled_up(MOST_ROWS + 1)
 
 
 @pytest.mark.parametrize("canvas_px", [16, 96, 112, 224, 272, 360, 400, 4096])
-def test_scoring_never_brings_more_than_the_largest_bucket(canvas_px: int) -> None:
-    most = cells_per_call(EngineOptions(engine="tensorrt"), canvas_px)
-    assert most <= max(buckets_for(CONTRACT.rows(most)))
-    assert most_rows(CONTRACT.rows(most))["draws"] == CHECKED_DRAWS
+def test_scoring_and_preparing_bring_no_larger_calls(canvas_px: int) -> None:
+    assert cells_per_call(EngineOptions(engine="tensorrt"), canvas_px) <= MOST_ROWS
+    assert max(CALL_SIZES) <= MOST_ROWS
 
 
-@pytest.mark.parametrize(("n_cells", "expected"), [(1, 1), (2, 4), (4, 4), (5, 32), (32, 32)])
-def test_the_smallest_bucket_that_is_large_enough_is_taken(n_cells: int, expected: int) -> None:
-    assert bucket_of({"cells": n_cells, "draws": 64}, ROWS, (1, 4, 32)) == expected
+def test_encodings_depend_on_cells_alone() -> None:
+    assert blocked_tensors(CONTRACT.rows(32)) == {"cells", "encodings"}
 
 
-def test_more_cells_than_the_largest_bucket_are_refused() -> None:
-    with pytest.raises(HostError, match="built for 32 rows per call at most and was given 33"):
-        bucket_of({"cells": 33, "draws": 1}, ROWS, (1, 4, 32))
+def test_rows_that_may_not_be_filled_up_make_no_calls_of_few_sizes() -> None:
+    fixed = RowGroup(tensors=frozenset({"cells"}), most=32)
+    for rows in ((), (fixed,)):
+        with pytest.raises(HostError, match="rows may not be filled up; use --engine onnxruntime"):
+            blocked_tensors(rows)
 
 
-def test_only_the_rows_of_a_fused_graphs_inputs_are_free() -> None:
-    assert input_shape("cells", (-1, 272, 272, 3), 4, ROWS) == (4, 272, 272, 3)
-    assert input_shape("draws", (-1, 10), 4, ROWS) == (CHECKED_DRAWS, 10)
-    for name, shape in (("pixels", (-1, 3)), ("cells", (-1, -1, -1, 3))):
-        with pytest.raises(HostError, match=f"with the input {name} .*; expected a first"):
-            input_shape(name, shape, 4, ROWS)
-
-
-# Padding
+def test_only_the_rows_of_an_input_are_free() -> None:
+    assert input_shape("cells", (-1, 272, 272, 3), 4) == (4, 272, 272, 3)
+    with pytest.raises(HostError, match="with the input cells .*; expected a first"):
+        input_shape("cells", (-1, -1, -1, 3), 4)
 
 
 def test_rows_are_filled_up_with_zeros_whatever_was_there_before() -> None:
-    room = np.full((4, 2), 7, np.int64)
-    fill(room, "draws", np.array([[1, 2], [3, 4]]))
+    room = np.full((4, 2), 7, np.uint8)
+    fill(room, np.array([[1, 2], [3, 4]], np.uint8))
     assert room.tolist() == [[1, 2], [3, 4], [0, 0], [0, 0]]
-    with pytest.raises(HostError, match="takes 4 draws per call at most and was given 5"):
-        fill(room, "draws", np.zeros((5, 2), np.int64))
-
-
-def test_what_came_of_padding_is_dropped_and_the_rest_copied() -> None:
-    outputs = {"encodings": np.ones((4, 3)), "probabilities": np.ones((64, 2))}
-    kept = without_padding(outputs, {"cells": 3, "draws": 5}, ROWS)
-    assert {name: value.shape for name, value in kept.items()} == {
-        "encodings": (3, 3),
-        "probabilities": (5, 2),
-    }
-    outputs["encodings"][:] = 0
-    assert kept["encodings"].all()
 
 
 @pytest.mark.parametrize(
@@ -118,42 +93,44 @@ def test_a_tensor_without_a_size_gets_no_memory() -> None:
         n_bytes("encodings", (4, -1), np.float32)
 
 
-# Keys
+# Kinds of GPUs and keys
 
 
 @pytest.mark.parametrize(
-    "changed",
-    [
-        {"graph": b"another"},
-        {"precision": "int8"},
-        {"rows": CONTRACT.rows(4)},
-        {"gpu": replace(GPU, name="NVIDIA L4")},
-        {"gpu": replace(GPU, capability="8.9")},
-        {"gpu": replace(GPU, driver="581.00")},
-        {"gpu": replace(GPU, tensorrt="11.5.0")},
-    ],
-    ids=lambda changed: str(next(iter(changed.values()))),
+    ("capability", "expected"),
+    [("7.5", "7.5"), ("8.0", "8.0"), ("8.9", "8.0"), ("12.0", "8.0"), ("13.0", "8.0")],
 )
-def test_a_plan_is_not_found_where_anything_differs(changed: dict[str, Any]) -> None:
-    as_it_was: dict[str, Any] = {
-        "graph": b"a graph",
-        "precision": "fp32",
-        "rows": ROWS,
-        "gpu": GPU,
-    }
-    key = plan_key(**as_it_was)
-    assert plan_key(**as_it_was) == key
-    assert plan_key(**as_it_was | changed) != key
+def test_a_gpu_is_of_the_kind_of_turing_or_of_the_newer_ones(
+    capability: str, expected: str
+) -> None:
+    kind = kind_of(capability)
+    assert kind is not None
+    assert kind[0] == expected
+
+
+@pytest.mark.parametrize("capability", ["6.1", "7.0", "8.7", "9.0", "10.0", "11.0"])
+def test_others_are_of_no_kind(capability: str) -> None:
+    assert kind_of(capability) is None
+
+
+FOR_RTX = PlanFor(library="TensorRT for RTX 1.7", capabilities=("8.0", "8.6"))
+FOR_THIS = PlanFor(library="TensorRT 11.4.0", gpu=GPU)
+
+
+@pytest.mark.parametrize("wanted", [FOR_RTX, FOR_THIS])
+def test_a_plan_is_not_found_where_anything_differs(wanted: PlanFor) -> None:
+    key = plan_key(b"a graph", "fp32", wanted)
+    assert plan_key(b"a graph", "fp32", wanted) == key
     assert json.loads(json.dumps(key)) == key
-
-
-def test_graphs_share_the_timings_of_one_gpu() -> None:
-    assert timings_key(GPU) == {
-        "name": "NVIDIA T4",
-        "capability": "7.5",
-        "driver": "580.65",
-        "tensorrt": "11.4.0",
-    }
+    others = [
+        plan_key(b"another", "fp32", wanted),
+        plan_key(b"a graph", "int8", wanted),
+        plan_key(b"a graph", "fp32", replace(wanted, library="TensorRT 12")),
+        plan_key(b"a graph", "fp32", replace(wanted, capabilities=("7.5",), gpu=None)),
+        plan_key(b"a graph", "fp32", replace(FOR_THIS, gpu=replace(GPU, name="NVIDIA L4"))),
+        plan_key(b"a graph", "fp32", replace(FOR_THIS, gpu=replace(GPU, driver="581.00"))),
+    ]
+    assert all(other != key for other in others)
 
 
 # The proof
@@ -182,23 +159,28 @@ INT8 = described(
     layer("cast cells", "kgen", "UInt8"),
     layer("stem", "CaskConvolution", "Int8", "Int8", ParameterType="Convolution"),
     layer("reformat 1", "Reformat", "Int8"),
+    layer("round", "kgen", "Float", "Int8"),
     layer("fire/squeeze", "CaskGemmConvolution", "Int8"),
     layer("fire/expand", "correlation", "Int8", "Half"),
     layer("kept in float", "CaskJitConv", "Float"),
     layer("kernel", "gemm", "Float"),
-    layer("convert", "convert", "Int8"),
+    layer("convert", "convert", "Int8", "Int8"),
 )
 
 
-def test_layers_that_multiply_weights_are_found_with_what_they_take() -> None:
-    assert layers_of(INT8) == (
-        Layer(name="stem", is_convolution=True, computes_in="int8"),
-        Layer(name="fire/squeeze", is_convolution=True, computes_in="int8"),
-        Layer(name="fire/expand", is_convolution=True, computes_in="int8"),
-        Layer(name="kept in float", is_convolution=True, computes_in="fp32"),
-        Layer(name="kernel", is_convolution=False, computes_in="fp32"),
+def test_layers_that_multiply_weights_are_found_with_what_they_take_and_give() -> None:
+    layers = layers_from_inspector(INT8)
+    assert [layer for layer in layers if layer.kind != "other"] == [
+        Layer(name="stem", kind="convolution", takes="int8", gives="int8"),
+        Layer(name="fire/squeeze", kind="convolution", takes="int8", gives="fp32"),
+        Layer(name="fire/expand", kind="convolution", takes="int8", gives="fp16"),
+        Layer(name="kept in float", kind="convolution", takes="fp32", gives="fp32"),
+        Layer(name="kernel", kind="product", takes="fp32", gives="fp32"),
+    ]
+    assert n_rounding(layers) == 1
+    assert proved(layers, "int8") == (
+        "convolutions: int8 3, fp32 1; products: fp32 1; kernels that round to int8: 1"
     )
-    assert proved(INT8, "int8") == "convolutions: int8 3, fp32 1; products: fp32 1"
 
 
 @pytest.mark.parametrize(
@@ -214,16 +196,17 @@ def test_layers_that_multiply_weights_are_found_with_what_they_take() -> None:
     ],
 )
 def test_a_type_is_read_from_the_words_of_tensorrt_10_too(text: str, expected: str) -> None:
-    old = {"Name": "c", "LayerType": "CaskConvolution", "Inputs": [{"Format/Datatype": text}]}
-    (found,) = layers_of(described(old))
-    assert found.computes_in == expected
+    tensors = [{"Format/Datatype": text}]
+    old = {"Name": "c", "LayerType": "CaskConvolution", "Inputs": tensors, "Outputs": tensors}
+    (found,) = layers_from_inspector(described(old))
+    assert (found.takes, found.gives) == (expected, expected)
 
 
 @pytest.mark.parametrize(("wanted", "took"), [("int8", "Float"), ("fp16", "Float")])
 def test_an_engine_built_in_float32_by_mistake_is_refused(wanted: Precision, took: str) -> None:
     convolutions = [layer(f"conv{i}", "CaskConvolution", took) for i in range(3)]
     with pytest.raises(HostError) as refused:
-        proved(described(*convolutions), wanted)
+        proved(layers_from_inspector(described(*convolutions)), wanted)
     assert str(refused.value) == (
         f"the TensorRT engine was built for {wanted}, but its convolutions compute in fp32 3 "
         "(such as 'conv0'); it is not kept. Use another --precision, or --engine onnxruntime"
@@ -232,9 +215,12 @@ def test_an_engine_built_in_float32_by_mistake_is_refused(wanted: Precision, too
 
 def test_the_reference_computes_in_float32_throughout() -> None:
     layers = [layer(f"conv{i}", "CaskConvolution", "Float") for i in range(9)]
-    assert proved(described(*layers), "fp32") == "convolutions: fp32 9; products: none"
+    assert proved(layers_from_inspector(described(*layers)), "fp32").startswith(
+        "convolutions: fp32 9; products: none"
+    )
+    odd = layer("odd", "CaskConvolution", "Half")
     with pytest.raises(HostError, match="built for fp32, but .* fp32 9, fp16 1 .*'odd'"):
-        proved(described(*layers, layer("odd", "CaskConvolution", "Half")), "fp32")
+        proved(layers_from_inspector(described(*layers, odd)), "fp32")
 
 
 @pytest.mark.parametrize(
@@ -247,12 +233,13 @@ def test_the_reference_computes_in_float32_throughout() -> None:
         '{"Layers": 3}',
         '{"Layers": ["conv1 + relu1"]}',  # built without detailed verbosity
         '{"Layers": [{"Name": "c"}]}',
-        '{"Layers": [{"Name": "c", "LayerType": "CaskConvolution", "Inputs": []}]}',
-        '{"Layers": [{"Name": "c", "LayerType": "CaskConvolution", "Inputs": [{"Format": "x"}]}]}',
+        '{"Layers": [{"Name": "c", "LayerType": "CaskConvolution", "Inputs": [], "Outputs": []}]}',
+        '{"Layers": [{"Name": "c", "LayerType": "CaskConvolution", "Inputs": [{"Format": "x"}], '
+        '"Outputs": []}]}',
         '{"Layers": []}',
         described(layer("kernel", "gemm", "Float")),
     ],
 )
 def test_a_description_that_says_too_little_proves_nothing(description: str) -> None:
     with pytest.raises(HostError, match="cannot be read .* so nothing proves what it computes in"):
-        proved(description, "fp32")
+        proved(layers_from_inspector(description), "fp32")

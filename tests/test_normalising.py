@@ -51,7 +51,8 @@ from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import BundleError, HostError, InputError, UsageError
 from vexas_edge.results.values import ModelScore
 from vexas_edge.runtime.selftest import golden_from_npz
-from vexas_edge.runtime.session import Sessions, run_selftest
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.runtime.verification import run_selftest
 from vexas_edge.scoring import reading
 from vexas_edge.smear.case import Case
 from vexas_edge.smear.cohort import read_cohort

@@ -32,7 +32,8 @@ from vexas_edge.quality.statistics import CASE_STATISTICS
 from vexas_edge.results.tables import CASE_COLUMNS, CELL_COLUMNS, case_rows, cell_rows
 from vexas_edge.results.values import CaseScore, DomainFinding, ModelScore
 from vexas_edge.results.words import line_from_score
-from vexas_edge.runtime.session import Sessions, run_selftest
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.runtime.verification import run_selftest
 from vexas_edge.scoring.score import failed_case, score_past_the_gate
 
 NEUTROPHIL, MONOCYTE, LYMPHOCYTE = MODELS = ("neutrophil", "monocyte", "lymphocyte")

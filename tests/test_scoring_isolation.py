@@ -27,7 +27,8 @@ from vexas_edge.bundle.words import text_from_bundle
 from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError, HostError
-from vexas_edge.runtime.session import Sessions, run_selftest
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.runtime.verification import run_selftest
 
 CROP_PX = 64
 PALE, CYTOPLASM, NUCLEUS = (240, 235, 238), (190, 130, 160), (110, 40, 120)

@@ -95,6 +95,11 @@ class GraphContract:
         tensors = (*self.inputs, *self.outputs)
         return next((t for t in tensors if shapes.get(t.name) != t.shape), None)
 
+    def of_cells(self) -> "GraphContract":
+        """All inputs, and of the outputs those that each cell has for itself."""
+        outputs = tuple(tensor for tensor in self.outputs if tensor.rows == N_CELLS)
+        return GraphContract(inputs=self.inputs, outputs=outputs)
+
     def rows(self, block: int) -> tuple[RowGroup, ...]:
         """The graph's groups of tensors with the same number of rows, for calls of `block` cells.
 

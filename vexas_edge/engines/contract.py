@@ -40,12 +40,14 @@ class Abilities:
     call_sizes: for each device, the size beyond which larger calls only cost memory.
     settings: for devices where it can be set up in several ways, their names in each precision;
         the first is the one that is taken unless another was measured to be faster.
+    whole: whether it runs the whole graph. If not, it gives the outputs of the blocked rows alone.
     """
 
     packages: tuple[str, ...]
     graphs: Mapping[Device, Mapping[Precision, str]]
     call_sizes: Mapping[Device, CallSize]
     settings: Mapping[Device, Mapping[Precision, tuple[str, ...]]] = field(default_factory=dict)
+    whole: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,8 +56,9 @@ class RowGroup:
 
     tensors: the names of these inputs and outputs.
     most: the largest number of rows of any call.
-    block: the number of rows of a typical call. An engine may fill calls up to a multiple of it and
-    drop the results of the added rows; None where that would change the other rows' results.
+    block: the number of rows of a typical call, the blocked rows. An engine may add rows to a call
+    and drop their results; None where that would change the other rows' results. Outputs of blocked
+    rows need no inputs but those of blocked rows.
     """
 
     tensors: frozenset[str]
@@ -78,7 +81,7 @@ class EngineOptions:
     rows_per_call: how many rows of cells go into one call; None means what suits the device.
     precision: what the graph computes in, for an engine that proves it or is set up for it.
     setting: one of the engine's `Abilities.settings`; empty means its first.
-    build: whether an engine may be built on this PC, which takes minutes.
+    build: whether an engine may be built on this PC, which takes seconds or minutes.
     report: called with one line at a time about the progress of building.
     """
 
@@ -111,7 +114,7 @@ class Engine(Protocol):
     most_rows: "Mapping[str, int]"
 
     def run(self, feeds: "Mapping[str, ndarray]") -> "dict[str, ndarray]":
-        """All outputs by name, for all inputs by name. May be called from any thread."""
+        """The outputs by name, for all inputs by name. May be called from any thread."""
 
     def __enter__(self) -> Self: ...
 

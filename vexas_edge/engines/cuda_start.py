@@ -13,9 +13,11 @@ from typing import Any
 
 from vexas_edge.host.facts import NvidiaGpu, nvidia_gpu
 
-# The oldest driver for each CUDA, from NVIDIA's release notes; the wheels since 1.27 need CUDA 13.
-_LEAST_DRIVERS = {"12": 525, "13": 580}
-LEAST_DRIVER = _LEAST_DRIVERS["13"]
+# The oldest driver for each CUDA, from NVIDIA's release notes; the wheels of onnxruntime since 1.27
+# and of TensorRT need CUDA 13.
+CUDA_13 = "13"
+_LEAST_DRIVERS = {"12": 525, CUDA_13: 580}
+LEAST_DRIVER = _LEAST_DRIVERS[CUDA_13]
 
 WHEELS = ("onnxruntime", "onnxruntime-gpu")
 _INSTALL = "python -m pip install"
@@ -69,21 +71,26 @@ def cuda_problem(facts: CudaFacts) -> CudaProblem:
             found=f"this onnxruntime {facts.onnxruntime} has no CUDA support",
             remedy="install onnxruntime-gpu[cuda,cudnn] in place of onnxruntime",
         )
-    return _problem_of_driver(facts) or _problem_of_libraries(facts)
-
-
-def _problem_of_driver(facts: CudaFacts) -> CudaProblem | None:
     release = facts.cuda.split(".")[0]
+    return driver_problem(facts.gpu, release) or _problem_of_libraries(facts)
+
+
+def driver_problem(gpu: NvidiaGpu | None, release: str) -> CudaProblem | None:
+    """Why the GPU's driver cannot run a release of CUDA, as in "13"; None if it can.
+
+    Args:
+        gpu: the first NVIDIA GPU that the driver shows.
+    """
     least = _LEAST_DRIVERS.get(release, LEAST_DRIVER)
-    if facts.gpu is None:
+    if gpu is None:
         return CudaProblem(
             found="no NVIDIA GPU, or no driver for it",
             remedy=f"install NVIDIA's driver {least} or newer",
         )
-    driver = facts.gpu.driver.split(".")[0]
+    driver = gpu.driver.split(".")[0]
     if driver.isdigit() and int(driver) < least:
         return CudaProblem(
-            found=f"{facts.gpu}: the driver is too old for CUDA {release}",
+            found=f"{gpu}: the driver is too old for CUDA {release}",
             remedy=f"install driver {least} or newer",
         )
     return None

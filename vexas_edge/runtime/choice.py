@@ -109,8 +109,8 @@ def choose(
 
 def _set_up(way: Measured) -> str:
     """How the engine is set up, in words; empty for an engine that has only one way."""
-    cells = f", {way.cells_per_call} cells per call" if way.cells_per_call else ""
-    return f", set up as {way.setting}{cells}" if way.setting else ""
+    setting = f", set up as {way.setting}" if way.setting else ""
+    return setting + (f", {way.cells_per_call} cells per call" if way.cells_per_call else "")
 
 
 def _unprepared(

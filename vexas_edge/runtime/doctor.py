@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vexas_edge.choices import ENGINES, EngineName
-from vexas_edge.engines.cuda_start import LEAST_DRIVER, REMEDY_FOR_TWO_WHEELS, WHEELS
+from vexas_edge.engines.cuda_start import (
+    CUDA_13,
+    LEAST_DRIVER,
+    REMEDY_FOR_TWO_WHEELS,
+    WHEELS,
+    driver_problem,
+)
 from vexas_edge.engines.opening import abilities_of, devices_of
 from vexas_edge.errors import HostError, MissingEngineError
 from vexas_edge.host.cache import FOLDER_VARIABLE, cache_folder
@@ -77,15 +83,12 @@ def _gpu() -> Iterator[Finding]:
             remedy=f"install NVIDIA's driver {LEAST_DRIVER} or newer" if wanted else "",
         )
         return
-    release = gpu.driver.split(".")[0]
-    if not release.isdigit() or int(release) >= LEAST_DRIVER:
-        yield Finding(subject="GPU", state="ok", found=str(gpu))
-        return
+    problem = driver_problem(gpu, CUDA_13)
     yield Finding(
         subject="GPU",
-        state="limited",
-        found=f"{gpu}: the driver is too old for CUDA 13",
-        remedy=f"install driver {LEAST_DRIVER} or newer, or score on the CPU",
+        state="limited" if problem else "ok",
+        found=problem.found if problem else str(gpu),
+        remedy=f"{problem.remedy}, or score on the CPU" if problem else "",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.choices import ENGINES, PRECISIONS
 from vexas_edge.engines.contract import Engine, EngineOptions
-from vexas_edge.engines.opening import devices_of, settings_of
+from vexas_edge.engines.opening import devices_of
 from vexas_edge.errors import HostError
 from vexas_edge.runtime.call_limits import forget_limits
 from vexas_edge.runtime.choice import Measured, key_on_this_pc, remember
@@ -38,10 +38,10 @@ def prepare_bundle(
     models = bundle.manifest.models
     asked = TimingOptions(threads=threads, seconds=seconds / len(models), report=report)
     forget_limits(key_on_this_pc(bundle))
-    settable, ways = _by_settings(tuple(_ways()))
+    on_gpu, ways = _by_device(tuple(_ways()))
     for model in models:
         ways = _with_model(bundle, model, ways, asked)
-    ways = (*ways, *(with_best_setting(bundle, way, asked) for way in settable))
+    ways = (*ways, *(with_best_setting(bundle, way, asked) for way in on_gpu))
     remember(bundle, ways)
     if all(way.problem for way in ways):
         problems = "; ".join(f"{way.engine} {way.precision}: {way.problem}" for way in ways)
@@ -67,12 +67,10 @@ def _ways() -> Iterator[Measured]:
                 yield Measured(engine=engine, device=device, precision=precision)
 
 
-def _by_settings(
-    ways: Sequence[Measured],
-) -> tuple[tuple[Measured, ...], tuple[Measured, ...]]:
-    """The ways that can be set up in several ways, and the others."""
-    settable = tuple(w for w in ways if settings_of(w.engine, w.device, w.precision))
-    return settable, tuple(way for way in ways if way not in settable)
+def _by_device(ways: Sequence[Measured]) -> tuple[tuple[Measured, ...], tuple[Measured, ...]]:
+    """The ways on a GPU, where settings and numbers of cells per call are tried, and the others."""
+    on_gpu = tuple(way for way in ways if way.device == "cuda")
+    return on_gpu, tuple(way for way in ways if way not in on_gpu)
 
 
 def _with_model(

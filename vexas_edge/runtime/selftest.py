@@ -28,6 +28,9 @@ ALLOWED = {HEAD: 1e-5, FUSED: 1e-3, ISOLATE: 0.02}
 # Sums of integers are exact, so only values halfway between two integers may round differently.
 ALLOWED_CHEAPER = 1e-3
 
+# How far the mean probabilities of a whole graph and of the head may lie apart.
+CROSS_CHECK = 1e-3
+
 # The images that the cells were made from, uint8 (N, H, W, 3), where a model normalises them.
 IMAGES = "images"
 
@@ -88,6 +91,31 @@ def check_engine(
             f"(allowed {allowed:.0e}); do not use {engine.name} on {engine.device} here"
         )
     return Check(model=model, file=file, difference=difference, allowed=allowed)
+
+
+def check_head(
+    model: str, head: Engine, contract: GraphContract, golden: Mapping[str, NDArray[Any]]
+) -> None:
+    """Check that the head gives what the whole reference graph gave for the self-test's cells.
+
+    It takes the place of the check in each case for an engine that gives encodings alone.
+
+    Args:
+        contract: the head's.
+
+    Raises:
+        HostError: the means over draws differ.
+    """
+    outputs = head.run(golden_feeds(contract, golden))
+    found, expected = (
+        values.mean(axis=0, dtype=np.float64)
+        for values in (outputs[PROBABILITIES], golden[f"{FUSED}/{PROBABILITIES}"])
+    )
+    if not (difference := _difference(found, expected)) <= CROSS_CHECK:
+        raise HostError(
+            f"self-test of {model} {HEAD} failed: its score differs from the whole graph's by "
+            f"{difference:.1e} (allowed {CROSS_CHECK:.0e}); export the bundle again"
+        )
 
 
 def placed_images(images: NDArray[np.uint8], canvas: Canvas) -> NDArray[np.uint8]:

@@ -1,6 +1,5 @@
 """A bundle's graphs, loaded into engines on this PC and kept for the next case."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
@@ -30,7 +29,16 @@ from vexas_edge.results.values import SiteId
 from vexas_edge.runtime.call_limits import CallLimits
 from vexas_edge.runtime.choice import choose, key_on_this_pc
 from vexas_edge.runtime.isolator import Isolator, mask_options
-from vexas_edge.runtime.selftest import Check, check_canvas, check_engine, golden_from_npz
+from vexas_edge.runtime.selftest import (
+    Check,
+    check_canvas,
+    check_engine,
+    check_head,
+    golden_from_npz,
+)
+
+# The graphs beside the fused ones, which always run in onnxruntime on the CPU.
+_OTHERS = (HEAD, ISOLATE)
 
 
 def cells_per_call(options: EngineOptions, canvas_px: int) -> int:
@@ -67,7 +75,8 @@ class Sessions:
 
     The head always runs in onnxruntime on the CPU, so that scores do not depend on the engine.
     Unless it is the reference graph in the reference engine, any other graph must pass its
-    self-test before its first call, or must have passed it in `vexas-edge prepare`.
+    self-test before its first call, or must have passed it in `vexas-edge prepare`. An engine that
+    gives encodings alone is tested each time, as its calls cannot be checked against the head.
     """
 
     def __init__(
@@ -133,13 +142,16 @@ class Sessions:
             file: the name of the graph's file; empty means the chosen graph.
         """
         file = file or self.graph.file
-        options = replace(
+        return self._engine(model, file, self.fused_options(model, file))
+
+    def fused_options(self, model: str, file: str) -> EngineOptions:
+        """How the engine of one of the model's fused graphs is opened."""
+        return replace(
             self.options,
             calls_at_once=self.threads,
             rows=self.contract(model, file).rows(self.cells_per_call(model)),
             precision=precision_of(file),
         )
-        return self._engine(model, file, options)
 
     def fused_alone(self, model: str) -> Engine:
         """The chosen graph in an engine of its own, in which every call uses all threads.
@@ -227,8 +239,7 @@ class Sessions:
 
     def used(self) -> Engine | None:
         """An engine that has a fused graph, for the record; None if none was opened yet."""
-        others = (HEAD, ISOLATE)
-        return next((e for (_, f, _), e in self._opened.items() if f not in others), None)
+        return next((e for (_, f, _), e in self._opened.items() if f not in _OTHERS), None)
 
     def _engine(self, model: str, file: str, options: EngineOptions) -> Engine:
         key = (model, file, options)
@@ -245,20 +256,29 @@ class Sessions:
 
     def _self_test(self, model: str, file: str, engine: Engine) -> Check:
         golden = golden_from_npz(self.bundle.model_file(model, GOLDEN))
+        if file not in _OTHERS and not self._runs_whole_graphs:
+            check_head(model, self.head(model), self.contract(model, HEAD), golden)
         return check_engine(model, file, engine, self.contract(model, file), golden)
 
     def _check_shapes(self, model: str, file: str, engine: Engine) -> None:
-        if wanted := self.contract(model, file).missing_from(engine.shapes):
+        contract = self.contract(model, file)
+        if file not in _OTHERS and not self._runs_whole_graphs:
+            contract = contract.of_cells()
+        if wanted := contract.missing_from(engine.shapes):
             raise BundleError(
                 f"{self.bundle.path}: {file} of model {model!r} has {wanted.name} of shape "
                 f"{engine.shapes.get(wanted.name)}, but the manifest says {wanted.shape}; the "
                 "bundle contradicts itself, so export it again"
             )
 
+    @property
+    def _runs_whole_graphs(self) -> bool:
+        return abilities_of(self.options.engine).whole
+
     def _is_trusted(self, file: str) -> bool:
         """Whether the graph needs no self-test: it is the reference, or `prepare` has tested it."""
         reference = self.options.engine == "onnxruntime" and file == FUSED
-        proved = self.graph.proved and file == self.graph.file
+        proved = self.graph.proved and file == self.graph.file and self._runs_whole_graphs
         return file == HEAD or reference or proved
 
     def __enter__(self) -> Self:
@@ -267,23 +287,3 @@ class Sessions:
     def __exit__(self, *raised: object) -> None:
         self._opened.clear()
         self._stack.close()
-
-
-def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
-    """Check each model's normalising and mask network, its reference, head and chosen graph.
-
-    Yields each outcome.
-
-    Raises:
-        HostError: this PC cannot run a graph, or it returns other numbers than the reference did.
-        BundleError: what a model's training patients looked like cannot be read.
-    """
-    with Sessions(bundle, options) as sessions:
-        for model in bundle.manifest.models:
-            entry = bundle.manifest.models[model]
-            sessions.reference(model)  # it must be one that scoring can use
-            if entry.background is not None:
-                yield sessions.check_canvas(model)
-            masks = [ISOLATE] if entry.isolation else []
-            for file in dict.fromkeys((*masks, FUSED, HEAD, sessions.graph.file)):
-                yield sessions.check(model, file)

@@ -33,7 +33,7 @@ def with_best_setting(bundle: Bundle, way: Measured, asked: TimingOptions) -> Me
 
     If no setting works, the way has the problem that its default setting met.
     """
-    settings = settings_of(way.engine, way.device, way.precision)
+    settings = settings_of(way.engine, way.device, way.precision) or ("",)
     tried = [_tried(bundle, replace(way, setting=setting), asked) for setting in settings]
     best = min((t for t in tried if t.ms_per_cell is not None), key=_ms, default=None)
     if best is None:
@@ -91,7 +91,8 @@ def _timed(bundle: Bundle, way: Measured, asked: TimingOptions) -> Measured:
     except HostError as error:
         return replace(way, problem=str(error))
     said = f"{way.cells_per_call} cells" if way.cells_per_call else "the usual number of cells"
-    name = f"{way.engine} on {way.device} in {way.precision}, {way.setting}"
+    setting = f", {way.setting}" if way.setting else ""
+    name = f"{way.engine} on {way.device} in {way.precision}{setting}"
     asked.report(f"{name}: {ms:.3f} ms per cell with {said} per call")
     return replace(way, emulated=any(emulated), ms_per_cell=ms)
 

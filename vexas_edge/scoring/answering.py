@@ -10,6 +10,7 @@ from vexas_edge.bundle.contract import DECISIONS, PROBABILITIES
 from vexas_edge.domain.reference import Reference
 from vexas_edge.errors import HostError
 from vexas_edge.results.values import ModelScore
+from vexas_edge.runtime.selftest import CROSS_CHECK
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.abstention import Reason, reasons_to_abstain
 from vexas_edge.scoring.draws import draws_of
@@ -17,9 +18,6 @@ from vexas_edge.scoring.encoded import Encoded, Examined
 from vexas_edge.scoring.figures.interval import prediction_interval
 from vexas_edge.scoring.figures.labels import label_indices
 from vexas_edge.scoring.figures.pulls import pulls_of
-
-# How far the fused graph's own score may lie from the head's on the same encodings.
-CROSS_CHECK = 1e-3
 
 # With fewer training patients, a histogram would tell of single ones; and how many bins it has.
 LEAST_SHOWN, _BINS = 30, 20

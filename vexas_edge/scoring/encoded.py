@@ -30,7 +30,8 @@ class Encoded:
     records: of every cell, whether it could be used or not.
     identities: of the N used cells.
     encodings: float32 (N, D), of the used cells in the same order.
-    checked: the call to be checked against the head; None if no cell could be used.
+    checked: the call to be checked against the head; None if no cell could be used, or the engine
+    gives encodings alone.
     """
 
     records: tuple[UsedCell, ...]

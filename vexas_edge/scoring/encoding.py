@@ -39,7 +39,7 @@ class _Outputs:
     """What the engine returned: encodings, float32 (n, D), and draws of them if asked for."""
 
     encodings: NDArray[np.float32]
-    checked: CheckedCall | None
+    checked: CheckedCall | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class _Calls:
 
         Args:
             checked: whether to add draws, to be checked against the head. Every call has at least
-                one draw, since no engine skips the classifier when only encodings are wanted.
+                one draw, since an engine that runs the whole graph runs the classifier, too.
         """
         placed = [placed_cell(self.read.decoded(cell), self.canvas) for cell in cells]
         records = [cell.record for cell in placed]
@@ -95,9 +95,11 @@ class _Calls:
         contract = self.sessions.contract(self.name, self.sessions.graph.file)
         pixels = np.stack([cell.pixels for cell in cells if cell.pixels is not None])
         outputs = self.sessions.fused(self.name).run(contract.feeds({CELLS: pixels, DRAWS: draws}))
-        encodings, probabilities = outputs[ENCODINGS], outputs[PROBABILITIES]
-        found = CheckedCall(encodings=encodings, draws=draws, probabilities=probabilities)
-        return _Outputs(encodings=encodings, checked=found if checked else None)
+        encodings = outputs[ENCODINGS]
+        if not checked or PROBABILITIES not in outputs:
+            return _Outputs(encodings=encodings)
+        found = CheckedCall(encodings=encodings, draws=draws, probabilities=outputs[PROBABILITIES])
+        return _Outputs(encodings=encodings, checked=found)
 
 
 def encode_cells(
@@ -110,7 +112,7 @@ def encode_cells(
     """The encodings of one model's cells.
 
     The first call that has a usable cell also has draws of its own cells, to be checked against the
-    head.
+    head, where the engine runs the whole graph.
 
     Args:
         chunk_cells: how many cells go into one call; None chooses a number that suits the engine.

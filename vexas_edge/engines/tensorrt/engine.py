@@ -1,13 +1,13 @@
 """The TensorRT engine: it finds or builds a graph's plan and runs it.
 
-Building takes minutes, so it is never done unasked: a plan is looked up in this PC's cache, where
-`vexas-edge prepare` or `vexas-workshop export engine` puts it.
+A plan gives the outputs of the blocked rows alone, that is encodings of cells. It is never built
+unasked: `vexas-edge prepare` and `vexas-workshop export engine` put plans into this PC's cache.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from functools import partial
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from typing import Any, Self
 
 import numpy as np
@@ -16,31 +16,33 @@ from numpy import ndarray
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.loading import refuse_external_data
 from vexas_edge.engines.tensorrt.build import plan_from_graph
-from vexas_edge.engines.tensorrt.nvidia import (
+from vexas_edge.engines.tensorrt.cuda import (
     allocated,
     captured,
     checked,
-    given,
-    log,
+    reserved,
     runtime,
-    tensorrt,
     this_gpu,
 )
+from vexas_edge.engines.tensorrt.keeping import keep_plan, kept_plan
+from vexas_edge.engines.tensorrt.library import FOR_RTX, NAME, VERSION, given, log, tensorrt
 from vexas_edge.engines.tensorrt.plans import (
-    bucket_of,
-    buckets_for,
+    MOST_ROWS,
+    Gpu,
+    PlanFor,
+    blocked_tensors,
     fill,
+    filled_up,
     input_shape,
-    most_rows,
+    kind_of,
     plan_key,
-    without_padding,
 )
-from vexas_edge.engines.tensorrt.proof import proved
+from vexas_edge.engines.tensorrt.proof import layers_from_inspector
 from vexas_edge.errors import HostError
-from vexas_edge.host.cache import find, store
+from vexas_edge.host.cache import Key, find, store
 from vexas_edge.host.process import default_threads
 
-_PLAN = "tensorrt-plan"
+_KERNELS = "tensorrt-kernels"
 
 
 def engine_from_graph(graph: bytes, options: EngineOptions) -> "TensorRtEngine":
@@ -58,137 +60,188 @@ def engine_from_graph(graph: bytes, options: EngineOptions) -> "TensorRtEngine":
             "tensorrt does not run on the CPU; use --engine onnxruntime or --device cuda"
         )
     refuse_external_data(graph, "tensorrt")
-    buckets, gpu = buckets_for(options.rows), this_gpu()
-    key = plan_key(graph, options.precision, options.rows, gpu)
-    found = find(_PLAN, key, same="graph")
+    gpu = this_gpu()
+    wanted = plan_for(gpu)
+    found = kept_plan(graph, options, wanted)
+    kernels = {**plan_key(graph, options.precision, wanted), **asdict(gpu)}
     if found.content is not None:
-        return TensorRtEngine(found.content, buckets, options)
+        return TensorRtEngine(found.content, options, kernels)
     if not options.build:
         raise HostError(
-            f"tensorrt has no engine for this graph on this PC: {found.missed}; build it, which "
-            "takes minutes, with `vexas-edge prepare --bundle BUNDLE` or `vexas-workshop export "
-            "engine BUNDLE`, or use --engine onnxruntime"
+            f"tensorrt has no engine for this graph on this PC: {found.missed}; build it with "
+            "`vexas-edge prepare --bundle BUNDLE` or `vexas-workshop export engine BUNDLE`, or use "
+            "--engine onnxruntime"
         )
-    plan = plan_from_graph(graph, options.rows, gpu, options.report)
+    built = plan_from_graph(graph, options, wanted.capabilities)
     with ExitStack() as closing_if_refused:
-        engine = closing_if_refused.enter_context(TensorRtEngine(plan, buckets, options))
-        for bucket in buckets:
-            words = proved(engine.description(bucket), options.precision)
-            options.report(f"built for {bucket} rows per call: {words}")
-        store(_PLAN, key, plan)
+        engine = closing_if_refused.enter_context(TensorRtEngine(built.plan, options, kernels))
+        layers = built.layers or layers_from_inspector(engine.description())
+        keep_plan(graph, options, wanted, built.plan, layers)
         closing_if_refused.pop_all()
     return engine
 
 
+def plan_for(gpu: Gpu) -> PlanFor:
+    """What a plan must be for to run on this GPU."""
+    if FOR_RTX:
+        return PlanFor(library=NAME, capabilities=kind_of(gpu.capability) or ())
+    return PlanFor(library=NAME, gpu=gpu)
+
+
 class TensorRtEngine:
-    """A loaded plan. What a bucket needs is made when the bucket is first used.
+    """A loaded plan. What a size of calls needs is made when a call first has it.
 
     Calls from several threads take turns, since the GPU computes one at a time anyway.
     """
 
     name = "tensorrt"
     device = "cuda"
+    version = VERSION
 
-    def __init__(self, plan: bytes, buckets: Sequence[int], options: EngineOptions) -> None:
-        self.version: str = tensorrt.__version__
+    def __init__(self, plan: bytes, options: EngineOptions, kernels: Key) -> None:
+        """Load the plan.
+
+        Args:
+            kernels: of the kernels that TensorRT for RTX compiles for this GPU, in the cache.
+        """
         self.threads = options.threads or default_threads()
-        self.most_rows: Mapping[str, int] = most_rows(options.rows)
-        self._rows = options.rows
-        self._sizes = tuple(buckets)
-        self._buckets: dict[int, _Bucket] = {}
+        blocked = blocked_tensors(options.rows)
+        self.most_rows: Mapping[str, int] = dict.fromkeys(blocked, MOST_ROWS)
+        self._calls: dict[int, _Call] = {}
         self._turn = threading.Lock()
-        with ExitStack() as self._closing:
+        with ExitStack() as closing:
             self._runtime = tensorrt.Runtime(log())
             self._engine = given(self._runtime.deserialize_cuda_engine(plan), "loading the engine")
+            self._kernels = _Kernels(self._engine, kernels) if FOR_RTX else None
             self._stream = checked(runtime.cudaStreamCreate())
-            self._closing.callback(runtime.cudaStreamDestroy, self._stream)
-            largest = self._bucket(self._sizes[-1])
-            self._closing = (
-                self._closing.pop_all()
-            )  # nothing failed, so keep everything until it is closed
-        buffers = {**largest.inputs, **largest.outputs}
+            closing.callback(runtime.cudaStreamDestroy, self._stream)
+            self._closing = closing.pop_all()
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        self._blocked = tuple(name for name in names if name in blocked)
         # Only the number of rows is free, in every input and output.
         self.shapes: Mapping[str, tuple[int | None, ...]] = {
-            name: (None, *buffer.host.shape[1:]) for name, buffer in buffers.items()
+            name: (None, *tuple(self._engine.get_tensor_shape(name))[1:]) for name in names
         }
 
     def run(self, feeds: Mapping[str, ndarray]) -> dict[str, ndarray]:
-        """All outputs by name.
+        """The outputs of the blocked rows by name.
 
         Raises:
+            DeviceMemoryError: the GPU has too little free memory for a call of this size.
             HostError: the call has more rows than the engine was built for, or the GPU failed.
         """
-        n_rows = {name: len(rows) for name, rows in feeds.items()}
+        n_rows = next(len(feeds[name]) for name in self._blocked if name in feeds)
         with self._turn:
-            bucket = self._bucket(bucket_of(n_rows, self._rows, self._sizes))
-            for name, buffer in bucket.inputs.items():
-                fill(buffer.host, name, feeds[name])
-            checked(runtime.cudaGraphLaunch(bucket.work, self._stream))
+            call = self._call(filled_up(n_rows))
+            for name, buffer in call.inputs.items():
+                if name in self._blocked:
+                    fill(buffer.host, feeds[name])
+            call.work()
             checked(runtime.cudaStreamSynchronize(self._stream))
-            outputs = {name: buffer.host for name, buffer in bucket.outputs.items()}
-            return without_padding(outputs, n_rows, self._rows)
+            return {name: buffer.host[:n_rows].copy() for name, buffer in call.outputs.items()}
 
-    def description(self, bucket: int) -> str:
-        """TensorRT's description of the engine's layers in a bucket, as JSON."""
+    def description(self) -> str:
+        """TensorRT's description of the plan's layers in the smallest call, as JSON."""
         inspector = given(self._engine.create_engine_inspector(), "describing the engine")
         # Without a context whose shapes are set, it does not say what a layer takes.
-        inspector.execution_context = self._bucket(bucket).context
+        inspector.execution_context = self._call(1).context
         text: str = inspector.get_engine_information(tensorrt.LayerInformationFormat.JSON)
         return text
 
-    def _bucket(self, size: int) -> "_Bucket":
-        if size not in self._buckets:
-            profile = self._sizes.index(size)
-            shapes = partial(input_shape, bucket=size, rows=self._rows)
-            self._buckets[size] = _Bucket(
-                self._engine, profile, shapes, self._stream, self._closing
-            )
-        return self._buckets[size]
+    def _call(self, size: int) -> "_Call":
+        if size not in self._calls:
+            with ExitStack() as closing:  # what there is no memory for leaves nothing behind
+                kernels = self._kernels
+                configured = kernels.config if kernels else self._engine.create_runtime_config()
+                call = _Call(self._engine, configured, self._sizes(size), self._stream, closing)
+                self._closing.push(closing.pop_all())
+            self._calls[size] = call
+        return self._calls[size]
+
+    def _sizes(self, size: int) -> dict[str, int]:
+        """The rows of each input and output in a call of this size."""
+        return {name: size if name in self._blocked else 1 for name in self.shapes}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:
         self._closing.close()
-        self._buckets.clear()
-        self._engine = self._runtime = None
+        self._calls.clear()
+        if self._kernels:
+            self._kernels.keep()
+        self._kernels = self._engine = self._runtime = None
 
 
-class _Bucket:
-    """What calls of one size need: a context, memory, and the work of a call as one CUDA graph."""
+class _Kernels:
+    """The kernels that TensorRT for RTX compiles for a plan on this GPU, kept for the next run."""
+
+    def __init__(self, engine: Any, key: Key) -> None:
+        self.config = engine.create_runtime_config()
+        # By default slower kernels run until those for the size of a call are compiled.
+        strategies = tensorrt.DynamicShapesKernelSpecializationStrategy
+        self.config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        self._compiled = self.config.create_runtime_cache()
+        self._key = key
+        self._before = find(_KERNELS, key, same="graph").content
+        if self._before:  # the library itself rejects what was compiled for anything else
+            self._compiled.deserialize(self._before)
+        self.config.set_runtime_cache(self._compiled)
+
+    def keep(self) -> None:
+        """Keep what was compiled; where the cache cannot be written, it is compiled anew."""
+        found = bytes(self._compiled.serialize())
+        if found != self._before:
+            with suppress(HostError):
+                store(_KERNELS, self._key, found)
+
+
+class _Call:
+    """What calls of one size need: a context, memory, and their work, in a CUDA graph if it can."""
 
     def __init__(
-        self,
-        engine: Any,
-        profile: int,
-        shape_of: Callable[[str, Sequence[int]], tuple[int, ...]],
-        stream: Any,
-        closing: ExitStack,
+        self, engine: Any, config: Any, n_rows: Mapping[str, int], stream: Any, closing: ExitStack
     ) -> None:
-        self.context = given(engine.create_execution_context(), "making a context")
+        """Take all memory that such a call needs, and run it once.
+
+        Args:
+            config: how the context runs; it then uses memory of ours, for this size alone.
+            n_rows: of each input and output.
+        """
+        strategies = tensorrt.ExecutionContextAllocationStrategy
+        config.set_execution_context_allocation_strategy(strategies.USER_MANAGED)
+        self.context = given(engine.create_execution_context(config), "making a context")
         self._stream = stream
-        context, doing = self.context, "preparing for a batch of fixed size"
-        given(context.set_optimization_profile_async(profile, int(stream)), doing)
-        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
-        modes = {name: engine.get_tensor_mode(name) for name in names}
-        inputs = [name for name in names if modes[name] == tensorrt.TensorIOMode.INPUT]
+        context, doing = self.context, "preparing for calls of a known size"
+        given(context.set_optimization_profile_async(0, int(stream)), doing)
+        modes = {name: engine.get_tensor_mode(name) for name in n_rows}
+        inputs = [name for name in n_rows if modes[name] == tensorrt.TensorIOMode.INPUT]
         for name in inputs:
-            shape = shape_of(name, tuple(engine.get_tensor_shape(name)))
+            shape = input_shape(name, tuple(engine.get_tensor_shape(name)), n_rows[name])
             given(context.set_input_shape(name, shape), doing)
         buffers = {}
-        for name in names:
+        for name in n_rows:
             dtype = np.dtype(tensorrt.nptype(engine.get_tensor_dtype(name)))
             buffers[name] = allocated(name, tuple(context.get_tensor_shape(name)), dtype, closing)
             given(context.set_tensor_address(name, buffers[name].device), doing)
+        if size := context.update_device_memory_size_for_shapes():
+            context.set_device_memory(reserved(size, closing), size)
         self.inputs = {name: buffers[name] for name in inputs}
-        self.outputs = {name: buffers[name] for name in names if name not in inputs}
+        self.outputs = {name: buffers[name] for name in n_rows if name not in inputs}
         # The first run of a context does things that a CUDA graph cannot capture.
         self._enqueue()
         checked(runtime.cudaStreamSynchronize(stream))
-        self.work = captured(self._enqueue, stream, closing)
+        can_capture = not FOR_RTX or context.is_stream_capturable(int(stream))
+        self._graph = captured(self._enqueue, stream, closing) if can_capture else None
+
+    def work(self) -> None:
+        """Put all the work of one call on the stream."""
+        if self._graph is None:
+            self._enqueue()
+        else:
+            checked(runtime.cudaGraphLaunch(self._graph, self._stream))
 
     def _enqueue(self) -> None:
-        """Put all the work of one call on the stream."""
         for buffer in self.inputs.values():
             buffer.upload(self._stream)
         given(self.context.execute_async_v3(int(self._stream)), "running")

@@ -1,65 +1,41 @@
-"""NVIDIA's libraries, TensorRT and CUDA; every failure of theirs becomes a HostError here.
+"""CUDA: the GPU, its memory and its work; every failure of a call becomes a HostError here.
 
-A call of CUDA returns its status first. A call of TensorRT that fails returns None or False and
-writes the reason to a log.
+A call of CUDA returns its status first.
 """
 
 import ctypes
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from vexas_edge.engines.tensorrt.plans import Gpu, n_bytes
-from vexas_edge.errors import HostError, MissingEngineError
+from vexas_edge.engines.cuda_start import CUDA_13, driver_problem
+from vexas_edge.engines.tensorrt.library import FOR_RTX, NAME
+from vexas_edge.engines.tensorrt.plans import KINDS, Gpu, kind_of, n_bytes
+from vexas_edge.errors import DeviceMemoryError, HostError, MissingEngineError
 from vexas_edge.host.facts import nvidia_gpu
 
 try:
-    import tensorrt
     from cuda.bindings import runtime
-except (
-    ImportError,
-    OSError,
-) as error:  # OSError: the package is installed, but one of its libraries is not
+except (ImportError, OSError) as error:
     raise MissingEngineError(
-        f"tensorrt cannot be loaded ({error})",
-        "install it with `python -m pip install "
-        "vexas-edge[tensorrt]` on a PC with an NVIDIA GPU, or use --engine onnxruntime",
+        f"{NAME} is installed, but CUDA's bindings for Python cannot be loaded ({error})",
+        "install them with `python -m pip install vexas-edge[tensorrt]`, or use --engine "
+        "onnxruntime",
     ) from error
 
-__all__ = [
-    "Buffer",
-    "allocated",
-    "captured",
-    "checked",
-    "given",
-    "log",
-    "runtime",
-    "tensorrt",
-    "this_gpu",
-]
-
-# Older versions may compute with less precision than the graph states.
-_LEAST_VERSION = 11
-
-if int(tensorrt.__version__.partition(".")[0]) < _LEAST_VERSION:
-    raise MissingEngineError(
-        f"tensorrt {tensorrt.__version__} is installed, which may compute with less precision than "
-        "a graph states",
-        f"install {_LEAST_VERSION} or newer with `python -m pip install vexas-edge[tensorrt]`",
-    )
+__all__ = ["Buffer", "allocated", "captured", "checked", "reserved", "runtime", "this_gpu"]
 
 
 def checked(answer: Sequence[Any]) -> Any:
     """What a CUDA call returned beside its status; None if that is all.
 
     Raises:
-        HostError: the status is an error; the message names it.
+        DeviceMemoryError: the GPU has too little free memory.
+        HostError: the status is another error; the message names it.
     """
     status, *values = answer
     if status != runtime.cudaError_t.cudaSuccess:
@@ -67,65 +43,48 @@ def checked(answer: Sequence[Any]) -> Any:
             asked(status)[1].decode()
             for asked in (runtime.cudaGetErrorName, runtime.cudaGetErrorString)
         )
-        raise HostError(
+        no_memory = status == runtime.cudaError_t.cudaErrorMemoryAllocation
+        raise (DeviceMemoryError if no_memory else HostError)(
             f"the GPU failed: {text} ({name}); close other programs that use it, or use "
             "--engine onnxruntime"
         )
     return values[0] if values else None
 
 
-def given(value: Any, doing: str) -> Any:
-    """The value that TensorRT returned.
-
-    Raises:
-        HostError: the value is None or False, which means failure; the message has the reason that
-            TensorRT logged.
-    """
-    if value is None or value is False:
-        reason = "; ".join(log().errors) or "no reason given"
-        log().errors.clear()  # so that each error is reported once
-        raise HostError(f"tensorrt {tensorrt.__version__} failed {doing}: {reason}")
-    return value
-
-
-class _Log(tensorrt.ILogger):  # type: ignore[misc]
-    """Keeps TensorRT's last errors for the message of a call that fails; prints nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.errors: deque[str] = deque(maxlen=3)
-
-    def log(self, severity: Any, message: str) -> None:
-        if severity.name in ("ERROR", "INTERNAL_ERROR"):
-            self.errors.append(message)
-
-
-@cache
-def log() -> _Log:
-    """The one log of this process: TensorRT wants all its objects to write to the same."""
-    return _Log()
-
-
 def this_gpu() -> Gpu:
     """The GPU that everything runs on, the first one that CUDA lists.
 
     Raises:
-        HostError: there is no GPU that CUDA can use.
+        MissingEngineError: there is no GPU that CUDA can use, or TensorRT does not run on it.
     """
     status, count = runtime.cudaGetDeviceCount()
     if status != runtime.cudaError_t.cudaSuccess or count < 1:
-        raise MissingEngineError(
-            f"tensorrt {tensorrt.__version__} is installed, but finds no NVIDIA GPU with a driver "
-            "for CUDA 13",
-            "install driver 580 or newer, or use --engine onnxruntime",
-        )
+        raise _no_gpu(status.name)
     found = checked(runtime.cudaGetDeviceProperties(0))
     seen = nvidia_gpu()
-    return Gpu(
+    gpu = Gpu(
         name=found.name.decode(),
         capability=f"{found.major}.{found.minor}",
         driver=seen.driver if seen else f"CUDA {checked(runtime.cudaDriverGetVersion())}",
-        tensorrt=tensorrt.__version__,
+    )
+    if FOR_RTX and kind_of(gpu.capability) is None:
+        *most, newest = (capability for kind in KINDS for capability in kind)
+        raise MissingEngineError(
+            f"{NAME} does not run on this {gpu.name} of compute capability {gpu.capability}, only "
+            f"on {', '.join(most)}, {newest} and newer",
+            "use --engine onnxruntime, or install the full TensorRT with `python -m pip install "
+            "vexas-edge[tensorrt-full]`",
+        )
+    return gpu
+
+
+def _no_gpu(status: str) -> MissingEngineError:
+    """Why CUDA has no GPU to run on. A missing driver and one that is too old look the same."""
+    problem = driver_problem(nvidia_gpu(), CUDA_13)
+    found = problem.found if problem else f"CUDA finds no GPU ({status})"
+    remedy = problem.remedy if problem else "see whether `nvidia-smi` shows the GPU"
+    return MissingEngineError(
+        f"{NAME} is installed, but cannot run: {found}", f"{remedy}, or use --engine onnxruntime"
     )
 
 
@@ -160,12 +119,22 @@ def allocated(name: str, shape: Sequence[int], dtype: DTypeLike, closing: ExitSt
     size = n_bytes(name, shape, dtype)
     pinned = int(checked(runtime.cudaMallocHost(size)))
     closing.callback(runtime.cudaFreeHost, pinned)
-    device = int(checked(runtime.cudaMalloc(size)))
-    closing.callback(runtime.cudaFree, device)
+    device = reserved(size, closing)
     memory = memoryview((ctypes.c_uint8 * size).from_address(pinned))
     host = np.ndarray(tuple(shape), dtype, memory)
     host[...] = 0
     return Buffer(host=host, device=device)
+
+
+def reserved(size: int, closing: ExitStack) -> int:
+    """The address of `size` bytes on the GPU, which `closing` frees.
+
+    Raises:
+        DeviceMemoryError: the GPU has too little free memory.
+    """
+    address = int(checked(runtime.cudaMalloc(size)))
+    closing.callback(runtime.cudaFree, address)
+    return address
 
 
 def captured(enqueue: Callable[[], None], stream: Any, closing: ExitStack) -> Any:

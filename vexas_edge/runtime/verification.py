@@ -1,0 +1,29 @@
+"""The self-tests of a whole bundle, one after the other."""
+
+from collections.abc import Iterator
+
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.graphs import FUSED, HEAD, ISOLATE
+from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.runtime.selftest import Check
+from vexas_edge.runtime.session import Sessions
+
+
+def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
+    """Check each model's normalising and mask network, its reference, head and chosen graph.
+
+    Yields each outcome.
+
+    Raises:
+        HostError: this PC cannot run a graph, or it returns other numbers than the reference did.
+        BundleError: what a model's training patients looked like cannot be read.
+    """
+    with Sessions(bundle, options) as sessions:
+        for model in bundle.manifest.models:
+            entry = bundle.manifest.models[model]
+            sessions.reference(model)  # it must be one that scoring can use
+            if entry.background is not None:
+                yield sessions.check_canvas(model)
+            masks = [ISOLATE] if entry.isolation else []
+            for file in dict.fromkeys((*masks, FUSED, HEAD, sessions.graph.file)):
+                yield sessions.check(model, file)
