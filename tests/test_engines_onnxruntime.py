@@ -14,7 +14,7 @@ from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.engines import cuda_start
 from vexas_edge.engines import onnxruntime as module
 from vexas_edge.engines.contract import EngineOptions
-from vexas_edge.engines.opening import open_engine, runs_on_gpu
+from vexas_edge.engines.opening import device_of, open_engine
 from vexas_edge.errors import HostError
 from vexas_edge.host.libraries import load_library
 from vexas_edge.host.process import MOST_THREADS, default_threads
@@ -117,7 +117,7 @@ def test_a_silent_fall_back_to_the_cpu_is_refused(
     try:
         with pytest.raises(HostError, match=r"but no NVIDIA GPU, or no driver .* or use --device"):
             open_engine(graph, EngineOptions(device="cuda"))
-        assert not runs_on_gpu(EngineOptions())  # so no graph is chosen as if there were a GPU
+        assert device_of(EngineOptions()) == "cpu"  # so no graph is chosen as if there were a GPU
         with open_engine(graph, EngineOptions(device="auto")) as engine:
             assert engine.device == "cpu"
     finally:

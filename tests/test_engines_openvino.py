@@ -1,7 +1,10 @@
 """The OpenVINO engine gives the reference's numbers, whatever the number of cells a call has."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -9,11 +12,17 @@ import pytest
 from onnx import TensorProto, helper
 from tiny import CANVAS_PX, library_or_skip
 
+from vexas_edge import read_case, score_case
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.contract import fused_contract
+from vexas_edge.choices import Device, EngineName, Precision
+from vexas_edge.engines import openvino as module
 from vexas_edge.engines.contract import EngineOptions
-from vexas_edge.engines.opening import open_engine
-from vexas_edge.errors import HostError
+from vexas_edge.engines.opening import device_of, open_engine
+from vexas_edge.errors import DeviceMemoryError, HostError
+from vexas_edge.host.cache import FOLDER_VARIABLE
+from vexas_edge.runtime.prepare import prepare_bundle
+from vexas_edge.runtime.session import Sessions
 
 openvino = library_or_skip("openvino")
 ROWS = fused_contract(canvas_px=CANVAS_PX, draw_size=10, encoding_width=12, n_classes=3).rows(4)
@@ -102,3 +111,119 @@ def test_a_weight_that_is_named_like_a_location_is_no_other_file() -> None:
     model = helper.make_model(onnx.parser.parse_graph(text), ir_version=10, opset_imports=opset)
     with open_engine(model.SerializeToString(), EngineOptions(engine="openvino")) as engine:
         assert np.array_equal(engine.run({"x": np.zeros(4, np.float32)})["y"], np.ones(4))
+
+
+# Intel's GPUs. None is here: OpenVINO's core is made to say that there is one, and computes on the
+# CPU in truth.
+
+
+class CoreWithGpu:
+    """OpenVINO's core with a GPU. properties: of each graph that was compiled for it."""
+
+    most_rows = 1000
+    properties: ClassVar[list[dict[str, Any]]] = []
+
+    def __init__(self) -> None:
+        self._core = openvino.Core()
+        self.available_devices = ["CPU", "GPU.0", "GPU.1"]
+        self.read_model = self._core.read_model
+
+    def compile_model(self, model: Any, device: str, properties: dict[str, Any]) -> Any:
+        if device == "CPU":
+            return self._core.compile_model(model, device, properties)
+        self.properties.append(properties)
+        if model.input("cells").shape[0] > self.most_rows:
+            raise RuntimeError("[GPU] Exceeded max size of memory object allocation")
+        return self._core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> type[CoreWithGpu]:
+    library = SimpleNamespace(Core=CoreWithGpu, __version__=openvino.__version__)
+    monkeypatch.setattr(module, "_library", lambda: library)
+    monkeypatch.setattr(CoreWithGpu, "properties", [])
+    return CoreWithGpu
+
+
+ON_GPU = replace(OPTIONS, device="intel-gpu")
+DEVICES_TO_COMPARE: tuple[Device, ...] = ("cpu", "intel-gpu")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_an_intel_gpu_is_found_and_used_where_it_is_named() -> None:
+    assert module.devices() == ("cpu", "intel-gpu")
+    assert device_of(ON_GPU) == "intel-gpu"
+    assert device_of(OPTIONS) == "cpu"  # until `prepare` has found the GPU to be the fastest
+
+
+def test_without_an_intel_gpu_nothing_replaces_it(graph: bytes) -> None:
+    if "intel-gpu" in module.devices():
+        pytest.skip("an Intel GPU is here")
+    with pytest.raises(HostError, match="openvino finds no Intel GPU; install Intel's graphics"):
+        open_engine(graph, ON_GPU)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "tensorrt"])
+def test_the_other_engines_refuse_intels_gpus(graph: bytes, engine: EngineName) -> None:
+    with pytest.raises(HostError, match=f"{engine} does not run on "):
+        open_engine(graph, replace(ON_GPU, engine=engine))
+
+
+@pytest.mark.parametrize(("precision", "hint"), [("fp32", "f32"), ("int8", "f32"), ("fp16", "f16")])
+def test_a_gpu_computes_in_what_the_graph_states(
+    graph: bytes,
+    gpu: type[CoreWithGpu],
+    precision: Precision,
+    hint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    with open_engine(graph, EngineOptions(threads=1)) as reference:
+        expected = reference.run(feeds(3))
+    with open_engine(graph, replace(ON_GPU, precision=precision)) as engine:
+        assert (engine.name, engine.device) == ("openvino", "intel-gpu")
+        found = engine.run(feeds(3))
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-4)
+    assert gpu.properties[0] == {
+        "INFERENCE_PRECISION_HINT": hint,
+        "NUM_STREAMS": 2,
+        "CACHE_DIR": str(tmp_path / "openvino"),
+    }
+
+
+def test_a_gpu_without_memory_for_a_call_is_told_as_such(
+    graph: bytes, gpu: type[CoreWithGpu], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "most_rows", 4)
+    with open_engine(graph, ON_GPU) as engine:
+        assert len(engine.run(feeds(4))["encodings"]) == 4
+        with pytest.raises(DeviceMemoryError, match="too little free memory for openvino"):
+            engine.run(feeds(9))
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_smear_is_scored_on_an_intel_gpu_that_is_named(
+    tiny_bundle: Path, tiny_case: Path
+) -> None:
+    bundle = open_bundle(tiny_bundle)
+    results = []
+    for device in DEVICES_TO_COMPARE:
+        options = EngineOptions(device=device, threads=2)
+        with read_case(tiny_case) as case, Sessions(bundle, options) as sessions:
+            results.append(score_case(case, bundle, sessions))
+    on_cpu, on_gpu = results
+    assert on_gpu.run is not None
+    assert (on_gpu.run.engine, on_gpu.run.device) == ("openvino", "intel-gpu")
+    for one, other in zip(on_cpu.models, on_gpu.models, strict=True):
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_prepare_tries_an_intel_gpu_and_remembers_its_time(tiny_bundle: Path) -> None:
+    bundle = open_bundle(tiny_bundle)
+    ways = prepare_bundle(bundle, lambda _: None, threads=1, seconds=0.05)
+    (way,) = (w for w in ways if (w.device, w.precision) == ("intel-gpu", "fp32"))
+    assert way.problem is None
+    assert way.cells_per_call is not None

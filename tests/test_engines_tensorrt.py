@@ -332,7 +332,7 @@ def test_a_failing_run_is_told(standin: Standin, engine: Engine) -> None:
 @pytest.mark.usefixtures("standin")
 def test_it_runs_on_a_gpu_and_nowhere_else() -> None:
     assert devices_of("tensorrt") == ("cuda",)
-    with pytest.raises(HostError, match="tensorrt does not run on the CPU"):
+    with pytest.raises(HostError, match="tensorrt does not run on cpu; use --device cuda"):
         open_engine(GRAPH, replace(OPTIONS, device="cpu"))
 
 

@@ -107,7 +107,7 @@ def test_float16_is_refused_on_a_cpu(tiny_bundle: Path, tmp_path: Path) -> None:
 def test_on_a_gpu_int8_for_the_cpu_is_refused_and_float16_runs_on_request(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "runs_on_gpu", lambda _: True)
+    monkeypatch.setattr(precision, "device_of", lambda _: "cuda")
     manifest = manifest_with(tiny_bundle, tmp_path, "fused.fp16.onnx", "fused.int8.onnx")
     assert choose_graph(manifest, "fp16", EngineOptions()).file == "fused.fp16.onnx"
     assert choose_graph(manifest, "auto", EngineOptions()).precision == "fp32"

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 Layout = Literal["auto", "cellavision", "folders", "flat"]
 ClassFrom = Literal["folder", "prefix", "agree"]
 EngineName = Literal["auto", "onnxruntime", "openvino", "tensorrt"]
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "intel-gpu"]
 Precision = Literal["fp32", "fp16", "int8"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 DEVICES: tuple[Device, ...] = get_args(Device)

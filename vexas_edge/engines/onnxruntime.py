@@ -106,6 +106,8 @@ def start(graph: bytes, options: EngineOptions) -> Engine:
         HostError: CUDA was asked for and is not available, there is no such setting, or the graph
             does not load.
     """
+    if options.device == "intel-gpu":
+        raise HostError("onnxruntime does not run on Intel's GPUs here; use --engine openvino")
     if options.device == "cuda" and (problem := why_not_cuda()):
         raise HostError(
             f"device cuda was asked for, but {problem.found}; {problem.remedy}, or use --device cpu"

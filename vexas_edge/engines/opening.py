@@ -42,11 +42,18 @@ def devices_of(engine: EngineName) -> tuple[Device, ...]:
     return _file(engine).devices()
 
 
-def runs_on_gpu(options: EngineOptions) -> bool:
-    """Whether an engine that is opened with these options runs on a GPU of this PC."""
-    if set(abilities_of(options.engine).graphs) == {"cuda"}:
-        return True
-    return options.device != "cpu" and "cuda" in devices_of(options.engine)
+def device_of(options: EngineOptions) -> Device:
+    """Where an engine that is opened with these options runs on this PC; never "auto".
+
+    Unless it is named, an Intel GPU is used only after `prepare` has found it to be the fastest.
+    """
+    devices = abilities_of(options.engine).graphs
+    if "cpu" not in devices:
+        return next(iter(devices))
+    if options.device in devices and options.device != "cuda":
+        return options.device
+    wants_cuda = "cuda" in devices and options.device != "cpu"
+    return "cuda" if wants_cuda and "cuda" in devices_of(options.engine) else "cpu"
 
 
 def open_engine(graph: bytes, options: EngineOptions) -> Engine:

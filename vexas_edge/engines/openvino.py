@@ -1,8 +1,13 @@
-"""OpenVINO on the CPU: an optional engine, often the fastest for int8 on Intel and AMD."""
+"""OpenVINO: an optional engine, often the fastest for int8 on the CPU, and on Intel's GPUs.
 
+No graph has been run on an Intel GPU by us; on a PC that has one, the self-test decides.
+"""
+
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from queue import SimpleQueue
 from types import MappingProxyType
@@ -12,16 +17,32 @@ import numpy as np
 from numpy import ndarray
 
 from vexas_edge.choices import Device
-from vexas_edge.engines.contract import Abilities, CallSize, EngineOptions, RowGroup
+from vexas_edge.engines.contract import Abilities, CallSize, Engine, EngineOptions, RowGroup
+from vexas_edge.engines.gpu_calls import CALLS_AT_ONCE, GpuCalls
 from vexas_edge.engines.loading import refuse_external_data
-from vexas_edge.errors import HostError, MissingEngineError
+from vexas_edge.errors import DeviceMemoryError, HostError, MissingEngineError
+from vexas_edge.host.cache import cache_folder
 from vexas_edge.host.libraries import load_library
 from vexas_edge.host.process import default_threads
 
 ABILITIES = Abilities(
     packages=("openvino",),
-    graphs={"cpu": {"fp32": "fp32", "int8": "int8"}},
-    call_sizes={"cpu": CallSize(rows=32, values=4 * 272 * 272 * 3)},
+    graphs={
+        "cpu": {"fp32": "fp32", "int8": "int8"},
+        "intel-gpu": {"fp32": "fp32", "fp16": "fp16", "int8": "int8"},
+    },
+    call_sizes={
+        "cpu": CallSize(rows=32, values=4 * 272 * 272 * 3),
+        "intel-gpu": CallSize(rows=32, values=32 * 272 * 272 * 3),
+    },
+)
+
+# OpenVINO's own names; with several Intel GPUs, "GPU" is the first.
+_NAMES: dict[Device, str] = {"cpu": "CPU", "intel-gpu": "GPU"}
+# As its GPU plug-in and OpenCL say it.
+_NO_MEMORY = re.compile(
+    r"out of (gpu )?(memory|resources)|CL_OUT_OF|CL_MEM_OBJECT_ALLOCATION|max size of memory",
+    re.IGNORECASE,
 )
 
 
@@ -42,22 +63,31 @@ def _library() -> Any:
 
 
 def devices() -> tuple[Device, ...]:
-    """The CPU, if OpenVINO can use it. Intel's GPUs are left out: no graph was judged on one."""
+    """The CPU, and an Intel GPU if there is one with its driver."""
     openvino = _library()
     with _failing_clearly("cannot start"):
-        return ("cpu",) if "CPU" in openvino.Core().available_devices else ()
+        found = {name.partition(".")[0] for name in openvino.Core().available_devices}
+    return tuple(device for device, name in _NAMES.items() if name in found)
 
 
-def start(graph: bytes, options: EngineOptions) -> "OpenVinoEngine":
-    """Load the graph on the CPU.
+def start(graph: bytes, options: EngineOptions) -> Engine:
+    """Load the graph on the CPU, or on an Intel GPU where that is named.
 
     Raises:
-        HostError: CUDA was asked for, the graph does not load, or it refers to another file.
+        HostError: another device was asked for, there is no such GPU, the graph does not load, or
+            it refers to another file.
     """
     if options.device == "cuda":
         raise HostError("openvino does not run on CUDA; use --engine onnxruntime or --device cpu")
+    if options.device == "intel-gpu" and "intel-gpu" not in devices():
+        raise HostError(
+            "openvino finds no Intel GPU; install Intel's graphics driver, or use --device cpu"
+        )
     refuse_external_data(graph, "openvino")
-    return OpenVinoEngine(graph, options)
+    if options.device != "intel-gpu":
+        return OpenVinoEngine(graph, options, "cpu")
+    few_calls = replace(options, calls_at_once=CALLS_AT_ONCE)
+    return GpuCalls(OpenVinoEngine(graph, few_calls, "intel-gpu"), options.rows, runtime=None)
 
 
 class OpenVinoEngine:
@@ -68,11 +98,13 @@ class OpenVinoEngine:
     """
 
     name = "openvino"
-    device = "cpu"
     most_rows: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, graph: bytes, options: EngineOptions) -> None:
+    def __init__(self, graph: bytes, options: EngineOptions, device: Device) -> None:
         openvino = _library()
+        self.device: str = device
+        self._name = _NAMES[device]
+        self._precision = options.precision
         self.version: str = openvino.__version__.split("-")[0]
         self.threads = options.threads or default_threads()
         self._blocked = next((group for group in options.rows if group.block), None)
@@ -94,11 +126,12 @@ class OpenVinoEngine:
         """All outputs by name.
 
         Raises:
-            HostError: it failed or does not have enough memory.
+            DeviceMemoryError: a GPU does not have enough memory.
+            HostError: it failed, or the CPU does not have enough memory.
         """
         n_rows = _rows_of(self._blocked, feeds)
         size = _whole_blocks(self._blocked, n_rows)
-        with self._request(size) as request, _failing_clearly("failed on the CPU"):
+        with self._request(size) as request, self._failing_clearly("failed"):
             request.infer(self._filled(feeds, size), share_inputs=True)
             values = [request.get_output_tensor(i).data for i in range(len(self._outputs))]
             # Copies, because the next call overwrites the memory of this one's outputs.
@@ -125,7 +158,7 @@ class OpenVinoEngine:
             free.put(request)
 
     def _requests_of(self, size: int | None) -> "SimpleQueue[Any]":
-        with self._compiling, _failing_clearly("cannot compile the graph"):
+        with self._compiling, self._failing_clearly("cannot compile the graph"):
             if size not in self._requests:
                 compiled = self._compiled(size)
                 self._requests[size] = SimpleQueue()
@@ -141,16 +174,29 @@ class OpenVinoEngine:
             for shape in blocked.values():
                 shape[0] = size
             model.reshape(blocked)
-        return self._core.compile_model(
-            model,
-            "CPU",
-            {
-                # OpenVINO's default is bfloat16 where the CPU has it, which changes scores.
-                "INFERENCE_PRECISION_HINT": "f32",
-                "INFERENCE_NUM_THREADS": self.threads,
-                "NUM_STREAMS": self._calls,
-            },
-        )
+        return self._core.compile_model(model, self._name, self._properties())
+
+    def _properties(self) -> dict[str, Any]:
+        # By default it computes in bfloat16 or float16 where it can, which changes scores.
+        found: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": self._calls}
+        if self.device == "cpu":
+            return {**found, "INFERENCE_NUM_THREADS": self.threads}
+        if self._precision == "fp16":
+            found["INFERENCE_PRECISION_HINT"] = "f16"
+        # Compiling for a GPU takes long, and is kept.
+        return {**found, "CACHE_DIR": str(cache_folder() / "openvino")}
+
+    @contextmanager
+    def _failing_clearly(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            if self.device != "cpu" and _NO_MEMORY.search(str(error)):
+                raise DeviceMemoryError(
+                    f"the GPU has too little free memory for openvino ({what}: {error}); close "
+                    "other programs that use it, or use --device cpu"
+                ) from error
+            raise HostError(f"openvino {what} on {self.device}: {error}") from error
 
     def __enter__(self) -> Self:
         return self

@@ -13,9 +13,9 @@ import msgspec
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import FUSED, graph_file
 from vexas_edge.bundle.manifest import Manifest
-from vexas_edge.choices import Device, EngineName, Precision
+from vexas_edge.choices import ENGINES, Device, EngineName, Precision
 from vexas_edge.engines.contract import EngineOptions
-from vexas_edge.engines.opening import abilities_of, packages_that_count, runs_on_gpu
+from vexas_edge.engines.opening import abilities_of, device_of, packages_that_count
 from vexas_edge.errors import HostError
 from vexas_edge.host.cache import Found, find, store
 from vexas_edge.host.cpu import has_vnni
@@ -120,8 +120,8 @@ def _unprepared(
     found: Found,
     measured: Sequence[Measured],
 ) -> tuple[EngineOptions, ChosenGraph]:
-    """The reference engine and its graph, unless `prepare` has found that they fail here."""
-    options = replace(options, engine="onnxruntime")
+    """The first engine for the device and its graph, unless `prepare` found that they fail here."""
+    options = replace(options, engine=_engine_for(options.device))
     graph = choose_graph(bundle.manifest, precision, options)
     for way in measured:
         if way.problem and (way.engine, way.precision) == ("onnxruntime", graph.precision):
@@ -129,6 +129,12 @@ def _unprepared(
     missed = found.missed or "nothing that was measured fits what was asked for"
     reason = f"{graph.reason}; not prepared: {missed}"
     return options, replace(graph, reason=reason, stale=found.missed if found.outdated else "")
+
+
+def _engine_for(device: Device) -> EngineName:
+    """The engine that runs on a device if nothing is known of this PC: the first that can."""
+    names = (engine for engine in ENGINES if device in abilities_of(engine).graphs)
+    return next((name for name in names if name != "auto"), "onnxruntime")
 
 
 def fastest(
@@ -187,12 +193,12 @@ def choose_graph(
 
 def _why_not(options: EngineOptions, asked: Precision) -> str:
     """Why an engine does not run a precision where the options say, and what to do."""
-    if asked == "fp16" and not runs_on_gpu(options):
+    if asked == "fp16" and device_of(options) == "cpu":
         return (
             "a float16 graph is for a GPU; on this CPU it would be computed in float32: "
             "use --precision int8 or fp32 here"
         )
-    if asked == "int8" and runs_on_gpu(options):
+    if asked == "int8" and device_of(options) == "cuda":
         return (
             "the int8 graphs that this engine runs are for the CPU; use --device cpu, "
             "--engine tensorrt, or --precision fp16 or fp32"
@@ -207,15 +213,14 @@ def int8_file() -> str:
 
 def _graph_file(options: EngineOptions, precision: Precision) -> str | None:
     """The graph that these options run in a precision; None if the engine has none for it."""
-    device: Device = "cuda" if runs_on_gpu(options) else "cpu"
-    kind = abilities_of(options.engine).graphs[device].get(precision)
+    kind = abilities_of(options.engine).graphs[device_of(options)].get(precision)
     if kind == "int8":
         return int8_file()
     return graph_file(kind) if kind else None
 
 
 def _cheapest(manifest: Manifest, options: EngineOptions) -> ChosenGraph:
-    if runs_on_gpu(options):
+    if device_of(options) != "cpu":
         # An fp16 graph is judged by emulation until a GPU has run it, so it runs on request only.
         return ChosenGraph(precision="fp32", file=FUSED, reason="the reference, on a GPU")
     file = _graph_file(options, "int8")

@@ -69,7 +69,7 @@ def _ways() -> Iterator[Measured]:
 
 def _by_device(ways: Sequence[Measured]) -> tuple[tuple[Measured, ...], tuple[Measured, ...]]:
     """The ways on a GPU, where settings and numbers of cells per call are tried, and the others."""
-    on_gpu = tuple(way for way in ways if way.device == "cuda")
+    on_gpu = tuple(way for way in ways if way.device not in ("cpu", "auto"))
     return on_gpu, tuple(way for way in ways if way not in on_gpu)
 
 

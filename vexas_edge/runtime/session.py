@@ -22,7 +22,7 @@ from vexas_edge.cells.canvas import Canvas
 from vexas_edge.choices import Precision
 from vexas_edge.domain.reference import Reference, reference_from_bytes
 from vexas_edge.engines.contract import Engine, EngineOptions
-from vexas_edge.engines.opening import abilities_of, open_engine, runs_on_gpu
+from vexas_edge.engines.opening import abilities_of, device_of, open_engine
 from vexas_edge.errors import BundleError, UsageError
 from vexas_edge.host.process import default_threads
 from vexas_edge.results.values import SiteId
@@ -45,8 +45,7 @@ def cells_per_call(options: EngineOptions, canvas_px: int) -> int:
     """The most cells that an engine is given in one call, unless the caller says otherwise."""
     if options.rows_per_call:
         return options.rows_per_call
-    device: Literal["cuda", "cpu"] = "cuda" if runs_on_gpu(options) else "cpu"
-    size = abilities_of(options.engine).call_sizes[device]
+    size = abilities_of(options.engine).call_sizes[device_of(options)]
     return size.rows_of(cells_tensor(canvas_px).row_shape)
 
 
@@ -115,7 +114,7 @@ class Sessions:
     @cached_property
     def on_gpu(self) -> bool:
         """Whether the fused graphs run on a GPU."""
-        return runs_on_gpu(self.options)
+        return device_of(self.options) != "cpu"
 
     @cached_property
     def limits(self) -> CallLimits:

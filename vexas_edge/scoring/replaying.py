@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from vexas_edge.bundle.archive import Bundle, open_bundle
 from vexas_edge.bundle.site_file import site_of, site_path
-from vexas_edge.choices import AUTO, Device, EngineName, Precision
+from vexas_edge.choices import AUTO, DEVICES, Device, EngineName, Precision
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.ledger.journal import record_from_json, score_from_json
@@ -87,7 +87,7 @@ def _engine_of(run: Run, engine: EngineName, device: Device) -> EngineOptions:
     """The engine that was recorded, unless another one is asked for."""
     recorded = msgspec.convert(run.engine or AUTO, EngineName)
     named = engine if engine != AUTO else recorded
-    if device == AUTO and named == recorded and run.device in ("cpu", "cuda"):
+    if device == AUTO and named == recorded and run.device in DEVICES:
         device = msgspec.convert(run.device, Device)
     return EngineOptions(engine=named, device=device, threads=run.threads)
 

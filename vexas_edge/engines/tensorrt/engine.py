@@ -51,13 +51,13 @@ def engine_from_graph(graph: bytes, options: EngineOptions) -> "TensorRtEngine":
     A new plan is kept only if its layers are proved to compute in `options.precision`.
 
     Raises:
-        HostError: the CPU was asked for, there is no GPU, the graph refers to another file or is
-            not accepted, there is no plan and none may be built, or the new plan computes in
+        HostError: another device was asked for, there is no GPU, the graph refers to another file
+            or is not accepted, there is no plan and none may be built, or the new plan computes in
             something else.
     """
-    if options.device == "cpu":
+    if options.device not in ("auto", "cuda"):
         raise HostError(
-            "tensorrt does not run on the CPU; use --engine onnxruntime or --device cuda"
+            f"tensorrt does not run on {options.device}; use --device cuda, or another --engine"
         )
     refuse_external_data(graph, "tensorrt")
     gpu = this_gpu()
