@@ -34,6 +34,7 @@ PARTS = {
     "training": 20,
     "profile": 15,
     "prepare": 20,
+    "tensorrt": 25,
     "compiled": 40,
 }
 

@@ -29,6 +29,7 @@ _MODULES = {
     "compiled": "gpu_parts",
     "files": "gpu_parts",
     "prepare": "gpu_parts",
+    "tensorrt": "gpu_tensorrt",
     "profile": "gpu_kernels",
     "training": "gpu_training",
     "profile-training": "gpu_training",

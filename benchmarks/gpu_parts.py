@@ -43,11 +43,11 @@ _FORMER_CALL = 4
 def parity_line(asked: Asked, network: str) -> dict[str, Any]:
     """How far scores on the device are from those of the CPU in float32."""
     with asked.sessions(network, "fp32", "cpu") as sessions:
-        expected = _scores(asked, sessions)
+        expected = scores_of(asked, sessions)
     refused: dict[str, str] = {}
     with ExitStack() as stack:
         found = {
-            precision: _scores(asked, sessions)
+            precision: scores_of(asked, sessions)
             for precision, sessions in opened(asked, network, stack, refused)
         }
     apart = {p: float(np.abs(np.subtract(s, expected)).max()) for p, s in found.items()}
@@ -62,7 +62,8 @@ def parity_line(asked: Asked, network: str) -> dict[str, Any]:
     }
 
 
-def _scores(asked: Asked, sessions: Sessions) -> list[float]:
+def scores_of(asked: Asked, sessions: Sessions) -> list[float]:
+    """The scores of two smears, of some cells each."""
     found = []
     for folder in asked.smears[:2]:
         with read_case(folder, _READING) as case:
@@ -85,7 +86,7 @@ def engine_line(asked: Asked, network: str) -> dict[str, Any]:
     with ExitStack() as stack:
         for precision, sessions in opened(asked, network, stack, refused):
             works[precision] = partial(encode_pool, sessions, cells)
-            peaks[precision] = _peak_mib(works[precision])
+            peaks[precision] = peak_mib(works[precision])
             calls[precision] = sessions.cells_per_call(CELL_TYPE)
             threads = sessions.fused(CELL_TYPE).threads
         run = tuple(works)
@@ -155,7 +156,7 @@ def _former_work(
     return encode_all
 
 
-def _peak_mib(work: Callable[[], None]) -> int:
+def peak_mib(work: Callable[[], None]) -> int:
     """The most of the device's memory that is in use while the work is done, twice."""
     found, over = [used_mib()], threading.Event()
 
