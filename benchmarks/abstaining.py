@@ -35,7 +35,7 @@ from vexas_edge.smear.cohort import CohortCase, read_cohort
 from vexas_edge.smear.options import ReadOptions
 
 CELL_TYPE = "lymphocyte"
-SMALL = Effort(seeds=(0,), folds=2, fit_draws=20)
+SMALL = Effort(seeds=(0,), folds=2, fit_draws=20, left_out=("focus",))
 _OF_GROUP = 25  # patients of each group in a small run; a gate needs 40 in four folds
 
 

@@ -182,7 +182,7 @@ def _family_rows(outcome: Outcome) -> Iterator[Row]:
         material=outcome.material,
         folds=outcome.folds[:1],
     )
-    for family in FAMILIES:
+    for family in outcome.folds[0][0].without:
         if (families == family).any():
             own = first.by_patient(partial(_without, family))
             share = share_text(own, moved[:1][:, families == family] > _HARMED)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -35,34 +34,41 @@ def tensorrt_line(asked: Asked, network: str) -> dict[str, Any]:
         expected = scores_of(asked, sessions)
     refused: dict[str, str] = {}
     found: dict[str, dict[str, Any]] = {}
-    works: dict[str, Callable[[], None]] = {}
-    with ExitStack() as stack:
-        for precision in _PRECISIONS:
-            try:
-                ours = stack.enter_context(_sessions(asked, network, precision))
+    for precision in _PRECISIONS:
+        try:
+            with _sessions(asked, network, precision) as ours:
                 found[precision] = _opened(ours)
                 apart = np.abs(np.subtract(scores_of(asked, ours), expected)).max()
-                found[precision] |= {"largest_difference": float(f"{apart:.3g}")}
-                works[precision] = partial(encode_pool, ours, cells)
-                found[precision] |= {"peak_mib": peak_mib(works[precision])}
-            except HostError as error:
-                refused[precision] = str(error)
-                works.pop(precision, None)
-                continue
-            other = stack.enter_context(asked.sessions(network, precision))
-            works[f"onnxruntime {precision}"] = partial(encode_pool, other, cells)
-        medians = median_seconds(works, turns=sizes.turns, seconds=asked.seconds) if works else {}
-    rates = {name: sizes.pool / seconds for name, seconds in medians.items()}
-    ratios = {p: round(rates[p] / rates[f"onnxruntime {p}"], 3) for p in found if p in rates}
+                found[precision]["largest_difference"] = float(f"{apart:.3g}")
+                found[precision]["peak_mib"] = peak_mib(partial(encode_pool, ours, cells))
+                found[precision] |= _rates(asked, network, precision, ours, cells)
+        except HostError as error:
+            refused[precision] = str(error)
+    ratios = {p: one["ratio"] for p, one in found.items() if "ratio" in one}
     return {
         **question,
-        "ratio": next(iter(ratios.values()), None),
+        "ratio": ratios.get("fp16"),
         "target": "none, for comparison",
         "ratios": ratios,
-        "cells_per_second": {name: round(rate, 1) for name, rate in rates.items()},
         "plans": found,
         "refused": refused,
         "repeats": sizes.turns,
+    }
+
+
+def _rates(
+    asked: Asked, network: str, precision: Precision, ours: Sessions, cells: np.ndarray
+) -> dict[str, Any]:
+    """Cells per second of TensorRT and of onnxruntime, in turns."""
+    with asked.sessions(network, precision) as other:
+        works: dict[str, Callable[[], None]] = {
+            "tensorrt": partial(encode_pool, ours, cells),
+            "onnxruntime": partial(encode_pool, other, cells),
+        }
+        medians = median_seconds(works, turns=asked.sizes.turns, seconds=asked.seconds)
+    return {
+        "ratio": round(medians["onnxruntime"] / medians["tensorrt"], 3),
+        "cells_per_second": {name: round(len(cells) / s, 1) for name, s in medians.items()},
     }
 
 

@@ -191,10 +191,10 @@ def schemas(out: Path) -> None:
 def engine(bundle: Path, precisions: tuple[Precision, ...], models: tuple[str, ...]) -> None:
     """Build the TensorRT engines of BUNDLE (.vxb) in this PC's cache, where vexas-edge finds them.
 
-    Each is kept only if its layers are proved to compute in the precision that was asked for. On a
-    PC without a GPU, TensorRT for RTX builds them for other PCs: one for GPUs of compute capability
-    7.5, one for newer ones. Copy the files of the cache folder into that of such a PC, which
-    vexas-edge doctor names.
+    Each is kept only if its layers are proved to compute in the precision that was asked for.
+    TensorRT for RTX builds them for all its GPUs, without needing one: one engine for compute
+    capability 7.5, one for newer GPUs. Copy the files of the cache folder into that of another PC,
+    which vexas-edge doctor names there. The full TensorRT builds for the GPU of this PC.
 
     Exit status: 0 all built, 4 there is no TensorRT, or the full one and no GPU, or an engine
     cannot be built or proved.

@@ -20,8 +20,8 @@ def build_engines(
 ) -> int:
     """Build the engines that this PC's cache lacks; returns how many it holds then.
 
-    On a PC with a GPU that TensorRT runs on, each is built for this GPU and tested on it. Without
-    one, TensorRT for RTX builds each for all the kinds of GPUs that it runs on, untested.
+    TensorRT for RTX builds each for all the kinds of GPUs that it runs on, the full one for this
+    PC's. On a PC with such a GPU, that GPU's engine is tested.
 
     Args:
         report: called with a line of text before each engine.
@@ -30,13 +30,13 @@ def build_engines(
 
     Raises:
         HostError: there is no TensorRT, or the full one and no GPU, a precision that was named is
-            not available, or an engine cannot be built or proved.
+            not available, or an engine cannot be built, proved or tested; the others are.
         UsageError: the bundle has no such model.
     """
     _check_known(models, bundle)
     options = EngineOptions(engine="tensorrt", build=True, report=report)
-    build = _tested if _has_gpu(report) else _untested
-    n_engines = 0
+    has_gpu = _has_gpu(report)
+    n_engines, refused = 0, []
     for precision in precisions or PRECISIONS:
         try:
             sessions = Sessions(bundle, options, precision)
@@ -48,7 +48,12 @@ def build_engines(
         with sessions:
             for model in models or bundle.manifest.models:
                 report(f"{model} in {precision}")
-                n_engines += build(sessions, model)
+                try:
+                    n_engines += _built(sessions, model, has_gpu)
+                except HostError as error:
+                    refused.append(f"{model} in {precision}: {error}")
+    if refused:
+        raise HostError(f"{len(refused)} engines were not built: {'; '.join(refused)}")
     return n_engines
 
 
@@ -59,20 +64,20 @@ def _has_gpu(report: Callable[[str], None]) -> bool:
     except MissingEngineError as error:
         if not builds_without_gpu():
             raise
-        report(f"built for other PCs, untested: {error.found}")
+        report(f"built without a test: {error.found}")
         return False
     return True
 
 
-def _tested(sessions: Sessions, model: str) -> int:
-    sessions.check(model, sessions.graph.file)
-    return 1
-
-
-def _untested(sessions: Sessions, model: str) -> int:
-    file = sessions.graph.file
-    graph = sessions.bundle.model_file(model, file)
-    return build_for_all_gpus(graph, sessions.fused_options(model, file))
+def _built(sessions: Sessions, model: str, has_gpu: bool) -> int:
+    """How many engines of the model's graph there are, once those that were missing are built."""
+    n_engines, file = 1, sessions.graph.file
+    if builds_without_gpu():
+        graph = sessions.bundle.model_file(model, file)
+        n_engines = build_for_all_gpus(graph, sessions.fused_options(model, file))
+    if has_gpu:
+        sessions.check(model, file)
+    return n_engines
 
 
 def _check_known(models: Sequence[str], bundle: Bundle) -> None:

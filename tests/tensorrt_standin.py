@@ -92,7 +92,7 @@ class Standin:
         self.describes = description_of(("conv1", "Float"), ("conv2", "Float"))
         self.capturable = True
         self.loaded = b""
-        self.compiled = b"kernels"
+        self.compiled: bytes | None = b"kernels"
         self.memory: dict[int, Any] = {}
         self.streams: dict[int, Stream] = {}
         self.launches = 0
@@ -162,6 +162,7 @@ def cuda_names(standin: Standin) -> dict[str, Any]:
         "cudaGetDeviceCount": lambda: 1,
         "cudaGetDeviceProperties": lambda _: standin.gpu,
         "cudaDriverGetVersion": lambda: 13000,
+        "cudaSetDevice": lambda device: None if device == 0 else 1 / 0,
         "cudaGetErrorName": lambda status: status.name.encode(),
         "cudaGetErrorString": lambda _: b"in words",
         "cudaMalloc": standin.allocate,

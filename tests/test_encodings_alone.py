@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_runtime_choice import with_graphs
 from tiny import bundle_content, rewritten
 
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.contract import ENCODINGS
-from vexas_edge.bundle.graphs import HEAD
+from vexas_edge.bundle.graphs import HEAD, precision_of
 from vexas_edge.choices import Device
 from vexas_edge.engines import onnxruntime, opening
 from vexas_edge.engines.contract import Abilities, CallSize, Engine, EngineModule, EngineOptions
@@ -42,7 +43,10 @@ class Alone:
         self._module.calls.append(len(feeds["cells"]))
         if len(feeds["cells"]) > self._module.most_cells:
             raise DeviceMemoryError("the GPU failed: no memory")
-        return {ENCODINGS: self._inner.run(feeds)[ENCODINGS] * self._module.factor}
+        encodings = self._inner.run(feeds)[ENCODINGS]
+        if len(encodings) >= self._module.wrong_from:
+            encodings = encodings * 1.5
+        return {ENCODINGS: encodings}
 
     def __enter__(self) -> "Alone":
         return self
@@ -53,17 +57,18 @@ class Alone:
 
 @dataclass
 class EncodingsAlone:
-    """The module of such an engine. factor: what encodings are multiplied by; 1 if all is well.
+    """The module of such an engine.
 
-    most_cells: in a call. calls: the number of cells in each.
+    wrong_from: calls of so many cells give encodings that are too long. most_cells: in a call.
+    calls: the number of cells in each.
     """
 
-    factor: float = 1.0
+    wrong_from: int = 1000
     most_cells: int = 128
     calls: list[int] = field(default_factory=list)
     ABILITIES = Abilities(
         packages=(),
-        graphs={"cuda": {"fp32": "fp32"}},
+        graphs={"cuda": {"fp32": "fp32", "fp16": "fp16", "int8": "int8-trt"}},
         call_sizes={"cuda": CallSize(rows=32, values=1 << 20)},
         whole=False,
     )
@@ -120,10 +125,25 @@ def test_each_opening_is_tested_whatever_was_prepared(
         assert sessions.options.engine == "tensorrt"
         assert sessions.graph.proved
         sessions.fused("neutrophil")
-    assert module.calls == [4]  # the self-test's cells
-    module.factor = 1.01
+    assert module.calls == [32]  # the self-test's cells, repeated to fill a call
+    module.wrong_from = 5
     refused = pytest.raises(HostError, match="self-test of neutrophil fused.fp32.onnx failed")
     with Sessions(bundle, EngineOptions(threads=2)) as sessions, refused:
+        sessions.fused("neutrophil")
+
+
+@pytest.mark.parametrize("kind", ["fp16", "int8-trt"])
+def test_a_cheaper_graphs_encodings_may_not_be_longer_either(
+    module: EncodingsAlone, tiny_bundle: Path, tmp_path: Path, kind: str
+) -> None:
+    """Only the angle with the recorded encodings was tested."""
+    bundle = open_bundle(with_graphs(tiny_bundle, tmp_path / "b.vxb", f"fused.{kind}.onnx"))
+    precision = precision_of(f"fused.{kind}.onnx")
+    with Sessions(bundle, TENSORRT, precision) as sessions:
+        sessions.fused("neutrophil")
+    module.wrong_from = 1
+    refused = pytest.raises(HostError, match=f"self-test of neutrophil fused.{kind}.onnx failed")
+    with Sessions(bundle, TENSORRT, precision) as sessions, refused:
         sessions.fused("neutrophil")
 
 
@@ -159,7 +179,7 @@ def test_a_call_without_memory_is_halved_until_it_fits(
     module.most_cells = 4
     module.calls.clear()
     halved = scored(tiny_bundle, tiny_case, TENSORRT)
-    assert max(module.calls) > 4
+    assert module.calls[:4] == [32, 16, 8, 4]  # by the self-test, until it fits
     assert scores_of(halved) == scores_of(whole)
     module.calls.clear()
     scored(tiny_bundle, tiny_case, TENSORRT)

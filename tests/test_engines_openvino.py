@@ -21,6 +21,7 @@ from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import device_of, open_engine
 from vexas_edge.errors import DeviceMemoryError, HostError
 from vexas_edge.host.cache import FOLDER_VARIABLE
+from vexas_edge.runtime.choice import Measured, remember
 from vexas_edge.runtime.prepare import prepare_bundle
 from vexas_edge.runtime.session import Sessions
 
@@ -189,7 +190,7 @@ def test_a_gpu_computes_in_what_the_graph_states(
     assert gpu.properties[0] == {
         "INFERENCE_PRECISION_HINT": hint,
         "NUM_STREAMS": 2,
-        "CACHE_DIR": str(tmp_path / "openvino"),
+        "CACHE_DIR": str(tmp_path / "compiled"),
     }
 
 
@@ -198,7 +199,8 @@ def test_a_gpu_without_memory_for_a_call_is_told_as_such(
 ) -> None:
     monkeypatch.setattr(gpu, "most_rows", 4)
     with open_engine(graph, ON_GPU) as engine:
-        assert len(engine.run(feeds(4))["encodings"]) == 4
+        for n_cells in (4, 3, 2, 1):
+            assert len(engine.run(feeds(n_cells))["encodings"]) == n_cells
         with pytest.raises(DeviceMemoryError, match="too little free memory for openvino"):
             engine.run(feeds(9))
 
@@ -227,3 +229,30 @@ def test_prepare_tries_an_intel_gpu_and_remembers_its_time(tiny_bundle: Path) ->
     (way,) = (w for w in ways if (w.device, w.precision) == ("intel-gpu", "fp32"))
     assert way.problem is None
     assert way.cells_per_call is not None
+
+
+def test_a_smear_is_scored_in_smaller_calls_where_a_gpu_has_little_memory(
+    gpu: type[CoreWithGpu],
+    tiny_bundle: Path,
+    tiny_case: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle = open_bundle(tiny_bundle)
+    results = []
+    for most_rows in (1000, 4):
+        monkeypatch.setattr(gpu, "most_rows", most_rows)
+        options = EngineOptions(device="intel-gpu", threads=2)
+        with read_case(tiny_case) as case, Sessions(bundle, options) as sessions:
+            results.append([model.score for model in score_case(case, bundle, sessions).models])
+    assert results[0] == pytest.approx(results[1], abs=1e-4)
+
+
+def test_an_intel_gpu_is_tested_at_each_opening(gpu: type[CoreWithGpu], tiny_bundle: Path) -> None:
+    """What `prepare` remembers does not change with the driver of such a GPU."""
+    bundle = open_bundle(tiny_bundle)
+    way = Measured(engine="openvino", device="intel-gpu", precision="fp32", ms_per_cell=0.1)
+    remember(bundle, [way])
+    with Sessions(bundle, EngineOptions(threads=2)) as sessions:
+        assert sessions.graph.proved
+        sessions.fused("neutrophil")
+    assert len(gpu.properties) == 1  # it was compiled, to be tested

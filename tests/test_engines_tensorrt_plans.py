@@ -19,9 +19,8 @@ from vexas_edge.engines.tensorrt.plans import (
     MOST_ROWS,
     Gpu,
     PlanFor,
-    blocked_tensors,
+    blocked_rows,
     fill,
-    filled_up,
     input_shape,
     kind_of,
     n_bytes,
@@ -29,7 +28,7 @@ from vexas_edge.engines.tensorrt.plans import (
 )
 from vexas_edge.engines.tensorrt.proof import Layer, layers_from_inspector, n_rounding, proved
 from vexas_edge.errors import HostError
-from vexas_edge.runtime.session import cells_per_call
+from vexas_edge.runtime.choice import cells_per_call
 from vexas_edge.runtime.settings import CALL_SIZES
 
 GPU = Gpu(name="NVIDIA T4", capability="7.5", driver="580.65")
@@ -39,33 +38,26 @@ CONTRACT = fused_contract(canvas_px=272, draw_size=10, encoding_width=3, n_class
 # Sizes
 
 
-@pytest.mark.parametrize(
-    ("n_rows", "expected"), [(1, 1), (2, 2), (3, 4), (5, 8), (32, 32), (33, 64), (128, 128)]
-)
-def test_a_call_is_filled_up_to_the_next_power_of_two(n_rows: int, expected: int) -> None:
-    assert filled_up(n_rows) == expected
-
-
-def test_a_larger_call_than_plans_take_is_refused() -> None:
-    with pytest.raises(HostError, match="take 128 rows per call at most, and this call has 129"):
-        filled_up(MOST_ROWS + 1)
-
-
 @pytest.mark.parametrize("canvas_px", [16, 96, 112, 224, 272, 360, 400, 4096])
-def test_scoring_and_preparing_bring_no_larger_calls(canvas_px: int) -> None:
+def test_scoring_and_preparing_bring_no_larger_calls_than_plans_take(canvas_px: int) -> None:
     assert cells_per_call(EngineOptions(engine="tensorrt"), canvas_px) <= MOST_ROWS
     assert max(CALL_SIZES) <= MOST_ROWS
 
 
 def test_encodings_depend_on_cells_alone() -> None:
-    assert blocked_tensors(CONTRACT.rows(32)) == {"cells", "encodings"}
+    assert blocked_rows(CONTRACT.rows(32)).tensors == {"cells", "encodings"}
 
 
-def test_rows_that_may_not_be_filled_up_make_no_calls_of_few_sizes() -> None:
+def test_rows_that_may_not_be_filled_up_make_no_calls_of_one_size() -> None:
     fixed = RowGroup(tensors=frozenset({"cells"}), most=32)
     for rows in ((), (fixed,)):
         with pytest.raises(HostError, match="rows may not be filled up; use --engine onnxruntime"):
-            blocked_tensors(rows)
+            blocked_rows(rows)
+
+
+def test_larger_calls_than_plans_take_are_refused() -> None:
+    with pytest.raises(HostError, match="take 128 rows per call at most, and 129 were asked for"):
+        blocked_rows(CONTRACT.rows(MOST_ROWS + 1))
 
 
 def test_only_the_rows_of_an_input_are_free() -> None:

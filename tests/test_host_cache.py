@@ -10,7 +10,7 @@ import pytest
 
 from vexas_edge.errors import HostError
 from vexas_edge.host import cache
-from vexas_edge.host.cache import cache_folder, clear, find, store
+from vexas_edge.host.cache import COMPILED, cache_folder, clear, find, store
 
 KEY = {"bundle": "b", "threads": 2, "versions": {"openvino": "1", "onnxruntime": "3"}}
 
@@ -80,8 +80,10 @@ def test_clearing_removes_whole_and_half_written_entries(own_cache: Path) -> Non
     store("plan", KEY, b"content")
     (own_cache / "plan-0.entry.123.partial").write_bytes(b"ha")
     (own_cache / "notes.txt").write_text("not ours")
-    assert clear() == 2
-    assert [path.name for path in own_cache.iterdir()] == ["notes.txt"]
+    (own_cache / COMPILED).mkdir()
+    (own_cache / COMPILED / "kernels.blob").write_bytes(b"of a library")
+    assert clear() == 3
+    assert sorted(path.name for path in own_cache.iterdir()) == [COMPILED, "notes.txt"]
     assert clear() == 0
 
 

@@ -36,7 +36,8 @@ from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import BundleError, HostError, InputError, UsageError
 from vexas_edge.results.values import NOTICE, SYNTHETIC_NOTICE, CaseScore, ModelScore
 from vexas_edge.runtime import session as sessions_module
-from vexas_edge.runtime.session import Sessions, cells_per_call
+from vexas_edge.runtime.choice import cells_per_call
+from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring import encoding, reading
 from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.scoring.figures.interval import prediction_interval

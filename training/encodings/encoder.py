@@ -20,7 +20,7 @@ from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import open_engine
 from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
-from vexas_edge.runtime.session import cells_per_call
+from vexas_edge.runtime.choice import cells_per_call
 from vexas_edge.smear.case import Case
 from vexas_edge.smear.cohort import CohortCase, cases_of_split, read_cohort
 from vexas_edge.smear.options import ReadOptions

@@ -96,9 +96,12 @@ class GraphContract:
         return next((t for t in tensors if shapes.get(t.name) != t.shape), None)
 
     def of_cells(self) -> "GraphContract":
-        """All inputs, and of the outputs those that each cell has for itself."""
-        outputs = tuple(tensor for tensor in self.outputs if tensor.rows == N_CELLS)
-        return GraphContract(inputs=self.inputs, outputs=outputs)
+        """The part that each cell has for itself: its inputs, and the outputs of nothing else."""
+        inputs, outputs = (
+            tuple(tensor for tensor in tensors if tensor.rows == N_CELLS)
+            for tensors in (self.inputs, self.outputs)
+        )
+        return GraphContract(inputs=inputs, outputs=outputs)
 
     def rows(self, block: int) -> tuple[RowGroup, ...]:
         """The graph's groups of tensors with the same number of rows, for calls of `block` cells.

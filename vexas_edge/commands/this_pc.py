@@ -101,7 +101,7 @@ def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: boo
     """Find what runs a bundle fastest on this PC, and remember it for `score`.
 
     Each installed engine is tested against the bundle's recorded numbers and timed. TensorRT's
-    engines are built first, which takes minutes.
+    engines are built, in seconds by TensorRT for RTX and in minutes by the full TensorRT.
 
     \b
     Example:

@@ -21,7 +21,7 @@ from vexas_edge.engines.contract import Abilities, CallSize, Engine, EngineOptio
 from vexas_edge.engines.gpu_calls import CALLS_AT_ONCE, GpuCalls
 from vexas_edge.engines.loading import refuse_external_data
 from vexas_edge.errors import DeviceMemoryError, HostError, MissingEngineError
-from vexas_edge.host.cache import cache_folder
+from vexas_edge.host.cache import COMPILED, cache_folder
 from vexas_edge.host.libraries import load_library
 from vexas_edge.host.process import default_threads
 
@@ -119,7 +119,7 @@ class OpenVinoEngine:
         }
         self._compiling = threading.Lock()
         self._requests: dict[int | None, SimpleQueue[Any]] = {}
-        if self._blocked:
+        if self._blocked and device == "cpu":
             self._requests_of(self._blocked.block)
 
     def run(self, feeds: Mapping[str, ndarray]) -> dict[str, ndarray]:
@@ -130,13 +130,19 @@ class OpenVinoEngine:
             HostError: it failed, or the CPU does not have enough memory.
         """
         n_rows = _rows_of(self._blocked, feeds)
-        size = _whole_blocks(self._blocked, n_rows)
+        size = self._size(n_rows)
         with self._request(size) as request, self._failing_clearly("failed"):
             request.infer(self._filled(feeds, size), share_inputs=True)
             values = [request.get_output_tensor(i).data for i in range(len(self._outputs))]
             # Copies, because the next call overwrites the memory of this one's outputs.
             outputs = dict(zip(self._outputs, map(np.array, values), strict=True))
         return {name: v[:n_rows] if self._is_blocked(name) else v for name, v in outputs.items()}
+
+    def _size(self, n_rows: int) -> int | None:
+        """How many rows the graph is compiled for; a GPU's calls are filled up already."""
+        if self.device != "cpu":
+            return n_rows or None
+        return _whole_blocks(self._blocked, n_rows)
 
     def _is_blocked(self, name: str) -> bool:
         return self._blocked is not None and name in self._blocked.tensors
@@ -184,7 +190,7 @@ class OpenVinoEngine:
         if self._precision == "fp16":
             found["INFERENCE_PRECISION_HINT"] = "f16"
         # Compiling for a GPU takes long, and is kept.
-        return {**found, "CACHE_DIR": str(cache_folder() / "openvino")}
+        return {**found, "CACHE_DIR": str(cache_folder() / COMPILED)}
 
     @contextmanager
     def _failing_clearly(self, what: str) -> Iterator[None]:

@@ -21,6 +21,8 @@ from vexas_edge.files import write_atomically
 
 FOLDER_VARIABLE = "VEXAS_EDGE_CACHE"
 _SUFFIX = ".entry"
+# The folder in it for what a library compiles and keeps by itself.
+COMPILED = "compiled"
 
 Key = Mapping[str, Any]
 
@@ -95,7 +97,9 @@ def clear() -> int:
         HostError: a file cannot be removed.
     """
     n_removed = 0
-    for path in sorted(_files(f"*{_SUFFIX}*")):  # half-written ones too
+    for path in sorted(
+        (*_files(f"*{_SUFFIX}*"), *_files(f"{COMPILED}/*"))
+    ):  # half-written ones too
         try:
             path.unlink()
             n_removed += 1

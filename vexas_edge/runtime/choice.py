@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.contract import cells_tensor
 from vexas_edge.bundle.graphs import FUSED, graph_file
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.choices import ENGINES, Device, EngineName, Precision
@@ -242,3 +243,11 @@ def _problem(manifest: Manifest, file: str) -> str | None:
         if not (entry.tested and isinstance(entry.measured.get("gate"), dict)):
             return f"{file} of model {name!r} is untested: no gate has judged it on patients"
     return None
+
+
+def cells_per_call(options: EngineOptions, canvas_px: int) -> int:
+    """The most cells that an engine is given in one call, unless the caller says otherwise."""
+    if options.rows_per_call:
+        return options.rows_per_call
+    size = abilities_of(options.engine).call_sizes[device_of(options)]
+    return size.rows_of(cells_tensor(canvas_px).row_shape)

@@ -10,8 +10,8 @@ from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import devices_of
 from vexas_edge.errors import HostError
 from vexas_edge.runtime.call_limits import forget_limits
-from vexas_edge.runtime.choice import Measured, key_on_this_pc, remember
-from vexas_edge.runtime.session import Sessions, cells_per_call
+from vexas_edge.runtime.choice import Measured, cells_per_call, key_on_this_pc, remember
+from vexas_edge.runtime.session import Sessions
 from vexas_edge.runtime.settings import with_best_setting
 from vexas_edge.runtime.timing import (
     TimingOptions,

@@ -24,7 +24,8 @@ from vexas_edge.errors import BundleError, HostError
 
 # For each graph file, the largest allowed difference of any output from the reference engine's.
 ALLOWED = {HEAD: 1e-5, FUSED: 1e-3, ISOLATE: 0.02}
-# For cheaper graphs, how far the cosine of a cell's encoding with the recorded one may lie below 1.
+# For cheaper graphs, how far a cell's encoding may lie from the recorded one: half the squared
+# distance, which is 1 minus the cosine.
 # Sums of integers are exact, so only values halfway between two integers may round differently.
 ALLOWED_CHEAPER = 1e-3
 
@@ -84,13 +85,23 @@ def check_engine(
     if file in ALLOWED:
         allowed, difference = ALLOWED[file], _largest_difference(outputs, golden, file)
     else:
-        allowed, difference = ALLOWED_CHEAPER, _cosine_distance(outputs, golden, file)
+        allowed, difference = ALLOWED_CHEAPER, _encodings_distance(outputs, golden, file)
     if not difference <= allowed:
         raise HostError(
             f"self-test of {model} {file} failed on this PC: {difference:.1e} from the reference "
             f"(allowed {allowed:.0e}); do not use {engine.name} on {engine.device} here"
         )
     return Check(model=model, file=file, difference=difference, allowed=allowed)
+
+
+def repeated(golden: Mapping[str, NDArray[Any]], n_cells: int) -> dict[str, NDArray[Any]]:
+    """The same self-test with its cells, and what was recorded for each, over and over.
+
+    An engine that computes calls of another size by other kernels is tested with what it will run.
+    """
+    of_cells = (CELLS, *(name for name in golden if name.endswith(f"/{ENCODINGS}")))
+    more = {name: np.resize(golden[name], (n_cells, *golden[name].shape[1:])) for name in of_cells}
+    return {**golden, **more}
 
 
 def check_head(
@@ -176,14 +187,18 @@ def _difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
     return float(np.abs(found.astype(np.float64) - expected).max())
 
 
-def _cosine_distance(
+def _encodings_distance(
     outputs: Mapping[str, NDArray[Any]], golden: Mapping[str, NDArray[Any]], file: str
 ) -> float:
-    """1 minus the smallest cosine of a cell's encoding with the recorded one; at least 0."""
+    """Half the largest squared distance of a cell's encoding from the recorded one, by its length.
+
+    For encodings of length 1 this is 1 minus their cosine.
+    """
     recorded = f"{file}/{ENCODINGS}"
     if recorded not in golden:
         raise BundleError(f"the bundle's {GOLDEN} lacks {recorded}")
-    found, expected = outputs[ENCODINGS].astype(np.float64), golden[recorded]
+    found, expected = outputs[ENCODINGS].astype(np.float64), golden[recorded].astype(np.float64)
     if found.shape != expected.shape:
         return float("inf")
-    return float(np.max(np.maximum(1 - (found * expected).sum(axis=1), 0)))
+    squares = np.maximum((expected**2).sum(axis=1), np.finfo(np.float64).tiny)
+    return float(np.max(((found - expected) ** 2).sum(axis=1) / squares / 2))

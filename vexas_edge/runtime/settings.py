@@ -85,6 +85,7 @@ def _timed(bundle: Bundle, way: Measured, asked: TimingOptions) -> Measured:
     try:
         with Sessions(bundle, options_of(way, asked), way.precision) as sessions:
             emulated = [check_model(sessions, model) for model in bundle.manifest.models]
+            _check_fits(sessions, way.cells_per_call)
             ms = sum(_ms_of_model(sessions, model, asked) for model in bundle.manifest.models)
     except DeviceMemoryError:
         raise
@@ -95,6 +96,17 @@ def _timed(bundle: Bundle, way: Measured, asked: TimingOptions) -> Measured:
     name = f"{way.engine} on {way.device} in {way.precision}{setting}"
     asked.report(f"{name}: {ms:.3f} ms per cell with {said} per call")
     return replace(way, emulated=any(emulated), ms_per_cell=ms)
+
+
+def _check_fits(sessions: Sessions, n_cells: int | None) -> None:
+    """Check that no self-test had to do with fewer cells than are to be timed.
+
+    Raises:
+        DeviceMemoryError: one had to.
+    """
+    for model in sessions.bundle.manifest.models:
+        if n_cells and sessions.limits.of(model, n_cells) < n_cells:
+            raise DeviceMemoryError(f"the GPU has no memory for {n_cells} cells of {model}")
 
 
 def _ms_of_model(sessions: Sessions, model: str, asked: TimingOptions) -> float:

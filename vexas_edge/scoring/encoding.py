@@ -96,7 +96,7 @@ class _Calls:
         pixels = np.stack([cell.pixels for cell in cells if cell.pixels is not None])
         outputs = self.sessions.fused(self.name).run(contract.feeds({CELLS: pixels, DRAWS: draws}))
         encodings = outputs[ENCODINGS]
-        if not checked or PROBABILITIES not in outputs:
+        if not (checked and self.sessions.run_whole_graphs):
             return _Outputs(encodings=encodings)
         found = CheckedCall(encodings=encodings, draws=draws, probabilities=outputs[PROBABILITIES])
         return _Outputs(encodings=encodings, checked=found)

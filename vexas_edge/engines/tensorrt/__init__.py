@@ -2,8 +2,9 @@
 
 A built engine is called a plan. `plans` knows the sizes of calls, the GPUs that plans are for and
 their keys. `build` makes them, `proof` reads what they compute in, and `keeping` has them in this
-PC's cache; with TensorRT for RTX none of this needs a GPU. `engine` runs them. `library` imports
-TensorRT and `cuda` CUDA; whatever needs one of them is imported only when it is used.
+PC's cache; with TensorRT for RTX none of this needs a GPU. `engine` runs them, and `calls` has what
+a call needs. `library` imports TensorRT and `cuda` CUDA; whatever needs one of them is imported
+only when it is used.
 """
 
 from vexas_edge.choices import Device

@@ -18,7 +18,7 @@ from typing import Any
 
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.tensorrt.library import NAME, given, log, tensorrt
-from vexas_edge.engines.tensorrt.plans import MOST_ROWS, USUAL_ROWS, blocked_tensors, input_shape
+from vexas_edge.engines.tensorrt.plans import MOST_ROWS, USUAL_ROWS, blocked_rows, input_shape
 from vexas_edge.engines.tensorrt.proof import Layer, layers_from_log
 from vexas_edge.errors import HostError
 from vexas_edge.talk import Say
@@ -44,7 +44,7 @@ def plan_from_graph(graph: bytes, options: EngineOptions, capabilities: Sequence
         HostError: TensorRT does not accept the graph, or fails.
         KeyboardInterrupt: Ctrl-C was pressed; the build ends after its current step.
     """
-    blocked = blocked_tensors(options.rows)
+    blocked = blocked_rows(options.rows).tensors
     builder = tensorrt.Builder(log())
     network = given(builder.create_network(), "making a network")
     _parse(graph, network)
@@ -55,6 +55,7 @@ def plan_from_graph(graph: bytes, options: EngineOptions, capabilities: Sequence
     _name_gpus(config, capabilities)
     config.progress_monitor = monitor = _Monitor(options.report)
     log().layers = ""
+    log().last_errors()
     with _ended_by_interrupt(monitor):
         plan = builder.build_serialized_network(network, config)
     plan = bytes(given(plan, "building the engine"))
@@ -64,6 +65,7 @@ def plan_from_graph(graph: bytes, options: EngineOptions, capabilities: Sequence
 def _parse(graph: bytes, network: Any) -> None:
     parser = tensorrt.OnnxParser(network, log())
     if not parser.parse(graph):
+        log().last_errors()  # the parser has the same
         errors = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
         raise HostError(
             f"{NAME} does not accept the graph: {errors}; `vexas-workshop calibrate preflight` "

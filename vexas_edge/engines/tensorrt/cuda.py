@@ -59,7 +59,7 @@ def this_gpu() -> Gpu:
     """
     status, count = runtime.cudaGetDeviceCount()
     if status != runtime.cudaError_t.cudaSuccess or count < 1:
-        raise _no_gpu(status.name)
+        raise _no_gpu("" if status == runtime.cudaError_t.cudaSuccess else f" ({status.name})")
     found = checked(runtime.cudaGetDeviceProperties(0))
     seen = nvidia_gpu()
     gpu = Gpu(
@@ -78,10 +78,10 @@ def this_gpu() -> Gpu:
     return gpu
 
 
-def _no_gpu(status: str) -> MissingEngineError:
+def _no_gpu(said: str) -> MissingEngineError:
     """Why CUDA has no GPU to run on. A missing driver and one that is too old look the same."""
     problem = driver_problem(nvidia_gpu(), CUDA_13)
-    found = problem.found if problem else f"CUDA finds no GPU ({status})"
+    found = problem.found if problem else f"CUDA finds no GPU{said}"
     remedy = problem.remedy if problem else "see whether `nvidia-smi` shows the GPU"
     return MissingEngineError(
         f"{NAME} is installed, but cannot run: {found}", f"{remedy}, or use --engine onnxruntime"
@@ -149,8 +149,10 @@ def captured(enqueue: Callable[[], None], stream: Any, closing: ExitStack) -> An
     checked(runtime.cudaStreamBeginCapture(stream, mode))
     try:
         enqueue()
-    finally:
-        graph = checked(runtime.cudaStreamEndCapture(stream))
+    except HostError:
+        runtime.cudaStreamEndCapture(stream)  # of what was captured so far there is no graph
+        raise
+    graph = checked(runtime.cudaStreamEndCapture(stream))
     closing.callback(runtime.cudaGraphDestroy, graph)
     executable = checked(runtime.cudaGraphInstantiate(graph, 0))
     closing.callback(runtime.cudaGraphExecDestroy, executable)

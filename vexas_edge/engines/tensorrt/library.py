@@ -4,12 +4,13 @@ Both have the same interface as far as it is used here. A call that fails return
 writes the reason to a log.
 """
 
+import re
 from collections import deque
 from functools import cache
 from importlib import import_module
 from typing import Any
 
-from vexas_edge.errors import HostError, MissingEngineError
+from vexas_edge.errors import DeviceMemoryError, HostError, MissingEngineError
 
 __all__ = ["FOR_RTX", "NAME", "VERSION", "given", "log", "tensorrt"]
 
@@ -25,15 +26,31 @@ _INSTALL = (
 
 
 def _imported() -> Any:
-    errors: list[ImportError | OSError] = []
+    missing: list[MissingEngineError] = []
     for name in _MODULES:
         try:
-            return import_module(name)
-        except (ImportError, OSError) as error:  # OSError: one of its libraries is missing
-            errors.append(error)
-    # Of a library that is not there at all, nothing more is to be said.
-    told = next((e for e in errors if not isinstance(e, ModuleNotFoundError)), errors[-1])
-    raise MissingEngineError(f"tensorrt cannot be loaded ({told})", _INSTALL) from told
+            found = import_module(name)
+        except ModuleNotFoundError as error:
+            missing.append(MissingEngineError(f"tensorrt cannot be loaded ({error})", _INSTALL))
+        except (ImportError, OSError) as error:  # it is there, but one of its libraries is not
+            missing.insert(0, MissingEngineError(f"tensorrt cannot be loaded ({error})", _INSTALL))
+        else:
+            if name != _MODULES[0] or _is_new_enough(found):
+                return found
+            missing.insert(0, _too_old(found))
+    raise missing[0]
+
+
+def _is_new_enough(full: Any) -> bool:
+    return int(full.__version__.partition(".")[0]) >= _LEAST_VERSION
+
+
+def _too_old(full: Any) -> MissingEngineError:
+    return MissingEngineError(
+        f"TensorRT {full.__version__} is installed, which may compute with less precision than a "
+        "graph states",
+        f"install {_LEAST_VERSION} or newer with `python -m pip install vexas-edge[tensorrt-full]`",
+    )
 
 
 tensorrt: Any = _imported()
@@ -45,11 +62,8 @@ VERSION: str = f"RTX {tensorrt.__version__}" if FOR_RTX else tensorrt.__version_
 # What people are told.
 NAME: str = f"TensorRT {'for ' if FOR_RTX else ''}{VERSION}"
 
-if not FOR_RTX and int(tensorrt.__version__.partition(".")[0]) < _LEAST_VERSION:
-    raise MissingEngineError(
-        f"{NAME} is installed, which may compute with less precision than a graph states",
-        f"install {_LEAST_VERSION} or newer with `python -m pip install vexas-edge[tensorrt-full]`",
-    )
+# As TensorRT and CUDA say it, in words and by names.
+_NO_MEMORY = re.compile(r"out ?of ?memory|cudaErrorMemoryAllocation", re.IGNORECASE)
 
 
 class _Log(tensorrt.ILogger):  # type: ignore[misc]
@@ -60,12 +74,18 @@ class _Log(tensorrt.ILogger):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self.errors: deque[str] = deque(maxlen=3)
+        self._errors: deque[str] = deque(maxlen=3)
         self.layers = ""
+
+    def last_errors(self) -> str:
+        """The last errors, each of which is told once."""
+        told = "; ".join(self._errors)
+        self._errors.clear()
+        return told
 
     def log(self, severity: Any, message: str) -> None:
         if severity.name in ("ERROR", "INTERNAL_ERROR"):
-            self.errors.append(message)
+            self._errors.append(message)
         elif message.startswith("Layers:"):
             self.layers = message
 
@@ -80,11 +100,12 @@ def given(value: Any, doing: str) -> Any:
     """The value that TensorRT returned.
 
     Raises:
+        DeviceMemoryError: it failed for lack of the GPU's memory.
         HostError: the value is None or False, which means failure; the message has the reason that
             TensorRT logged.
     """
     if value is None or value is False:
-        reason = "; ".join(log().errors) or "no reason given"
-        log().errors.clear()  # so that each error is reported once
-        raise HostError(f"{NAME} failed {doing}: {reason}")
+        reason = log().last_errors()
+        kind = DeviceMemoryError if _NO_MEMORY.search(reason) else HostError
+        raise kind(f"{NAME} failed {doing}: {reason or 'no reason given'}")
     return value

@@ -16,7 +16,7 @@ from vexas_edge.choices import Precision
 from vexas_edge.engines.contract import RowGroup
 from vexas_edge.errors import HostError
 
-# A plan takes calls of any number of rows up to the most, and is laid out for the usual number. If
+# A plan takes calls of any size up to the most, and is laid out for the usual one. If
 # it is built for fixed numbers, the library writes constants out for every row: 132 MB in place of
 # 2 MB for the demonstration's network and calls of 1, 8 and 32 cells.
 USUAL_ROWS, MOST_ROWS = 32, 128
@@ -61,32 +61,22 @@ def kind_of(capability: str) -> tuple[str, ...] | None:
     return found or (KINDS[-1] if newer else None)
 
 
-def filled_up(n_rows: int) -> int:
-    """How many rows a call is filled up to: the next power of two.
+def blocked_rows(rows: Sequence[RowGroup]) -> RowGroup:
+    """The one group of rows that calls may be filled up in.
 
     Raises:
-        HostError: the call has more rows than a plan takes. It is not split, as an input that is
-            not filled up may refer to any of its rows.
+        HostError: there is no such group, or more than one, or its calls are too large.
     """
-    if n_rows > MOST_ROWS:
-        raise HostError(
-            f"TensorRT's engines take {MOST_ROWS} rows per call at most, and this call has "
-            f"{n_rows}; give it fewer, or use --engine onnxruntime"
-        )
-    return 1 << max(0, n_rows - 1).bit_length()
-
-
-def blocked_tensors(rows: Sequence[RowGroup]) -> frozenset[str]:
-    """The inputs and outputs of the one group of rows that calls may be filled up in.
-
-    Raises:
-        HostError: there is no such group, or more than one.
-    """
-    blocked = [group.tensors for group in rows if group.block]
+    blocked = [group for group in rows if group.block]
     if len(blocked) != 1:
         raise HostError(
-            "TensorRT is given calls of few sizes, and this graph's rows may not be filled up; "
+            "TensorRT is given calls of one size, and this graph's rows may not be filled up; "
             "use --engine onnxruntime"
+        )
+    if blocked[0].most > MOST_ROWS:
+        raise HostError(
+            f"TensorRT's engines take {MOST_ROWS} rows per call at most, and {blocked[0].most} "
+            "were asked for; ask for fewer"
         )
     return blocked[0]
 

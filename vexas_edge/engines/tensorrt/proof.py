@@ -95,7 +95,14 @@ def _counts(kinds: Counter[str]) -> str:
 
 
 def layers_from_log(message: str) -> tuple[Layer, ...]:
-    """The layers of a plan, from the builder's message about them; none if it is empty."""
+    """The layers of a plan, from the builder's message about them; none if it is empty.
+
+    Raises:
+        HostError: a line of it cannot be read.
+    """
+    lines = list(_LINE.finditer(message))
+    if len(lines) != len(re.findall(r"^Name: ", message, re.MULTILINE)):
+        raise _unreadable("not all of its lines are as expected")
     return tuple(
         Layer(
             name=line["name"],
@@ -103,7 +110,7 @@ def layers_from_log(message: str) -> tuple[Layer, ...]:
             takes=_type(next(iter(_LOGGED_TYPE.findall(line["takes"])), "")),
             gives=_type(next(iter(_LOGGED_TYPE.findall(line["gives"])), "")),
         )
-        for line in _LINE.finditer(message)
+        for line in lines
     )
 
 
