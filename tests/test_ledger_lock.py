@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from vexas_edge.errors import HostError
@@ -145,3 +146,28 @@ def test_waiting_whether_an_owner_lives_is_said(tmp_path: Path) -> None:
         f"{tmp_path} was last written by process 7 on elsewhere, which began at today; waiting "
         "whether it lives"
     ]
+
+
+def test_a_claim_of_one_that_died_while_taking_over_is_passed_by(tmp_path: Path) -> None:
+    with take(tmp_path, "share"):
+        content = (tmp_path / LOCK).read_bytes()
+    (tmp_path / LOCK).write_bytes(content.replace(b'"host":"', b'"host":"not '))
+    token = msgspec.json.decode(content)["token"]
+    (tmp_path / f"{LOCK}.{token}.0.claim").touch()
+    with take(tmp_path, "share") as taken:
+        assert taken.cut_off is not None
+        assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_that_another_makes_meanwhile_is_obeyed(tmp_path: Path) -> None:
+    with take(tmp_path, "share"):
+        content = (tmp_path / LOCK).read_bytes()
+    (tmp_path / LOCK).write_bytes(content.replace(b'"host":"', b'"host":"not '))
+    lock = FolderLock.__new__(FolderLock)
+    lock._path = tmp_path / LOCK
+    dead = lock._owner()
+    assert dead is not None
+    lock._claim(dead, "0").touch()
+    assert not lock._take_over(dead, frozenset())
+    assert lock._owner() == dead

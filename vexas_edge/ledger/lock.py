@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Self
 
@@ -151,7 +152,10 @@ class FolderLock:
 
     def _take_on_share(self) -> None:
         while not self._create():
-            self.cut_off = self._dead_owner()
+            dead, given_up = self._dead_owner()
+            if self._take_over(dead, given_up):
+                self.cut_off = dead
+                break
         threading.Thread(target=self._beat, name="results-lock", daemon=True).start()
 
     def _create(self) -> bool:
@@ -163,14 +167,15 @@ class FolderLock:
             stream.write(msgspec.json.encode(self._me))
         return True
 
-    def _dead_owner(self) -> Owner | None:
-        """The owner, once it is known to be dead and its file is gone.
+    def _dead_owner(self) -> tuple[Owner | None, frozenset[str]]:
+        """The owner, once it is known to be dead, and claims to its folder by others that died too.
 
         Raises:
             HostError: it lives.
         """
         owner = self._owner()
-        if owner is None or not _has_died(owner):
+        claims = frozenset(claim.name for claim in self._claims(owner))
+        if owner is None or claims or not _has_died(owner):
             name = owner or "another process"
             self._say(f"{self._path.parent} was last written by {name}; waiting whether it lives")
             ends = time.monotonic() + _BEATS_MISSED * self._beat_seconds
@@ -179,24 +184,40 @@ class FolderLock:
                 now = self._owner()
                 if now != owner:
                     raise self._refusal(now or owner)
-        self._remove(owner)
-        return owner
+        return owner, claims
 
-    def _remove(self, dead: Owner | None) -> None:
-        """Remove a dead owner's file; where another one was faster, its own stays.
+    def _take_over(self, dead: Owner | None, given_up: frozenset[str]) -> bool:
+        """Put this owner's file in a dead one's place; False where another is about to.
 
-        Should two believe all the same that they own the folder, `check` stops one of them.
+        Of several that want to, one alone can make the next claim that is not given up, and only
+        who has it touches the file, which is there all the time.
         """
-        if self._owner() != dead:
-            return
-        # Of several that wait, one alone can rename it.
-        aside = self._path.with_name(f"{LOCK}.{self._me.token}.partial")
-        with suppress(OSError):
-            self._path.rename(aside)
-            if _owner_at(aside) != dead and not self._path.exists():
-                aside.rename(self._path)
-            else:
-                aside.unlink()
+        numbered = (self._claim(dead, str(number)) for number in count())
+        claim = next(claim for claim in numbered if claim.name not in given_up)
+        try:
+            os.close(os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+        except FileExistsError:
+            return False
+        try:
+            if self._owner() != dead:
+                return False
+            self._show(self._me)
+        finally:
+            for made in (claim, *(self._path.with_name(name) for name in given_up)):
+                made.unlink(missing_ok=True)
+        return True
+
+    def _claim(self, dead: Owner | None, number: str) -> Path:
+        return self._path.with_name(f"{LOCK}.{dead.token if dead else 'nobody'}.{number}.claim")
+
+    def _claims(self, dead: Owner | None) -> list[Path]:
+        return list(self._path.parent.glob(self._claim(dead, "*").name))
+
+    def _show(self, owner: Owner) -> None:
+        """Put the file with this content in the place of the one that is there, in one step."""
+        partial = self._path.with_name(f"{LOCK}.{self._me.token}.partial")
+        partial.write_bytes(msgspec.json.encode(owner))
+        partial.replace(self._path)
 
     def _beat(self) -> None:
         beat = 0
@@ -206,10 +227,7 @@ class FolderLock:
                 continue  # `check` tells it to the one who writes
             beat += 1
             with suppress(OSError):  # the share is away, and maybe back at the next beat
-                shown = msgspec.structs.replace(self._me, beat=beat)
-                partial = self._path.with_name(f"{LOCK}.{self._me.token}.partial")
-                partial.write_bytes(msgspec.json.encode(shown))
-                partial.replace(self._path)
+                self._show(msgspec.structs.replace(self._me, beat=beat))
 
     def _owner(self) -> Owner | None:
         return _owner_at(self._path)
