@@ -2,7 +2,10 @@
 
 import copy
 import hashlib
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -35,6 +38,12 @@ from vexas_edge.errors import CellError, InputError, UsageError
 from vexas_edge.smear.layout import is_image
 from vexas_edge.smear.sources import open_source
 
+# What skops, and NumPy and Python's parser inside it, raise for damaged files.
+_SKOPS_DAMAGE = (
+    *(KeyError, ValueError, TypeError, AttributeError, IndexError, EOFError, OSError, SyntaxError),
+    *(RecursionError, NotImplementedError, RuntimeError, ImportError, OverflowError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error),
+)
 # Types of a calibrated SVC that skops does not trust by itself; any other such type is refused.
 TRUSTED_TYPES = (
     "sklearn.calibration._CalibratedClassifier",
@@ -170,8 +179,9 @@ def load_classifier(path: Path) -> Classifier:
     try:
         unknown = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)
         classifier = None if unknown else skops.io.load(path, trusted=list(TRUSTED_TYPES))
-    except (KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a readable skops file: {error}") from error
+    except _SKOPS_DAMAGE as error:
+        kind = type(error).__name__
+        raise InputError(f"{path} is not a readable skops file ({kind}: {error})") from error
     if unknown:
         raise InputError(
             f"{path} holds types that are not trusted: {', '.join(sorted(unknown))}; dump the "

@@ -1,6 +1,5 @@
 """The spec of a bundle, from a TOML file or from fields in memory."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from vexas_edge.cells.limits import IsolationLimits, LargerCells
 from vexas_edge.choices import ClassFrom, Layout
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.fields import Name
+from vexas_edge.inputs import table_from_toml
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.vocabulary import BUILT_IN, CELL_CLASSES
 
@@ -157,10 +157,10 @@ def fields_from_toml(path: Path) -> dict[str, Any]:
         InputError: the file cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return table_from_toml(path)
     except OSError as error:
         raise InputError(f"spec {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"spec {path} is not TOML: {error}") from error
 
 

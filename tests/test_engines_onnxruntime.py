@@ -122,7 +122,7 @@ def test_a_silent_fall_back_to_the_cpu_is_refused(
             assert engine.device == "cpu"
     finally:
         module._cuda_failure.cache_clear()
-    assert asked == [{"enable_fallback": 0}, {}]
+    assert asked == [{"enable_fallback": 0}] * 2
 
 
 def test_the_probe_for_a_gpu_is_a_graph_that_runs() -> None:

@@ -16,7 +16,7 @@ WORKSHOP = ("export", "calibration", "training", "kit")
 
 # The floors of `vexas_edge`, from the ground up: an import points down, or along its own floor.
 FLOORS = (
-    ("errors", "version", "choices", "talk", "text", "fields", "files", "ahead", "arrays"),
+    ("errors", "version", "choices", "talk", "text", "fields", "files", "ahead", "inputs"),
     ("smear",),
     ("results",),
     ("naming",),

@@ -126,12 +126,24 @@ def test_an_empty_file_lacks_its_columns(tmp_path: Path) -> None:
 
 def test_what_is_not_utf8_is_refused(tmp_path: Path) -> None:
     said = refusal(tmp_path, f"{HEADER}Zoë,s1,a,VEXAS,train\n", "cp1252")
-    assert said.startswith("cohort cohort.csv is not CSV in UTF-8: ")
+    assert said == "cohort cohort.csv is not in UTF-8; save it as CSV UTF-8"
+
+
+def test_rows_without_any_value_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "cohort.csv").write_text(f"{HEADER}A,s1,a,VEXAS,train\n,,,,\n\n ,,,,\n")
+    assert [case.sample for case in read_cohort(tmp_path / "cohort.csv")] == ["s1"]
+
+
+def test_a_path_that_was_written_on_windows_is_found(tmp_path: Path) -> None:
+    (tmp_path / "smears" / "s1").mkdir(parents=True)
+    (tmp_path / "cohort.csv").write_text(f"{HEADER}A,s1,smears\\s1,VEXAS,train\n")
+    (case,) = read_cohort(tmp_path / "cohort.csv")
+    assert case.path == tmp_path / "smears" / "s1"
 
 
 def test_a_quote_that_never_closes_is_refused(tmp_path: Path) -> None:
     said = refusal(tmp_path, f'{HEADER}A,s1,"a,VEXAS,train\n')
-    assert said == "cohort cohort.csv is not CSV in UTF-8: unexpected end of data"
+    assert said == "cohort cohort.csv, line 1: unexpected end of data"
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vexas_edge.errors import HostError, InputError
+from vexas_edge.errors import HostError
 
 _RETRY_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.5)
 # What network disks say that sync files alone.
@@ -109,20 +109,3 @@ def take_name(partial: Path, path: Path) -> None:
                     f"The new content is in {partial}"
                 ) from error
             time.sleep(pause)
-
-
-def text_of_table(file: Path, what: str) -> str:
-    """The text of a CSV file that a spreadsheet program wrote.
-
-    Args:
-        what: the file is, for messages.
-
-    Raises:
-        InputError: it cannot be read, or is not in UTF-8.
-    """
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{what} {file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{what} {file} is not in UTF-8; save it as CSV UTF-8") from error

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.arrays import arrays_from_npz
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
+from vexas_edge.inputs import arrays_from_npz
 
 IDENTITY_BYTES = 32
 

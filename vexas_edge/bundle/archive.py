@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -26,7 +27,10 @@ MANIFEST = "manifest.json"
 LARGEST_MANIFEST_BYTES = 8 << 20
 
 # What zipfile raises for a damaged, encrypted or strangely packed archive.
-_ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
+_ZIP_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError),
+    *(NotImplementedError, IndexError, struct.error),
+)
 
 # Every zip entry has this date, so that the same content gives the same bytes.
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
@@ -57,8 +61,8 @@ class Bundle:
         return self._checked(f"models/{model}/{name}", files[name])
 
     def card(self) -> str:
-        """The model card, as Markdown."""
-        return self._checked(CARD, self.manifest.files[CARD]).decode()
+        """The model card, as Markdown, with U+FFFD for what is not UTF-8."""
+        return self._checked(CARD, self.manifest.files[CARD]).decode(errors="replace")
 
     def content(self) -> dict[str, bytes]:
         """The content of every listed file, by its path in the bundle."""

@@ -136,7 +136,7 @@ def manifest_from_json(text: bytes) -> Manifest:
                 f"{MANIFEST_SCHEMA}: use the vexas-edge that wrote it, or a newer one"
             )
         manifest = msgspec.json.decode(text, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"the bundle's manifest.json is not valid: {error}") from error
     _check_consistency(manifest)
     return manifest

@@ -22,7 +22,7 @@ from PIL import __version__ as pillow_version
 from vexas_edge.errors import CellError, InputError, RejectedCellError
 
 # Far above any cell (575 x 575 px at most so far), yet small enough to decode on every thread.
-MAX_PIXELS = 4096 * 4096
+MAX_PIXELS = 2048 * 2048
 
 # An image shows nothing if no channel spans more levels than this; real cells span many times it,
 # and nearly always do so within a few of their rows already.
@@ -34,8 +34,13 @@ _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\x00", b"MM\x00*")
 _GREY = ("L", "LA")
 _COLOUR = ("RGB", "RGBA", "P", "PA")
 _DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-# What Pillow's decoders raise for damaged files.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+# What Pillow's decoders raise for damaged files. Some of it is Pillow's own bugs, as the
+# AssertionError for a PNG that lacks its palette.
+_DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error),
+    *(AssertionError, AttributeError, IndexError, KeyError, TypeError, OverflowError),
+    *(NotImplementedError, RuntimeError, ZeroDivisionError),
+)
 
 _ORIENTATION = 0x0112
 _TURNED_BACK = {
@@ -69,7 +74,7 @@ def rgb_from_bytes(data: bytes) -> NDArray[np.uint8]:
     """
     if not data:
         raise CellError("empty_file", "the file is empty; was it still being copied?")
-    with _opened(data) as image:
+    with _opened(data) as image, _damaged_if_it_fails():
         _check_header(image, data)
         return np.asarray(_rgb(_loaded(image)))
 
@@ -155,18 +160,27 @@ def _opened(data: bytes) -> Iterator[ImageFile.ImageFile]:
 
 def _loaded(image: ImageFile.ImageFile) -> Image.Image:
     """The decoded image, as it is stored."""
+    if image.format != "TIFF":
+        image.load()
+        return image
+    with _muted():  # it reads headers again while it decodes; all others may do so in parallel
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        image.load()  # Pillow turns a TIFF by its header, and no other format
+    turn_back = _TURNED_BACK.get(orientation)
+    return image if turn_back is None else image.transpose(turn_back)
+
+
+@contextmanager
+def _damaged_if_it_fails() -> Iterator[None]:
+    """Whatever Pillow raises says that the image is damaged, or that the PC has failed."""
     try:
-        if image.format != "TIFF":
-            image.load()
-            return image
-        with _muted():  # it reads headers again while it decodes; all others may do so in parallel
-            orientation = image.getexif().get(_ORIENTATION, 1)
-            image.load()  # Pillow turns a TIFF by its header, and no other format
-        turn_back = _TURNED_BACK.get(orientation)
-        return image if turn_back is None else image.transpose(turn_back)
+        yield
+    except InputError:  # CellError, too
+        raise
     except _DAMAGE as error:
         _raise_if_the_pcs(error)
-        raise CellError("truncated", f"the image is cut short or damaged: {error}") from error
+        why = f": {error}" if str(error) else ""
+        raise CellError("truncated", f"the image is cut short or damaged{why}") from error
 
 
 def _raise_if_the_pcs(error: Exception) -> None:
@@ -210,7 +224,7 @@ def _others_are_previews(image: ImageFile.ImageFile, data: bytes) -> bool:
     try:
         entries = cast(Any, image).mpinfo[_MP_ENTRIES][1:]
         return all(_is_preview(entry, image, data) for entry in entries)
-    except (*_DAMAGE, KeyError, TypeError, AttributeError, OverflowError):
+    except _DAMAGE:
         return False
 
 

@@ -7,7 +7,7 @@ from io import StringIO
 from pathlib import Path
 
 from vexas_edge.errors import InputError
-from vexas_edge.files import text_of_table
+from vexas_edge.inputs import text_of_table
 from vexas_edge.text import folded, listed
 
 NEGATIVE = "negative"

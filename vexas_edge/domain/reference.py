@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.arrays import arrays_from_npz
 from vexas_edge.domain.measures import ENCODING_MEASURES, HARM_PLACES
 from vexas_edge.domain.trees import Forest
 from vexas_edge.errors import BundleError
+from vexas_edge.inputs import arrays_from_npz
 from vexas_edge.quality.statistics import CASE_STATISTICS
 
 REFERENCE_SCHEMA = 2

@@ -126,7 +126,6 @@ def _loaded_on_cuda(graph: bytes, options: EngineOptions) -> "OnnxRuntimeEngine"
         "cuda",
         [provider, "CPUExecutionProvider"],
         disabled_optimizers=list(setting.optimizers_off),
-        enable_fallback=0,  # it would print on stdout, and use the CPU
     )
 
 
@@ -136,7 +135,8 @@ def _loaded(
     threads = options.threads or default_threads()
     per_call = _session_options(threads // options.calls_at_once)
     try:
-        session = _library().InferenceSession(graph, per_call, providers, **more)
+        # Falling back to the CPU would print on stdout, even where that is what failed.
+        session = _library().InferenceSession(graph, per_call, providers, enable_fallback=0, **more)
     except Exception as error:
         raise failure_on(device, "cannot load the graph", error) from error
     if device == "cuda" and _CUDA not in session.get_providers():

@@ -12,19 +12,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from platformdirs import user_cache_path
 
 from vexas_edge.errors import HostError
 from vexas_edge.files import write_atomically
+from vexas_edge.inputs import open_file
 
 FOLDER_VARIABLE = "VEXAS_EDGE_CACHE"
 _SUFFIX = ".entry"
+_LONGEST_HEADER = 1 << 16
 # The folder in it for what a library compiles and keeps by itself.
 COMPILED = "compiled"
 
 Key = Mapping[str, Any]
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,9 +46,15 @@ class Found:
 
 
 def cache_folder() -> Path:
-    """Where this PC's cache lies: $VEXAS_EDGE_CACHE, or the user's own cache folder."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    return Path(named) if named else user_cache_path("vexas-edge", appauthor=False)
+    """Where this PC's cache lies: $VEXAS_EDGE_CACHE, or the user's own cache folder.
+
+    A user without a home has none, and so nothing is ever found in it.
+    """
+    if named := os.environ.get(FOLDER_VARIABLE):
+        return Path(named)
+    own = user_cache_path("vexas-edge", appauthor=False)
+    # Where there is neither $HOME nor an entry of the user, the "~" of the path stays as it is.
+    return own if own.is_absolute() else Path(os.devnull, "vexas-edge")
 
 
 def store(kind: str, key: Key, content: bytes) -> Path:
@@ -79,15 +89,30 @@ def find(kind: str, key: Key, same: str) -> Found:
     path = _path(kind, key)
     try:
         header, content = _read(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return _missed(kind, key, same)
     except (OSError, ValueError) as error:
         missed = f"the cache entry {path} is damaged ({error})"
         return Found(content=None, missed=missed, outdated=True)
-    if header["key"] != json.loads(_line(key)) or header["kind"] != kind:
+    if header.key != json.loads(_line(key)) or header.kind != kind:
         missed = f"the cache entry {path} belongs to another key"
         return Found(content=None, missed=missed, outdated=True)
     return Found(content=content)
+
+
+def find_value(kind: str, key: Key, same: str, type_: type[_Value]) -> tuple[_Value | None, Found]:
+    """The value that was stored under the key as JSON, if it is of this type, and how it was found.
+
+    Whatever else lies there is as if there were nothing.
+    """
+    found = find(kind, key, same)
+    if found.content is None:
+        return None, found
+    try:
+        return msgspec.json.decode(found.content, type=type_), found
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        missed = f"the cache entry {_path(kind, key)} is damaged ({error})"
+        return None, Found(content=None, missed=missed, outdated=True)
 
 
 def clear() -> int:
@@ -111,7 +136,10 @@ def clear() -> int:
 
 
 def _files(pattern: str) -> list[Path]:
-    return list(cache_folder().glob(pattern))
+    try:
+        return list(cache_folder().glob(pattern))
+    except OSError:
+        return []
 
 
 def _path(kind: str, key: Key) -> Path:
@@ -123,41 +151,48 @@ def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True).encode() + b"\n"
 
 
-def _read(path: Path) -> tuple[dict[str, Any], bytes]:
+def _read(path: Path) -> tuple["_Header", bytes]:
     """An entry's header and content.
 
     Raises:
         ValueError: the entry is not complete, or was changed.
     """
-    line, _, content = path.read_bytes().partition(b"\n")
+    with open_file(path) as stream:
+        line, _, content = stream.read().partition(b"\n")
     header = _header(line)
-    if hashlib.sha256(content).hexdigest() != header["sha256"]:
+    if hashlib.sha256(content).hexdigest() != header.sha256:
         raise ValueError("its content does not match its hash")
     return header, content
 
 
-def _header(line: bytes) -> dict[str, Any]:
-    header = json.loads(line)
-    if not isinstance(header, dict) or not {"kind", "key", "sha256"} <= header.keys():
-        raise ValueError("its first line is not a header")
-    return header
+class _Header(msgspec.Struct, frozen=True, kw_only=True):
+    kind: str
+    key: dict[str, Any]
+    sha256: str
+
+
+def _header(line: bytes) -> _Header:
+    try:
+        return msgspec.json.decode(line, type=_Header)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError("its first line is not a header") from error
 
 
 def _missed(kind: str, key: Key, same: str) -> Found:
     wanted = json.loads(_line(key))
-    others = [header for header in _headers(kind) if header["key"].get(same) == wanted[same]]
+    others = [header for header in _headers(kind) if header.key.get(same) == wanted[same]]
     if not others:
         return Found(content=None, missed="never done on this PC")
-    closest = min((_differences(other["key"], wanted) for other in others), key=len)
+    closest = min((_differences(other.key, wanted) for other in others), key=len)
     missed = "done on this PC with " + ", ".join(closest)
     return Found(content=None, missed=missed, outdated=True)
 
 
-def _headers(kind: str) -> Iterator[dict[str, Any]]:
+def _headers(kind: str) -> Iterator[_Header]:
     """The header of each entry of a kind; the contents, which may be large, are not read."""
     for path in _files(f"{kind}-*{_SUFFIX}"):
-        with suppress(OSError, ValueError), path.open("rb") as stream:
-            yield _header(stream.readline())
+        with suppress(OSError, ValueError), open_file(path) as stream:
+            yield _header(stream.readline(_LONGEST_HEADER))
 
 
 def _differences(old: Key, new: Key) -> list[str]:

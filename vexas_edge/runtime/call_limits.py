@@ -6,7 +6,8 @@ from threading import Lock
 import msgspec
 
 from vexas_edge.errors import HostError
-from vexas_edge.host.cache import Key, find, store
+from vexas_edge.fields import Count
+from vexas_edge.host.cache import Key, find_value, store
 
 _KIND = "fitting"
 
@@ -62,5 +63,5 @@ def forget_limits(key: Key) -> None:
 
 
 def _remembered(key: Key) -> dict[str, int]:
-    found = find(_KIND, key, same="bundle")
-    return msgspec.json.decode(found.content, type=dict[str, int]) if found.content else {}
+    found, _ = find_value(_KIND, key, same="bundle", type_=dict[str, Count])
+    return found or {}

@@ -18,7 +18,7 @@ from vexas_edge.choices import ENGINES, Device, EngineName, Precision
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import abilities_of, device_of, packages_that_count
 from vexas_edge.errors import HostError
-from vexas_edge.host.cache import Found, find, store
+from vexas_edge.host.cache import Found, find_value, store
 from vexas_edge.host.cpu import has_vnni
 from vexas_edge.host.facts import this_host
 
@@ -88,8 +88,10 @@ def choose(
     """
     if options.engine != "auto":
         return options, choose_graph(bundle.manifest, precision, options)
-    found = find(_KIND, key_on_this_pc(bundle), same="bundle")
-    measured = msgspec.json.decode(found.content, type=list[Measured]) if found.content else []
+    remembered, found = find_value(
+        _KIND, key_on_this_pc(bundle), same="bundle", type_=list[Measured]
+    )
+    measured = remembered or []
     best = fastest(measured, options.device, precision)
     if best is None:
         return _unprepared(bundle, options, precision, found, measured)

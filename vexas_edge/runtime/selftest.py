@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.arrays import arrays_from_npz
 from vexas_edge.bundle.contract import (
     CELLS,
     DECISIONS,
@@ -21,6 +20,7 @@ from vexas_edge.cells.background import background_of_cell, middle_background
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import BundleError, HostError
+from vexas_edge.inputs import arrays_from_npz
 
 # For each graph file, the largest allowed difference of any output from the reference engine's.
 ALLOWED = {HEAD: 1e-5, FUSED: 1e-3, ISOLATE: 0.02}

@@ -3,11 +3,13 @@
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 
 from vexas_edge.errors import InputError
+from vexas_edge.inputs import text_of_table
 
 REQUIRED_COLUMNS = ("patient", "sample", "path", "label", "split")
 
@@ -29,22 +31,20 @@ class CohortCase:
 
 
 def read_cohort(path: str | os.PathLike[str]) -> tuple[CohortCase, ...]:
-    """The rows of a cohort file, in its order.
+    """The rows of a cohort file, in its order; rows without any value are passed over.
 
     Raises:
         InputError: it cannot be read, lacks a column or a value, names a sample or a path twice, or
             puts one patient into two splits or under two labels; the message names the line.
     """
     path = Path(path)
+    reader = csv.DictReader(StringIO(text_of_table(path, "cohort"), newline=""), strict=True)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            reader.fieldnames = _columns(reader.fieldnames or (), path)
-            rows = [(reader.line_num, _case(row, path, reader.line_num)) for row in reader]
-    except OSError as error:
-        raise InputError(f"cohort {path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cohort {path} is not CSV in UTF-8: {error}") from error
+        reader.fieldnames = _columns(reader.fieldnames or (), path)
+        written = ((reader.line_num, row) for row in reader)
+        rows = [(line, _case(row, path, line)) for line, row in written if _is_given(row)]
+    except csv.Error as error:
+        raise InputError(f"cohort {path}, line {reader.line_num}: {error}") from error
     if not rows:
         raise InputError(f"{path} has no row below its header")
     _check_once(rows, "sample", path)
@@ -81,6 +81,11 @@ def _columns(header: Sequence[str], path: Path) -> list[str]:
     return columns
 
 
+def _is_given(row: Mapping[str, object]) -> bool:
+    """Whether there is any value in a row; spreadsheet programs write some with none at the end."""
+    return any(str(value or "").strip() for value in row.values())
+
+
 def _case(row: dict[str, str | None], path: Path, line: int) -> CohortCase:
     if None in row or None in row.values():
         raise InputError(
@@ -93,13 +98,19 @@ def _case(row: dict[str, str | None], path: Path, line: int) -> CohortCase:
     return CohortCase(
         patient=values["patient"],
         sample=values["sample"],
-        path=Path(
-            os.path.normpath(path.parent / values["path"])
-        ),  # so that each path has one spelling
+        path=_place(path.parent, values["path"]),
         label=values["label"],
         split=values["split"],
         covariates={n: v for n, v in values.items() if n not in REQUIRED_COLUMNS},
     )
+
+
+def _place(folder: Path, written: str) -> Path:
+    """Where a sample lies, in one spelling; a path that was written on Windows is found, too."""
+    found = folder / written
+    if os.sep != "\\" and "\\" in written and not found.exists():
+        found = folder / written.replace("\\", "/")
+    return Path(os.path.normpath(found))
 
 
 def _check_once(rows: Iterable[tuple[int, CohortCase]], column: str, path: Path) -> None:

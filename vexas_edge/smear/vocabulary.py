@@ -76,7 +76,17 @@ def _built_in(name: str) -> Vocabulary:
 
 
 def _vocabulary_from_file(path: Path) -> Vocabulary:
-    table = _table_from_toml(path)
+    from vexas_edge.inputs import table_from_toml  # here, as only this function needs it
+
+    try:
+        table = table_from_toml(path)
+    except OSError as error:
+        raise UsageError(
+            f"class map {path}: cannot be read ({error.strerror}); "
+            f"expected a TOML file or one of {', '.join(BUILT_IN)}"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"class map {path}: not valid TOML in UTF-8: {error}") from error
     unknown = sorted(table.keys() - {"classes", "extends"})
     if unknown:
         raise UsageError(
@@ -91,20 +101,6 @@ def _vocabulary_from_file(path: Path) -> Vocabulary:
         )
     classes = {**_extended(table.get("extends"), path), **_folded_classes(written, path)}
     return Vocabulary(name=path.stem, classes=classes)
-
-
-def _table_from_toml(path: Path) -> dict[str, object]:
-    import tomllib  # here, since `--help` is to be quick
-
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UsageError(
-            f"class map {path}: cannot be read ({error.strerror}); "
-            f"expected a TOML file or one of {', '.join(BUILT_IN)}"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"class map {path}: not valid TOML in UTF-8: {error}") from error
 
 
 def _extended(base: object, path: Path) -> Mapping[str, str]:

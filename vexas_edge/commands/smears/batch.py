@@ -12,7 +12,7 @@ from vexas_edge.results.words import json_from_score, line_from_score, remarks_f
 from vexas_edge.talk import time_left
 from vexas_edge.text import one_line
 
-ABSTAINED = 3
+BUG, ABSTAINED = 1, 3
 _REASONS_NAMED = 3
 
 
@@ -23,6 +23,7 @@ class Outcome:
     score: its result as it may be shown; None where it was known, and nobody wants to see it.
     reasons: why models abstained.
     made: whether the result is new.
+    is_bug: whether it failed by a fault of ours.
     remarks: on how it stands among the others, for people.
     """
 
@@ -30,6 +31,7 @@ class Outcome:
     score: CaseScore | None = None
     reasons: frozenset[str] = frozenset()
     made: bool = True
+    is_bug: bool = False
     remarks: tuple[str, ...] = ()
 
 
@@ -39,6 +41,7 @@ class Batch:
 
     n_cases: how many there are; None where nobody knows.
     n_made: how many results were new.
+    n_bugs: how many cases failed by a fault of ours.
     """
 
     n_cases: int | None
@@ -46,11 +49,13 @@ class Batch:
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     n_made: int = 0
+    n_bugs: int = 0
     seconds_made: float = 0.0
 
     def add(self, outcome: Outcome, seconds: float) -> None:
         """Count a case that took so many seconds."""
         self.statuses[outcome.status] += 1
+        self.n_bugs += outcome.is_bug
         if outcome.status == "abstained":
             self.reasons.update(outcome.reasons)
         if outcome.made:
@@ -79,6 +84,8 @@ class Batch:
     @property
     def exit_status(self) -> int:
         """What a command ends with that has done all of them."""
+        if self.n_bugs:
+            return BUG
         failed = status_of_batch(self.n_done, self.statuses["failed"])
         return failed or (ABSTAINED if self.statuses["abstained"] else 0)
 

@@ -13,9 +13,10 @@ from typing import Self
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.choices import PageKind
+from vexas_edge.commands.smears import net
 from vexas_edge.commands.smears.batch import Outcome
 from vexas_edge.commands.smears.pages import pictures_again, pictures_from_read
-from vexas_edge.errors import CellError, InputError
+from vexas_edge.errors import CellError, InputError, VexasEdgeError
 from vexas_edge.ledger.lines import CaseLine, marks_from_identities
 from vexas_edge.ledger.remarks import remarks_from_line, shown_result
 from vexas_edge.ledger.smears import Placing, Smear, content_of, key_of, series_of
@@ -47,7 +48,7 @@ class Looked:
     stamp: as `Entry` has it.
     known: the result that it has already.
     read: its cells; None where it has a result already, or cannot be read.
-    error: why it cannot be read; empty if it can.
+    error: why it cannot be read; empty if it can. is_bug: whether that is our own fault.
     """
 
     found: FoundCase
@@ -56,6 +57,7 @@ class Looked:
     known: CaseLine | None = None
     read: ReadSmear | None = None
     error: str = ""
+    is_bug: bool = False
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +74,7 @@ class Answered:
     score, smear, place: its new result, and where that belongs among the others.
     pictures: what the page of the new result shows.
     known: the result that it has already.
-    error: why it cannot be scored.
+    error: why it cannot be scored. is_bug: whether that is our own fault.
     """
 
     looked: Looked
@@ -82,6 +84,7 @@ class Answered:
     place: Placing | None = None
     pictures: Pictures | None = None
     error: str = ""
+    is_bug: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +136,10 @@ class Scorer:
             return replace(looked, error=str(error))
         except MemoryError:
             return replace(looked, error=_NO_MEMORY)
+        except VexasEdgeError:
+            raise
+        except net.ESCAPED as error:
+            return replace(looked, error=net.told_bug(error), is_bug=True)
 
     def _stamp(self, named: FoundCase) -> str:
         return self.naming.shown_stamp(stamp_of(named, self.reading.facts))
@@ -178,13 +185,19 @@ class Scorer:
             BundleError: a file of the bundle does not match its hash.
         """
         if looked.read is None:
-            return Answered(looked=looked, known=looked.known, error=looked.error)
+            return Answered(
+                looked=looked, known=looked.known, error=looked.error, is_bug=looked.is_bug
+            )
         try:
             return self._scored(looked, looked.read, progress)
         except InputError as error:
             return Answered(looked=looked, error=str(error))
         except MemoryError:
             return Answered(looked=looked, error=_NO_MEMORY)
+        except VexasEdgeError:
+            raise
+        except net.ESCAPED as error:
+            return Answered(looked=looked, error=net.told_bug(error), is_bug=True)
 
     def _scored(self, looked: Looked, read: ReadSmear, progress: Progress) -> Answered:
         if self.ledger is None:
@@ -226,7 +239,8 @@ class Scorer:
             remarks = (*self.naming.remarks(found), *no_page)
             return self._outcome(known, self.ledger, remarks, made=False)
         if answered.score is None:
-            return self._failed(answered.looked, answered.error)
+            failed = self._failed(answered.looked, answered.error)
+            return replace(failed, is_bug=answered.is_bug)
         found, score = answered.looked.found, self.naming.result(answered.score)
         if self.ledger and answered.smear and answered.place:
             line = self.ledger.add(score, answered.smear, answered.place)
