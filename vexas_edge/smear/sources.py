@@ -113,6 +113,8 @@ class ZipSource:
         try:
             with self._lock, self._zip.open(self._members[path]) as file:
                 return _bounded(file, self.files[path])
+        except CellError:
+            raise
         except _ZIP_DAMAGE as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise _unreachable(f"{self._path}: {path}", why_not(error)) from error
@@ -136,7 +138,7 @@ class ZipSource:
 def _claimed_count(path: Path) -> int:
     """How many files a zip says at its end that it holds; 0 if it has no such end.
 
-    A list that is longer than that is not read by zipfile either.
+    The list itself, which may be longer, is counted once it is read.
     """
     with path.open("rb") as stream:
         size = stream.seek(0, os.SEEK_END)
