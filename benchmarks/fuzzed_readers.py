@@ -160,7 +160,7 @@ def _read_bundle(bundle: Path) -> Callable[[bytes, Path], None]:
 
     def read(data: bytes, folder: Path) -> None:
         name, _, content = data.partition(b"\0")
-        changed = {**sound, name.decode("utf-8", "replace") or "empty": content}
+        changed = {**sound, name.decode("utf-8", "replace")[:200] or "empty": content}
         path = folder / "changed.vxb"
         path.write_bytes(packed(_rehashed(changed)))
         opened = open_bundle(path)

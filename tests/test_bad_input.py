@@ -240,18 +240,32 @@ def test_a_larger_cell_is_cropped_where_the_manifest_says_so(score: Score, tmp_p
     assert json.loads(ended.out)["models"][1]["n_cells"] == 6
 
 
-def test_a_smear_of_nothing_but_bad_cells_abstains(score: Score, case: Path) -> None:
+def test_a_smear_of_which_no_image_can_be_read_is_failed(
+    score: Score, case: Path, tmp_path: Path
+) -> None:
     for path in (case / "neutrophil").iterdir():
+        path.write_bytes(b"")
+    assert score(case) == Ended(
+        status=5,
+        out="",
+        err="error: P1: none of its 12 images can be read (neutrophil/0.png: the file is empty; "
+        "was it still being copied?); export or copy the smear again\n",
+    )
+    other = write_case(tmp_path / "P2", neutrophil=12)
+    assert score(case, other).status == 7
+
+
+def test_a_smear_with_a_single_good_cell_abstains(score: Score, case: Path) -> None:
+    for path in sorted((case / "neutrophil").iterdir())[1:]:
         path.write_bytes(b"")
     ended = score(case)
     assert ended.status == 3
     assert ended.out.startswith(
-        f"{NO_GATE}: P1: abstained: neutrophil abstained: 0 cells can be used (beside 12 "
-        "unreadable), at least 5 needed: export more (too_few_cells), and 100 % of the cells (12 "
+        f"{NO_GATE}: P1: abstained: neutrophil abstained: 1 cell can be used (beside 11 "
+        "unreadable), at least 5 needed: export more (too_few_cells), and 92 % of the cells (11 "
         "of 12) could not be read, 10 % may be: export or copy the smear again "
         "(too_many_unreadable); monocyte "
     )
-    assert ended.err.splitlines()[-1] == "warning: P1: 7 more cells could not be used"
 
 
 # Bundles

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngInfo
 
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import cell_from_bytes, identity_of, rgb_from_bytes
@@ -241,14 +242,62 @@ def test_an_image_cut_within_its_header_is_truncated() -> None:
     assert reason_of(encoded(Image.fromarray(PIXELS), "JPEG")[:15]) == "truncated"
 
 
-@pytest.mark.parametrize("data", [b"Patient;Age\n", b"GIF89a", b"\0" * 100, b"<svg/>"])
+@pytest.mark.parametrize("data", [b"Patient;Age\n", b"\0" * 100, b"<svg/>"])
 def test_what_is_no_image_is_refused(data: bytes) -> None:
     assert reason_of(data) == "not_an_image"
 
 
 def test_formats_that_analyzers_do_not_write_are_not_decoded() -> None:
-    assert reason_of(encoded(Image.fromarray(PIXELS), "GIF")) == "not_an_image"
     assert reason_of(encoded(Image.fromarray(PIXELS), "PPM")) == "not_an_image"
+
+
+@pytest.mark.parametrize(
+    ("form", "name"), [("GIF", "GIF"), ("JPEG2000", "JPEG 2000"), ("WEBP", "WebP")]
+)
+def test_another_format_is_named(form: str, name: str) -> None:
+    with pytest.raises(CellError) as refused:
+        rgb_from_bytes(encoded(Image.fromarray(PIXELS), form))
+    assert refused.value.reason == "unsupported_format"
+    assert str(refused.value).startswith(f"the image is in {name}; expected a JPEG, PNG, BMP or")
+
+
+@pytest.mark.parametrize(
+    ("marker", "bits", "reason", "told"),
+    [
+        (0xC0, 12, "high_bit_depth", "expected 8 bits per channel, found 12"),
+        (0xC3, 8, "unsupported_format", "the JPEG is lossless or arithmetically coded"),
+    ],
+)
+def test_a_jpeg_of_another_kind_is_not_called_damaged(
+    marker: int, bits: int, reason: str, told: str
+) -> None:
+    data = bytearray(encoded(Image.fromarray(PIXELS), "JPEG"))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 1], data[frame + 4] = marker, bits
+    with pytest.raises(CellError, match=told) as refused:
+        rgb_from_bytes(bytes(data))
+    assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize("order", ["II", "MM"])
+def test_a_tiff_that_is_packed_in_another_way_says_so(order: str) -> None:
+    how = "<" if order == "II" else ">"
+    entries = [(256, 4, 8), (257, 4, 8), (259, 3, 33003)]
+    packed = struct.pack(f"{how}2sHIH", order.encode(), 42, 8, len(entries))
+    for tag, kind, value in entries:
+        short = struct.pack(f"{how}HH", value, 0) if kind == 3 else struct.pack(f"{how}I", value)
+        packed += struct.pack(f"{how}HHI", tag, kind, 1) + short
+    with pytest.raises(CellError, match="the TIFF is packed by method 33003; expected a JPEG"):
+        rgb_from_bytes(packed + bytes(200))
+
+
+def test_large_profiles_and_texts_of_a_png_are_passed_over() -> None:
+    expected = rgb_from_bytes(encoded(Image.fromarray(PIXELS), "PNG"))
+    texts = PngInfo()
+    texts.add_text("Comment", "x" * 30_000_000, zip=True)
+    profile = np.random.default_rng(0).bytes(3_000_000)
+    data = encoded(Image.fromarray(PIXELS), "PNG", pnginfo=texts, icc_profile=profile)
+    assert np.array_equal(rgb_from_bytes(data), expected)
 
 
 def test_an_empty_file_is_refused() -> None:

@@ -57,7 +57,7 @@ def test_a_damaged_entry_is_a_miss_that_says_so(damage: bytes) -> None:
     path.write_bytes(damage)
     found = find("plan", KEY, "bundle")
     assert found.content is None
-    assert found.missed.startswith(f"the cache entry {path} is damaged (")
+    assert found.missed.startswith("the cache entry is damaged (")
     store("plan", KEY, b"content")
     assert find("plan", KEY, "bundle").content == b"content"
 

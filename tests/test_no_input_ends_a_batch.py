@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import subprocess
 import sys
 import zipfile
 import zlib
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tiny import Ended, cell_pixels, kept, rewritten, write_case
+from tiny import Ended, case_files, cell_pixels, kept, rewritten, write_case
 
 from export.inputs import load_classifier
 from vexas_edge import open_bundle
@@ -348,3 +349,39 @@ def test_without_a_home_there_is_no_cache_and_the_score_is_the_same(
     assert "cache folder" in ended.err + ended.out
     assert "set VEXAS_EDGE_CACHE to a folder of yours" in ended.err + ended.out
     assert not (tmp_path / "~").exists()
+
+
+# What is printed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such device")
+def test_a_full_stdout_is_one_line_and_costs_no_result_that_is_kept(
+    tiny_bundle: Path, cases: list[Path], tmp_path: Path
+) -> None:
+    asked: list[str | Path] = [sys.executable, "-m", "vexas_edge", "score", *cases]
+    asked += ["--bundle", tiny_bundle]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(asked, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert ended.returncode == 4
+        assert "error: stdout cannot be written: No space left on device; give" in ended.stderr
+        assert "Traceback" not in ended.stderr
+        kept_too = [*asked, "-o", tmp_path / "out"]
+        ended = subprocess.run(kept_too, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 0
+    assert case_files(tmp_path / "out") == ["A", "B", "C"]
+
+
+def test_a_reader_that_goes_away_does_not_end_a_batch_that_is_kept(
+    tiny_bundle: Path, cases: list[Path], tmp_path: Path
+) -> None:
+    asked: list[str | Path] = [sys.executable, "-m", "vexas_edge", "score", *cases]
+    asked += ["--bundle", tiny_bundle]
+    with subprocess.Popen(
+        [*asked, "-o", tmp_path / "out"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 0
+    assert case_files(tmp_path / "out") == ["A", "B", "C"]

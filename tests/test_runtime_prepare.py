@@ -89,7 +89,7 @@ def test_every_way_is_tested_timed_and_remembered(tiny_bundle: Path, tiny_case: 
         run = score_case(read_case(tiny_case), bundle, sessions).run
     assert run
     assert (run.engine, run.precision) == (best.engine, best.precision)
-    assert run.choice_reason.startswith("the fastest on this PC of 7 that")
+    assert run.choice_reason.startswith("the fastest on this PC of 2 that")
 
 
 def test_a_remembered_engine_runs_where_none_is_named(tiny_bundle: Path) -> None:
@@ -198,7 +198,7 @@ def test_two_prepare_at_once_give_one_right_answer(
     assert [process.returncode for process in both] == [0, 0]
     assert all(text.count("<- chosen") == 1 for text in shown)
     ended = vexas_edge("score", tiny_case, "--bundle", tiny_bundle, "--threads", "1", "--json")
-    assert "the fastest on this PC of 7" in ended.out
+    assert "the fastest on this PC of 2" in ended.out
 
 
 def test_the_command_shows_each_way_and_clears(

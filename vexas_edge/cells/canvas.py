@@ -188,7 +188,7 @@ def place_on_canvas(
         raise CellError(
             "larger_than_canvas",
             f"the cell is {width} x {height} px; expected at most {canvas_px} x {canvas_px}, "
-            "the model's canvas",
+            "the model's canvas; larger = \"crop\" in the export's spec would take its middle",
         )
     rows_from, rows_to = _centred(height, canvas_px)
     columns_from, columns_to = _centred(width, canvas_px)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, features
 from PIL import __version__ as pillow_version
 
+from vexas_edge.cells.formats import PNG, why_not_decoded, without_metadata
 from vexas_edge.errors import CellError, InputError, RejectedCellError
 
 # Far above any cell (575 x 575 px at most so far), yet small enough to decode on every thread.
@@ -30,7 +31,7 @@ _EMPTY_SPAN = 8
 _EVERY_FEW_ROWS = 16
 
 _FORMATS = ["JPEG", "PNG", "BMP", "TIFF"]
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\x00", b"MM\x00*")
+_MAGIC = (b"\xff\xd8\xff", PNG, b"II*\x00", b"MM\x00*")
 _GREY = ("L", "LA")
 _COLOUR = ("RGB", "RGBA", "P", "PA")
 _DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
@@ -68,12 +69,20 @@ def rgb_from_bytes(data: bytes) -> NDArray[np.uint8]:
     that there is.
 
     Raises:
-        CellError: reason `empty_file`, `not_an_image`, `truncated`, `too_many_pixels`,
-            `multi_frame`, `high_bit_depth` or `unsupported_mode`.
+        CellError: reason `empty_file`, `not_an_image`, `truncated`, `unsupported_format`,
+            `too_many_pixels`, `multi_frame`, `high_bit_depth` or `unsupported_mode`.
         InputError, MemoryError: the PC has failed, which says nothing about the image.
     """
     if not data:
         raise CellError("empty_file", "the file is empty; was it still being copied?")
+    try:
+        return _decoded(without_metadata(data) if data.startswith(PNG) else data)
+    except CellError as error:
+        better = why_not_decoded(data) if error.reason in ("truncated", "not_an_image") else None
+        raise better or error from error
+
+
+def _decoded(data: bytes) -> NDArray[np.uint8]:
     with _opened(data) as image, _damaged_if_it_fails():
         _check_header(image, data)
         return np.asarray(_rgb(_loaded(image)))

@@ -1,14 +1,17 @@
 """What all our command lines share: exit statuses, one-line errors, and any console's encoding."""
 
 import io
+import os
 import sys
 import time
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NoReturn, Self
 
 import click
 
-from vexas_edge.errors import VexasEdgeError
+from vexas_edge.errors import HostError, VexasEdgeError
 from vexas_edge.text import one_line
 
 UNREADABLE, SOME_FAILED, INTERRUPTED = 5, 7, 130
@@ -39,7 +42,23 @@ def run_command_line(command: click.Command) -> NoReturn:
     except VexasEdgeError as error:
         _say(f"error: {error}", error)
         status = error.exit_status
+    except OSError as error:
+        if not is_of_output(error):
+            raise
+        drop_output()
+        _say(f"error: stdout cannot be written: {error.strerror}; give it more room", error)
+        status = HostError.exit_status
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def is_of_output(error: OSError) -> bool:
+    """Whether it was raised while something was printed."""
+    return any(frame.name == "echo" for frame in traceback.extract_tb(error.__traceback__))
+
+
+def drop_output() -> None:
+    """Print nothing more on stdout, which nobody reads any longer or which is full."""
+    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open
 
 
 def status_of_batch(n_cases: int, n_failed: int) -> int:

@@ -92,10 +92,10 @@ def find(kind: str, key: Key, same: str) -> Found:
     except (FileNotFoundError, NotADirectoryError):
         return _missed(kind, key, same)
     except (OSError, ValueError) as error:
-        missed = f"the cache entry {path} is damaged ({error})"
+        missed = f"the cache entry is damaged ({error})"
         return Found(content=None, missed=missed, outdated=True)
     if header.key != json.loads(_line(key)) or header.kind != kind:
-        missed = f"the cache entry {path} belongs to another key"
+        missed = "the cache entry belongs to another key"
         return Found(content=None, missed=missed, outdated=True)
     return Found(content=content)
 
@@ -111,7 +111,7 @@ def find_value(kind: str, key: Key, same: str, type_: type[_Value]) -> tuple[_Va
     try:
         return msgspec.json.decode(found.content, type=type_), found
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        missed = f"the cache entry {_path(kind, key)} is damaged ({error})"
+        missed = f"the cache entry is damaged ({error})"
         return None, Found(content=None, missed=missed, outdated=True)
 
 

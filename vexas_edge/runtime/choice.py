@@ -103,8 +103,9 @@ def choose(
         rows_per_call=best.cells_per_call,
     )
     graph = choose_graph(bundle.manifest, best.precision, options)
+    n_timed = sum(way.ms_per_cell is not None for way in measured)
     reason = (
-        f"the fastest on this PC of {len(measured)} that `vexas-edge prepare` measured: "
+        f"the fastest on this PC of {n_timed} that `vexas-edge prepare` timed: "
         f"{best.ms_per_cell:.3g} ms per cell{_set_up(best)}"
     )
     return options, replace(graph, reason=reason, proved=True)

@@ -143,7 +143,8 @@ def read_smear(case: Case, bundle: Bundle, progress: Progress, *, threads: int) 
     """All cells that the bundle's models look at, decoded once; no engine is needed.
 
     Raises:
-        InputError, MemoryError: the disk or the PC fails, which says nothing about the cells.
+        InputError: no image can be read, or the disk fails, which says nothing about the cells.
+        MemoryError: the PC fails.
     """
     started, clock, room = datetime.now(UTC), time.perf_counter(), KEPT_BYTES
     of_models: dict[str, ReadCells] = {}
@@ -153,7 +154,24 @@ def read_smear(case: Case, bundle: Bundle, progress: Progress, *, threads: int) 
         read = read_cells(case, name, model.cells, progress, threads=threads, room=room)
         room -= sum(cell.pixels.nbytes for cell in read.distinct if cell.pixels is not None)
         of_models[name] = read
-    return ReadSmear(case=case, of_models=of_models, started=started, clock=clock)
+    found = ReadSmear(case=case, of_models=of_models, started=started, clock=clock)
+    _check_any_readable(found)
+    return found
+
+
+def _check_any_readable(read: ReadSmear) -> None:
+    """Check that not every image is unreadable, which says something of the export and not of it.
+
+    Raises:
+        InputError: every one is.
+    """
+    records = list(read.records)
+    if records and all(record.status == "unreadable" for record in records):
+        first = records[0]
+        raise InputError(
+            f"none of its {len(records)} images can be read ({first.path}: {first.detail}); export "
+            "or copy the smear again"
+        )
 
 
 def read_cells(

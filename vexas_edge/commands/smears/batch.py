@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 
 import click
 
-from vexas_edge.commands.console import echo_json, say, status_of_batch
+from vexas_edge.commands.console import (
+    drop_output,
+    echo_json,
+    is_of_output,
+    say,
+    status_of_batch,
+)
 from vexas_edge.results.values import CaseScore, Status
 from vexas_edge.results.words import json_from_score, line_from_score, remarks_from_score
 from vexas_edge.talk import time_left
@@ -114,8 +120,21 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def show(outcome: Outcome, *, as_json: bool) -> None:
-    """Print the result on stdout, and on stderr what a person must know beside it."""
+def show(outcome: Outcome, *, as_json: bool, is_kept: bool = True) -> None:
+    """Print the result on stdout, and on stderr what a person must know beside it.
+
+    Args:
+        is_kept: whether it is in a results folder, so that nothing is lost where stdout fails.
+    """
+    try:
+        _show(outcome, as_json=as_json)
+    except OSError as error:
+        if not (is_kept and is_of_output(error)):
+            raise
+        drop_output()
+
+
+def _show(outcome: Outcome, *, as_json: bool) -> None:
     score = outcome.score
     if score is None:
         return

@@ -92,5 +92,5 @@ def _score_all(
             with undisturbed():
                 outcome = scorer.keep(answered)
                 batch.add(outcome, time.monotonic() - began)
-                show(outcome, as_json=as_json)
+                show(outcome, as_json=as_json, is_kept=scorer.ledger is not None)
             began = time.monotonic()
