@@ -227,7 +227,11 @@ def test_a_class_map_that_is_nested_without_end_is_refused(tmp_path: Path, text:
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("x = " + "9" * 5000, "Exceeds the limit"), ("#" * 1_100_000, "over 1048576")],
+    [
+        ("x = " + "9" * 5000, "Exceeds the limit"),
+        ("#" * 1_100_000, "over 1048576"),
+        ("a" * 500_000, "not valid TOML"),
+    ],
 )
 def test_a_class_map_of_huge_numbers_or_size_is_refused(
     tmp_path: Path, text: str, told: str

@@ -23,7 +23,7 @@ _MOST_BYTES = 1 << 20
 _MOST_ARRAY_BYTES, _LONGEST_HEADER = 512 << 20, 10_000
 # A key of many parts makes a table in a table for each; what is read takes the square of it.
 _MOST_PARTS, _DEEPEST = 16, 16
-_MANY_PARTS = re.compile(rf"(?:[^\s.=\[\]{{}},#]+\s*\.\s*){{{_MOST_PARTS},}}")
+_BETWEEN_KEYS = re.compile(r"[=,{}\[\]\n]")
 
 
 @contextmanager
@@ -72,7 +72,8 @@ def table_from_toml(path: Path) -> dict[str, Any]:
     if len(content) > _MOST_BYTES:
         raise ValueError(f"it has over {_MOST_BYTES} bytes")
     text = content.decode("utf-8-sig")
-    if _depth(text) > _DEEPEST or _MANY_PARTS.search(text):
+    most_dots = max(key.count(".") for key in _BETWEEN_KEYS.split(text))
+    if _depth(text) > _DEEPEST or most_dots > _MOST_PARTS:
         raise ValueError(f"it is nested deeper than {_DEEPEST} times")
     return tomllib.loads(text)
 
