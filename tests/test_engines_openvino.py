@@ -19,7 +19,7 @@ from vexas_edge.choices import Device, EngineName, Precision
 from vexas_edge.engines import openvino as module
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import device_of, open_engine
-from vexas_edge.errors import DeviceMemoryError, HostError
+from vexas_edge.errors import DeviceMemoryError, HostError, MissingEngineError
 from vexas_edge.host.cache import FOLDER_VARIABLE
 from vexas_edge.runtime.choice import Measured, remember
 from vexas_edge.runtime.prepare import prepare_bundle
@@ -256,3 +256,19 @@ def test_an_intel_gpu_is_tested_at_each_opening(gpu: type[CoreWithGpu], tiny_bun
         assert sessions.graph.proved
         sessions.fused("neutrophil")
     assert len(gpu.properties) == 1  # it was compiled, to be tested
+
+
+@pytest.mark.parametrize("error", [ImportError, OSError, RuntimeError])
+def test_an_openvino_that_cannot_start_is_missing(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fails(_: str) -> None:
+        raise error("a library of its own does not load")
+
+    module._library.cache_clear()
+    monkeypatch.setattr(module, "load_library", fails)
+    try:
+        with pytest.raises(MissingEngineError, match=r"openvino cannot be loaded \(a library of"):
+            module.devices()
+    finally:
+        module._library.cache_clear()

@@ -50,7 +50,7 @@ _NO_MEMORY = re.compile(
 def _library() -> Any:
     try:
         library = load_library("openvino")
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:
         raise MissingEngineError(
             f"openvino cannot be loaded ({error})",
             "install it with `python -m pip install "
