@@ -23,6 +23,7 @@ from vexas_edge.ledger.sameness import known_from_lines
 from vexas_edge.ledger.smears import Placing, Smear, content_of, key_of, series_of
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.results.names import check_distinct, file_stem_for_case, numbered_name
+from vexas_edge.results.spreadsheet import harmless_text
 from vexas_edge.results.tables import CASE_COLUMNS, CELL_COLUMNS
 from vexas_edge.results.values import NOTICE, BundleId, CaseScore, ModelScore, UsedCell
 from vexas_edge.version import __version__
@@ -279,15 +280,17 @@ def test_a_result_holds_its_cells_and_how_it_stands(tmp_path: Path) -> None:
     assert recorded(tmp_path, "ended")["results"] == [2]
 
 
-@pytest.mark.parametrize("name", ["=SUM(A1)", "+1", "-1", "@x", "\tx"])
+@pytest.mark.parametrize("name", ["=SUM(A1)", "+1", "-1", "@x", "P1;=A1"])
 def test_a_name_that_a_spreadsheet_would_run_is_quoted(tmp_path: Path, name: str) -> None:
-    assert rows(filled(tmp_path, failed(name)) / "cases.csv")[0]["case"] == f"'{name}"
+    shown = rows(filled(tmp_path, failed(name)) / "cases.csv")[0]["case"]
+    assert shown == ("P1;'=A1" if ";" in name else f"'{name}")
+    assert kept(tmp_path, name)["case"] == name
 
 
 @pytest.mark.parametrize("name", ["a, b", 'say "a"', "ä é 中", "line\nbreak", *NAMES])
 def test_awkward_names_survive(tmp_path: Path, name: str) -> None:
     filled(tmp_path, scored(name))
-    assert rows(tmp_path / "cases.csv")[0]["case"] == name
+    assert rows(tmp_path / "cases.csv")[0]["case"] == harmless_text(name)
     (written,) = (tmp_path / "cases").iterdir()
     assert json.loads(written.read_text(encoding="utf-8"))["case"] == name
     assert problems_of_folder(tmp_path) == []
