@@ -1,11 +1,13 @@
 """The commands on a results folder and on one result of it."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from vexas_edge.choices import DecimalSign
 from vexas_edge.commands.console import say
 from vexas_edge.commands.options import (
     PATH,
@@ -25,7 +27,7 @@ DIFFERS = 9
 
 @click.group()
 def results() -> None:
-    """Check a results folder, make its tables anew, confirm a result that is held.
+    """Check a results folder, make its tables anew or for Excel, confirm a held result.
 
     \b
     Example:
@@ -90,6 +92,44 @@ def verify_folder(folder: Path, bundle: Path | None) -> int:
         return InputError.exit_status
     click.echo(one_line(f"{folder}: {len(numbered_files(folder))} files agree with each other"))
     return 0
+
+
+@results.command()
+@click.argument("folder", type=PATH)
+@click.option(
+    "--csv",
+    "form",
+    type=click.Choice(("excel", "plain")),
+    default="excel",
+    show_default=True,
+    help="How the file is written: plain is what the folder's own tables are, with commas.",
+)
+@click.option(
+    "--decimal",
+    type=click.Choice(get_args(DecimalSign)),
+    help="What stands before the decimals for Excel.  [default: comma]",
+)
+@click.option("--cells", is_flag=True, help="The table of cells and not that of results.")
+@click.option("-o", "out", type=PATH, required=True, help="The file to write.")
+def table(folder: Path, form: str, decimal: DecimalSign | None, cells: bool, out: Path) -> None:
+    """Write a table of a results FOLDER as Excel opens it where lists have semicolons.
+
+    This is German, French and most other European settings: the file has semicolons, decimal
+    commas and the mark by which Excel knows UTF-8. With --decimal point it suits Switzerland. The
+    folder stays as it is, also while a run writes to it.
+
+    \b
+    Example:
+      vexas-edge results table results -o results-excel.csv
+    """
+    from vexas_edge.ledger.derived.exporting import export_table
+    from vexas_edge.results.spreadsheet import EXCEL, PLAIN
+
+    if form == "plain" and decimal:
+        raise UsageError("plain tables have decimal points; leave --decimal out, or --csv plain")
+    wanted = replace(EXCEL, decimal=decimal or EXCEL.decimal) if form == "excel" else PLAIN
+    export_table(folder, out, wanted, cells=cells)
+    click.echo(one_line(f"table: {out}"))
 
 
 @results.command()

@@ -11,11 +11,10 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any, Literal
+from typing import Any
 
+from vexas_edge.choices import DecimalSign
 from vexas_edge.text import one_line
-
-Decimal = Literal["comma", "point"]
 
 # What a spreadsheet program may split lines at.
 _SEPARATORS = re.compile("([,;])")  # no text keeps its tabs and line breaks
@@ -35,7 +34,7 @@ class CsvForm:
     """
 
     separator: str = ","
-    decimal: Decimal = "point"
+    decimal: DecimalSign = "point"
     mark: bool = False
 
 
