@@ -8,7 +8,7 @@ from typing import Any, get_args
 import click
 
 from vexas_edge.choices import DecimalSign
-from vexas_edge.commands.console import say
+from vexas_edge.commands.console import echo, echo_lines, say
 from vexas_edge.commands.options import (
     PATH,
     bundle_option,
@@ -18,7 +18,6 @@ from vexas_edge.commands.options import (
     images_option,
 )
 from vexas_edge.errors import InputError, UsageError
-from vexas_edge.text import one_line
 
 # While somebody writes, a result is there a moment before the tables tell of it.
 _TRIES, _PAUSE_SECONDS = 10, 0.5
@@ -54,7 +53,7 @@ def rebuild(folder: Path) -> None:
     numbered_files(folder)  # it must be one
     with FolderLock(folder, say=say):
         n_files = rebuild_tables(folder)
-    click.echo(one_line(f"{folder}: tables, index and journal are made from {n_files} files"))
+    echo(f"{folder}: tables, index and journal are made from {n_files} files")
 
 
 @results.command("verify")
@@ -87,10 +86,10 @@ def verify_folder(folder: Path, bundle: Path | None) -> int:
         time.sleep(_PAUSE_SECONDS)
         problems = problems_of_folder(folder, wanted)
     for problem in problems:
-        click.echo(one_line(f"{folder}: {problem}"))
+        echo(f"{folder}: {problem}")
     if problems:
         return InputError.exit_status
-    click.echo(one_line(f"{folder}: {len(numbered_files(folder))} files agree with each other"))
+    echo(f"{folder}: {len(numbered_files(folder))} files agree with each other")
     return 0
 
 
@@ -129,7 +128,7 @@ def table(folder: Path, form: str, decimal: DecimalSign | None, cells: bool, out
         raise UsageError("plain tables have decimal points; leave --decimal out, or --csv plain")
     wanted = replace(EXCEL, decimal=decimal or EXCEL.decimal) if form == "excel" else PLAIN
     export_table(folder, out, wanted, cells=cells)
-    click.echo(one_line(f"table: {out}"))
+    echo(f"table: {out}")
 
 
 @results.command()
@@ -154,7 +153,7 @@ def confirm(folder: Path, cases: tuple[str, ...]) -> None:
         for case in cases:
             for line in ledger.confirm(case):
                 shown = shown_result(ledger.result(line), line, ledger.known, folder)
-                click.echo(one_line(f"confirmed: {line.file}: {line_from_score(shown)}"))
+                echo(f"confirmed: {line.file}: {line_from_score(shown)}")
 
 
 @click.command()
@@ -182,12 +181,11 @@ def replay(result: Path, smear: Path, bundle: Path, engine: Any, device: Any) ->
     recorded, now = replayed(result, smear, bundle, engine, device)
     found = list(differences(recorded, now))
     makers = list(other_makers(recorded.run, now.run))
-    for line in (*found, *makers):
-        click.echo(one_line(line))
+    echo_lines((*found, *makers))
     if found:
         return DIFFERS
     made = f"with another {', '.join(m.partition(':')[0] for m in makers)}" if makers else "alike"
-    click.echo(one_line(f"{recorded.case}: every figure is the same bit for bit, made {made}"))
+    echo(f"{recorded.case}: every figure is the same bit for bit, made {made}")
     return 0
 
 
@@ -218,4 +216,4 @@ def report(
     if out is None and hash_ids:
         raise UsageError("a page with hashed ids is one to hand on; name it with -o")
     page = page_to_hand_on(out, result, smear, hash_ids) if out else kept_page(result, smear)
-    click.echo(one_line(f"page: {page}"))
+    echo(f"page: {page}")

@@ -4,13 +4,10 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-import click
-
-from vexas_edge.commands.console import echo_json, say, status_of_batch
+from vexas_edge.commands.console import echo, echo_json, say, status_of_batch
 from vexas_edge.results.values import CaseScore, Status
 from vexas_edge.results.words import json_from_score, line_from_score, remarks_from_score
 from vexas_edge.talk import time_left
-from vexas_edge.text import one_line
 
 ABSTAINED = 3
 _REASONS_NAMED = 3
@@ -115,6 +112,6 @@ def show(outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
         echo_json(json_from_score(score))
     elif score.error is None:
-        click.echo(one_line(line_from_score(score)))
+        echo(line_from_score(score))
     for line in (*remarks_from_score(score), *outcome.remarks):
         say(line)
