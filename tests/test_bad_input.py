@@ -344,11 +344,11 @@ def test_an_output_folder_that_cannot_be_written(score: Score, case: Path, tmp_p
     [
         ("P 1", "P 1"),
         ("Doe, Jane", "Doe, Jane"),
-        ('the "first"', "the %22first%22"),
+        ('the "first"', "the ~22first~22"),
         ("Müller 患者", "Müller 患者"),
-        ("CON", "%43ON"),
-        ("a:b", "a%3Ab"),
-        ("x.", "x%2E"),
+        ("CON", "~43ON"),
+        ("a:b", "a~3Ab"),
+        ("x.", "x~2E"),
         ("=1+1", "=1+1"),
     ],
 )

@@ -47,6 +47,12 @@ NAMES = [
     "..",
     "",
     "100%",
+    "%TEMP%!x!^a&b",
+    "\u202egnp.1P",
+    "P1\u200b",
+    "P\xa01",
+    "/FFF",
+    "~2FFFF",
     "tab\tand\nline",
     "患者" * 60,
     "😀" * 100,
@@ -180,8 +186,8 @@ def filled(folder: Path, *scores: CaseScore, then: BaseException | None = None) 
 @pytest.mark.parametrize("case", NAMES)
 def test_every_case_name_becomes_a_file_that_every_system_takes(tmp_path: Path, case: str) -> None:
     stem = file_stem_for_case(case)
-    assert not set(stem) & set('<>:"/\\|?*')
-    assert all(c >= " " for c in stem)
+    assert not set(stem) & set('<>:"/\\|?*%!^&')
+    assert stem.isprintable()
     assert stem[-1] not in ". "
     assert not stem.split(".")[0].upper().startswith(_DEVICES)
     assert (
@@ -193,12 +199,12 @@ def test_every_case_name_becomes_a_file_that_every_system_takes(tmp_path: Path, 
 
 def test_different_cases_get_different_files() -> None:
     assert len({file_stem_for_case(case) for case in NAMES}) == len(NAMES)
-    assert file_stem_for_case("a:b") != file_stem_for_case("a%3Ab")
+    assert file_stem_for_case("a:b") != file_stem_for_case("a~3Ab")
 
 
 def test_plain_names_stay_readable() -> None:
     assert file_stem_for_case("Müller, Jörg 2021-03-04") == "Müller, Jörg 2021-03-04"
-    assert file_stem_for_case("day 1/P1") == "day 1%2FP1"
+    assert file_stem_for_case("day 1/P1") == "day 1~2FP1"
 
 
 @pytest.mark.parametrize(("first", "second"), [("P1", "P1"), ("P1", "p1"), ("Ä", "ä")])
@@ -212,7 +218,7 @@ def test_two_cases_with_one_name_are_refused(first: str, second: str) -> None:
 
 
 def test_names_that_windows_tells_apart_are_not_refused() -> None:
-    check_distinct(["P1", "P2", "straße", "strasse", "a:b", "a%3Ab"])
+    check_distinct(["P1", "P2", "straße", "strasse", "a:b", "a~3Ab"])
 
 
 def test_cases_csv_has_a_row_for_each_model(tmp_path: Path) -> None:

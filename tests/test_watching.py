@@ -160,7 +160,7 @@ def test_smears_arrive_in_folders_of_days_and_as_zips(
     write_case(root / "2026" / "tuesday" / "P1", seed=2)
     shutil.make_archive(str(root / "P3"), "zip", write_case(root.parent / "P3", seed=3))
     watched.go_on(100)
-    assert case_files(out) == ["2026%2Fmonday%2FP1", "2026%2Ftuesday%2FP1", "P3.zip"]
+    assert case_files(out) == ["2026~2Fmonday~2FP1", "2026~2Ftuesday~2FP1", "P3.zip"]
 
 
 def test_a_smear_that_cannot_be_read_is_tried_again_and_then_given_up(
