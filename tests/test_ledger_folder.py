@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,11 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+def only_partial(folder: Path) -> Path:
+    (found,) = folder.glob("*.partial")
+    return found
+
+
 def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -191,7 +197,7 @@ def test_every_case_name_becomes_a_file_that_every_system_takes(tmp_path: Path, 
     assert stem[-1] not in ". "
     assert not stem.split(".")[0].upper().startswith(_DEVICES)
     assert (
-        len(f"{numbered_name(1, case)}.partial".encode()) <= 143
+        len(f"{numbered_name(1, case)}.{'0' * 12}.partial".encode()) <= 143
     )  # the least of any file system in use
     (tmp_path / f"{stem}.json").write_text("x")
     assert files_in(tmp_path) == [f"{stem}.json"]
@@ -418,8 +424,12 @@ def test_a_folder_of_another_program_is_refused(tmp_path: Path) -> None:
 
 def test_what_a_run_that_was_cut_off_left_half_written_is_removed(tmp_path: Path) -> None:
     filled(tmp_path, scored("P1"))
-    (tmp_path / "cases" / "000004-P2.json.partial").write_bytes(b"{")
-    (tmp_path / "cases.csv.partial").write_bytes(b"case")
+    (tmp_path / "cases" / "000004-P2.json.0123456789ab.partial").write_bytes(b"{")
+    (tmp_path / "cases.csv.0123456789ab.partial").write_bytes(b"case")
+    (tmp_path / "cases.csv.ba9876543210.partial").symlink_to("cases.csv")
+    old = tmp_path / "lock.json.0123456789ab.partial"
+    old.write_bytes(b"{")
+    os.utime(old, (0, 0))
     assert problems_of_folder(tmp_path) == []
     filled(tmp_path)
     assert not list(tmp_path.rglob("*.partial"))
@@ -499,10 +509,25 @@ def test_a_file_held_open_for_good_is_reported_and_its_new_content_kept(
         write_atomically(tmp_path / "a", b"new")
     assert str(refused.value) == (
         f"{tmp_path / 'a'} cannot be replaced (Permission denied): is it open in another program? "
-        f"The new content is in {tmp_path / 'a.partial'}"
+        f"The new content is in {only_partial(tmp_path)}"
     )
     assert (tmp_path / "a").read_bytes() == b"old"
-    assert (tmp_path / "a.partial").read_bytes() == b"new"
+    assert only_partial(tmp_path).read_bytes() == b"new"
+
+
+def test_of_contents_that_could_not_take_a_files_name_only_the_last_is_kept(
+    tmp_path: Path, held: Refusals
+) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    for content in (b"1", b"2"):
+        held["a"] = 9
+        with pytest.raises(HeldFileError):
+            write_atomically(tmp_path / "a", content)
+        assert only_partial(tmp_path).read_bytes() == content
+    held["a"] = 0
+    write_atomically(tmp_path / "a", b"3")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"3"
 
 
 @pytest.mark.parametrize("name", DERIVED)
@@ -559,7 +584,8 @@ def test_no_name_is_there_before_its_content_is_on_the_disk(
         return replace(self, target)
 
     def synced(descriptor: int) -> None:
-        happened.append(f"synced {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        happened.append(f"synced {re.sub('[.][0-9a-f]{12}[.]', '.', name)}")
         fsync(descriptor)
 
     monkeypatch.setattr(Path, "replace", replaced)
