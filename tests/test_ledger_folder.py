@@ -308,6 +308,12 @@ def test_awkward_names_survive(tmp_path: Path, name: str) -> None:
     assert problems_of_folder(tmp_path) == []
 
 
+def test_how_long_a_run_took_does_not_go_by_the_time_of_day(tmp_path: Path) -> None:
+    filled(tmp_path, scored())
+    assert recorded(tmp_path, "started")["started"] == STARTED.isoformat(timespec="seconds")
+    assert 0 <= recorded(tmp_path, "ended")["seconds"] < 60  # and not since STARTED
+
+
 def test_a_result_and_its_rows_are_there_before_the_run_ends(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         ledger.start(ASKED, BUNDLE, STARTED)
