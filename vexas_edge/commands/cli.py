@@ -23,6 +23,7 @@ from vexas_edge.commands.options import (
     naming_options,
     page_options,
     reading_options,
+    record_host_option,
 )
 from vexas_edge.commands.results import replay, report, results
 from vexas_edge.commands.this_pc import bench, doctor, prepare
@@ -53,6 +54,7 @@ def cli() -> None:
 @click.option(
     "--again", is_flag=True, help="Score once more what has its result in the folder already."
 )
+@record_host_option()
 @click.option("--polite", is_flag=True, help="Let other programs go first and leave a core free.")
 @click.option("-o", "out", type=PATH, help="The folder for results; without it nothing is written.")
 @click.option(
@@ -91,6 +93,7 @@ def _say_status(ctx: click.Context, _: click.Parameter, results_folder: Path | N
 @naming_options
 @page_options
 @engine_options
+@record_host_option()
 @click.option("-o", "out", type=PATH, required=True, help="The folder for results.")
 @click.option(
     "--every",

@@ -166,7 +166,8 @@ def replay(result: Path, smear: Path, bundle: Path, engine: Any, device: Any) ->
     """Score a smear again as a RESULT says, and compare every figure bit for bit.
 
     RESULT is a file of cases/ in a results folder, whose record of the run says how names were
-    read. Engine, device and precision are the recorded ones, unless others are asked for.
+    read. A class map of your own is looked for where it was, or here if that was an absolute path.
+    Engine, device and precision are the recorded ones, unless others are asked for.
 
     Exit status: 0 all is the same, 4 this PC cannot do what was recorded, 5 a file cannot be read,
     6 the bundle is invalid, 9 something differs.

@@ -14,12 +14,14 @@ from vexas_edge.version import __version__
 class Asked:
     """What `vexas-edge score` or `vexas-edge watch` was asked for.
 
-    cases, bundle, out: the paths as they were given.
+    cases, bundle, out: the paths as they were given; of absolute paths the last part, here and in
+    what follows.
     cell_type, class_map, threads: left out where they were not given.
     case_id, worklist: how cases were named; left out where they were named after their folders.
     hash_ids: the mark of the key that ids were hashed with, and paths of cases; empty for none.
     again: whether cases that had a result were scored again.
     as_json: whether results were printed as JSON.
+    host: the name of the PC; left out unless --record-host asked for it.
     pages: whether each result got a page, and that pictures.
     """
 
@@ -41,6 +43,7 @@ class Asked:
     polite: bool
     again: bool
     as_json: bool
+    host: str | UnsetType = UNSET
     pages: PageKind
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vexas_edge.commands.console import echo, echo_json, say, status_of_batch
 from vexas_edge.results.values import CaseScore, Status
@@ -21,6 +21,8 @@ class Outcome:
     reasons: why models abstained.
     made: whether the result is new.
     remarks: on how it stands among the others, for people.
+    error: why it failed, with the whole path of what is at fault, which its result does not hold;
+    empty where ids are hashed.
     """
 
     status: Status
@@ -28,6 +30,7 @@ class Outcome:
     reasons: frozenset[str] = frozenset()
     made: bool = True
     remarks: tuple[str, ...] = ()
+    error: str = ""
 
 
 @dataclass(kw_only=True)
@@ -113,5 +116,6 @@ def show(outcome: Outcome, *, as_json: bool) -> None:
         echo_json(json_from_score(score))
     elif score.error is None:
         echo(line_from_score(score))
-    for line in (*remarks_from_score(score), *outcome.remarks):
+    told = replace(score, error=outcome.error) if outcome.error else score
+    for line in (*remarks_from_score(told), *outcome.remarks):
         say(line)

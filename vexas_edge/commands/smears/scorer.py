@@ -31,6 +31,7 @@ from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
 from vexas_edge.smear.stamp import stamp_of
 from vexas_edge.talk import Progress, silent
+from vexas_edge.text import without_folders
 from vexas_edge.version import __version__
 
 _NO_MEMORY = (
@@ -237,16 +238,17 @@ class Scorer:
     def _failed(self, looked: Looked, error: str) -> Outcome:
         """The failure of a smear; of one that nothing names there is no result in the ledger."""
         name, found, ledger = looked.named.name, looked.found, self.ledger
-        score = self.naming.result(failed_case(name, error, self._bundle, self.sessions.site_id))
-        remarks = self.naming.remarks(found, error)
+        why = without_folders(error, found.path)
+        score = self.naming.result(failed_case(name, why, self._bundle, self.sessions.site_id))
+        remarks, told = self.naming.remarks(found, error), "" if self.naming.mark else error
         if ledger is None or not self.naming.is_named(found):
-            return _outcome(score, remarks)
+            return replace(_outcome(score, remarks), error=told)
         if line := ledger.known.failed_alike(name, self._series, looked.stamp, score.error or ""):
-            return self._outcome(line, ledger, remarks, made=False)
+            return replace(self._outcome(line, ledger, remarks, made=False), error=told)
         smear = Smear(given=name, series=self._series, stamp=looked.stamp)
         line = ledger.add(score, smear, Placing(case=name))
         self._write_page(line, None, ledger)
-        return self._outcome(line, ledger, remarks, made=True)
+        return replace(self._outcome(line, ledger, remarks, made=True), error=told)
 
     def _write_page(self, line: CaseLine, pictures: Pictures | None, ledger: Ledger) -> None:
         if self.pages != "none":
