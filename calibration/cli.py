@@ -6,11 +6,10 @@ from typing import Any
 
 import click
 
-from vexas_edge.commands.console import ProgressLine
+from vexas_edge.commands.console import ProgressLine, echo, echo_lines, say
 from vexas_edge.commands.options import reading_options
 from vexas_edge.errors import InputError
 from vexas_edge.smear.options import ReadOptions
-from vexas_edge.text import one_line
 
 NOT_FIT = 4
 INTEGERS = ("int8", "int8-rr", "int8-trt")
@@ -164,7 +163,7 @@ def _convert(
         add_precisions(opened, Conversion(**asked), to, console)
     finally:
         progress.clear()
-    click.echo(f"wrote {to}")
+    echo(f"wrote {to}")
 
 
 def _shower(progress: ProgressLine) -> Callable[[Any], None]:
@@ -172,7 +171,7 @@ def _shower(progress: ProgressLine) -> Callable[[Any], None]:
 
     def show(verdict: Any) -> None:
         progress.clear()
-        click.echo(one_line(line_from_verdict(verdict)))
+        echo(line_from_verdict(verdict))
 
     return show
 
@@ -186,7 +185,7 @@ def _warner(progress: ProgressLine) -> Callable[[str], None]:
 
 
 def _warn(text: str) -> None:
-    click.echo(one_line(f"warning: {text}"), err=True)
+    say(f"warning: {text}")
 
 
 @cli.command()
@@ -206,7 +205,7 @@ def compare(bundle: Path, cohort: Path, gate: str, out: Path | None, reading: Re
     """
     import msgspec
 
-    from calibration.gate.comparison import compare_precisions, table_from_compared
+    from calibration.gate.comparison import compare_precisions, lines_from_compared
     from vexas_edge.bundle.archive import open_bundle
 
     progress = ProgressLine(bundle.name, unit="")
@@ -215,7 +214,7 @@ def compare(bundle: Path, cohort: Path, gate: str, out: Path | None, reading: Re
         compared = compare_precisions(opened, cohort, gate, reading, progress, _warner(progress))
     finally:
         progress.clear()
-    click.echo(table_from_compared(compared))
+    echo_lines(lines_from_compared(compared))
     if out:
         from calibration.gate.plot import png_from_compared
 
@@ -232,7 +231,7 @@ def _write(path: Path, content: bytes) -> None:
     except OSError as error:
         raise HostError(f"folder {path.parent} cannot be created: {error.strerror}") from error
     write_atomically(path, content)
-    click.echo(f"wrote {path}", err=True)
+    say(f"wrote {path}")
 
 
 @cli.command()
@@ -259,8 +258,6 @@ def preflight(graph: Path) -> int:
         raise InputError(f"{graph} is not a readable ONNX file: {error}") from error
     findings = preflight_findings(model)
     for finding in findings:
-        click.echo(
-            f"{finding.by}: {finding.rule}: {finding.where}: {finding.message}; {finding.remedy}"
-        )
-    click.echo(f"{graph}: {len(findings)} findings for TensorRT", err=True)
+        echo(f"{finding.by}: {finding.rule}: {finding.where}: {finding.message}; {finding.remedy}")
+    say(f"{graph}: {len(findings)} findings for TensorRT")
     return NOT_FIT if findings else 0

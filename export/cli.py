@@ -7,8 +7,8 @@ import click
 from export.backbones import BACKBONES
 from export.paper import CANVAS_PX
 from vexas_edge.choices import PRECISIONS, Precision
+from vexas_edge.commands.console import echo, echo_lines, say
 from vexas_edge.errors import HostError
-from vexas_edge.text import one_line
 
 _PATH = click.Path(path_type=Path)
 
@@ -41,25 +41,24 @@ def bundle(spec: Path, out: Path) -> None:
     from export.parity import ALIKE
     from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.bundle.graphs import FUSED
-    from vexas_edge.bundle.words import text_from_bundle
+    from vexas_edge.bundle.words import lines_from_bundle
 
     manifest = write_bundle(spec, to=out)
-    click.echo(text_from_bundle(open_bundle(out)))
+    echo_lines(lines_from_bundle(open_bundle(out)))
     for name, model in manifest.models.items():
         cosine = model.files[FUSED].measured["mean_pairwise_cosine"]
         if cosine > ALIKE:
-            click.echo(
+            say(
                 f"warning: model {name}: the parity cells look alike to the encoder (mean cosine "
                 f"{cosine}), so their agreement shows little. Do the weights and the "
-                "preprocessing belong together?",
-                err=True,
+                "preprocessing belong together?"
             )
     for name, found in manifest.provenance.get("reference_scores", {}).items():
-        click.echo(
+        echo(
             f"model {name}: scores {found['patients']} patients as the reference does: mean "
             f"difference {found['mean_difference']:.4f}, at most {found['largest_difference']:.4f}"
         )
-    click.echo(f"\nbundle: {out}")
+    echo_lines(["", f"bundle: {out}"])
 
 
 @cli.command()
@@ -207,15 +206,12 @@ def engine(bundle: Path, precisions: tuple[Precision, ...], models: tuple[str, .
     from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.host.cache import cache_folder
 
-    def say(line: str) -> None:
-        click.echo(one_line(line), err=True)
-
     n = build_engines(open_bundle(bundle), say, precisions=precisions, models=models)
-    click.echo(f"{n} engines in {cache_folder()}")
+    echo(f"{n} engines in {cache_folder()}")
 
 
 def _write(path: Path, content: bytes) -> None:
     from vexas_edge.files import write_atomically
 
     write_atomically(path, content)
-    click.echo(f"wrote {path}")
+    echo(f"wrote {path}")

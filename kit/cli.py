@@ -6,6 +6,7 @@ from typing import get_args
 import click
 
 from kit.targets import EXTRA_ENGINES, PYTHONS, System, all_targets
+from vexas_edge.commands.console import echo, say
 
 
 @click.command("kit", context_settings={"help_option_names": ["-h", "--help"]})
@@ -58,5 +59,5 @@ def cli(
         for target in all_targets()
         if system in (None, target.system) and python in (None, target.python)
     ]
-    write_kit(bundle, to, targets, lambda line: click.echo(line, err=True), engines)
-    click.echo(f"kit: {to.resolve()}")
+    write_kit(bundle, to, targets, say, engines)
+    echo(f"kit: {to.resolve()}")

@@ -168,6 +168,7 @@ vexas-edge score smear --bundle site.vxb -o results
         *steps(f"""
 vexas-edge results confirm results part
 vexas-edge results verify results
+vexas-edge results table results -o excel.csv
 vexas-edge replay results/cases/000002-smear.json --input smear --bundle site.vxb
 vexas-edge report results/cases/000002-smear.json --input smear
 vexas-edge watch exports --bundle site.vxb -o watched --settle 1 --once

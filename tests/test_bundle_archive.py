@@ -115,7 +115,7 @@ def test_a_byte_that_flips_while_the_new_bundle_is_written_leaves_the_old_one(
     flipped = []
 
     def flip(_: int) -> None:
-        partial = old.with_name("b.vxb.partial")
+        (partial,) = old.parent.glob("b.vxb.*.partial")
         content = bytearray(partial.read_bytes())
         content[int(len(content) * place)] ^= 1
         partial.write_bytes(content)

@@ -1,12 +1,15 @@
 """`commission` describes a site, and opens the gate by known slides alone."""
 
 import csv
+import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -650,14 +653,20 @@ def test_an_instrument_without_a_name(
 
 
 def test_a_folder_that_cannot_be_written(
-    commission: Command, bundle: Path, site: tuple[Path, Path]
+    commission: Command, bundle: Path, site: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocked = site_path(bundle).with_name("site.vxb.site.json.partial")
-    blocked.mkdir()
-    ended = commission(site[0], bundle)
+    opened = os.open
+
+    def refused(path: Any, flags: int, *more: Any, **others: Any) -> int:
+        if str(path).endswith(".partial"):
+            raise OSError(errno.EROFS, "Read-only file system")
+        return opened(path, flags, *more, **others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refused)
+        ended = commission(site[0], bundle)
     assert (ended.status, ended.out) == (4, "")
-    assert "cannot be written: Is a directory" in ended.err
-    blocked.rmdir()
+    assert "cannot be written: Read-only file system" in ended.err
     site_path(bundle).mkdir()
     assert commission(site[0], bundle).status == 4
 

@@ -27,6 +27,7 @@ MODULES = (
     "vexas_edge.naming.worklist",
     "vexas_edge.quality.counting",
     "vexas_edge.results.names",
+    "vexas_edge.results.spreadsheet",
     "vexas_edge.scoring.abstention",
     "vexas_edge.scoring.draws",
     "vexas_edge.scoring.figures.interval",

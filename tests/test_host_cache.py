@@ -87,6 +87,22 @@ def test_clearing_removes_whole_and_half_written_entries(own_cache: Path) -> Non
     assert clear() == 0
 
 
+def test_what_a_run_that_was_cut_off_left_is_removed_but_not_what_another_is_writing(
+    own_cache: Path,
+) -> None:
+    old, new, other = (
+        own_cache / f"{name}.0123456789ab.partial"
+        for name in ("plan-0.entry", "plan-1.entry", "notes.txt")
+    )
+    own_cache.mkdir(exist_ok=True)
+    for path in (old, new, other):
+        path.write_bytes(b"ha")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    entry = store("plan", KEY, b"content")
+    assert set(own_cache.iterdir()) == {entry, new, other}
+
+
 def test_a_folder_that_cannot_be_made_is_named(own_cache: Path) -> None:
     own_cache.write_text("a file where the folder would be")
     with pytest.raises(HostError, match="set VEXAS_EDGE_CACHE to a folder"):

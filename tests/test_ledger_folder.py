@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from vexas_edge.ledger.sameness import known_from_lines
 from vexas_edge.ledger.smears import Placing, Smear, content_of, key_of, series_of
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.results.names import check_distinct, file_stem_for_case, numbered_name
+from vexas_edge.results.spreadsheet import harmless_text
 from vexas_edge.results.tables import CASE_COLUMNS, CELL_COLUMNS
 from vexas_edge.results.values import NOTICE, BundleId, CaseScore, ModelScore, UsedCell
 from vexas_edge.version import __version__
@@ -46,6 +48,12 @@ NAMES = [
     "..",
     "",
     "100%",
+    "%TEMP%!x!^a&b",
+    "\u202egnp.1P",
+    "P1\u200b",
+    "P\xa01",
+    "/FFF",
+    "~2FFFF",
     "tab\tand\nline",
     "患者" * 60,
     "😀" * 100,
@@ -121,6 +129,11 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+def only_partial(folder: Path) -> Path:
+    (found,) = folder.glob("*.partial")
+    return found
+
+
 def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -179,12 +192,12 @@ def filled(folder: Path, *scores: CaseScore, then: BaseException | None = None) 
 @pytest.mark.parametrize("case", NAMES)
 def test_every_case_name_becomes_a_file_that_every_system_takes(tmp_path: Path, case: str) -> None:
     stem = file_stem_for_case(case)
-    assert not set(stem) & set('<>:"/\\|?*')
-    assert all(c >= " " for c in stem)
+    assert not set(stem) & set('<>:"/\\|?*%!^&')
+    assert stem.isprintable()
     assert stem[-1] not in ". "
     assert not stem.split(".")[0].upper().startswith(_DEVICES)
     assert (
-        len(f"{numbered_name(1, case)}.partial".encode()) <= 143
+        len(f"{numbered_name(1, case)}.{'0' * 12}.partial".encode()) <= 143
     )  # the least of any file system in use
     (tmp_path / f"{stem}.json").write_text("x")
     assert files_in(tmp_path) == [f"{stem}.json"]
@@ -192,12 +205,12 @@ def test_every_case_name_becomes_a_file_that_every_system_takes(tmp_path: Path, 
 
 def test_different_cases_get_different_files() -> None:
     assert len({file_stem_for_case(case) for case in NAMES}) == len(NAMES)
-    assert file_stem_for_case("a:b") != file_stem_for_case("a%3Ab")
+    assert file_stem_for_case("a:b") != file_stem_for_case("a~3Ab")
 
 
 def test_plain_names_stay_readable() -> None:
     assert file_stem_for_case("Müller, Jörg 2021-03-04") == "Müller, Jörg 2021-03-04"
-    assert file_stem_for_case("day 1/P1") == "day 1%2FP1"
+    assert file_stem_for_case("day 1/P1") == "day 1~2FP1"
 
 
 @pytest.mark.parametrize(("first", "second"), [("P1", "P1"), ("P1", "p1"), ("Ä", "ä")])
@@ -211,7 +224,7 @@ def test_two_cases_with_one_name_are_refused(first: str, second: str) -> None:
 
 
 def test_names_that_windows_tells_apart_are_not_refused() -> None:
-    check_distinct(["P1", "P2", "straße", "strasse", "a:b", "a%3Ab"])
+    check_distinct(["P1", "P2", "straße", "strasse", "a:b", "a~3Ab"])
 
 
 def test_cases_csv_has_a_row_for_each_model(tmp_path: Path) -> None:
@@ -279,18 +292,26 @@ def test_a_result_holds_its_cells_and_how_it_stands(tmp_path: Path) -> None:
     assert recorded(tmp_path, "ended")["results"] == [2]
 
 
-@pytest.mark.parametrize("name", ["=SUM(A1)", "+1", "-1", "@x", "\tx"])
+@pytest.mark.parametrize("name", ["=SUM(A1)", "+1", "-1", "@x", "P1;=A1"])
 def test_a_name_that_a_spreadsheet_would_run_is_quoted(tmp_path: Path, name: str) -> None:
-    assert rows(filled(tmp_path, failed(name)) / "cases.csv")[0]["case"] == f"'{name}"
+    shown = rows(filled(tmp_path, failed(name)) / "cases.csv")[0]["case"]
+    assert shown == ("P1;'=A1" if ";" in name else f"'{name}")
+    assert kept(tmp_path, name)["case"] == name
 
 
 @pytest.mark.parametrize("name", ["a, b", 'say "a"', "ä é 中", "line\nbreak", *NAMES])
 def test_awkward_names_survive(tmp_path: Path, name: str) -> None:
     filled(tmp_path, scored(name))
-    assert rows(tmp_path / "cases.csv")[0]["case"] == name
+    assert rows(tmp_path / "cases.csv")[0]["case"] == harmless_text(name)
     (written,) = (tmp_path / "cases").iterdir()
     assert json.loads(written.read_text(encoding="utf-8"))["case"] == name
     assert problems_of_folder(tmp_path) == []
+
+
+def test_how_long_a_run_took_does_not_go_by_the_time_of_day(tmp_path: Path) -> None:
+    filled(tmp_path, scored())
+    assert recorded(tmp_path, "started")["started"] == STARTED.isoformat(timespec="seconds")
+    assert 0 <= recorded(tmp_path, "ended")["seconds"] < 60  # and not since STARTED
 
 
 def test_a_result_and_its_rows_are_there_before_the_run_ends(tmp_path: Path) -> None:
@@ -409,8 +430,12 @@ def test_a_folder_of_another_program_is_refused(tmp_path: Path) -> None:
 
 def test_what_a_run_that_was_cut_off_left_half_written_is_removed(tmp_path: Path) -> None:
     filled(tmp_path, scored("P1"))
-    (tmp_path / "cases" / "000004-P2.json.partial").write_bytes(b"{")
-    (tmp_path / "cases.csv.partial").write_bytes(b"case")
+    (tmp_path / "cases" / "000004-P2.json.0123456789ab.partial").write_bytes(b"{")
+    (tmp_path / "cases.csv.0123456789ab.partial").write_bytes(b"case")
+    (tmp_path / "cases.csv.ba9876543210.partial").symlink_to("cases.csv")
+    old = tmp_path / "lock.json.0123456789ab.partial"
+    old.write_bytes(b"{")
+    os.utime(old, (0, 0))
     assert problems_of_folder(tmp_path) == []
     filled(tmp_path)
     assert not list(tmp_path.rglob("*.partial"))
@@ -490,10 +515,25 @@ def test_a_file_held_open_for_good_is_reported_and_its_new_content_kept(
         write_atomically(tmp_path / "a", b"new")
     assert str(refused.value) == (
         f"{tmp_path / 'a'} cannot be replaced (Permission denied): is it open in another program? "
-        f"The new content is in {tmp_path / 'a.partial'}"
+        f"The new content is in {only_partial(tmp_path)}"
     )
     assert (tmp_path / "a").read_bytes() == b"old"
-    assert (tmp_path / "a.partial").read_bytes() == b"new"
+    assert only_partial(tmp_path).read_bytes() == b"new"
+
+
+def test_of_contents_that_could_not_take_a_files_name_only_the_last_is_kept(
+    tmp_path: Path, held: Refusals
+) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    for content in (b"1", b"2"):
+        held["a"] = 9
+        with pytest.raises(HeldFileError):
+            write_atomically(tmp_path / "a", content)
+        assert only_partial(tmp_path).read_bytes() == content
+    held["a"] = 0
+    write_atomically(tmp_path / "a", b"3")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"3"
 
 
 @pytest.mark.parametrize("name", DERIVED)
@@ -550,7 +590,8 @@ def test_no_name_is_there_before_its_content_is_on_the_disk(
         return replace(self, target)
 
     def synced(descriptor: int) -> None:
-        happened.append(f"synced {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        happened.append(f"synced {re.sub('[.][0-9a-f]{12}[.]', '.', name)}")
         fsync(descriptor)
 
     monkeypatch.setattr(Path, "replace", replaced)

@@ -40,9 +40,8 @@ def owner(tmp_path: Path, kind: str) -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDING, tmp_path, kind], stdout=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
-    while not (tmp_path / LOCK).is_file() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "taken\n"
     yield process
     process.kill()
     process.wait()

@@ -432,9 +432,11 @@ def test_two_smears_of_a_name_that_fail_are_recorded_once_each(
 
 def test_a_users_own_partial_file_stays(score: Score, tmp_path: Path, out: Path) -> None:
     score(write_case(tmp_path / "P1"))
-    (out / "movie.partial").write_text("mine")
+    own = ("movie.partial", "movie.0123456789ab.partial", "cases.csv.partial")
+    for name in own:
+        (out / name).write_text("mine")
     score(tmp_path / "P1")
-    assert (out / "movie.partial").read_text() == "mine"
+    assert [(out / name).read_text() for name in own] == ["mine"] * 3
 
 
 def test_the_true_smear_is_not_held_because_of_one_that_is_held_for_being_like_it(

@@ -36,7 +36,7 @@ from training.mask_network.isolated_cohort import CutOut, isolate_cohort
 from training.pretraining.cell_stack import WantedCells, stack_cells
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.contract import encoding_contract
-from vexas_edge.bundle.words import text_from_bundle
+from vexas_edge.bundle.words import lines_from_bundle
 from vexas_edge.cells.background import (
     apply_gains,
     background_of_cell,
@@ -345,9 +345,9 @@ def test_card_and_inspect_name_the_slide(made: Path) -> None:
     bundle = open_bundle(made / "b.vxb")
     assert "the bare slide of each case is brought to [250, 230, 210], red first" in bundle.card()
     words = "the bare slide of each case is brought to 250, 230, 210 (red, green, blue)"
-    assert words in text_from_bundle(bundle)
+    assert words in "\n".join(lines_from_bundle(bundle))
     plain = open_bundle(made / "plain.vxb")
-    assert "bare slide" not in plain.card() + text_from_bundle(plain)
+    assert "bare slide" not in plain.card() + "\n".join(lines_from_bundle(plain))
 
 
 def test_spec_and_manifest_must_say_both_or_neither(made: Path, tmp_path: Path) -> None:

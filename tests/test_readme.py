@@ -123,7 +123,7 @@ def also_right(command: str) -> int:
 def test_every_command_of_the_readme_runs(folder: Path) -> None:
     scoring = [c for c in commands() if c.startswith("vexas-edge ")]
     exporting = [c for c in commands() if c.startswith("vexas-workshop export")]
-    assert len(scoring) == 26
+    assert len(scoring) == 27
     assert len(exporting) == 4
     for command in scoring[:-1]:
         quick = ["--seconds", "0.1", "--cells", "5"] if " bench " in command else []

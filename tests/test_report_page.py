@@ -56,7 +56,6 @@ RUN = Run(
     precision="int8",
     choice_reason="",
     seeds={"neutrophil": 0, "monocyte": 0},
-    host="pc",
     started="2026-01-02T03:04:05+00:00",
     seconds=1.5,
 )

@@ -88,7 +88,7 @@ def test_each_result_gets_a_page_and_the_index_links_to_it(score: Score, tmp_pat
     out = tmp_path / "out"
     assert f"to read them, open {out / 'index.html'}" in ended.err
     assert pages(out) == [
-        "reports/000002-P1 & co.html",
+        "reports/000002-P1 ~26 co.html",
         "reports/000003-broken.zip.html",
         "reports/000004-few.html",
     ]

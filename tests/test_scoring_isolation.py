@@ -23,7 +23,7 @@ from tiny import (
 from export import write_bundle
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.graphs import ISOLATE
-from vexas_edge.bundle.words import text_from_bundle
+from vexas_edge.bundle.words import lines_from_bundle
 from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError, HostError
@@ -145,9 +145,11 @@ def test_the_manifest_says_that_cells_are_isolated_and_by_which_limits(bundle: P
     model = open_bundle(bundle).manifest.models["monocyte"]
     assert ISOLATE in model.files
     assert model.isolation == IsolationLimits()
-    assert "UNTESTED" not in text_from_bundle(open_bundle(bundle))  # said of cheaper graphs alone
+    assert "UNTESTED" not in "\n".join(
+        lines_from_bundle(open_bundle(bundle))
+    )  # said of cheaper graphs alone
     assert "cut out of its image" in open_bundle(bundle).card()
-    assert "cut out of its image" in text_from_bundle(open_bundle(bundle))
+    assert "cut out of its image" in "\n".join(lines_from_bundle(open_bundle(bundle)))
 
 
 def test_the_self_test_covers_the_mask_network(bundle: Path, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_smears_arrive_in_folders_of_days_and_as_zips(
     write_case(root / "2026" / "tuesday" / "P1", seed=2)
     shutil.make_archive(str(root / "P3"), "zip", write_case(root.parent / "P3", seed=3))
     watched.go_on(100)
-    assert case_files(out) == ["2026%2Fmonday%2FP1", "2026%2Ftuesday%2FP1", "P3.zip"]
+    assert case_files(out) == ["2026~2Fmonday~2FP1", "2026~2Ftuesday~2FP1", "P3.zip"]
 
 
 def test_a_smear_that_cannot_be_read_is_tried_again_and_then_given_up(
@@ -172,7 +172,7 @@ def test_a_smear_that_cannot_be_read_is_tried_again_and_then_given_up(
     assert watched.standing("P1.zip") == "waiting for another try"
     watched.go_on(sum(RETRY_SECONDS) + 60)
     assert watched.standing("P1.zip") == "given up"
-    assert kept(out, "P1.zip")["error"].startswith(f"{root / 'P1.zip'} is not a readable zip")
+    assert kept(out, "P1.zip")["error"].startswith("P1.zip is not a readable zip")
     watched.go_on(ROUND_SECONDS)
     assert case_files(out) == ["P1.zip"]
     shutil.make_archive(str(root / "P1"), "zip", write_case(root.parent / "P1"))

@@ -15,3 +15,5 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 AUTO: Literal["auto"] = "auto"
 # What page each result gets.
 PageKind = Literal["with pictures", "without pictures", "none"]
+# What stands before the decimals of a number.
+DecimalSign = Literal["comma", "point"]

@@ -1,10 +1,14 @@
 """Text that any file and any terminal can hold."""
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
 _NAMED_AT_MOST = 5
+# The folders of an absolute path, of Windows's too; an address of the web is none.
+_FOLDERS = re.compile(r"""(?<![\w.~:/\\-])(?:[A-Za-z]:)?[/\\]{1,2}(?:[^\s/\\:;,'"]+[/\\])+""")
 
 
 def unicode_text(text: str) -> str:
@@ -20,6 +24,22 @@ def one_line(text: str) -> str:
     """
     line = " ".join(part.strip() for part in text.splitlines() if part.strip())
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def without_folders(text: str, *places: Path) -> str:
+    """The text with absolute paths cut short, which tell how this PC and its users are called.
+
+    Args:
+        places: paths that it may name; they keep their last part, and what lies below them.
+            Of any other absolute path the last part is left, as far as spaces let it be told.
+
+    >>> without_folders("/home/jane/P 1/a.zip: no zip", Path("/home/jane/P 1"))
+    'P 1/a.zip: no zip'
+    """
+    absolute = {unicode_text(str(place)): place.name for place in places if place.is_absolute()}
+    for path, name in sorted(absolute.items(), reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(path)}(?!\w)", name.replace("\\", r"\\"), text)
+    return _FOLDERS.sub("", text)
 
 
 def folded(name: str) -> str:

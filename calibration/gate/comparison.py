@@ -129,7 +129,7 @@ def _ms_per_cell(graphs: Mapping[str, bytes], feeds: Mapping[str, np.ndarray]) -
     return {kind: seconds * 1000 / BATCH for kind, seconds in medians.items()}
 
 
-def table_from_compared(compared: list[Compared]) -> str:
+def lines_from_compared(compared: list[Compared]) -> list[str]:
     """The table that people read, with one line per graph."""
     layout = "{:<12} {:<9} {:>8} {:>8} {:>9} {:>8} {:>7} {:>6}  {:<21} {}"
     columns = ("model", "graph", "MiB", "ms/cell", "cosine p1", "drift", "max", "flips")
@@ -152,4 +152,4 @@ def table_from_compared(compared: list[Compared]) -> str:
                 f"{row.auc_change_high:+.4f}){mark}",
             )
         )
-    return "\n".join(lines)
+    return lines

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from onnx import ModelProto
 
 from calibration.integers.ranges import Range
+from vexas_edge.files import put_in_place, remove_partials
 
 # Part of every key; raise it whenever the way in which ranges are computed changes.
 _VERSION = 1
@@ -42,10 +43,7 @@ def cached_ranges(
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
+        remove_partials(path.parent, lambda name: name.startswith("ranges-"))
+        put_in_place(path, text.encode())

@@ -10,16 +10,13 @@ def names_from_words(words: str | None) -> tuple[str, ...]:
 
 def console_talk(name: str) -> Any:
     """A `Talk` on stderr: lines, and a line of progress that begins with `name`."""
-    import click
-
     from training.talk import Talk
-    from vexas_edge.commands.console import ProgressLine
-    from vexas_edge.text import one_line
+    from vexas_edge.commands.console import ProgressLine, say
 
     progress = ProgressLine(name, unit="")
 
-    def say(text: str) -> None:
+    def show(text: str) -> None:
         progress.clear()
-        click.echo(one_line(text), err=True)
+        say(text)
 
-    return Talk(say=say, progress=progress)
+    return Talk(say=show, progress=progress)

@@ -8,6 +8,7 @@ import click
 
 from training.commands import names_from_words
 from vexas_edge.cells.background import Background
+from vexas_edge.commands.console import echo
 from vexas_edge.commands.options import reading_options
 from vexas_edge.smear.options import ReadOptions
 
@@ -66,4 +67,4 @@ def background(cohort: Path, cells: str, split: str, reading: ReadOptions) -> No
 
     rows = cases_of_split(read_cohort(cohort), split)
     found = background_of_cohort(rows, names_from_words(cells), reading)
-    click.echo(",".join(map(str, found)))
+    echo(",".join(map(str, found)))

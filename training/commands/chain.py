@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from training.commands import console_talk
+from vexas_edge.commands.console import echo
 
 _ROOT = Path(__file__).parents[2]
 SHIPPED = _ROOT / "vexas_edge" / "demo"
@@ -36,7 +37,7 @@ def run(spec: Path, out: Path) -> None:
     from training.chain.run import run_chain
 
     bundle = run_chain(chain_from_file(spec), spec.parent, out, console_talk(spec.stem))
-    click.echo(f"bundle: {bundle}")
+    echo(f"bundle: {bundle}")
 
 
 @click.command("demo-bundle")
@@ -57,4 +58,4 @@ def demo_bundle(accept: bool) -> None:
 
     built = build_demo(_ROOT / "build" / "demo", console_talk("demo"))
     for model, (before, now) in install_demo(built, SHIPPED, accept=accept).items():
-        click.echo(f"{model}: {now}, before {before}")
+        echo(f"{model}: {now}, before {before}")

@@ -10,6 +10,7 @@ import msgspec
 from training.commands import names_from_words
 from training.commands.background import background_option
 from vexas_edge.cells.background import Background
+from vexas_edge.commands.console import echo, say
 from vexas_edge.commands.options import reading_options
 from vexas_edge.smear.options import ReadOptions
 
@@ -59,7 +60,7 @@ def segmenter(table: Path, out: Path, steps: int | None, seed: int) -> None:
     network = train_segmenter(fit, recipe, progress)
     progress.clear()
     write_atomically(out, save(network.state_dict()))
-    click.echo(f"{out}: trained on {len(fit)} images", err=True)
+    say(f"{out}: trained on {len(fit)} images")
     if judged:
         masks = probabilities_from_crops(network, crops_of(judged))
         echo_json(msgspec.json.encode(summarize(score_masks(masks, judged, IsolationLimits()))))
@@ -126,5 +127,5 @@ def isolate(
         )
         lost = isolate_cohort(read_cohort(cohort), asked, out)
     for reason, n in sorted(Counter(cell.reason for cell in lost).items()):
-        click.echo(f"lost: {reason} {n}", err=True)
-    click.echo(f"cohort: {out / 'cohort.csv'}")
+        say(f"lost: {reason} {n}")
+    echo(f"cohort: {out / 'cohort.csv'}")

@@ -8,6 +8,7 @@ import click
 
 from training.commands import names_from_words
 from training.commands.svm_options import classifier_options, draw_options, svm_from_options
+from vexas_edge.commands.console import echo, echo_lines
 
 _PATH = click.Path(path_type=Path)
 
@@ -43,7 +44,7 @@ def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path 
       vexas-workshop train probe encodings/encodings.npz -o probe
     """
     from training.encodings.probe import probe_pairs
-    from training.encodings.probe_report import text_from_probes, write_probe
+    from training.encodings.probe_report import lines_from_probes, write_probe
     from training.encodings.table import read_encodings
 
     found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
@@ -52,7 +53,7 @@ def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path 
         probes = write_probe(found, order, encodings.parent.name, out)
     else:
         probes = probe_pairs(found.encodings, found.groups, order or None)
-    click.echo(text_from_probes(probes))
+    echo_lines(lines_from_probes(probes))
 
 
 @click.command()
@@ -133,9 +134,8 @@ def evaluate(
     )
     result = judged(patients, options, read_cohort(cohort) if cohort else ())
     write_report(result, patients, title, out)
-    for sentence in evaluation_sentences(result):
-        click.echo(sentence)
-    click.echo(f"report: {out / 'report.html'}")
+    echo_lines(evaluation_sentences(result))
+    echo(f"report: {out / 'report.html'}")
 
 
 @click.command()
@@ -185,6 +185,4 @@ def fit(
     classifier = fit_classifier(patients, svm_from_options(**svm))
     check_calibrated(classifier)
     write_atomically(out, skops.io.dumps(classifier))
-    click.echo(
-        f"{out}: fitted on {len(patients)} patients, classes {', '.join(classifier.classes_)}"
-    )
+    echo(f"{out}: fitted on {len(patients)} patients, classes {', '.join(classifier.classes_)}")

@@ -10,8 +10,8 @@ from export.backbones import BACKBONES
 from export.paper import CANVAS_PX
 from training.commands import names_from_words
 from training.commands.background import background_option
+from vexas_edge.commands.console import echo
 from vexas_edge.commands.options import reading_options
-from vexas_edge.text import one_line
 
 _PATH = click.Path(path_type=Path)
 
@@ -160,7 +160,7 @@ def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked:
     import torch
 
     from training.pretraining.run_folder import WEIGHTS, pretrain_into
-    from vexas_edge.commands.console import ProgressLine
+    from vexas_edge.commands.console import ProgressLine, say
     from vexas_edge.errors import HostError
 
     if device == "cuda" and not torch.cuda.is_available():
@@ -169,15 +169,15 @@ def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked:
         torch.set_num_threads(threads)
     cells, probe, lost = _cells(cohort, asked)
     for line in lost:
-        click.echo(one_line(f"warning: {line}"), err=True)
+        say(f"warning: {line}")
     progress = ProgressLine("pretrain", unit="batches")
 
-    def say(text: str) -> None:
+    def show(text: str) -> None:
         progress.clear()
-        click.echo(text, err=True)
+        say(text)
 
     options = _options(asked)
-    say(f"{len(cells)} cells of {len(set(cells.patients))} patients, {len(lost)} unreadable")
+    show(f"{len(cells)} cells of {len(set(cells.patients))} patients, {len(lost)} unreadable")
     history = pretrain_into(
         out,
         cells,
@@ -186,10 +186,10 @@ def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked:
         probe=probe,
         device=device,
         progress=progress,
-        say=say,
+        say=show,
     )
     best = min(history, key=lambda record: record["loss"])
-    click.echo(f"{out / WEIGHTS}: epoch {best['epoch']} of {len(history)}, loss {best['loss']:.4f}")
+    echo(f"{out / WEIGHTS}: epoch {best['epoch']} of {len(history)}, loss {best['loss']:.4f}")
 
 
 def _cells(cohort: Path, asked: dict[str, Any]) -> Any:

@@ -8,8 +8,8 @@ import click
 from export.paper import CANVAS_PX
 from training.commands import names_from_words
 from training.commands.background import background_option
+from vexas_edge.commands.console import echo, say
 from vexas_edge.commands.options import reading_options
-from vexas_edge.text import one_line
 
 _PATH = click.Path(path_type=Path)
 
@@ -87,8 +87,8 @@ def synth(out: Path, seed: int, **asked: Any) -> None:
     cells = {cell_type: asked.pop(cell_type) for cell_type in CELL_TYPES}
     cohort = SyntheticCohort(first_seed=seed, cells=cells, **asked)
     for n, _ in enumerate(write_cohort(cohort, out), start=1):
-        click.echo(f"{n} of {cohort.patients} smears", err=True)
-    click.echo(f"cohort: {out / 'cohort.csv'}")
+        say(f"{n} of {cohort.patients} smears")
+    echo(f"cohort: {out / 'cohort.csv'}")
 
 
 @click.command()
@@ -162,8 +162,8 @@ def encode(cohort: Path, out: Path, **asked: Any) -> None:
     )
     encoded = encode_file(cohort, wanted, **asked)
     for line in encoded.unreadable:
-        click.echo(one_line(f"warning: {line}"), err=True)
+        say(f"warning: {line}")
     write_encodings(encoded.found, out)
     n_patients = len(set(encoded.found.patients))
     n_cells, width = encoded.found.encodings.shape
-    click.echo(f"{out}: {n_cells} cells of {n_patients} patients, {width} numbers each")
+    echo(f"{out}: {n_cells} cells of {n_patients} patients, {width} numbers each")

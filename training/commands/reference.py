@@ -7,9 +7,9 @@ import click
 
 from training.commands import console_talk
 from training.commands.svm_options import classifier_options, svm_from_options
+from vexas_edge.commands.console import echo
 from vexas_edge.commands.options import reading_options
 from vexas_edge.smear.options import ReadOptions
-from vexas_edge.text import one_line
 
 _PATH = click.Path(path_type=Path)
 
@@ -74,5 +74,5 @@ def reference(
         work=work or to.with_suffix(".reference"),
     )
     for one in add_references(opened, training, to, console_talk(bundle.name)):
-        click.echo(one_line(sentence_from_made(one)))
-    click.echo(f"wrote {to}")
+        echo(sentence_from_made(one))
+    echo(f"wrote {to}")

@@ -32,14 +32,14 @@ def write_probe(
     return probes
 
 
-def text_from_probes(probes: Sequence[PairProbe]) -> str:
-    """The table as text, with one line per pair."""
+def lines_from_probes(probes: Sequence[PairProbe]) -> list[str]:
+    """The table in lines: its head, and one per pair."""
     lines = [f"{'first':16}{'second':16}{'cells':>6}{'5 neighbours':>14}{'SVM':>10}"]
     lines += [
         f"{pair.first:16}{pair.second:16}{pair.n:>6}{pair.knn_auc:>14.6f}{pair.svm_auc:>10.6f}"
         for pair in probes
     ]
-    return "\n".join(lines)
+    return lines
 
 
 def heat_map(probes: Sequence[PairProbe], title: str) -> bytes:

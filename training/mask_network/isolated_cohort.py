@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,6 +17,7 @@ from vexas_edge.cells.canvas import Canvas, DecodedCell, canvas_of_case, decode_
 from vexas_edge.files import write_atomically
 from vexas_edge.host.process import default_threads
 from vexas_edge.results.names import check_distinct, file_stem_for_case
+from vexas_edge.results.spreadsheet import csv_from_rows, header_of
 from vexas_edge.smear.case import Cell
 from vexas_edge.smear.cohort import REQUIRED_COLUMNS, CohortCase
 from vexas_edge.smear.options import ReadOptions
@@ -118,8 +119,5 @@ def _cohort_csv(rows: Sequence[CohortCase]) -> bytes:
 
 
 def _lost_csv(lost: Sequence[LostCell]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("sample", "cell", "reason", "detail"))
-    writer.writerows((cell.sample, cell.cell, cell.reason, cell.detail) for cell in lost)
-    return text.getvalue().encode()
+    columns = [field.name for field in fields(LostCell)]
+    return header_of(columns) + csv_from_rows(map(asdict, lost), columns)

@@ -19,7 +19,7 @@ from vexas_edge.bundle.manifest import (
     manifest_from_json,
 )
 from vexas_edge.errors import BundleError, HostError
-from vexas_edge.files import replacing
+from vexas_edge.files import remove_partials, replacing
 
 MANIFEST = "manifest.json"
 
@@ -168,6 +168,7 @@ def write_zip(
         )
     if to.is_dir():
         raise HostError(f"{to} is a folder; a bundle is written to a file")
+    remove_partials(to.parent, to.name.__eq__)
     with replacing(to) as partial:
         _pack({MANIFEST: text, **files}, partial)
         try:

@@ -11,8 +11,8 @@ ENCODING_WORDS = {"l2": "L2-normalised", "raw": "not normalised"}
 _CHEAPER_FILES = frozenset(map(graph_file, CHEAPER))
 
 
-def text_from_bundle(bundle: Bundle) -> str:
-    """The bundle's purpose, what each model takes, and what was measured of each graph, as text."""
+def lines_from_bundle(bundle: Bundle) -> list[str]:
+    """In lines: its purpose, what each model takes, and what was measured of each graph."""
     manifest = bundle.manifest
     lead = f", lead model {manifest.lead}" if manifest.lead else ""
     lines = [
@@ -26,7 +26,7 @@ def text_from_bundle(bundle: Bundle) -> str:
     ]
     for name, model in manifest.models.items():
         lines += ["", f"model {name}", *(f"  {line}" for line in _model_lines(model))]
-    return "\n".join(lines)
+    return lines
 
 
 def missing_gate(manifest: Manifest) -> str:

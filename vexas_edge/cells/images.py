@@ -20,6 +20,7 @@ from PIL import Image, ImageFile, features
 from PIL import __version__ as pillow_version
 
 from vexas_edge.cells.formats import PNG, why_not_decoded, without_metadata
+from vexas_edge.cells.libtiff import silence_libtiff
 from vexas_edge.errors import CellError, InputError, RejectedCellError
 
 # Far above any cell (575 x 575 px at most so far), yet small enough to decode on every thread.
@@ -172,6 +173,7 @@ def _loaded(image: ImageFile.ImageFile) -> Image.Image:
     if image.format != "TIFF":
         image.load()
         return image
+    silence_libtiff()
     with _muted():  # it reads headers again while it decodes; all others may do so in parallel
         orientation = image.getexif().get(_ORIENTATION, 1)
         image.load()  # Pillow turns a TIFF by its header, and no other format

@@ -10,13 +10,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-import click
-
 from vexas_edge.bench.baseline import SAME, changes, check_same
 from vexas_edge.bench.drawn_smear import write_smear
 from vexas_edge.bench.scenarios import Figure, measure
 from vexas_edge.bundle.archive import Bundle, open_bundle
 from vexas_edge.choices import Precision
+from vexas_edge.commands.console import echo, echo_lines, say
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import packages_that_count
 from vexas_edge.errors import InputError
@@ -49,7 +48,7 @@ def run_bench(asked: BenchRun) -> int:
     earlier = _lines_of(asked.baseline) if asked.baseline else []
     draw = import_module("vexas_edge.bench.plot").draw_latency if asked.plot else None
     lines = _measured(asked, earlier)
-    click.echo("\n".join(_table(lines)))
+    echo_lines(_table(lines))
     if asked.out:
         write_atomically(asked.out, "".join(json.dumps(line) + "\n" for line in lines).encode())
     if draw:
@@ -75,7 +74,7 @@ def _measured(asked: BenchRun, earlier: Sequence[Line]) -> list[Line]:
             small,
             score_options=_score_options(asked),
             seconds=asked.seconds,
-            report=_say,
+            report=say,
         )
     peak = peak_memory_mib()
     run["peak_memory_mib"] = round(peak, 1) if peak else None
@@ -87,10 +86,6 @@ def _score_options(asked: BenchRun) -> list[str]:
     words = ["--bundle", str(asked.bundle), "--engine", engine.engine, "--device", engine.device]
     words += ["--precision", asked.precision]
     return [*words, "--threads", str(engine.threads)] if engine.threads else words
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
 
 
 def _run_facts(bundle: Bundle, sessions: Sessions) -> Line:
@@ -150,5 +145,5 @@ def _compared(lines: Sequence[Line], earlier: Sequence[Line]) -> int:
     found = changes(lines, earlier)
     for change in found:
         mark = "  REGRESSED" if change.regressed else ""
-        click.echo(f"{change.name}: {change.ratio:.3f} times the baseline's time{mark}")
+        echo(f"{change.name}: {change.ratio:.3f} times the baseline's time{mark}")
     return REGRESSED if any(change.regressed for change in found) else 0

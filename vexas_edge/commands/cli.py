@@ -7,7 +7,8 @@ import click
 
 from vexas_edge.commands.commission import commission
 from vexas_edge.commands.console import (
-    echo_indented,
+    echo,
+    echo_lines,
     run_command_line,
     say,
     status_of_batch,
@@ -22,11 +23,11 @@ from vexas_edge.commands.options import (
     naming_options,
     page_options,
     reading_options,
+    record_host_option,
 )
 from vexas_edge.commands.results import replay, report, results
 from vexas_edge.commands.this_pc import bench, doctor, prepare
 from vexas_edge.smear.options import ReadOptions
-from vexas_edge.text import one_line
 from vexas_edge.version import __version__
 
 
@@ -53,6 +54,7 @@ def cli() -> None:
 @click.option(
     "--again", is_flag=True, help="Score once more what has its result in the folder already."
 )
+@record_host_option()
 @click.option("--polite", is_flag=True, help="Let other programs go first and leave a core free.")
 @click.option("-o", "out", type=PATH, help="The folder for results; without it nothing is written.")
 @click.option(
@@ -80,8 +82,7 @@ def _say_status(ctx: click.Context, _: click.Parameter, results_folder: Path | N
     from vexas_edge.watching.status import lines_from_status
 
     if results_folder:
-        for line in lines_from_status(results_folder):
-            click.echo(one_line(line))
+        echo_lines(lines_from_status(results_folder))
         ctx.exit()
 
 
@@ -92,6 +93,7 @@ def _say_status(ctx: click.Context, _: click.Parameter, results_folder: Path | N
 @naming_options
 @page_options
 @engine_options
+@record_host_option()
 @click.option("-o", "out", type=PATH, required=True, help="The folder for results.")
 @click.option(
     "--every",
@@ -188,12 +190,12 @@ def inspect(bundle: Path) -> None:
     from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.bundle.site_file import site_of
     from vexas_edge.bundle.site_words import lines_from_site
-    from vexas_edge.bundle.words import text_from_bundle
+    from vexas_edge.bundle.words import lines_from_bundle
 
     opened = open_bundle(bundle)
-    click.echo(text_from_bundle(opened))
+    echo_lines(lines_from_bundle(opened))
     if found := site_of(opened, say):
-        echo_indented(["", *lines_from_site(found.site)])
+        echo_lines(["", *lines_from_site(found.site)])
 
 
 @cli.command()
@@ -214,11 +216,11 @@ def verify(bundle: Path, engine: Any, device: Any) -> None:
 
     opened = open_bundle(bundle)
     opened.check_all_files()
-    click.echo(f"{opened.manifest.name} {opened.manifest.version}: every file matches its hash")
+    echo(f"{opened.manifest.name} {opened.manifest.version}: every file matches its hash")
     if site_of(opened, say):
-        click.echo(one_line(f"{site_path(bundle).name}: is as it was written, and of this bundle"))
+        echo(f"{site_path(bundle).name}: is as it was written, and of this bundle")
     for check in run_selftest(opened, EngineOptions(engine=engine, device=device)):
-        click.echo(
+        echo(
             f"{check.model} {check.file}: agrees within {check.difference:.1e} "
             f"(allowed {check.allowed:.0e})"
         )
@@ -245,9 +247,9 @@ def demo(out: Path) -> int:
 
     shipped = Path(__file__).parents[1] / "demo"
     smear, bundle = shipped / "smear.zip", shipped / "demo.vxb"
-    click.echo("SYNTHETIC demonstration: drawn cells, no patient.")
-    click.echo(one_line(f"smear:  {smear}"))
-    click.echo(one_line(f"bundle: {bundle}"))
+    echo("SYNTHETIC demonstration: drawn cells, no patient.")
+    echo(f"smear:  {smear}")
+    echo(f"bundle: {bundle}")
     return run_scoring(ScoringRun(cases=(smear,), bundle=bundle, out=out))
 
 

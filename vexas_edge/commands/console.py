@@ -1,4 +1,8 @@
-"""What all our command lines share: exit statuses, one-line errors, and any console's encoding."""
+"""What all our command lines share: exit statuses, one-line errors, and any console's encoding.
+
+All that is printed goes through here, so that nothing which a bundle, a file's name or a message
+holds tells the terminal to do something, or shows a line in another order than it has.
+"""
 
 import io
 import os
@@ -30,7 +34,7 @@ def run_command_line(command: click.Command) -> NoReturn:
     try:
         status = command.main(standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _show_usage(error)
         status = error.exit_code
     except click.Abort as error:
         if isinstance(
@@ -61,6 +65,15 @@ def drop_output() -> None:
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open
 
 
+def _show_usage(error: click.ClickException) -> None:
+    """Print what click would, but that its message, which may quote a file's name, is one line."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context:
+        hint = f"Try '{context.command_path} {context.help_option_names[-1]}' for help."
+        click.echo(f"{context.get_usage()}\n{hint}\n", err=True)
+    say(f"Error: {error.format_message()}")
+
+
 def status_of_batch(n_cases: int, n_failed: int) -> int:
     """The exit status of a command that could not read some of its cases."""
     if not n_failed:
@@ -79,11 +92,16 @@ def say(text: str) -> None:
     click.echo(one_line(text), err=True)
 
 
-def echo_indented(lines: Iterable[str]) -> None:
+def echo(text: str) -> None:
+    """Print the text on stdout as one line, indented as it was."""
+    indent = text[: len(text) - len(text.lstrip(" "))]
+    click.echo(f"{indent}{one_line(text)}")
+
+
+def echo_lines(lines: Iterable[str]) -> None:
     """Print each text on stdout as one line, indented as it was."""
     for line in lines:
-        indent = line[: len(line) - len(line.lstrip(" "))]
-        click.echo(f"{indent}{one_line(line)}")
+        echo(line)
 
 
 def echo_json(line: bytes) -> None:
@@ -116,7 +134,7 @@ class ProgressLine:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _LINE_SECONDS[self._watched]
-        text = f"{self._case}: {model}, {done} of {total} {self._unit}".rstrip()
+        text = one_line(f"{self._case}: {model}, {done} of {total} {self._unit}")
         if self._watched:
             click.echo("\r" + text.ljust(self._width), nl=False, err=True)
             self._width = len(text)

@@ -115,6 +115,15 @@ def hashing_option() -> Command:
     )
 
 
+def record_host_option() -> Command:
+    """The option --record-host."""
+    return click.option(
+        "--record-host",
+        is_flag=True,
+        help="Write the name of this PC into the record of the run, which else holds none.",
+    )
+
+
 def page_options(command: Command) -> Command:
     """Add the options for the pages of results; the command gets `pages`."""
 

@@ -1,12 +1,14 @@
 """The commands on a results folder and on one result of it."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from vexas_edge.commands.console import say
+from vexas_edge.choices import DecimalSign
+from vexas_edge.commands.console import echo, echo_lines, say
 from vexas_edge.commands.options import (
     PATH,
     bundle_option,
@@ -16,7 +18,6 @@ from vexas_edge.commands.options import (
     images_option,
 )
 from vexas_edge.errors import InputError, UsageError
-from vexas_edge.text import one_line
 
 # While somebody writes, a result is there a moment before the tables tell of it.
 _TRIES, _PAUSE_SECONDS = 10, 0.5
@@ -25,7 +26,7 @@ DIFFERS = 9
 
 @click.group()
 def results() -> None:
-    """Check a results folder, make its tables anew, confirm a result that is held.
+    """Check a results folder, make its tables anew or for Excel, confirm a held result.
 
     \b
     Example:
@@ -52,7 +53,7 @@ def rebuild(folder: Path) -> None:
     numbered_files(folder)  # it must be one
     with FolderLock(folder, say=say):
         n_files = rebuild_tables(folder)
-    click.echo(one_line(f"{folder}: tables, index and journal are made from {n_files} files"))
+    echo(f"{folder}: tables, index and journal are made from {n_files} files")
 
 
 @results.command("verify")
@@ -85,11 +86,49 @@ def verify_folder(folder: Path, bundle: Path | None) -> int:
         time.sleep(_PAUSE_SECONDS)
         problems = problems_of_folder(folder, wanted)
     for problem in problems:
-        click.echo(one_line(f"{folder}: {problem}"))
+        echo(f"{folder}: {problem}")
     if problems:
         return InputError.exit_status
-    click.echo(one_line(f"{folder}: {len(numbered_files(folder))} files agree with each other"))
+    echo(f"{folder}: {len(numbered_files(folder))} files agree with each other")
     return 0
+
+
+@results.command()
+@click.argument("folder", type=PATH)
+@click.option(
+    "--csv",
+    "form",
+    type=click.Choice(("excel", "plain")),
+    default="excel",
+    show_default=True,
+    help="How the file is written: plain is what the folder's own tables are, with commas.",
+)
+@click.option(
+    "--decimal",
+    type=click.Choice(get_args(DecimalSign)),
+    help="What stands before the decimals for Excel.  [default: comma]",
+)
+@click.option("--cells", is_flag=True, help="The table of cells and not that of results.")
+@click.option("-o", "out", type=PATH, required=True, help="The file to write.")
+def table(folder: Path, form: str, decimal: DecimalSign | None, cells: bool, out: Path) -> None:
+    """Write a table of a results FOLDER as Excel opens it where lists have semicolons.
+
+    This is German, French and most other European settings: the file has semicolons, decimal
+    commas and the mark by which Excel knows UTF-8. With --decimal point it suits Switzerland. The
+    folder stays as it is, also while a run writes to it.
+
+    \b
+    Example:
+      vexas-edge results table results -o results-excel.csv
+    """
+    from vexas_edge.ledger.derived.exporting import export_table
+    from vexas_edge.results.spreadsheet import EXCEL, PLAIN
+
+    if form == "plain" and decimal:
+        raise UsageError("plain tables have decimal points; leave --decimal out, or --csv plain")
+    wanted = replace(EXCEL, decimal=decimal or EXCEL.decimal) if form == "excel" else PLAIN
+    export_table(folder, out, wanted, cells=cells)
+    echo(f"table: {out}")
 
 
 @results.command()
@@ -114,7 +153,7 @@ def confirm(folder: Path, cases: tuple[str, ...]) -> None:
         for case in cases:
             for line in ledger.confirm(case):
                 shown = shown_result(ledger.result(line), line, ledger.known, folder)
-                click.echo(one_line(f"confirmed: {line.file}: {line_from_score(shown)}"))
+                echo(f"confirmed: {line.file}: {line_from_score(shown)}")
 
 
 @click.command()
@@ -127,7 +166,8 @@ def replay(result: Path, smear: Path, bundle: Path, engine: Any, device: Any) ->
     """Score a smear again as a RESULT says, and compare every figure bit for bit.
 
     RESULT is a file of cases/ in a results folder, whose record of the run says how names were
-    read. Engine, device and precision are the recorded ones, unless others are asked for.
+    read. A class map of your own is looked for where it was, or here if that was an absolute path.
+    Engine, device and precision are the recorded ones, unless others are asked for.
 
     Exit status: 0 all is the same, 4 this PC cannot do what was recorded, 5 a file cannot be read,
     6 the bundle is invalid, 9 something differs.
@@ -142,12 +182,11 @@ def replay(result: Path, smear: Path, bundle: Path, engine: Any, device: Any) ->
     recorded, now = replayed(result, smear, bundle, engine, device)
     found = list(differences(recorded, now))
     makers = list(other_makers(recorded.run, now.run))
-    for line in (*found, *makers):
-        click.echo(one_line(line))
+    echo_lines((*found, *makers))
     if found:
         return DIFFERS
     made = f"with another {', '.join(m.partition(':')[0] for m in makers)}" if makers else "alike"
-    click.echo(one_line(f"{recorded.case}: every figure is the same bit for bit, made {made}"))
+    echo(f"{recorded.case}: every figure is the same bit for bit, made {made}")
     return 0
 
 
@@ -178,4 +217,4 @@ def report(
     if out is None and hash_ids:
         raise UsageError("a page with hashed ids is one to hand on; name it with -o")
     page = page_to_hand_on(out, result, smear, hash_ids) if out else kept_page(result, smear)
-    click.echo(one_line(f"page: {page}"))
+    echo(f"page: {page}")

@@ -4,15 +4,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
 import msgspec
 
-from vexas_edge.commands.console import echo_json
+from vexas_edge.commands.console import echo_json, echo_lines, say
 from vexas_edge.errors import InputError
 from vexas_edge.smear.case import Case, FoundCase
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
-from vexas_edge.text import one_line
 
 
 def scan_cases(wanted: Sequence[FoundCase], options: ReadOptions, *, as_json: bool) -> int:
@@ -22,7 +20,7 @@ def scan_cases(wanted: Sequence[FoundCase], options: ReadOptions, *, as_json: bo
         try:
             case = read_case(found, options)
         except InputError as error:
-            click.echo(one_line(f"error: {found.name}: {error}"), err=True)
+            say(f"error: {found.name}: {error}")
             unreadable += 1
             continue
         with case:
@@ -30,7 +28,7 @@ def scan_cases(wanted: Sequence[FoundCase], options: ReadOptions, *, as_json: bo
         if as_json:
             echo_json(msgspec.json.encode(summary))
         else:
-            click.echo(table_from_summary(summary))
+            echo_lines(table_from_summary(summary).split("\n"))
     return unreadable
 
 

@@ -5,13 +5,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
 from vexas_edge.bundle.archive import Bundle, open_bundle
 from vexas_edge.bundle.site import Site
 from vexas_edge.bundle.site_file import site_path
 from vexas_edge.bundle.site_words import lines_from_site
-from vexas_edge.commands.console import ProgressLine, echo_indented, say
+from vexas_edge.commands.console import ProgressLine, echo, echo_lines, say
 from vexas_edge.commands.smears.asked import SmearsAsked
 from vexas_edge.commissioning.commission import Instrument, commission_site
 from vexas_edge.commissioning.known import check_all_known, read_known
@@ -22,7 +20,6 @@ from vexas_edge.naming.case_ids import Naming
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.finding import wanted_cases
-from vexas_edge.text import one_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +49,7 @@ def run_commissioning(asked: CommissioningRun) -> int:
     if not stays:
         check_writable(bundle)
     site = _commissioned(asked, bundle, instrument, cases, known)
-    echo_indented(lines_from_site(site))
+    echo_lines(lines_from_site(site))
     if stays:
         say(
             "note: nothing was written, since a description takes no opened site's place: "
@@ -94,7 +91,7 @@ def _commissioned(
 
 def _write(bundle: Bundle, site: Site) -> None:
     kept = write_site(bundle, site)
-    click.echo(one_line(f"wrote {site_path(bundle.path)}"))
+    echo(f"wrote {site_path(bundle.path)}")
     if kept:
         say(f"note: the site file that was there before is no longer used; it is kept as {kept}")
     opened = [name for name, model in site.models.items() if model.opened]

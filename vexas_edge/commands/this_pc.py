@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from vexas_edge.commands.console import say
+from vexas_edge.commands.console import echo, echo_json, say
 from vexas_edge.commands.options import PATH, bundle_option, engine_options, threads_option
 from vexas_edge.errors import HostError
 from vexas_edge.text import one_line
@@ -76,11 +76,11 @@ def doctor(out: Path, as_json: bool) -> int:
     findings = tuple(examine(out))
     for finding in findings:
         if as_json:
-            click.echo(json.dumps(asdict(finding)))
+            echo_json(json.dumps(asdict(finding)).encode())
             continue
-        click.echo(one_line(f"{finding.state:8} {finding.subject}: {finding.found}"))
+        echo(f"{finding.state:8} {finding.subject}: {finding.found}")
         if finding.remedy:
-            click.echo(f"{'':9}remedy: {one_line(finding.remedy)}")
+            echo(f"{'':9}remedy: {finding.remedy}")
     return 0 if can_score(findings) else HostError.exit_status
 
 
@@ -113,7 +113,7 @@ def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: boo
     from vexas_edge.runtime.prepare import prepare_bundle
 
     if clear:
-        click.echo(f"{cache.clear()} files removed from {cache.cache_folder()}")
+        echo(f"{cache.clear()} files removed from {cache.cache_folder()}")
         return
     if bundle is None:
         raise click.UsageError("Missing option '--bundle'.")
@@ -124,5 +124,5 @@ def prepare(bundle: Path | None, threads: int | None, seconds: float, clear: boo
         if way.ms_per_cell:
             found = f"{way.ms_per_cell:9.3f} ms per cell"
         mark = "  <- chosen" if way == chosen else ""
-        click.echo(f"{way.engine} {way.device} {way.precision}".ljust(24) + found + mark)
+        echo(f"{way.engine} {way.device} {way.precision}".ljust(24) + found + mark)
     say(f"remembered in {cache.cache_folder()}")

@@ -13,7 +13,7 @@ from vexas_edge.bundle.site_file import (
     site_path,
 )
 from vexas_edge.errors import BundleError, HostError
-from vexas_edge.files import partial_of, write_atomically
+from vexas_edge.files import new_partial, write_atomically
 
 
 def check_writable(bundle: Bundle) -> None:
@@ -24,10 +24,8 @@ def check_writable(bundle: Bundle) -> None:
     """
     path = site_path(bundle.path)
     _content_before(path)
-    trial = partial_of(path)
     try:
-        trial.write_bytes(b"")
-        trial.unlink()
+        new_partial(path).unlink()
     except OSError as error:
         raise HostError(
             f"site file {path} cannot be written: {error.strerror}; it lies beside the bundle, so "

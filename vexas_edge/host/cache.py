@@ -18,7 +18,7 @@ import msgspec
 from platformdirs import user_cache_path
 
 from vexas_edge.errors import HostError
-from vexas_edge.files import write_atomically
+from vexas_edge.files import remove_partials, write_atomically
 from vexas_edge.inputs import open_file
 
 FOLDER_VARIABLE = "VEXAS_EDGE_CACHE"
@@ -72,10 +72,8 @@ def store(kind: str, key: Key, content: bytes) -> Path:
             f"the cache folder {path.parent} cannot be created ({error.strerror}); "
             f"set {FOLDER_VARIABLE} to a folder that you may write to"
         ) from error
-    partial = path.with_name(
-        f"{path.name}.{os.getpid()}.partial"
-    )  # several processes may store at once
-    write_atomically(path, _line(header) + content, partial)
+    remove_partials(path.parent, lambda name: name.endswith(_SUFFIX))
+    write_atomically(path, _line(header) + content)  # several processes may store at once
     return path
 
 

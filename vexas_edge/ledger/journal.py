@@ -14,7 +14,8 @@ import msgspec
 from vexas_edge.errors import InputError
 from vexas_edge.ledger.lines import CaseLine, JournalLine, RunLine, marks_of
 from vexas_edge.ledger.runs import Confirmed, Mended, Removed, RunEnded, RunRecord, RunStarted
-from vexas_edge.results.tables import CELL_COLUMNS, case_rows, cell_rows, csv_from_rows
+from vexas_edge.results.spreadsheet import PLAIN, CsvForm, csv_from_rows
+from vexas_edge.results.tables import CELL_COLUMNS, case_rows, cell_rows
 from vexas_edge.results.values import RESULT_SCHEMA, CaseScore
 
 _RECORDS = {
@@ -94,9 +95,9 @@ def score_from_json(file: str, content: bytes) -> CaseScore:
     return score
 
 
-def cells_csv(score: CaseScore, file: str) -> bytes:
+def cells_csv(score: CaseScore, file: str, form: CsvForm = PLAIN) -> bytes:
     """The result's part of cells.csv."""
-    return csv_from_rows(cell_rows(score, file), CELL_COLUMNS)
+    return csv_from_rows(cell_rows(score, file), CELL_COLUMNS, form)
 
 
 def bytes_from_record(value: CaseScore | RunRecord) -> bytes:

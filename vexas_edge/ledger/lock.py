@@ -19,6 +19,7 @@ from typing import Self
 import msgspec
 
 from vexas_edge.errors import HostError
+from vexas_edge.files import put_in_place
 from vexas_edge.host.shares import is_on_share
 from vexas_edge.talk import Say
 
@@ -215,9 +216,7 @@ class FolderLock:
 
     def _show(self, owner: Owner) -> None:
         """Put the file with this content in the place of the one that is there, in one step."""
-        partial = self._path.with_name(f"{LOCK}.{self._me.token}.partial")
-        partial.write_bytes(msgspec.json.encode(owner))
-        partial.replace(self._path)
+        put_in_place(self._path, msgspec.json.encode(owner))
 
     def _beat(self) -> None:
         beat = 0

@@ -1,12 +1,13 @@
 """What is looked at when a results folder is opened for writing."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from vexas_edge.errors import HostError, InputError, UsageError
+from vexas_edge.files import remove_partials
 from vexas_edge.ledger.journal import record_from_json
 from vexas_edge.ledger.lines import JournalLine
+from vexas_edge.ledger.lock import LOCK
 from vexas_edge.ledger.reading import (
     CASES,
     DERIVED,
@@ -61,14 +62,11 @@ def check_ids_alike(folder: Path, lines: Sequence[JournalLine], mark: str) -> No
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Remove what a run that was cut off has left half-written."""
-    ours = [folder / f"{name}.partial" for name in (*DERIVED, WATCH)]
+    """Remove what a run that was cut off has left half-written, in a folder that is ours."""
+    remove_partials(folder, {*DERIVED, WATCH}.__contains__, unused_seconds=0.0)
+    remove_partials(folder, LOCK.__eq__)  # which others, who want the folder, may be writing
     for room in (CASES, RUNS, *PAGE_FOLDERS):
-        found = (folder / room).glob("*.partial")
-        ours += [path for path in found if is_numbered(path.stem)]
-    for path in ours:
-        with suppress(OSError):
-            path.unlink()
+        remove_partials(folder / room, is_numbered, unused_seconds=0.0)
 
 
 def current_lines(folder: Path) -> list[JournalLine]:

@@ -7,18 +7,21 @@ from msgspec import UNSET, UnsetType
 
 from vexas_edge.choices import ClassFrom, Layout, PageKind
 from vexas_edge.results.values import RESULT_SCHEMA, BundleId, SiteId
+from vexas_edge.version import __version__
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
     """What `vexas-edge score` or `vexas-edge watch` was asked for.
 
-    cases, bundle, out: the paths as they were given.
+    cases, bundle, out: the paths as they were given; of absolute paths the last part, here and in
+    what follows.
     cell_type, class_map, threads: left out where they were not given.
     case_id, worklist: how cases were named; left out where they were named after their folders.
     hash_ids: the mark of the key that ids were hashed with, and paths of cases; empty for none.
     again: whether cases that had a result were scored again.
     as_json: whether results were printed as JSON.
+    host: the name of the PC; left out unless --record-host asked for it.
     pages: whether each result got a page, and that pictures.
     """
 
@@ -40,6 +43,7 @@ class Asked:
     polite: bool
     again: bool
     as_json: bool
+    host: str | UnsetType = UNSET
     pages: PageKind
 
 
@@ -66,6 +70,7 @@ class RunEnded:
     """The end of a run.
 
     run: the number of its RunStarted.
+    seconds: how long it took; it is not the difference of two times of day, which somebody may set.
     ended_by: the error or the interruption that ended it early; null where it was completed.
     results: the numbers of the results that it made, in order.
     known: how many more of its cases had their result already.
@@ -126,11 +131,27 @@ class Removed:
 RunRecord = RunStarted | RunEnded | Confirmed | Mended | Removed
 
 
+def begun_run(asked: Asked, bundle: BundleId, started: datetime, site: SiteId | None) -> RunStarted:
+    """The record of a run that begins; it gets its number with the run's first result."""
+    return RunStarted(
+        number=0,
+        vexas_edge=__version__,
+        asked=asked,
+        bundle=bundle,
+        site=site,
+        started=started.isoformat(timespec="seconds"),
+    )
+
+
 def ended_run(
-    run: RunStarted, number: int, results: tuple[int, ...], ended_by: str | None, known: int
+    run: RunStarted,
+    number: int,
+    seconds: float,
+    results: tuple[int, ...],
+    ended_by: str | None,
+    known: int,
 ) -> RunEnded:
     """The record of a run that ends now; arguments are as `RunEnded` has them."""
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(run.started)).total_seconds()
     return RunEnded(
         number=number,
         run=run.number,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Self
 
 from vexas_edge.errors import HostError, InputError, UsageError, VexasEdgeError
@@ -45,6 +46,7 @@ from vexas_edge.ledger.runs import (
     Mended,
     RunRecord,
     RunStarted,
+    begun_run,
     ended_run,
     utc_now,
 )
@@ -54,7 +56,6 @@ from vexas_edge.report.pictures import Pictures
 from vexas_edge.results.names import numbered_name
 from vexas_edge.results.values import BundleId, CaseScore, Entry, SiteId
 from vexas_edge.talk import Say
-from vexas_edge.version import __version__
 
 
 class Ledger:
@@ -114,14 +115,7 @@ class Ledger:
             UsageError, InputError: as `check_ids_alike`.
         """
         check_ids_alike(self.folder, self._lines, asked.hash_ids)
-        self._run = RunStarted(
-            number=0,
-            vexas_edge=__version__,
-            asked=asked,
-            bundle=bundle,
-            site=site,
-            started=started.isoformat(timespec="seconds"),
-        )
+        self._began, self._run = monotonic(), begun_run(asked, bundle, started, site)
 
     def result(self, line: CaseLine) -> CaseScore:
         """The whole result that a line is of. Raises HostError where it is not what was written."""
@@ -230,9 +224,9 @@ class Ledger:
             return
         if ended_by:  # maybe in the middle of writing a result
             self._load()
-        made = (line for line in self.known if line.entry.run == self._run.number)
-        results = tuple(line.number for line in made)
-        record = ended_run(self._run, self._next_number(), results, ended_by, known)
+        results = tuple(line.number for line in self.known if line.entry.run == self._run.number)
+        seconds = monotonic() - self._began
+        record = ended_run(self._run, self._next_number(), seconds, results, ended_by, known)
         self._record("ended", record)
         self._run = None
 

@@ -1,24 +1,29 @@
-"""The names of files and folders that are called after cases, valid on every operating system."""
+"""The names of files and folders that are called after cases, for every system and every shell.
+
+A character that some system does not take, that a batch file reads as something else (`%`, `!`,
+`^`, `&`), or that nobody sees, stands there as `~` and its number, so names stay different.
+"""
 
 import hashlib
 from collections.abc import Iterable
 
 from vexas_edge.errors import UsageError
 
-_UNSAFE = set('<>:"/\\|?*%')
+_UNSAFE = set('<>:"/\\|?*%!^&~')
 _DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{device}{number}" for device in ("COM", "LPT") for number in "123456789\xb9\xb2\xb3"
 }
-_LONGEST_STEM_BYTES = 110  # of the 143 that some file systems take
+# Of the 143 that some file systems take, the rest is for the number, the suffix and `new_partial`.
+_LONGEST_STEM_BYTES = 100
 
 
 def file_stem_for_case(case: str) -> str:
-    """A file name without suffix, valid on every system and different for different cases.
+    """A file name without suffix, usable everywhere and different for different cases.
 
     >>> file_stem_for_case("ward 3/P1: Monday")
-    'ward 3%2FP1%3A Monday'
+    'ward 3~2FP1~3A Monday'
     """
-    stem = "".join(_escaped(c) if c in _UNSAFE or c < " " else c for c in case) or "%"
+    stem = "".join(c if c.isprintable() and c not in _UNSAFE else _escaped(c) for c in case) or "~"
     if stem.split(".")[0].strip().upper() in _DEVICES:
         stem = _escaped(stem[0]) + stem[1:]
     if stem[-1] in ". ":
@@ -56,4 +61,5 @@ def check_distinct(names: Iterable[str]) -> None:
 
 
 def _escaped(character: str) -> str:
-    return f"%{ord(character):02X}"
+    number = ord(character)
+    return f"~{number:02X}" if number < 0x100 else f"~u{number:06X}"

@@ -1,8 +1,6 @@
-"""The tables of a results folder, cases.csv and cells.csv: their columns, rows and bytes."""
+"""The tables of a results folder, cases.csv and cells.csv: their columns and rows."""
 
-import csv
-from collections.abc import Iterable, Mapping, Sequence
-from io import StringIO
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vexas_edge.results.answers import answer_kind
@@ -129,29 +127,3 @@ def cell_rows(score: CaseScore, file: str) -> list[Row]:
         for model in score.models
         for cell in model.cells
     ]
-
-
-def csv_from_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
-    """The rows as CSV, without the header."""
-    text = StringIO(newline="")
-    writer = csv.DictWriter(text, columns)
-    for row in rows:
-        writer.writerow({name: _csv_value(value) for name, value in row.items()})
-    return text.getvalue().encode()
-
-
-def header_of(columns: Sequence[str]) -> bytes:
-    """The first line of a table."""
-    return ",".join(columns).encode() + b"\r\n"
-
-
-def _csv_value(value: Any) -> Any:
-    """The value as it is written; an apostrophe goes before what a spreadsheet takes for a formula.
-
-    Spreadsheet programs would run such a text when the file is opened.
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value

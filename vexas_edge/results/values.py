@@ -191,7 +191,7 @@ class SiteId:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """How, where and when a result was made.
+    """How and when a result was made.
 
     engine, engine_version, device, threads: null if no engine had been started by then.
     choice_reason: why this engine and this precision were chosen, for people.
@@ -211,7 +211,6 @@ class Run:
     precision: str
     choice_reason: str
     seeds: dict[str, int]
-    host: str
     started: str
     seconds: float
 

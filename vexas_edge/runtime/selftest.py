@@ -161,15 +161,35 @@ def golden_feeds(
     """A graph's inputs in the self-test: the made-up cells, or the reference's encodings of them.
 
     Raises:
-        BundleError: the self-test has no value for an input of this graph.
+        BundleError: the self-test has no value for an input of this graph, or one that cannot be.
     """
     known = {**golden, ENCODINGS: golden[f"{FUSED}/{ENCODINGS}"]}
     try:
-        return contract.feeds(known)
+        feeds = contract.feeds(known)
     except KeyError as missing:
         raise BundleError(
             f"the bundle's {GOLDEN} lacks {missing.args[0]}; export the bundle again"
         ) from missing
+    for tensor in contract.inputs:
+        found = feeds[tensor.name]
+        if (found.dtype.name, found.shape[1:]) != (tensor.dtype, tensor.row_shape):
+            raise BundleError(
+                f"the bundle's {GOLDEN} has {tensor.name} of {found.dtype} {found.shape}; expected "
+                f"{tensor.dtype} (N, {', '.join(map(str, tensor.row_shape))}): export it again"
+            )
+    _check_draws(feeds)
+    return feeds
+
+
+def _check_draws(feeds: Mapping[str, NDArray[Any]]) -> None:
+    """Check that the draws are of cells that there are."""
+    n_cells = next((len(feeds[name]) for name in (CELLS, ENCODINGS) if name in feeds), 0)
+    draws = feeds.get(DRAWS, np.zeros(0))
+    if draws.size and not 0 <= draws.min() <= draws.max() < n_cells:
+        raise BundleError(
+            f"the bundle's {GOLDEN} draws cells {draws.min()} to {draws.max()} of {n_cells}; "
+            "export the bundle again"
+        )
 
 
 def _largest_difference(

@@ -282,7 +282,6 @@ def _run_facts(sessions: Sessions, started: datetime, seconds: float) -> Run:
         precision=sessions.graph.precision,
         choice_reason=sessions.graph.reason,
         seeds={name: model.aggregation.seed for name, model in manifest.models.items()},
-        host=platform.node(),
         started=started.isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
     )

@@ -1,5 +1,6 @@
 """What `vexas-edge score` and `vexas-edge watch` are asked for."""
 
+import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -35,6 +36,7 @@ class ScoringRun(SmearsAsked):
     polite: bool = False
     again: bool = False
     as_json: bool = False
+    record_host: bool = False
     pages: PageKind = "with pictures"
 
 
@@ -49,7 +51,7 @@ def asked_from_run(run: ScoringRun, naming: Naming) -> Asked:
         layout=reading.layout,
         class_from=reading.class_from,
         cell_type=reading.cell_type or UNSET,
-        class_map=reading.class_map or UNSET,
+        class_map=_text(Path(reading.class_map)) if reading.class_map else UNSET,
         case_id=run.naming.case_id or UNSET,
         worklist=_text(run.naming.worklist) if run.naming.worklist else UNSET,
         hash_ids=naming.mark,
@@ -60,9 +62,11 @@ def asked_from_run(run: ScoringRun, naming: Naming) -> Asked:
         polite=run.polite,
         again=run.again,
         as_json=run.as_json,
+        host=platform.node() if run.record_host else UNSET,
         pages=run.pages,
     )
 
 
 def _text(path: Path) -> str:
-    return unicode_text(str(path))
+    """The path as it was given; of one that leads through the whole PC, its last part."""
+    return unicode_text(path.name if path.is_absolute() else str(path))

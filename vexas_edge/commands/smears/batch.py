@@ -2,12 +2,11 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
-
-import click
+from dataclasses import dataclass, field, replace
 
 from vexas_edge.commands.console import (
     drop_output,
+    echo,
     echo_json,
     is_of_output,
     say,
@@ -16,7 +15,6 @@ from vexas_edge.commands.console import (
 from vexas_edge.results.values import CaseScore, Status
 from vexas_edge.results.words import json_from_score, line_from_score, remarks_from_score
 from vexas_edge.talk import time_left
-from vexas_edge.text import one_line
 
 BUG, ABSTAINED = 1, 3
 _REASONS_NAMED = 3
@@ -31,6 +29,8 @@ class Outcome:
     made: whether the result is new.
     is_bug: whether it failed by a fault of ours.
     remarks: on how it stands among the others, for people.
+    error: why it failed, with the whole path of what is at fault, which its result does not hold;
+    empty where ids are hashed.
     """
 
     status: Status
@@ -39,6 +39,7 @@ class Outcome:
     made: bool = True
     is_bug: bool = False
     remarks: tuple[str, ...] = ()
+    error: str = ""
 
 
 @dataclass(kw_only=True)
@@ -141,6 +142,7 @@ def _show(outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
         echo_json(json_from_score(score))
     elif score.error is None:
-        click.echo(one_line(line_from_score(score)))
-    for line in (*remarks_from_score(score), *outcome.remarks):
+        echo(line_from_score(score))
+    told = replace(score, error=outcome.error) if outcome.error else score
+    for line in (*remarks_from_score(told), *outcome.remarks):
         say(line)

@@ -10,7 +10,7 @@ from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id
-from vexas_edge.text import one_line
+from vexas_edge.text import one_line, without_folders
 
 
 def begin_run(ledger: Ledger, asked: ScoringRun, naming: Naming, sessions: Sessions) -> None:
@@ -35,6 +35,7 @@ def break_off(ledger: Ledger | None, batch: Batch, error: BaseException) -> None
         error.add_note(f"note: {batch.summary()}; {how}")
     if ledger:
         try:
-            ledger.end(one_line(str(error)) or type(error).__name__, batch.n_known)
+            why = without_folders(one_line(str(error)), ledger.folder)
+            ledger.end(why or type(error).__name__, batch.n_known)
         except HostError as unwritten:
             error.add_note(f"error: {unwritten}")

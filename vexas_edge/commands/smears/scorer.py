@@ -13,10 +13,10 @@ from typing import Self
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.choices import PageKind
-from vexas_edge.commands.smears import net
 from vexas_edge.commands.smears.batch import Outcome
+from vexas_edge.commands.smears.net import caught
 from vexas_edge.commands.smears.pages import pictures_again, pictures_from_read
-from vexas_edge.errors import CellError, InputError, VexasEdgeError
+from vexas_edge.errors import CellError, InputError
 from vexas_edge.ledger.lines import CaseLine, marks_from_identities
 from vexas_edge.ledger.remarks import remarks_from_line, shown_result
 from vexas_edge.ledger.smears import Placing, Smear, content_of, key_of, series_of
@@ -32,12 +32,8 @@ from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
 from vexas_edge.smear.stamp import stamp_of
 from vexas_edge.talk import Progress, silent
+from vexas_edge.text import without_folders
 from vexas_edge.version import __version__
-
-_NO_MEMORY = (
-    "this PC's memory ran out; the case is not scored on the rest: close other programs, and score "
-    "it again"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,21 +121,15 @@ class Scorer:
 
         What goes wrong is its `error`.
         """
-        named = self.naming.named(found)
-        looked = Looked(found=found, named=named)
-        try:
+        looked = Looked(found=found, named=self.naming.named(found))
+
+        def look() -> Looked:
+            nonlocal looked
             if self.ledger:
-                looked = replace(looked, stamp=self._stamp(named))
-            known = self._untouched(looked)
-            return known or self._read(looked, progress)
-        except InputError as error:
-            return replace(looked, error=str(error))
-        except MemoryError:
-            return replace(looked, error=_NO_MEMORY)
-        except VexasEdgeError:
-            raise
-        except net.ESCAPED as error:
-            return replace(looked, error=net.told_bug(error), is_bug=True)
+                looked = replace(looked, stamp=self._stamp(looked.named))
+            return self._untouched(looked) or self._read(looked, progress)
+
+        return caught(look, lambda error, is_bug: replace(looked, error=error, is_bug=is_bug))
 
     def _stamp(self, named: FoundCase) -> str:
         return self.naming.shown_stamp(stamp_of(named, self.reading.facts))
@@ -184,20 +174,15 @@ class Scorer:
             HostError: the engine or the results folder cannot be used.
             BundleError: a file of the bundle does not match its hash.
         """
-        if looked.read is None:
+        read = looked.read
+        if read is None:
             return Answered(
                 looked=looked, known=looked.known, error=looked.error, is_bug=looked.is_bug
             )
-        try:
-            return self._scored(looked, looked.read, progress)
-        except InputError as error:
-            return Answered(looked=looked, error=str(error))
-        except MemoryError:
-            return Answered(looked=looked, error=_NO_MEMORY)
-        except VexasEdgeError:
-            raise
-        except net.ESCAPED as error:
-            return Answered(looked=looked, error=net.told_bug(error), is_bug=True)
+        return caught(
+            lambda: self._scored(looked, read, progress),
+            lambda error, is_bug: Answered(looked=looked, error=error, is_bug=is_bug),
+        )
 
     def _scored(self, looked: Looked, read: ReadSmear, progress: Progress) -> Answered:
         if self.ledger is None:
@@ -251,16 +236,17 @@ class Scorer:
     def _failed(self, looked: Looked, error: str) -> Outcome:
         """The failure of a smear; of one that nothing names there is no result in the ledger."""
         name, found, ledger = looked.named.name, looked.found, self.ledger
-        score = self.naming.result(failed_case(name, error, self._bundle, self.sessions.site_id))
-        remarks = self.naming.remarks(found, error)
+        why = without_folders(error, found.path)
+        score = self.naming.result(failed_case(name, why, self._bundle, self.sessions.site_id))
+        remarks, told = self.naming.remarks(found, error), "" if self.naming.mark else error
         if ledger is None or not self.naming.is_named(found):
-            return _outcome(score, remarks)
+            return replace(_outcome(score, remarks), error=told)
         if line := ledger.known.failed_alike(name, self._series, looked.stamp, score.error or ""):
-            return self._outcome(line, ledger, remarks, made=False)
+            return replace(self._outcome(line, ledger, remarks, made=False), error=told)
         smear = Smear(given=name, series=self._series, stamp=looked.stamp)
         line = ledger.add(score, smear, Placing(case=name))
         self._write_page(line, None, ledger)
-        return self._outcome(line, ledger, remarks, made=True)
+        return replace(self._outcome(line, ledger, remarks, made=True), error=told)
 
     def _write_page(self, line: CaseLine, pictures: Pictures | None, ledger: Ledger) -> None:
         if self.pages != "none":

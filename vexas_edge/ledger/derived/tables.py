@@ -17,13 +17,8 @@ from vexas_edge.ledger.reading import (
     read_numbered,
 )
 from vexas_edge.ledger.sameness import Known
-from vexas_edge.results.tables import (
-    CASE_COLUMNS,
-    CELL_COLUMNS,
-    csv_from_rows,
-    header_of,
-    shown_row,
-)
+from vexas_edge.results.spreadsheet import PLAIN, CsvForm, csv_from_rows, header_of
+from vexas_edge.results.tables import CASE_COLUMNS, CELL_COLUMNS, shown_row
 
 # How much of the time a table may take that is made anew as a whole.
 _SHARE = 0.1
@@ -34,24 +29,28 @@ def journal_from_lines(lines: Iterable[JournalLine]) -> bytes:
     return b"".join(map(bytes_from_line, lines))
 
 
-def cases_csv(known: Known) -> bytes:
+def cases_csv(known: Known, form: CsvForm = PLAIN) -> bytes:
     """The table of results."""
-    return header_of(CASE_COLUMNS) + b"".join(cases_csv_rows(line, known) for line in known)
+    rows = (cases_csv_rows(line, known, form) for line in known)
+    return header_of(CASE_COLUMNS, form) + b"".join(rows)
 
 
-def cases_csv_rows(line: CaseLine, known: Known) -> bytes:
+def cases_csv_rows(line: CaseLine, known: Known, form: CsvForm = PLAIN) -> bytes:
     """One result's part of cases.csv."""
     state, flags = known.state(line), known.flags(line)
     rows = (shown_row(row, state, flags, withheld=known.withholds(line)) for row in line.rows)
-    return csv_from_rows(rows, CASE_COLUMNS)
+    return csv_from_rows(rows, CASE_COLUMNS, form)
 
 
-def cells_csv_parts(folder: Path, lines: Iterable[JournalLine]) -> Iterator[bytes]:
+def cells_csv_parts(
+    folder: Path, lines: Iterable[JournalLine], form: CsvForm = PLAIN
+) -> Iterator[bytes]:
     """The table of cells, part by part, since it may be large."""
-    yield header_of(CELL_COLUMNS)
+    yield header_of(CELL_COLUMNS, form)
     for line in lines:
         if isinstance(line, CaseLine):
-            yield cells_csv(score_from_json(line.file, read_numbered(folder, line.file)), line.file)
+            score = score_from_json(line.file, read_numbered(folder, line.file))
+            yield cells_csv(score, line.file, form)
 
 
 def cells_csv_size(lines: Iterable[JournalLine]) -> int:
