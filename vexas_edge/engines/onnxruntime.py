@@ -63,9 +63,14 @@ def _library() -> Any:
 
 @cache
 def _failures() -> tuple[type[Exception], ...]:
-    """The exceptions of a device that fails. Wrong feeds raise others, which are bugs of ours."""
+    """The exceptions of a device that fails, or of a graph that does when it runs."""
     pybind = load_library("onnxruntime.capi.onnxruntime_pybind11_state")
-    return (pybind.Fail, pybind.RuntimeException, pybind.EPFail)
+    return (pybind.Fail, pybind.RuntimeException, pybind.EPFail, pybind.InvalidArgument)
+
+
+def _is_of_feeds(error: Exception) -> bool:
+    """Whether a graph refused what it was fed, which is a bug of ours; no node was run then."""
+    return type(error).__name__ == "InvalidArgument" and "while running" not in str(error)
 
 
 def devices() -> tuple[Device, ...]:
@@ -190,6 +195,8 @@ class OnnxRuntimeEngine:
         try:
             values = self._session.run(self._outputs, dict(feeds))
         except self._failures as error:
+            if _is_of_feeds(error):
+                raise
             raise failure_on(self.device, f"failed on {self.device}", error) from error
         return dict(zip(self._outputs, values, strict=True))
 
