@@ -153,10 +153,19 @@ def test_a_device_without_memory_enough_is_no_bug_of_ours() -> None:
 
 
 def test_a_graph_that_is_fed_wrongly_is_a_bug_and_keeps_its_traceback(graph: bytes) -> None:
-    wrong = feeds(2) | {"draws": np.full((1, 10), 7, np.int64)}  # no such cell
+    wrong = feeds(2) | {"draws": np.zeros((1, 9), np.int64)}  # one cell a draw too few
     with open_engine(graph, EngineOptions(threads=1)) as engine, pytest.raises(Exception) as bug:
         engine.run(wrong)
     assert type(bug.value).__name__ == "InvalidArgument"
+
+
+def test_a_graph_that_points_past_its_data_fails_as_a_device_does(graph: bytes) -> None:
+    past = feeds(2) | {"draws": np.full((1, 10), 7, np.int64)}  # no such cell
+    with (
+        open_engine(graph, EngineOptions(threads=1)) as engine,
+        pytest.raises(HostError, match="failed on cpu: .*indices element out of data bounds"),
+    ):
+        engine.run(past)
 
 
 def test_closing_lets_go_of_the_session(graph: bytes) -> None:
