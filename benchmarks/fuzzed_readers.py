@@ -50,9 +50,9 @@ class Reader:
 
 def readers(folder: Path) -> dict[str, Reader]:
     """Every reader by name; the folder keeps what they need."""
-    bundle = _bundle(folder)
+    bundle = small_bundle(folder)
     return {
-        "image": Reader(seeds=_images(), read=lambda data, _: cell_from_bytes(data)),
+        "image": Reader(seeds=image_seeds(), read=lambda data, _: cell_from_bytes(data)),
         "zip": Reader(seeds=_zips(), read=_read_zip),
         "bundle": Reader(seeds=_members(bundle), read=_read_bundle(bundle)),
         "golden": Reader(
@@ -66,7 +66,8 @@ def readers(folder: Path) -> dict[str, Reader]:
     }
 
 
-def _images() -> list[bytes]:
+def image_seeds() -> list[bytes]:
+    """A cell in each form that images have."""
     rng = np.random.Generator(np.random.PCG64(0))
     cell = Image.fromarray(drawn_crop(48, rng))
     ways: list[tuple[Image.Image, str, dict[str, object]]] = [
@@ -103,7 +104,7 @@ def _saved(image: Image.Image, kind: str, more: Mapping[str, object]) -> bytes:
 
 
 def _zips() -> list[bytes]:
-    cell = _images()[4]
+    cell = image_seeds()[4]
     return [
         packed({"P1/NEU_1.png": cell, "P1/NEU_2.png": cell[:-9]}, zipfile.ZIP_DEFLATED),
         packed({"a.png": cell, "Thumbs.db": b"x", "deep/er/b.png": cell}, zipfile.ZIP_STORED),
@@ -130,7 +131,7 @@ def _read_zip(data: bytes, folder: Path) -> None:
         source.close()
 
 
-def _bundle(folder: Path) -> Path:
+def small_bundle(folder: Path) -> Path:
     """A bundle of a small network, made once."""
     path = folder / "small.vxb"
     if not path.exists():

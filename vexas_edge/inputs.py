@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _BINARY = getattr(os, "O_BINARY", 0)  # of Windows
 
 _MOST_BYTES = 1 << 20
-_MOST_ARRAY_BYTES, _LONGEST_HEADER = 512 << 20, 10_000
+_MOST_ARRAY_BYTES, _LONGEST_HEADER = 128 << 20, 10_000
 # A key of many parts makes a table in a table for each; what is read takes the square of it.
 _MOST_PARTS, _DEEPEST = 16, 16
 _BETWEEN_KEYS = re.compile(r"[=,{}\[\]\n]")

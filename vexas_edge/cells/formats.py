@@ -18,6 +18,8 @@ _OTHERS = (
     (4, b"ftypavif", "AVIF"),
     (8, b"WEBP", "WebP"),
 )
+# Each scan of a progressive JPEG goes over the whole image; encoders write about ten.
+_SCAN, _MOST_SCANS = b"\xff\xda", 200
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BASELINE_TO_PROGRESSIVE = (0xC0, 0xC1, 0xC2)
 _COMPRESSION = 259
@@ -74,6 +76,16 @@ def _of_tiff(data: bytes, order: str) -> CellError | None:
     except struct.error:
         pass
     return None
+
+
+def check_scans(data: bytes) -> None:
+    """Check that a JPEG does not take long for its size.
+
+    Raises:
+        CellError: it has more scans than any that is meant.
+    """
+    if data.startswith(_JPEG) and (n_scans := data.count(_SCAN)) > _MOST_SCANS:
+        raise _other(f"the JPEG has {n_scans} scans, over {_MOST_SCANS}")
 
 
 def without_metadata(png: bytes) -> bytes:
