@@ -25,6 +25,7 @@ from no_cells import (
     stripes,
     text,
 )
+from PIL import Image
 
 from training.reference.changes import RgbPixels, saved_as_jpeg
 from vexas_edge.cells.images import cell_from_bytes
@@ -131,7 +132,8 @@ def files(paths: Sequence[Path], *, as_ours: bool) -> list[RgbPixels]:
 def fields(paths: Sequence[Path], seed: int) -> list[RgbPixels]:
     """Windows of whole fields that show red cells and no other."""
     rng = np.random.default_rng(seed)
-    whole = read_images(paths)
+    # A field is larger than any cell that is read.
+    whole = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
     found: list[RgbPixels] = []
     for _ in range(2000):
         field = whole[rng.integers(len(whole))]
