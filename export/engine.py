@@ -1,6 +1,6 @@
 """Builds a bundle's TensorRT engines ahead of time, for this PC's GPU or for other PCs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.choices import PRECISIONS, Precision
@@ -34,27 +34,40 @@ def build_engines(
         UsageError: the bundle has no such model.
     """
     _check_known(models, bundle)
-    options = EngineOptions(engine="tensorrt", build=True, report=report)
     has_gpu = _has_gpu(report)
     n_engines, refused = 0, []
-    for precision in precisions or PRECISIONS:
+    for sessions in _each_precision(bundle, report, precisions):
+        for model in models or bundle.manifest.models:
+            name = f"{model} in {sessions.graph.precision}"
+            report(name)
+            try:
+                n_engines += _built(sessions, model, has_gpu)
+            except HostError as error:
+                refused.append(f"{name}: {error}")
+    if refused:
+        raise HostError(f"{len(refused)} engines were not built: {'; '.join(refused)}")
+    return n_engines
+
+
+def _each_precision(
+    bundle: Bundle, report: Callable[[str], None], asked: Sequence[Precision]
+) -> Iterator[Sessions]:
+    """Sessions of each precision that is wanted, closed when the next ones come.
+
+    Raises:
+        HostError: one that was asked for is not available.
+    """
+    options = EngineOptions(engine="tensorrt", build=True, report=report)
+    for precision in asked or PRECISIONS:
         try:
             sessions = Sessions(bundle, options, precision)
         except HostError as error:
-            if precisions:
+            if asked:
                 raise
             report(f"{precision}: left out: {error}")
             continue
         with sessions:
-            for model in models or bundle.manifest.models:
-                report(f"{model} in {precision}")
-                try:
-                    n_engines += _built(sessions, model, has_gpu)
-                except HostError as error:
-                    refused.append(f"{model} in {precision}: {error}")
-    if refused:
-        raise HostError(f"{len(refused)} engines were not built: {'; '.join(refused)}")
-    return n_engines
+            yield sessions
 
 
 def _has_gpu(report: Callable[[str], None]) -> bool:

@@ -345,6 +345,8 @@ def test_the_score_is_the_same_whatever_the_cache_is(
             if cache_is == "rubbish":
                 entry.write_bytes(os.urandom(64))
         folder.chmod(0o500)
+        if cache_is == "read-only" and os.access(folder, os.W_OK):
+            pytest.skip("this user, as root, may write everywhere")
     assert scores_of(vexas_edge, tiny_bundle, tiny_case, tmp_path / "out") == expected
 
 
