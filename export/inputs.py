@@ -38,11 +38,11 @@ from vexas_edge.errors import CellError, InputError, UsageError
 from vexas_edge.smear.layout import is_image
 from vexas_edge.smear.sources import open_source
 
-# What skops, and NumPy and Python's parser inside it, raise for damaged files.
+# What skops, and NumPy and Python's parser inside it, raise for damaged files. RuntimeError is also
+# RecursionError and NotImplementedError.
 _SKOPS_DAMAGE = (
-    *(KeyError, ValueError, TypeError, AttributeError, IndexError, EOFError, OSError, SyntaxError),
-    *(RecursionError, NotImplementedError, RuntimeError, ImportError, OverflowError),
-    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error),
+    *(LookupError, ValueError, TypeError, AttributeError, EOFError, OSError, SyntaxError),
+    *(RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error),
 )
 # Types of a calibrated SVC that skops does not trust by itself; any other such type is refused.
 TRUSTED_TYPES = (

@@ -29,7 +29,7 @@ LARGEST_MANIFEST_BYTES = 8 << 20
 # What zipfile raises for a damaged, encrypted or strangely packed archive.
 _ZIP_DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError),
-    *(NotImplementedError, IndexError, struct.error),
+    *(IndexError, struct.error),
 )
 
 # Every zip entry has this date, so that the same content gives the same bytes.

@@ -40,8 +40,7 @@ _DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 # AssertionError for a PNG that lacks its palette.
 _DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error),
-    *(AssertionError, AttributeError, IndexError, KeyError, TypeError, OverflowError),
-    *(NotImplementedError, RuntimeError, ZeroDivisionError),
+    *(AssertionError, AttributeError, LookupError, TypeError, ArithmeticError, RuntimeError),
 )
 
 _ORIENTATION = 0x0112

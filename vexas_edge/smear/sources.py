@@ -27,7 +27,7 @@ _UTF8_NAME = 0x800
 # What zipfile raises for a damaged or strangely packed archive.
 _ZIP_DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError),
-    *(NotImplementedError, IndexError, struct.error),
+    *(IndexError, struct.error),
 )
 # The end of a zip: its mark and that of its wide form, and how far before the last byte they begin.
 _END, _WIDE_END, _LONGEST_END = b"PK\5\6", b"PK\6\6", 22 + 65_535 + 20 + 56
