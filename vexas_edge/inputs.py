@@ -27,7 +27,7 @@ _BETWEEN_KEYS = re.compile(r"[=,{}\[\]\n]")
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[BinaryIO]:
+def open_file(path: str | Path) -> Iterator[BinaryIO]:
     """A file, opened for reading; never a pipe or a device, which might not be read to its end.
 
     Raises:

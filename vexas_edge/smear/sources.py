@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from vexas_edge.errors import CellError, InputError
+from vexas_edge.inputs import open_file
 from vexas_edge.smear.case import MAX_FILE_BYTES, Refusal, Source
 from vexas_edge.smear.system_folders import system_folder_of
 from vexas_edge.smear.walk import walk_folder, why_not
@@ -70,7 +71,7 @@ class FolderSource:
         _check_listed(path, self.files)
         whole = f"{self._root}/{path}"
         try:
-            with open(whole, "rb", buffering=0, opener=_open_at_once) as file:
+            with open_file(whole) as file:
                 data = _bounded(file, self.files[path])
         except OSError as error:
             raise _unreachable(whole, why_not(error)) from error
@@ -211,11 +212,6 @@ def _unreachable(file: str, why: str) -> InputError:
         f"{unicode_text(file)} cannot be read as it was listed ({why}); the case is not scored on "
         "the rest: check permissions, disk and network, and score it again"
     )
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open a file without waiting, as for a pipe that has taken its place."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_count(count: int, where: Path) -> None:
