@@ -48,6 +48,8 @@ def make_hostile(path: Path, rng: np.random.Generator) -> None:
     for number in range(int(rng.integers(1, 12))):
         name = _NAMES[int(rng.integers(len(_NAMES)))]
         file = path / f"{number}" / name if rng.integers(2) else path / name
+        if os.path.lexists(file):  # writing to a pipe would wait, and to a link change its target
+            continue
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             _put(file, seeds[int(rng.integers(len(seeds)))], rng)
@@ -64,7 +66,7 @@ def _put(file: Path, image: bytes, rng: np.random.Generator) -> None:
         case 1:
             file.write_bytes(image[: int(rng.integers(len(image)))])
         case 2:
-            file.symlink_to("/etc/passwd" if rng.integers(2) else file)
+            file.symlink_to("/etc/hostname" if rng.integers(2) else file)
         case 3:
             os.mkfifo(file)
         case 4:
