@@ -8,6 +8,7 @@ import onnx
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper, inliner, numpy_helper
 
 from vexas_edge.bundle.contract import GraphContract
+from vexas_edge.bundle.operators import OPERATORS
 from vexas_edge.errors import InputError
 
 # Stated, since onnx's defaults are newer than what onnxruntime, TensorRT and skl2onnx support.
@@ -124,7 +125,8 @@ def standard_model(model: ModelProto, source: str) -> ModelProto:
     Exporters leave stack traces there, with paths of the machine that they ran on.
 
     Raises:
-        InputError: it uses operators of another domain, or cannot be converted to our opset.
+        InputError: it uses operators of another domain or such as a bundle's graphs may not, or
+            cannot be converted to our opset.
     """
     if model.functions:
         model = inliner.inline_local_functions(model)
@@ -135,6 +137,11 @@ def standard_model(model: ModelProto, source: str) -> ModelProto:
         raise InputError(
             f"{source} uses operators outside the ONNX standard: {', '.join(foreign[:5])}. "
             "Export it with standard operators only, so that every engine can run it"
+        )
+    if unlisted := sorted({node.op_type for node in model.graph.node} - OPERATORS):
+        raise InputError(
+            f"{source} uses operators that no graph of a bundle may: {', '.join(unlisted[:5])}. "
+            "Export it for one size of images and in evaluation mode, so that they are not needed"
         )
     versions = {o.domain: o.version for o in model.opset_import}
     if versions.get("", versions.get("ai.onnx")) != OPSET:
@@ -186,7 +193,6 @@ def without_dead_nodes(model: ModelProto) -> ModelProto:
     for node in reversed(model.graph.node):
         if needed.intersection(node.output):
             needed.update(node.input)
-            needed.update(_names_used_in_subgraphs(node))
             kept.append(node)
     return _with_nodes(model, kept[::-1], needed)
 
@@ -224,15 +230,6 @@ def rebuilt(
     copy = without_dead_nodes(copy)
     onnx.checker.check_model(copy, full_check=True)
     return copy
-
-
-def _names_used_in_subgraphs(node: onnx.NodeProto) -> set[str]:
-    names: set[str] = set()
-    for attribute in node.attribute:
-        for inner in attribute.g.node:
-            names.update(inner.input)
-            names.update(_names_used_in_subgraphs(inner))
-    return names
 
 
 def _with_nodes(

@@ -18,6 +18,7 @@ from vexas_edge.bundle.manifest import (
     json_from_manifest,
     manifest_from_json,
 )
+from vexas_edge.bundle.operators import check_operators
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.files import remove_partials, replacing
 
@@ -50,15 +51,25 @@ class Bundle:
     _read: Callable[[str, int], bytes]
 
     def model_file(self, model: str, name: str) -> bytes:
-        """The content of models/<model>/<name>.
+        """The content of models/<model>/<name>; a graph's operators have been checked.
 
         Raises:
-            BundleError: the bundle has no such file, or its content is not what was hashed.
+            BundleError: the bundle has no such file, its content is not what was hashed, or it is a
+                graph that does what no graph of a bundle may.
         """
         files = self.manifest.models[model].files
         if name not in files:
             raise BundleError(f"{self.path}: model {model!r} has no {name}")
-        return self._checked(f"models/{model}/{name}", files[name])
+        content = self._checked(f"models/{model}/{name}", files[name])
+        if name.endswith(".onnx"):
+            try:
+                check_operators(content)
+            except ValueError as error:
+                raise BundleError(
+                    f"{self.path}: {name} of model {model!r} cannot be used: {error}; ask who made "
+                    "the bundle to export it again"
+                ) from error
+        return content
 
     def card(self) -> str:
         """The model card, as Markdown, with U+FFFD for what is not UTF-8."""
