@@ -6,6 +6,7 @@ has. skl2onnx's unchanged graph is compared as a second opinion (`export.parity`
 """
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ from skl2onnx._parse import _parse_sklearn
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVC
@@ -73,6 +75,29 @@ def stock_onnx_from_classifier(classifier: Classifier, n_features: int) -> Model
         target_opset={"": OPSET, "ai.onnx.ml": 3},
         options={"zipmap": False},
     )
+
+
+def unfrozen(classifier: Any) -> Any:
+    """The same fitted classifier without the `FrozenEstimator`s in it; the given one is unchanged.
+
+    They keep what they hold from being fitted again, and otherwise do what it does.
+    """
+    if isinstance(classifier, FrozenEstimator):
+        return unfrozen(classifier.estimator)
+    if isinstance(classifier, Pipeline):
+        return Pipeline([(name, unfrozen(step)) for name, step in classifier.steps])
+    if hasattr(classifier, "calibrated_classifiers_"):
+        same = copy(classifier)
+        members = classifier.calibrated_classifiers_
+        same.calibrated_classifiers_ = [_with_unfrozen(member) for member in members]
+        return same
+    return classifier
+
+
+def _with_unfrozen(member: Any) -> Any:
+    same = copy(member)
+    same.estimator = unfrozen(member.estimator)
+    return same
 
 
 def support_vector_machines(classifier: Classifier) -> list[SVC]:

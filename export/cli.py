@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from export.backbones import BACKBONES
+from export.backbones import BACKBONES, prefix_words
 from export.paper import CANVAS_PX
 from vexas_edge.choices import PRECISIONS, Precision
 from vexas_edge.commands.console import echo, echo_lines, say
@@ -46,6 +46,8 @@ def bundle(spec: Path, out: Path) -> None:
     manifest = write_bundle(spec, to=out)
     echo_lines(lines_from_bundle(open_bundle(out)))
     for name, model in manifest.models.items():
+        if prefix := manifest.provenance["sources"][name].get("weights_prefix"):
+            say(prefix_words(prefix, f"the weights of model {name}"))
         cosine = model.files[FUSED].measured["mean_pairwise_cosine"]
         if cosine > ALIKE:
             say(
@@ -119,6 +121,8 @@ def encoder(encoder: str, weights: Path | None, canvas_px: int, out: Path) -> No
         canvas_px=canvas_px,
         weights=str(weights) if weights else None,
     )
+    if prefix := found.source.get("weights_prefix"):
+        say(prefix_words(prefix, f"{weights}"))
     _write(out, found.model.SerializeToString(deterministic=True))
 
 

@@ -18,7 +18,7 @@ import skops.io
 from onnx import ModelProto
 
 from export.backbones import BACKBONES, build_backbone, load_weights
-from export.classifier import Classifier
+from export.classifier import Classifier, unfrozen
 from export.encoder import (
     InputLayout,
     module_from_factory,
@@ -59,7 +59,8 @@ class Encoder:
 
     reference: maps network input float32 (N, 3, H, W) to embeddings float32 (N, D), computed by
         the source itself.
-    source: the source's name and hashes, for the provenance.
+    source: the source's name and hashes, and the prefix of its weights' names if that was left out,
+        for the provenance.
     """
 
     model: ModelProto
@@ -98,7 +99,8 @@ def load_encoder(
     source = {"encoder": name}
     module = build_backbone(name) if name in BACKBONES else _from_factory(name, folder)
     if weights:
-        load_weights(module, folder / weights)
+        if prefix := load_weights(module, folder / weights):
+            source["weights_prefix"] = prefix
         source["weights_sha256"] = sha256_of_file(folder / weights)
     elif name in BACKBONES:
         raise UsageError(f'encoder {name!r} needs weights, as in weights = "FILE.safetensors"')
@@ -163,7 +165,7 @@ def _file_reference(path: Path, input_layout: str) -> Callable[[np.ndarray], np.
 
 
 def load_classifier(path: Path) -> Classifier:
-    """The classifier in a .skops file; nothing in the file can run code.
+    """The classifier in a .skops file, `unfrozen`; nothing in the file can run code.
 
     Raises:
         InputError: there is no such file, it is a pickle, or it holds types that are not trusted.
@@ -187,7 +189,7 @@ def load_classifier(path: Path) -> Classifier:
             f"{path} holds types that are not trusted: {', '.join(sorted(unknown))}; dump the "
             "fitted classifier alone, without the search or the splitter that chose it"
         )
-    return classifier
+    return unfrozen(classifier)
 
 
 def load_cells(folder: Path, canvas: Canvas) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from export.classifier import Classifier, check_supported
+from export.classifier import Classifier, check_supported, unfrozen
 from export.fuse import embedding_width
 from export.inputs import Encoder, load_classifier, load_encoder
 from export.preprocessing import Preprocessing, preprocessing_named
@@ -74,7 +74,7 @@ def load_sources(
         input_layout=spec.input_layout,
         module=module,
     )
-    classifier = _classifier(spec, folder) if classifier is None else classifier
+    classifier = _classifier(spec, folder) if classifier is None else unfrozen(classifier)
     check_supported(classifier, embedding_width(encoder.model))
     return ModelSources(
         spec=spec,

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 from safetensors.torch import save_file
 from spread_weights import spread_weights
 from torch import Tensor, nn
 
 from export.backbones import BACKBONES, build_backbone, load_weights
+from export.cli import cli
 from vexas_edge.errors import InputError, UsageError
 
 # torchvision's published totals, less the classifier (and Inception's auxiliary one).
@@ -127,6 +129,38 @@ def test_a_checkpoint_without_batch_counters_loads(compact: nn.Module, tmp_path:
     load_weights(other, saved(old, tmp_path / "old.pth"))
     name = "stem.weight"
     assert torch.equal(other.get_parameter(name), compact.get_parameter(name))
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "encoder.", "module._orig_mod."])
+def test_a_prefix_of_every_name_is_left_out_and_told(
+    prefix: str, compact: nn.Module, tmp_path: Path
+) -> None:
+    weights = {f"{prefix}{key}": tensor for key, tensor in compact.state_dict().items()}
+    other = build_backbone("compact")
+    assert load_weights(other, saved(weights, tmp_path / "w.pth")) == prefix
+    assert torch.equal(other.get_parameter("stem.weight"), compact.get_parameter("stem.weight"))
+
+
+def test_the_command_line_tells_of_a_prefix(compact: nn.Module, tmp_path: Path) -> None:
+    weights = {f"module.{key}": tensor for key, tensor in compact.state_dict().items()}
+    path = saved(weights, tmp_path / "w.pth")
+    asked = ["encoder", "compact", "--weights", str(path), "--canvas-px", "48"]
+    ended = CliRunner().invoke(cli, [*asked, "-o", str(tmp_path / "encoder.onnx")])
+    assert ended.exit_code == 0
+    assert ended.stderr == f"note: every name in {path} begins with 'module.', which was left out\n"
+
+
+def test_a_prefix_of_some_names_is_none(compact: nn.Module, tmp_path: Path) -> None:
+    weights = {f"module.{key}": tensor for key, tensor in compact.state_dict().items()}
+    weights["stem.weight"] = weights.pop("module.stem.weight")
+    with pytest.raises(InputError, match=r"unexpected: module\."):
+        load_weights(compact, saved(weights, tmp_path / "w.pth"))
+
+
+def test_a_prefix_that_is_the_networks_own_stays(tmp_path: Path) -> None:
+    network = nn.ModuleDict({"encoder": nn.Linear(2, 2)})
+    path = saved(network.state_dict(), tmp_path / "w.pth")
+    assert load_weights(network, path) == ""
 
 
 def test_another_architectures_classifier_is_not_left_out(

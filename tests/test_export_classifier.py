@@ -8,12 +8,13 @@ from numpy_svm import decisions_by_numpy, probabilities_by_numpy
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
 from sklearn.svm import SVC
 
-from export.classifier import check_supported, onnx_from_classifier, own_label_rule
+from export.classifier import check_supported, onnx_from_classifier, own_label_rule, unfrozen
 from export.coupling import couple, unrolled_iterations
 from export.fuse import head_from_classifier
 from export.parity import classifier_parity, reference_decisions
@@ -48,6 +49,36 @@ def outputs_of(classifier: Any, features: np.ndarray, accumulate: type) -> dict[
     session = onnxruntime.InferenceSession(model.SerializeToString())
     names = ["probabilities", "decisions"]
     return dict(zip(names, session.run(names, {"features": features}), strict=True))
+
+
+def calibrated(estimator: Any, *, ensemble: bool = True) -> CalibratedClassifierCV:
+    return CalibratedClassifierCV(estimator, method="sigmoid", ensemble=ensemble, cv=3)
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        FrozenEstimator(svc().fit(*clouds(3))),
+        FrozenEstimator(FrozenEstimator(svc().fit(*clouds(3)))),
+        calibrated(FrozenEstimator(SVC().fit(*clouds(3)))).fit(*clouds(3, seed=1)),
+        calibrated(FrozenEstimator(SVC().fit(*clouds(3))), ensemble=False).fit(*clouds(3, seed=1)),
+        make_pipeline(
+            FrozenEstimator(Normalizer().fit(clouds(3)[0])), FrozenEstimator(svc().fit(*clouds(3)))
+        ),
+        calibrated(FrozenEstimator(make_pipeline(StandardScaler(), svc()).fit(*clouds(3)))).fit(
+            *clouds(3, seed=1)
+        ),
+    ],
+)
+def test_a_frozen_estimator_is_what_it_holds(classifier: Any) -> None:
+    features, _ = clouds(3, seed=2)
+    with pytest.raises(InputError, match="FrozenEstimator"):
+        check_supported(classifier, WIDTH)
+    found = outputs_of(unfrozen(classifier), features, np.float64)
+    np.testing.assert_allclose(
+        found["probabilities"], classifier.predict_proba(features), atol=PROBABILITY_TOLERANCE
+    )
+    assert "FrozenEstimator" in repr(classifier)  # the caller's own is as it was
 
 
 @pytest.mark.parametrize("accumulate", [np.float64, np.float32])

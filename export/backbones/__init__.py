@@ -5,7 +5,7 @@ without a classifier. Parameter names are torchvision's, so that its public weig
 """
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _NAMED_KEYS = 4
+# What torch's wrappers and the models that hold an encoder put before its parameters' names.
+_PREFIXES = ("module.", "_orig_mod.", "encoder.")
 
 
 def _compact() -> "nn.Module":
@@ -74,24 +76,45 @@ def build_backbone(name: str) -> "nn.Module":
     return BACKBONES[name]()
 
 
-def load_weights(module: "nn.Module", path: str | Path) -> None:
+def load_weights(module: "nn.Module", path: str | Path) -> str:
     """Load the state_dict in `path` (.safetensors, .pt or .pth) into `module`.
 
-    Parameters of parts that `module` leaves out (its `absent_parts`, such as torchvision's
-    classifier) are ignored; any other difference in names or shapes is refused.
+    A prefix that all names have, of a wrapper ("module.", "_orig_mod.") or of a model around the
+    encoder ("encoder."), is left out. Parameters of parts that `module` leaves out (its
+    `absent_parts`, such as torchvision's classifier) are ignored; any other difference in names or
+    shapes is refused.
+
+    Returns:
+        the prefix that was left out, to be told to the user; empty if there was none.
 
     Raises:
         InputError: the file cannot be read or does not fit; `module` is unchanged.
     """
     path = Path(path)
+    found, expected = _read_state_dict(path), module.state_dict()
+    prefix = _prefix_of(found, expected)
     absent_parts = getattr(module, "absent_parts", ())
-    weights = {
-        key: tensor
-        for key, tensor in _read_state_dict(path).items()
-        if not key.startswith(absent_parts)
-    }
-    _require_fit(module.state_dict(), weights, path)
+    named = {key.removeprefix(prefix): tensor for key, tensor in found.items()}
+    weights = {key: tensor for key, tensor in named.items() if not key.startswith(absent_parts)}
+    _require_fit(expected, weights, path)
     module.load_state_dict(weights, strict=False)
+    return prefix
+
+
+def prefix_words(prefix: str, weights: str) -> str:
+    """A line that says which prefix `load_weights` left out."""
+    return f"note: every name in {weights} begins with {prefix!r}, which was left out"
+
+
+def _prefix_of(found: Iterable[str], expected: Iterable[str]) -> str:
+    """What wrappers, one in another too, have put before every name."""
+    names, own, prefix = list(found), list(expected), ""
+    while names:
+        more = [one for one in _PREFIXES if all(name.startswith(prefix + one) for name in names)]
+        if not more or any(name.startswith(more[0]) for name in own):
+            break
+        prefix += more[0]
+    return prefix
 
 
 def _read_state_dict(path: Path) -> "Mapping[str, Tensor]":

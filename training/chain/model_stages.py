@@ -212,6 +212,7 @@ def _encode(chain: Chain, model: ChainModel, shown: _Shown, weights: Path, to: P
         weights=weights.resolve(),
         preprocessing=model.preprocessing,
         split=None,
+        say=chain.talk.say,
     )
     for text in encoded.unreadable:
         chain.talk.say(f"not used: {text}")

@@ -160,7 +160,7 @@ def encode(cohort: Path, out: Path, **asked: Any) -> None:
         background=asked.pop("background"),
         reading=asked.pop("reading"),
     )
-    encoded = encode_file(cohort, wanted, **asked)
+    encoded = encode_file(cohort, wanted, **asked, say=say)
     for line in encoded.unreadable:
         say(f"warning: {line}")
     write_encodings(encoded.found, out)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from export.backbones import prefix_words
 from export.fuse import embedding_width, encoding_graph
 from export.inputs import load_encoder
 from export.preprocessing import preprocessing_named
@@ -24,6 +25,7 @@ from vexas_edge.runtime.choice import cells_per_call
 from vexas_edge.smear.case import Case
 from vexas_edge.smear.cohort import CohortCase, cases_of_split, read_cohort
 from vexas_edge.smear.options import ReadOptions
+from vexas_edge.talk import Say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +77,14 @@ def encode_file(
     weights: Path | None,
     preprocessing: str,
     split: str | None,
+    say: Say,
 ) -> Encoded:
     """The encodings of the cells of a cohort's file.
 
     Args:
         encoder, weights, preprocessing: named as in a spec.
         split: the cohort's split to encode; None for all.
+        say: is told of a prefix of the weights' names that was left out.
 
     Raises:
         UsageError, InputError: the cohort, a case or the encoder cannot be found or read.
@@ -94,6 +98,8 @@ def encode_file(
         canvas_px=canvas_px,
         weights=str(weights) if weights else None,
     )
+    if prefix := loaded.source.get("weights_prefix"):
+        say(prefix_words(prefix, f"{weights}"))
     chosen_preprocessing = preprocessing_named(preprocessing)
     graph = encoding_graph(loaded.model, chosen_preprocessing, canvas_px=canvas_px)
     content = graph.SerializeToString(deterministic=True)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save
 
+from export.backbones import prefix_words
 from training.pretraining.cell_stack import CellStack
 from training.pretraining.checkpoint import read_checkpoint, write_checkpoint
 from training.pretraining.trainer import Pretraining, PretrainOptions, Record
 from vexas_edge.files import write_atomically
 from vexas_edge.host.libraries import load_library
-from vexas_edge.talk import Progress, time_left
+from vexas_edge.talk import Progress, Say, time_left
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,8 +25,6 @@ matplotlib_figure = load_library("matplotlib.figure")
 
 WEIGHTS, CHECKPOINT = "encoder.safetensors", "checkpoint.safetensors"
 LOG, CURVE = "pretrain.jsonl", "pretrain.png"
-
-Say = Callable[[str], None]
 
 
 def pretrain_into(
@@ -52,6 +51,8 @@ def pretrain_into(
     """
     folder.mkdir(parents=True, exist_ok=True)
     run = Pretraining(cells, options, probe=probe, device=device)
+    if run.prefix:
+        say(prefix_words(run.prefix, f"{options.start}"))
     file = folder / CHECKPOINT
     if file.exists():
         run.resume(read_checkpoint(file, run.facts))

@@ -110,6 +110,8 @@ class Pretraining:
         self._preprocessing = preprocessing_named(options.preprocessing)
         self._draw = torch.Generator().manual_seed(options.seed)
         self._encoder, self._head = _networks(options)
+        # What every name in the file of the weights began with, for the user.
+        self.prefix = load_weights(self._encoder, options.start) if options.start else ""
         self._encoder.to(self._device)
         self._head.to(self._device)
         self._queue = new_queue(options.queue, options.projection, self._draw).to(self._device)
@@ -256,8 +258,6 @@ def _networks(options: PretrainOptions) -> tuple[nn.Module, nn.Module]:
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(options.seed)
         encoder = build_backbone(options.backbone)
-        if options.start:
-            load_weights(encoder, options.start)
         width = _width(encoder)
         hidden = options.projection
         head = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
