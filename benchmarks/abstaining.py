@@ -27,11 +27,10 @@ from sklearn.model_selection import StratifiedKFold
 
 from training.measured.case import MeasuredCase
 from training.reference.making import TrainingCase
-from vexas_edge import read_case
 from vexas_edge.cells.background import Background, middle_background
 from vexas_edge.cells.canvas import measured_background
 from vexas_edge.errors import InputError
-from vexas_edge.smear.cohort import CohortCase, read_cohort
+from vexas_edge.smear.cohort import CohortCase, read_cohort, read_row
 from vexas_edge.smear.options import ReadOptions
 
 CELL_TYPE = "lymphocyte"
@@ -100,7 +99,7 @@ def _background(rows: Sequence[CohortCase]) -> Background:
     """
     found = []
     for row in rows:
-        with read_case(row.path, ReadOptions(cell_type=CELL_TYPE)) as case:
+        with read_row(row, ReadOptions(cell_type=CELL_TYPE)) as case:
             slide = measured_background(case, [CELL_TYPE], threads=2)
         if slide is not None:
             found.append(slide)

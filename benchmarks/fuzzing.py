@@ -110,7 +110,7 @@ def _work(name: str, seed: int, first: int, n_inputs: int, kept: Path, to: Conne
     """Read inputs one after the other; tell the number of each before and what came of it after."""
     with tempfile.TemporaryDirectory() as folder:
         reader = readers(kept)[name]
-        base = _forgotten_peak_mib()
+        base = forgotten_peak_mib()
         for number in range(first, n_inputs):
             data = changed(reader, np.random.default_rng([seed, number]))
             to.send(("begins", number))
@@ -123,17 +123,17 @@ def _work(name: str, seed: int, first: int, n_inputs: int, kept: Path, to: Conne
             except Exception as error:  # noqa: BLE001 - that is what is looked for
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 outcome = f"foreign: {type(error).__name__} in {Path(where.filename).name}"
-            to.send(("ends", outcome, time.perf_counter() - began, _peak_mib() - base))
+            to.send(("ends", outcome, time.perf_counter() - began, peak_mib() - base))
     to.send(("over",))
 
 
-def _forgotten_peak_mib() -> float:
+def forgotten_peak_mib() -> float:
     """The memory that is in use now, from which the peak begins anew; Linux alone can do that."""
     _CLEAR.write_text("5")
-    return _peak_mib()
+    return peak_mib()
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     (line,) = (one for one in _STATUS.read_text().splitlines() if one.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 

@@ -15,6 +15,7 @@ from export.execution import run_graph
 from export.graph import OPSET, GraphBuilder, standard_model, tensor, without_dead_nodes
 from vexas_edge.bundle.contract import EMBEDDING
 from vexas_edge.errors import InputError, UsageError
+from vexas_edge.inputs import check_file
 
 if TYPE_CHECKING:
     import torch
@@ -87,10 +88,9 @@ def onnx_from_file(path: Path, input_layout: InputLayout = "nchw") -> ModelProto
         InputError: the file cannot be read, uses non-standard operators, or does not map float32
             images to (N, D).
     """
+    check_file(path, "encoder")
     try:
         model = onnx.load(path)
-    except FileNotFoundError as error:
-        raise InputError(f"encoder {path} was not found") from error
     except Exception as error:
         raise InputError(f"{path} is not an ONNX file ({_first_line(error)})") from error
     model = standard_model(model, str(path))

@@ -35,6 +35,7 @@ from vexas_edge.cells.background import (
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.cells.images import cell_from_bytes
 from vexas_edge.errors import CellError, InputError, UsageError
+from vexas_edge.inputs import check_file
 from vexas_edge.smear.layout import is_image
 from vexas_edge.smear.sources import open_source
 
@@ -170,8 +171,7 @@ def load_classifier(path: Path) -> Classifier:
     Raises:
         InputError: there is no such file, it is a pickle, or it holds types that are not trusted.
     """
-    if not path.is_file():
-        raise InputError(f"classifier {path} was not found")
+    check_file(path, "classifier")
     if not zipfile.is_zipfile(path):
         raise InputError(
             f"{path} is not a skops file. Pickles are not read, since loading one can run any "

@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from vexas_edge import read_case
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.cells.background import Background, middle_background
 from vexas_edge.cells.canvas import (
@@ -29,7 +28,7 @@ from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import score_past_the_gate
-from vexas_edge.smear.cohort import CohortCase, read_cohort
+from vexas_edge.smear.cohort import CohortCase, read_cohort, read_row
 from vexas_edge.smear.options import ReadOptions
 
 # What decoding, float32 and libsvm's coupling may add to the draws' own error.
@@ -162,7 +161,7 @@ def compare_with_reference(
         for row in rows:
             if row.sample not in wanted:
                 continue
-            with read_case(row.path, reading) as case:
+            with read_row(row, reading) as case:
                 (score,) = score_past_the_gate(case, alone, sessions).models
             if score.score is None or score.standard_error is None or score.n_draws is None:
                 continue  # it abstains
@@ -265,7 +264,7 @@ class PatientImages:
         """
         uncut = replace(self.canvas, canvas_px=None, background=background)
         threads = default_threads()
-        with read_case(row.path, self.reading) as case:
+        with read_row(row, self.reading) as case:
             canvas = canvas_of_case(case, self.classes, uncut, threads=threads)
             with closing(decoded_cells(case, self.classes, canvas, threads=threads)) as decoded:
                 return {cell.identity: cell.pixels for cell in decoded if cell.pixels is not None}
@@ -274,6 +273,6 @@ class PatientImages:
         """The bare slide of these patients, at least one of whom has a cell that can be read."""
         found = []
         for row in rows:
-            with read_case(row.path, self.reading) as case:
+            with read_row(row, self.reading) as case:
                 found.append(measured_background(case, self.classes, threads=default_threads()))
         return middle_background([background for background in found if background is not None])

@@ -13,6 +13,7 @@ from export.fuse import embedding_width
 from export.inputs import Encoder, load_classifier, load_encoder
 from export.preprocessing import Preprocessing, preprocessing_named
 from export.spec import ModelSpec
+from vexas_edge.bundle.operators import check_operators
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.runtime.isolator import opened_isolator
@@ -65,7 +66,7 @@ def load_sources(
         UsageError, InputError: something cannot be found or is not supported.
     """
     preprocessing = _preprocessing(spec)
-    masks = _mask_network(spec, folder)
+    masks = mask_network_at(folder / spec.isolate) if spec.isolate else None
     encoder = load_encoder(
         spec.encoder,
         folder,
@@ -98,12 +99,13 @@ def _classifier(spec: ModelSpec, folder: Path) -> Classifier:
     return load_classifier(folder / spec.classifier)
 
 
-def _mask_network(spec: ModelSpec, folder: Path) -> bytes | None:
-    if spec.isolate is None:
-        return None
+def mask_network_at(path: Path) -> bytes:
+    """The content of a mask network's .onnx file. Raises InputError where it is none."""
     try:
-        return (folder / spec.isolate).read_bytes()
+        content = path.read_bytes()
+        check_operators(content)
     except OSError as error:
-        raise InputError(
-            f"mask network {folder / spec.isolate} cannot be read: {error.strerror}"
-        ) from error
+        raise InputError(f"mask network {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"mask network {path} cannot be used: {error}") from error
+    return content

@@ -157,7 +157,7 @@ def test_a_change_within_the_intervals_is_no_regression(lines: list[dict[str, An
 
 @pytest.mark.parametrize(
     ("what", "value"),
-    [("host_name", "another"), ("threads", 9), ("bundle", "0"), ("device", "cuda")],
+    [("cpu", "another"), ("threads", 9), ("bundle", "0"), ("device", "cuda")],
 )
 def test_runs_of_different_hosts_or_bundles_are_not_compared(
     lines: list[dict[str, Any]], what: str, value: Any

@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 from tiny import Ended, case_files, cell_pixels, kept, rewritten, write_case
 
+from export.encoder import onnx_from_file
 from export.inputs import load_classifier
+from export.sources import mask_network_at
 from vexas_edge import open_bundle
 from vexas_edge.cells import images
 from vexas_edge.cells.images import cell_from_bytes
@@ -403,3 +405,68 @@ def test_a_reader_that_goes_away_does_not_end_a_batch_that_is_kept(
         assert "Traceback" not in process.stderr.read()
     assert process.returncode == 0
     assert case_files(tmp_path / "out") == ["A", "B", "C"]
+
+
+# A file where a folder is meant, and a folder where a file is
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        ("score CASE --bundle BUNDLE -o FILE", 4, "results folder FILE cannot be written"),
+        ("score CASE --bundle FOLDER", 6, "FOLDER is not a bundle: it holds no manifest.json"),
+        ("score CASE --bundle BUNDLE --class-map FOLDER", 2, "cannot be read (Is a directory)"),
+        ("score CASE --bundle BUNDLE --worklist FOLDER", 5, "cannot be read: Is a directory"),
+        ("watch FILE --bundle BUNDLE -o out", 5, "FILE is no folder; expected the one that smears"),
+        ("results verify FILE", 5, "FILE is no results folder"),
+        ("results table FILE -o x.csv", 5, "FILE is no results folder"),
+        ("report FILE --input CASE", 5, "FILE is no result; name a file of cases/"),
+        ("report FOLDER --input CASE", 5, "FOLDER is no result; name a file of cases/"),
+        ("report FOLDER --no-images -o x.html", 5, "FOLDER is no result; name a file of cases/"),
+        ("replay FOLDER --input CASE --bundle BUNDLE", 5, "FOLDER is no result; name a file"),
+        ("bench --bundle BUNDLE -o FOLDER", 4, "FOLDER is a folder; name a file"),
+        ("bench --bundle BUNDLE --plot FOLDER", 4, "FOLDER is a folder; name a file"),
+    ],
+)
+def test_a_file_where_a_folder_is_meant_is_told_before_any_work(
+    vexas_edge: Run,
+    tiny_bundle: Path,
+    cases: list[Path],
+    tmp_path: Path,
+    command: str,
+    status: int,
+    said: str,
+) -> None:
+    places = {"FILE": tmp_path / "file", "FOLDER": tmp_path / "folder"}
+    places["FILE"].write_bytes(b"no folder")
+    places["FOLDER"].mkdir()
+    places |= {"CASE": cases[0], "BUNDLE": tiny_bundle}
+    ended = vexas_edge(*(places.get(word, word) for word in command.split()))
+    assert ended.status == status
+    for word, place in places.items():
+        said = said.replace(word, str(place))
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (load_classifier, "classifier {} is a folder; expected a file"),
+        (onnx_from_file, "encoder {} is a folder; expected a file"),
+        (read_cohort, "cohort {} cannot be read: Is a directory"),
+        (mask_network_at, "mask network {} cannot be read: Is a directory"),
+    ],
+)
+def test_a_folder_in_place_of_what_is_exported_is_told(
+    read: Callable[[Path], object], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as refused:
+        read(tmp_path)
+    assert str(refused.value) == said.format(tmp_path)
+
+
+def test_a_mask_network_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"no graph")
+    with pytest.raises(InputError, match=r"m.onnx cannot be used: it is not an ONNX file"):
+        mask_network_at(tmp_path / "m.onnx")

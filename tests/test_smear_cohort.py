@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vexas_edge.errors import InputError
-from vexas_edge.smear.cohort import CohortCase, read_cohort
+from vexas_edge.smear.cohort import CohortCase, read_cohort, read_row
 
 HEADER = "patient,sample,path,label,split\n"
 
@@ -149,3 +149,12 @@ def test_a_quote_that_never_closes_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be read: No such file or directory$"):
         read_cohort(tmp_path / "nowhere.csv")
+
+
+def test_a_sample_that_is_not_there_is_named_with_its_line(tmp_path: Path) -> None:
+    path = cohort(tmp_path, f"{HEADER}A,s1,a,VEXAS,train\n\n,,,,\nB,s2,b,VEXAS,train\n")
+    with pytest.raises(InputError) as refused:
+        read_row(read_cohort(path)[1])
+    assert str(refused.value) == (
+        f"{path}, line 5: {tmp_path / 'b'} was not found; expected the folder or .zip of one smear"
+    )

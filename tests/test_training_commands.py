@@ -128,7 +128,7 @@ def test_a_synthetic_cohort_is_one_that_every_command_takes(
     assert sorted(classes) == ["lymphocyte", "monocyte", "monocyte", "neutrophil_segmented"]
     again = training("synth", "-o", tmp_path / "c")
     assert again.status == HostError.exit_status
-    assert "is not empty" in again.err
+    assert "is no empty folder" in again.err
 
 
 def test_what_cannot_be_encoded_is_said(training: Training, tmp_path: Path, weights: Path) -> None:

@@ -40,6 +40,14 @@ def open_file(path: str | Path) -> Iterator[BinaryIO]:
         yield stream
 
 
+def check_file(path: Path, what: str) -> None:
+    """Check that a file is there. Raises InputError where it is not, with `what` it should be."""
+    if path.is_dir():
+        raise InputError(f"{what} {path} is a folder; expected a file")
+    if not path.is_file():
+        raise InputError(f"{what} {path} was not found")
+
+
 def text_of_table(file: Path, what: str) -> str:
     """The text of a CSV file that a spreadsheet program wrote.
 

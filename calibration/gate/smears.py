@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vexas_edge import read_case
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.manifest import Model
 from vexas_edge.cells.background import Background, background_of_cell, middle_background
@@ -19,7 +18,7 @@ from vexas_edge.results.values import UsedCell
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.reading import empty_cell
 from vexas_edge.smear.case import Case, Cell
-from vexas_edge.smear.cohort import CohortCase, cases_of_split
+from vexas_edge.smear.cohort import CohortCase, cases_of_split, read_row
 from vexas_edge.smear.options import ReadOptions
 
 # The share of a gate's cells that may be unreadable.
@@ -88,7 +87,7 @@ def check_read(gate: Sequence[Smear]) -> None:
 
 
 def _opened(row: CohortCase, options: ReadOptions, stack: ExitStack) -> Smear:
-    case = stack.enter_context(read_case(row.path, options))
+    case = stack.enter_context(read_row(row, options))
     classes = {cell.cell_class for cell in case.cells}
     identities, backgrounds, signatures, lost = {}, {}, {}, []
     with closing(decoded_cells(case, classes, AS_IT_IS, threads=default_threads())) as decoded:

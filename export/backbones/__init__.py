@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vexas_edge.errors import InputError, UsageError
+from vexas_edge.inputs import check_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -118,8 +119,7 @@ def _prefix_of(found: Iterable[str], expected: Iterable[str]) -> str:
 
 
 def _read_state_dict(path: Path) -> "Mapping[str, Tensor]":
-    if not path.is_file():
-        raise InputError(f"weights file {path} was not found")
+    check_file(path, "weights file")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix in {".pt", ".pth"}:

@@ -30,7 +30,7 @@ from vexas_edge.cells.background import Background
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
 from vexas_edge.host.libraries import load_library
-from vexas_edge.smear.cohort import cases_of_split, read_cohort
+from vexas_edge.smear.cohort import CohortCase, cases_of_split, read_cohort
 from vexas_edge.smear.options import ReadOptions
 
 onnxruntime = load_library("onnxruntime")
@@ -104,7 +104,7 @@ def train_model(
         "svm": model.svm,
         "threshold": model.threshold,
         "minimum_cells": model.minimum_cells,
-        "cohort": [asdict(row) | {"path": row.path.name} for row in chain.rows],
+        "cohort": [_facts_of(row) for row in chain.rows],
         "scikit-learn": sklearn.__version__,
     }
     stages["evaluate"] = chain.stage(
@@ -119,6 +119,13 @@ def train_model(
         performance=sentences.read_text(encoding="utf-8"),
         stages={stage: done.facts() for stage, done in stages.items()},
     )
+
+
+def _facts_of(row: CohortCase) -> dict[str, Any]:
+    """What a cohort's row says, wherever it stands and its sample lies."""
+    facts = asdict(row) | {"path": row.path.name}
+    del facts["written"]
+    return facts
 
 
 def _shown_cells(

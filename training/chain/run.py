@@ -21,13 +21,12 @@ from training.chain.model_stages import TrainedModel, train_model
 from training.chain.stages import Stage, cells_digest, torch_facts
 from training.reference.adding import TrainingCohort, add_references, sentence_from_made
 from training.talk import Talk
-from vexas_edge import read_case
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.graphs import ISOLATE
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.errors import InputError
 from vexas_edge.runtime.isolator import opened_isolator
-from vexas_edge.smear.cohort import CohortCase
+from vexas_edge.smear.cohort import CohortCase, read_row
 from vexas_edge.smear.options import ReadOptions
 
 _EXPORTED, _REFERENCED = "exported.vxb", "referenced.vxb"
@@ -172,7 +171,7 @@ def _usable_cell(
     row: CohortCase, classes: Collection[str], canvas: Canvas
 ) -> tuple[str, bytes] | None:
     """Name and content of the first cell of a smear that a model can use."""
-    with read_case(row.path) as case:
+    with read_row(row) as case:
         for cell in case.cells_of(classes):
             if decode_cell(case.source, cell, canvas).pixels is not None:
                 return cell.path, case.source.read(cell.path)

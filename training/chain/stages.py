@@ -8,7 +8,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,8 @@ import vexas_edge
 from export.inputs import sha256_of_file
 from vexas_edge.errors import HostError
 from vexas_edge.files import write_atomically
-from vexas_edge.smear.cohort import CohortCase
+from vexas_edge.smear.cohort import CohortCase, read_row
 from vexas_edge.smear.layout import is_image
-from vexas_edge.smear.sources import open_source
 
 RECORD = "stage.json"
 _PARTIAL_KEY = "stage.key"
@@ -89,9 +87,9 @@ def cells_digest(rows: Sequence[CohortCase]) -> str:
     digest = hashlib.sha256()
     for row in rows:
         digest.update(json.dumps([row.patient, row.sample, row.label, row.split]).encode())
-        with closing(open_source(row.path)) as source:
-            for name in sorted(filter(is_image, source.files)):
-                digest.update(name.encode() + hashlib.sha256(source.read(name)).digest())
+        with read_row(row) as case:
+            for name in sorted(filter(is_image, case.source.files)):
+                digest.update(name.encode() + hashlib.sha256(case.source.read(name)).digest())
     return digest.hexdigest()
 
 

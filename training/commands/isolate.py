@@ -106,19 +106,16 @@ def isolate(
       vexas-workshop train isolate work/cohort/cohort.csv \\
         --network work/stages/mask-network/isolate.onnx -o isolated
     """
+    from export.sources import mask_network_at
     from training.mask_network.isolated_cohort import CutOut, isolate_cohort
     from vexas_edge.cells.limits import IsolationLimits
-    from vexas_edge.errors import HostError, InputError
+    from vexas_edge.errors import HostError
     from vexas_edge.runtime.isolator import opened_isolator
     from vexas_edge.smear.cohort import read_cohort
 
     if out.exists():
         raise HostError(f"{out} already exists; name another folder")
-    try:
-        graph = network.read_bytes()
-    except OSError as error:
-        raise InputError(f"mask network {network} cannot be read: {error.strerror}") from error
-    with opened_isolator(graph, IsolationLimits()) as isolator:
+    with opened_isolator(mask_network_at(network), IsolationLimits()) as isolator:
         asked = CutOut(
             isolate=isolator,
             cells=names_from_words(cells),

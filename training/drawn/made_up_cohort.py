@@ -69,10 +69,10 @@ def write_cohort(cohort: SyntheticCohort, folder: Path) -> Iterable[Path]:
     `vexas-workshop train segmenter`.
 
     Raises:
-        HostError: the folder is not empty.
+        HostError: the folder is not empty, or no folder.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise HostError(f"{folder} is not empty; name another folder")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise HostError(f"{folder} is no empty folder; name another")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("patient", "sample", "path", "label", "split"))

@@ -11,7 +11,6 @@ from export.fuse import embedding_width, encoding_graph
 from export.inputs import load_encoder
 from export.preprocessing import preprocessing_named
 from training.encodings.table import Encodings
-from vexas_edge import read_case
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.contract import CELLS, ENCODINGS, encoding_contract
 from vexas_edge.cells.background import Background
@@ -23,7 +22,7 @@ from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
 from vexas_edge.runtime.choice import cells_per_call
 from vexas_edge.smear.case import Case
-from vexas_edge.smear.cohort import CohortCase, cases_of_split, read_cohort
+from vexas_edge.smear.cohort import CohortCase, cases_of_split, read_cohort, read_row
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.talk import Say
 
@@ -124,7 +123,7 @@ def encode_cohort(
     encoded: list[_Row] = []
     unreadable: list[str] = []
     for row in rows:
-        with read_case(row.path, wanted.reading) as case:
+        with read_row(row, wanted.reading) as case:
             found, lost = _encode_case(row, case, wanted, engine, cells_per_call)
         encoded += found
         unreadable += lost

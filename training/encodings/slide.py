@@ -2,12 +2,11 @@
 
 from collections.abc import Collection, Sequence
 
-from vexas_edge import read_case
 from vexas_edge.cells.background import Background, middle_background
 from vexas_edge.cells.canvas import measured_background
 from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
-from vexas_edge.smear.cohort import CohortCase
+from vexas_edge.smear.cohort import CohortCase, read_row
 from vexas_edge.smear.options import ReadOptions
 
 
@@ -21,7 +20,7 @@ def background_of_cohort(
     """
     found = []
     for row in rows:
-        with read_case(row.path, reading) as case:
+        with read_row(row, reading) as case:
             measured = measured_background(case, classes, threads=default_threads())
         if measured is not None:
             found.append(measured)

@@ -93,8 +93,8 @@ def _array(path: Path) -> np.ndarray:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path} is neither an .npy file nor an .npz file with `encodings`: {error}"
+        raise InputError(  # without numpy's own words, which advise to load it all the same
+            f"{path} is neither an .npy file nor an .npz file with `encodings`"
         ) from error
     if array.ndim != 2 or not len(array) or array.dtype.kind != "f":
         raise InputError(

@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from vexas_edge import read_case
 from vexas_edge.ahead import run_ahead
 from vexas_edge.cells.background import Background
 from vexas_edge.cells.canvas import Canvas, DecodedCell, canvas_of_case, decode_cell
@@ -19,7 +18,7 @@ from vexas_edge.host.process import default_threads
 from vexas_edge.results.names import check_distinct, file_stem_for_case
 from vexas_edge.results.spreadsheet import csv_from_rows, header_of
 from vexas_edge.smear.case import Cell
-from vexas_edge.smear.cohort import REQUIRED_COLUMNS, CohortCase
+from vexas_edge.smear.cohort import REQUIRED_COLUMNS, CohortCase, read_row
 from vexas_edge.smear.options import ReadOptions
 
 COHORT, LOST = "cohort.csv", "lost.csv"
@@ -80,7 +79,7 @@ def isolate_cohort(rows: Sequence[CohortCase], asked: CutOut, folder: Path) -> t
 def _isolate_case(row: CohortCase, asked: CutOut, folder: Path) -> list[LostCell]:
     folder.mkdir(parents=True, exist_ok=True)
     threads = default_threads()
-    with read_case(row.path, asked.reading) as case:
+    with read_row(row, asked.reading) as case:
         classes = asked.cells or {cell.cell_class for cell in case.cells}
         canvas = canvas_of_case(case, classes, asked.canvas, threads=threads)
 

@@ -21,7 +21,7 @@ from vexas_edge.errors import CellError, HostError
 from vexas_edge.quality.statistics import CASE_STATISTICS
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.smear.case import Case
-from vexas_edge.smear.cohort import CohortCase
+from vexas_edge.smear.cohort import CohortCase, read_row
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.talk import time_left
 
@@ -64,7 +64,7 @@ class Measurements:
     def _path(self, row: CohortCase, name: str, sessions: Sessions) -> Path:
         """Where one case's measurements are kept, by all that they depend on."""
         model = sessions.bundle.manifest.models[name]
-        with read_case(row.path, self.reading) as case:
+        with read_row(row, self.reading) as case:
             files = files_digest(case, model)
         facts = [files, _facts(model), [change.name for change in self.changes]]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()

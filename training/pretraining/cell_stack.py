@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from training.pretraining.supply import kept_pixels
-from vexas_edge import read_case
 from vexas_edge.cells.background import Background
 from vexas_edge.cells.canvas import Canvas, canvas_of_case, decoded_cells, place_on_canvas
 from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
-from vexas_edge.smear.cohort import CohortCase
+from vexas_edge.smear.cohort import CohortCase, read_row
 from vexas_edge.smear.options import ReadOptions
 
 
@@ -96,7 +95,7 @@ def stack_cells(
     lost: list[str] = []
     uncut, threads = Canvas(canvas_px=None, background=wanted.background), default_threads()
     for row in rows:
-        with read_case(row.path, wanted.reading) as case:
+        with read_row(row, wanted.reading) as case:
             canvas = canvas_of_case(case, wanted.classes, uncut, threads=threads)
             for cell in decoded_cells(case, wanted.classes, canvas, threads=threads):
                 if cell.pixels is None:

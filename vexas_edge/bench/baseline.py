@@ -9,9 +9,9 @@ from vexas_edge.errors import InputError, UsageError
 # A smaller change of a median does not count as a regression, however narrow the intervals.
 LEAST_CHANGE = 0.05
 
-# Two runs can be compared if they agree in the PC and in what it was asked to run. Versions may
-# differ.
-SAME = {"host_name", "cpu", "gpu", "threads", "bundle", "engine", "device", "precision"}
+# Two runs can be compared if they agree in the kind of PC and in what it was asked to run. Versions
+# may differ.
+SAME = {"cpu", "gpu", "threads", "bundle", "engine", "device", "precision"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from vexas_edge.choices import Precision
 from vexas_edge.commands.console import echo, echo_lines, say
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import packages_that_count
-from vexas_edge.errors import InputError
+from vexas_edge.errors import HostError, InputError
 from vexas_edge.files import write_atomically
 from vexas_edge.host.facts import this_host
 from vexas_edge.host.process import peak_memory_mib
@@ -45,6 +45,9 @@ class BenchRun:
 
 def run_bench(asked: BenchRun) -> int:
     """Measure, print, write and compare; returns the exit status."""
+    for file in filter(None, (asked.out, asked.plot)):
+        if file.is_dir():
+            raise HostError(f"{file} is a folder; name a file")
     earlier = _lines_of(asked.baseline) if asked.baseline else []
     draw = import_module("vexas_edge.bench.plot").draw_latency if asked.plot else None
     lines = _measured(asked, earlier)
@@ -93,7 +96,6 @@ def _run_facts(bundle: Bundle, sessions: Sessions) -> Line:
     engine = sessions.fused(next(iter(bundle.manifest.models)))
     return {
         **asdict(this_host(packages_that_count(), sessions.options.threads)),
-        "host_name": platform.node(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "bundle": bundle.sha256,
@@ -116,7 +118,7 @@ def _lines_of(path: Path) -> list[Line]:
         wanted = {*Figure.__dataclass_fields__, "run"}
         if lines and all(wanted <= line.keys() and line["run"].keys() >= SAME for line in lines):
             return lines
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"the baseline {path} cannot be read: {error}") from error
     raise InputError(f"the baseline {path} is not a file that `vexas-edge bench -o` wrote")
 

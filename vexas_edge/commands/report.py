@@ -1,5 +1,6 @@
 """The page of one result, made anew: that of its results folder, or one to hand on."""
 
+import os
 from pathlib import Path
 
 from vexas_edge.commands.console import say
@@ -9,7 +10,7 @@ from vexas_edge.ledger.derived.others import Others
 from vexas_edge.ledger.derived.pages import page_from_line
 from vexas_edge.ledger.lines import CaseLine
 from vexas_edge.ledger.opening import current_lines
-from vexas_edge.ledger.reading import numbered_files, result_of
+from vexas_edge.ledger.reading import place_of_result, result_of
 from vexas_edge.ledger.sameness import Known, known_from_lines
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.hashing import read_key
@@ -27,9 +28,9 @@ def kept_page(result: Path, smear: Path | None) -> Path:
         InputError: one of them cannot be read, or the smear is not that of the result.
         HostError: the folder cannot be written.
     """
-    folder = _folder_of(result)
+    folder, file = place_of_result(result)
     with Ledger(folder, say=say) as ledger:
-        line = _line_of(result, folder, ledger.known)
+        line = _line_of(file, folder, ledger.known)
         ledger.add_page(line, _pictures(line, folder, smear))
     return folder / ledger.pages.path_of(line)
 
@@ -45,34 +46,28 @@ def page_to_hand_on(out: Path, result: Path, smear: Path | None, hash_ids: Path 
         UsageError: the key cannot be used, or the page would lie in the results folder.
         InputError, HostError: as `kept_page`.
     """
-    if out.resolve().is_relative_to(_folder_of(result)):
+    folder, file = place_of_result(result)
+    if Path(os.path.realpath(out)).is_relative_to(folder):
         raise UsageError(
             f"{out} lies in the results folder, where other files are not ours to write; name "
             "another place, or leave -o out"
         )
     if out.exists() and not (out.is_file() and maker_of(out.read_bytes())):
         raise UsageError(f"{out} is there already, and is no page; name another place with -o")
-    folder, key = _folder_of(result), read_key(hash_ids) if hash_ids else None
+    key = read_key(hash_ids) if hash_ids else None
     known = known_from_lines(current_lines(folder))
-    line = _line_of(result, folder, known)
+    line = _line_of(file, folder, known)
     pictures = _pictures(line, folder, smear)
     others = Others(known).of(line)
     write_atomically(out, page_from_line(folder, line, known, others, pictures, key))
     return out
 
 
-def _folder_of(result: Path) -> Path:
-    folder = result.resolve().parent.parent
-    numbered_files(folder)  # it must be a results folder
-    return folder
-
-
-def _line_of(result: Path, folder: Path, known: Known) -> CaseLine:
-    wanted = result.resolve()
+def _line_of(file: str, folder: Path, known: Known) -> CaseLine:
     for line in known:
-        if folder / line.file == wanted:
+        if line.file == file:
             return line
-    raise InputError(f"{result} is no result of {folder}; name a file of {folder / 'cases'}")
+    raise InputError(f"{folder / file} is not among the results of {folder}")
 
 
 def _pictures(line: CaseLine, folder: Path, smear: Path | None) -> Pictures | None:

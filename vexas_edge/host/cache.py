@@ -52,9 +52,12 @@ def cache_folder() -> Path:
     """
     if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named)
-    own = user_cache_path("vexas-edge", appauthor=False)
-    # Where there is neither $HOME nor an entry of the user, the "~" of the path stays as it is.
-    return own if own.is_absolute() else Path(os.devnull, "vexas-edge")
+    nowhere = Path(os.devnull, "vexas-edge")
+    try:
+        own = user_cache_path("vexas-edge", appauthor=False)
+    except RuntimeError:  # there is neither $HOME nor an entry of the user
+        return nowhere
+    return own if own.is_absolute() else nowhere  # older ones leave the path's "~" as it is
 
 
 def store(kind: str, key: Key, content: bytes) -> Path:

@@ -15,6 +15,7 @@ Numbers count all of `cases/` and `runs/`.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -59,6 +60,18 @@ def numbered_files(folder: Path) -> dict[str, int]:
         matches = filter(None, map(_NUMBERED.fullmatch, names))
         found |= {f"{room}/{m.string}": int(m[1]) for m in matches if m[2] == "json"}
     return dict(sorted(found.items(), key=lambda item: (item[1], item[0])))
+
+
+def place_of_result(result: Path) -> tuple[Path, str]:
+    """The results folder that a result lies in, and its path there.
+
+    Raises:
+        InputError: it is no file of a folder `cases`.
+    """
+    whole = Path(os.path.realpath(result))  # not Path.resolve, which fails for a link to itself
+    if not whole.is_file() or whole.parent.name != CASES:
+        raise InputError(f"{result} is no result; name a file of {CASES}/ in a results folder")
+    return whole.parent.parent, f"{CASES}/{whole.name}"
 
 
 def read_numbered(folder: Path, file: str) -> bytes:

@@ -5,6 +5,7 @@ A character that some system does not take, that a batch file reads as something
 """
 
 import hashlib
+import sys
 from collections.abc import Iterable
 
 from vexas_edge.errors import UsageError
@@ -23,7 +24,7 @@ def file_stem_for_case(case: str) -> str:
     >>> file_stem_for_case("ward 3/P1: Monday")
     'ward 3~2FP1~3A Monday'
     """
-    stem = "".join(c if c.isprintable() and c not in _UNSAFE else _escaped(c) for c in case) or "~"
+    stem = "".join(c if _is_usable(c) else _escaped(c) for c in case) or "~"
     if stem.split(".")[0].strip().upper() in _DEVICES:
         stem = _escaped(stem[0]) + stem[1:]
     if stem[-1] in ". ":
@@ -58,6 +59,14 @@ def check_distinct(names: Iterable[str]) -> None:
                 "replace the other; rename one, or score them separately"
             )
         seen[file] = name
+
+
+def _is_usable(character: str) -> bool:
+    try:
+        character.encode(sys.getfilesystemencoding())  # in some locales, only ASCII
+    except UnicodeEncodeError:
+        return False
+    return character.isprintable() and character not in _UNSAFE
 
 
 def _escaped(character: str) -> str:

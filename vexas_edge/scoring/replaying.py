@@ -11,7 +11,7 @@ from vexas_edge.choices import AUTO, DEVICES, Device, EngineName, Precision
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.ledger.journal import record_from_json, score_from_json
-from vexas_edge.ledger.reading import RUNS, read_numbered
+from vexas_edge.ledger.reading import RUNS, place_of_result, read_numbered
 from vexas_edge.ledger.runs import Asked, RunStarted
 from vexas_edge.results.names import numbered_name
 from vexas_edge.results.values import BundleId, CaseScore, Run, SiteId
@@ -36,7 +36,7 @@ def replayed(
         UsageError: the bundle, or the site file beside it, is not the recorded one.
         HostError, BundleError: as `score_case`.
     """
-    folder, file = result.parent.parent, f"{result.parent.name}/{result.name}"
+    folder, file = place_of_result(result)
     recorded = score_from_json(file, read_numbered(folder, file))
     entry, run, made_with = recorded.entry, recorded.run, recorded.bundle
     if entry is None or run is None or made_with is None:

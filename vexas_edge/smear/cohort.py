@@ -10,6 +10,9 @@ from pathlib import Path
 
 from vexas_edge.errors import InputError
 from vexas_edge.inputs import text_of_table
+from vexas_edge.smear.case import Case
+from vexas_edge.smear.options import ReadOptions
+from vexas_edge.smear.reader import read_case
 
 REQUIRED_COLUMNS = ("patient", "sample", "path", "label", "split")
 
@@ -20,6 +23,7 @@ class CohortCase:
 
     path: the sample's case; relative paths are resolved from the cohort file's folder.
     covariates: all further columns, as text.
+    written: where the row stands, for messages; it is not compared.
     """
 
     patient: str
@@ -28,6 +32,7 @@ class CohortCase:
     label: str
     split: str
     covariates: dict[str, str] = field(default_factory=dict)
+    written: str = field(default="cohort", compare=False)
 
 
 def read_cohort(path: str | os.PathLike[str]) -> tuple[CohortCase, ...]:
@@ -52,6 +57,18 @@ def read_cohort(path: str | os.PathLike[str]) -> tuple[CohortCase, ...]:
     _check_one_each(rows, "split", path)
     _check_one_each(rows, "label", path)
     return tuple(case for _, case in rows)
+
+
+def read_row(row: CohortCase, options: ReadOptions | None = None) -> Case:
+    """The case of a row, as `read_case` reads it.
+
+    Raises:
+        InputError: it is missing or cannot be read; the message names the cohort's line.
+    """
+    try:
+        return read_case(row.path, options)
+    except InputError as error:
+        raise InputError(f"{row.written}: {error}") from error
 
 
 def cases_of_split(rows: Sequence[CohortCase], split: str) -> tuple[CohortCase, ...]:
@@ -102,6 +119,7 @@ def _case(row: dict[str, str | None], path: Path, line: int) -> CohortCase:
         label=values["label"],
         split=values["split"],
         covariates={n: v for n, v in values.items() if n not in REQUIRED_COLUMNS},
+        written=f"{path}, line {line}",
     )
 
 
