@@ -114,10 +114,14 @@ def _zips() -> list[bytes]:
 def packed(files: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
     """A zip of these files."""
     stream = BytesIO()
-    with zipfile.ZipFile(stream, "w", compression) as archive:
+    _pack(files, stream, compression)
+    return stream.getvalue()
+
+
+def _pack(files: Mapping[str, bytes], to: Path | BytesIO, compression: int) -> None:
+    with zipfile.ZipFile(to, "w", compression) as archive:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name), content, compression)
-    return stream.getvalue()
 
 
 def _read_zip(data: bytes, folder: Path) -> None:
@@ -163,7 +167,7 @@ def _read_bundle(bundle: Path) -> Callable[[bytes, Path], None]:
         name, _, content = data.partition(b"\0")
         changed = {**sound, name.decode("utf-8", "replace")[:200] or "empty": content}
         path = folder / "changed.vxb"
-        path.write_bytes(packed(_rehashed(changed)))
+        _pack(_rehashed(changed), path, zipfile.ZIP_STORED)
         opened = open_bundle(path)
         opened.check_all_files()
         opened.card()

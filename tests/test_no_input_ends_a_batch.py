@@ -213,14 +213,87 @@ def test_arrays_that_unpack_to_more_than_any_that_are_meant_are_refused() -> Non
         arrays_from_npz(stream.getvalue())
 
 
-def test_a_zip_of_too_many_files_is_refused_before_they_are_listed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", [b"\xff\xfe\0\2", b"\xff"])  # a comment, nothing
+def test_a_jpeg_of_very_many_parts_is_not_decoded(part: bytes) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(cell_pixels(1)).save(stream, "JPEG")
+    data = stream.getvalue()
+    with pytest.raises(CellError, match="the JPEG's header has over 10000 parts") as bad:
+        cell_from_bytes(data[:2] + part * 20_000 + data[2:])
+    assert bad.value.reason == "unsupported_format"
+    few = cell_from_bytes(data[:2] + part * 1000 + data[2:])
+    assert (few == cell_from_bytes(data)).all()
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"abCd", b"IDAT"])
+def test_a_png_of_very_many_parts_is_not_decoded(kind: bytes) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(cell_pixels(1)).save(stream, "PNG")
+    data, after_header = stream.getvalue(), 8 + 25
+    with pytest.raises(CellError, match="the PNG has over 100000 parts") as bad:
+        cell_from_bytes(data[:after_header] + chunk(kind, b"") * 100_000 + data[after_header:])
+    assert bad.value.reason == "unsupported_format"
+    few = cell_from_bytes(data[:after_header] + chunk(kind, b"") * 1000 + data[after_header:])
+    assert (few == cell_from_bytes(data)).all()
+
+
+def test_a_table_larger_than_any_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "cohort.csv"
+    path.write_bytes(b"patient,sample,path,label,split\n" + b"1,1,1,1,1\n" * 500_000)
+    with pytest.raises(InputError, match=r"cohort.csv has over 4194304 bytes; split it"):
+        read_cohort(path)
+
+
+def test_more_arrays_than_any_that_are_meant_are_not_listed() -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for number in range(1001):
+            archive.writestr(f"{number}.npy", npy("(1,)", b"12345678"))
+    with pytest.raises(ValueError, match="it holds more than 1000 files"):
+        arrays_from_npz(stream.getvalue())
+
+
+def test_a_card_longer_than_any_is_not_read(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = rewritten(tiny_bundle, tmp_path / "b.vxb", {"card.md": b"x" * ((1 << 20) + 1)})
+    with pytest.raises(BundleError, match=r"card.md is larger than the 1048576 bytes it may have"):
+        open_bundle(bundle).card()
+
+
+def test_a_classifier_that_unpacks_to_very_much_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pn.skops"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", b'{"a": [' + b"{}," * (2 << 20) + b"{}]}")
+    with pytest.raises(InputError, match="it unpacks to more than any classifier has"):
+        load_classifier(path)
+
+
+def wide_end(n_files: int, n_bytes: int, n_said_shortly: int = 0xFFFF) -> bytes:
+    """The end of a zip whose list has so many files and bytes."""
+    end = struct.pack(
+        "<IHHHHIIH", 0x06054B50, 0, 0, n_said_shortly, n_said_shortly, 0xFFFFFFFF, 0xFFFFFFFF, 0
+    )
+    wide = struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, n_files, n_files, n_bytes, 0)
+    return wide + struct.pack("<IIQI", 0x07064B50, 0, 0, 1) + end
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        wide_end(10**7, 46 * 10**7),
+        wide_end(10**7, 46 * 10**7, n_said_shortly=1),
+        wide_end(3, 46 * 10**7),  # a list that is far longer than it says
+        bytes(46) + wide_end(10**7, 46 * 10**7),
+    ],
+)
+def test_a_zip_of_too_many_files_is_refused_before_they_are_listed(
+    tmp_path: Path, content: bytes
+) -> None:
     path = tmp_path / "P1.zip"
-    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
-    wide = struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, 10**7, 10**7, 46 * 10**7, 0)
-    where = struct.pack("<IIQI", 0x07064B50, 0, 0, 1)
-    path.write_bytes(wide + where + end)
+    path.write_bytes(content)
     with pytest.raises(InputError, match="holds more than 100000 files"):
         open_source(path)
+    with pytest.raises(BundleError, match="holds more than 10000 files"):
+        open_bundle(path)
 
 
 @pytest.mark.parametrize(
@@ -243,8 +316,8 @@ def test_a_class_map_that_is_nested_without_end_is_refused(tmp_path: Path, text:
     ("text", "told"),
     [
         ("x = " + "9" * 5000, "Exceeds the limit"),
-        ("#" * 1_100_000, "over 1048576"),
-        ("a" * 500_000, "not valid TOML"),
+        ("#" * 300_000, "over 262144"),
+        ("a" * 200_000, "not valid TOML"),
     ],
 )
 def test_a_class_map_of_huge_numbers_or_size_is_refused(

@@ -5,7 +5,9 @@ import math
 import os
 import re
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -19,11 +21,25 @@ if TYPE_CHECKING:
 
 _BINARY = getattr(os, "O_BINARY", 0)  # of Windows
 
-_MOST_BYTES = 1 << 20
-_MOST_ARRAY_BYTES, _LONGEST_HEADER = 128 << 20, 10_000
+# What is meant has a hundredth of it.
+MOST_TOML_BYTES, MOST_TABLE_BYTES = 256 << 10, 4 << 20
+_MOST_ARRAYS, _MOST_ARRAY_BYTES, _LONGEST_HEADER = 1000, 128 << 20, 10_000
 # A key of many parts makes a table in a table for each; what is read takes the square of it.
 _MOST_PARTS, _DEEPEST = 16, 16
 _BETWEEN_KEYS = re.compile(r"[=,{}\[\]\n]")
+
+
+# What zipfile raises for a damaged, encrypted or strangely packed archive.
+ZIP_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError),
+    *(IndexError, struct.error),
+)
+# The end of a zip, its mark and what follows it: number and bytes of the entries in its list. Of
+# more, or longer ones, the wide form tells, which lies before it at a fixed distance.
+_END, _WIDE_END = struct.Struct("<4s6xHI6x"), struct.Struct("<4s28xQQ28x")
+_END_MARK, _WIDE_MARK, _LONGEST_COMMENT = b"PK\5\6", b"PK\6\6", 0xFFFF
+# With a path of 150 characters, and more than four times those that nobody needs.
+_BYTES_PER_ENTRY = 200
 
 
 @contextmanager
@@ -38,6 +54,42 @@ def open_file(path: str | Path) -> Iterator[BinaryIO]:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is not a file")
         yield stream
+
+
+def open_zip(file: Path | BinaryIO, most_files: int) -> zipfile.ZipFile:
+    """A zip, opened for reading if its list of files is not longer than any that is meant.
+
+    Raises:
+        One of `ZIP_DAMAGE`: it is longer, or the file is no zip.
+    """
+    if isinstance(file, Path):
+        with open_file(file) as stream:
+            n_files, n_bytes = _length_of_list(stream)
+    else:
+        n_files, n_bytes = _length_of_list(file)
+    if n_files > most_files or n_bytes > most_files * _BYTES_PER_ENTRY:
+        raise ValueError(f"it holds more than {most_files} files")
+    return zipfile.ZipFile(file)
+
+
+def _length_of_list(zipped: BinaryIO) -> tuple[int, int]:
+    """How many files a zip says that it holds, and the bytes of their list; 0 if it does not say.
+
+    The end is looked for where zipfile looks for it.
+    """
+    size = zipped.seek(0, os.SEEK_END)
+    zipped.seek(max(0, size - _LONGEST_COMMENT - _END.size - _WIDE_END.size - 20))
+    tail = zipped.read()
+    at = len(tail) - _END.size
+    if tail[max(0, at) :][:4] != _END_MARK or tail[-2:] != b"\0\0":
+        at = tail.rfind(_END_MARK)
+    if at < 0 or at + _END.size > len(tail):
+        return 0, 0
+    _, n_files, n_bytes = _END.unpack_from(tail, at)
+    wide_at = at - 20 - _WIDE_END.size
+    if wide_at >= 0 and tail[wide_at:].startswith(_WIDE_MARK):
+        _, n_files, n_bytes = _WIDE_END.unpack_from(tail, wide_at)
+    return n_files, n_bytes
 
 
 def check_file(path: Path, what: str) -> None:
@@ -55,11 +107,14 @@ def text_of_table(file: Path, what: str) -> str:
         what: the file is, for messages.
 
     Raises:
-        InputError: it cannot be read, or is not in UTF-8.
+        InputError: it cannot be read, is larger than any that is meant, or is not in UTF-8.
     """
     try:
         with open_file(file) as stream:
-            return stream.read().decode("utf-8-sig")
+            content = stream.read(MOST_TABLE_BYTES + 1)
+        if len(content) > MOST_TABLE_BYTES:
+            raise InputError(f"{what} {file} has over {MOST_TABLE_BYTES} bytes; split it")
+        return content.decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"{what} {file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -76,9 +131,9 @@ def table_from_toml(path: Path) -> dict[str, Any]:
     import tomllib  # here, since `--help` is to be quick
 
     with open_file(path) as stream:
-        content = stream.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"it has over {_MOST_BYTES} bytes")
+        content = stream.read(MOST_TOML_BYTES + 1)
+    if len(content) > MOST_TOML_BYTES:
+        raise ValueError(f"it has over {MOST_TOML_BYTES} bytes")
     text = content.decode("utf-8-sig")
     most_dots = max(key.count(".") for key in _BETWEEN_KEYS.split(text))
     if _depth(text) > _DEEPEST or most_dots > _MOST_PARTS:
@@ -105,7 +160,7 @@ def arrays_from_npz(content: bytes) -> "dict[str, NDArray[Any]]":
     import numpy as np  # here, since `--help` is to be quick
 
     try:
-        with zipfile.ZipFile(BytesIO(content)) as archive:
+        with open_zip(BytesIO(content), _MOST_ARRAYS) as archive:
             _check_sizes(archive)
         with np.load(BytesIO(content), allow_pickle=False) as opened:
             found = {name: opened[name] for name in opened.files}

@@ -3,9 +3,7 @@
 import hashlib
 import os
 import stat
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,17 +19,15 @@ from vexas_edge.bundle.manifest import (
 from vexas_edge.bundle.operators import check_operators
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.files import remove_partials, replacing
+from vexas_edge.inputs import ZIP_DAMAGE, open_zip
 
 MANIFEST = "manifest.json"
 
 # The manifest of a hundred models is under 1 MiB, so anything much larger is not a manifest.
-LARGEST_MANIFEST_BYTES = 8 << 20
+LARGEST_MANIFEST_BYTES, LARGEST_CARD_BYTES = 8 << 20, 1 << 20
 
-# What zipfile raises for a damaged, encrypted or strangely packed archive.
-_ZIP_DAMAGE = (
-    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError),
-    *(IndexError, struct.error),
-)
+# A bundle of a hundred models has fewer.
+_MOST_FILES = 10_000
 
 # Every zip entry has this date, so that the same content gives the same bytes.
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
@@ -72,7 +68,15 @@ class Bundle:
         return content
 
     def card(self) -> str:
-        """The model card, as Markdown, with U+FFFD for what is not UTF-8."""
+        """The model card, as Markdown, with U+FFFD for what is not UTF-8.
+
+        Raises:
+            BundleError: it is not what was hashed, or is longer than any card.
+        """
+        if self.manifest.files[CARD].bytes > LARGEST_CARD_BYTES:
+            raise BundleError(
+                f"{self.path}: {CARD} is larger than the {LARGEST_CARD_BYTES} bytes it may have"
+            )
         return self._checked(CARD, self.manifest.files[CARD]).decode(errors="replace")
 
     def content(self) -> dict[str, bytes]:
@@ -235,9 +239,9 @@ def _folder_reader(path: Path) -> tuple[Callable[[str, int], bytes], dict[str, i
 
 def _zip_reader(path: Path) -> tuple[Callable[[str, int], bytes], dict[str, int]]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path, _MOST_FILES) as archive:
             entries = archive.infolist()
-    except _ZIP_DAMAGE as error:
+    except ZIP_DAMAGE as error:
         raise BundleError(
             f"{path} is not a bundle (no readable zip: {error}); expected a .vxb file or its folder"
         ) from error
@@ -250,7 +254,7 @@ def _zip_reader(path: Path) -> tuple[Callable[[str, int], bytes], dict[str, int]
         try:
             with zipfile.ZipFile(path) as archive, archive.open(name) as stream:
                 content = stream.read(limit + 1)
-        except _ZIP_DAMAGE as error:
+        except ZIP_DAMAGE as error:
             raise BundleError(f"{path}: {name} cannot be read: {error}") from error
         return _limited(content, limit, path, name)
 

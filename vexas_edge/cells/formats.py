@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
 
 from vexas_edge.errors import CellError
 
@@ -20,14 +21,19 @@ _OTHERS = (
 )
 # Each scan of a progressive JPEG goes over the whole image; encoders write about ten.
 _SCAN, _MOST_SCANS = b"\xff\xda", 200
+# The decoder reads a JPEG's header segment by segment, what lies between them byte by byte, and a
+# PNG chunk by chunk.
+_MOST_SEGMENTS, _MOST_CHUNKS = 10_000, 100_000
+_START_OF_SCAN, _WITHOUT_LENGTH = 0xDA, frozenset({0x01, *range(0xD0, 0xDA)})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BASELINE_TO_PROGRESSIVE = (0xC0, 0xC1, 0xC2)
 _COMPRESSION = 259
 # None, LZW, JPEG, deflate by both of its numbers, and PackBits.
 _COMPRESSIONS = (1, 5, 7, 8, 32946, 32773)
 _MOST_ENTRIES = 1000
-# What of a PNG says nothing of its pixels, and may be larger than the decoder allows.
-_METADATA = (b"iCCP", b"tEXt", b"zTXt", b"iTXt", b"eXIf")
+# What of a PNG that is optional, by its small first letter, says something of its pixels; the
+# others may be larger than the decoder takes.
+_OF_PIXELS = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
 
 
 def why_not_decoded(data: bytes) -> CellError | None:
@@ -50,18 +56,31 @@ def _other(found: str) -> CellError:
 
 def _of_jpeg(data: bytes) -> CellError | None:
     """A JPEG's frame says how many bits its channels have, and how they are coded."""
-    at = 2
-    while at + 5 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
+    for marker, at in _segments(data):
         if marker in _FRAMES:
-            bits = data[at + 4]
+            bits = data[at + 4] if at + 4 < len(data) else 0
             if bits > 8:
                 return CellError("high_bit_depth", f"expected 8 bits per channel, found {bits}")
             if marker not in _BASELINE_TO_PROGRESSIVE:
                 return _other("the JPEG is lossless or arithmetically coded")
             return None
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
+
+
+def _segments(data: bytes) -> Iterator[tuple[int | None, int]]:
+    """Marker and place of each segment of a JPEG's header, and None for each byte between them."""
+    at = 2
+    while at + 4 <= len(data):
+        marker = data[at + 1]
+        if data[at] != 0xFF or marker in (0x00, 0xFF):
+            yield None, at
+            at += 1
+            continue
+        if marker == _START_OF_SCAN:
+            return
+        yield marker, at
+        length = 0 if marker in _WITHOUT_LENGTH else int.from_bytes(data[at + 2 : at + 4], "big")
+        at += 2 + length
 
 
 def _of_tiff(data: bytes, order: str) -> CellError | None:
@@ -78,19 +97,28 @@ def _of_tiff(data: bytes, order: str) -> CellError | None:
     return None
 
 
-def check_scans(data: bytes) -> None:
-    """Check that a JPEG does not take long for its size.
+def check_parts(data: bytes) -> None:
+    """Check that an image does not take long for its size.
 
     Raises:
-        CellError: it has more scans than any that is meant.
+        CellError: it has more parts than any that is meant.
     """
-    if data.startswith(_JPEG) and (n_scans := data.count(_SCAN)) > _MOST_SCANS:
-        raise _other(f"the JPEG has {n_scans} scans, over {_MOST_SCANS}")
+    if data.startswith(_JPEG):
+        if (n_scans := data.count(_SCAN)) > _MOST_SCANS:
+            raise _other(f"the JPEG has {n_scans} scans, over {_MOST_SCANS}")
+        if any(True for _ in islice(_segments(data), _MOST_SEGMENTS, None)):
+            raise _other(f"the JPEG's header has over {_MOST_SEGMENTS} parts")
+    if data.startswith(PNG) and any(True for _ in islice(_chunks(data), _MOST_CHUNKS, None)):
+        raise _other(f"the PNG has over {_MOST_CHUNKS} parts")
 
 
 def without_metadata(png: bytes) -> bytes:
-    """The PNG without colour profile, texts and EXIF, as far as its chunks go; else as it is."""
-    return PNG + b"".join(chunk for kind, chunk in _chunks(png) if kind not in _METADATA)
+    """The PNG without what says nothing of its pixels, as far as its chunks go."""
+    return PNG + b"".join(chunk for kind, chunk in _chunks(png) if not _is_metadata(kind))
+
+
+def _is_metadata(kind: bytes) -> bool:
+    return kind.isalpha() and kind[:1].islower() and kind not in _OF_PIXELS
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, features
 from PIL import __version__ as pillow_version
 
-from vexas_edge.cells.formats import PNG, check_scans, why_not_decoded, without_metadata
+from vexas_edge.cells.formats import PNG, check_parts, why_not_decoded, without_metadata
 from vexas_edge.cells.libtiff import silence_libtiff
 from vexas_edge.errors import CellError, InputError, RejectedCellError
 
@@ -75,7 +75,7 @@ def rgb_from_bytes(data: bytes) -> NDArray[np.uint8]:
     """
     if not data:
         raise CellError("empty_file", "the file is empty; was it still being copied?")
-    check_scans(data)
+    check_parts(data)
     try:
         return _decoded(without_metadata(data) if data.startswith(PNG) else data)
     except CellError as error:

@@ -159,8 +159,8 @@ def _read(path: Path) -> tuple["_Header", bytes]:
         ValueError: the entry is not complete, or was changed.
     """
     with open_file(path) as stream:
-        line, _, content = stream.read().partition(b"\n")
-    header = _header(line)
+        header = _header(stream.readline(_LONGEST_HEADER + 1).removesuffix(b"\n"))
+        content = stream.read()
     if hashlib.sha256(content).hexdigest() != header.sha256:
         raise ValueError("its content does not match its hash")
     return header, content

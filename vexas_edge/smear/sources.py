@@ -1,19 +1,16 @@
 """The files of a case, in a folder or a zip: listed in one pass and read in the same way."""
 
 import errno
-import os
 import re
 import stat
-import struct
 import threading
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
 from vexas_edge.errors import CellError, InputError
-from vexas_edge.inputs import open_file
+from vexas_edge.inputs import ZIP_DAMAGE, open_file, open_zip
 from vexas_edge.smear.case import MAX_FILE_BYTES, Refusal, Source
 from vexas_edge.smear.system_folders import system_folder_of
 from vexas_edge.smear.walk import walk_folder, why_not
@@ -25,13 +22,6 @@ _MORE_BYTES = 1024 * 1024
 _DRIVE = re.compile(r"[A-Za-z]:")
 _ENCRYPTED = 0x1
 _UTF8_NAME = 0x800
-# What zipfile raises for a damaged or strangely packed archive.
-_ZIP_DAMAGE = (
-    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError),
-    *(IndexError, struct.error),
-)
-# The end of a zip: its mark and that of its wide form, and how far before the last byte they begin.
-_END, _WIDE_END, _LONGEST_END = b"PK\5\6", b"PK\6\6", 22 + 65_535 + 20 + 56
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -95,9 +85,8 @@ class ZipSource:
         self.refused: dict[str, Refusal]
         try:
             self._path, self._size = path, path.stat().st_size
-            _check_count(_claimed_count(path), path)
-            self._zip = zipfile.ZipFile(path)
-        except _ZIP_DAMAGE as error:
+            self._zip = open_zip(path, MAX_FILES)
+        except ZIP_DAMAGE as error:
             raise InputError(
                 f"{path} is not a readable zip ({error}); expected the folder or .zip of one smear"
             ) from error
@@ -116,7 +105,7 @@ class ZipSource:
                 return _bounded(file, self.files[path])
         except CellError:
             raise
-        except _ZIP_DAMAGE as error:
+        except ZIP_DAMAGE as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise _unreachable(f"{self._path}: {path}", why_not(error)) from error
             if self._changed():
@@ -134,23 +123,6 @@ class ZipSource:
         """Close the zip; nothing can be read from it any more."""
         with self._lock:
             self._zip.close()
-
-
-def _claimed_count(path: Path) -> int:
-    """How many files a zip says at its end that it holds; 0 if it has no such end.
-
-    The list itself, which may be longer, is counted once it is read.
-    """
-    with path.open("rb") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - _LONGEST_END))
-        tail = stream.read(_LONGEST_END)
-    at = tail.rfind(_END)
-    if at < 0 or len(tail) < at + 12:
-        return 0
-    wide = tail.rfind(_WIDE_END, 0, at)
-    number = tail[wide + 32 : wide + 40] if wide >= 0 else tail[at + 10 : at + 12]
-    return int.from_bytes(number, "little")
 
 
 def _members(
