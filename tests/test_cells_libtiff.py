@@ -1,6 +1,7 @@
 """What libtiff would print of a damaged image stays with it."""
 
 import random
+import struct
 import subprocess
 import sys
 from contextlib import suppress
@@ -14,6 +15,15 @@ from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.errors import CellError
 
 COMPRESSIONS = ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits")
+OURS = """
+import sys
+from vexas_edge.cells.images import rgb_from_bytes
+from vexas_edge.errors import CellError
+try:
+    rgb_from_bytes(sys.stdin.buffer.read())
+except CellError:
+    pass
+"""
 PLAIN_PILLOW = """
 import sys, io
 from PIL import Image
@@ -58,3 +68,19 @@ def test_it_would_print_otherwise() -> None:
         check=True,
     )
     assert b"tempfile.tif: " in ended.stderr
+
+
+@pytest.mark.parametrize(("script", "printed"), [(PLAIN_PILLOW, True), (OURS, False)])
+def test_what_pillow_logs_of_a_header_is_not_printed(*, script: str, printed: bool) -> None:
+    file = BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "TIFF")
+    tiff = file.getvalue()
+    samples = struct.pack("<HHII", 277, 3, 1, 3)
+    assert samples in tiff
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        input=tiff.replace(samples, struct.pack("<HHII", 277, 3, 1, 9)),
+        capture_output=True,
+    )
+    assert (b"More samples per pixel than can be decoded" in ended.stderr) == printed
+    assert printed or not ended.stderr

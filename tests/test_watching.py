@@ -500,12 +500,13 @@ def test_the_status_is_said_in_words(
         said = vexas_edge("watch", "--status", out).out.splitlines()
     running.terminate()
     running.communicate(timeout=60)
-    assert said[0].startswith(f"{root} is watched; it was last looked at ")
+    assert said[0].startswith("in is watched; it was last looked at ")
+    assert str(root.parent) not in (out / "watch.json").read_text()
     assert said[1] == "smears: 1 done, 1 waiting for another try"
     assert said[2] == "results: 1 scored"
     assert said[3].startswith("P2.zip: ")
     now = vexas_edge("watch", "--status", out).out
-    assert now.startswith(f"{root} is not watched now: its watcher was stopped; the last look was ")
+    assert now.startswith("in is not watched now: its watcher was stopped; the last look was ")
 
 
 def test_the_status_says_what_somebody_must_do(

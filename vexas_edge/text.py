@@ -42,6 +42,11 @@ def without_folders(text: str, *places: Path) -> str:
     return _FOLDERS.sub("", text)
 
 
+def path_as_given(path: Path) -> str:
+    """The path as it was given; of one that leads through the whole PC, its last part."""
+    return unicode_text(path.name if path.is_absolute() else str(path))
+
+
 def folded(name: str) -> str:
     """The name as those see it who tell neither case nor the encoding of accents apart."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

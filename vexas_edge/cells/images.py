@@ -5,6 +5,7 @@ no upright position; so a header that a viewer has added cannot turn a cell.
 """
 
 import hashlib
+import logging
 import struct
 import threading
 import warnings
@@ -60,6 +61,8 @@ _MP_ENTRIES = 0xB002
 _PREVIEWS = ("Large Thumbnail (VGA Equivalent)", "Large Thumbnail (Full HD Equivalent)")
 
 _muting = threading.Lock()
+# Without a handler, what Pillow logs of a damaged header would be printed.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def rgb_from_bytes(data: bytes) -> NDArray[np.uint8]:

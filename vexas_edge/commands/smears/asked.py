@@ -12,7 +12,7 @@ from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.ledger.runs import Asked
 from vexas_edge.naming.case_ids import Naming, NamingOptions
 from vexas_edge.smear.options import ReadOptions
-from vexas_edge.text import unicode_text
+from vexas_edge.text import path_as_given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +44,16 @@ def asked_from_run(run: ScoringRun, naming: Naming) -> Asked:
     """What a run was asked for, as its record has it."""
     reading, engine = run.reading, run.engine
     return Asked(
-        cases=tuple(naming.shown(_text(path)) for path in run.cases),
-        bundle=_text(run.bundle),
-        out=_text(run.out) if run.out else "",
+        cases=tuple(naming.shown(path_as_given(path)) for path in run.cases),
+        bundle=path_as_given(run.bundle),
+        out=path_as_given(run.out) if run.out else "",
         recursive=run.recursive,
         layout=reading.layout,
         class_from=reading.class_from,
         cell_type=reading.cell_type or UNSET,
-        class_map=_text(Path(reading.class_map)) if reading.class_map else UNSET,
+        class_map=path_as_given(Path(reading.class_map)) if reading.class_map else UNSET,
         case_id=run.naming.case_id or UNSET,
-        worklist=_text(run.naming.worklist) if run.naming.worklist else UNSET,
+        worklist=path_as_given(run.naming.worklist) if run.naming.worklist else UNSET,
         hash_ids=naming.mark,
         engine=engine.engine,
         device=engine.device,
@@ -65,8 +65,3 @@ def asked_from_run(run: ScoringRun, naming: Naming) -> Asked:
         host=platform.node() if run.record_host else UNSET,
         pages=run.pages,
     )
-
-
-def _text(path: Path) -> str:
-    """The path as it was given; of one that leads through the whole PC, its last part."""
-    return unicode_text(path.name if path.is_absolute() else str(path))

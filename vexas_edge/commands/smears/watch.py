@@ -26,7 +26,7 @@ from vexas_edge.runtime.session import Sessions
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.walk import is_folder, is_there
 from vexas_edge.talk import silent
-from vexas_edge.text import hash_of, unicode_text
+from vexas_edge.text import hash_of, path_as_given, unicode_text, without_folders
 from vexas_edge.watching.arrivals import Arrivals, Standing
 from vexas_edge.watching.status import WatchStatus, write_status
 from vexas_edge.watching.tree import WatchedTree
@@ -147,16 +147,19 @@ class Watcher:
         say(f"note: {name}: not yet: {problem}")
         return True
 
+    def _told(self, text: str) -> str:
+        return without_folders(unicode_text(text), self._root)
+
     def status(self, now: float, trouble: str = "") -> WatchStatus:
         """How it stands, for `vexas-edge watch --status`."""
         naming, standings = self._naming, list(self.arrivals.standings(now))
         return WatchStatus(
-            folder=naming.shown(unicode_text(str(self._root))),
+            folder=naming.shown(path_as_given(self._root)),
             looked=datetime.now(UTC).isoformat(timespec="seconds"),
-            trouble=naming.shown_text(unicode_text(trouble or self.trouble)),
+            trouble=naming.shown_text(self._told(trouble or self.trouble)),
             counts=dict(Counter(standing for _, standing, _ in standings)),
             problems={
-                naming.named(self._tree.smear(name)).name: naming.shown_text(unicode_text(why))
+                naming.named(self._tree.smear(name)).name: naming.shown_text(self._told(why))
                 for name, _, why in standings
                 if why
             },
