@@ -41,7 +41,7 @@ from vexas_edge.smear.sources import open_source
 # RecursionError and NotImplementedError.
 _SKOPS_DAMAGE = (
     *ZIP_DAMAGE,
-    *(LookupError, TypeError, AttributeError, SyntaxError, tokenize.TokenError),
+    *(LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError, tokenize.TokenError),
 )
 # Ten calibrated pipelines have 262 files, 16 MiB of them, 0.7 of these in the schema.
 _SKOPS_SCHEMA, _MOST_SCHEMA_BYTES = "schema.json", 4 << 20

@@ -172,7 +172,15 @@ def test_a_card_that_is_no_utf8_is_shown_as_far_as_it_is(tiny_bundle: Path, tmp_
     assert open_bundle(bundle).card() == "A card \ufffd"
 
 
-@pytest.mark.parametrize("content", [b"\x93NUMPY", b"", b"import os", b"(" * 5000])
+def npy(shape: str, content: bytes = b"") -> bytes:
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header = header.ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + content
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x93NUMPY", b"", b"import os", b"(" * 5000, npy(f"({10**30},)"), npy("(-1,)")]
+)
 def test_a_classifier_of_rubbish_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "pn.skops"
     with zipfile.ZipFile(path, "w") as archive:
@@ -187,12 +195,6 @@ def test_a_classifier_of_rubbish_is_refused(tmp_path: Path, content: bytes) -> N
 
 
 # Bounds
-
-
-def npy(shape: str, content: bytes = b"") -> bytes:
-    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode()
-    header = header.ljust(117) + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + content
 
 
 @pytest.mark.parametrize("shape", ["(9999999999,)", "(1, 2, 3, 99999999)", "(4,)"])
