@@ -9,10 +9,8 @@ import numpy as np
 import torch
 from gpu_kernels import activities, kernels
 from gpu_rig import Asked, noise
-from squeezenet import SqueezeNet
 from torch.profiler import profile
 
-from export.backbones import BACKBONES
 from training.pretraining.batches import BatchOptions
 from training.pretraining.cell_stack import CellStack
 from training.pretraining.pace import PaceOptions
@@ -26,7 +24,6 @@ _NETWORK, _TARGET_SECONDS, _PATIENTS = "squeezenet11", 25, 100
 
 def training_line(asked: Asked, network: str) -> dict[str, Any]:
     """How long pretraining takes from the first step to the written weights."""
-    BACKBONES[network] = SqueezeNet
     stamps: list[float] = []
     cells, options = _cells(asked), _options(asked, network)
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +57,6 @@ def training_line(asked: Asked, network: str) -> dict[str, Any]:
 
 def profile_training_line(asked: Asked, network: str) -> dict[str, Any]:
     """On which kernels the device spends a step of an epoch, after the first ones."""
-    BACKBONES[network] = SqueezeNet
     run = Pretraining(_cells(asked), _options(asked, network), device=asked.device)
     for _ in range(2):
         run.run_epoch(silent)

@@ -9,8 +9,6 @@ import onnx
 import torch
 from onnx import ModelProto
 from sklearn.svm import SVC
-from squeezenet import SqueezeNet
-from torch import nn
 
 from calibration.candidates import SCHEMES
 from calibration.fp16 import half_precision
@@ -41,8 +39,8 @@ def reference_graph(network: str, canvas_px: int) -> ModelProto:
         bundle = open_bundle(Path(str(files("vexas_edge"))) / "demo" / "demo.vxb")
         return onnx.load_from_string(bundle.model_file(next(iter(bundle.manifest.models)), FUSED))
     torch.manual_seed(0)
-    module: nn.Module = SqueezeNet() if network == "squeezenet11" else build_backbone(network)
-    encoder = with_known_width(onnx_from_torch(module.eval(), canvas_px), canvas_px, network)
+    module = build_backbone(network).eval()
+    encoder = with_known_width(onnx_from_torch(module, canvas_px), canvas_px, network)
     rng = np.random.Generator(np.random.PCG64(0))
     features = rng.normal(size=(24, embedding_width(encoder)))
     return fuse_graphs(

@@ -35,8 +35,8 @@ from samples import (
     write_file_bundle,
     write_module_bundle,
 )
-from squeezenet import module_from_file
 
+from export.backbones import build_backbone, load_weights
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
@@ -168,7 +168,8 @@ def _made(network: Network, data: Path, scratch: Path) -> tuple[Bundle, Material
         files = sorted((data / "lymphocytosis").glob("*/*.jpg"))[: network.n_cells]
         folder = copy_cells(files, scratch / "cells")
         (encoder,) = (data / network.name).glob("*.onnx")
-        module: torch.nn.Module = module_from_file(encoder)
+        module = build_backbone(network.name).eval()
+        load_weights(module, encoder)
         write_file_bundle(encoder, network.width, network.canvas_px, folder, to)
     else:
         files = sorted(file for file in (data / "cells").rglob("*") if file.is_file())

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from export.backbones import BACKBONES, build_backbone, load_weights
 from export.cli import cli
+from export.encoder import onnx_from_torch
+from export.execution import run_graph
 from vexas_edge.errors import InputError, UsageError
 
 # torchvision's published totals, less the classifier (and Inception's auxiliary one).
@@ -22,6 +24,7 @@ PARAMETERS = {
     "resnet50": 25_557_032 - 2_049_000,
     "inceptionv3": 27_161_264 - 2_049_000 - 3_326_696,
     "efficientnetb4": 19_341_616 - 1_793_000,
+    "squeezenet11": 1_235_496 - 513_000,
 }
 WIDTHS = {
     "compact": 128,
@@ -29,6 +32,7 @@ WIDTHS = {
     "inceptionv3": 2048,
     "resnet18": 512,
     "resnet50": 2048,
+    "squeezenet11": 512,
     "vgg16": 512,
 }
 SHAPES = [
@@ -148,6 +152,52 @@ def test_the_command_line_tells_of_a_prefix(compact: nn.Module, tmp_path: Path) 
     ended = CliRunner().invoke(cli, [*asked, "-o", str(tmp_path / "encoder.onnx")])
     assert ended.exit_code == 0
     assert ended.stderr == f"note: every name in {path} begins with 'module.', which was left out\n"
+
+
+@pytest.mark.parametrize("name", ["squeezenet11", "vgg16"])
+def test_weights_come_back_from_an_onnx_file(name: str, tmp_path: Path) -> None:
+    backbone, path = build_backbone(name), tmp_path / "w.onnx"
+    path.write_bytes(onnx_from_torch(backbone.eval(), 64).SerializeToString())
+    other = build_backbone(name)
+    load_weights(other, path)
+    for key, tensor in backbone.state_dict().items():
+        assert torch.equal(other.state_dict()[key], tensor), key
+
+
+def test_weights_of_another_network_in_an_onnx_file_are_refused(
+    compact: nn.Module, tmp_path: Path
+) -> None:
+    path = tmp_path / "w.onnx"
+    path.write_bytes(onnx_from_torch(build_backbone("squeezenet11").eval(), 64).SerializeToString())
+    before = {key: tensor.clone() for key, tensor in compact.state_dict().items()}
+    with pytest.raises(InputError, match="has 25 Conv2d, and not 17 Conv2d and 17 BatchNorm2d"):
+        load_weights(compact, path)
+    assert all(torch.equal(compact.state_dict()[key], tensor) for key, tensor in before.items())
+
+
+def test_an_onnx_file_that_computes_something_else_with_the_same_layers_is_refused(
+    tmp_path: Path,
+) -> None:
+    model = onnx_from_torch(build_backbone("squeezenet11").eval(), 64)
+    for node in model.graph.node:
+        if node.op_type == "Relu":
+            node.op_type = "Sigmoid"
+    (tmp_path / "w.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="gives other encodings than this encoder"):
+        load_weights(build_backbone("squeezenet11"), tmp_path / "w.onnx")
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("px", [112, 128, 224, 272])
+def test_the_published_weights_give_the_published_encodings(px: int, shared_data: Path) -> None:
+    path = shared_data / "squeezenet11" / "squeezenet11_notop_gap.onnx"
+    backbone = build_backbone("squeezenet11").eval()
+    load_weights(backbone, path)
+    pixels = np.random.default_rng(px).normal(0, 60, (2, 3, px, px)).astype(np.float32)
+    (expected,) = run_graph(path.read_bytes(), {"image": pixels}).values()
+    with torch.no_grad():
+        found = backbone(torch.from_numpy(pixels)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_a_prefix_of_some_names_is_none(compact: nn.Module, tmp_path: Path) -> None:

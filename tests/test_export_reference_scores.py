@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.svm import SVC
-from squeezenet import module_from_file
 from tiny import png
 from torch import nn
 
 from export import write_bundle
+from export.backbones import build_backbone, load_weights
 from export.parity import ParityError
 from export.reference_scores import Compared, agree, read_reference_scores
 from training.encodings.slide import background_of_cohort
@@ -355,8 +355,10 @@ def test_on_40_real_patients_the_right_key_agrees_and_the_wrong_one_is_refused(
 ) -> None:
     """A user's torch network, and an SVM fitted on its raw encodings or on normalised ones."""
     (weights,) = (shared_data / "squeezenet11").glob("*.onnx")
+    network = build_backbone("squeezenet11")
+    load_weights(network, weights)
     mine = Mine(
-        net=module_from_file(weights),
+        net=network.eval(),
         place=centred(112),
         normalised=normalised,
         positive="tumoral",

@@ -101,6 +101,68 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(
     assert (tmp_path / "whole" / LOG).read_text() == (tmp_path / "cut" / LOG).read_text()
 
 
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def start_with_statistics(path: Path, backbone: str) -> dict[str, Tensor]:
+    """Weights whose batch normalisation has seen images; they are saved at `path`."""
+    torch.manual_seed(1)
+    network = build_backbone(backbone)
+    with torch.no_grad():
+        for _ in range(3):
+            network(20 * torch.randn(4, 3, 48, 48) + 5)
+    weights = network.state_dict()
+    save_file(weights, path)
+    return weights
+
+
+@pytest.mark.parametrize("backbone", ["compact", "resnet50"])
+def test_batch_normalisation_keeps_the_statistics_of_its_start(
+    cells: CellStack, tmp_path: Path, backbone: str
+) -> None:
+    start = start_with_statistics(tmp_path / "start.safetensors", backbone)
+    options = replace(QUICK, backbone=backbone, start=str(tmp_path / "start.safetensors"))
+    options = replace(options, pace=PaceOptions(rate=1e-3, epochs=1))
+    run = Pretraining(cells, options, probe=cells)
+    run.run_epoch(silent)
+    run.run_epoch(silent)  # after the probe, which looks at the encoder in evaluation mode
+    learned = run.best_weights()
+    changed = [name for name in start if not torch.equal(learned[name], start[name])]
+    assert not [name for name in changed if name.endswith(STATISTICS)]
+    assert [
+        name for name in changed if name.endswith(("bn1.weight", "norm.weight", "conv1.weight"))
+    ]
+    own = replace(options, batch_norm="learned")
+    run = Pretraining(cells, own, probe=cells)
+    run.run_epoch(silent)
+    learned = run.best_weights()
+    names = [name for name in start if name.endswith("running_mean")]
+    assert not any(torch.equal(learned[name], start[name]) for name in names)
+
+
+def test_the_encoding_of_a_cell_does_not_depend_on_those_beside_it(
+    cells: CellStack, tmp_path: Path
+) -> None:
+    start_with_statistics(tmp_path / "start.safetensors", "resnet50")
+    options = replace(QUICK, backbone="resnet50", start=str(tmp_path / "start.safetensors"))
+    pixels = 20 * torch.randn(4, 3, 48, 48)
+
+    def gap(options: PretrainOptions) -> float:
+        encoder = Pretraining(cells, options)._encoder
+        with torch.no_grad():
+            together, alone = encoder(pixels)[:2], encoder(pixels[:2])
+        return float((together - alone).abs().max() / alone.abs().max())
+
+    assert gap(options) < 1e-5
+    assert gap(replace(options, batch_norm="learned")) > 0.01
+
+
+def test_statistics_are_not_frozen_where_there_are_none() -> None:
+    assert not QUICK.keeps_statistics
+    with pytest.raises(UsageError, match="there is no start whose statistics could be kept"):
+        replace(QUICK, batch_norm="frozen")
+
+
 def test_a_run_hashes_its_cells_once(
     cells: CellStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

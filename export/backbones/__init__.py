@@ -50,6 +50,12 @@ def _resnet50() -> "nn.Module":
     return resnet50()
 
 
+def _squeezenet11() -> "nn.Module":
+    from export.backbones.squeezenet11 import SqueezeNet11
+
+    return SqueezeNet11()
+
+
 def _vgg16() -> "nn.Module":
     from export.backbones.vgg16 import VGG16
 
@@ -62,6 +68,7 @@ BACKBONES: dict[str, Callable[[], "nn.Module"]] = {
     "inceptionv3": _inceptionv3,
     "resnet18": _resnet18,
     "resnet50": _resnet50,
+    "squeezenet11": _squeezenet11,
     "vgg16": _vgg16,
 }
 
@@ -78,7 +85,7 @@ def build_backbone(name: str) -> "nn.Module":
 
 
 def load_weights(module: "nn.Module", path: str | Path) -> str:
-    """Load the state_dict in `path` (.safetensors, .pt or .pth) into `module`.
+    """Load the weights in `path` into `module`: a state_dict (.safetensors, .pt or .pth) or .onnx.
 
     A prefix that all names have, of a wrapper ("module.", "_orig_mod.") or of a model around the
     encoder ("encoder."), is left out. Parameters of parts that `module` leaves out (its
@@ -92,7 +99,7 @@ def load_weights(module: "nn.Module", path: str | Path) -> str:
         InputError: the file cannot be read or does not fit; `module` is unchanged.
     """
     path = Path(path)
-    found, expected = _read_state_dict(path), module.state_dict()
+    found, expected = _read_weights(path, module), module.state_dict()
     prefix = _prefix_of(found, expected)
     absent_parts = getattr(module, "absent_parts", ())
     named = {key.removeprefix(prefix): tensor for key, tensor in found.items()}
@@ -118,13 +125,17 @@ def _prefix_of(found: Iterable[str], expected: Iterable[str]) -> str:
     return prefix
 
 
-def _read_state_dict(path: Path) -> "Mapping[str, Tensor]":
+def _read_weights(path: Path, module: "nn.Module") -> "Mapping[str, Tensor]":
     check_file(path, "weights file")
+    if path.suffix == ".onnx":
+        from export.backbones.onnx_weights import weights_from_onnx
+
+        return weights_from_onnx(path, module)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix in {".pt", ".pth"}:
         return _read_checkpoint(path)
-    raise InputError(f"{path} is not a weights file; expected .safetensors, .pt or .pth")
+    raise InputError(f"{path} is not a weights file; expected .safetensors, .pt, .pth or .onnx")
 
 
 def _read_safetensors(path: Path) -> "Mapping[str, Tensor]":

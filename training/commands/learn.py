@@ -19,7 +19,17 @@ _PATH = click.Path(path_type=Path)
 _AT_LEAST_ONE, _NOT_NEGATIVE = click.IntRange(1), click.FloatRange(0)
 # All fields of `PretrainOptions`; an option that is not given keeps the default there.
 _LEARNING: tuple[tuple[str, Any, str], ...] = (
-    ("--start", _PATH, "Weights to start from: .safetensors, .pt or .pth.  [default: random]"),
+    (
+        "--start",
+        _PATH,
+        "Weights to start from: .safetensors, .pt, .pth or .onnx.  [default: random]",
+    ),
+    (
+        "--batch-norm",
+        click.Choice(("frozen", "learned")),
+        "Whether batch normalisation keeps the statistics of --start, as in the paper, or learns "
+        "its own.  [default: frozen with --start, else learned]",
+    ),
     (
         "--crop-px",
         _AT_LEAST_ONE,

@@ -40,11 +40,11 @@ def network_input(cells: Tensor, scaling: Scaling) -> Tensor:
 def encode_pixels(encoder: nn.Module, pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Encodings float32 (N, D), L2-normalised, on the CPU, of whole cells uint8 (N, H, W, 3) RGB.
 
-    The encoder stays in training or evaluation mode as before, and on its device.
+    The encoder's layers stay in training or evaluation mode as before, and on its device.
     """
     device = next(encoder.parameters()).device
     scaling = scaling_on(device, preprocessing)
-    was_training = encoder.training
+    modes = {layer: layer.training for layer in encoder.modules()}
     encoder.eval()
     with torch.inference_mode():
         found = [
@@ -53,5 +53,6 @@ def encode_pixels(encoder: nn.Module, pixels: Tensor, preprocessing: Preprocessi
             )
             for batch in pixels.split(_CELLS_PER_BATCH)
         ]
-    encoder.train(was_training)
+    for layer, training in modes.items():
+        layer.training = training
     return torch.cat(found).cpu()

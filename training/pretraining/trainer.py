@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,9 @@ class PretrainOptions:
     """How an encoder is pretrained; the defaults are the paper's, for neutrophils.
 
     start: a file of weights to start from; None for random ones. The paper started from ImageNet's.
+    batch_norm: whether batch normalisation learns its statistics or keeps those of `start`, as it
+        does in the paper; None keeps them where there is a start, so that the encoding of a cell
+        does not depend on those beside it.
     projection: width of both layers of the projection head.
     queue: length of NNCLR's queue; 0 for none.
     temperature: what similarities are divided by in the loss.
@@ -56,6 +59,7 @@ class PretrainOptions:
     backbone: str = "vgg16"
     preprocessing: str = "keras-caffe"
     start: str | None = None
+    batch_norm: Literal["frozen", "learned"] | None = None
     views: ViewOptions = field(default_factory=ViewOptions)
     projection: int = 128
     queue: int = 0
@@ -71,6 +75,15 @@ class PretrainOptions:
                 f"temperature is {self.temperature} and projection {self.projection}; both must be "
                 "above 0"
             )
+        if self.batch_norm == "frozen" and not self.start:
+            raise UsageError(
+                "batch_norm is 'frozen', and there is no start whose statistics could be kept"
+            )
+
+    @property
+    def keeps_statistics(self) -> bool:
+        """Whether batch normalisation keeps the statistics that it starts with."""
+        return self.start is not None and self.batch_norm != "learned"
 
 
 class Pretraining:
@@ -254,14 +267,18 @@ def _facts(options: PretrainOptions, cells: CellStack, probe: CellStack | None) 
 
 
 def _networks(options: PretrainOptions) -> tuple[nn.Module, nn.Module]:
-    """The encoder and the projection head, in training mode."""
+    """The encoder and the projection head, in training mode; what is frozen excepted."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(options.seed)
         encoder = build_backbone(options.backbone)
         width = _width(encoder)
         hidden = options.projection
         head = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden))
-    return encoder.train(), head.train()
+    encoder.train()
+    for layer in encoder.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.train(not options.keeps_statistics)
+    return encoder, head.train()
 
 
 def _width(encoder: nn.Module) -> int:
