@@ -138,14 +138,14 @@ def standard_model(model: ModelProto, source: str) -> ModelProto:
             f"{source} uses operators outside the ONNX standard: {', '.join(foreign[:5])}. "
             "Export it with standard operators only, so that every engine can run it"
         )
-    if unlisted := sorted({node.op_type for node in model.graph.node} - OPERATORS):
-        raise InputError(
-            f"{source} uses operators that no graph of a bundle may: {', '.join(unlisted[:5])}. "
-            "Export it for one size of images and in evaluation mode, so that they are not needed"
-        )
     versions = {o.domain: o.version for o in model.opset_import}
     if versions.get("", versions.get("ai.onnx")) != OPSET:
         model = _converted(model, source)
+    if unlisted := sorted({node.op_type for node in model.graph.node} - OPERATORS):
+        raise InputError(
+            f"{source} uses operators that no graph of a bundle may: {', '.join(unlisted[:5])}. "
+            "Export it without them: for one size of images, in evaluation mode"
+        )
     copy = ModelProto()
     copy.CopyFrom(model)
     del copy.opset_import[:]

@@ -150,3 +150,33 @@ def test_a_bundle_of_such_a_graph_scores_nothing(
         "files, which no graph of a bundle may; ask who made the bundle to export it again"
     ) in ended.err
     assert not (out / "cases").exists() or not case_files(out)
+
+
+def with_high_key(content: bytes, field: int, more: int) -> bytes:
+    """The model with a bit of a field's key that some readers drop; the field is of one byte."""
+    key = field << 3 | 2
+    at = content.index(bytes([key]))
+    number, coded = key | more, bytearray()
+    while number > 0x7F:
+        coded.append(number & 0x7F | 0x80)
+        number >>= 7
+    return content[:at] + bytes(coded) + bytes([number]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("more", [1 << 32, 1 << 33, 1 << 62])
+def test_a_key_that_readers_take_for_another_is_refused(more: int) -> None:
+    hidden = with_high_key(model("y = NonZero (x)").SerializeToString(), 7, more)
+    with pytest.raises(ValueError, match="it is not an ONNX file"):
+        check_operators(hidden)
+
+
+def test_a_file_of_another_format_is_refused_whatever_else_it_is() -> None:
+    content = model().SerializeToString()
+    with pytest.raises(ValueError, match="it is not an ONNX file"):
+        check_operators(content[:2] + b"\x32\x04ORTM" + content[2:])
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\x0a", b"\x02\x01a" + model().SerializeToString()])
+def test_a_file_without_a_graph_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match="it is not an ONNX file"):
+        check_operators(content)

@@ -50,6 +50,23 @@ def test_an_older_opset_is_brought_to_ours_with_the_same_numbers() -> None:
     np.testing.assert_array_equal(found, [[6], [22]])
 
 
+def test_operators_that_are_converted_are_judged_by_what_they_become() -> None:
+    old = parser.parse_model(
+        '<ir_version: 4, opset_import: ["" : 9]> g (float[1,1,2,2] x) => (float[1,1,4,4] y)'
+        " <float[4] scales = {1.0, 1.0, 2.0, 2.0}> { y = Upsample (x, scales) }"
+    )
+    assert [node.op_type for node in standard_model(old, "old.onnx").graph.node][-1] == "Resize"
+
+
+def test_operators_that_no_bundle_may_have_are_refused_by_name() -> None:
+    odd = parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 18]> g (float[N] x) => (int64[1,M] y)'
+        " { y = NonZero (x) }"
+    )
+    with pytest.raises(InputError, match="odd.onnx uses operators that no .* may: NonZero"):
+        standard_model(odd, "odd.onnx")
+
+
 def test_a_models_own_functions_are_inlined_where_nothing_else_imported_the_inliner(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

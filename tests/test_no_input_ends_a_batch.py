@@ -265,15 +265,13 @@ def test_a_classifier_that_unpacks_to_very_much_is_refused(tmp_path: Path) -> No
     path = tmp_path / "pn.skops"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("schema.json", b'{"a": [' + b"{}," * (2 << 20) + b"{}]}")
-    with pytest.raises(InputError, match="it unpacks to more than any classifier has"):
+    with pytest.raises(InputError, match="its schema unpacks to more than that of any classifier"):
         load_classifier(path)
 
 
-def wide_end(n_files: int, n_bytes: int, n_said_shortly: int = 0xFFFF) -> bytes:
+def wide_end(n_files: int, n_bytes: int, n_said_shortly: int = 3) -> bytes:
     """The end of a zip whose list has so many files and bytes."""
-    end = struct.pack(
-        "<IHHHHIIH", 0x06054B50, 0, 0, n_said_shortly, n_said_shortly, 0xFFFFFFFF, 0xFFFFFFFF, 0
-    )
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, n_said_shortly, n_said_shortly, 46, 0, 0)
     wide = struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, n_files, n_files, n_bytes, 0)
     return wide + struct.pack("<IIQI", 0x07064B50, 0, 0, 1) + end
 
@@ -282,7 +280,7 @@ def wide_end(n_files: int, n_bytes: int, n_said_shortly: int = 0xFFFF) -> bytes:
     "content",
     [
         wide_end(10**7, 46 * 10**7),
-        wide_end(10**7, 46 * 10**7, n_said_shortly=1),
+        wide_end(10**7, 46 * 10**7, n_said_shortly=0xFFFF),
         wide_end(3, 46 * 10**7),  # a list that is far longer than it says
         bytes(46) + wide_end(10**7, 46 * 10**7),
     ],
@@ -305,6 +303,9 @@ def test_a_zip_of_too_many_files_is_refused_before_they_are_listed(
         "[classes]\nx = " + "[" * 5000,
         "[" + "a." * 5000 + "b]\n",
         "x = " + "{a = " * 500,
+        "[classes]\n" + '"=".' * 20_000 + "b = 1\n",
+        "[classes]\n" + '\'[]\'."a\\"=".' * 20 + "b = 1\n",
+        'x = """a\\""" b"""\ny = ' + "[" * 20,
     ],
 )
 def test_a_class_map_that_is_nested_without_end_is_refused(tmp_path: Path, text: str) -> None:
@@ -312,6 +313,39 @@ def test_a_class_map_that_is_nested_without_end_is_refused(tmp_path: Path, text:
     path.write_text(text)
     with pytest.raises(UsageError, match="it is nested deeper than 16 times"):
         vocabulary_from(str(path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Our classes ................................ [[[[[[[[[[[[[[[[[[[[\n",
+        "# [\n" * 40,
+        '"a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r.s" = "blast"\n',
+        "'[[[[[[[[[[[[[[[[[[[[[' = 'blast'\n",
+    ],
+)
+def test_what_stands_in_texts_and_comments_is_no_nesting(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "classes.toml"
+    path.write_text(f'[classes]\nXX = "lymphocyte"\n{text}')
+    assert vocabulary_from(str(path)).classes["xx"] == "lymphocyte"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[classes]\na = 0x" + "f" * 200_000,
+        '[classes]\na = "' + "b" * 200_000 + '"',
+        "a" * 100_000 + " = 1",
+        'extends = "' + "b" * 200_000 + '"\n[classes]\na = "blast"',
+        'extends = ["cellavision"]\n[classes]\na = "blast"',
+    ],
+)
+def test_what_is_refused_is_not_shown_in_full(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "classes.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as refused:
+        vocabulary_from(str(path))
+    assert len(str(refused.value)) < 1000
 
 
 @pytest.mark.parametrize(
@@ -348,6 +382,53 @@ def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(
     asked = ("--worklist", pipe) if what == "worklist" else ("--class-map", pipe)
     ended = vexas_edge("score", cases[0], "--bundle", tiny_bundle, *asked)
     assert ended.status in (2, 5)
+    assert "it is not a file" in ended.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+@pytest.mark.parametrize(
+    "place", ["lock.json", "journal.jsonl", "cases/000002-A.json", "cases.csv", "watch.json"]
+)
+def test_a_pipe_in_a_results_folder_is_not_waited_for(
+    vexas_edge: Run, tiny_bundle: Path, cases: list[Path], tmp_path: Path, place: str
+) -> None:
+    out = tmp_path / "out"
+    asked = ("--bundle", tiny_bundle, "-o", out)
+    assert vexas_edge("score", cases[0], *asked).status == 0
+    (out / place).unlink(missing_ok=True)
+    os.mkfifo(out / place)
+    for command in (
+        ("results", "verify", out),
+        ("score", cases[1], *asked),
+        ("watch", "--status", out),
+    ):
+        assert "Traceback" not in vexas_edge(*command).err
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"host":"\xff"}', b"[" * 60_000, b'{"host":"a","pid":99999999999,"started":""}']
+)
+def test_a_lock_of_rubbish_is_told_in_words(
+    vexas_edge: Run, tiny_bundle: Path, cases: list[Path], tmp_path: Path, content: bytes
+) -> None:
+    out = tmp_path / "out"
+    asked = ("--bundle", tiny_bundle, "-o", out)
+    assert vexas_edge("score", cases[0], *asked).status == 0
+    (out / "lock.json").write_bytes(content)
+    ended = vexas_edge("score", cases[1], *asked)
+    assert ended.status in (0, 4)
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such device")
+def test_a_device_is_no_key_and_no_baseline(
+    vexas_edge: Run, tiny_bundle: Path, cases: list[Path]
+) -> None:
+    ended = vexas_edge("score", cases[0], "--bundle", tiny_bundle, "--hash-ids", "/dev/zero")
+    assert ended.status == 2
+    assert "it is not a file" in ended.err
+    ended = vexas_edge("bench", "--bundle", tiny_bundle, "--baseline", "/dev/zero")
+    assert ended.status == 5
     assert "it is not a file" in ended.err
 
 

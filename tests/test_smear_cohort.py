@@ -143,7 +143,7 @@ def test_a_path_that_was_written_on_windows_is_found(tmp_path: Path) -> None:
 
 def test_a_quote_that_never_closes_is_refused(tmp_path: Path) -> None:
     said = refusal(tmp_path, f'{HEADER}A,s1,"a,VEXAS,train\n')
-    assert said == "cohort cohort.csv, line 1: unexpected end of data"
+    assert said == "cohort cohort.csv, line 2: unexpected end of data"
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -27,6 +28,12 @@ _MOST_ARRAYS, _MOST_ARRAY_BYTES, _LONGEST_HEADER = 1000, 128 << 20, 10_000
 # A key of many parts makes a table in a table for each; what is read takes the square of it.
 _MOST_PARTS, _DEEPEST = 16, 16
 _BETWEEN_KEYS = re.compile(r"[=,{}\[\]\n]")
+# Texts and comments of TOML, to the end of the line or of the file where they are not ended.
+_TEXTS = re.compile(
+    r'''"""(?:\\.?|[^\\])*?(?:"""|\Z)|"(?:\\.?|[^"\\\n])*"?|#[^\n]*'''
+    r"""|'''.*?(?:'''|\Z)|'[^'\n]*'?""",
+    re.DOTALL,
+)
 
 
 # What zipfile raises for a damaged, encrypted or strangely packed archive.
@@ -34,8 +41,13 @@ ZIP_DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError),
     *(IndexError, struct.error),
 )
+# What numpy, and Python's parser inside it, raise for damaged arrays, in a zip or not.
+ARRAY_DAMAGE = (
+    *ZIP_DAMAGE,
+    *(LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError, tokenize.TokenError),
+)
 # The end of a zip, its mark and what follows it: number and bytes of the entries in its list. Of
-# more, or longer ones, the wide form tells, which lies before it at a fixed distance.
+# more, or longer ones, the wide form tells, which lies before it, here with the 20 bytes between.
 _END, _WIDE_END = struct.Struct("<4s6xHI6x"), struct.Struct("<4s28xQQ28x")
 _END_MARK, _WIDE_MARK, _LONGEST_COMMENT = b"PK\5\6", b"PK\6\6", 0xFFFF
 # With a path of 150 characters, and more than four times those that nobody needs.
@@ -54,6 +66,19 @@ def open_file(path: str | Path) -> Iterator[BinaryIO]:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is not a file")
         yield stream
+
+
+def read_file(path: str | Path, most_bytes: int | None = None) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: it cannot be read, is no file, or has more bytes than that.
+    """
+    with open_file(path) as stream:
+        content = stream.read() if most_bytes is None else stream.read(most_bytes + 1)
+    if most_bytes is not None and len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"it has over {most_bytes} bytes")
+    return content
 
 
 def open_zip(file: Path | BinaryIO, most_files: int) -> zipfile.ZipFile:
@@ -78,7 +103,7 @@ def _length_of_list(zipped: BinaryIO) -> tuple[int, int]:
     The end is looked for where zipfile looks for it.
     """
     size = zipped.seek(0, os.SEEK_END)
-    zipped.seek(max(0, size - _LONGEST_COMMENT - _END.size - _WIDE_END.size - 20))
+    zipped.seek(max(0, size - _LONGEST_COMMENT - _END.size - _WIDE_END.size))
     tail = zipped.read()
     at = len(tail) - _END.size
     if tail[max(0, at) :][:4] != _END_MARK or tail[-2:] != b"\0\0":
@@ -86,7 +111,7 @@ def _length_of_list(zipped: BinaryIO) -> tuple[int, int]:
     if at < 0 or at + _END.size > len(tail):
         return 0, 0
     _, n_files, n_bytes = _END.unpack_from(tail, at)
-    wide_at = at - 20 - _WIDE_END.size
+    wide_at = at - _WIDE_END.size
     if wide_at >= 0 and tail[wide_at:].startswith(_WIDE_MARK):
         _, n_files, n_bytes = _WIDE_END.unpack_from(tail, wide_at)
     return n_files, n_bytes
@@ -135,14 +160,15 @@ def table_from_toml(path: Path) -> dict[str, Any]:
     if len(content) > MOST_TOML_BYTES:
         raise ValueError(f"it has over {MOST_TOML_BYTES} bytes")
     text = content.decode("utf-8-sig")
-    most_dots = max(key.count(".") for key in _BETWEEN_KEYS.split(text))
-    if _depth(text) > _DEEPEST or most_dots > _MOST_PARTS:
+    plain = _TEXTS.sub("_", text)
+    most_dots = max(key.count(".") for key in _BETWEEN_KEYS.split(plain))
+    if _depth(plain) > _DEEPEST or most_dots > _MOST_PARTS:
         raise ValueError(f"it is nested deeper than {_DEEPEST} times")
     return tomllib.loads(text)
 
 
 def _depth(text: str) -> int:
-    """How deep brackets and braces are nested at most, those inside texts included."""
+    """How deep brackets and braces are nested at most."""
     depth = most = 0
     for character in re.findall(r"[\[\]{}]", text):
         depth = max(0, depth + (1 if character in "[{" else -1))
@@ -161,26 +187,29 @@ def arrays_from_npz(content: bytes) -> "dict[str, NDArray[Any]]":
 
     try:
         with open_zip(BytesIO(content), _MOST_ARRAYS) as archive:
-            _check_sizes(archive)
+            check_arrays(archive)
         with np.load(BytesIO(content), allow_pickle=False) as opened:
             found = {name: opened[name] for name in opened.files}
-    except MemoryError:
-        raise
-    except Exception as error:
+    except ARRAY_DAMAGE as error:
         raise ValueError(f"no readable arrays ({type(error).__name__}: {error})") from error
     if strange := [name for name, array in found.items() if not isinstance(array, np.ndarray)]:
         raise ValueError(f"{strange[0]} is no array")
     return found
 
 
-def _check_sizes(archive: zipfile.ZipFile) -> None:
-    """Check that each array has the bytes that its header claims, before room is made for it."""
+def check_arrays(archive: zipfile.ZipFile, most_bytes: int = _MOST_ARRAY_BYTES) -> None:
+    """Check that each array has the bytes that its header claims, before room is made for it.
+
+    Raises:
+        One of `ARRAY_DAMAGE`: one does not, or all together have more bytes than that.
+    """
     from numpy.lib import format as npy
 
-    members = archive.infolist()
-    if sum(member.file_size for member in members) > _MOST_ARRAY_BYTES:
-        raise ValueError(f"its arrays have over {_MOST_ARRAY_BYTES} bytes")
-    for member in members:
+    if sum(member.file_size for member in archive.infolist()) > most_bytes:
+        raise ValueError(f"its arrays have over {most_bytes} bytes")
+    for member in archive.infolist():
+        if not member.filename.endswith(".npy"):
+            continue
         with archive.open(member) as stream:
             version = npy.read_magic(stream)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0

@@ -13,6 +13,9 @@ LEAST_CHANGE = 0.05
 # may differ.
 SAME = {"cpu", "gpu", "threads", "bundle", "engine", "device", "precision"}
 
+# The figures by which they are compared.
+COMPARED = ("relative", "relative_low", "relative_high")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Change:

@@ -19,7 +19,7 @@ from vexas_edge.bundle.manifest import (
 from vexas_edge.bundle.operators import check_operators
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.files import remove_partials, replacing
-from vexas_edge.inputs import ZIP_DAMAGE, open_zip
+from vexas_edge.inputs import ZIP_DAMAGE, open_file, open_zip
 
 MANIFEST = "manifest.json"
 
@@ -228,7 +228,7 @@ def _folder_reader(path: Path) -> tuple[Callable[[str, int], bytes], dict[str, i
 
     def read(name: str, limit: int) -> bytes:
         try:
-            with (root / name).open("rb") as stream:
+            with open_file(root / name) as stream:
                 content = stream.read(limit + 1)
         except OSError as error:
             raise BundleError(f"{path}: {name} cannot be read: {error.strerror}") from error

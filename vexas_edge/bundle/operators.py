@@ -14,7 +14,8 @@ OPERATORS = frozenset(
         *("Abs", "Add", "And", "Ceil", "Clip", "Div", "Equal", "Exp", "Floor", "Greater"),
         *("GreaterOrEqual", "Less", "LessOrEqual", "Log", "Max", "Mean", "Min", "Mod", "Mul"),
         *("Neg", "Not", "Or", "Pow", "Reciprocal", "Round", "Sign", "Sqrt", "Sub", "Sum", "Xor"),
-        *("Cos", "Erf", "IsInf", "IsNaN", "Sin", "Tan", "Where"),
+        *("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cos", "Cosh", "Erf", "IsInf"),
+        *("IsNaN", "Sin", "Sinh", "Tan", "Where"),
         *("Celu", "Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "LogSoftmax", "Mish", "PRelu"),
         *("Relu", "Selu", "Sigmoid", "Softmax", "Softplus", "Softsign", "Tanh", "ThresholdedRelu"),
         *("AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "Dropout", "Einsum"),
@@ -25,7 +26,8 @@ OPERATORS = frozenset(
         *("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"),
         *("TopK",),
         *("Cast", "CastLike", "Concat", "Constant", "ConstantOfShape", "DepthToSpace", "Expand"),
-        *("Flatten", "Gather", "GatherElements", "GatherND", "Identity", "OneHot", "Pad", "Range"),
+        *("Flatten", "Gather", "GatherElements", "GatherND", "GridSample", "Identity"),
+        *("OneHot", "Pad", "Range"),
         *("Reshape", "Resize", "ScatterElements", "ScatterND", "Shape", "Size", "Slice"),
         *("SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze"),
         *("ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger"),
@@ -55,7 +57,8 @@ _REFUSED = {
 }
 # How a field is coded: a number, 8 bytes, a length and as many bytes, 4 bytes.
 _NUMBER, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
-_LONGEST_NUMBER, _LONGEST_NAME = 10, 80
+_LONGEST_NUMBER, _LONGEST_NAME, _LARGEST_KEY = 10, 80, (1 << 32) - 1
+_OTHER_FORMAT = b"ORTM"
 # EfficientNet-B4 has 23,000 fields.
 _MOST_FIELDS = 500_000
 
@@ -69,7 +72,10 @@ def check_operators(model: bytes) -> None:
     Raises:
         ValueError: it does not, or is no such file.
     """
-    waiting, n_fields = [("model", memoryview(model))], 0
+    # onnxruntime would read a file of its own format by this mark, whatever else the file may be.
+    if model[4:8] == _OTHER_FORMAT:
+        raise ValueError("it is not an ONNX file")
+    waiting, n_fields, n_graphs = [("model", memoryview(model))], 0, 0
     while waiting:
         message, content = waiting.pop()
         for number, value in _fields(content):
@@ -80,6 +86,9 @@ def check_operators(model: bytes) -> None:
                 raise ValueError(f"it {problem}, which no graph of a bundle may")
             if inner := _MESSAGES.get((message, number)):
                 waiting.append((inner, value))
+                n_graphs += inner == "graph"
+    if not n_graphs:
+        raise ValueError("it is not an ONNX file")
 
 
 def _problem_of(field: tuple[str, int], value: memoryview) -> str:
@@ -101,6 +110,8 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     while at < len(message):
         key, at = _number(message, at)
         size, kind = 0, key & 7
+        if key > _LARGEST_KEY or not key >> 3:  # readers differ in what they make of these
+            raise ValueError("it is not an ONNX file")
         if kind == _NUMBER:
             _, at = _number(message, at)
         elif kind == _BYTES:

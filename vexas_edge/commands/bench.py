@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from vexas_edge.bench.baseline import SAME, changes, check_same
+from vexas_edge.bench.baseline import COMPARED, SAME, changes, check_same
 from vexas_edge.bench.drawn_smear import write_smear
 from vexas_edge.bench.scenarios import Figure, measure
 from vexas_edge.bundle.archive import Bundle, open_bundle
@@ -22,9 +22,11 @@ from vexas_edge.errors import HostError, InputError
 from vexas_edge.files import write_atomically
 from vexas_edge.host.facts import this_host
 from vexas_edge.host.process import peak_memory_mib
+from vexas_edge.inputs import read_file
 from vexas_edge.runtime.session import Sessions
 
 REGRESSED = 8
+_LARGEST_BASELINE = 16 << 20
 
 Line = dict[str, Any]
 
@@ -114,13 +116,25 @@ def _lines_of(path: Path) -> list[Line]:
         InputError: the file cannot be read, or was not written by `vexas-edge bench -o`.
     """
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        wanted = {*Figure.__dataclass_fields__, "run"}
-        if lines and all(wanted <= line.keys() and line["run"].keys() >= SAME for line in lines):
+        lines = [
+            json.loads(line) for line in read_file(path, _LARGEST_BASELINE).decode().splitlines()
+        ]
+        if lines and all(map(_is_line, lines)):
             return lines
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"the baseline {path} cannot be read: {error}") from error
     raise InputError(f"the baseline {path} is not a file that `vexas-edge bench -o` wrote")
+
+
+def _is_line(line: Line) -> bool:
+    """Whether a line has what a comparison looks at."""
+    return (
+        line.keys() >= {*Figure.__dataclass_fields__, "run"}
+        and line["run"].keys() >= SAME
+        and isinstance(line["scenario"], str)
+        and isinstance(line["model"], str | None)
+        and all(isinstance(line[name], float) and line[name] > 0 for name in COMPARED)
+    )
 
 
 def _table(lines: Sequence[Line]) -> Iterable[str]:

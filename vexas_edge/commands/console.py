@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn, Self
@@ -27,6 +28,7 @@ def run_command_line(command: click.Command) -> NoReturn:
 
     Any other exception is a bug of ours and keeps its traceback, with status 1.
     """
+    warnings.filterwarnings("ignore", module="PIL")  # what a damaged image is, we say ourselves
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A cp1252 console cannot show every file name, which must not end the run.

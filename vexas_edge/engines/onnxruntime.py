@@ -155,6 +155,7 @@ def _session_options(threads: int) -> Any:
     options.inter_op_num_threads = 1
     # Spinning threads slow down everything else on a shared PC, and our own decoding most of all.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     # All weights must be in the graph that was hashed; one that points to other files is refused.
     nowhere = str(Path(__file__).with_name("no external data"))
     options.add_session_config_entry(

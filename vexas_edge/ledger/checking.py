@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from vexas_edge.errors import InputError
+from vexas_edge.inputs import open_file
 from vexas_edge.ledger.derived.pages import Pages, index_html, page_name
 from vexas_edge.ledger.derived.tables import cases_csv, cells_csv_parts, journal_from_lines
 from vexas_edge.ledger.journal import line_from_file, record_from_json, score_from_json
@@ -185,7 +186,7 @@ def _is_as_made(page: bytes, line: CaseLine, pages: Pages) -> bool:
 
 def _is_of_parts(path: Path, parts: Iterator[bytes]) -> bool:
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             return all(stream.read(len(part)) == part for part in parts) and not stream.read(1)
     except OSError:
         return False

@@ -14,13 +14,14 @@ import time
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
 
 from vexas_edge.errors import HostError
 from vexas_edge.files import put_in_place
 from vexas_edge.host.shares import is_on_share
+from vexas_edge.inputs import read_file
 from vexas_edge.talk import Say
 
 LOCK = "lock.json"
@@ -41,9 +42,9 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     """Who writes. token: by which an owner knows itself. beat: how often it has shown itself."""
 
     host: str
-    pid: int
+    pid: Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
     started: str
-    token: str
+    token: Annotated[str, msgspec.Meta(pattern=r"^\w{1,64}$")]
     beat: int = 0
 
     def __str__(self) -> str:
@@ -241,8 +242,8 @@ class FolderLock:
 
 def _owner_at(path: Path) -> Owner | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Owner)
-    except (OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(read_file(path, most_bytes=1 << 16), type=Owner)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -21,6 +21,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from vexas_edge.errors import InputError
+from vexas_edge.inputs import read_file
 from vexas_edge.ledger.journal import line_from_file, lines_from_journal, score_from_json
 from vexas_edge.ledger.lines import CaseLine, JournalLine, RunLine
 from vexas_edge.results.values import CaseScore
@@ -77,7 +78,7 @@ def place_of_result(result: Path) -> tuple[Path, str]:
 def read_numbered(folder: Path, file: str) -> bytes:
     """One of the `numbered_files`. Raises InputError where it cannot be read."""
     try:
-        return (folder / file).read_bytes()
+        return read_file(folder / file)
     except OSError as error:
         raise InputError(f"{folder / file} cannot be read: {error.strerror}") from error
 
@@ -96,7 +97,7 @@ def result_of(folder: Path, line: CaseLine) -> CaseScore:
 def read_journal(folder: Path) -> list[JournalLine]:
     """The lines of a folder's journal, as far as it goes."""
     try:
-        return list(lines_from_journal((folder / JOURNAL).read_bytes()))
+        return list(lines_from_journal(read_file(folder / JOURNAL)))
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -119,6 +120,6 @@ def lost_results(lines: Iterable[JournalLine]) -> list[int]:
 def content_at(path: Path) -> bytes | None:
     """A file's content; None where it cannot be read."""
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError:
         return None

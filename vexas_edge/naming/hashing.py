@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vexas_edge.errors import UsageError
+from vexas_edge.inputs import read_file
 from vexas_edge.results.values import CaseScore, UsedCell
 from vexas_edge.text import folded, unicode_text
 
-_LEAST_BYTES = 16
+_LEAST_BYTES, _MOST_BYTES = 16, 1 << 16
 _HEX_DIGITS = 16
 # What stands for a text that may name a patient.
 NOT_WRITTEN = "not written here, as ids are hashed: see what was printed where it was scored"
@@ -77,7 +78,7 @@ def read_key(file: Path) -> IdKey:
         UsageError: it cannot be read, or is too short to keep ids secret.
     """
     try:
-        secret = file.read_bytes().strip()
+        secret = read_file(file, _MOST_BYTES).strip()
     except OSError as error:
         raise UsageError(
             f"key {unicode_text(str(file))} cannot be read: {error.strerror}; write a secret of "

@@ -52,7 +52,7 @@ def _rows(text: str, file: Path) -> Iterator[tuple[int, str, str]]:
                 )
             yield reader.line_num, path, case
     except csv.Error as error:
-        raise InputError(f"worklist {file}, line {reader.line_num}: {error}") from error
+        raise InputError(f"worklist {file}, line {reader.reader.line_num}: {error}") from error
 
 
 def _normal(path: str) -> str:

@@ -49,7 +49,7 @@ def read_cohort(path: str | os.PathLike[str]) -> tuple[CohortCase, ...]:
         written = ((reader.line_num, row) for row in reader)
         rows = [(line, _case(row, path, line)) for line, row in written if _is_given(row)]
     except csv.Error as error:
-        raise InputError(f"cohort {path}, line {reader.line_num}: {error}") from error
+        raise InputError(f"cohort {path}, line {reader.reader.line_num}: {error}") from error
     if not rows:
         raise InputError(f"{path} has no row below its header")
     _check_once(rows, "sample", path)

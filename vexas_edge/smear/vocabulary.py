@@ -1,5 +1,6 @@
 """What an analyzer's prefixes and folder names mean: vocabularies of cell classes."""
 
+import reprlib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def _vocabulary_from_file(path: Path) -> Vocabulary:
     unknown = sorted(table.keys() - {"classes", "extends"})
     if unknown:
         raise UsageError(
-            f"class map {path}: unknown key {unknown[0]!r}; "
+            f"class map {path}: unknown key {_shown(unknown[0])}; "
             "expected the table [classes] and, optionally, extends"
         )
     written = table.get("classes")
@@ -106,11 +107,11 @@ def _vocabulary_from_file(path: Path) -> Vocabulary:
 def _extended(base: object, path: Path) -> Mapping[str, str]:
     if base is None:
         return {}
-    if base not in BUILT_IN:
+    if not isinstance(base, str) or base not in BUILT_IN:
         raise UsageError(
-            f"class map {path}: extends is {base!r}; expected one of {', '.join(BUILT_IN)}"
+            f"class map {path}: extends is {_shown(base)}; expected one of {', '.join(BUILT_IN)}"
         )
-    return _built_in(str(base)).classes
+    return _built_in(base).classes
 
 
 def _folded_classes(written: Mapping[str, object], path: Path) -> dict[str, str]:
@@ -118,13 +119,24 @@ def _folded_classes(written: Mapping[str, object], path: Path) -> dict[str, str]
     for key, target in written.items():
         folded = fold_name(key)
         if not folded:
-            raise UsageError(f"class map {path}: {key!r} is neither a prefix nor a folder name")
+            raise UsageError(
+                f"class map {path}: {_shown(key)} is neither a prefix nor a folder name"
+            )
         if folded in classes:
-            raise UsageError(f"class map {path}: {key!r} is there twice; keep one")
+            raise UsageError(f"class map {path}: {_shown(key)} is there twice; keep one")
         if not isinstance(target, str) or target not in {*CELL_CLASSES, IGNORE}:
             raise UsageError(
-                f"class map {path}: {key!r} is mapped to {target!r}; "
+                f"class map {path}: {_shown(key)} is mapped to {_shown(target)}; "
                 f"expected {IGNORE!r} or one of {', '.join(CELL_CLASSES)}"
             )
         classes[folded] = target
     return classes
+
+
+def _shown(value: object) -> str:
+    """A key or a value of the file, short enough for a message."""
+    return (
+        reprlib.repr(value)
+        if isinstance(value, str)
+        else f"something of type {type(value).__name__}"
+    )

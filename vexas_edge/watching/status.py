@@ -12,12 +12,13 @@ import msgspec
 
 from vexas_edge.errors import HostError, InputError
 from vexas_edge.files import write_atomically
+from vexas_edge.inputs import read_file
 from vexas_edge.ledger.lock import LOCK, is_held
 from vexas_edge.ledger.reading import WATCH, read_journal
 from vexas_edge.ledger.sameness import Known, known_from_lines
 from vexas_edge.text import listed, unicode_text
 
-_PROBLEMS_NAMED = 10
+_PROBLEMS_NAMED, _MOST_BYTES = 10, 64 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,9 +51,9 @@ def lines_from_status(results: Path) -> Iterator[str]:
         InputError: nobody has watched with it.
     """
     try:
-        status = msgspec.json.decode((results / WATCH).read_bytes(), type=WatchStatus)
+        status = msgspec.json.decode(read_file(results / WATCH, _MOST_BYTES), type=WatchStatus)
         looked = datetime.fromisoformat(status.looked).astimezone(UTC)
-    except (OSError, ValueError) as error:  # msgspec's errors are among these
+    except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are among these
         raise InputError(
             f"no watcher has ever written to {results}; name the folder that `watch` was given "
             "with -o"
