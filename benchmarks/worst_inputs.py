@@ -206,10 +206,26 @@ def _tiff_with_long_tag() -> bytes:
 def _zips() -> Iterator[tuple[str, bytes]]:
     cell = _saved(Image.new("RGB", (64, 64), (9, 99, 199)), "PNG", {})
     yield "a zip of 100,000 cells", packed({f"NEU_{n}.png": cell for n in range(100_000)})
+    yield "a zip of 1.5 million files", _zip_of_empty_files(1_500_000)
     yield "a zip of one deep path", packed({"a/" * 30_000 + "b.png": cell})
     zeros = bytes(MAX_FILE_BYTES)
     bomb = {f"{n}.png": zeros for n in range(8)}
     yield "a zip of 8 files that unpack to 512 MiB", packed(bomb, zipfile.ZIP_DEFLATED)
+
+
+def _zip_of_empty_files(n: int) -> bytes:
+    """A zip whose list is real, and all of whose entries are the same empty file."""
+    local = struct.pack("<4s5HIIIHH", b"PK\3\4", 45, 0, 0, 0, 33, 0, 0, 0, 7, 0) + b"0000000"
+    entries = b"".join(
+        struct.pack("<4s6HIIIHHHHHII", b"PK\1\2", 45, 45, 0, 0, 0, 33, 0, 0, 0, 7, *[0] * 6)
+        + b"%07d" % number
+        for number in range(n)
+    )
+    at = len(local)
+    wide = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, n, n, len(entries), at)
+    place = struct.pack("<4sIQI", b"PK\6\7", 0, at + len(entries), 1)
+    end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, 46, 0, 0)
+    return local + entries + wide + place + end
 
 
 def _class_maps() -> Iterator[tuple[str, bytes]]:
@@ -220,6 +236,8 @@ def _class_maps() -> Iterator[tuple[str, bytes]]:
     )
     yield "a class map of tables", _full(b"", b"[a%d]\n", least)
     yield "a class map of tables in tables", _full(b"", b"[%d.a.b.c.d.e.f.g.h.i.j.k.l.m]\n", least)
+    yield "a class map of a key of many quoted parts", b"[classes]\n" + b'"=".' * 20_000 + b"b=1"
+    yield "a class map of one long number", b"[classes]\na = 0x" + b"f" * (least - 20)
     yield "a class map of one key", b"a" * (least - 8) + b" = 1"
     yield "a class map of one text", b'a = "' + b"\\u00e9" * (least // 6 - 2) + b'"'
     yield "a class map of empty arrays", b"a = [" + b"[]," * (least // 3 - 4) + b"]"
@@ -331,7 +349,7 @@ def _cache(seeds: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def _work(reader_name: str, kept: Path, to: Connection) -> None:
-    reader, data = readers(kept)[reader_name], (kept / _INPUT).read_bytes()
+    reader = readers(kept)[reader_name]
     with (
         tempfile.TemporaryDirectory() as one,
         tempfile.TemporaryDirectory() as other,
@@ -340,7 +358,7 @@ def _work(reader_name: str, kept: Path, to: Connection) -> None:
         base = forgotten_peak_mib()
         began = time.perf_counter()
         places = [Path(one), Path(other)][: _THREADS.get(reader_name, 1)]
-        outcomes = set(pool.map(lambda place: _outcome(reader, data, place), places))
+        outcomes = set(pool.map(lambda place: _outcome(reader, kept / _INPUT, place), places))
         to.send((time.perf_counter() - began, peak_mib() - base, sorted(outcomes)))
 
 
@@ -350,9 +368,9 @@ def _seeds(reader: Reader) -> dict[str, bytes]:
     return {name.decode(): rest for name, _, rest in parts if name.isascii() and len(name) < 99}
 
 
-def _outcome(reader: Reader, data: bytes, folder: Path) -> str:
+def _outcome(reader: Reader, file: Path, folder: Path) -> str:
     try:
-        reader.read(data, folder)
+        reader.read(file.read_bytes(), folder)
     except VexasEdgeError as error:
         return f"refused: {error}"[:200].replace(str(folder), "FOLDER")
     return "read"

@@ -190,6 +190,21 @@ def test_an_engine_made_slower_is_reported_as_a_regression(
     assert line.endswith("REGRESSED")
 
 
+@pytest.mark.parametrize("impossible", [{"relative": 0.0}, {"relative": "x"}, {"model": 3}])
+def test_a_baseline_of_impossible_figures_is_refused(
+    lines: list[dict[str, Any]],
+    tiny_bundle: Path,
+    tmp_path: Path,
+    vexas_edge: Callable[..., Ended],
+    impossible: dict[str, Any],
+) -> None:
+    baseline = tmp_path / "lines.jsonl"
+    baseline.write_text("".join(json.dumps(line | impossible) + "\n" for line in lines))
+    ended = vexas_edge("bench", "--bundle", tiny_bundle, *QUICK, "--baseline", baseline)
+    assert ended.status == 5
+    assert "is not a file that `vexas-edge bench -o` wrote" in ended.err
+
+
 @pytest.mark.parametrize("content", ["", "no json", "{}\n", "[1]\n", '{"run": {}}\n'])
 def test_a_baseline_that_is_none_is_refused_before_anything_is_measured(
     tiny_bundle: Path, tmp_path: Path, vexas_edge: Callable[..., Ended], content: str
