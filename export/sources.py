@@ -16,6 +16,7 @@ from export.spec import ModelSpec
 from vexas_edge.bundle.operators import check_operators
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import InputError, UsageError
+from vexas_edge.inputs import read_file
 from vexas_edge.runtime.isolator import opened_isolator
 
 
@@ -102,7 +103,7 @@ def _classifier(spec: ModelSpec, folder: Path) -> Classifier:
 def mask_network_at(path: Path) -> bytes:
     """The content of a mask network's .onnx file. Raises InputError where it is none."""
     try:
-        content = path.read_bytes()
+        content = read_file(path)
         check_operators(content)
     except OSError as error:
         raise InputError(f"mask network {path} cannot be read: {error.strerror}") from error

@@ -164,6 +164,28 @@ def test_weights_come_back_from_an_onnx_file(name: str, tmp_path: Path) -> None:
         assert torch.equal(other.state_dict()[key], tensor), key
 
 
+@pytest.mark.parametrize("name", ["compact", "resnet18"])
+def test_batch_normalisation_comes_back_from_an_onnx_file(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    backbone, path = build_backbone(name), tmp_path / "w.onnx"
+    with torch.no_grad():
+        backbone(20 * torch.randn(4, 3, 64, 64) + 5)  # so that it has statistics
+    torch.onnx.export(
+        backbone.eval(),
+        (torch.zeros(1, 3, 64, 64),),
+        str(path),
+        training=torch.onnx.TrainingMode.PRESERVE,  # else they are folded into the convolutions
+        do_constant_folding=False,
+        dynamo=False,
+        opset_version=18,
+    )
+    other = build_backbone(name)
+    load_weights(other, path)
+    for key, tensor in backbone.state_dict().items():
+        if not key.endswith("num_batches_tracked"):
+            assert torch.equal(other.state_dict()[key], tensor), key
+
+
 def test_weights_of_another_network_in_an_onnx_file_are_refused(
     compact: nn.Module, tmp_path: Path
 ) -> None:

@@ -530,6 +530,24 @@ def test_without_a_home_there_is_no_cache_and_the_score_is_the_same(
 # What is printed
 
 
+def test_what_pillow_warns_of_is_not_printed(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(cell_pixels(1)).save(stream, "PNG")
+    data = stream.getvalue()
+    odd = data[:33] + chunk(b"acTL", struct.pack(">II", 0, 0)) + data[33:]
+    with pytest.warns(UserWarning, match="Invalid APNG"):
+        Image.open(io.BytesIO(odd)).load()
+    case = write_case(tmp_path / "P1", neutrophil=2)
+    next(case.rglob("*.png")).write_bytes(odd)
+    ended = subprocess.run(
+        [sys.executable, "-W", "always", "-m", "vexas_edge", "scan", case],
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0
+    assert "Warning" not in ended.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such device")
 def test_a_full_stdout_is_one_line_and_costs_no_result_that_is_kept(
     tiny_bundle: Path, cases: list[Path], tmp_path: Path

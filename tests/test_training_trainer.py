@@ -159,7 +159,7 @@ def test_the_encoding_of_a_cell_does_not_depend_on_those_beside_it(
 
 def test_statistics_are_not_frozen_where_there_are_none() -> None:
     assert not QUICK.keeps_statistics
-    with pytest.raises(UsageError, match="there is no start whose statistics could be kept"):
+    with pytest.raises(UsageError, match="there is no start to keep statistics of"):
         replace(QUICK, batch_norm="frozen")
 
 

@@ -50,7 +50,7 @@ ARRAY_DAMAGE = (
 # more, or longer ones, the wide form tells, which lies before it, here with the 20 bytes between.
 _END, _WIDE_END = struct.Struct("<4s6xHI6x"), struct.Struct("<4s28xQQ28x")
 _END_MARK, _WIDE_MARK, _LONGEST_COMMENT = b"PK\5\6", b"PK\6\6", 0xFFFF
-# With a path of 150 characters, and more than four times those that nobody needs.
+# An entry has 46 bytes and its path; this is for paths of 150 characters on average.
 _BYTES_PER_ENTRY = 200
 
 

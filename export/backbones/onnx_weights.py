@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from export.encoder import onnx_from_file
 from export.execution import run_graph
+from export.graph import without_identities
 from vexas_edge.errors import InputError
 
 # Where the file does not say: at this side poolings come out the same by floors and by ceilings.
@@ -32,7 +33,7 @@ def weights_from_onnx(path: Path, module: nn.Module) -> dict[str, Tensor]:
     Raises:
         InputError: the file is no encoder, or is that of another network.
     """
-    model, twin = onnx_from_file(path), deepcopy(module).eval()
+    model, twin = without_identities(onnx_from_file(path)), deepcopy(module).eval()
     written, running = list(_layers_of_graph(model)), list(_layers_of_module(twin))
     kinds = [kind for kind, _ in written]
     if kinds != [type(layer) for _, layer in running]:

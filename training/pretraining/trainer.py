@@ -76,9 +76,7 @@ class PretrainOptions:
                 "above 0"
             )
         if self.batch_norm == "frozen" and not self.start:
-            raise UsageError(
-                "batch_norm is 'frozen', and there is no start whose statistics could be kept"
-            )
+            raise UsageError("batch_norm is 'frozen', and there is no start to keep statistics of")
 
     @property
     def keeps_statistics(self) -> bool:

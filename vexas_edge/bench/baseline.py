@@ -1,4 +1,4 @@
-"""The comparison of a run's figures with those of an earlier run on the same PC."""
+"""The comparison of a run's figures with those of an earlier run on a PC of the same kind."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,8 @@ def check_same(now: Mapping[str, Any], then: Mapping[str, Any]) -> None:
     """Check that two runs can be compared.
 
     Raises:
-        UsageError: they are of different PCs, bundles, engines, devices, precisions or threads.
+        UsageError: they are of different kinds of PCs, bundles, engines, devices, precisions or
+            threads.
     """
     differ = [w for w in sorted(SAME) if then[w] != now[w]]
     if differ:

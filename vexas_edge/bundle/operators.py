@@ -59,7 +59,7 @@ _REFUSED = {
 _NUMBER, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 _LONGEST_NUMBER, _LONGEST_NAME, _LARGEST_KEY = 10, 80, (1 << 32) - 1
 _OTHER_FORMAT = b"ORTM"
-# EfficientNet-B4 has 23,000 fields.
+# EfficientNet-B4 in int8 has 25,000.
 _MOST_FIELDS = 500_000
 
 
