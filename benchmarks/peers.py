@@ -35,6 +35,7 @@ from samples import (
     write_file_bundle,
     write_module_bundle,
 )
+from torch import nn
 
 from export.backbones import build_backbone, load_weights
 from vexas_edge import open_bundle, read_case, score_case
@@ -168,7 +169,7 @@ def _made(network: Network, data: Path, scratch: Path) -> tuple[Bundle, Material
         files = sorted((data / "lymphocytosis").glob("*/*.jpg"))[: network.n_cells]
         folder = copy_cells(files, scratch / "cells")
         (encoder,) = (data / network.name).glob("*.onnx")
-        module = build_backbone(network.name).eval()
+        module: nn.Module = build_backbone(network.name).eval()
         load_weights(module, encoder)
         write_file_bundle(encoder, network.width, network.canvas_px, folder, to)
     else:

@@ -99,12 +99,34 @@ def test_inception_normalises_with_its_own_epsilon() -> None:
 def test_any_input_size_gives_the_same_width(name: str) -> None:
     backbone = build_backbone(name).eval()
     with torch.no_grad():
-        assert backbone(torch.zeros(1, 3, 96, 96)).shape == (1, WIDTHS[name])
-        assert backbone(torch.zeros(2, 3, 80, 101)).shape == (2, WIDTHS[name])
+        width = WIDTHS[name.removesuffix("-max")]
+        assert backbone(torch.zeros(1, 3, 96, 96)).shape == (1, width)
+        assert backbone(torch.zeros(2, 3, 80, 101)).shape == (2, width)
+
+
+@pytest.mark.parametrize("name", WIDTHS)
+def test_each_pools_its_maps_by_their_average_or_by_their_maximum(name: str) -> None:
+    averaging, taking_most = build_backbone(name).eval(), build_backbone(f"{name}-max").eval()
+    taking_most.load_state_dict(averaging.state_dict())
+    pixels = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        maps = averaging.maps(pixels)
+        assert maps.ndim == 4
+        assert torch.equal(averaging(pixels), maps.mean((2, 3)))
+        assert torch.equal(taking_most(pixels), maps.flatten(2).max(2).values)
+
+
+def test_an_encoder_that_takes_the_maximum_is_exported_as_it_is() -> None:
+    backbone = build_backbone("squeezenet11-max").eval()
+    pixels = np.random.default_rng(0).normal(0, 50, (3, 3, 64, 64)).astype(np.float32)
+    (found,) = run_graph(onnx_from_torch(backbone, 64), {"images": pixels}).values()
+    with torch.inference_mode():
+        expected = backbone(torch.from_numpy(pixels)).numpy()
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 def test_an_unknown_name_is_answered_with_the_names_there_are() -> None:
-    with pytest.raises(UsageError, match=r"'vgg19'.*compact, .*vgg16"):
+    with pytest.raises(UsageError, match=r"'vgg19'.*compact, .*vgg16, .*vgg16-max"):
         build_backbone("vgg19")
 
 

@@ -122,6 +122,7 @@ def test_a_repeated_step_learns_what_a_step_does_also_after_an_interruption(
 ) -> None:
     options = replace(OPTIONS, queue=queue)
     monkeypatch.setattr(trainer, "_optimizer", fused_optimizer)
+    monkeypatch.setitem(trainer._FORMATS, "cpu", trainer._FORMATS["cuda"])
     plain = run_in(tmp_path / "plain", options)
     captured = []
 

@@ -1,11 +1,12 @@
 """Encoders in plain torch, by name, and their weights from files that cannot run code.
 
-Each maps preprocessed float32 (N, 3, H, W) to float32 (N, D) and ends in global average pooling,
-without a classifier. Parameter names are torchvision's, so that its public weights load.
+Each maps preprocessed float32 (N, 3, H, W) to float32 (N, D) and ends in global pooling, without a
+classifier. Parameter names are torchvision's, so that its public weights load.
 """
 
 import pickle
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,54 +16,56 @@ from vexas_edge.inputs import check_file
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from export.backbones.backbone import Backbone, Pooling
+
 _NAMED_KEYS = 4
 # What torch's wrappers and the models that hold an encoder put before its parameters' names.
 _PREFIXES = ("module.", "_orig_mod.", "encoder.")
 
 
-def _compact() -> "nn.Module":
+def _compact() -> "Backbone":
     from export.backbones.compact import Compact
 
     return Compact()
 
 
-def _efficientnetb4() -> "nn.Module":
+def _efficientnetb4() -> "Backbone":
     from export.backbones.efficientnetb4 import EfficientNetB4
 
     return EfficientNetB4()
 
 
-def _inceptionv3() -> "nn.Module":
+def _inceptionv3() -> "Backbone":
     from export.backbones.inceptionv3 import InceptionV3
 
     return InceptionV3()
 
 
-def _resnet18() -> "nn.Module":
+def _resnet18() -> "Backbone":
     from export.backbones.resnet import resnet18
 
     return resnet18()
 
 
-def _resnet50() -> "nn.Module":
+def _resnet50() -> "Backbone":
     from export.backbones.resnet import resnet50
 
     return resnet50()
 
 
-def _squeezenet11() -> "nn.Module":
+def _squeezenet11() -> "Backbone":
     from export.backbones.squeezenet11 import SqueezeNet11
 
     return SqueezeNet11()
 
 
-def _vgg16() -> "nn.Module":
+def _vgg16() -> "Backbone":
     from export.backbones.vgg16 import VGG16
 
     return VGG16()
 
 
-BACKBONES: dict[str, Callable[[], "nn.Module"]] = {
+_NETWORKS: dict[str, Callable[[], "Backbone"]] = {
     "compact": _compact,
     "efficientnetb4": _efficientnetb4,
     "inceptionv3": _inceptionv3,
@@ -73,7 +76,20 @@ BACKBONES: dict[str, Callable[[], "nn.Module"]] = {
 }
 
 
-def build_backbone(name: str) -> "nn.Module":
+def _built(make: Callable[[], "Backbone"], pooling: "Pooling") -> "Backbone":
+    network = make()
+    network.pooling = pooling
+    return network
+
+
+# Each ends in average pooling, or by the name NAME-max in maximum pooling.
+BACKBONES: dict[str, Callable[[], "Backbone"]] = {
+    **{name: partial(_built, make, "average") for name, make in _NETWORKS.items()},
+    **{f"{name}-max": partial(_built, make, "max") for name, make in _NETWORKS.items()},
+}
+
+
+def build_backbone(name: str) -> "Backbone":
     """The encoder called `name` with random weights, in training mode.
 
     Raises:

@@ -4,7 +4,11 @@ Depthwise-separable convolutions (Howard et al., arXiv 1704.04861) with shortcut
 normalisation and ReLU throughout: they fold into the convolutions and quantise well.
 """
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
+
+from export.backbones.backbone import Backbone
 
 STEM_WIDTH = 24
 # Width and stride of each block. At 128 px the last grid is 8x8; one step is about the width of a
@@ -35,7 +39,7 @@ class SeparableBlock(nn.Module):
         return self.relu(y + x if self.has_shortcut else y)
 
 
-class Compact(nn.Module):
+class Compact(Backbone):
     """The encoder: float32 (N, 3, H, W) to float32 (N, 128)."""
 
     def __init__(self) -> None:
@@ -49,6 +53,5 @@ class Compact(nn.Module):
             self.blocks.append(SeparableBlock(channels, width, stride))
             channels = width
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.relu(self.stem_norm(self.stem(x)))
-        return self.blocks(x).mean((2, 3))
+    def stages(self) -> Iterator[nn.Module]:
+        return iter((self.stem, self.stem_norm, self.relu, *self.blocks))

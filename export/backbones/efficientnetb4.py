@@ -5,10 +5,13 @@ Stochastic depth is left out: it acts in training only, and this network runs tr
 """
 
 import math
+from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from export.backbones.backbone import Backbone
 
 WIDTH_MULTIPLIER = 1.4
 DEPTH_MULTIPLIER = 1.8
@@ -93,7 +96,7 @@ class InvertedBottleneck(nn.Module):
         return self.block(x) + x if self.has_shortcut else self.block(x)
 
 
-class EfficientNetB4(nn.Module):
+class EfficientNetB4(Backbone):
     """The encoder: float32 (N, 3, H, W) to float32 (N, 1792)."""
 
     absent_parts: ClassVar[tuple[str, ...]] = ("classifier.",)
@@ -112,5 +115,5 @@ class EfficientNetB4(nn.Module):
             self.features.append(blocks)
         self.features.append(_conv_norm_silu(channels, 4 * channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.features(x).mean((2, 3))
+    def stages(self) -> Iterator[nn.Module]:
+        return iter(self.features)

@@ -5,11 +5,14 @@ pooling counts the zero padding, and batch normalisation has a scale. There is n
 `transform_input`, as if it were False: the input is already in [-1, 1].
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from export.backbones.backbone import Backbone
 
 
 class ConvNorm(nn.Module):
@@ -153,7 +156,7 @@ class Grid8(nn.Module):
         return torch.cat(mixed, 1)
 
 
-class InceptionV3(nn.Module):
+class InceptionV3(Backbone):
     """The encoder: float32 (N, 3, H, W) to float32 (N, 2048); H and W at least 75."""
 
     absent_parts: ClassVar[tuple[str, ...]] = ("AuxLogits.", "fc.")
@@ -179,7 +182,5 @@ class InceptionV3(nn.Module):
         self.Mixed_7b = Grid8(1280)
         self.Mixed_7c = Grid8(2048)
 
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.children():  # in the order they are declared above
-            x = layer(x)
-        return x.mean((2, 3))
+    def stages(self) -> Iterator[nn.Module]:
+        return self.children()  # in the order they are declared above

@@ -4,9 +4,12 @@ As in torchvision, a bottleneck's stride sits in its 3x3 convolution; Keras puts
 1x1, so Keras's ResNet50 weights do not fit here.
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from torch import Tensor, nn
+
+from export.backbones.backbone import Backbone
 
 STAGE_WIDTHS = (64, 128, 256, 512)
 
@@ -65,7 +68,7 @@ class Bottleneck(nn.Module):
         return self.relu(self.bn3(self.conv3(y)) + shortcut)
 
 
-class ResNet(nn.Module):
+class ResNet(Backbone):
     """The encoder: float32 (N, 3, H, W) to float32 (N, 512 x the block's expansion)."""
 
     absent_parts: ClassVar[tuple[str, ...]] = ("fc.",)
@@ -88,10 +91,10 @@ class ResNet(nn.Module):
                 channels = width * block.expansion
             self.add_module(f"layer{number}", stage)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return x.mean((2, 3))
+    def stages(self) -> Iterator[nn.Module]:
+        stem = (self.conv1, self.bn1, self.relu, self.maxpool)
+        layers = (self.layer1, self.layer2, self.layer3, self.layer4)
+        return iter((*stem, *(block for layer in layers for block in layer)))
 
 
 def resnet18() -> ResNet:

@@ -1,9 +1,12 @@
 """SqueezeNet 1.1 without its classifier (Iandola et al., arXiv 1602.07360; release 1.1)."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from export.backbones.backbone import Backbone
 
 # Channels that come in, that are squeezed to, and that each of the two expansions gives; None is a
 # pooling.
@@ -29,7 +32,7 @@ class Fire(nn.Module):
         return torch.cat([self.relu(self.expand1x1(x)), self.relu(self.expand3x3(x))], 1)
 
 
-class SqueezeNet11(nn.Module):
+class SqueezeNet11(Backbone):
     """The encoder: float32 (N, 3, H, W) to float32 (N, 512); H and W at least 17."""
 
     absent_parts: ClassVar[tuple[str, ...]] = ("classifier.",)
@@ -40,5 +43,5 @@ class SqueezeNet11(nn.Module):
         layers += [Fire(*part) if part else nn.MaxPool2d(3, 2, ceil_mode=True) for part in PARTS]
         self.features = nn.Sequential(*layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.features(x).mean((2, 3))
+    def stages(self) -> Iterator[nn.Module]:
+        return iter(self.features)
