@@ -13,8 +13,9 @@ from training_command import training as training
 from calibration.gate.separation import Separation
 from export.inputs import load_classifier
 from training.encodings.table import Encodings, write_encodings
+from training.patients import phenotype
 from training.patients.aggregates import DrawOptions, Patient, patients_from_encodings
-from training.patients.classifier import SvmOptions, choose_options, fit_classifier
+from training.patients.classifier import Classifier, SvmOptions, choose_options, fit_classifier
 from training.patients.evaluation import EvaluationOptions, evaluate_patients
 from training.patients.intervals import mean_of, share_of
 from training.patients.patientwise import (
@@ -106,14 +107,38 @@ def test_one_patient_left_out_at_a_time_judges_everybody_once() -> None:
     assert judged.sensitivity.share == judged.specificity.share == 1
 
 
-def test_the_papers_table_has_each_group_and_all_of_them_together() -> None:
+def test_the_papers_table_has_every_pair_of_groups_and_one_against_all_others() -> None:
     three = cohort(3.0, n=12, groups=("UBA1-WT", "MDS", "VEXAS"))
     options = SvmOptions(calibration="libsvm", draws=FEW)
     found = compare_groups(three, ("UBA1-WT", "MDS", "VEXAS"), options)
-    assert [c.against for c in found] == [("UBA1-WT",), ("MDS",), ("UBA1-WT", "MDS")]
-    assert [c.patients for c in found] == [(4, 4), (4, 4), (4, 8)]
+    assert [(c.positive, *c.against) for c in found] == [
+        ("VEXAS", "UBA1-WT"),
+        ("VEXAS", "MDS"),
+        ("VEXAS", "UBA1-WT", "MDS"),
+        ("MDS", "UBA1-WT"),
+    ]
+    assert [c.patients for c in found] == [(4, 4), (4, 4), (4, 8), (4, 4)]
     assert found[0].roc_auc.mean > 0.9
     assert {patient.group for patient in against_others(three, "VEXAS")} == {"VEXAS", "others"}
+
+
+def test_halves_have_patients_of_every_group_and_aggregates_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[list[str], int]] = []
+
+    def noted(fitted: list[Patient], options: SvmOptions) -> Classifier:
+        seen.append(([names[p.name] for p in fitted], options.draws.seed))
+        return fit_classifier(fitted, options)
+
+    three = cohort(3.0, n=12, groups=("UBA1-WT", "MDS", "VEXAS"))
+    names = {p.name: p.group for p in three}
+    monkeypatch.setattr(phenotype, "fit_classifier", noted)
+    options = SvmOptions(calibration="libsvm", draws=replace(FEW, seed=7))
+    compare_groups(three, ("UBA1-WT", "MDS", "VEXAS"), options)
+    of_all = [(groups, seed) for groups, seed in seen if len(set(groups)) == 3]
+    assert [seed for _, seed in of_all] == list(range(7, 17))
+    assert all(groups.count(name) == 2 for groups, _ in of_all for name in set(groups))
 
 
 def test_c_and_gamma_are_chosen_for_what_they_do_to_unseen_patients() -> None:
@@ -143,7 +168,7 @@ def test_patients_of_too_few_cells_are_not_judged_and_named_at_home_alone() -> N
     sentences = " ".join(evaluation_sentences(found))
     assert "too few cells: 1" in sentences
     assert "P-few" not in sentences  # which go into the bundle
-    assert "P-few" in html_from_evaluation(found, cohort(4.0), "title")
+    assert "P-few" in html_from_evaluation(found, "title", {})
 
 
 def test_patients_held_out_of_whom_none_can_be_judged_are_no_judgement() -> None:
@@ -237,9 +262,18 @@ def test_the_commands_fit_and_judge(training: Training, encodings: Path, tmp_pat
     assert report["leave_one_out"]["separation"] is None
     assert report["held_out"] is None
     page = (tmp_path / "report" / "report.html").read_text()
-    assert page.count("data:image/png") == 4
+    assert page.count("data:image/png") == 3
+    assert "positive  against  patients" in ended.out
     assert "not a diagnosis" in page
     assert "ROC-AUC" in (tmp_path / "report" / "card.md").read_text()
+    ended = training(
+        *("evaluate", encodings, "--positive", "VEXAS", "--folds", "2", "--fixed", "--figures"),
+        *("--draws", "5", "-o", tmp_path / "figures"),
+    )
+    assert ended.status == 0, ended.err
+    page = (tmp_path / "figures" / "report.html").read_text()
+    assert page.count("data:image/png") == 4
+    assert "VEXAS against MDS: 100 aggregates" in page
     ended = training("fit", encodings, "--positive", "VEXAS", *few, "-o", tmp_path / "c.skops")
     assert ended.status == 0, ended.err
     assert list(load_classifier(tmp_path / "c.skops").classes_) == ["MDS", "VEXAS"]

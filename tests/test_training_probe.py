@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,12 @@ from training_command import Training
 from training_command import training as training
 
 from training.encodings.probe import probe_pairs
+from training.encodings.projection import flattened
 from training.encodings.table import Encodings, read_encodings, write_encodings
 from vexas_edge.errors import InputError
 
-AUTHORS = Path(__file__).parents[2] / "shared" / "data" / "encodings"
+ROOT = Path(__file__).parents[1]
+AUTHORS = ROOT.parent / "shared" / "data" / "encodings"
 
 
 def authors_files(cell_type: str) -> tuple[Path, Path]:
@@ -65,6 +69,33 @@ def test_groups_that_cannot_be_compared_are_named(groups: list[str], said: str) 
         probe_pairs(np.eye(40, dtype=np.float32), groups)
 
 
+_FLATTEN = """
+import sys
+import numpy as np
+from training.encodings.projection import flattened
+vectors = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
+sys.stdout.buffer.write(flattened(vectors, 15).tobytes())
+"""
+
+
+def test_a_map_is_the_same_twice_and_in_another_process() -> None:
+    vectors = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
+    here = flattened(vectors, 15)
+    assert here.shape == (300, 2)
+    assert np.array_equal(flattened(vectors, 15), here)
+    command = [sys.executable, "-c", _FLATTEN]
+    there = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
+    assert there == here.tobytes()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 20])
+def test_few_vectors_and_equal_ones_have_a_map_too(n: int) -> None:
+    for vectors in (np.eye(n, 25, dtype=np.float32), np.ones((n, 5), np.float32)):
+        flat = flattened(vectors, 5)
+        assert flat.shape == (n, 2)
+        assert np.isfinite(flat).all()
+
+
 def test_the_command_prints_writes_and_draws(training: Training, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     groups = tuple("AB"[row % 2] for row in range(40))
@@ -86,5 +117,6 @@ def test_the_command_prints_writes_and_draws(training: Training, tmp_path: Path)
     assert line.split()[:3] == ["B", "A", "40"]
     (pair,) = json.loads((tmp_path / "out" / "probe.json").read_text())
     assert line.split()[3] == f"{pair['knn_auc']:.6f}"
-    with Image.open(tmp_path / "out" / "probe.png") as image:
-        assert image.format == "PNG"
+    for name in ("probe.png", "umap.png"):
+        with Image.open(tmp_path / "out" / name) as image:
+            assert image.format == "PNG"

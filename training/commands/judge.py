@@ -31,7 +31,7 @@ _GROUPS = click.option(
     "-o",
     "out",
     type=_PATH,
-    help="Folder for probe.json and probe.png; without it the table is only printed.",
+    help="Folder for probe.json, probe.png and umap.png; without it the table is only printed.",
 )
 def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path | None) -> None:
     """Measure how well encodings tell each pair of groups apart, cell by cell.
@@ -85,6 +85,11 @@ def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path 
     is_flag=True,
     help="Also judge each patient by an SVM fitted on all the others; slow.",
 )
+@click.option(
+    "--figures",
+    is_flag=True,
+    help="Add the paper's figure of each comparison, a map of aggregates (UMAP); slow.",
+)
 @click.option("--title", default="Evaluation", show_default=True, help="Title of report.html.")
 @click.option(
     "-o",
@@ -101,6 +106,7 @@ def evaluate(
     cohort: Path | None,
     folds: int,
     leave_one_out: bool,
+    figures: bool,
     title: str,
     out: Path,
     **svm: Any,
@@ -120,7 +126,7 @@ def evaluate(
     from training.patients.aggregates import patients_from_encodings
     from training.patients.evaluation import EvaluationOptions
     from training.patients.evaluation import evaluate_patients as judged
-    from training.patients.report import evaluation_sentences, write_report
+    from training.patients.report import evaluation_sentences, paper_lines, write_report
     from vexas_edge.smear.cohort import read_cohort
 
     found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
@@ -133,8 +139,9 @@ def evaluate(
         leave_one_out=leave_one_out,
     )
     result = judged(patients, options, read_cohort(cohort) if cohort else ())
-    write_report(result, patients, title, out)
+    write_report(result, patients, title, out, figures=figures)
     echo_lines(evaluation_sentences(result))
+    echo_lines(["Over aggregates, as the paper prints it:", *paper_lines(result)])
     echo(f"report: {out / 'report.html'}")
 
 

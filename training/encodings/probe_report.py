@@ -1,4 +1,4 @@
-"""Writes a probe for people: a table, probe.json and a heat map."""
+"""Writes a probe for people: a table, probe.json, a heat map and a map of the cells."""
 
 import json
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.encodings.probe import PairProbe, probe_pairs
+from training.encodings.projection import OF_CELLS, flattened
 from training.encodings.table import Encodings
 from training.png import png_from_figure
 from vexas_edge.files import write_atomically
@@ -23,13 +24,31 @@ matplotlib_figure = load_library("matplotlib.figure")
 def write_probe(
     found: Encodings, order: Sequence[str], title: str, folder: Path
 ) -> tuple[PairProbe, ...]:
-    """Probe every pair of groups, and write `probe.json` and `probe.png` to the folder."""
+    """Probe every pair of groups, and write `probe.json`, `probe.png` and `umap.png`."""
     probes = probe_pairs(found.encodings, found.groups, order or None)
     folder.mkdir(parents=True, exist_ok=True)
     lines = json.dumps([asdict(pair) for pair in probes], indent=2)
     write_atomically(folder / "probe.json", lines.encode() + b"\n")
     write_atomically(folder / "probe.png", heat_map(probes, title))
+    names = list(dict.fromkeys(name for pair in probes for name in (pair.first, pair.second)))
+    write_atomically(folder / "umap.png", map_of_cells(found, names, title))
     return probes
+
+
+def map_of_cells(found: Encodings, groups: Sequence[str], title: str) -> bytes:
+    """The cells of these groups as a map (UMAP of five neighbours), with a colour per group."""
+    labels = np.array(found.groups)
+    chosen = np.isin(labels, groups)
+    points, shown = flattened(found.encodings[chosen], OF_CELLS), labels[chosen]
+    figure: Figure = matplotlib_figure.Figure(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.subplots()
+    for group in groups:
+        x, y = points[shown == group].T
+        axes.scatter(x, y, s=18, alpha=0.75, linewidths=0, label=group)
+    axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
+    axes.set_title(f"{title}, {len(points)} cells", fontsize=10)
+    figure.legend(loc="outside right upper", frameon=False)
+    return png_from_figure(figure)
 
 
 def lines_from_probes(probes: Sequence[PairProbe]) -> list[str]:

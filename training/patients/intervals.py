@@ -28,6 +28,13 @@ class Mean:
     high: float | None
 
 
+def text_of_mean(mean: Mean) -> str:
+    """The mean as text, such as `0.95 [0.93 to 0.97]`."""
+    if mean.low is None or mean.high is None:
+        return f"{mean.mean:.2f} [all {mean.n} alike]"
+    return f"{mean.mean:.2f} [{mean.low:.2f} to {mean.high:.2f}]"
+
+
 def share_of(hits: np.ndarray) -> Share:
     """The share of true values in `hits`, bool (n,), with n > 0.
 

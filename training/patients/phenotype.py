@@ -7,6 +7,7 @@ These figures are over aggregates; `training.patients.patientwise` has those ove
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -41,24 +42,29 @@ class Comparison:
 def compare_groups(
     patients: Sequence[Patient], order: Sequence[str], options: SvmOptions
 ) -> tuple[Comparison, ...]:
-    """The last group of `order` against each other one, and against all of them together.
+    """Each pair of groups, and the last group of `order` against all others together.
+
+    Of a pair, the group that comes later in `order` is the positive one.
 
     Args:
-        options: of the SVM; the paper calibrated its probabilities by "libsvm".
+        options: of the SVM; the paper calibrated its probabilities by "libsvm". The seed of the
+            draws is that of the first halving; each further one draws anew, with the next seed.
 
     Raises:
         InputError: a group has fewer than two patients, so that a half would have none of it.
     """
-    *others, positive = order
     counts = {group: sum(patient.group == group for patient in patients) for group in order}
     few = [group for group, n in counts.items() if n < 2]
     if few:
         raise InputError(
             f"group {few[0]!r} has {counts[few[0]]} patients; comparing groups needs at least two"
         )
-    against: list[tuple[str, ...]] = [(other,) for other in others]
-    against += [tuple(others)] if len(others) > 1 else []
-    return tuple(_compare(patients, positive, names, options) for names in against)
+    *others, positive = order
+    compared: list[tuple[str, tuple[str, ...]]] = [(positive, (other,)) for other in others]
+    if len(others) > 1:
+        compared += [(positive, tuple(others))]
+        compared += [(later, (earlier,)) for earlier, later in combinations(others, 2)]
+    return tuple(_compare(patients, *groups, options) for groups in compared)
 
 
 def against_others(patients: Sequence[Patient], positive: str) -> tuple[Patient, ...]:
@@ -71,18 +77,24 @@ def against_others(patients: Sequence[Patient], positive: str) -> tuple[Patient,
     return tuple(p if p.group == positive else replace(p, group=name) for p in patients)
 
 
+def compared_patients(patients: Sequence[Patient], found: Comparison) -> tuple[Patient, ...]:
+    """The patients of the groups that were compared."""
+    groups = (found.positive, *found.against)
+    return tuple(patient for patient in patients if patient.group in groups)
+
+
 def _compare(
     patients: Sequence[Patient], positive: str, against: tuple[str, ...], options: SvmOptions
 ) -> Comparison:
     wanted = [patient for patient in patients if patient.group in (positive, *against)]
     two = against_others(wanted, positive)
-    is_positive = np.array([patient.group == positive for patient in two])
-    figures = [_halving(two, is_positive, positive, n, options) for n in range(HALVINGS)]
+    groups = [patient.group for patient in wanted]
+    figures = [_halving(two, groups, positive, n, options) for n in range(HALVINGS)]
     aucs, sensitivities, specificities = zip(*figures, strict=True)
     return Comparison(
         positive=positive,
         against=against,
-        patients=(int(is_positive.sum()), int((~is_positive).sum())),
+        patients=(groups.count(positive), len(groups) - groups.count(positive)),
         roc_auc=mean_of(aucs),
         sensitivity=mean_of(sensitivities),
         specificity=mean_of(specificities),
@@ -91,22 +103,29 @@ def _compare(
 
 def _halving(
     patients: Sequence[Patient],
-    is_positive: np.ndarray,
+    groups: Sequence[str],
     positive: str,
     n: int,
     options: SvmOptions,
 ) -> tuple[float, float, float]:
-    """ROC-AUC, sensitivity and specificity over the aggregates of the second half."""
+    """ROC-AUC, sensitivity and specificity over the aggregates of the second half.
+
+    Args:
+        groups: of the patients, before all but one were joined; each half has some of each.
+    """
+    drawn = replace(options.draws, seed=options.draws.seed + n)
+    options = replace(options, draws=drawn)
     fit, judge = train_test_split(
         np.arange(len(patients)),
         train_size=0.5,
         random_state=FIRST_SEED + n,
-        stratify=is_positive,
+        stratify=groups,
     )
     classifier = fit_classifier([patients[i] for i in fit], options)
     scores = np.concatenate(
         [positive_probability(classifier, patients[i], options.draws, positive) for i in judge]
     )
-    truth = np.repeat(is_positive[judge], options.draws.draws)
+    is_positive = np.array([patients[i].group == positive for i in judge])
+    truth = np.repeat(is_positive, options.draws.draws)
     calls = scores >= CALL_AT
     return roc_auc(scores, truth), float(calls[truth].mean()), float((~calls[~truth]).mean())

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import roc_curve
 
+from training.encodings.projection import OF_AGGREGATES, flattened
+from training.patients.aggregates import DrawOptions, Patient
+from training.patients.intervals import text_of_mean
 from training.patients.patientwise import JudgedPatients
+from training.patients.phenotype import Comparison
 from training.png import png_from_figure
 from vexas_edge.host.libraries import load_library
 
@@ -21,6 +25,8 @@ matplotlib_lines = load_library("matplotlib.lines")
 # Distinct for colour-blind eyes, too (Okabe and Ito 2008); the positive group has the first.
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = "osD^v<>pPX*hHd8"
+# Of more patients a legend would hide the map; and how many rows a column of it has.
+_NAMED_PATIENTS, _LEGEND_ROWS = 60, 22
 
 
 def roc_plot(judged: JudgedPatients) -> bytes:
@@ -80,41 +86,58 @@ def calibration_plot(judged: JudgedPatients) -> bytes:
     return png_from_figure(figure)
 
 
-def map_of_aggregates(
-    points: np.ndarray, patients: Sequence[str], groups: Sequence[str], order: Sequence[str]
-) -> bytes:
-    """Aggregates in two dimensions, float (A, 2): colour by group, marker by patient.
+def paper_figure(found: Comparison, patients: Sequence[Patient], order: Sequence[str]) -> bytes:
+    """The paper's figure of a comparison: its patients' aggregates as a map (UMAP), 100 of each.
+
+    Colours show the groups and markers the patients, and a box has the figures over aggregates.
 
     Args:
-        order: of the groups, the positive one last.
+        order: of all groups, also those that are not compared, the positive one last.
     """
-    figure: Figure = matplotlib_figure.Figure(figsize=(6.4, 4.8), layout="constrained")
-    axes = figure.subplots()
+    draws = DrawOptions()
+    patients = sorted(patients, key=lambda patient: -order.index(patient.group))
+    points = flattened(np.concatenate([p.aggregates(draws) for p in patients]), OF_AGGREGATES)
     colours = dict(zip(reversed(order), cycle(COLOURS), strict=False))
-    of_patient = np.array(patients)
-    for number, name in enumerate(dict.fromkeys(patients)):
-        mine = of_patient == name
+    groups = dict.fromkeys(patient.group for patient in patients)
+    figure: Figure = matplotlib_figure.Figure(figsize=(8.4, 5.2), layout="constrained")
+    axes = figure.subplots()
+    marks: list[Any] = []
+    for patient, own in zip(patients, points.reshape(len(patients), draws.draws, 2), strict=True):
+        colour = colours[patient.group]
+        marker = MARKERS[len(marks) % len(MARKERS)]
         axes.scatter(
-            points[mine, 0],
-            points[mine, 1],
-            s=9,
-            marker=MARKERS[number % len(MARKERS)],
-            color=colours[groups[int(np.flatnonzero(mine)[0])]],
-            alpha=0.6,
-            linewidths=0,
+            own[:, 0], own[:, 1], s=9, marker=marker, color=colour, alpha=0.6, linewidths=0
         )
-    _group_legend(axes, colours)
-    axes.set(xticks=[], yticks=[])
+        marks.append(_mark(marker, colour, patient.name))
+    axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
+    _add_figures(axes, found)
+    legend = [_mark("o", colours[group], group) for group in groups]
+    if len(patients) <= _NAMED_PATIENTS:
+        legend += marks
+    columns = -(-len(legend) // _LEGEND_ROWS)
+    figure.legend(handles=legend, loc="outside right upper", frameon=False, ncols=columns)
     return png_from_figure(figure)
+
+
+def _add_figures(axes: "Axes", found: Comparison) -> None:
+    text = "\n".join(
+        f"{name} {text_of_mean(value)}"
+        for name, value in (
+            ("ROC-AUC", found.roc_auc),
+            ("sensitivity", found.sensitivity),
+            ("specificity", found.specificity),
+        )
+    )
+    box = {"boxstyle": "round", "facecolor": "white", "edgecolor": "#cccccc", "alpha": 0.85}
+    axes.text(0.02, 0.02, text, transform=axes.transAxes, fontsize=9, bbox=box)
+
+
+def _mark(marker: str, colour: str, label: str) -> Any:
+    """An entry of a legend."""
+    return matplotlib_lines.Line2D(
+        [], [], linestyle="", marker=marker, color=colour, label=label, markersize=5
+    )
 
 
 def _positive_first(judged: JudgedPatients) -> list[str]:
     return [judged.positive, *sorted(set(judged.groups) - {judged.positive})]
-
-
-def _group_legend(axes: "Axes", colours: dict[str, str]) -> None:
-    handles = [
-        matplotlib_lines.Line2D([], [], linestyle="", marker="o", color=colour, label=name)
-        for name, colour in colours.items()
-    ]
-    axes.legend(handles=handles, frameon=False, fontsize=9)

@@ -2,51 +2,65 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from training.patients.aggregates import DrawOptions, Patient
+from training.patients.aggregates import Patient
 from training.patients.evaluation import Evaluation
-from training.patients.intervals import Mean, Share
+from training.patients.intervals import Share, text_of_mean
 from training.patients.patientwise import JudgedPatients
-from training.patients.plots import calibration_plot, map_of_aggregates, roc_plot, strip_plot
-from training.patients.projection import flatten
+from training.patients.phenotype import compared_patients
+from training.patients.plots import calibration_plot, paper_figure, roc_plot, strip_plot
 from vexas_edge.files import write_atomically
 from vexas_edge.results.values import NOTICE
 
-# Aggregates per patient on the map; more would hide each other.
-_MAPPED_DRAWS = 30
 
+def write_report(
+    found: Evaluation,
+    patients: Sequence[Patient],
+    title: str,
+    folder: Path,
+    *,
+    figures: bool = False,
+) -> None:
+    """Write `report.html`, `report.json` and `card.md` to the folder, each whole or not at all.
 
-def write_report(found: Evaluation, patients: Sequence[Patient], title: str, folder: Path) -> None:
-    """Write `report.html`, `report.json` and `card.md` to the folder, each whole or not at all."""
+    Args:
+        figures: whether the page has the paper's figure of each comparison, which takes a minute
+            for 100 patients.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"title": title, **asdict(found)}, indent=2, allow_nan=False)
     write_atomically(folder / "report.json", text.encode() + b"\n")
     write_atomically(folder / "card.md", card_section(found).encode())
-    write_atomically(folder / "report.html", html_from_evaluation(found, patients, title).encode())
+    maps = paper_figures(found, patients) if figures else {}
+    write_atomically(folder / "report.html", html_from_evaluation(found, title, maps).encode())
 
 
-def html_from_evaluation(found: Evaluation, patients: Sequence[Patient], title: str) -> str:
-    """The HTML page, with its pictures inside."""
-    draws = DrawOptions(draws=_MAPPED_DRAWS)
-    flat = flatten(np.concatenate([patient.aggregates(draws) for patient in patients]))
-    picture = map_of_aggregates(
-        flat.points,
-        np.repeat([patient.name for patient in patients], _MAPPED_DRAWS).tolist(),
-        np.repeat([patient.group for patient in patients], _MAPPED_DRAWS).tolist(),
-        found.order,
-    )
+def paper_figures(found: Evaluation, patients: Sequence[Patient]) -> dict[str, bytes]:
+    """The paper's figure of each comparison, as a PNG, by what was compared."""
+    return {
+        f"{c.positive} against {' and '.join(c.against)}": paper_figure(
+            c, compared_patients(patients, c), found.order
+        )
+        for c in found.paper
+    }
+
+
+def html_from_evaluation(found: Evaluation, title: str, maps: Mapping[str, bytes]) -> str:
+    """The HTML page, with its pictures inside.
+
+    Args:
+        maps: the paper's figures.
+    """
     judged = found.held_out or found.out_of_fold
     pictures = {
         "ROC": roc_plot(judged),
         "Scores of patients": strip_plot(judged),
         "Calibration": calibration_plot(judged),
-        f"Aggregates, {flat.method}": picture,
     }
     page = _environment().get_template("evaluation.html")
     return page.render(
@@ -55,8 +69,32 @@ def html_from_evaluation(found: Evaluation, patients: Sequence[Patient], title: 
         found=found,
         sentences=evaluation_sentences(found),
         shown=judged,
-        pictures={name: base64.b64encode(png).decode() for name, png in pictures.items()},
+        pictures=_encoded(pictures),
+        maps=_encoded(maps),
     )
+
+
+def _encoded(pictures: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: base64.b64encode(png).decode() for name, png in pictures.items()}
+
+
+def paper_lines(found: Evaluation) -> list[str]:
+    """The paper's table in lines: its head, and one per comparison."""
+    head = ("positive", "against", "patients", "ROC-AUC", "sensitivity", "specificity")
+    rows = [
+        (
+            c.positive,
+            " and ".join(c.against),
+            f"{c.patients[0]} and {c.patients[1]}",
+            *map(text_of_mean, (c.roc_auc, c.sensitivity, c.specificity)),
+        )
+        for c in found.paper
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *rows)
+    ]
 
 
 def card_section(found: Evaluation) -> str:
@@ -109,13 +147,6 @@ def patient_sentences(judged: JudgedPatients) -> list[str]:
 def text_of_share(share: Share) -> str:
     """The share as text, such as `0.82 (9 of 11; 0.48 to 0.98)`."""
     return f"{share.share:.2f} ({share.k} of {share.n}; {share.low:.2f} to {share.high:.2f})"
-
-
-def text_of_mean(mean: Mean) -> str:
-    """The mean as text, such as `0.95 [0.93 to 0.97]`."""
-    if mean.low is None or mean.high is None:
-        return f"{mean.mean:.2f} [all {mean.n} alike]"
-    return f"{mean.mean:.2f} [{mean.low:.2f} to {mean.high:.2f}]"
 
 
 def _environment() -> Environment:
