@@ -23,13 +23,9 @@ from torch.nn import functional
 from calibration.gate.separation import roc_auc, separation
 from export.backbones import build_backbone
 from export.preprocessing import preprocessing_named
+from training.judging.folds import fold_indices
 from training.patients.aggregates import DrawOptions, Patient
-from training.patients.classifier import (
-    SvmOptions,
-    fit_classifier,
-    fold_indices,
-    positive_probability,
-)
+from training.patients.classifier import SvmOptions, fit_classifier, positive_probability
 from training.pretraining.batches import BatchOptions
 from training.pretraining.cell_stack import CellStack, WantedCells, stack_cells
 from training.pretraining.pace import PaceOptions

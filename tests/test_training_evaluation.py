@@ -13,11 +13,11 @@ from training_command import training as training
 from calibration.gate.separation import Separation
 from export.inputs import load_classifier
 from training.encodings.table import Encodings, write_encodings
+from training.judging.intervals import mean_of, share_of
 from training.patients import phenotype
 from training.patients.aggregates import DrawOptions, Patient, patients_from_encodings
 from training.patients.classifier import Classifier, SvmOptions, choose_options, fit_classifier
 from training.patients.evaluation import EvaluationOptions, evaluate_patients
-from training.patients.intervals import mean_of, share_of
 from training.patients.patientwise import (
     LEAVE_ONE_OUT,
     JudgedPatients,

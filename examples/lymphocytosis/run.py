@@ -26,7 +26,8 @@ from report import Report, text_from_report
 from sklearn.svm import SVC
 
 from calibration.gate.separation import roc_auc, separation
-from training.patients.covariates import CovariateAlone, balanced_accuracy, covariate_alone
+from training.judging.comparison import balanced_accuracy
+from training.patients.covariates import CovariateAlone, covariate_alone
 from vexas_edge.commands.console import run_command_line
 from vexas_edge.smear.cohort import CohortCase
 

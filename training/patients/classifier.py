@@ -6,17 +6,18 @@ calibrates on folds that keep a patient together.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Literal, TypeAlias
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.svm import SVC
 
 from calibration.gate.separation import roc_auc
+from training.judging.folds import fold_indices
 from training.patients.aggregates import DrawOptions, Patient
 from vexas_edge.errors import InputError, UsageError
 
@@ -76,7 +77,7 @@ def fit_classifier(patients: Sequence[Patient], options: SvmOptions) -> Classifi
         options = choose_options(patients, options)
     features = np.concatenate([patient.aggregates(options.draws) for patient in patients])
     labels = np.repeat(names, options.draws.draws)
-    svm = _svc(options, features)
+    svm = svc_for(options, features)
     if options.calibration == "libsvm":
         return _fit_with_libsvm(svm, features, labels)
     owners = np.repeat(np.arange(len(patients)), options.draws.draws)
@@ -117,29 +118,6 @@ def choose_options(patients: Sequence[Patient], options: SvmOptions) -> SvmOptio
     return max(tried, key=lambda one: _inner_auc(drawn, names, folds, one))
 
 
-def fold_indices(
-    names: np.ndarray, most_folds: int, seed: int = 0
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Stratified folds of patients: for each, the indices to fit on and the indices to judge.
-
-    Args:
-        names: the group of each patient, (P,).
-        most_folds: the number of folds, or less if the rarest group has fewer patients.
-
-    Raises:
-        InputError: there are fewer than two groups, or a group has fewer than two patients.
-    """
-    groups, counts = np.unique(names, return_counts=True)
-    rarest = min(counts)
-    if len(groups) < 2 or rarest < 2:
-        found = ", ".join(f"{group} {n}" for group, n in zip(groups, counts, strict=True))
-        raise InputError(
-            f"folds need at least two groups of at least two patients each; there are {found}"
-        )
-    splitter = StratifiedKFold(min(most_folds, int(rarest)), shuffle=True, random_state=seed)
-    yield from splitter.split(names, names)
-
-
 def positive_probability(
     classifier: Classifier, patient: Patient, draws: DrawOptions, positive: str
 ) -> np.ndarray:
@@ -171,13 +149,14 @@ def _auc_of(
     for fit, judge in folds:
         features = np.concatenate([drawn[i] for i in fit])
         is_group = np.repeat(names[fit] == group, len(drawn[0]))
-        svm = _svc(options, features).fit(features, is_group)
+        svm = svc_for(options, features).fit(features, is_group)
         scores = np.array([svm.decision_function(drawn[i]).mean() for i in judge])
         aucs.append(roc_auc(scores, names[judge] == group))
     return float(np.mean(aucs))
 
 
-def _svc(options: SvmOptions, features: np.ndarray) -> SVC:
+def svc_for(options: SvmOptions, features: np.ndarray) -> SVC:
+    """The SVM that is to be fitted on these features, float32 (n, D), without probabilities."""
     gamma = options.gamma / (features.shape[1] * features.var())
     weight = "balanced" if options.balanced else None
     return SVC(C=options.C, kernel="rbf", gamma=gamma, class_weight=weight, random_state=0)

@@ -28,11 +28,6 @@ class CovariateAlone:
     lead_high: float
 
 
-def balanced_accuracy(calls: np.ndarray, positive: np.ndarray) -> float:
-    """The mean of sensitivity and specificity, from bool (n,) each."""
-    return float((calls[positive].mean() + (~calls[~positive]).mean()) / 2)
-
-
 def covariate_alone(
     name: str, texts: Sequence[str], scores: np.ndarray, positive: np.ndarray
 ) -> CovariateAlone | None:

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from calibration.gate.separation import Separation, roc_auc, separation
+from training.judging.folds import fold_indices
+from training.judging.intervals import Share, share_of
 from training.patients.aggregates import DrawOptions, Patient
 from training.patients.classifier import (
     Classifier,
     SvmOptions,
     fit_classifier,
-    fold_indices,
     positive_probability,
 )
-from training.patients.intervals import Share, share_of
 from vexas_edge.errors import InputError
 
 LEAVE_ONE_OUT = 0

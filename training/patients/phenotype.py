@@ -13,9 +13,9 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from calibration.gate.separation import roc_auc
+from training.judging.intervals import Mean, mean_of
 from training.patients.aggregates import Patient
 from training.patients.classifier import SvmOptions, fit_classifier, positive_probability
-from training.patients.intervals import Mean, mean_of
 from vexas_edge.errors import InputError
 
 HALVINGS = 10

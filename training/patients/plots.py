@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.metrics import roc_curve
 
 from training.encodings.projection import OF_AGGREGATES, flattened
+from training.judging.intervals import text_of_mean
 from training.patients.aggregates import DrawOptions, Patient
-from training.patients.intervals import text_of_mean
 from training.patients.patientwise import JudgedPatients
 from training.patients.phenotype import Comparison
 from training.png import png_from_figure

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from training.judging.intervals import Share, text_of_mean
 from training.patients.aggregates import Patient
 from training.patients.evaluation import Evaluation
-from training.patients.intervals import Share, text_of_mean
 from training.patients.patientwise import JudgedPatients
 from training.patients.phenotype import compared_patients
 from training.patients.plots import calibration_plot, paper_figure, roc_plot, strip_plot

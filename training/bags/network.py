@@ -1,0 +1,152 @@
+"""The network of bags: an encoder, a linear layer that gives each cell a logit, an aggregation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from export.backbones.backbone import Backbone
+from training.bags.aggregation import Aggregation, AggregationOptions
+from vexas_edge.errors import UsageError
+
+Trained = Literal["head", "last", "all"]
+_SMALLEST_SPREAD = 1e-6
+
+
+class Answers(NamedTuple):
+    """What the network says of some patients' cells.
+
+    bags: the patients' logits, float32 (P,).
+    cells: their cells' logits, float32 (N,).
+    weights: of cells within their patient, float32 (N,).
+    """
+
+    bags: Tensor
+    cells: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halves:
+    """A backbone cut in two.
+
+    early: the stages that stay as they are, whose output can be kept.
+    late: those that are trained, without pooling; it may be empty.
+    """
+
+    early: nn.Sequential
+    late: nn.Sequential
+
+
+def cut_backbone(backbone: Backbone, trained: Trained, last: int) -> Halves:
+    """The backbone in two halves, which share its parameters.
+
+    Args:
+        trained: "head" leaves all of it early, "all" makes all of it late, and "last" its `last`
+            stages that have parameters.
+
+    Raises:
+        UsageError: it has not as many such stages.
+    """
+    stages = list(backbone.stages())
+    places = [place for place, stage in enumerate(stages) if any(True for _ in stage.parameters())]
+    if trained == "last" and not 1 <= last <= len(places):
+        raise UsageError(f"the last {last} stages are to be trained; the encoder has {len(places)}")
+    cuts = {"head": len(stages), "all": 0, "last": places[-last]}
+    cut = cuts[trained]
+    return Halves(early=nn.Sequential(*stages[:cut]), late=nn.Sequential(*stages[cut:]))
+
+
+class BagNetwork(nn.Module):
+    """All that is trained: the late half of the encoder and the head.
+
+    Features are standardised by figures of the cells to fit on, which stay as they are at first.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, backbone: Backbone, late: nn.Module, options: AggregationOptions) -> None:
+        super().__init__()
+        self.late = late
+        width = _width(backbone)
+        self._pooling, self._level = backbone.pooling, options.level
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("spread", torch.ones(width))
+        self.classify = nn.Linear(width, 1)
+        nn.init.zeros_(self.classify.weight)
+        nn.init.zeros_(self.classify.bias)
+        self.aggregation = Aggregation(options, width)
+
+    def join(self, n_covariates: int) -> None:
+        """Let the head take so many covariates, which say nothing at first."""
+        self.covariates = nn.Linear(n_covariates, 1, bias=False)
+        nn.init.zeros_(self.covariates.weight)
+
+    def features(self, early: Tensor) -> Tensor:
+        """Features of cells, float32 (N, D), or of positions, (N, D, P), from the early half.
+
+        Args:
+            early: what the early half gives, float32 (N, ...): maps, or pooled features.
+        """
+        maps = self.late(early)
+        if maps.ndim == 2:
+            return maps
+        if self._level == "position":
+            return maps.flatten(2)
+        return maps.mean((2, 3)) if self._pooling == "average" else maps.amax((2, 3))
+
+    def standardise(self, features: Tensor) -> None:
+        """Take mean and spread of these features, (N, D) or (N, D, P), for standardising."""
+        flat = features if features.ndim == 2 else features.movedim(1, 2).flatten(0, 1)
+        self.mean.copy_(flat.mean(0))
+        self.spread.copy_(flat.std(0).clamp_min(_SMALLEST_SPREAD))
+
+    def forward(self, early: Tensor, sizes: Sequence[int]) -> Answers:
+        """The answers for patients whose cells follow each other.
+
+        Args:
+            early: of all cells, (N, ...).
+            sizes: the number of each patient's cells, of sum N.
+        """
+        return self.answers(self.features(early), sizes)
+
+    def answers(self, features: Tensor, sizes: Sequence[int]) -> Answers:
+        """The same from features."""
+        if features.ndim == 3:
+            return self._of_positions(features, sizes)
+        features = (features - self.mean) / self.spread
+        cells = self.classify(features)[:, 0]
+        marks = self.aggregation.marks(features, cells)
+        weights = torch.cat([self.aggregation.weights(own) for own in marks.split(sizes)])
+        return Answers(_sums(weights * cells, sizes), cells, weights)
+
+    def _of_positions(self, features: Tensor, sizes: Sequence[int]) -> Answers:
+        """Each position weighs; a cell's weight is the sum of its positions', its logit their mean."""
+        n, _, n_positions = features.shape
+        rows = features.movedim(1, 2).flatten(0, 1)
+        rows = (rows - self.mean) / self.spread
+        logits = self.classify(rows)[:, 0]
+        marks = self.aggregation.marks(rows, logits).view(n, n_positions)
+        weights = marks / marks.sum(1, keepdim=True)
+        cells = (weights * logits.view(n, n_positions)).sum(1)
+        of_cells = marks.sum(1)
+        shares = torch.cat([own / own.sum() for own in of_cells.split(sizes)])
+        return Answers(_sums(shares * cells, sizes), cells, shares)
+
+
+def _sums(values: Tensor, sizes: Sequence[int]) -> Tensor:
+    return torch.stack([own.sum() for own in values.split(list(sizes))])
+
+
+def _width(backbone: Backbone) -> int:
+    """D of the encodings, measured on a square that every backbone accepts."""
+    modes = {layer: layer.training for layer in backbone.modules()}
+    backbone.eval()
+    with torch.inference_mode():
+        width = int(backbone(torch.zeros(1, 3, 128, 128)).shape[1])
+    for layer, training in modes.items():
+        layer.training = training
+    return width

@@ -1,0 +1,214 @@
+"""Trains the network of bags, epoch by epoch."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from export.backbones import build_backbone, load_weights
+from export.backbones.backbone import Backbone
+from export.preprocessing import preprocessing_named
+from training.bags.aggregation import AggregationOptions
+from training.bags.bags import Bags
+from training.bags.inputs import CellInputs, Views
+from training.bags.network import BagNetwork, Trained, cut_backbone
+from training.pretraining.pixels import scaling_on
+from vexas_edge.errors import UsageError
+
+Joined = Literal["stacked", "head"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BagOptions:
+    """How bags are learnt from; rate, epochs and patients are those of the lymphocytosis study.
+
+    start: the encoder's weights to start from; None for random ones, with all of it trained.
+    train: the head alone, on features that are computed once; the encoder's last stages, too; or
+        all of it.
+    last: how many stages with parameters are trained by "last".
+    views: how cells are shown in training: mirrored, or turned by quarters, too.
+    gradient_cells: how many cells of a patient learn in a step; the others are looked at alone.
+        None means all.
+    balanced: whether each group weighs the same.
+    joined: how covariates come in: by a regression on the finished score, or in the network's head.
+    patients: per batch.
+    """
+
+    backbone: str = "squeezenet11"
+    preprocessing: str = "keras-caffe"
+    start: str | None = None
+    train: Trained = "head"
+    last: int = 4
+    aggregation: AggregationOptions = field(default_factory=AggregationOptions)
+    views: Views = "flips"
+    gradient_cells: int | None = None
+    balanced: bool = True
+    joined: Joined = "stacked"
+    rate: float = 1e-4
+    weight_decay: float = 0.0
+    epochs: int = 40
+    patients: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rate <= 0 or min(self.epochs, self.patients, self.gradient_cells or 1) < 1:
+            raise UsageError(
+                f"rate is {self.rate}, epochs {self.epochs}, patients {self.patients} and "
+                f"gradient_cells {self.gradient_cells}; all must be above 0"
+            )
+        if self.start is None and self.train != "all":
+            raise UsageError(
+                f"train is {self.train!r}, which leaves some of the encoder as it starts, but no "
+                "start is given; name its weights, or train all of it"
+            )
+
+
+class BagTraining:
+    """A run: the network, and everything that its next epoch depends on.
+
+    Layers that stay as they are, and all batch normalisation of an encoder with a start, keep the
+    statistics that they start with.
+    """
+
+    def __init__(
+        self, options: BagOptions, inputs: CellInputs, bags: Bags, positive: np.ndarray
+    ) -> None:
+        """Start a run.
+
+        Args:
+            inputs: of the bags' cells, from `kept_inputs` with the same options.
+            positive: whether each patient is in the positive group, bool (P,).
+        """
+        self.options, self._inputs, self._bags = options, inputs, bags
+        self._positive = torch.from_numpy(positive)
+        self._draw = Generator().manual_seed(options.seed)
+        self._columns = torch.zeros(len(bags), 0)
+        self.network = new_network(options)
+        self._optimizer: torch.optim.Optimizer | None = None
+
+    def begin(self, fit: np.ndarray, columns: np.ndarray | None = None) -> None:
+        """Standardise features by the cells of these patients, and covariates if there are any.
+
+        Args:
+            fit: rows of the patients to learn from.
+            columns: standardised covariates of all patients, float64 (P, M).
+        """
+        rows = torch.cat([self._bags.rows(int(patient)) for patient in fit])
+        with torch.inference_mode():
+            parts = [
+                self.network.features(self._inputs.of(part, torch.zeros_like(part)))
+                for part in rows.split(256)
+            ]
+        self.network.standardise(torch.cat(parts).clone())
+        if columns is not None:
+            self._columns = torch.from_numpy(columns).float()
+            self.network.join(self._columns.shape[1])
+        decay, rate = self.options.weight_decay, self.options.rate
+        self._optimizer = torch.optim.AdamW(self.network.parameters(), rate, weight_decay=decay)
+
+    def epoch(self, fit: np.ndarray) -> float:
+        """Learn from each of these patients once; returns the mean loss."""
+        assert self._optimizer is not None
+        self.network.train()
+        _keep_statistics(self.network.late, self.options)
+        order = torch.from_numpy(fit)[torch.randperm(len(fit), generator=self._draw)]
+        share = self._positive[torch.from_numpy(fit)].float().mean()
+        total = 0.0
+        for batch in order.split(self.options.patients):
+            truth = self._positive[batch].float()
+            weight = torch.where(truth > 0, 0.5 / share, 0.5 / (1 - share))
+            loss = functional.binary_cross_entropy_with_logits(
+                self._logits(batch), truth, weight if self.options.balanced else None
+            )
+            self._optimizer.zero_grad()
+            loss.backward()
+            self._optimizer.step()
+            total += float(loss.detach()) * len(batch)
+        return total / len(fit)
+
+    def logits(self, patients: np.ndarray) -> np.ndarray:
+        """The logits of these patients by all their cells as they are, float64 (n,)."""
+        self.network.eval()
+        found = []
+        with torch.inference_mode():
+            for patient in patients.tolist():
+                rows = self._bags.rows(patient)
+                answers = self.network(self._inputs.of(rows, torch.zeros_like(rows)), [len(rows)])
+                found.append(float(self._with_covariates(answers.bags, torch.tensor([patient]))))
+        return np.array(found, np.float64)
+
+    def _logits(self, batch: Tensor) -> Tensor:
+        rows = [self._bags.rows(int(patient)) for patient in batch]
+        features = torch.cat([self._features(own) for own in rows])
+        answers = self.network.answers(features, [len(own) for own in rows])
+        return self._with_covariates(answers.bags, batch)
+
+    def _features(self, rows: Tensor) -> Tensor:
+        """Features of one patient's cells in training, of which some may learn and others not."""
+        views = torch.randint(self._inputs.n_views, (len(rows),), generator=self._draw)
+        early, most = self._inputs.of(rows, views), self.options.gradient_cells
+        if most is None or most >= len(rows):
+            return self.network.features(early)
+        order = torch.randperm(len(rows), generator=self._draw)
+        with torch.no_grad():
+            still = self.network.features(early[order[most:]])
+        learning = self.network.features(early[order[:most]])
+        return torch.cat([learning, still])[order.argsort()]
+
+    def _with_covariates(self, bags: Tensor, patients: Tensor) -> Tensor:
+        if self.options.joined == "head" and self._columns.shape[1]:
+            return bags + self.network.covariates(self._columns[patients])[:, 0]
+        return bags
+
+
+def new_network(options: BagOptions) -> BagNetwork:
+    """The network before it is trained; the same for the same seed."""
+    backbone = _backbone(options)
+    halves = cut_backbone(backbone, options.train, options.last)
+    return BagNetwork(backbone, halves.late, options.aggregation)
+
+
+def kept_inputs(options: BagOptions, bags: Bags) -> CellInputs:
+    """The early half's output for all cells, which every run with these options can share."""
+    backbone = _backbone(options).eval()
+    halves = cut_backbone(backbone, options.train, options.last)
+    network = BagNetwork(backbone, halves.late, options.aggregation).eval()
+    pool: nn.Module = _Pooled(network) if options.train == "head" else nn.Identity()
+    scaling = scaling_on(torch.device("cpu"), preprocessing_named(options.preprocessing))
+    return CellInputs(bags.cells.pixels, halves.early, scaling, options.views, pool)
+
+
+class _Pooled(nn.Module):
+    def __init__(self, network: BagNetwork) -> None:
+        super().__init__()
+        self._network = network
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self._network.features(maps)
+
+
+def _backbone(options: BagOptions) -> Backbone:
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(options.seed)
+        backbone = build_backbone(options.backbone)
+    if options.start:
+        load_weights(backbone, options.start)
+    return backbone
+
+
+def _keep_statistics(late: nn.Module, options: BagOptions) -> None:
+    if options.start:
+        for layer in late.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eval()
+
+
+def loss_of(logits: np.ndarray, positive: np.ndarray, *, balanced: bool) -> float:
+    """The cross-entropy of logits, float64 (n,), with each group weighing the same if asked."""
+    losses = np.logaddexp(0, np.where(positive, -logits, logits))
+    if not balanced:
+        return float(losses.mean())
+    return float((losses[positive].mean() + losses[~positive].mean()) / 2)

@@ -1,0 +1,178 @@
+"""Joins a score of images with covariates, by a logistic regression on both.
+
+The score is a logit from patients that its model was not fitted on, since a model is too sure of
+those that it was fitted on.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from vexas_edge.bundle.covariates import Covariate, Missing, number_from_text
+from vexas_edge.errors import InputError, UsageError
+
+# Positive numbers that span a larger factor are taken as logarithms, as counts of cells.
+_WIDE = 10
+# How far beyond the training patients a value is plausible: half of their range, or a factor.
+_BEYOND, _FACTOR = 0.5, 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedCovariate:
+    """A column of the cohort that is to be a covariate; the rest is found in its values."""
+
+    name: str
+    unit: str = ""
+    missing: Missing = "abstain"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A fitted regression: weights of standardised columns, float64 (F,), and a bias."""
+
+    weights: np.ndarray
+    bias: float
+
+    def logits(self, columns: np.ndarray) -> np.ndarray:
+        """Float64 (n,) from columns float64 (n, F)."""
+        found: np.ndarray = columns @ self.weights + self.bias
+        return found
+
+
+def fitted_stack(columns: np.ndarray, positive: np.ndarray) -> Stack:
+    """The regression of `positive`, bool (n,), on columns float64 (n, F), standardised.
+
+    Its weights are held back by a penalty, so they are finite even if a column separates the
+    groups without exception.
+    """
+    fitted = LogisticRegression().fit(columns, positive)
+    return Stack(weights=fitted.coef_[0].astype(np.float64), bias=float(fitted.intercept_[0]))
+
+
+def described(asked: AskedCovariate, texts: Sequence[str]) -> Covariate:
+    """The covariate as the values of the patients to fit on show it; empty texts are missing ones.
+
+    Positive numbers that span more than a factor of ten are taken as logarithms.
+
+    Raises:
+        UsageError: the values are neither numbers nor two words, or are all the same.
+    """
+    known = [text for text in texts if text]
+    numbers = [number_from_text(text) for text in known]
+    words = sorted(set(known)) if None in numbers else None
+    if words is not None and len(words) != 2:
+        raise UsageError(
+            f"covariate {asked.name!r} has {len(words)} different words, such as "
+            f"{', '.join(map(repr, words[:3]))}; a covariate is a number, or one of two words"
+        )
+    codes = None if words is None else {word: float(code) for code, word in enumerate(words)}
+    values = np.array([codes[text] for text in known] if codes else numbers, np.float64)
+    if len(values) == 0 or np.ptp(values) == 0:
+        raise UsageError(
+            f"covariate {asked.name!r} is {known[0] if known else 'missing'} for all "
+            f"{len(texts)} patients to fit on, so it tells nothing"
+        )
+    log = codes is None and values.min() > 0 and values.max() > _WIDE * values.min()
+    low, high = (0.0, 1.0) if codes else _plausible(values, log=log)
+    taken = np.log(values) if log else values
+    return Covariate(
+        name=asked.name,
+        unit=asked.unit,
+        low=low,
+        high=high,
+        words=codes,
+        log=bool(log),
+        mean=float(taken.mean()),
+        scale=float(taken.std()),
+        missing=asked.missing,
+    )
+
+
+def _plausible(values: np.ndarray, *, log: bool) -> tuple[float, float]:
+    """The range of plausible values, in two digits."""
+    least, most = float(values.min()), float(values.max())
+    if log:
+        return _rounded(least / _FACTOR), _rounded(most * _FACTOR)
+    beyond = _BEYOND * (most - least)
+    low = least - beyond
+    return _rounded(0.0 if least >= 0 > low else low), _rounded(most + beyond)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.2g}")
+
+
+def columns_of(
+    covariates: Sequence[Covariate], patients: Sequence[Mapping[str, str]], names: Sequence[str]
+) -> np.ndarray:
+    """What models take of these patients, float64 (P, M), standardised.
+
+    Args:
+        patients: each one's values by the covariate's name, empty if missing.
+        names: of the patients, for messages.
+
+    Raises:
+        InputError: a value is missing and has no meaning, or is none; the message says whose.
+    """
+    return np.array(
+        [
+            [_taken(covariate, values[covariate.name], name) for covariate in covariates]
+            for values, name in zip(patients, names, strict=True)
+        ],
+        np.float64,
+    ).reshape(len(patients), len(covariates))
+
+
+def _taken(covariate: Covariate, text: str, patient: str) -> float:
+    if not text and covariate.missing == "mean":
+        return 0.0
+    if not text:
+        raise InputError(
+            f"patient {patient!r} has no {covariate.name}; fill it in, leave the patient out, or "
+            "let a missing value count as the mean"
+        )
+    try:
+        number = covariate.value(text)
+    except ValueError as error:
+        raise InputError(f"patient {patient!r}: {error}") from error
+    if covariate.log and number <= 0:
+        raise InputError(f"patient {patient!r}: {covariate.name} is {text}; it must be above 0")
+    return covariate.standardised(number)
+
+
+def separating(covariates: Sequence[Covariate], columns: np.ndarray, positive: np.ndarray) -> str:
+    """A warning of covariates that separate the groups without exception; empty if none does.
+
+    Args:
+        columns: float64 (P, M), as `columns_of` gives them.
+        positive: bool (P,).
+    """
+    found = [
+        covariate.name
+        for covariate, column in zip(covariates, columns.T, strict=True)
+        if _apart(column[positive], column[~positive])
+    ]
+    if not found:
+        return ""
+    return (
+        f"{' and '.join(found)} separates all patients to fit on without exception: does it hold "
+        "the label, or was it known only after the diagnosis?"
+    )
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> bool:
+    return bool(one.min() > other.max() or other.min() > one.max())
+
+
+def logit(probabilities: np.ndarray) -> np.ndarray:
+    """The logits of probabilities, which are kept 1e-6 from 0 and 1; float64."""
+    kept = np.clip(np.asarray(probabilities, np.float64), 1e-6, 1 - 1e-6)
+    return np.log(kept / (1 - kept))
+
+
+def sigmoid(value: float) -> float:
+    """The probability of a logit."""
+    return 1 / (1 + math.exp(-value)) if value >= 0 else math.exp(value) / (1 + math.exp(value))

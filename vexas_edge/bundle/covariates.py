@@ -1,0 +1,97 @@
+"""Numbers about a patient, such as an age, that a model may take beside the cells."""
+
+import math
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from vexas_edge.fields import Name
+
+Missing = Literal["abstain", "mean"]
+
+
+class Covariate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One covariate, and how its value becomes what the model takes: (value - mean) / scale.
+
+    unit: for people; empty where the name says it, or there is none.
+    low, high: of plausible values. One outside was likely written in another unit.
+    words: where the values are two words, the number that each stands for; null for numbers.
+    log: whether the natural logarithm of the value is taken first.
+    mean, scale: over the patients that the model was fitted on, after that.
+    missing: what a missing value means: "abstain" from a score, or the "mean" of those patients.
+    """
+
+    name: Name
+    unit: str = ""
+    low: float
+    high: float
+    words: dict[str, float] | None = None
+    log: bool = False
+    mean: float
+    scale: Annotated[float, Meta(gt=0)]
+    missing: Missing = "abstain"
+
+    def value(self, text: str) -> float:
+        """The number that a text stands for.
+
+        Raises:
+            ValueError: it stands for none; the message says what was expected.
+
+        >>> sex = Covariate(
+        ...     name="sex", low=0, high=1, words={"F": 0, "M": 1}, mean=0.5, scale=0.5
+        ... )
+        >>> sex.value(" M ")
+        1.0
+        """
+        word = text.strip()
+        if self.words is not None:
+            if word not in self.words:
+                raise ValueError(f"{self.name} is {word!r}; expected {' or '.join(self.words)}")
+            return float(self.words[word])
+        number = number_from_text(word)
+        if number is None:
+            raise ValueError(f"{self.name} is {word!r}; expected a number such as {self.low:g}")
+        return number
+
+    def checked(self, text: str) -> float:
+        """The same, within the plausible range.
+
+        Raises:
+            ValueError: it is no value, or outside the range.
+
+        >>> age = Covariate(name="age_years", low=1, high=120, mean=60.0, scale=15.0)
+        >>> age.checked("756")
+        Traceback (most recent call last):
+        ...
+        ValueError: age_years is 756, outside 1 to 120: is it in another unit?
+        """
+        number = self.value(text)
+        if not self.low <= number <= self.high:
+            unit = f" {self.unit}" if self.unit else ""
+            raise ValueError(
+                f"{self.name} is {number:g}, outside {self.low:g} to {self.high:g}{unit}: is it in "
+                "another unit?"
+            )
+        return number
+
+    def standardised(self, number: float) -> float:
+        """What the model takes; `number` is as `value` gives it, and above 0 for a logarithm.
+
+        >>> age = Covariate(name="age_years", low=1, high=120, mean=60.0, scale=15.0)
+        >>> age.standardised(75.0)
+        1.0
+        """
+        return ((math.log(number) if self.log else number) - self.mean) / self.scale
+
+
+def number_from_text(text: str) -> float | None:
+    """The finite number in a text, with a point or a comma for decimals; None if there is none.
+
+    >>> number_from_text("13,59"), number_from_text("nan"), number_from_text("1.359,0")
+    (13.59, None, None)
+    """
+    try:
+        number = float(text.replace(",", ".") if text.count(",") == 1 else text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
