@@ -1,4 +1,4 @@
-"""From the logits of a patient's cells to the patient's: a mean that is weighted in one of five ways.
+"""From the logits of a patient's cells to the patient's: a mean weighted in one of five ways.
 
 Four are those of Grisi and Schmidt-Mengin for lymphocytosis, the fifth is gated attention (Ilse et
 al., ICML 2018, arXiv 1802.04712). Means are of logits throughout, so that each cell's share in the
@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vexas_edge.errors import UsageError
 
@@ -68,14 +69,14 @@ class Aggregation(nn.Module):
             self.score = nn.Linear(options.hidden, 1)
 
     def marks(self, features: Tensor, logits: Tensor) -> Tensor:
-        """What cells are weighed by, float32 (N,).
+        """What cells are weighed by, float32 (N,): their logits, or logarithms of their weights.
 
         Args:
             features: of cells of any number of patients, float32 (N, D).
             logits: of these cells, float32 (N,).
         """
         if self.options.method == "learned":
-            return self.norm(logits.detach()[:, None])[:, 0].sigmoid()
+            return functional.logsigmoid(self.norm(logits.detach()[:, None])[:, 0])
         if self.options.method == "attention":
             gated = self.value(features).tanh() * self.gate(features).sigmoid()
             return self.score(gated)[:, 0]
@@ -84,9 +85,7 @@ class Aggregation(nn.Module):
     def weights(self, marks: Tensor) -> Tensor:
         """The weights of one patient's cells, float32 (n,), of sum 1."""
         method, n = self.options.method, len(marks)
-        if method == "learned":
-            return marks / marks.sum()
-        if method == "attention":
+        if method in ("learned", "attention"):
             return marks.softmax(0)
         if method == "mean":
             return torch.full_like(marks, 1 / n)

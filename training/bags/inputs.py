@@ -4,6 +4,7 @@ Cells are shown mirrored and turned by quarters only, so that each has few views
 of the encoder sees each once.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 
 from training.pretraining.pixels import Scaling, network_input
 
-Views = Literal["none", "flips", "turns"]
-N_VIEWS: dict[Views, int] = {"none": 1, "flips": 4, "turns": 8}
+CellViews = Literal["none", "flips", "turns"]
+N_VIEWS: dict[CellViews, int] = {"none": 1, "flips": 4, "turns": 8}
+# From maps to what is kept of them.
+Pool = Callable[[Tensor], Tensor]
 _CELLS_PER_CALL = 64
 
 
@@ -20,14 +23,14 @@ class CellInputs:
     """The early half's output for each view of each cell, or pixels where nothing is early."""
 
     def __init__(
-        self, pixels: Tensor, early: nn.Module, scaling: Scaling, views: Views, pool: nn.Module
+        self, pixels: Tensor, early: nn.Module, scaling: Scaling, views: CellViews, pool: Pool
     ) -> None:
         """Compute what is kept.
 
         Args:
             pixels: of the cells, uint8 (N, S, S, 3) RGB.
             early: in evaluation mode; without layers, pixels are kept instead.
-            pool: makes what is kept of the early half's output.
+            pool: gives what is kept of the early half's output.
         """
         self.n_views = N_VIEWS[views]
         self._pixels, self._scaling = pixels, scaling
@@ -50,10 +53,8 @@ class CellInputs:
         """
         if self._kept is not None:
             return self._kept[views, rows]
-        shown = [
-            viewed(self._pixels[row], int(view)) for row, view in zip(rows, views, strict=True)
-        ]
-        return self._input(torch.stack(shown))
+        pairs = zip(rows.tolist(), views.tolist(), strict=True)
+        return self._input(torch.stack([viewed(self._pixels[row], view) for row, view in pairs]))
 
     def _calls(self, view: int) -> list[Tensor]:
         parts = self._pixels.split(_CELLS_PER_CALL)

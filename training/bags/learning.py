@@ -1,24 +1,45 @@
 """What the network of bags learns from some patients, for `training.judging`.
 
-The number of epochs is chosen on inner folds of the patients to fit on, by the loss out of fold; the
-network is then trained on all of them for as long.
+The number of epochs is chosen on inner folds of the patients to fit on, by the loss out of fold;
+the network is then trained on all of them for as long.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from export.inputs import sha256_of_file
 from training.bags.bags import Bags
 from training.bags.inputs import CellInputs
 from training.bags.trainer import BagOptions, BagTraining, loss_of
 from training.judging.folds import fold_indices
 from training.judging.nested import Learnt
 from training.judging.stacking import AskedCovariate, columns_of, described
+from training.pretraining.checkpoint import read_checkpoint, write_checkpoint
+from vexas_edge.errors import InputError
+from vexas_edge.talk import Say
 
 _INNER_FOLDS = 4
-# Told of what is done: a line for each finished training.
-Noted = Callable[[str], None]
+_SECONDS_BETWEEN_CHECKPOINTS = 20
+_LOGITS = "logits"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaughtBags(Learnt):
+    """What the patients to fit on taught, with the network that was trained on all of them.
+
+    epochs: how many it was trained for.
+    """
+
+    training: BagTraining
+    epochs: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,46 +47,69 @@ class BagLearning:
     """Learning of the network from rows of patients.
 
     asked: covariates that the network's head takes, where the options join them there.
+    folder: of the checkpoints of all trainings, by which an interrupted run goes on.
     """
 
     bags: Bags
     positive: str
     options: BagOptions
     inputs: CellInputs
-    asked: Sequence[AskedCovariate] = ()
-    noted: Noted = lambda _: None
+    asked: Sequence[AskedCovariate]
+    folder: Path
+    say: Say
 
-    @property
+    @cached_property
     def truth(self) -> np.ndarray:
         """Whether each patient is in the positive group, bool (P,)."""
         return np.array([group == self.positive for group in self.bags.groups])
 
-    def __call__(self, fit: np.ndarray) -> Learnt:
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        """What all trainings have in common, for their checkpoints."""
+        options = asdict(self.options) | {"epochs": None}
+        if self.options.start:
+            options["start"] = sha256_of_file(Path(self.options.start))
+        asked = [asdict(one) for one in self.asked] if self.options.joined == "head" else []
+        cells = self.bags.cells.sha256()
+        return {"options": options, "covariates": asked, "cells": cells, "positive": self.positive}
+
+    def __call__(self, fit: np.ndarray) -> TaughtBags:
         by_epoch = np.empty((self.options.epochs, len(fit)))
         for inner_fit, inner_judge in fold_indices(self.truth[fit], _INNER_FOLDS):
-            training = self._begun(fit[inner_fit])
-            for epoch in range(self.options.epochs):
-                training.epoch(fit[inner_fit])
-                by_epoch[epoch, inner_judge] = training.logits(fit[inner_judge])
+            run = self._run(fit[inner_fit], fit[inner_judge], self.options.epochs)
+            by_epoch[:, inner_judge] = [record[_LOGITS] for record in run.history]
+        if not np.isfinite(by_epoch).all():
+            raise InputError(
+                f"logits are not finite any more; use a lower rate than {self.options.rate:g}"
+            )
         truth, balanced = self.truth[fit], self.options.balanced
         losses = [loss_of(logits, truth, balanced=balanced) for logits in by_epoch]
         best = int(np.argmin(losses))
-        self.noted(
-            f"{best + 1} of {self.options.epochs} epochs, loss out of fold {losses[best]:.3f}"
+        self.say(f"{best + 1} of {len(losses)} epochs, loss out of fold {losses[best]:.3f}")
+        training = self._run(fit, fit[:0], best + 1)
+        return TaughtBags(
+            out_of_fold=by_epoch[best], score=training.logits, training=training, epochs=best + 1
         )
-        training = self.trained(fit, best + 1)
-        return Learnt(out_of_fold=by_epoch[best], score=training.logits)
 
-    def trained(self, fit: np.ndarray, epochs: int) -> BagTraining:
-        """The network after so many epochs on these patients."""
-        training = self._begun(fit)
-        for _ in range(epochs):
-            training.epoch(fit)
-        return training
-
-    def _begun(self, fit: np.ndarray) -> BagTraining:
-        training = BagTraining(self.options, self.inputs, self.bags, self.truth)
-        training.begin(fit, self._columns(fit))
+    def _run(self, fit: np.ndarray, judge: np.ndarray, epochs: int) -> BagTraining:
+        """A training on some patients; its history has the logits of others after each epoch."""
+        training = BagTraining(
+            self.options, self.inputs, self.bags, self.truth, fit, self._columns(fit)
+        )
+        names = [[self.bags.patients[i] for i in rows] for rows in (fit, judge)]
+        facts = {**self._facts, "fit": names[0], "judge": names[1], "until": epochs}
+        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        file = self.folder / f"{key}.safetensors"
+        if file.exists():
+            training.resume(read_checkpoint(file, facts))
+        written = time.monotonic()
+        while len(training.history) < epochs:
+            training.epoch()
+            training.history[-1][_LOGITS] = training.logits(judge).tolist()
+            late = time.monotonic() - written > _SECONDS_BETWEEN_CHECKPOINTS
+            if late or len(training.history) == epochs:
+                write_checkpoint(training.checkpoint(facts), file)
+                written = time.monotonic()
         return training
 
     def _columns(self, fit: np.ndarray) -> np.ndarray | None:

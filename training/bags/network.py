@@ -6,13 +6,16 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from export.backbones.backbone import Backbone
 from training.bags.aggregation import Aggregation, AggregationOptions
+from vexas_edge.bundle.manifest import EncodingKind
 from vexas_edge.errors import UsageError
 
 Trained = Literal["head", "last", "all"]
 _SMALLEST_SPREAD = 1e-6
+_MAP_RANK = 4  # cells, channels, height, width
 
 
 class Answers(NamedTuple):
@@ -68,35 +71,47 @@ class BagNetwork(nn.Module):
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, backbone: Backbone, late: nn.Module, options: AggregationOptions) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        late: nn.Module,
+        options: AggregationOptions,
+        encoding: EncodingKind,
+        n_covariates: int,
+    ) -> None:
+        """A network whose head says nothing yet.
+
+        Args:
+            backbone: of which `late` are the last stages.
+            encoding: whether features are divided by their L2 norm.
+            n_covariates: that are joined to the patients' logits.
+        """
         super().__init__()
         self.late = late
         width = _width(backbone)
-        self._pooling, self._level = backbone.pooling, options.level
+        self._pooling, self._level, self._encoding = backbone.pooling, options.level, encoding
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
         self.classify = nn.Linear(width, 1)
         nn.init.zeros_(self.classify.weight)
         nn.init.zeros_(self.classify.bias)
         self.aggregation = Aggregation(options, width)
-
-    def join(self, n_covariates: int) -> None:
-        """Let the head take so many covariates, which say nothing at first."""
-        self.covariates = nn.Linear(n_covariates, 1, bias=False)
-        nn.init.zeros_(self.covariates.weight)
+        self.covariates = nn.Parameter(torch.zeros(n_covariates))
 
     def features(self, early: Tensor) -> Tensor:
         """Features of cells, float32 (N, D), or of positions, (N, D, P), from the early half.
 
         Args:
-            early: what the early half gives, float32 (N, ...): maps, or pooled features.
+            early: what the early half gives, float32 (N, ...): maps, or features already.
         """
         maps = self.late(early)
-        if maps.ndim == 2:
+        if maps.ndim < _MAP_RANK:
             return maps
         if self._level == "position":
-            return maps.flatten(2)
-        return maps.mean((2, 3)) if self._pooling == "average" else maps.amax((2, 3))
+            features = maps.flatten(2)
+        else:
+            features = maps.mean((2, 3)) if self._pooling == "average" else maps.amax((2, 3))
+        return functional.normalize(features) if self._encoding == "l2" else features
 
     def standardise(self, features: Tensor) -> None:
         """Take mean and spread of these features, (N, D) or (N, D, P), for standardising."""
@@ -124,16 +139,15 @@ class BagNetwork(nn.Module):
         return Answers(_sums(weights * cells, sizes), cells, weights)
 
     def _of_positions(self, features: Tensor, sizes: Sequence[int]) -> Answers:
-        """Each position weighs; a cell's weight is the sum of its positions', its logit their mean."""
+        """Each position weighs; a cell's weight is their sum, and its logit their mean."""
         n, _, n_positions = features.shape
         rows = features.movedim(1, 2).flatten(0, 1)
         rows = (rows - self.mean) / self.spread
         logits = self.classify(rows)[:, 0]
         marks = self.aggregation.marks(rows, logits).view(n, n_positions)
-        weights = marks / marks.sum(1, keepdim=True)
-        cells = (weights * logits.view(n, n_positions)).sum(1)
-        of_cells = marks.sum(1)
-        shares = torch.cat([own / own.sum() for own in of_cells.split(sizes)])
+        cells = (marks.softmax(1) * logits.view(n, n_positions)).sum(1)
+        of_cells = marks.logsumexp(1)
+        shares = torch.cat([self.aggregation.weights(own) for own in of_cells.split(sizes)])
         return Answers(_sums(shares * cells, sizes), cells, shares)
 
 

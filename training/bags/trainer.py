@@ -1,7 +1,8 @@
 """Trains the network of bags, epoch by epoch."""
 
+import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,23 +14,27 @@ from export.backbones.backbone import Backbone
 from export.preprocessing import preprocessing_named
 from training.bags.aggregation import AggregationOptions
 from training.bags.bags import Bags
-from training.bags.inputs import CellInputs, Views
+from training.bags.inputs import CellInputs, CellViews
 from training.bags.network import BagNetwork, Trained, cut_backbone
+from training.pretraining.checkpoint import Checkpoint, load_moments, moments_of, parted
 from training.pretraining.pixels import scaling_on
-from vexas_edge.errors import UsageError
+from vexas_edge.bundle.manifest import EncodingKind
+from vexas_edge.errors import InputError, UsageError
 
 Joined = Literal["stacked", "head"]
+_CELLS_PER_CALL = 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class BagOptions:
-    """How bags are learnt from; rate, epochs and patients are those of the lymphocytosis study.
+    """How bags are learnt from; epochs and patients are those of the lymphocytosis study.
 
     start: the encoder's weights to start from; None for random ones, with all of it trained.
     train: the head alone, on features that are computed once; the encoder's last stages, too; or
         all of it.
     last: how many stages with parameters are trained by "last".
-    views: how cells are shown in training: mirrored, or turned by quarters, too.
+    encoding: whether features are divided by their L2 norm.
+    views: how cells are shown in training: as they are, mirrored, or turned by quarters, too.
     gradient_cells: how many cells of a patient learn in a step; the others are looked at alone.
         None means all.
     balanced: whether each group weighs the same.
@@ -43,7 +48,8 @@ class BagOptions:
     train: Trained = "head"
     last: int = 4
     aggregation: AggregationOptions = field(default_factory=AggregationOptions)
-    views: Views = "flips"
+    encoding: EncodingKind = "l2"
+    views: CellViews = "flips"
     gradient_cells: int | None = None
     balanced: bool = True
     joined: Joined = "stacked"
@@ -54,7 +60,8 @@ class BagOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.rate <= 0 or min(self.epochs, self.patients, self.gradient_cells or 1) < 1:
+        cells = 1 if self.gradient_cells is None else self.gradient_cells
+        if self.rate <= 0 or min(self.epochs, self.patients, cells) < 1:
             raise UsageError(
                 f"rate is {self.rate}, epochs {self.epochs}, patients {self.patients} and "
                 f"gradient_cells {self.gradient_cells}; all must be above 0"
@@ -69,53 +76,57 @@ class BagOptions:
 class BagTraining:
     """A run: the network, and everything that its next epoch depends on.
 
-    Layers that stay as they are, and all batch normalisation of an encoder with a start, keep the
-    statistics that they start with.
+    All batch normalisation of an encoder with a start keeps the statistics that it starts with. A
+    run that is resumed ends with the same weights, bit for bit on a CPU with the same number of
+    threads.
+
+    history: a record per epoch so far, with its mean loss.
     """
 
     def __init__(
-        self, options: BagOptions, inputs: CellInputs, bags: Bags, positive: np.ndarray
+        self,
+        options: BagOptions,
+        inputs: CellInputs,
+        bags: Bags,
+        positive: np.ndarray,
+        fit: np.ndarray,
+        columns: np.ndarray | None = None,
     ) -> None:
-        """Start a run.
+        """Start a run; features are standardised by the cells of the patients to learn from.
 
         Args:
             inputs: of the bags' cells, from `kept_inputs` with the same options.
             positive: whether each patient is in the positive group, bool (P,).
-        """
-        self.options, self._inputs, self._bags = options, inputs, bags
-        self._positive = torch.from_numpy(positive)
-        self._draw = Generator().manual_seed(options.seed)
-        self._columns = torch.zeros(len(bags), 0)
-        self.network = new_network(options)
-        self._optimizer: torch.optim.Optimizer | None = None
-
-    def begin(self, fit: np.ndarray, columns: np.ndarray | None = None) -> None:
-        """Standardise features by the cells of these patients, and covariates if there are any.
-
-        Args:
             fit: rows of the patients to learn from.
-            columns: standardised covariates of all patients, float64 (P, M).
+            columns: standardised covariates of all patients for the network's head, float64 (P, M).
         """
-        rows = torch.cat([self._bags.rows(int(patient)) for patient in fit])
+        self.options = options
+        self.history: list[dict[str, Any]] = []
+        self._inputs, self._bags = inputs, bags
+        self._positive, self._fit = torch.from_numpy(positive), torch.from_numpy(fit)
+        self._draw = Generator().manual_seed(options.seed)
+        self._columns = None if columns is None else torch.from_numpy(columns).float()
+        self.network = new_network(options, 0 if columns is None else columns.shape[1]).eval()
+        rows = torch.cat([bags.rows(int(patient)) for patient in fit])
         with torch.inference_mode():
             parts = [
-                self.network.features(self._inputs.of(part, torch.zeros_like(part)))
-                for part in rows.split(256)
+                self.network.features(inputs.of(part, torch.zeros_like(part)))
+                for part in rows.split(_CELLS_PER_CALL)
             ]
         self.network.standardise(torch.cat(parts).clone())
-        if columns is not None:
-            self._columns = torch.from_numpy(columns).float()
-            self.network.join(self._columns.shape[1])
-        decay, rate = self.options.weight_decay, self.options.rate
+        decay, rate = options.weight_decay, options.rate
         self._optimizer = torch.optim.AdamW(self.network.parameters(), rate, weight_decay=decay)
 
-    def epoch(self, fit: np.ndarray) -> float:
-        """Learn from each of these patients once; returns the mean loss."""
-        assert self._optimizer is not None
+    def epoch(self) -> None:
+        """Learn from each patient once.
+
+        Raises:
+            InputError: the loss is not finite any more.
+        """
         self.network.train()
         _keep_statistics(self.network.late, self.options)
-        order = torch.from_numpy(fit)[torch.randperm(len(fit), generator=self._draw)]
-        share = self._positive[torch.from_numpy(fit)].float().mean()
+        order = self._fit[torch.randperm(len(self._fit), generator=self._draw)]
+        share = self._positive[self._fit].float().mean()
         total = 0.0
         for batch in order.split(self.options.patients):
             truth = self._positive[batch].float()
@@ -127,7 +138,10 @@ class BagTraining:
             loss.backward()
             self._optimizer.step()
             total += float(loss.detach()) * len(batch)
-        return total / len(fit)
+        mean = total / len(order)
+        if not math.isfinite(mean):
+            raise InputError(f"the loss is {mean}; use a lower rate than {self.options.rate:g}")
+        self.history.append({"loss": mean})
 
     def logits(self, patients: np.ndarray) -> np.ndarray:
         """The logits of these patients by all their cells as they are, float64 (n,)."""
@@ -139,6 +153,26 @@ class BagTraining:
                 answers = self.network(self._inputs.of(rows, torch.zeros_like(rows)), [len(rows)])
                 found.append(float(self._with_covariates(answers.bags, torch.tensor([patient]))))
         return np.array(found, np.float64)
+
+    def checkpoint(self, facts: dict[str, Any]) -> Checkpoint:
+        """Everything that the rest of the run depends on.
+
+        Args:
+            facts: what another run must have in common with this one to continue it.
+        """
+        tensors = parted(
+            network=self.network.state_dict(),
+            optimizer=moments_of(self._optimizer),
+            run={"generator": self._draw.get_state()},
+        )
+        return Checkpoint(tensors=tensors, options=facts, history=self.history)
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Continue from the checkpoint of a run with the same facts."""
+        self.network.load_state_dict(checkpoint.part("network"))
+        load_moments(self._optimizer, checkpoint.part("optimizer"))
+        self._draw.set_state(checkpoint.part("run")["generator"])
+        self.history = list(checkpoint.history)
 
     def _logits(self, batch: Tensor) -> Tensor:
         rows = [self._bags.rows(int(patient)) for patient in batch]
@@ -159,35 +193,39 @@ class BagTraining:
         return torch.cat([learning, still])[order.argsort()]
 
     def _with_covariates(self, bags: Tensor, patients: Tensor) -> Tensor:
-        if self.options.joined == "head" and self._columns.shape[1]:
-            return bags + self.network.covariates(self._columns[patients])[:, 0]
-        return bags
+        if self._columns is None:
+            return bags
+        return bags + self._columns[patients] @ self.network.covariates
 
 
-def new_network(options: BagOptions) -> BagNetwork:
+def new_network(options: BagOptions, n_covariates: int) -> BagNetwork:
     """The network before it is trained; the same for the same seed."""
     backbone = _backbone(options)
     halves = cut_backbone(backbone, options.train, options.last)
-    return BagNetwork(backbone, halves.late, options.aggregation)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(options.seed)
+        return BagNetwork(
+            backbone, halves.late, options.aggregation, options.encoding, n_covariates
+        )
 
 
 def kept_inputs(options: BagOptions, bags: Bags) -> CellInputs:
     """The early half's output for all cells, which every run with these options can share."""
     backbone = _backbone(options).eval()
     halves = cut_backbone(backbone, options.train, options.last)
-    network = BagNetwork(backbone, halves.late, options.aggregation).eval()
-    pool: nn.Module = _Pooled(network) if options.train == "head" else nn.Identity()
+    network = new_network(options, 0).eval()
+    halves.early.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     scaling = scaling_on(torch.device("cpu"), preprocessing_named(options.preprocessing))
+    pool = network.features if options.train == "head" else lambda maps: maps
     return CellInputs(bags.cells.pixels, halves.early, scaling, options.views, pool)
 
 
-class _Pooled(nn.Module):
-    def __init__(self, network: BagNetwork) -> None:
-        super().__init__()
-        self._network = network
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return self._network.features(maps)
+def loss_of(logits: np.ndarray, positive: np.ndarray, *, balanced: bool) -> float:
+    """The cross-entropy of logits, float64 (n,), with each group weighing the same if asked."""
+    losses = np.logaddexp(0, np.where(positive, -logits, logits))
+    if not balanced:
+        return float(losses.mean())
+    return float((losses[positive].mean() + losses[~positive].mean()) / 2)
 
 
 def _backbone(options: BagOptions) -> Backbone:
@@ -204,11 +242,3 @@ def _keep_statistics(late: nn.Module, options: BagOptions) -> None:
         for layer in late.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.eval()
-
-
-def loss_of(logits: np.ndarray, positive: np.ndarray, *, balanced: bool) -> float:
-    """The cross-entropy of logits, float64 (n,), with each group weighing the same if asked."""
-    losses = np.logaddexp(0, np.where(positive, -logits, logits))
-    if not balanced:
-        return float(losses.mean())
-    return float((losses[positive].mean() + losses[~positive].mean()) / 2)

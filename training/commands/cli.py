@@ -3,6 +3,7 @@
 import click
 
 from training.commands.background import background
+from training.commands.bags import bags
 from training.commands.chain import demo_bundle, run
 from training.commands.isolate import isolate, segmenter
 from training.commands.judge import evaluate, fit, probe
@@ -35,6 +36,7 @@ for _command in (
     probe,
     evaluate,
     fit,
+    bags,
     reference,
 ):
     cli.add_command(_command)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from training.commands import names_from_words
+from training.commands.covariate_options import asked_covariates, covariate_options
 from training.commands.svm_options import classifier_options, draw_options, svm_from_options
 from vexas_edge.commands.console import echo, echo_lines
 
@@ -73,6 +74,7 @@ def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path 
     type=_PATH,
     help="A cohort.csv whose further columns, such as age, are each judged alone beside the score.",
 )
+@covariate_options
 @click.option(
     "--folds",
     type=click.IntRange(2, 100),
@@ -109,13 +111,18 @@ def evaluate(
     figures: bool,
     title: str,
     out: Path,
+    covariates: tuple[str, ...],
+    missing: str,
+    halvings: bool,
     **svm: Any,
 ) -> None:
     """Judge encodings, with an SVM on them, by patient, and write a report.
 
     ENCODINGS is an .npz or .npy file; METADATA is a CSV with one row per encoding, whose column
     GROUP is the patient's label. Without METADATA, metadata.csv beside ENCODINGS is read. C and
-    gamma are chosen inside the folds, unless --fixed is given.
+    gamma are chosen inside the folds, unless --fixed is given. With --covariate, the score, the
+    covariates and both together are judged side by side in covariates.html, with all that is
+    chosen, thresholds too, chosen on the patients to fit on.
 
     \b
     Example:
@@ -138,10 +145,21 @@ def evaluate(
         folds=folds,
         leave_one_out=leave_one_out,
     )
-    result = judged(patients, options, read_cohort(cohort) if cohort else ())
+    rows = read_cohort(cohort) if cohort else ()
+    known = rows[0].covariates if rows else ()
+    asked = asked_covariates(covariates, missing, known)
+    result = judged(patients, options, rows)
     write_report(result, patients, title, out, figures=figures)
     echo_lines(evaluation_sentences(result))
     echo_lines(["Over aggregates, as the paper prints it:", *paper_lines(result)])
+    if asked or halvings:
+        from training.judging.page import write_beside
+        from training.judging.words import lines_from_beside
+        from training.patients.learning import svm_beside
+
+        beside = svm_beside(patients, options, rows, asked, halved=halvings)
+        write_beside(beside, title, out)
+        echo_lines(lines_from_beside(beside))
     echo(f"report: {out / 'report.html'}")
 
 

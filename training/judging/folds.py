@@ -10,7 +10,7 @@ from vexas_edge.errors import InputError
 # The rows that are learnt from, and those that are judged; int64 each.
 Fold = tuple[np.ndarray, np.ndarray]
 
-HALVINGS = 10
+_HALVINGS = 10
 
 
 def fold_indices(names: np.ndarray, most_folds: int, seed: int = 0) -> Iterator[Fold]:
@@ -40,5 +40,5 @@ def halvings(names: np.ndarray, seed: int = 0) -> Iterator[Fold]:
     It is how the lymphocytosis study (Grisi and Schmidt-Mengin) judged. Its halves share patients,
     so ten of them are not ten times the evidence.
     """
-    splitter = StratifiedShuffleSplit(HALVINGS, test_size=0.5, random_state=seed)
+    splitter = StratifiedShuffleSplit(_HALVINGS, test_size=0.5, random_state=seed)
     yield from splitter.split(names, names)

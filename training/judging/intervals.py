@@ -35,6 +35,11 @@ def text_of_mean(mean: Mean) -> str:
     return f"{mean.mean:.2f} [{mean.low:.2f} to {mean.high:.2f}]"
 
 
+def text_of_share(share: Share) -> str:
+    """The share as text, such as `0.82 (9 of 11; 0.48 to 0.98)`."""
+    return f"{share.share:.2f} ({share.k} of {share.n}; {share.low:.2f} to {share.high:.2f})"
+
+
 def share_of(hits: np.ndarray) -> Share:
     """The share of true values in `hits`, bool (n,), with n > 0.
 

@@ -17,9 +17,8 @@ from training.judging.stacking import (
     fitted_stack,
 )
 
-Kind = str
 IMAGE, COVARIATES, BOTH = "image", "covariates", "both"
-_INNER_FOLDS = 4
+_INNER_FOLDS, _SMALLEST_SPREAD = 4, 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,24 +74,32 @@ class JudgedFold:
     """The patients of a fold by their rows, and what each kind of score says of them."""
 
     judged: np.ndarray
-    kinds: dict[Kind, Verdicts]
+    kinds: dict[str, Verdicts]
 
 
 def judged_fold(
-    subjects: Subjects, asked: Sequence[AskedCovariate], learnt: Learnt, fold: Fold
+    subjects: Subjects,
+    asked: Sequence[AskedCovariate],
+    learnt: Learnt,
+    fold: Fold,
+    *,
+    joined: bool = False,
 ) -> JudgedFold:
     """One fold's patients, judged by what the others taught.
 
     Args:
         asked: the covariates; without any, only the image's score is judged.
         learnt: from the fold's patients to fit on.
+        joined: whether what was learnt has the covariates in it, so that it is "both".
 
     Raises:
         UsageError, InputError: a covariate cannot be used.
     """
     fit, judge = fold
-    image = learnt.out_of_fold[:, None], learnt.score(judge)[:, None]
-    parts = {IMAGE: image}
+    known, new = learnt.out_of_fold[:, None], learnt.score(judge)[:, None]
+    middle, spread = known.mean(), max(known.std(), _SMALLEST_SPREAD)
+    image = (known - middle) / spread, (new - middle) / spread
+    parts = {BOTH if joined else IMAGE: image}
     if asked:
         values = subjects.covariates
         found = [described(one, [values[i][one.name] for i in fit]) for one in asked]
@@ -101,17 +108,23 @@ def judged_fold(
             for rows in fold
         )
         parts[COVARIATES] = known, new
-        parts[BOTH] = np.hstack([image[0], known]), np.hstack([image[1], new])
+        if not joined:
+            parts[BOTH] = np.hstack([image[0], known]), np.hstack([image[1], new])
     truth = subjects.truth[fit]
     kinds = {kind: _verdicts(*columns, truth) for kind, columns in parts.items()}
     return JudgedFold(judged=judge, kinds=kinds)
 
 
 def judged_folds(
-    subjects: Subjects, asked: Sequence[AskedCovariate], learn: Learn, folds: Sequence[Fold]
+    subjects: Subjects,
+    asked: Sequence[AskedCovariate],
+    learn: Learn,
+    folds: Sequence[Fold],
+    *,
+    joined: bool = False,
 ) -> list[JudgedFold]:
     """All folds, each judged by what its other patients teach."""
-    return [judged_fold(subjects, asked, learn(fold[0]), fold) for fold in folds]
+    return [judged_fold(subjects, asked, learn(f[0]), f, joined=joined) for f in folds]
 
 
 def _verdicts(known: np.ndarray, new: np.ndarray, truth: np.ndarray) -> Verdicts:

@@ -5,12 +5,47 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.judging.beside import Beside, BesideOptions, judged_beside
 from training.judging.folds import fold_indices
-from training.judging.nested import Learnt
+from training.judging.nested import Learnt, Subjects
+from training.judging.stacking import AskedCovariate
 from training.patients.aggregates import Patient
 from training.patients.classifier import SvmOptions, choose_options, svc_for
+from training.patients.evaluation import EvaluationOptions, with_enough_cells
+from training.patients.phenotype import against_others
+from vexas_edge.smear.cohort import CohortCase
 
 _INNER_FOLDS = 4
+
+
+def svm_beside(
+    patients: Sequence[Patient],
+    options: EvaluationOptions,
+    cohort: Sequence[CohortCase],
+    asked: Sequence[AskedCovariate],
+    *,
+    halved: bool,
+) -> Beside:
+    """The SVM's score of the positive group against all others, judged beside covariates.
+
+    Args:
+        cohort: rows with the covariates of all patients.
+
+    Raises:
+        UsageError, InputError: a covariate cannot be used, or a group has too few patients.
+    """
+    kept = with_enough_cells(patients, options.minimum_cells)
+    two = against_others(kept, options.positive)
+    rows = {row.patient: row for row in cohort}
+    subjects = Subjects(
+        names=tuple(patient.name for patient in two),
+        groups=tuple(patient.group for patient in two),
+        positive=options.positive,
+        covariates=tuple(rows[p.name].covariates if asked else {} for p in two),
+    )
+    learn = SvmLearning(patients=two, positive=options.positive, options=options.svm)
+    how = BesideOptions(asked=tuple(asked), folds=options.folds, halved=halved, seed=options.seed)
+    return judged_beside(subjects, learn, how)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from training.judging.intervals import Share, text_of_mean
+from training.judging.intervals import text_of_mean, text_of_share
+from training.judging.words import aligned
 from training.patients.aggregates import Patient
 from training.patients.evaluation import Evaluation
 from training.patients.patientwise import JudgedPatients
@@ -90,11 +91,7 @@ def paper_lines(found: Evaluation) -> list[str]:
         )
         for c in found.paper
     ]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    ]
+    return aligned([head, *rows])
 
 
 def card_section(found: Evaluation) -> str:
@@ -142,11 +139,6 @@ def patient_sentences(judged: JudgedPatients) -> list[str]:
         f"specificity {text_of_share(judged.specificity)} (exact intervals).",
         f"Brier score of the patients' scores: {judged.brier:.3f}.",
     ]
-
-
-def text_of_share(share: Share) -> str:
-    """The share as text, such as `0.82 (9 of 11; 0.48 to 0.98)`."""
-    return f"{share.share:.2f} ({share.k} of {share.n}; {share.low:.2f} to {share.high:.2f})"
 
 
 def _environment() -> Environment:

@@ -9,6 +9,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.optim import Optimizer
 
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.files import write_atomically
@@ -42,6 +43,22 @@ def parted(**parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for part, tensors in parts.items()
         for key, tensor in tensors.items()
     }
+
+
+def moments_of(optimizer: Optimizer) -> dict[str, Tensor]:
+    """The state of an optimizer as named tensors."""
+    state = optimizer.state_dict()["state"]
+    return {f"{i}.{name}": tensor for i, own in state.items() for name, tensor in own.items()}
+
+
+def load_moments(optimizer: Optimizer, named: Mapping[str, Tensor]) -> None:
+    """Load into an optimizer of the same parameters what `moments_of` gave."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in named.items():
+        place, name = key.split(".", 1)
+        moments.setdefault(int(place), {})[name] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
 def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

@@ -17,7 +17,7 @@ from export.backbones import build_backbone, load_weights
 from export.preprocessing import preprocessing_named
 from training.pretraining.batches import BatchOptions
 from training.pretraining.cell_stack import CellStack
-from training.pretraining.checkpoint import Checkpoint, parted
+from training.pretraining.checkpoint import Checkpoint, load_moments, moments_of, parted
 from training.pretraining.contrast import (
     contrastive_accuracy,
     contrastive_loss,
@@ -180,12 +180,10 @@ class Pretraining:
 
     def checkpoint(self) -> Checkpoint:
         """Everything that the rest of the run depends on."""
-        state = self._optimizer.state_dict()["state"]
-        moments = {f"{i}.{name}": t for i, of in state.items() for name, t in of.items()}
         tensors = parted(
             encoder=self._encoder.state_dict(),
             head=self._head.state_dict(),
-            optimizer=moments,
+            optimizer=moments_of(self._optimizer),
             run={"queue": self._queue, "generator": self._draw.get_state()},
         )
         return Checkpoint(tensors=tensors | self._best, options=self.facts, history=self.history)
@@ -194,12 +192,7 @@ class Pretraining:
         """Continue from the checkpoint of a run with the same options and cells."""
         self._encoder.load_state_dict(checkpoint.part("encoder"))
         self._head.load_state_dict(checkpoint.part("head"))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in checkpoint.part("optimizer").items():
-            place, name = key.split(".", 1)
-            moments.setdefault(int(place), {})[name] = tensor
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        load_moments(self._optimizer, checkpoint.part("optimizer"))
         run = checkpoint.part("run")
         self._queue = run["queue"].to(self._device)
         self._steps = self._usual_steps()  # a graph would go on with the tensors that it knows

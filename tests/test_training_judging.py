@@ -1,0 +1,191 @@
+"""Judging beside covariates: nothing is chosen on those who are judged, and figures are right."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from training.judging.beside import BesideOptions, judged_beside
+from training.judging.comparison import balanced_accuracy, side_by_side
+from training.judging.folds import fold_indices, halvings
+from training.judging.nested import (
+    BOTH,
+    COVARIATES,
+    IMAGE,
+    Learnt,
+    Subjects,
+    best_threshold,
+    judged_fold,
+    judged_folds,
+)
+from training.judging.stacking import AskedCovariate, columns_of, described
+from training.judging.words import lines_from_beside
+from vexas_edge.errors import InputError, UsageError
+
+AGE = AskedCovariate(name="age")
+
+
+def subjects(n: int = 60, age_effect: float = 1.0, seed: int = 0) -> Subjects:
+    rng = np.random.default_rng(seed)
+    truth = np.arange(n) % 3 > 0
+    ages = rng.normal(60, 10, n) + 10 * age_effect * truth
+    return Subjects(
+        names=tuple(f"P{i}" for i in range(n)),
+        groups=tuple("sick" if positive else "well" for positive in truth),
+        positive="sick",
+        covariates=tuple({"age": f"{age:.1f}"} for age in ages),
+    )
+
+
+class Image:
+    """A score that knows the truth, up to noise of its own for each patient."""
+
+    def __init__(self, truth: np.ndarray, noise: float = 1.0) -> None:
+        self.scores = 2.0 * truth + noise * np.random.default_rng(1).normal(size=len(truth))
+        self.fitted: list[list[int]] = []
+
+    def __call__(self, fit: np.ndarray) -> Learnt:
+        self.fitted.append(fit.tolist())
+        return Learnt(out_of_fold=self.scores[fit], score=lambda judge: self.scores[judge])
+
+
+def test_the_threshold_has_the_best_balanced_accuracy_in_the_widest_gap() -> None:
+    scores = np.array([0.1, 0.2, 0.7, 0.9, 0.95])
+    truth = np.array([False, False, True, True, True])
+    assert best_threshold(scores, truth) == pytest.approx(0.45)
+    turned = best_threshold(scores, ~truth)
+    assert balanced_accuracy(scores >= turned, ~truth) == 0.5
+
+
+def test_image_and_covariates_together_do_better_than_each_alone() -> None:
+    of = subjects(300)
+    found = judged_beside(of, Image(of.truth), BesideOptions(asked=(AGE,), folds=5))
+    aucs = {kind.kind: kind.separation.roc_auc for kind in found.nested.kinds}
+    assert list(aucs) == [COVARIATES, IMAGE, BOTH]
+    assert aucs[BOTH] > max(aucs[COVARIATES], aucs[IMAGE]) + 0.02
+    over = {(d.first, d.second): d.roc_auc for d in found.nested.differences}
+    assert over[BOTH, COVARIATES].low > 0
+    assert over[BOTH, COVARIATES].value == pytest.approx(aucs[BOTH] - aucs[COVARIATES])
+    for kind in found.nested.kinds:
+        assert 0.7 < kind.slope < 1.5
+        assert kind.balanced_accuracy.low < kind.balanced_accuracy.value
+
+
+def test_every_patient_is_judged_once_by_what_others_taught() -> None:
+    of = subjects()
+    image = Image(of.truth)
+    found = judged_beside(of, image, BesideOptions(asked=(AGE,), folds=5))
+    assert sorted(found.scores) == sorted(of.names)
+    assert len(image.fitted) == 5
+    judged = [sorted(set(range(60)) - set(fit)) for fit in image.fitted]
+    assert sorted(row for rows in judged for row in rows) == list(range(60))
+
+
+def test_the_judged_patients_labels_and_values_move_nothing_that_is_chosen() -> None:
+    of = subjects()
+    fold = next(fold_indices(np.array(of.groups), 5))
+    learnt = Image(of.truth)(fold[0])
+    before = judged_fold(of, [AGE], learnt, fold)
+    groups, values = list(of.groups), list(of.covariates)
+    for row in fold[1]:
+        groups[row] = "well" if groups[row] == "sick" else "sick"
+    first = fold[1][0]
+    values[first] = {"age": "99"}
+    changed = replace(of, groups=tuple(groups), covariates=tuple(values))
+    after = judged_fold(changed, [AGE], learnt, fold)
+    for kind in (IMAGE, COVARIATES, BOTH):
+        assert after.kinds[kind].threshold == before.kinds[kind].threshold
+        same = after.kinds[kind].probabilities[1:] == before.kinds[kind].probabilities[1:]
+        assert same.all()
+    assert after.kinds[COVARIATES].probabilities[0] != before.kinds[COVARIATES].probabilities[0]
+
+
+def test_a_score_that_has_the_covariates_in_it_is_both() -> None:
+    of = subjects()
+    folds = list(fold_indices(np.array(of.groups), 3))
+    judged = judged_folds(of, [AGE], Image(of.truth), folds, joined=True)
+    assert set(judged[0].kinds) == {COVARIATES, BOTH}
+
+
+def test_noise_is_told_apart_by_nothing() -> None:
+    of = subjects(90, age_effect=0)
+    image = Image(np.zeros(90))
+    found = judged_beside(of, image, BesideOptions(asked=(AGE,), folds=5))
+    for kind in found.nested.kinds:
+        assert kind.separation.low < 0.5
+
+
+def test_halves_have_patients_of_each_group_and_their_means_are_shown() -> None:
+    of = subjects()
+    for fit, judge in halvings(np.array(of.groups)):
+        assert len(fit) == len(judge) == 30
+        assert not set(fit) & set(judge)
+        assert of.truth[judge].sum() == 20
+    found = judged_beside(of, Image(of.truth), BesideOptions(folds=3, halved=True))
+    assert [one.kind for one in found.halvings] == [IMAGE]
+    assert found.halvings[0].roc_auc.n == 10
+    lines = "\n".join(lines_from_beside(found))
+    assert "3 folds of 60 patients" in lines
+    assert "mean of ten halvings" in lines
+
+
+def test_net_benefit_is_of_true_positives_less_the_odds_of_false_ones() -> None:
+    of = subjects(10)
+    folds = list(fold_indices(np.array(of.groups), 2))
+    found = side_by_side(judged_folds(of, (), Image(of.truth, noise=0), folds), of.truth, "how")
+    (kind,) = found.kinds
+    share = of.truth.mean()
+    half = next(point for point in kind.decision_curve if point.level == 0.5)
+    assert half.model == pytest.approx(share)  # all positives are called, and nobody else
+    assert half.everybody == pytest.approx(share - (1 - share))
+    assert kind.balanced_accuracy.value == 1
+
+
+def test_a_covariate_is_described_by_the_values_of_those_to_fit_on() -> None:
+    age = described(AGE, ["50", "60", "70", ""])
+    assert (age.words, age.log, age.mean, age.low, age.high) == (None, False, 60, 40, 80)
+    count = described(AskedCovariate(name="count", unit="10^9/L"), ["4", "40", "400"])
+    assert (count.log, count.low, count.high, count.unit) == (True, 1, 1600, "10^9/L")
+    assert count.mean == pytest.approx(np.log(40))
+    sex = described(AskedCovariate(name="sex"), ["M", "F", "F"])
+    assert sex.words == {"F": 0, "M": 1}
+    assert sex.mean == pytest.approx(1 / 3)
+    children = described(AskedCovariate(name="age"), ["0", "4", "9"])
+    assert children.low == 0
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["5", "5", "5"], "covariate 'x' is 5 for all 3 patients"),
+        (["", ""], "covariate 'x' is missing for all 2 patients"),
+        (["a", "b", "c"], "covariate 'x' has 3 different words, such as 'a', 'b', 'c'"),
+        (["1", "2", "?"], "covariate 'x' has 3 different words"),
+    ],
+)
+def test_a_covariate_that_tells_nothing_is_refused(texts: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        described(AskedCovariate(name="x"), texts)
+
+
+def test_a_missing_value_is_an_error_or_the_mean() -> None:
+    known = ["50", "60", "70"]
+    needed = described(AGE, known)
+    with pytest.raises(InputError, match="patient 'P7' has no age; fill it in"):
+        columns_of([needed], [{"age": ""}], ["P7"])
+    with pytest.raises(InputError, match="patient 'P7': age is 'old'; expected a number"):
+        columns_of([needed], [{"age": "old"}], ["P7"])
+    assumed = described(replace(AGE, missing="mean"), known)
+    assert columns_of([assumed], [{"age": ""}], ["P7"]).tolist() == [[0.0]]
+    count = described(AskedCovariate(name="age"), ["4", "40", "400"])
+    with pytest.raises(InputError, match="patient 'P7': age is 0; it must be above 0"):
+        columns_of([count], [{"age": "0"}], ["P7"])
+
+
+def test_a_covariate_that_separates_without_exception_is_warned_of_and_stays_finite() -> None:
+    of = subjects(40, age_effect=30)
+    found = judged_beside(of, Image(of.truth), BesideOptions(asked=(AGE,), folds=4))
+    (warning,) = found.warnings
+    assert "age separates all patients to fit on without exception" in warning
+    assert all(0 < p[COVARIATES] < 1 for p in found.scores.values())
+    assert judged_beside(of, Image(of.truth), BesideOptions(folds=4)).warnings == ()

@@ -1,0 +1,82 @@
+"""Judges the network of bags on a cohort's patients, by folds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.bags.bags import bags_of
+from training.bags.learning import BagLearning
+from training.bags.trainer import BagOptions, kept_inputs
+from training.judging.beside import Beside, BesideOptions, judged_beside
+from training.judging.nested import Subjects
+from training.judging.stacking import AskedCovariate
+from training.pretraining.cell_stack import WantedCells, stack_cells
+from vexas_edge.errors import InputError
+from vexas_edge.smear.cohort import CohortCase
+from vexas_edge.talk import Say
+
+TRAININGS = "trainings"
+_OTHERS = "others"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BagTask:
+    """What is to be told apart, and how that is judged.
+
+    asked: the covariates.
+    halved: whether ten halvings are judged beside the folds.
+    """
+
+    positive: str
+    asked: tuple[AskedCovariate, ...] = ()
+    folds: int = 5
+    halved: bool = False
+    minimum_cells: int = 1
+
+
+def judged_bags(
+    rows: Sequence[CohortCase],
+    wanted: WantedCells,
+    task: BagTask,
+    options: BagOptions,
+    folder: Path,
+    say: Say,
+) -> Beside:
+    """The figures of the network by folds, beside covariates.
+
+    Args:
+        folder: whose `trainings` are the checkpoints; finished ones are not repeated.
+
+    Raises:
+        UsageError, InputError: the cells, the covariates or the encoder cannot be used.
+    """
+    cells, lost = stack_cells(rows, wanted)
+    for text in lost:
+        say(f"warning: {text}")
+    bags = bags_of(cells, rows, task.minimum_cells)
+    if task.positive not in bags.groups:
+        raise InputError(
+            f"no patient with enough cells is in the group {task.positive!r}; the groups are "
+            f"{', '.join(sorted(set(bags.groups)))}"
+        )
+    say(f"{len(cells)} cells of {len(bags)} patients")
+    subjects = Subjects(
+        names=bags.patients,
+        groups=tuple(g if g == task.positive else _OTHERS for g in bags.groups),
+        positive=task.positive,
+        covariates=bags.covariates,
+    )
+    trainings = folder / TRAININGS
+    trainings.mkdir(parents=True, exist_ok=True)
+    learn = BagLearning(
+        bags=bags,
+        positive=task.positive,
+        options=options,
+        inputs=kept_inputs(options, bags),
+        asked=task.asked,
+        folder=trainings,
+        say=say,
+    )
+    joined = options.joined == "head"
+    how = BesideOptions(asked=task.asked, folds=task.folds, halved=task.halved, joined=joined)
+    return judged_beside(subjects, learn, how)
