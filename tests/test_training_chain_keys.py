@@ -24,7 +24,6 @@ from training_command import training as training
 
 import training.chain.chain as chain_module
 from training.chain.chain_spec import chain_from_file
-from training.chain.inputs import GivenFile, facts_of
 from training.chain.run import run_chain
 from training.chain.source import PACKAGES, source_now
 from training.chain.stages import Stage, run_stage
@@ -252,9 +251,19 @@ def test_a_covariate_concerns_the_evaluation_alone(workshop: Workshop) -> None:
     assert changed == {"monocyte/evaluate", "neutrophil/evaluate"}
 
 
-def test_a_probe_concerns_itself_and_what_says_how_the_bundle_was_made(workshop: Workshop) -> None:
+def test_a_label_of_a_probe_concerns_the_probe_alone(workshop: Workshop) -> None:
     changed = workshop.changed_by(lambda: workshop.replace("probe.csv", "toxic", "left-shifted"))
     assert changed == {"neutrophil/probe"}
+
+
+def test_cells_to_probe_are_isolated_already_and_brought_to_no_other_slide(
+    workshop: Workshop,
+) -> None:
+    workshop.replace("spec.toml", 'weights = "other', 'normalise = "background"\nweights = "other')
+    given = {name: json.loads(key)["given"] for name, key in workshop.run().items()}
+    assert given["neutrophil/isolate"]["background"] is not None
+    assert given["neutrophil/encode"]["background"] is None
+    assert given["neutrophil/probe"]["encode"]["background"] is None
 
 
 def test_each_image_is_read_once_for_all_keys(
@@ -272,14 +281,6 @@ def test_each_image_is_read_once_for_all_keys(
     monkeypatch.setattr(folder, "read", counting)
     workshop.run()
     assert len(read) == len(set(read)) == 4 * 2 + 1  # and none that isolation wrote
-
-
-def test_a_value_that_does_not_tell_its_content_is_refused() -> None:
-    file = GivenFile(path=Path("anywhere"), sha256="12")
-    assert facts_of({"a": [file, 1.5, None]}) == {"a": ["12", 1.5, None]}
-    for value in (Path("weights"), {"a", "b"}, len):
-        with pytest.raises(TypeError, match="which its key cannot hold"):
-            facts_of({"a": [value]})
 
 
 def test_a_stage_whose_code_was_edited_gives_way_alone_if_it_writes_the_same(

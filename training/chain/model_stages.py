@@ -75,7 +75,7 @@ def train_model(chain: Chain, name: str, masks: Stage | None) -> TrainedModel:
     asked = _encode_inputs(chain, model, shown, weights)
     stages["encode"] = encode = chain.stage(f"{name}/encode", make_encodings, asked)
     if model.probe:
-        stages["probe"] = _probe(chain, name, model.probe, replace(asked, background=background))
+        stages["probe"] = _probe(chain, name, model.probe, asked)
     encoded = EncodedCells(
         encodings=encode.file("encodings.npz"), metadata=encode.file("metadata.csv")
     )
