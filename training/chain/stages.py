@@ -19,7 +19,7 @@ from vexas_edge.files import write_atomically
 
 RECORD = "stage.json"
 _PARTIAL_KEY = "stage.key"
-_FOR_PEOPLE = frozenset({"report.html", "card.md", "pretrain.png", "probe.png"})
+_FOR_PEOPLE = (".html", ".md", ".png")
 
 Inputs = Mapping[str, Any]
 
@@ -45,11 +45,15 @@ class Stage:
     def facts(self) -> dict[str, str]:
         """The hash of its files for the provenance, without their names.
 
-        Pages and pictures are left out: nothing is made from them, so that with another layout the
-        bundle stays the same.
+        Pages and plots are left out: nothing is made from them, so that with another layout the
+        bundle stays the same. Images of cells count; they lie in folders.
         """
-        files = {name: sha256 for name, sha256 in self.files.items() if name not in _FOR_PEOPLE}
-        text = json.dumps(files, sort_keys=True)
+        kept = {
+            name: sha256
+            for name, sha256 in self.files.items()
+            if "/" in name or not name.endswith(_FOR_PEOPLE)
+        }
+        text = json.dumps(kept, sort_keys=True)
         return {"files_sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
