@@ -14,6 +14,7 @@ from calibration.additions import check_target
 from calibration.candidates import judgeable_kinds
 from calibration.conversion import NO_GATE, Console, Conversion, add_precisions
 from vexas_edge import open_bundle
+from vexas_edge.smear.cohort import read_cohort
 from vexas_edge.smear.options import ReadOptions
 
 
@@ -21,7 +22,7 @@ def calibrate(bundle: Path, cohort: Path, samples: int) -> None:
     """Write a bundle with all integer graphs beside the given one, without caching ranges."""
     opened = open_bundle(bundle)
     asked = Conversion(
-        cohort=cohort,
+        cohort=read_cohort(cohort),
         kinds=judgeable_kinds(("int8", "int8-rr", "int8-trt"), lambda _: None),
         reading=ReadOptions(cell_type=CELL_TYPE),
         gate=NO_GATE,

@@ -149,18 +149,22 @@ def fp16(bundle: Path, out: Path | None, **asked: Any) -> None:
 def _convert(
     bundle: Path,
     out: Path | None,
+    *,
+    cohort: Path,
     **asked: Any,
 ) -> None:
     from calibration.additions import check_target
     from calibration.conversion import Console, Conversion, add_precisions
     from vexas_edge.bundle.archive import open_bundle
+    from vexas_edge.smear.cohort import read_cohort
 
     opened = open_bundle(bundle)
     to = check_target(opened, out)
     progress = ProgressLine(bundle.name, unit="")
     console = Console(progress=progress, show=_shower(progress), warn=_warner(progress))
     try:
-        add_precisions(opened, Conversion(**asked), to, console)
+        conversion = Conversion(cohort=read_cohort(cohort), **asked)
+        add_precisions(opened, conversion, to, console)
     finally:
         progress.clear()
     echo(f"wrote {to}")

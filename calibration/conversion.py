@@ -29,7 +29,7 @@ from vexas_edge.bundle.graphs import FUSED, HEAD, graph_file
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import UsageError
-from vexas_edge.smear.cohort import CohortCase, read_cohort
+from vexas_edge.smear.cohort import CohortCase
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.talk import Progress
 
@@ -49,7 +49,7 @@ class Conversion:
     cache: the folder in which ranges are kept.
     """
 
-    cohort: Path
+    cohort: Sequence[CohortCase]
     kinds: tuple[str, ...]
     reading: ReadOptions = field(default_factory=ReadOptions)
     calibrate: str = "fit"
@@ -127,7 +127,7 @@ class _Smears:
 
 def _open(bundle: Bundle, asked: Conversion, console: Console, stack: ExitStack) -> _Smears:
     """The smears of both splits, with a warning per file that cannot be read."""
-    rows = read_cohort(asked.cohort)
+    rows = asked.cohort
     calibration: tuple[Smear, ...] = ()
     gate: tuple[Smear, ...] = ()
     canvases: dict[str, Canvas] = {}

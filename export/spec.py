@@ -123,7 +123,7 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     intended_use, training_data, performance: statements for the model card and the manifest.
     synthetic: whether the models were trained on drawings.
     budgets: how far the graphs of `vexas-workshop calibrate` may differ from float32.
-    stages: those of `vexas-workshop train run` by name, with hashes of their inputs and outputs.
+    stages: those of `vexas-workshop train run` by name, with hashes of what they wrote.
     """
 
     name: Name

@@ -13,6 +13,7 @@ from calibration.gate.figures import failures, gate_result
 from calibration.gate.judgement import REFERENCE, Judged, JudgedSmear, Judgement
 from vexas_edge import open_bundle
 from vexas_edge.bundle.budgets import Budget, Budgets
+from vexas_edge.smear.cohort import read_cohort
 
 FAR = Budget(cosine_p1=-1, auc_drop=1, flipped_share=0.05, flip_margin=1, score_drift=1)
 
@@ -72,7 +73,7 @@ def test_a_conversion_holds_both_graphs_against_the_bundles_own_reference(
     references = dict.fromkeys(("neutrophil", "monocyte", "lymphocyte"), gate(family))
     bundle = gated(bundle, tmp_path / "gated.vxb", references)
     cohort = write_cohort(tmp_path / "cohort", n_patients=14)
-    asked = Conversion(cohort=cohort, kinds=("fp16",))
+    asked = Conversion(cohort=read_cohort(cohort), kinds=("fp16",))
     console = Console(progress=lambda *_: None, show=lambda _: None, warn=lambda _: None)
     manifest = add_precisions(open_bundle(bundle), asked, bundle, console)
     files = manifest.models["monocyte"].files

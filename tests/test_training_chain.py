@@ -12,8 +12,8 @@ from tiny import cell_pixels, mask_network, png
 from training_command import Training
 from training_command import training as training
 
-from training.chain import run as chain_run
 from training.chain.stages import run_stage
+from training.chain.work import export as export_work
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.errors import InputError, UsageError
 
@@ -75,7 +75,7 @@ def test_a_cohort_becomes_a_bundle_that_scores_and_says_how_it_was_made(
     assert score_case(read_case(spec.parent / "cohort" / "S11"), bundle).models[0].call is False
     stages = bundle.manifest.provenance["stages"]["monocyte"]
     assert list(stages) == STAGES
-    assert set(stages["pretrain"]) == {"key", "files_sha256"}  # no file's name leaves the house
+    assert set(stages["pretrain"]) == {"files_sha256"}  # no file's name leaves the house
     made = json.loads((out / "monocyte" / "pretrain" / "stage.json").read_text())["files"]
     assert set(made) == {"encoder.safetensors", "pretrain.jsonl", "pretrain.png"}
     report = json.loads((out / "monocyte" / "evaluate" / "report.json").read_text())
@@ -151,7 +151,7 @@ def test_an_interrupted_stage_leaves_nothing_that_counts_as_done(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(chain_run, "write_bundle", interrupted)
+        patched.setattr(export_work, "write_bundle", interrupted)
         assert training("run", spec, "-o", out).status == 130
     assert not (out / "export").exists()
     ended = training("run", spec, "-o", out)

@@ -28,12 +28,21 @@ class Isolation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     masks: a CSV of images and masks, as `vexas-workshop train segmenter` takes it.
     recipe: fields of SegmenterRecipe.
     limits: within which an isolated cell is accepted.
+    least_dice: the mean Dice of the whole cell that a network trained here must reach on images
+        that it had not seen, or no cell is isolated; 0 for any, judged or not. The demonstration's
+        reaches 0.98.
     """
 
     network: str | None = None
     masks: str | None = None
     recipe: Fields = {}
     limits: IsolationLimits = IsolationLimits()
+    least_dice: Annotated[float, Meta(ge=0, le=1)] = 0.9
+
+    def segmenter_recipe(self) -> SegmenterRecipe:
+        """The recipe of the mask network."""
+        recipe: SegmenterRecipe = options_from_fields(SegmenterRecipe, self.recipe)
+        return recipe
 
 
 class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -146,7 +155,7 @@ def _check(spec: ChainSpec, path: Path) -> None:
     if spec.isolate and (spec.isolate.network is None) == (spec.isolate.masks is None):
         raise UsageError(f"{path}: isolate needs either `network` or `masks`, and not both")
     if spec.isolate:
-        options_from_fields(SegmenterRecipe, spec.isolate.recipe)
+        spec.isolate.segmenter_recipe()
     shared = sorted(set(spec.models) & {"isolate", "mask-network", "export", "bundle"})
     if shared:
         raise UsageError(f"{path}: a stage is called {shared[0]!r}; give the model another name")

@@ -1,111 +1,70 @@
-"""The stages about masks: the mask network is trained and exported, then it isolates cells."""
+"""The stages about masks: the mask network is trained and judged, then it isolates cells."""
 
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from calibration.integers.masks import integer_masks, mask_agreement
-from export.mask_graph import check_masks, masks_from_crops, onnx_from_unet
-from training.chain.chain import Chain
-from training.chain.chain_spec import Fields, options_from_fields
+from training.chain.chain import Chain, given_file
+from training.chain.inputs import GivenFile, bare
+from training.chain.libraries import onnxruntime_facts, torch_facts
 from training.chain.stages import Stage
-from training.mask_network.isolated_cohort import CutOut, isolate_cohort
-from training.mask_network.masks import crops_of, read_masked_images
-from training.mask_network.outlines import score_masks, summarize
-from training.mask_network.segmenter import SegmenterRecipe, train_segmenter
+from training.chain.work.copied_network import NetworkInputs, copy_network
+from training.chain.work.isolate import IsolateInputs, make_isolated
+from training.chain.work.mask_network import AGREEMENT, MaskInputs, make_mask_network
+from training.mask_network.masks import read_masked_images
 from vexas_edge.bundle.graphs import ISOLATE
 from vexas_edge.cells.background import Background
-from vexas_edge.cells.limits import IsolationLimits
-from vexas_edge.files import write_atomically
-from vexas_edge.runtime.isolator import opened_isolator
-from vexas_edge.smear.options import ReadOptions
-from vexas_edge.talk import Progress
-
-_CROPS_PER_BATCH = 8
-_AGREEMENT = "agreement.json"
+from vexas_edge.errors import InputError
 
 
-def masks_digest(table: Path) -> str:
-    """The hash of all images and masks that a CSV names."""
-    fit, judged = read_masked_images(table)
-    digest = hashlib.sha256()
-    for image in (*fit, *judged):
-        for pixels in (image.pixels, image.classes):
-            digest.update(str(pixels.shape).encode() + pixels.tobytes())
-    return digest.hexdigest()
+def mask_stage(chain: Chain) -> Stage | None:
+    """The stage of the mask network; None if the chain does not isolate cells.
 
-
-def make_mask_network(
-    table: Path, recipe: Fields, limits: IsolationLimits, to: Path, progress: Progress
-) -> None:
-    """Write `isolate.onnx`, in integers, and `agreement.json`, how it differs from torch and float.
-
-    The integers are calibrated on the images that the network was trained on. On all other images
-    they are compared with float and judged by the masks. If there are no others, they are compared
-    on the first, and not judged.
+    Raises:
+        InputError: a network that was trained here reaches less than the spec's `least_dice`, or
+            there is no image to judge it on although the spec asks for more than 0.
     """
-    options: SegmenterRecipe = options_from_fields(SegmenterRecipe, recipe)
-    fit, judged = read_masked_images(table)
-    network = train_segmenter(fit, options, progress)
-    reference = onnx_from_unet(network)
-    crops, compared = crops_of(fit), crops_of(judged or fit)
-    batches = [crops[i : i + _CROPS_PER_BATCH] for i in range(0, len(crops), _CROPS_PER_BATCH)]
-    integers = integer_masks(reference, lambda: iter(batches))
-    figures: dict[str, Any] = {
-        "recipe": asdict(options),
-        "from_torch": check_masks(reference, network, compared),
-        "from_float": mask_agreement(reference, integers, compared).figures(),
-    }
-    if judged:
-        masks = masks_from_crops(integers, compared)
-        figures["judged"] = summarize(score_masks(masks, judged, limits))
-    write_atomically(to / ISOLATE, integers.SerializeToString(deterministic=True))
-    write_atomically(to / _AGREEMENT, json.dumps(figures, indent=2).encode() + b"\n")
+    asked = chain.spec.isolate
+    if asked is None:
+        return None
+    if asked.network is not None:
+        network = given_file(chain.folder / asked.network)
+        return chain.stage("mask-network", copy_network, NetworkInputs(network=network))
+    given = MaskInputs(
+        masks=_given_masks(chain.folder / (asked.masks or ""), asked.least_dice),
+        recipe=asked.segmenter_recipe(),
+        limits=asked.limits,
+        libraries=torch_facts(),
+    )
+    stage = chain.stage("mask-network", make_mask_network, given)
+    _check_dice(stage, asked.least_dice)
+    return stage
 
 
-def isolate_cells(
-    chain: Chain,
-    name: str,
-    masks: Stage,
-    background: Background | None,
-    cells: dict[str, Any],
-) -> Stage:
+def isolate_stage(chain: Chain, name: str, masks: Stage, background: Background | None) -> Stage:
     """The stage that writes a model's cells alone on black.
 
     Args:
         name: the model's.
         background: the bare slide that each case is brought to before; None for none.
-        cells: hashes of the cells, as an input.
     """
     assert chain.spec.isolate
-    classes, limits = chain.spec.models[name].cells, chain.spec.isolate.limits
-
-    def make(to: Path) -> None:
-        with opened_isolator((masks.folder / ISOLATE).read_bytes(), limits) as isolator:
-            asked = CutOut(
-                isolate=isolator, cells=classes, background=background, reading=ReadOptions()
-            )
-            lost = isolate_cohort(chain.rows, asked, to)
-        chain.talk.say(f"{name}/isolate: {len(lost)} cells lost; lost.csv lists them")
-
-    inputs = {
-        **cells,
-        "classes": classes,
-        "background": background,
-        "network": masks.facts(),
-        "limits": msgspec.to_builtins(limits),
-    }
-    return chain.stage(f"{name}/isolate", inputs, make)
+    given = IsolateInputs(
+        cells=chain.cells.given(bare(chain.rows), chain.spec.models[name].cells),
+        network=masks.file(ISOLATE),
+        limits=chain.spec.isolate.limits,
+        background=background,
+        libraries=onnxruntime_facts(),
+    )
+    isolated = chain.stage(f"{name}/isolate", make_isolated, given)
+    chain.cells.know(isolated.folder, isolated.files)
+    return isolated
 
 
-def mask_sentence(folder: Path) -> str:
+def mask_sentence(masks: Stage) -> str:
     """A sentence that says how well the stage's mask network did."""
-    file = folder / _AGREEMENT
-    judged = json.loads(file.read_text(encoding="utf-8")).get("judged") if file.exists() else None
+    judged = _judged(masks)
     if not judged:
         return "Mask network: not judged."
     return (
@@ -113,3 +72,44 @@ def mask_sentence(folder: Path) -> str:
         f"{judged['dice_mean']:.3f} in the mean, {judged['dice_p10']:.3f} at the 10th percentile; "
         f"{judged['rejected_share']:.1%} of the cells rejected."
     )
+
+
+def _given_masks(table: Path, least_dice: float) -> GivenFile:
+    """The table, with the hash of its images and masks.
+
+    Raises:
+        InputError: it sets no image apart, and the spec asks for a Dice.
+    """
+    fit, judged = read_masked_images(table)
+    if least_dice and not judged:
+        raise InputError(
+            f"{table} sets no image apart, so nothing would tell whether the mask network has "
+            f"learnt: expected rows whose `split` is not 'fit', to reach least_dice = "
+            f"{least_dice:g} on; add some, or set isolate.least_dice = 0 to go on without"
+        )
+    digest = hashlib.sha256()
+    for images in (fit, judged):
+        digest.update(f"{len(images)} images".encode())
+        for image in images:
+            for pixels in (image.pixels, image.classes):
+                digest.update(str(pixels.shape).encode() + pixels.tobytes())
+    return GivenFile(path=table, sha256=digest.hexdigest())
+
+
+def _check_dice(masks: Stage, least_dice: float) -> None:
+    judged = _judged(masks)
+    if judged and judged["dice_mean"] < least_dice:
+        raise InputError(
+            f"the mask network reaches a mean Dice of {judged['dice_mean']:.3f} on "
+            f"{judged['cells']} images that it had not seen; expected at least least_dice = "
+            f"{least_dice:g}, or cells would be cut out wrongly. Add masks, train for more steps "
+            "(isolate.recipe.steps), or lower isolate.least_dice on purpose"
+        )
+
+
+def _judged(masks: Stage) -> dict[str, Any] | None:
+    if AGREEMENT not in masks.files:
+        return None
+    figures = json.loads((masks.folder / AGREEMENT).read_text(encoding="utf-8"))
+    judged: dict[str, Any] | None = figures.get("judged")
+    return judged

@@ -7,23 +7,19 @@ deleted, unless the stage can continue from it and its inputs are the same.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import vexas_edge
 from export.inputs import sha256_of_file
+from training.chain.inputs import GivenFile
 from vexas_edge.errors import HostError
 from vexas_edge.files import write_atomically
-from vexas_edge.smear.cohort import CohortCase, read_row
-from vexas_edge.smear.layout import is_image
 
 RECORD = "stage.json"
 _PARTIAL_KEY = "stage.key"
-_PACKAGES = ("vexas_edge", "training", "export", "calibration")
+_FOR_PEOPLE = (".html", ".md", ".png")
 
 Inputs = Mapping[str, Any]
 
@@ -42,10 +38,23 @@ class Stage:
     files: dict[str, str]
     anew: bool
 
-    def facts(self) -> dict[str, Any]:
-        """The stage's hashes, for the provenance and as inputs of the next; no file names."""
-        text = json.dumps(self.files, sort_keys=True)
-        return {"key": self.key, "files_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    def file(self, name: str) -> GivenFile:
+        """One of its files, for a later stage."""
+        return GivenFile(path=self.folder / name, sha256=self.files[name])
+
+    def facts(self) -> dict[str, str]:
+        """The hash of its files for the provenance, without their names.
+
+        Pages and plots are left out: nothing is made from them, so that with another layout the
+        bundle stays the same. Images of cells count; they lie in folders.
+        """
+        kept = {
+            name: sha256
+            for name, sha256 in self.files.items()
+            if "/" in name or not name.endswith(_FOR_PEOPLE)
+        }
+        text = json.dumps(kept, sort_keys=True)
+        return {"files_sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def run_stage(
@@ -80,32 +89,6 @@ def run_stage(
     except OSError as error:
         raise HostError(f"{folder} cannot be written: {error.strerror}") from error
     return Stage(folder=folder, key=key, files=files, anew=True)
-
-
-def cells_digest(rows: Sequence[CohortCase]) -> str:
-    """The hash of all images of these cases, of their names and of the cases' labels."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(json.dumps([row.patient, row.sample, row.label, row.split]).encode())
-        with read_row(row) as case:
-            for name in sorted(filter(is_image, case.source.files)):
-                digest.update(name.encode() + hashlib.sha256(case.source.read(name)).digest())
-    return digest.hexdigest()
-
-
-def torch_facts() -> dict[str, Any]:
-    """What weights depend on besides data and options; the number of threads changes rounding."""
-    return {"torch": torch.__version__, "threads": torch.get_num_threads()}
-
-
-def code_digest() -> str:
-    """The hash of our own source; after any change of it, every stage is run anew."""
-    root = Path(vexas_edge.__file__).parents[1]
-    digest = hashlib.sha256()
-    for package in _PACKAGES:
-        for file in sorted((root / package).rglob("*.py")):
-            digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
-    return digest.hexdigest()
 
 
 def _found(folder: Path, key: str) -> Stage | None:

@@ -25,7 +25,8 @@ def run(spec: Path, out: Path) -> None:
     """Train, judge and export everything that SPEC (.toml) describes, from a cohort to a bundle.
 
     The stages are: isolate, pretrain, encode, probe, evaluate, fit, export, calibrate. Each is run
-    once for the same inputs, so the same command continues after an interruption.
+    once for the same inputs and code, so the same command continues after an interruption, and
+    after a change it remakes only what that touches.
 
     \b
     Example:

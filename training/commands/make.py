@@ -138,7 +138,7 @@ def synth(out: Path, seed: int, **asked: Any) -> None:
     required=True,
     help="Folder for encodings.npz and metadata.csv.",
 )
-def encode(cohort: Path, out: Path, **asked: Any) -> None:
+def encode(cohort: Path, out: Path, split: str | None, **asked: Any) -> None:
     """Encode the cells of COHORT (cohort.csv) into vectors, exactly as scoring does.
 
     They are written to encodings.npz, and whose they are to metadata.csv, for `probe`, `evaluate`
@@ -150,9 +150,12 @@ def encode(cohort: Path, out: Path, **asked: Any) -> None:
         --encoder compact --weights pn/encoder.safetensors --preprocessing torchvision \\
         --canvas-px 160 --larger crop -o encodings
     """
-    from training.encodings.encoder import Wanted, encode_file
+    from training.encodings.encoder import Wanted, encode_rows
     from training.encodings.table import write_encodings
+    from vexas_edge.smear.cohort import cases_of_split, read_cohort
 
+    rows = read_cohort(cohort)
+    rows = rows if split is None else cases_of_split(rows, split)
     wanted = Wanted(
         cells=names_from_words(asked.pop("cells")),
         canvas_px=asked.pop("canvas_px"),
@@ -160,7 +163,7 @@ def encode(cohort: Path, out: Path, **asked: Any) -> None:
         background=asked.pop("background"),
         reading=asked.pop("reading"),
     )
-    encoded = encode_file(cohort, wanted, **asked, say=say)
+    encoded = encode_rows(rows, wanted, **asked, say=say)
     for line in encoded.unreadable:
         say(f"warning: {line}")
     write_encodings(encoded.found, out)

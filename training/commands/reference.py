@@ -63,11 +63,12 @@ def reference(
     from calibration.additions import check_target
     from training.reference.adding import TrainingCohort, add_references, sentence_from_made
     from vexas_edge.bundle.archive import open_bundle
+    from vexas_edge.smear.cohort import cases_of_split, read_cohort
 
     opened = open_bundle(bundle)
     to = check_target(opened, out)
     training = TrainingCohort(
-        cohort=cohort,
+        rows=cases_of_split(read_cohort(cohort), split),
         split=split,
         reading=reading,
         svm=dict.fromkeys(opened.manifest.models, svm_from_options(**svm)),

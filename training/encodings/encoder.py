@@ -22,7 +22,7 @@ from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
 from vexas_edge.runtime.choice import cells_per_call
 from vexas_edge.smear.case import Case
-from vexas_edge.smear.cohort import CohortCase, cases_of_split, read_cohort, read_row
+from vexas_edge.smear.cohort import CohortCase, read_row
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.talk import Say
 
@@ -68,28 +68,24 @@ class _Row:
     encoding: np.ndarray
 
 
-def encode_file(
-    cohort: Path,
+def encode_rows(
+    rows: Sequence[CohortCase],
     wanted: Wanted,
     *,
     encoder: str,
     weights: Path | None,
     preprocessing: str,
-    split: str | None,
     say: Say,
 ) -> Encoded:
-    """The encodings of the cells of a cohort's file.
+    """The encodings of the cells of a cohort's rows.
 
     Args:
         encoder, weights, preprocessing: named as in a spec.
-        split: the cohort's split to encode; None for all.
         say: is told of a prefix of the weights' names that was left out.
 
     Raises:
-        UsageError, InputError: the cohort, a case or the encoder cannot be found or read.
+        UsageError, InputError: a case or the encoder cannot be found or read.
     """
-    rows = read_cohort(cohort)
-    rows = rows if split is None else cases_of_split(rows, split)
     canvas_px = wanted.canvas_px
     loaded = load_encoder(
         encoder,

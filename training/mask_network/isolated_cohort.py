@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -59,10 +59,21 @@ class CutOut:
 
 
 def isolate_cohort(rows: Sequence[CohortCase], asked: CutOut, folder: Path) -> tuple[LostCell, ...]:
-    """Write the cohort's cells, isolated, with `cohort.csv`, and the lost ones in `lost.csv`.
+    """Write the cohort's cells, isolated, with `cohort.csv`; returns those that were lost.
+
+    Raises:
+        InputError: a case cannot be read.
+    """
+    lost = isolate_rows(rows, asked, folder)
+    write_atomically(folder / COHORT, _cohort_csv(rows))
+    return lost
+
+
+def isolate_rows(rows: Sequence[CohortCase], asked: CutOut, folder: Path) -> tuple[LostCell, ...]:
+    """Write the cells of these rows, isolated, and the lost ones in `lost.csv`; returns the latter.
 
     A cell's file is `SAMPLE/CLASS/NAME.png`, where CLASS is the canonical name and NAME is the
-    original name and a hash. Returns the lost cells.
+    original name and a hash.
 
     Raises:
         InputError: a case cannot be read.
@@ -70,10 +81,18 @@ def isolate_cohort(rows: Sequence[CohortCase], asked: CutOut, folder: Path) -> t
     check_distinct(row.sample for row in rows)
     lost: list[LostCell] = []
     for row in rows:
-        lost += _isolate_case(row, asked, folder / file_stem_for_case(row.sample))
+        lost += _isolate_case(row, asked, folder / _name_of(row))
     write_atomically(folder / LOST, _lost_csv(lost))
-    write_atomically(folder / COHORT, _cohort_csv(rows))
     return tuple(lost)
+
+
+def isolated_rows(rows: Sequence[CohortCase], folder: Path) -> tuple[CohortCase, ...]:
+    """The rows of the cells that `isolate_rows` wrote to the folder."""
+    return tuple(replace(row, path=folder / _name_of(row)) for row in rows)
+
+
+def _name_of(row: CohortCase) -> str:
+    return file_stem_for_case(row.sample)
 
 
 def _isolate_case(row: CohortCase, asked: CutOut, folder: Path) -> list[LostCell]:
@@ -111,8 +130,7 @@ def _cohort_csv(rows: Sequence[CohortCase]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*REQUIRED_COLUMNS, *rows[0].covariates))
     for row in rows:
-        place = file_stem_for_case(row.sample)
-        own = (row.patient, row.sample, place, row.label, row.split)
+        own = (row.patient, row.sample, _name_of(row), row.label, row.split)
         writer.writerow((*own, *row.covariates.values()))
     return text.getvalue().encode()
 

@@ -28,7 +28,7 @@ from vexas_edge.domain.words import missing_gate_words
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.smear.cohort import cases_of_split, read_cohort
+from vexas_edge.smear.cohort import CohortCase
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.text import listed
 
@@ -37,11 +37,12 @@ from vexas_edge.text import listed
 class TrainingCohort:
     """The patients that a bundle's classifiers were fitted on.
 
+    split: what they are called, for messages.
     svm: how that of each model was fitted; how cells are drawn the bundle says itself.
     work: the folder that measurements are kept in.
     """
 
-    cohort: Path
+    rows: Sequence[CohortCase]
     split: str
     reading: ReadOptions
     svm: Mapping[str, SvmOptions]
@@ -69,15 +70,14 @@ def add_references(
     """Make the reference of each model, and write the bundle with them and a new card.
 
     Raises:
-        InputError: the cohort or a case cannot be read, or does not have what a reference needs.
+        InputError: a case cannot be read, or the patients are not what a reference needs.
         HostError: the bundle cannot be written.
     """
-    rows = cases_of_split(read_cohort(training.cohort), training.split)
-    groups = {row.patient: group_of(row.label, bundle.manifest) for row in rows}
+    groups = {row.patient: group_of(row.label, bundle.manifest) for row in training.rows}
     for svm in training.svm.values():
         check_groups(groups, svm, f"the split {training.split!r}")
     measurements = Measurements(
-        rows=rows,
+        rows=training.rows,
         changes=all_changes() if len(groups) >= LEAST_PATIENTS else (),
         work=training.work,
         reading=training.reading,
