@@ -142,6 +142,9 @@ vexas-workshop train encode cohort/cohort.csv --cells neutrophil_segmented --enc
 vexas-workshop train probe encodings/encodings.npz --groups vexas,control -o probed
 vexas-workshop train evaluate encodings/encodings.npz --positive vexas --cohort cohort/cohort.csv
     --draws 5 -o report
+vexas-workshop train bags cohort/cohort.csv --cells neutrophil_segmented --positive vexas
+    --backbone compact --preprocessing torchvision --canvas-px 64 --start pn/encoder.safetensors
+    --aggregation learned --epochs 2 --folds 2 -o bags
 vexas-workshop train fit encodings/encodings.npz --draws 5 --calibration libsvm -o pn.skops
 vexas-workshop export encoder compact --weights pn/encoder.safetensors --canvas-px 160
     -o encoder.onnx

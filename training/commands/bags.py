@@ -152,10 +152,10 @@ def bags(cohort: Path, out: Path, threads: int | None, **asked: Any) -> None:
     chosen on the patients to fit on. The folder receives covariates.html and covariates.json, which
     have the score of images, the covariates and both together side by side.
 
-    \\b
+    \b
     Example:
-      vexas-workshop train bags drawn/cohort.csv --cells neutrophil_segmented --positive vexas \\\\
-        --backbone compact --preprocessing torchvision --canvas-px 160 \\\\
+      vexas-workshop train bags drawn/cohort.csv --cells neutrophil_segmented --positive vexas \\
+        --backbone compact --preprocessing torchvision --canvas-px 160 \\
         --start pn/encoder.safetensors --aggregation learned --rate 1e-3 --epochs 3 -o bags
     """
     import torch
