@@ -258,3 +258,37 @@ def test_precision_judges_our_graphs_and_the_stock_recipe_alike(
         assert ours["of_stock_drift"] == pytest.approx(share)
         assert share < 1
     assert "over all splits:" in done.stdout
+
+
+def test_encoders_are_pretrained_without_the_patients_who_are_judged(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    scripts = SCRIPT.parent
+    encoder = shared_data / "squeezenet11" / "squeezenet11_notop_gap.onnx"
+    command: list[str | Path] = [sys.executable, scripts / "contrastive.py"]
+    command += [shared_data / "lymphocytosis", encoder, "-o", tmp_path / "out"]
+    command += ["--quick", "--folds", "2", "--seeds", "0", "--threads", "2"]
+    subprocess.run(command, check=True, capture_output=True)
+    for fold in (tmp_path / "out").iterdir():
+        with (fold / "cohort.csv").open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        cells = sum(len(list(Path(r["path"]).iterdir())) for r in rows if r["split"] == "fit")
+        for recipe in ("paper-0", "recipe-0"):
+            (head, epoch) = (fold / recipe / "pretrain.jsonl").read_text().splitlines()
+            assert json.loads(head)["cells"] == cells
+            assert json.loads(epoch)["epoch"] == 1
+    lines = tmp_path / "lines.jsonl"
+    judging: list[str | Path] = [sys.executable, scripts / "contrastive_figures.py"]
+    judging += [tmp_path / "out", "--lines", lines, "--draws", "5", "--draw-seeds", "0,1"]
+    for _ in range(2):  # the second time there is nothing left to judge
+        subprocess.run(judging, check=True, capture_output=True)
+        found = [json.loads(line) for line in lines.read_text().splitlines()]
+        assert [(line["draw_seed"], line["encoder"]) for line in found] == [
+            (seed, name) for seed in (0, 1) for name in ("frozen", "paper-0", "recipe-0")
+        ]
+    for line in found:
+        assert line["patients"] == 20
+        gained = line["roc_auc_gained"]
+        assert gained["low"] <= gained["value"] <= gained["high"]
+        if line["encoder"] == "frozen":
+            assert gained == {"value": 0, "low": 0, "high": 0}
