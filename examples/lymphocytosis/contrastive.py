@@ -101,7 +101,9 @@ def pretrain(fold: Path, to: Path, start: Path, options: Sequence[str]) -> None:
     """Pretrain on the fold's patients to fit on, unless the weights are there."""
     if not (to / WEIGHTS).exists():
         of_network = ("--backbone", BACKBONE, "--start", str(start), *_SCALED)
-        run("pretrain", str(fold / "cohort.csv"), *_CELLS, *of_network, *options, "-o", str(to))
+        run_training(
+            "pretrain", str(fold / "cohort.csv"), *_CELLS, *of_network, *options, "-o", str(to)
+        )
 
 
 def encode(fold: Path, to: Path, weights: Path) -> None:
@@ -111,10 +113,10 @@ def encode(fold: Path, to: Path, weights: Path) -> None:
         encoder = ("--encoder", str(weights)) if onnx else ("--encoder", BACKBONE)
         own = () if onnx else ("--weights", str(weights))
         asked = (*_CELLS, *_SCALED, "--larger", "crop", *encoder, *own)
-        run("encode", str(fold / "cohort.csv"), *asked, "-o", str(to))
+        run_training("encode", str(fold / "cohort.csv"), *asked, "-o", str(to))
 
 
-def run(*words: str) -> None:
+def run_training(*words: str) -> None:
     """Run a command of `vexas-workshop train`."""
     command = [sys.executable, "-m", "vexas_edge.workshop", "train", *words]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

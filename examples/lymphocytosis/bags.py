@@ -1,0 +1,90 @@
+"""Bags beside medians: patients whose cells have no labels, with the covariates that are known.
+
+    python examples/lymphocytosis/bags.py COHORT_DIR ENCODER_ONNX -o OUT --lines FILE.jsonl
+
+Runs `vexas-workshop train bags` by five folds of all patients for each aggregation, and appends a
+line of figures to FILE.jsonl for each run. Those that are there already are passed over, and an
+interrupted run is continued.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from contrastive import BACKBONE, run_training, write_cohort
+from fitting import Split
+from patients import CANVAS_PX, CELL_TYPE, PREPROCESSING, read_patients
+from run import POSITIVE
+
+from vexas_edge.commands.console import run_command_line
+
+# Two aggregations are trained by three seeds, the others by one.
+SEEDS = {"learned": 3, "mean": 3, "topk": 1, "topbottom": 1, "attention": 1}
+COVARIATES = ("age_years=years", "sex", "lymphocyte_count_e9_per_l=10^9/L")
+# The options of `vexas-workshop train bags` by what is trained.
+TRAINED = {
+    "head": ("--rate=3e-3", "--weight-decay=1", "--epochs=40"),
+    "last": ("--rate=1e-4", "--epochs=16", "--gradient-cells=16", "--last=4"),
+}
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("cohort_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("encoder_onnx", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "out", type=click.Path(path_type=Path), required=True, help="Work folder.")
+@click.option("--lines", type=click.Path(path_type=Path), required=True, help="The .jsonl file.")
+@click.option("--train", type=click.Choice(tuple(TRAINED)), default="last", show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--quick", is_flag=True, help="Few patients and epochs, to see that it runs.")
+def cli(
+    cohort_dir: Path,
+    encoder_onnx: Path,
+    out: Path,
+    lines: Path,
+    train: str,
+    threads: int,
+    quick: bool,
+) -> None:
+    """Train and judge each aggregation on the cohort in COHORT_DIR.
+
+    COHORT_DIR holds cohort.csv; ENCODER_ONNX is the encoder to start from, as an ONNX file.
+    """
+    rows = read_patients(cohort_dir, 5 if quick else None)
+    everyone = np.arange(len(rows))
+    write_cohort(rows, Split(name="all", fit=everyone, judge=everyone[:0]), out)
+    written = lines.read_text(encoding="utf-8").splitlines() if lines.exists() else []
+    known = {(one["train"], one["aggregation"], one["seed"]) for one in map(json.loads, written)}
+    more = ["--epochs=2", "--folds=2"] if quick else []
+    for aggregation, seed in ((a, s) for s in range(3) for a, n in SEEDS.items() if s < n):
+        if (train, aggregation, seed) in known:
+            continue
+        folder = out / f"{train}-{aggregation}-{seed}"
+        asked = ["--train", train, "--aggregation", aggregation, "--seed", str(seed)]
+        asked += ["--start", str(encoder_onnx), "--threads", str(threads), *TRAINED[train], *more]
+        of_cells = ["--cells", CELL_TYPE, "--cell-type", CELL_TYPE, "--canvas-px", str(CANVAS_PX)]
+        network = ["--backbone", BACKBONE, "--preprocessing", PREPROCESSING]
+        beside = [word for name in COVARIATES for word in ("--covariate", name)]
+        command = [*of_cells, *network, "--positive", POSITIVE, *asked, *beside]
+        run_training("bags", str(out / "cohort.csv"), *command, "-o", str(folder))
+        found = json.loads((folder / "covariates.json").read_text(encoding="utf-8"))
+        facts = {"train": train, "aggregation": aggregation, "seed": seed}
+        with lines.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({**facts, **dict(figures(found["nested"]))}) + "\n")
+
+
+def figures(nested: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Figures of a run without those of single patients."""
+    yield "how", nested["how"]
+    for kind in nested["kinds"]:
+        kept = ("separation", "balanced_accuracy", "brier", "slope")
+        yield kind["kind"], {name: kind[name] for name in kept}
+    for pair in nested["differences"]:
+        name = f"{pair['first']} less {pair['second']}"
+        yield name, {name: pair[name] for name in ("roc_auc", "balanced_accuracy")}
+
+
+if __name__ == "__main__":
+    run_command_line(cli)
