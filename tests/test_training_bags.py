@@ -1,5 +1,6 @@
 """Learning from bags: five aggregations, what is kept and what is trained, and interruptions."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from training_command import Training
@@ -323,6 +325,22 @@ def test_aggregations_that_make_no_sense_are_refused() -> None:
         AggregationOptions(k=0)
 
 
+def check_model(file: Path, start: str) -> None:
+    with safe_open(file, framework="pt") as stream:
+        facts = json.loads(stream.metadata()["bags"])
+        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    assert facts["positive"] == "vexas"
+    assert 1 <= facts["epochs"] <= 2
+    assert set(facts["joining"]["kinds"]) == {"image", "covariates", "both"}
+    assert [len(facts["joining"]["kinds"][k]["weights"]) for k in ("image", "both")] == [1, 2]
+    (age,) = facts["joining"]["covariates"]
+    assert (age["name"], age["unit"], age["missing"]) == ("age_years", "years", "abstain")
+    encoder = {n.removeprefix("encoder."): t for n, t in tensors.items() if n.startswith("encoder")}
+    for name, tensor in build_from(start).state_dict().items():
+        assert torch.equal(encoder[name], tensor)
+    assert tensors["head.classify.weight"].shape == (1, 128)
+
+
 def test_the_command_judges_beside_covariates_and_goes_on(
     training: Training, start: str, tmp_path: Path
 ) -> None:
@@ -342,6 +360,7 @@ def test_the_command_judges_beside_covariates_and_goes_on(
     assert ended.status == 0, ended.err
     for words in ("covariates alone", "image alone", "image and covariates less covariates alone"):
         assert words in ended.out
+    check_model(tmp_path / "bags" / "bags.safetensors", start)
     page = (tmp_path / "bags" / "covariates.html").read_text()
     assert page.count("data:image/png") == 2
     made = sorted((tmp_path / "bags" / "trainings").iterdir())

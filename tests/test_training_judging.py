@@ -8,16 +8,9 @@ import pytest
 from training.judging.beside import BesideOptions, judged_beside
 from training.judging.comparison import balanced_accuracy, side_by_side
 from training.judging.folds import fold_indices, halvings
-from training.judging.nested import (
-    BOTH,
-    COVARIATES,
-    IMAGE,
-    Learnt,
-    Subjects,
-    best_threshold,
-    judged_fold,
-    judged_folds,
-)
+from training.judging.joining import BOTH, COVARIATES, IMAGE, best_threshold
+from training.judging.learnt import Learnt, Subjects
+from training.judging.nested import judged_fold, judged_folds
 from training.judging.stacking import AskedCovariate, columns_of, described
 from training.judging.words import lines_from_beside
 from vexas_edge.errors import InputError, UsageError

@@ -21,7 +21,9 @@ from run import POSITIVE
 from calibration.gate.separation import resampled_aucs, roc_auc
 from training.encodings.table import read_encodings
 from training.judging.comparison import balanced_accuracy, bounded, resampled_accuracies
-from training.judging.nested import IMAGE, Subjects, judged_fold
+from training.judging.joining import IMAGE
+from training.judging.learnt import Subjects
+from training.judging.nested import judged_fold
 from training.patients.aggregates import DrawOptions, Patient, patients_from_encodings
 from training.patients.classifier import SvmOptions
 from training.patients.learning import SvmLearning

@@ -1,21 +1,26 @@
-"""Judges the network of bags on a cohort's patients, by folds."""
+"""Judges the network of bags on a cohort's patients, by folds, and trains it on all of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from training.bags.bags import bags_of
 from training.bags.learning import BagLearning
+from training.bags.model import bag_model
 from training.bags.trainer import BagOptions, kept_inputs
 from training.judging.beside import Beside, BesideOptions, judged_beside
-from training.judging.nested import Subjects
+from training.judging.joining import joining_of
+from training.judging.learnt import Subjects
 from training.judging.stacking import AskedCovariate
 from training.pretraining.cell_stack import WantedCells, stack_cells
 from vexas_edge.errors import InputError
+from vexas_edge.files import write_atomically
 from vexas_edge.smear.cohort import CohortCase
 from vexas_edge.talk import Say
 
-TRAININGS = "trainings"
+MODEL, TRAININGS = "bags.safetensors", "trainings"
 _OTHERS = "others"
 
 
@@ -34,7 +39,7 @@ class BagTask:
     minimum_cells: int = 1
 
 
-def judged_bags(
+def judged_and_trained(
     rows: Sequence[CohortCase],
     wanted: WantedCells,
     task: BagTask,
@@ -42,10 +47,11 @@ def judged_bags(
     folder: Path,
     say: Say,
 ) -> Beside:
-    """The figures of the network by folds, beside covariates.
+    """The figures of the network by folds, beside covariates; then it is trained on all patients.
 
     Args:
-        folder: whose `trainings` are the checkpoints; finished ones are not repeated.
+        folder: it gets the model; its `trainings` are the checkpoints, finished ones of which are
+            not repeated.
 
     Raises:
         UsageError, InputError: the cells, the covariates or the encoder cannot be used.
@@ -79,4 +85,9 @@ def judged_bags(
     )
     joined = options.joined == "head"
     how = BesideOptions(asked=task.asked, folds=task.folds, halved=task.halved, joined=joined)
-    return judged_beside(subjects, learn, how)
+    beside = judged_beside(subjects, learn, how)
+    everybody = np.arange(len(bags))
+    taught = learn(everybody)
+    joining = joining_of(subjects, task.asked, taught, everybody, joined=joined)
+    write_atomically(folder / MODEL, bag_model(task.positive, taught, joining).file())
+    return beside

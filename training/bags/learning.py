@@ -20,7 +20,7 @@ from training.bags.bags import Bags
 from training.bags.inputs import CellInputs
 from training.bags.trainer import BagOptions, BagTraining, loss_of
 from training.judging.folds import fold_indices
-from training.judging.nested import Learnt
+from training.judging.learnt import Learnt
 from training.judging.stacking import AskedCovariate, columns_of, described
 from training.pretraining.checkpoint import read_checkpoint, write_checkpoint
 from vexas_edge.errors import InputError

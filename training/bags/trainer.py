@@ -81,6 +81,7 @@ class BagTraining:
     threads.
 
     history: a record per epoch so far, with its mean loss.
+    backbone: the whole encoder, whose last stages are the network's.
     """
 
     def __init__(
@@ -106,7 +107,9 @@ class BagTraining:
         self._positive, self._fit = torch.from_numpy(positive), torch.from_numpy(fit)
         self._draw = Generator().manual_seed(options.seed)
         self._columns = None if columns is None else torch.from_numpy(columns).float()
-        self.network = new_network(options, 0 if columns is None else columns.shape[1]).eval()
+        n_covariates = 0 if columns is None else columns.shape[1]
+        self.backbone, self.network = new_network(options, n_covariates)
+        self.network.eval()
         rows = torch.cat([bags.rows(int(patient)) for patient in fit])
         with torch.inference_mode():
             parts = [
@@ -198,22 +201,22 @@ class BagTraining:
         return bags + self._columns[patients] @ self.network.covariates
 
 
-def new_network(options: BagOptions, n_covariates: int) -> BagNetwork:
-    """The network before it is trained; the same for the same seed."""
+def new_network(options: BagOptions, n_covariates: int) -> tuple[Backbone, BagNetwork]:
+    """The encoder, and the network before it is trained; the same for the same seed."""
     backbone = _backbone(options)
     halves = cut_backbone(backbone, options.train, options.last)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(options.seed)
-        return BagNetwork(
+        return backbone, BagNetwork(
             backbone, halves.late, options.aggregation, options.encoding, n_covariates
         )
 
 
 def kept_inputs(options: BagOptions, bags: Bags) -> CellInputs:
     """The early half's output for all cells, which every run with these options can share."""
-    backbone = _backbone(options).eval()
-    halves = cut_backbone(backbone, options.train, options.last)
-    network = new_network(options, 0).eval()
+    backbone, network = new_network(options, 0)
+    halves = cut_backbone(backbone.eval(), options.train, options.last)
+    network.eval()
     halves.early.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     scaling = scaling_on(torch.device("cpu"), preprocessing_named(options.preprocessing))
     pool = network.features if options.train == "head" else lambda maps: maps

@@ -150,7 +150,8 @@ def bags(cohort: Path, out: Path, threads: int | None, **asked: Any) -> None:
 
     Each cell gets a logit, and they are joined to that of the patient. Epochs and thresholds are
     chosen on the patients to fit on. The folder receives covariates.html and covariates.json, which
-    have the score of images, the covariates and both together side by side.
+    have the score of images, the covariates and both together side by side, by folds, and
+    bags.safetensors, the model that all patients taught.
 
     \b
     Example:
@@ -160,7 +161,7 @@ def bags(cohort: Path, out: Path, threads: int | None, **asked: Any) -> None:
     """
     import torch
 
-    from training.bags.judging import BagTask, judged_bags
+    from training.bags.judging import BagTask, judged_and_trained
     from training.judging.page import write_beside
     from training.judging.words import lines_from_beside
     from vexas_edge.commands.console import say
@@ -178,7 +179,7 @@ def bags(cohort: Path, out: Path, threads: int | None, **asked: Any) -> None:
         minimum_cells=asked.pop("minimum_cells"),
     )
     wanted = _wanted(asked)
-    beside = judged_bags(rows, wanted, task, _bag_options(asked), out, say)
+    beside = judged_and_trained(rows, wanted, task, _bag_options(asked), out, say)
     write_beside(beside, f"Bags, {task.positive}", out)
     echo_lines(lines_from_beside(beside))
     echo(f"report: {out / 'covariates.html'}")

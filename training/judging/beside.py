@@ -7,7 +7,8 @@ import numpy as np
 
 from training.judging.comparison import OverHalvings, SideBySide, over_halvings, side_by_side
 from training.judging.folds import fold_indices, halvings
-from training.judging.nested import JudgedFold, Learn, Subjects, judged_folds
+from training.judging.learnt import Learn, Subjects
+from training.judging.nested import JudgedFold, judged_folds
 from training.judging.stacking import AskedCovariate, columns_of, described, separating
 
 

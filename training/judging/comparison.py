@@ -8,7 +8,8 @@ import numpy as np
 
 from calibration.gate.separation import Separation, resampled_aucs, roc_auc, separation
 from training.judging.intervals import Mean, Share, mean_of, share_of
-from training.judging.nested import BOTH, COVARIATES, IMAGE, JudgedFold
+from training.judging.joining import BOTH, COVARIATES, IMAGE
+from training.judging.nested import JudgedFold
 
 _RESAMPLES = 2000
 _LEVELS = tuple(round(0.05 * k, 2) for k in range(1, 20))

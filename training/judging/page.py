@@ -11,7 +11,7 @@ from sklearn.metrics import roc_curve
 
 from training.judging.beside import Beside
 from training.judging.intervals import text_of_mean, text_of_share
-from training.judging.nested import BOTH, COVARIATES, IMAGE
+from training.judging.joining import BOTH, COVARIATES, IMAGE
 from training.judging.words import KIND_WORDS, text_of_bounded
 from training.png import png_from_figure
 from vexas_edge.files import write_atomically

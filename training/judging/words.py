@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from training.judging.beside import Beside
 from training.judging.comparison import Bounded, OverHalvings, SideBySide
 from training.judging.intervals import text_of_mean, text_of_share
-from training.judging.nested import BOTH, COVARIATES, IMAGE
+from training.judging.joining import BOTH, COVARIATES, IMAGE
 
 KIND_WORDS = {
     COVARIATES: "covariates alone",

@@ -7,7 +7,7 @@ import numpy as np
 
 from training.judging.beside import Beside, BesideOptions, judged_beside
 from training.judging.folds import fold_indices
-from training.judging.nested import Learnt, Subjects
+from training.judging.learnt import Learnt, Subjects
 from training.judging.stacking import AskedCovariate
 from training.patients.aggregates import Patient
 from training.patients.classifier import SvmOptions, choose_options, svc_for
