@@ -26,7 +26,7 @@ from training.patients.patientwise import (
 )
 from training.patients.phenotype import against_others, compare_groups
 from training.patients.report import evaluation_sentences, html_from_evaluation
-from vexas_edge.errors import InputError
+from vexas_edge.errors import InputError, UsageError
 
 FEW = DrawOptions(draws=20, size=5)
 FAST = SvmOptions(draws=FEW)
@@ -268,9 +268,22 @@ def test_the_commands_fit_and_judge(training: Training, encodings: Path, tmp_pat
     assert "ROC-AUC" in (tmp_path / "report" / "card.md").read_text()
     ended = training(
         *("evaluate", encodings, "--positive", "VEXAS", "--folds", "2", "--fixed", "--figures"),
-        *("--draws", "5", "-o", tmp_path / "figures"),
+        *("--draws", "5", "-o", tmp_path / "figures", "--cohort", tmp_path / "cohort.csv"),
+        *("--covariate", "age_years=years", "--halvings"),
     )
     assert ended.status == 0, ended.err
+    assert "image and covariates less covariates alone" in ended.out
+    assert "mean of ten halvings" in ended.out
+    beside = json.loads((tmp_path / "figures" / "covariates.json").read_text())
+    assert [kind["kind"] for kind in beside["nested"]["kinds"]] == ["covariates", "image", "both"]
+    assert len(beside["scores"]) == 12
+    page = (tmp_path / "figures" / "covariates.html").read_text()
+    assert page.count("data:image/png") == 2
+    refused = training(
+        "evaluate", encodings, "--positive", "VEXAS", "--covariate", "age", "-o", "x"
+    )
+    assert refused.status == UsageError.exit_status
+    assert "the cohort has no column 'age'; its further columns are none" in refused.err
     page = (tmp_path / "figures" / "report.html").read_text()
     assert page.count("data:image/png") == 4
     assert "VEXAS against MDS: 100 aggregates" in page
