@@ -42,3 +42,7 @@ def test_a_comma_is_a_decimal_one_or_the_text_is_no_number() -> None:
     assert number_from_text("1,5") == 1.5
     assert number_from_text("1,359,0") is None
     assert number_from_text("1.359,0") is None
+    assert number_from_text("1,053") is None  # it may stand between thousands
+    assert number_from_text("1_000") is None
+    assert number_from_text("1e3") == 1000
+    assert number_from_text("9e999") is None

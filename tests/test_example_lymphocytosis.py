@@ -269,7 +269,11 @@ def test_encoders_are_pretrained_without_the_patients_who_are_judged(
     command += [shared_data / "lymphocytosis", encoder, "-o", tmp_path / "out"]
     command += ["--quick", "--folds", "2", "--seeds", "0", "--threads", "2"]
     subprocess.run(command, check=True, capture_output=True)
-    for fold in (tmp_path / "out").iterdir():
+    other = [*command[:-5], "3", *command[-4:]]  # folds, in a folder of others
+    refused = subprocess.run(other, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "is of another run; name another folder" in refused.stderr
+    for fold in (tmp_path / "out").glob("fold-?"):
         with (fold / "cohort.csv").open(newline="") as stream:
             rows = list(csv.DictReader(stream))
         cells = sum(len(list(Path(r["path"]).iterdir())) for r in rows if r["split"] == "fit")

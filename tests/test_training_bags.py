@@ -1,6 +1,7 @@
 """Learning from bags: five aggregations, what is kept and what is trained, and interruptions."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from training.bags.inputs import N_VIEWS, viewed
 from training.bags.learning import BagLearning, TaughtBags
 from training.bags.network import BagNetwork, cut_backbone
 from training.bags.trainer import BagOptions, BagTraining, kept_inputs
+from training.judging.stacking import AskedCovariate
 from training.pretraining.cell_stack import CellStack
 from training.pretraining.pixels import encode_pixels
 from vexas_edge.errors import InputError, UsageError
@@ -210,6 +212,7 @@ def test_features_are_those_of_the_whole_encoder_wherever_it_is_cut(train: str, 
 def test_a_cut_that_the_encoder_does_not_have_is_refused() -> None:
     with pytest.raises(UsageError, match="the last 99 stages are to be trained; the encoder has"):
         cut_backbone(build_backbone("compact"), "last", 99)
+    assert len(cut_backbone(build_backbone("compact"), "head", 99).late) == 0
 
 
 def test_cells_beyond_those_that_learn_are_looked_at_alone(start: str) -> None:
@@ -290,7 +293,7 @@ def test_an_interrupted_run_ends_with_the_same_logits_and_does_nothing_twice(
     assert np.array_equal(resumed.out_of_fold, whole.out_of_fold)
     assert np.array_equal(resumed.score(np.arange(8, 12)), whole.score(np.arange(8, 12)))
     done = epochs.count(1)
-    assert done == 4 * 3 + whole.epochs
+    assert done == 4 * 3 + len(whole.training.history)
     learning(bags, asked, tmp_path / "cut")(fit)
     assert epochs.count(1) == done
 
@@ -301,6 +304,80 @@ def test_other_options_do_not_go_on_from_these(start: str, tmp_path: Path) -> No
     n_files = len(list((tmp_path / "runs").iterdir()))
     learning(bags, options(start, seed=1), tmp_path / "runs")(fit)
     assert len(list((tmp_path / "runs").iterdir())) == 2 * n_files
+
+
+def test_other_labels_and_other_values_of_covariates_do_not_go_on_from_these(
+    start: str, tmp_path: Path
+) -> None:
+    bags, fit = some_bags(), np.arange(8)
+    asked = options(start, joined="head")
+    age = (AskedCovariate(name="age"),)
+    first = replace(learning(bags, asked, tmp_path / "runs"), asked=age)
+    first(fit)
+    n_files = len(list((tmp_path / "runs").iterdir()))
+    turned = tuple({"age": str(90 - i % 5)} for i in range(12))
+    replace(first, bags=replace(bags, covariates=turned))(fit)
+    assert len(list((tmp_path / "runs").iterdir())) == 2 * n_files
+    swapped = tuple("well" if group == "sick" else "sick" for group in bags.groups)
+    replace(first, bags=replace(bags, groups=swapped))(fit)
+    assert len(list((tmp_path / "runs").iterdir())) == 3 * n_files
+
+
+def test_what_is_learnt_depends_on_the_patients_to_fit_on_alone(start: str, tmp_path: Path) -> None:
+    bags, fit = some_bags(), np.arange(8)
+    asked = options(start, train="last", last=1)
+    before = learning(bags, asked, tmp_path / "before")(fit)
+    pixels = bags.cells.pixels.clone()
+    pixels[bags.starts[8] :] = 255 - pixels[bags.starts[8] :]
+    others = replace(
+        bags,
+        cells=replace(bags.cells, pixels=pixels),
+        groups=(*bags.groups[:8], "sick", "sick", "well", "sick"),
+    )
+    after = learning(others, asked, tmp_path / "after")(fit)
+    assert np.array_equal(after.out_of_fold, before.out_of_fold)
+    assert after.epochs == before.epochs
+    one, other = (taught.training.network.state_dict() for taught in (before, after))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_patient_of_one_cell_is_a_bag_too(start: str, tmp_path: Path) -> None:
+    bags = some_bags(12, sizes=(1,))
+    aggregation = AggregationOptions(method="learned")
+    asked = options(start, patients=1, aggregation=aggregation)
+    taught = learning(bags, asked, tmp_path / "runs")(np.arange(8))
+    assert np.isfinite(taught.score(np.arange(12))).all()
+
+
+def test_positions_are_learnt(start: str, tmp_path: Path) -> None:
+    aggregation = AggregationOptions(method="learned", level="position")
+    asked = options(start, train="last", last=1, encoding="raw", aggregation=aggregation, epochs=6)
+    taught = learning(some_bags(24), asked, tmp_path / "runs")(np.arange(16))
+    new = taught.score(np.arange(16, 24))
+    assert new[1::2].mean() > new[::2].mean()
+
+
+def test_an_encoder_without_a_start_is_trained_whole(tmp_path: Path, start: str) -> None:
+    asked = replace(options(start, train="all", rate=1e-3), start=None)
+    taught = learning(some_bags(), asked, tmp_path / "runs")(np.arange(8))
+    assert np.isfinite(taught.out_of_fold).all()
+
+
+def test_cells_that_two_patients_have_are_refused(
+    training: Training, start: str, tmp_path: Path
+) -> None:
+    drawn = ("--patients", "4", "--neutrophil", "2", "--monocyte", "0", "--lymphocyte", "0")
+    assert training("synth", "-o", tmp_path / "cohort", *drawn).status == 0
+    one, other = sorted(path for path in (tmp_path / "cohort").iterdir() if path.is_dir())[:2]
+    shutil.rmtree(other)
+    shutil.copytree(one, other)
+    ended = training(
+        *("bags", tmp_path / "cohort" / "cohort.csv", "--cells", "neutrophil_segmented"),
+        *("--positive", "vexas", "--backbone", "compact", "--preprocessing", "torchvision"),
+        *("--canvas-px", "64", "--start", start, "-o", tmp_path / "bags"),
+    )
+    assert ended.status == InputError.exit_status
+    assert "the same cell belongs to two patients" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -283,7 +283,7 @@ def test_the_commands_fit_and_judge(training: Training, encodings: Path, tmp_pat
         "evaluate", encodings, "--positive", "VEXAS", "--covariate", "age", "-o", "x"
     )
     assert refused.status == UsageError.exit_status
-    assert "the cohort has no column 'age'; its further columns are none" in refused.err
+    assert "covariates are further columns of the cohort, and there are none" in refused.err
     page = (tmp_path / "figures" / "report.html").read_text()
     assert page.count("data:image/png") == 4
     assert "VEXAS against MDS: 100 aggregates" in page

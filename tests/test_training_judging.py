@@ -1,6 +1,7 @@
 """Judging beside covariates: nothing is chosen on those who are judged, and figures are right."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,16 @@ from training.judging.folds import fold_indices, halvings
 from training.judging.joining import BOTH, COVARIATES, IMAGE, best_threshold
 from training.judging.learnt import Learnt, Subjects
 from training.judging.nested import judged_fold, judged_folds
-from training.judging.stacking import AskedCovariate, columns_of, described
+from training.judging.stacking import (
+    AskedCovariate,
+    columns_of,
+    covariates_of_patients,
+    described,
+)
 from training.judging.words import lines_from_beside
+from vexas_edge.bundle.covariates import Covariate
 from vexas_edge.errors import InputError, UsageError
+from vexas_edge.smear.cohort import CohortCase
 
 AGE = AskedCovariate(name="age")
 
@@ -135,42 +143,89 @@ def test_net_benefit_is_of_true_positives_less_the_odds_of_false_ones() -> None:
 
 
 def test_a_covariate_is_described_by_the_values_of_those_to_fit_on() -> None:
-    age = described(AGE, ["50", "60", "70", ""])
+    age = of_texts(AGE, ["50", "60", "70", ""])
     assert (age.words, age.log, age.mean, age.low, age.high) == (None, False, 60, 40, 80)
-    count = described(AskedCovariate(name="count", unit="10^9/L"), ["4", "40", "400"])
+    count = of_texts(AskedCovariate(name="count", unit="10^9/L"), ["4", "40", "400"])
     assert (count.log, count.low, count.high, count.unit) == (True, 1, 1600, "10^9/L")
     assert count.mean == pytest.approx(np.log(40))
-    sex = described(AskedCovariate(name="sex"), ["M", "F", "F"])
+    sex = of_texts(AskedCovariate(name="sex"), ["M", "F", "F"])
     assert sex.words == {"F": 0, "M": 1}
     assert sex.mean == pytest.approx(1 / 3)
-    children = described(AskedCovariate(name="age"), ["0", "4", "9"])
+    children = of_texts(AskedCovariate(name="age"), ["0", "4", "9"])
     assert children.low == 0
+    for texts in (["139", "140", "144"], ["1990", "1999"], ["1000", "1004"], ["0.02", "0.3"]):
+        found = of_texts(AskedCovariate(name="x"), texts)
+        assert found.low <= float(texts[0])
+        assert float(texts[-1]) <= found.high
+
+
+def of_texts(asked: AskedCovariate, texts: list[str]) -> Covariate:
+    return described(asked, [{asked.name: text} for text in texts], range(len(texts)))
+
+
+def test_what_a_covariate_is_does_not_depend_on_the_fold_but_its_figures_do() -> None:
+    counts = [{"count": text} for text in ("0", "4", "40", "400")]
+    asked = AskedCovariate(name="count")
+    assert not described(asked, counts, [1, 2, 3]).log
+    assert described(asked, counts, [1, 2, 3]).mean == 148
+    sexes = [{"sex": text} for text in ("F", "F", "M", "F")]
+    alike = described(AskedCovariate(name="sex"), sexes, [0, 1])
+    assert (alike.words, alike.mean, alike.scale) == ({"F": 0, "M": 1}, 0, 1)
+    assert columns_of([alike], sexes, ["a", "b", "c", "d"]).tolist() == [[0], [0], [1], [0]]
+
+
+def test_two_samples_of_a_patient_must_say_the_same() -> None:
+    rows = [
+        CohortCase(
+            patient="P1",
+            sample=sample,
+            path=Path(sample),
+            label="sick",
+            split="fit",
+            covariates={"age": age},
+        )
+        for sample, age in (("S1", "50"), ("S2", "51"))
+    ]
+    assert covariates_of_patients(rows[:1]) == {"P1": {"age": "50"}}
+    with pytest.raises(InputError, match="age of patient 'P1' is '51', and '50' in another row"):
+        covariates_of_patients(rows)
+
+
+@pytest.mark.parametrize(("n", "halved", "least"), [(3, False, 3), (9, True, 4)])
+def test_too_few_patients_are_told_before_anything_is_learnt(
+    n: int, halved: bool, least: int
+) -> None:
+    of = subjects(n)
+    image = Image(of.truth)
+    with pytest.raises(InputError, match=f"groups of at least {least} patients each; there are si"):
+        judged_beside(of, image, BesideOptions(halved=halved))
+    assert image.fitted == []
 
 
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
-        (["5", "5", "5"], "covariate 'x' is 5 for all 3 patients"),
-        (["", ""], "covariate 'x' is missing for all 2 patients"),
+        (["5", "5", "5"], "covariate 'x' is 5 for all patients"),
+        (["", ""], "covariate 'x' is missing for all patients"),
         (["a", "b", "c"], "covariate 'x' has 3 different words, such as 'a', 'b', 'c'"),
         (["1", "2", "?"], "covariate 'x' has 3 different words"),
     ],
 )
 def test_a_covariate_that_tells_nothing_is_refused(texts: list[str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        described(AskedCovariate(name="x"), texts)
+        of_texts(AskedCovariate(name="x"), texts)
 
 
 def test_a_missing_value_is_an_error_or_the_mean() -> None:
     known = ["50", "60", "70"]
-    needed = described(AGE, known)
+    needed = of_texts(AGE, known)
     with pytest.raises(InputError, match="patient 'P7' has no age; fill it in"):
         columns_of([needed], [{"age": ""}], ["P7"])
     with pytest.raises(InputError, match="patient 'P7': age is 'old'; expected a number"):
         columns_of([needed], [{"age": "old"}], ["P7"])
-    assumed = described(replace(AGE, missing="mean"), known)
+    assumed = of_texts(replace(AGE, missing="mean"), known)
     assert columns_of([assumed], [{"age": ""}], ["P7"]).tolist() == [[0.0]]
-    count = described(AskedCovariate(name="age"), ["4", "40", "400"])
+    count = of_texts(AskedCovariate(name="age"), ["4", "40", "400"])
     with pytest.raises(InputError, match="patient 'P7': age is 0; it must be above 0"):
         columns_of([count], [{"age": "0"}], ["P7"])
 
@@ -179,6 +234,6 @@ def test_a_covariate_that_separates_without_exception_is_warned_of_and_stays_fin
     of = subjects(40, age_effect=30)
     found = judged_beside(of, Image(of.truth), BesideOptions(asked=(AGE,), folds=4))
     (warning,) = found.warnings
-    assert "age separates all patients to fit on without exception" in warning
+    assert "the two groups are separated without exception by age" in warning
     assert all(0 < p[COVARIATES] < 1 for p in found.scores.values())
     assert judged_beside(of, Image(of.truth), BesideOptions(folds=4)).warnings == ()

@@ -8,6 +8,8 @@ public commands; what is finished in OUT stays, so the same command continues wh
 """
 
 import csv
+import io
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,7 +19,10 @@ import click
 from fitting import Split, fold_splits
 from patients import CANVAS_PX, CELL_TYPE, PREPROCESSING, read_patients
 
+from export.inputs import sha256_of_file
 from vexas_edge.commands.console import run_command_line
+from vexas_edge.errors import UsageError
+from vexas_edge.files import write_atomically
 from vexas_edge.smear.cohort import CohortCase
 
 BACKBONE = "squeezenet11"
@@ -67,6 +72,8 @@ def cli(
     COHORT_DIR holds cohort.csv; ENCODER_ONNX is the encoder to start from, as an ONNX file.
     """
     rows = read_patients(cohort_dir, 5 if quick else None)
+    asked = {"quick": quick, "start": sha256_of_file(encoder_onnx), "recipes": RECIPES}
+    keep_same(out / "asked.json", json.dumps(asked, indent=2).encode())
     splits = fold_splits([row.label for row in rows], folds)
     chosen = set(only.split(",")) if only else {str(k) for k in range(1, folds + 1)}
     mine = [split for split in splits if split.name.removeprefix("fold-") in chosen]
@@ -84,17 +91,30 @@ def cli(
 
 
 def write_cohort(rows: Sequence[CohortCase], split: Split, folder: Path) -> None:
-    """Write `cohort.csv` of one fold, whose splits are `fit` and `judge`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    names = list(rows[0].covariates)
-    with (folder / "cohort.csv").open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["patient", "sample", "path", "label", "split", *names])
-        for name, indices in (("fit", split.fit), ("judge", split.judge)):
-            for row in (rows[i] for i in indices):
-                own = [row.covariates[covariate] for covariate in names]
-                path = row.path.resolve()
-                writer.writerow([row.patient, row.sample, path, row.label, name, *own])
+    """Write `cohort.csv` of one fold, whose splits are `fit` and `judge`.
+
+    Raises:
+        UsageError: the folder is of another fold, and what is finished there does not belong here.
+    """
+    names, text = list(rows[0].covariates), io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["patient", "sample", "path", "label", "split", *names])
+    for name, indices in (("fit", split.fit), ("judge", split.judge)):
+        for row in (rows[i] for i in indices):
+            own = [row.covariates[covariate] for covariate in names]
+            writer.writerow([row.patient, row.sample, row.path.resolve(), row.label, name, *own])
+    keep_same(folder / "cohort.csv", text.getvalue().encode())
+
+
+def keep_same(file: Path, content: bytes) -> None:
+    """Write a file, unless it is there.
+
+    Raises:
+        UsageError: it is there and differs, so that its folder is of another run.
+    """
+    if file.exists() and file.read_bytes() != content:
+        raise UsageError(f"{file} is of another run; name another folder")
+    write_atomically(file, content)
 
 
 def pretrain(fold: Path, to: Path, start: Path, options: Sequence[str]) -> None:

@@ -28,6 +28,7 @@ from training.patients.aggregates import DrawOptions, Patient, patients_from_enc
 from training.patients.classifier import SvmOptions
 from training.patients.learning import SvmLearning
 from vexas_edge.commands.console import ProgressLine, run_command_line
+from vexas_edge.errors import InputError
 from vexas_edge.smear.cohort import read_cohort
 
 
@@ -56,22 +57,42 @@ def cli(out: Path, lines: Path, draw_seeds: str, draws: int) -> None:
     paired differences to the encoder as it started, with intervals by patient.
     """
     folds = sorted(out.glob("fold-*"))
+    check_folds(folds)
     names = sorted({to.name for fold in folds for to in fold.iterdir() if to.is_dir()})
     whole = [n for n in names if all((fold / n / ENCODINGS).exists() for fold in folds)]
     written = lines.read_text(encoding="utf-8").splitlines() if lines.exists() else []
-    known = {(line["encoder"], line["draw_seed"]) for line in map(json.loads, written)}
+    keys = ("encoder", "folds", "draws", "draw_seed")
+    known = {tuple(line[key] for key in keys) for line in map(json.loads, written)}
     progress = ProgressLine("judging", unit="encoders")
     for seed in map(int, draw_seeds.split(",")):
         frozen = None
         for done, name in enumerate([FROZEN, *(n for n in whole if n != FROZEN)], start=1):
-            if (name, seed) in known:
+            facts = dict(zip(keys, (name, len(folds), draws, seed), strict=True))
+            if tuple(facts.values()) in known:
                 continue
             options = SvmOptions(draws=DrawOptions(draws=draws, seed=seed))
             frozen = frozen or pooled(folds, FROZEN, options)
             found = frozen if name == FROZEN else pooled(folds, name, options)
             with lines.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line_of(name, seed, found, frozen)) + "\n")
+                stream.write(json.dumps({**facts, **figures_of(found, frozen)}) + "\n")
             progress(f"seed {seed}", done, len(whole))
+
+
+def check_folds(folds: Sequence[Path]) -> None:
+    """Check that each patient is judged in one of the folds, by encoders that are all there.
+
+    Raises:
+        InputError: a fold is missing.
+    """
+    rows = [row for fold in folds for row in read_cohort(fold / "cohort.csv")]
+    left = {row.patient for row in rows} - {row.patient for row in rows if row.split == "judge"}
+    if not folds or left:
+        raise InputError(
+            f"{len(folds)} folds are there, in which {len(left)} patients are not judged"
+        )
+    for fold in folds:
+        if not (fold / FROZEN / ENCODINGS).exists():
+            raise InputError(f"{fold} has no encodings by the encoder as it is")
 
 
 def pooled(folds: Sequence[Path], name: str, options: SvmOptions) -> Pooled:
@@ -108,7 +129,7 @@ def subjects_of(patients: Sequence[Patient]) -> Subjects:
     )
 
 
-def line_of(name: str, seed: int, found: Pooled, frozen: Pooled) -> dict[str, Any]:
+def figures_of(found: Pooled, frozen: Pooled) -> dict[str, Any]:
     """The figures of one encoder, and how much better than the encoder at its start it is."""
     truth = found.truth
     auc, auc_before = (roc_auc(one.probabilities, truth) for one in (found, frozen))
@@ -118,8 +139,6 @@ def line_of(name: str, seed: int, found: Pooled, frozen: Pooled) -> dict[str, An
         resampled_accuracies(one.calls, truth) for one in (found, frozen)
     )
     return {
-        "encoder": name,
-        "draw_seed": seed,
         "patients": len(truth),
         "roc_auc": asdict(bounded(auc, aucs)),
         "balanced_accuracy": asdict(bounded(accuracy, accuracies)),

@@ -62,7 +62,8 @@ class Aggregation(nn.Module):
         super().__init__()
         self.options = options
         if options.method == "learned":
-            self.norm = nn.BatchNorm1d(1)
+            # Logits spread within a few steps, so what is known of them must keep up.
+            self.norm = nn.BatchNorm1d(1, momentum=0.5)
         if options.method == "attention":
             self.value = nn.Linear(width, options.hidden)
             self.gate = nn.Linear(width, options.hidden)
@@ -76,6 +77,7 @@ class Aggregation(nn.Module):
             logits: of these cells, float32 (N,).
         """
         if self.options.method == "learned":
+            self.norm.train(self.training and len(logits) > 1)
             return functional.logsigmoid(self.norm(logits.detach()[:, None])[:, 0])
         if self.options.method == "attention":
             gated = self.value(features).tanh() * self.gate(features).sigmoid()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from training.judging.stacking import covariates_of_patients
 from training.pretraining.cell_stack import CellStack
 from vexas_edge.errors import InputError
 from vexas_edge.smear.cohort import CohortCase
@@ -38,8 +39,9 @@ def bags_of(cells: CellStack, cohort: Sequence[CohortCase], minimum_cells: int =
     """The patients of the cohort who have cells enough, in its order; samples of one are joined.
 
     Raises:
-        InputError: nobody has.
+        InputError: nobody has, or two samples of a patient have other covariates.
     """
+    covariates = covariates_of_patients(cohort)
     first = {row.patient: row for row in reversed(cohort)}
     own: dict[str, list[int]] = {row.patient: [] for row in cohort}
     for row, patient in enumerate(cells.patients):
@@ -60,7 +62,7 @@ def bags_of(cells: CellStack, cohort: Sequence[CohortCase], minimum_cells: int =
         starts=tuple(starts),
         patients=tuple(kept),
         groups=tuple(first[name].label for name in kept),
-        covariates=tuple(first[name].covariates for name in kept),
+        covariates=tuple(covariates[name] for name in kept),
     )
 
 

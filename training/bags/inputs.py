@@ -36,13 +36,8 @@ class CellInputs:
         self._pixels, self._scaling = pixels, scaling
         self._kept: Tensor | None = None
         if any(True for _ in early.children()):
-            with torch.inference_mode():
-                self._kept = torch.stack(
-                    [
-                        torch.cat([pool(early(part)) for part in self._calls(view)])
-                        for view in range(self.n_views)
-                    ]
-                ).clone()
+            with torch.no_grad():
+                self._kept = self._computed(early, pool)
 
     def of(self, rows: Tensor, views: Tensor) -> Tensor:
         """The input of the late half, float32 (n, ...).
@@ -56,9 +51,19 @@ class CellInputs:
         pairs = zip(rows.tolist(), views.tolist(), strict=True)
         return self._input(torch.stack([viewed(self._pixels[row], view) for row, view in pairs]))
 
-    def _calls(self, view: int) -> list[Tensor]:
-        parts = self._pixels.split(_CELLS_PER_CALL)
-        return [self._input(torch.stack([viewed(cell, view) for cell in part])) for part in parts]
+    def _computed(self, early: nn.Module, pool: Pool) -> Tensor:
+        """What is kept of all views of all cells, float32 (views, N, ...), some cells at a time."""
+        kept: Tensor | None = None
+        for start in range(0, len(self._pixels), _CELLS_PER_CALL):
+            part = self._pixels[start : start + _CELLS_PER_CALL]
+            for view in range(self.n_views):
+                shown = self._input(torch.stack([viewed(cell, view) for cell in part]))
+                found = pool(early(shown))
+                if kept is None:
+                    kept = torch.empty(self.n_views, len(self._pixels), *found.shape[1:])
+                kept[view, start : start + len(part)] = found
+        assert kept is not None  # a stack of cells is never empty
+        return kept
 
     def _input(self, pixels: Tensor) -> Tensor:
         return network_input(pixels.permute(0, 3, 1, 2).float(), self._scaling)

@@ -1,7 +1,7 @@
 """Judges the network of bags on a cohort's patients, by folds, and trains it on all of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +56,7 @@ def judged_and_trained(
     Raises:
         UsageError, InputError: the cells, the covariates or the encoder cannot be used.
     """
-    cells, lost = stack_cells(rows, wanted)
+    cells, lost = stack_cells(rows, replace(wanted, apart=True))
     for text in lost:
         say(f"warning: {text}")
     bags = bags_of(cells, rows, task.minimum_cells)
@@ -65,7 +65,10 @@ def judged_and_trained(
             f"no patient with enough cells is in the group {task.positive!r}; the groups are "
             f"{', '.join(sorted(set(bags.groups)))}"
         )
-    say(f"{len(cells)} cells of {len(bags)} patients")
+    left_out = sorted({row.patient for row in rows} - set(bags.patients))
+    if left_out:
+        say(f"warning: not judged, having too few cells: {', '.join(left_out)}")
+    say(f"{len(bags.cells)} cells of {len(bags)} patients")
     subjects = Subjects(
         names=bags.patients,
         groups=tuple(g if g == task.positive else _OTHERS for g in bags.groups),

@@ -1,11 +1,12 @@
 """What the network of bags learns from some patients, for `training.judging`.
 
 The number of epochs is chosen on inner folds of the patients to fit on, by the loss out of fold;
-the network is then trained on all of them for as long.
+the network is then trained on all of them for as many steps.
 """
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -71,12 +72,13 @@ class BagLearning:
             options["start"] = sha256_of_file(Path(self.options.start))
         asked = [asdict(one) for one in self.asked] if self.options.joined == "head" else []
         cells = self.bags.cells.sha256()
-        return {"options": options, "covariates": asked, "cells": cells, "positive": self.positive}
+        return {"options": options, "covariates": asked, "cells": cells}
 
     def __call__(self, fit: np.ndarray) -> TaughtBags:
-        by_epoch = np.empty((self.options.epochs, len(fit)))
+        by_epoch, sizes = np.empty((self.options.epochs, len(fit))), []
         for inner_fit, inner_judge in fold_indices(self.truth[fit], _INNER_FOLDS):
             run = self._run(fit[inner_fit], fit[inner_judge], self.options.epochs)
+            sizes.append(len(inner_fit))
             by_epoch[:, inner_judge] = [record[_LOGITS] for record in run.history]
         if not np.isfinite(by_epoch).all():
             raise InputError(
@@ -86,18 +88,22 @@ class BagLearning:
         losses = [loss_of(logits, truth, balanced=balanced) for logits in by_epoch]
         best = int(np.argmin(losses))
         self.say(f"{best + 1} of {len(losses)} epochs, loss out of fold {losses[best]:.3f}")
-        training = self._run(fit, fit[:0], best + 1)
+        # As many steps as in the inner folds, so that logits of others are on the same scale.
+        steps = [math.ceil(n / self.options.patients) for n in (*sizes, len(fit))]
+        epochs = max(1, round((best + 1) * float(np.mean(steps[:-1])) / steps[-1]))
+        training = self._run(fit, fit[:0], epochs)
         return TaughtBags(
-            out_of_fold=by_epoch[best], score=training.logits, training=training, epochs=best + 1
+            out_of_fold=by_epoch[best], score=training.logits, training=training, epochs=epochs
         )
 
     def _run(self, fit: np.ndarray, judge: np.ndarray, epochs: int) -> BagTraining:
         """A training on some patients; its history has the logits of others after each epoch."""
-        training = BagTraining(
-            self.options, self.inputs, self.bags, self.truth, fit, self._columns(fit)
-        )
+        columns = self._columns(fit)
+        training = BagTraining(self.options, self.inputs, self.bags, self.truth, fit, columns)
         names = [[self.bags.patients[i] for i in rows] for rows in (fit, judge)]
         facts = {**self._facts, "fit": names[0], "judge": names[1], "until": epochs}
+        facts |= {"positive": self.truth[fit].tolist(), "starts": list(self.bags.starts)}
+        facts["columns"] = None if columns is None else columns.tolist()
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         file = self.folder / f"{key}.safetensors"
         if file.exists():
@@ -116,5 +122,5 @@ class BagLearning:
         if self.options.joined != "head" or not self.asked:
             return None
         values = self.bags.covariates
-        found = [described(one, [values[i][one.name] for i in fit]) for one in self.asked]
+        found = [described(one, values, fit) for one in self.asked]
         return columns_of(found, values, self.bags.patients)

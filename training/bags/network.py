@@ -54,11 +54,14 @@ def cut_backbone(backbone: Backbone, trained: Trained, last: int) -> Halves:
         UsageError: it has not as many such stages.
     """
     stages = list(backbone.stages())
-    places = [place for place, stage in enumerate(stages) if any(True for _ in stage.parameters())]
-    if trained == "last" and not 1 <= last <= len(places):
-        raise UsageError(f"the last {last} stages are to be trained; the encoder has {len(places)}")
-    cuts = {"head": len(stages), "all": 0, "last": places[-last]}
-    cut = cuts[trained]
+    cut = len(stages) if trained == "head" else 0
+    if trained == "last":
+        own = [place for place, stage in enumerate(stages) if any(True for _ in stage.parameters())]
+        if not 1 <= last <= len(own):
+            raise UsageError(
+                f"the last {last} stages are to be trained; the encoder has {len(own)}"
+            )
+        cut = own[-last]
     return Halves(early=nn.Sequential(*stages[:cut]), late=nn.Sequential(*stages[cut:]))
 
 
@@ -118,6 +121,16 @@ class BagNetwork(nn.Module):
         flat = features if features.ndim == 2 else features.movedim(1, 2).flatten(0, 1)
         self.mean.copy_(flat.mean(0))
         self.spread.copy_(flat.std(0).clamp_min(_SMALLEST_SPREAD))
+
+    def begin_with(self, weights: Tensor, bias: float) -> None:
+        """Begin with a regression of the covariates alone.
+
+        Args:
+            weights: of the standardised covariates, (M,).
+        """
+        with torch.no_grad():
+            self.covariates.copy_(weights)
+            self.classify.bias.fill_(bias)
 
     def forward(self, early: Tensor, sizes: Sequence[int]) -> Answers:
         """The answers for patients whose cells follow each other.

@@ -16,6 +16,7 @@ from training.bags.aggregation import AggregationOptions
 from training.bags.bags import Bags
 from training.bags.inputs import CellInputs, CellViews
 from training.bags.network import BagNetwork, Trained, cut_backbone
+from training.judging.stacking import fitted_stack
 from training.pretraining.checkpoint import Checkpoint, load_moments, moments_of, parted
 from training.pretraining.pixels import scaling_on
 from vexas_edge.bundle.manifest import EncodingKind
@@ -110,13 +111,12 @@ class BagTraining:
         n_covariates = 0 if columns is None else columns.shape[1]
         self.backbone, self.network = new_network(options, n_covariates)
         self.network.eval()
+        if columns is not None:
+            # They begin as the covariates alone have them, as few steps would hardly move them.
+            alone = fitted_stack(columns[fit], positive[fit])
+            self.network.begin_with(torch.from_numpy(alone.weights), alone.bias)
         rows = torch.cat([bags.rows(int(patient)) for patient in fit])
-        with torch.inference_mode():
-            parts = [
-                self.network.features(inputs.of(part, torch.zeros_like(part)))
-                for part in rows.split(_CELLS_PER_CALL)
-            ]
-        self.network.standardise(torch.cat(parts).clone())
+        self.network.standardise(self._features_as_they_are(rows))
         decay, rate = options.weight_decay, options.rate
         self._optimizer = torch.optim.AdamW(self.network.parameters(), rate, weight_decay=decay)
 
@@ -153,7 +153,7 @@ class BagTraining:
         with torch.inference_mode():
             for patient in patients.tolist():
                 rows = self._bags.rows(patient)
-                answers = self.network(self._inputs.of(rows, torch.zeros_like(rows)), [len(rows)])
+                answers = self.network.answers(self._features_as_they_are(rows), [len(rows)])
                 found.append(float(self._with_covariates(answers.bags, torch.tensor([patient]))))
         return np.array(found, np.float64)
 
@@ -182,6 +182,15 @@ class BagTraining:
         features = torch.cat([self._features(own) for own in rows])
         answers = self.network.answers(features, [len(own) for own in rows])
         return self._with_covariates(answers.bags, batch)
+
+    def _features_as_they_are(self, rows: Tensor) -> Tensor:
+        """Features of cells that are neither mirrored nor turned, some cells at a time."""
+        with torch.no_grad():
+            parts = [
+                self.network.features(self._inputs.of(part, torch.zeros_like(part)))
+                for part in rows.split(_CELLS_PER_CALL)
+            ]
+        return torch.cat(parts)
 
     def _features(self, rows: Tensor) -> Tensor:
         """Features of one patient's cells in training, of which some may learn and others not."""

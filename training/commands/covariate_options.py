@@ -22,7 +22,8 @@ def covariate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(("abstain", "mean")),
             default="abstain",
             show_default=True,
-            help="What a missing value of a covariate means: no score, or the mean.",
+            help="What a missing value of a covariate means: no score, so that no patient here may "
+            "lack it, or the mean.",
         ),
         click.option(
             "--halvings",
@@ -49,6 +50,11 @@ def asked_covariates(covariates: tuple[str, ...], missing: Any, known: Iterable[
 
     asked: list[AskedCovariate] = []
     known = tuple(known)
+    if covariates and not known:
+        raise UsageError(
+            "covariates are further columns of the cohort, and there are none; name a cohort that "
+            "has some"
+        )
     for text in covariates:
         name, _, unit = text.partition("=")
         if name not in known:

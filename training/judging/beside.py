@@ -10,6 +10,10 @@ from training.judging.folds import fold_indices, halvings
 from training.judging.learnt import Learn, Subjects
 from training.judging.nested import JudgedFold, judged_folds
 from training.judging.stacking import AskedCovariate, columns_of, described, separating
+from vexas_edge.errors import InputError
+
+# What is left to fit on must have two patients of each group, for inner folds.
+_LEAST, _LEAST_HALVED = 3, 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,7 @@ def judged_beside(subjects: Subjects, learn: Learn, options: BesideOptions) -> B
         UsageError, InputError: a covariate cannot be used, or a group has too few patients.
     """
     groups = np.array(subjects.groups)
+    _check_enough(subjects.groups, halved=options.halved)
     asked, joined, truth = options.asked, options.joined, subjects.truth
     warning = _warning(subjects, asked)
     folds = list(fold_indices(groups, options.folds, options.seed))
@@ -74,6 +79,16 @@ def judged_beside(subjects: Subjects, learn: Learn, options: BesideOptions) -> B
     )
 
 
+def _check_enough(groups: Sequence[str], *, halved: bool) -> None:
+    counts = {group: groups.count(group) for group in sorted(set(groups))}
+    least = _LEAST_HALVED if halved else _LEAST
+    if len(counts) < 2 or min(counts.values()) < least:
+        found = ", ".join(f"{group} {n}" for group, n in counts.items())
+        raise InputError(
+            f"judging needs two groups of at least {least} patients each; there are {found}"
+        )
+
+
 def scores_by_patient(
     folds: Sequence[JudgedFold], names: Sequence[str]
 ) -> dict[str, dict[str, float]]:
@@ -86,6 +101,6 @@ def scores_by_patient(
 
 
 def _warning(subjects: Subjects, asked: Sequence[AskedCovariate]) -> str:
-    values = subjects.covariates
-    found = [described(one, [of_patient[one.name] for of_patient in values]) for one in asked]
+    values, everybody = subjects.covariates, range(len(subjects.names))
+    found = [described(one, values, everybody) for one in asked]
     return separating(found, columns_of(found, values, subjects.names), subjects.truth)

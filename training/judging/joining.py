@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from training.judging.folds import fold_indices
 from training.judging.learnt import Learnt, Subjects
@@ -101,7 +102,7 @@ def joining_of(
         UsageError, InputError: a covariate cannot be used.
     """
     values, truth = [subjects.covariates[i] for i in fit], subjects.truth[fit]
-    covariates = tuple(described(one, [own[one.name] for own in values]) for one in asked)
+    covariates = tuple(described(one, subjects.covariates, fit) for one in asked)
     columns = columns_of(covariates, values, [subjects.names[i] for i in fit])
     logits = learnt.out_of_fold[:, None]
     middle, spread = float(logits.mean()), max(float(logits.std()), _SMALLEST_SPREAD)
@@ -156,5 +157,5 @@ def best_threshold(probabilities: np.ndarray, truth: np.ndarray) -> float:
 
 def probabilities_of(logits: np.ndarray) -> np.ndarray:
     """The probabilities of logits, float64."""
-    found: np.ndarray = 1 / (1 + np.exp(-logits))
+    found: np.ndarray = expit(logits)
     return found

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from vexas_edge.bundle.covariates import Covariate, Missing, number_from_text
 from vexas_edge.errors import InputError, UsageError
+from vexas_edge.smear.cohort import CohortCase
 
 # Positive numbers that span a larger factor are taken as logarithms, as counts of cells.
 _WIDE = 10
@@ -52,30 +53,27 @@ def fitted_stack(columns: np.ndarray, positive: np.ndarray) -> Stack:
     return Stack(weights=fitted.coef_[0].astype(np.float64), bias=float(fitted.intercept_[0]))
 
 
-def described(asked: AskedCovariate, texts: Sequence[str]) -> Covariate:
-    """The covariate as the values of the patients to fit on show it; empty texts are missing ones.
+def described(
+    asked: AskedCovariate, patients: Sequence[Mapping[str, str]], fit: Sequence[int] | np.ndarray
+) -> Covariate:
+    """The covariate as its values show it; empty texts are missing ones.
 
+    Whether it is a number, a logarithm or one of two words is seen in the values of all patients,
+    without their groups, so that it is the same in each fold; all figures are of those to fit on.
     Positive numbers that span more than a factor of ten are taken as logarithms.
+
+    Args:
+        patients: all patients' values by the covariate's name.
+        fit: the rows of those to fit on.
 
     Raises:
         UsageError: the values are neither numbers nor two words, or are all the same.
     """
-    known = [text for text in texts if text]
-    numbers = [number_from_text(text) for text in known]
-    words = sorted(set(known)) if None in numbers else None
-    if words is not None and len(words) != 2:
-        raise UsageError(
-            f"covariate {asked.name!r} has {len(words)} different words, such as "
-            f"{', '.join(map(repr, words[:3]))}; a covariate is a number, or one of two words"
-        )
-    codes = None if words is None else {word: float(code) for code, word in enumerate(words)}
-    values = np.array([codes[text] for text in known] if codes else numbers, np.float64)
-    if len(values) == 0 or np.ptp(values) == 0:
-        raise UsageError(
-            f"covariate {asked.name!r} is {known[0] if known else 'missing'} for all "
-            f"{len(texts)} patients to fit on, so it tells nothing"
-        )
-    log = codes is None and values.min() > 0 and values.max() > _WIDE * values.min()
+    texts = [values[asked.name] for values in patients]
+    codes, log = _form(asked.name, [text for text in texts if text])
+    known = [texts[i] for i in fit if texts[i]]
+    values = np.array([codes[t] if codes else number_from_text(t) for t in known], np.float64)
+    values = values if len(values) else np.zeros(1)
     low, high = (0.0, 1.0) if codes else _plausible(values, log=log)
     taken = np.log(values) if log else values
     return Covariate(
@@ -84,25 +82,49 @@ def described(asked: AskedCovariate, texts: Sequence[str]) -> Covariate:
         low=low,
         high=high,
         words=codes,
-        log=bool(log),
+        log=log,
         mean=float(taken.mean()),
-        scale=float(taken.std()),
+        scale=float(taken.std()) or 1.0,  # of one that is the same for all who are fitted on
         missing=asked.missing,
     )
 
 
+def _form(name: str, known: Sequence[str]) -> tuple[dict[str, float] | None, bool]:
+    """The numbers that words stand for, or None for numbers, and whether these are logarithms."""
+    numbers = [number_from_text(text) for text in known]
+    words = sorted(set(known))
+    if len(words) < 2:
+        raise UsageError(
+            f"covariate {name!r} is {known[0] if known else 'missing'} for all patients, so it "
+            "tells nothing"
+        )
+    if None not in numbers:
+        values = np.array(numbers, np.float64)
+        return None, bool(values.min() > 0 and values.max() > _WIDE * values.min())
+    if len(words) != 2:
+        raise UsageError(
+            f"covariate {name!r} has {len(words)} different words, such as "
+            f"{', '.join(map(repr, words[:3]))}; a covariate is a number, or one of two words"
+        )
+    return {word: float(code) for code, word in enumerate(words)}, False
+
+
 def _plausible(values: np.ndarray, *, log: bool) -> tuple[float, float]:
-    """The range of plausible values, in two digits."""
+    """The range of plausible values, rounded outwards."""
     least, most = float(values.min()), float(values.max())
     if log:
-        return _rounded(least / _FACTOR), _rounded(most * _FACTOR)
+        low, high = least / _FACTOR, most * _FACTOR
+        return _outwards(low, low, -1), _outwards(high, high, 1)
     beyond = _BEYOND * (most - least)
-    low = least - beyond
-    return _rounded(0.0 if least >= 0 > low else low), _rounded(most + beyond)
+    low = 0.0 if least >= 0 > least - beyond else least - beyond
+    return _outwards(low, beyond, -1), _outwards(most + beyond, beyond, 1)
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.2g}")
+def _outwards(value: float, size: float, side: int) -> float:
+    """The value, away from the middle, in a unit of a tenth of the size's own power of ten."""
+    unit = 10.0 ** (math.floor(math.log10(size)) - 1) if size > 0 else 1.0
+    steps = value / unit
+    return (math.ceil(steps) if side > 0 else math.floor(steps)) * unit
 
 
 def columns_of(
@@ -158,7 +180,7 @@ def separating(covariates: Sequence[Covariate], columns: np.ndarray, positive: n
     if not found:
         return ""
     return (
-        f"{' and '.join(found)} separates all patients to fit on without exception: does it hold "
+        f"the two groups are separated without exception by {' and by '.join(found)}: does it hold "
         "the label, or was it known only after the diagnosis?"
     )
 
@@ -173,6 +195,20 @@ def logit(probabilities: np.ndarray) -> np.ndarray:
     return np.log(kept / (1 - kept))
 
 
-def sigmoid(value: float) -> float:
-    """The probability of a logit."""
-    return 1 / (1 + math.exp(-value)) if value >= 0 else math.exp(value) / (1 + math.exp(value))
+def covariates_of_patients(rows: Sequence[CohortCase]) -> dict[str, Mapping[str, str]]:
+    """Each patient's covariates, by name, as text.
+
+    Raises:
+        InputError: two samples of a patient say differently.
+    """
+    found: dict[str, Mapping[str, str]] = {}
+    for row in rows:
+        before = found.setdefault(row.patient, row.covariates)
+        differing = [name for name, text in row.covariates.items() if before[name] != text]
+        if differing:
+            name = differing[0]
+            raise InputError(
+                f"{row.written}: {name} of patient {row.patient!r} is {row.covariates[name]!r}, "
+                f"and {before[name]!r} in another row"
+            )
+    return found

@@ -8,7 +8,7 @@ import numpy as np
 from training.judging.beside import Beside, BesideOptions, judged_beside
 from training.judging.folds import fold_indices
 from training.judging.learnt import Learnt, Subjects
-from training.judging.stacking import AskedCovariate
+from training.judging.stacking import AskedCovariate, covariates_of_patients
 from training.patients.aggregates import Patient
 from training.patients.classifier import SvmOptions, choose_options, svc_for
 from training.patients.evaluation import EvaluationOptions, with_enough_cells
@@ -36,12 +36,12 @@ def svm_beside(
     """
     kept = with_enough_cells(patients, options.minimum_cells)
     two = against_others(kept, options.positive)
-    rows = {row.patient: row for row in cohort}
+    known = covariates_of_patients(cohort)
     subjects = Subjects(
         names=tuple(patient.name for patient in two),
         groups=tuple(patient.group for patient in two),
         positive=options.positive,
-        covariates=tuple(rows[p.name].covariates if asked else {} for p in two),
+        covariates=tuple(known[patient.name] if asked else {} for patient in two),
     )
     learn = SvmLearning(patients=two, positive=options.positive, options=options.svm)
     how = BesideOptions(asked=tuple(asked), folds=options.folds, halved=halved, seed=options.seed)

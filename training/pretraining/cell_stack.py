@@ -71,6 +71,7 @@ class WantedCells:
         largest image.
     skip_unreadable: whether cells that cannot be read are left out instead of being an error.
     background: the bare slide that each case is brought to; None leaves cells as they are.
+    apart: whether a cell that two patients have is an error; else it is the first one's.
     reading: how a case's names are understood.
     """
 
@@ -78,6 +79,7 @@ class WantedCells:
     canvas_px: int | None = None
     skip_unreadable: bool = False
     background: Background | None = None
+    apart: bool = False
     reading: ReadOptions
 
 
@@ -87,8 +89,8 @@ def stack_cells(
     """Every distinct cell of the wanted classes in these cases, and a line per unreadable one.
 
     Raises:
-        InputError: a case cannot be read, none has a cell of the classes, or a cell is unreadable
-            and such cells are not to be skipped.
+        InputError: a case cannot be read, none has a cell of the classes, a cell is unreadable
+            and such cells are not to be skipped, or two patients have one and must not.
     """
     owner: dict[bytes, CohortCase] = {}
     images: dict[bytes, np.ndarray] = {}
@@ -101,7 +103,12 @@ def stack_cells(
                 if cell.pixels is None:
                     lost.append(f"{row.sample}: {cell.fault}")
                 else:
-                    owner.setdefault(cell.identity, row)
+                    first = owner.setdefault(cell.identity, row)
+                    if wanted.apart and first.patient != row.patient:
+                        raise InputError(
+                            f"the same cell belongs to two patients, {first.patient!r} and "
+                            f"{row.patient!r} ({cell.record.path})"
+                        )
                     images.setdefault(cell.identity, cell.pixels)
     if lost and not wanted.skip_unreadable:
         raise InputError(f"{len(lost)} cells cannot be read; the first is {lost[0]}")

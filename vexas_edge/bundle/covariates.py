@@ -1,6 +1,7 @@
 """Numbers about a patient, such as an age, that a model may take beside the cells."""
 
 import math
+import re
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -8,6 +9,8 @@ from msgspec import Meta, Struct
 from vexas_edge.fields import Name
 
 Missing = Literal["abstain", "mean"]
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?([eE][+-]?[0-9]{1,3})?")
+_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3},[0-9]{3}")
 
 
 class Covariate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,11 +90,12 @@ class Covariate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def number_from_text(text: str) -> float | None:
     """The finite number in a text, with a point or a comma for decimals; None if there is none.
 
-    >>> number_from_text("13,59"), number_from_text("nan"), number_from_text("1.359,0")
+    A comma before three digits, which may stand between thousands, is refused.
+
+    >>> number_from_text("13,59"), number_from_text("nan"), number_from_text("1,359")
     (13.59, None, None)
     """
-    try:
-        number = float(text.replace(",", ".") if text.count(",") == 1 else text)
-    except ValueError:
+    if not _NUMBER.fullmatch(text) or _THOUSANDS.fullmatch(text):
         return None
+    number = float(text.replace(",", "."))
     return number if math.isfinite(number) else None
