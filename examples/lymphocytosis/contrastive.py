@@ -114,6 +114,7 @@ def keep_same(file: Path, content: bytes) -> None:
     """
     if file.exists() and file.read_bytes() != content:
         raise UsageError(f"{file} is of another run; name another folder")
+    file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, content)
 
 
