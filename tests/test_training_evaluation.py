@@ -241,15 +241,22 @@ def encodings(tmp_path: Path) -> Path:
     return tmp_path / "encodings" / "encodings.npz"
 
 
-def test_the_commands_fit_and_judge(training: Training, encodings: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def cohort_file(tmp_path: Path) -> Path:
     rows = [
         f"P{n},S-P{n},P{n},{('MDS', 'VEXAS')[n % 2]},fit,{50 + n},{'ABC'[n % 3]}" for n in range(12)
     ]
     header = "patient,sample,path,label,split,age_years,scanner"
     (tmp_path / "cohort.csv").write_text("\n".join([header, *rows]) + "\n")
+    return tmp_path / "cohort.csv"
+
+
+def test_the_commands_fit_and_judge(
+    training: Training, encodings: Path, cohort_file: Path, tmp_path: Path
+) -> None:
     few = ("--draws", "20", "--draw-size", "5")
     ended = training(
-        *("evaluate", encodings, "--cohort", tmp_path / "cohort.csv", "--folds", "3"),
+        *("evaluate", encodings, "--cohort", cohort_file, "--folds", "3"),
         *("--positive", "VEXAS"),
         *("--leave-one-out", *few, "-o", tmp_path / "report"),
     )
@@ -266,9 +273,17 @@ def test_the_commands_fit_and_judge(training: Training, encodings: Path, tmp_pat
     assert "positive  against  patients" in ended.out
     assert "not a diagnosis" in page
     assert "ROC-AUC" in (tmp_path / "report" / "card.md").read_text()
+    ended = training("fit", encodings, "--positive", "VEXAS", *few, "-o", tmp_path / "c.skops")
+    assert ended.status == 0, ended.err
+    assert list(load_classifier(tmp_path / "c.skops").classes_) == ["MDS", "VEXAS"]
+
+
+def test_the_command_judges_beside_covariates_and_draws_the_papers_figures(
+    training: Training, encodings: Path, cohort_file: Path, tmp_path: Path
+) -> None:
     ended = training(
         *("evaluate", encodings, "--positive", "VEXAS", "--folds", "2", "--fixed", "--figures"),
-        *("--draws", "5", "-o", tmp_path / "figures", "--cohort", tmp_path / "cohort.csv"),
+        *("--draws", "5", "-o", tmp_path / "figures", "--cohort", cohort_file),
         *("--covariate", "age_years=years", "--halvings"),
     )
     assert ended.status == 0, ended.err
@@ -287,9 +302,6 @@ def test_the_commands_fit_and_judge(training: Training, encodings: Path, tmp_pat
     page = (tmp_path / "figures" / "report.html").read_text()
     assert page.count("data:image/png") == 4
     assert "VEXAS against MDS: 100 aggregates" in page
-    ended = training("fit", encodings, "--positive", "VEXAS", *few, "-o", tmp_path / "c.skops")
-    assert ended.status == 0, ended.err
-    assert list(load_classifier(tmp_path / "c.skops").classes_) == ["MDS", "VEXAS"]
 
 
 def test_a_cohort_that_contradicts_the_encodings_is_refused(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.bags.bags import bags_of
+from training.bags.bags import Bags, bags_of
 from training.bags.learning import BagLearning
 from training.bags.model import bag_model
 from training.bags.trainer import BagOptions, kept_inputs
@@ -56,19 +56,7 @@ def judged_and_trained(
     Raises:
         UsageError, InputError: the cells, the covariates or the encoder cannot be used.
     """
-    cells, lost = stack_cells(rows, replace(wanted, apart=True))
-    for text in lost:
-        say(f"warning: {text}")
-    bags = bags_of(cells, rows, task.minimum_cells)
-    if task.positive not in bags.groups:
-        raise InputError(
-            f"no patient with enough cells is in the group {task.positive!r}; the groups are "
-            f"{', '.join(sorted(set(bags.groups)))}"
-        )
-    left_out = sorted({row.patient for row in rows} - set(bags.patients))
-    if left_out:
-        say(f"warning: not judged, having too few cells: {', '.join(left_out)}")
-    say(f"{len(bags.cells)} cells of {len(bags)} patients")
+    bags = _read_bags(rows, wanted, task, say)
     subjects = Subjects(
         names=bags.patients,
         groups=tuple(g if g == task.positive else _OTHERS for g in bags.groups),
@@ -94,3 +82,21 @@ def judged_and_trained(
     joining = joining_of(subjects, task.asked, taught, everybody, joined=joined)
     write_atomically(folder / MODEL, bag_model(task.positive, taught, joining).file())
     return beside
+
+
+def _read_bags(rows: Sequence[CohortCase], wanted: WantedCells, task: BagTask, say: Say) -> Bags:
+    """The patients who have cells enough; what is left out is told."""
+    cells, lost = stack_cells(rows, replace(wanted, apart=True))
+    for text in lost:
+        say(f"warning: {text}")
+    bags = bags_of(cells, rows, task.minimum_cells)
+    left_out = sorted({row.patient for row in rows} - set(bags.patients))
+    if left_out:
+        say(f"warning: not judged, having too few cells: {', '.join(left_out)}")
+    if task.positive not in bags.groups:
+        raise InputError(
+            f"no patient with enough cells is in the group {task.positive!r}; the groups are "
+            f"{', '.join(sorted(set(bags.groups)))}"
+        )
+    say(f"{bags.starts[-1]} cells of {len(bags)} patients")
+    return bags

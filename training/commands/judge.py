@@ -103,18 +103,11 @@ def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path 
 def evaluate(
     encodings: Path,
     metadata: Path | None,
-    positive: str,
-    minimum_cells: int,
     cohort: Path | None,
-    folds: int,
-    leave_one_out: bool,
     figures: bool,
     title: str,
     out: Path,
-    covariates: tuple[str, ...],
-    missing: str,
-    halvings: bool,
-    **svm: Any,
+    **given: Any,
 ) -> None:
     """Judge encodings, with an SVM on them, by patient, and write a report.
 
@@ -130,34 +123,31 @@ def evaluate(
         --cohort drawn/cohort.csv -o report
     """
     from training.encodings.table import read_encodings
+    from training.judging.page import write_beside
+    from training.judging.words import lines_from_beside
     from training.patients.aggregates import patients_from_encodings
     from training.patients.evaluation import EvaluationOptions
     from training.patients.evaluation import evaluate_patients as judged
+    from training.patients.learning import svm_beside
     from training.patients.report import evaluation_sentences, paper_lines, write_report
     from vexas_edge.smear.cohort import read_cohort
 
     found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
     patients = patients_from_encodings(found)
-    options = EvaluationOptions(
-        positive=positive,
-        minimum_cells=minimum_cells,
-        svm=svm_from_options(**svm),
-        folds=folds,
-        leave_one_out=leave_one_out,
-    )
     rows = read_cohort(cohort) if cohort else ()
-    known = rows[0].covariates if rows else ()
-    asked = asked_covariates(covariates, missing, known)
+    halved = given.pop("halvings")
+    asked = asked_covariates(
+        given.pop("covariates"), given.pop("missing"), rows[0].covariates if rows else ()
+    )
+    words = ("positive", "minimum_cells", "folds", "leave_one_out")
+    own = {word: given.pop(word) for word in words}
+    options = EvaluationOptions(**own, svm=svm_from_options(**given))
+    beside = svm_beside(patients, options, rows, asked, halved=halved) if asked or halved else None
     result = judged(patients, options, rows)
     write_report(result, patients, title, out, figures=figures)
     echo_lines(evaluation_sentences(result))
     echo_lines(["Over aggregates, as the paper prints it:", *paper_lines(result)])
-    if asked or halvings:
-        from training.judging.page import write_beside
-        from training.judging.words import lines_from_beside
-        from training.patients.learning import svm_beside
-
-        beside = svm_beside(patients, options, rows, asked, halved=halvings)
+    if beside:
         write_beside(beside, title, out)
         echo_lines(lines_from_beside(beside))
     echo(f"report: {out / 'report.html'}")
