@@ -237,3 +237,16 @@ def test_a_covariate_that_separates_without_exception_is_warned_of_and_stays_fin
     assert "the two groups are separated without exception by age" in warning
     assert all(0 < p[COVARIATES] < 1 for p in found.scores.values())
     assert judged_beside(of, Image(of.truth), BesideOptions(folds=4)).warnings == ()
+
+
+def test_a_value_that_only_one_group_lacks_is_warned_of() -> None:
+    of = subjects(40)
+    gaps = tuple(
+        {"age": "" if sick else own["age"]}
+        for sick, own in zip(of.truth, of.covariates, strict=True)
+    )
+    asked = (replace(AGE, missing="mean"),)
+    found = judged_beside(
+        replace(of, covariates=gaps), Image(of.truth), BesideOptions(asked=asked, folds=4)
+    )
+    assert "separated without exception by whether age is missing" in found.warnings[0]

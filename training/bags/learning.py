@@ -23,7 +23,7 @@ from training.bags.trainer import BagOptions, BagTraining, loss_of
 from training.judging.folds import fold_indices
 from training.judging.learnt import Learnt
 from training.judging.stacking import AskedCovariate, columns_of, described
-from training.pretraining.checkpoint import read_checkpoint, write_checkpoint
+from training.pretraining.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from vexas_edge.errors import InputError
 from vexas_edge.talk import Say
 
@@ -77,9 +77,8 @@ class BagLearning:
     def __call__(self, fit: np.ndarray) -> TaughtBags:
         by_epoch, sizes = np.empty((self.options.epochs, len(fit))), []
         for inner_fit, inner_judge in fold_indices(self.truth[fit], _INNER_FOLDS):
-            run = self._run(fit[inner_fit], fit[inner_judge], self.options.epochs)
             sizes.append(len(inner_fit))
-            by_epoch[:, inner_judge] = [record[_LOGITS] for record in run.history]
+            by_epoch[:, inner_judge] = self._by_epoch(fit[inner_fit], fit[inner_judge])
         if not np.isfinite(by_epoch).all():
             raise InputError(
                 f"logits are not finite any more; use a lower rate than {self.options.rate:g}"
@@ -91,21 +90,25 @@ class BagLearning:
         # As many steps as in the inner folds, so that logits of others are on the same scale.
         steps = [math.ceil(n / self.options.patients) for n in (*sizes, len(fit))]
         epochs = max(1, round((best + 1) * float(np.mean(steps[:-1])) / steps[-1]))
-        training = self._run(fit, fit[:0], epochs)
+        training = self._trained(self._facts_of(fit, fit[:0], epochs), fit, fit[:0])
         return TaughtBags(
             out_of_fold=by_epoch[best], score=training.logits, training=training, epochs=epochs
         )
 
-    def _run(self, fit: np.ndarray, judge: np.ndarray, epochs: int) -> BagTraining:
+    def _by_epoch(self, fit: np.ndarray, judge: np.ndarray) -> list[list[float]]:
+        """The logits of some patients after each epoch on others; in the end only they are kept."""
+        facts = self._facts_of(fit, judge, self.options.epochs)
+        file = self._file(facts)
+        history = read_checkpoint(file, facts).history if file.exists() else []
+        if len(history) < self.options.epochs:
+            history = self._trained(facts, fit, judge).history
+            write_checkpoint(Checkpoint(tensors={}, options=facts, history=history), file)
+        return [record[_LOGITS] for record in history]
+
+    def _trained(self, facts: dict[str, Any], fit: np.ndarray, judge: np.ndarray) -> BagTraining:
         """A training on some patients; its history has the logits of others after each epoch."""
-        columns = self._columns(fit)
+        columns, epochs, file = self._columns(fit), facts["until"], self._file(facts)
         training = BagTraining(self.options, self.inputs, self.bags, self.truth, fit, columns)
-        names = [[self.bags.patients[i] for i in rows] for rows in (fit, judge)]
-        facts = {**self._facts, "fit": names[0], "judge": names[1], "until": epochs}
-        facts |= {"positive": self.truth[fit].tolist(), "starts": list(self.bags.starts)}
-        facts["columns"] = None if columns is None else columns.tolist()
-        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-        file = self.folder / f"{key}.safetensors"
         if file.exists():
             training.resume(read_checkpoint(file, facts))
         written = time.monotonic()
@@ -117,6 +120,24 @@ class BagLearning:
                 write_checkpoint(training.checkpoint(facts), file)
                 written = time.monotonic()
         return training
+
+    def _facts_of(self, fit: np.ndarray, judge: np.ndarray, epochs: int) -> dict[str, Any]:
+        """Everything that a training depends on."""
+        columns = self._columns(fit)
+        names = [[self.bags.patients[i] for i in rows] for rows in (fit, judge)]
+        return {
+            **self._facts,
+            "fit": names[0],
+            "judge": names[1],
+            "until": epochs,
+            "positive": self.truth[fit].tolist(),
+            "starts": list(self.bags.starts),
+            "columns": None if columns is None else columns.tolist(),
+        }
+
+    def _file(self, facts: dict[str, Any]) -> Path:
+        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return self.folder / f"{key}.safetensors"
 
     def _columns(self, fit: np.ndarray) -> np.ndarray | None:
         if self.options.joined != "head" or not self.asked:

@@ -124,6 +124,11 @@ def _options(rows: tuple[tuple[str, Any, str], ...]) -> Callable[..., Any]:
 @_options(_LEARNING)
 @covariate_options
 @click.option(
+    "--unbalanced",
+    is_flag=True,
+    help="Let each patient weigh the same in training, instead of each group.",
+)
+@click.option(
     "--folds",
     type=click.IntRange(2, 100),
     default=5,
@@ -207,4 +212,5 @@ def _bag_options(asked: dict[str, Any]) -> Any:
     joining = {field: given.pop(word) for word, field in words.items() if word in given}
     if "start" in given:
         given["start"] = str(given["start"])
-    return BagOptions(aggregation=AggregationOptions(**joining), **given)
+    balanced = not given.pop("unbalanced")
+    return BagOptions(aggregation=AggregationOptions(**joining), balanced=balanced, **given)

@@ -101,6 +101,12 @@ def scores_by_patient(
 
 
 def _warning(subjects: Subjects, asked: Sequence[AskedCovariate]) -> str:
+    """What is to be warned of; a value that only one group lacks tells the group, too."""
     values, everybody = subjects.covariates, range(len(subjects.names))
     found = [described(one, values, everybody) for one in asked]
-    return separating(found, columns_of(found, values, subjects.names), subjects.truth)
+    taken = columns_of(found, values, subjects.names)
+    columns = {one.name: column for one, column in zip(asked, taken.T, strict=True)}
+    for one in asked:
+        lacking = np.array([float(not own[one.name]) for own in values])
+        columns[f"whether {one.name} is missing"] = lacking
+    return separating(columns, subjects.truth)

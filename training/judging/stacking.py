@@ -165,18 +165,14 @@ def _taken(covariate: Covariate, text: str, patient: str) -> float:
     return covariate.standardised(number)
 
 
-def separating(covariates: Sequence[Covariate], columns: np.ndarray, positive: np.ndarray) -> str:
-    """A warning of covariates that separate the groups without exception; empty if none does.
+def separating(columns: Mapping[str, np.ndarray], positive: np.ndarray) -> str:
+    """A warning of columns that separate the groups without exception; empty if none does.
 
     Args:
-        columns: float64 (P, M), as `columns_of` gives them.
+        columns: float64 (P,), by what they hold.
         positive: bool (P,).
     """
-    found = [
-        covariate.name
-        for covariate, column in zip(covariates, columns.T, strict=True)
-        if _apart(column[positive], column[~positive])
-    ]
+    found = [name for name, c in columns.items() if _apart(c[positive], c[~positive])]
     if not found:
         return ""
     return (
