@@ -132,17 +132,13 @@ class BagNetwork(nn.Module):
             self.covariates.copy_(weights)
             self.classify.bias.fill_(bias)
 
-    def forward(self, early: Tensor, sizes: Sequence[int]) -> Answers:
+    def answers(self, features: Tensor, sizes: Sequence[int]) -> Answers:
         """The answers for patients whose cells follow each other.
 
         Args:
-            early: of all cells, (N, ...).
+            features: of all cells, (N, D), or of their positions, (N, D, P).
             sizes: the number of each patient's cells, of sum N.
         """
-        return self.answers(self.features(early), sizes)
-
-    def answers(self, features: Tensor, sizes: Sequence[int]) -> Answers:
-        """The same from features."""
         if features.ndim == 3:
             return self._of_positions(features, sizes)
         features = (features - self.mean) / self.spread
