@@ -296,3 +296,19 @@ def test_encoders_are_pretrained_without_the_patients_who_are_judged(
         assert gained["low"] <= gained["value"] <= gained["high"]
         if line["encoder"] == "frozen":
             assert gained == {"value": 0, "low": 0, "high": 0}
+
+
+def test_bags_are_judged_beside_covariates_once(shared_data: Path, tmp_path: Path) -> None:
+    encoder = shared_data / "squeezenet11" / "squeezenet11_notop_gap.onnx"
+    lines = tmp_path / "lines.jsonl"
+    command: list[str | Path] = [sys.executable, SCRIPT.parent / "bags.py"]
+    command += [shared_data / "lymphocytosis", encoder, "-o", tmp_path / "out", "--lines", lines]
+    command += ["--quick", "--train", "head", "--only", "learned", "--threads", "2"]
+    for _ in range(2):  # the second time there is nothing left to train
+        subprocess.run(command, check=True, capture_output=True)
+        (line,) = map(json.loads, lines.read_text().splitlines())
+    assert (line["train"], line["aggregation"], line["seed"]) == ("head", "learned", 0)
+    assert line["how"] == "2 folds of 20 patients"
+    assert line["both less covariates"].keys() == {"roc_auc", "balanced_accuracy"}
+    assert not set(line) & {"scores", "groups"}  # nothing of a single patient
+    assert (tmp_path / "out" / "head-learned-0" / "bags.safetensors").exists()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from training.chain.source import at_import
+
 ROOT = Path(__file__).parents[1]
 WORKSHOP = ("export", "calibration", "training", "kit")
 
@@ -99,17 +101,6 @@ def imports_of(module: str, package: str, *, top_level: bool = False) -> Iterato
         for name in wanted:
             if name in modules(package) and name != module:
                 yield name, node.lineno
-
-
-def at_import(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that run when a module is imported, however deep; not those for types alone."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        yield node
-        yield from at_import(node)
 
 
 def graph_of(package: str, *, top_level: bool = False) -> dict[str, set[str]]:

@@ -13,7 +13,7 @@ from training_command import Training
 from training_command import training as training
 
 from training.chain.stages import run_stage
-from training.chain.work import export as export_work
+from training.chain.tasks import export as export_work
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.errors import InputError, UsageError
 

@@ -110,10 +110,10 @@ def test_a_module_of_others_has_no_hash() -> None:
 
 
 def test_the_work_of_a_stage_uses_what_it_needs_and_not_the_work_of_another() -> None:
-    source = source_now()
-    work = {path.split("/")[-1] for path in source.files if path.startswith("training/chain/work/")}
-    for name in work - {"__init__.py"}:
-        used = source.used(f"training.chain.work.{name.removesuffix('.py')}")
+    source, tasks = source_now(), "training/chain/tasks/"
+    names = {path.split("/")[-1] for path in source.files if path.startswith(tasks)}
+    for name in names - {"__init__.py"}:
+        used = source.used(f"training.chain.tasks.{name.removesuffix('.py')}")
         assert "training/chain/run.py" not in used, name
         assert "training/chain/chain_spec.py" not in used, name
         assert ("training/pretraining/trainer.py" in used) == (name == "pretrain.py"), name
@@ -121,5 +121,6 @@ def test_the_work_of_a_stage_uses_what_it_needs_and_not_the_work_of_another() ->
         assert ("training/templates/evaluation.html" in used) == (name == "evaluate.py"), name
         assert ("training/mask_network/segmenter.py" in used) == (name == "mask_network.py"), name
         assert "vexas_edge/report/html.py" not in used, name
-    assert "vexas_edge/engines/onnxruntime.py" in source.used("training.chain.work.encode")
-    assert "vexas_edge/smear/vocabularies/vexas.toml" in source.used("training.chain.work.pretrain")
+    assert "vexas_edge/engines/onnxruntime.py" in source.used("training.chain.tasks.encode")
+    vocabulary = "vexas_edge/smear/vocabularies/vexas.toml"
+    assert vocabulary in source.used("training.chain.tasks.pretrain")

@@ -18,6 +18,7 @@ from training.patients import phenotype
 from training.patients.aggregates import DrawOptions, Patient, patients_from_encodings
 from training.patients.classifier import Classifier, SvmOptions, choose_options, fit_classifier
 from training.patients.evaluation import EvaluationOptions, evaluate_patients
+from training.patients.learning import SvmLearning, subjects_from_patients
 from training.patients.patientwise import (
     LEAVE_ONE_OUT,
     JudgedPatients,
@@ -139,6 +140,25 @@ def test_halves_have_patients_of_every_group_and_aggregates_of_their_own(
     of_all = [(groups, seed) for groups, seed in seen if len(set(groups)) == 3]
     assert [seed for _, seed in of_all] == list(range(7, 17))
     assert all(groups.count(name) == 2 for groups, _ in of_all for name in set(groups))
+
+
+def test_what_the_svm_learns_depends_on_the_patients_to_fit_on_alone() -> None:
+    patients, fit, judge = cohort(2.0, n=16), np.arange(12), np.arange(12, 16)
+    learn = SvmLearning(patients=patients, positive="VEXAS", options=replace(FAST, choose=True))
+    taught = learn(fit)
+    turned = [replace(p, group="MDS", encodings=-p.encodings) for p in patients[12:]]
+    again = replace(learn, patients=[*patients[:12], *turned])(fit)
+    assert np.array_equal(again.out_of_fold, taught.out_of_fold)
+    assert not np.array_equal(again.score(judge), taught.score(judge))
+    new = taught.score(judge)
+    assert min(new[1::2]) > max(new[::2])
+
+
+def test_a_patient_who_is_not_in_the_cohort_of_covariates_is_named() -> None:
+    patients = cohort(2.0, n=4)
+    known = {patient.name: {"age": "50"} for patient in patients[1:]}
+    with pytest.raises(InputError, match="patient 'P0' is not in the cohort that has the covar"):
+        subjects_from_patients(patients, "VEXAS", known)
 
 
 def test_c_and_gamma_are_chosen_for_what_they_do_to_unseen_patients() -> None:

@@ -109,11 +109,14 @@ def test_a_score_that_has_the_covariates_in_it_is_both() -> None:
 
 
 def test_noise_is_told_apart_by_nothing() -> None:
-    of = subjects(90, age_effect=0)
-    image = Image(np.zeros(90))
-    found = judged_beside(of, image, BesideOptions(asked=(AGE,), folds=5))
-    for kind in found.nested.kinds:
-        assert kind.separation.low < 0.5
+    """Not even in the mean; what leaks of those who are judged would lift it over a half."""
+    aucs = []
+    for seed in range(8):
+        of = subjects(60, age_effect=0, seed=seed)
+        options = BesideOptions(asked=(AGE,), folds=5, seed=seed)
+        found = judged_beside(of, Image(np.zeros(60)), options)
+        aucs += [kind.separation.roc_auc for kind in found.nested.kinds]
+    assert np.mean(aucs) < 0.52
 
 
 def test_halves_have_patients_of_each_group_and_their_means_are_shown() -> None:

@@ -1,4 +1,4 @@
-"""A plot as the bytes of a PNG."""
+"""A plot as the bytes of a PNG, and the colours of plots."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Distinct for colour-blind eyes, too (Okabe and Ito 2008); the positive group has the first.
+COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _DPI = 110
 
 

@@ -22,11 +22,10 @@ from calibration.gate.separation import resampled_aucs, roc_auc
 from training.encodings.table import read_encodings
 from training.judging.comparison import balanced_accuracy, bounded, resampled_accuracies
 from training.judging.joining import IMAGE
-from training.judging.learnt import Subjects
 from training.judging.nested import judged_fold
-from training.patients.aggregates import DrawOptions, Patient, patients_from_encodings
+from training.patients.aggregates import DrawOptions, patients_from_encodings
 from training.patients.classifier import SvmOptions
-from training.patients.learning import SvmLearning
+from training.patients.learning import SvmLearning, subjects_from_patients
 from vexas_edge.commands.console import ProgressLine, run_command_line
 from vexas_edge.errors import InputError
 from vexas_edge.smear.cohort import read_cohort
@@ -106,7 +105,7 @@ def pooled(folds: Sequence[Path], name: str, options: SvmOptions) -> Pooled:
             np.flatnonzero([rows[patient.name].split == split for patient in patients])
             for split in ("fit", "judge")
         )
-        subjects = subjects_of(patients)
+        subjects = subjects_from_patients(patients, POSITIVE, {})
         learn = SvmLearning(patients=patients, positive=POSITIVE, options=options)
         verdicts = judged_fold(subjects, (), learn(fit), (fit, judge)).kinds[IMAGE]
         for row, probability, call in zip(
@@ -116,16 +115,6 @@ def pooled(folds: Sequence[Path], name: str, options: SvmOptions) -> Pooled:
     truth, probabilities, calls = zip(*(found[name] for name in sorted(found)), strict=True)
     return Pooled(
         truth=np.array(truth), probabilities=np.array(probabilities), calls=np.array(calls)
-    )
-
-
-def subjects_of(patients: Sequence[Patient]) -> Subjects:
-    """The patients, without covariates."""
-    return Subjects(
-        names=tuple(patient.name for patient in patients),
-        groups=tuple(patient.group for patient in patients),
-        positive=POSITIVE,
-        covariates=({},) * len(patients),
     )
 
 

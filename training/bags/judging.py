@@ -1,7 +1,7 @@
 """Judges the network of bags on a cohort's patients, by folds, and trains it on all of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from training.bags.trainer import BagOptions, kept_inputs
 from training.judging.beside import Beside, BesideOptions, judged_beside
 from training.judging.joining import joining_of
 from training.judging.learnt import Subjects
-from training.judging.stacking import AskedCovariate
+from training.patients.phenotype import OTHERS
 from training.pretraining.cell_stack import WantedCells, stack_cells
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
@@ -21,82 +21,69 @@ from vexas_edge.smear.cohort import CohortCase
 from vexas_edge.talk import Say
 
 MODEL, TRAININGS = "bags.safetensors", "trainings"
-_OTHERS = "others"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BagTask:
-    """What is to be told apart, and how that is judged.
-
-    asked: the covariates.
-    halved: whether ten halvings are judged beside the folds.
-    """
-
-    positive: str
-    asked: tuple[AskedCovariate, ...] = ()
-    folds: int = 5
-    halved: bool = False
-    minimum_cells: int = 1
 
 
 def judged_and_trained(
-    rows: Sequence[CohortCase],
-    wanted: WantedCells,
-    task: BagTask,
-    options: BagOptions,
-    folder: Path,
-    say: Say,
+    bags: Bags, positive: str, how: BesideOptions, options: BagOptions, folder: Path, say: Say
 ) -> Beside:
     """The figures of the network by folds, beside covariates; then it is trained on all patients.
 
     Args:
+        positive: the group whose probability is the score, against all others.
+        how: it is judged, except whether the network has the covariates in it.
         folder: it gets the model; its `trainings` are the checkpoints, finished ones of which are
             not repeated.
 
     Raises:
-        UsageError, InputError: the cells, the covariates or the encoder cannot be used.
+        UsageError, InputError: the patients, the covariates or the encoder cannot be used.
     """
-    bags = _read_bags(rows, wanted, task, say)
-    subjects = Subjects(
-        names=bags.patients,
-        groups=tuple(g if g == task.positive else _OTHERS for g in bags.groups),
-        positive=task.positive,
-        covariates=bags.covariates,
-    )
-    trainings = folder / TRAININGS
-    trainings.mkdir(parents=True, exist_ok=True)
+    if positive not in bags.groups:
+        raise InputError(
+            f"no patient with enough cells is in the group {positive!r}; the groups are "
+            f"{', '.join(sorted(set(bags.groups)))}"
+        )
+    how = replace(how, joined=options.joined == "head")
+    subjects = _subjects(bags, positive)
+    (folder / TRAININGS).mkdir(parents=True, exist_ok=True)
     learn = BagLearning(
         bags=bags,
-        positive=task.positive,
+        positive=positive,
         options=options,
         inputs=kept_inputs(options, bags),
-        asked=task.asked,
-        folder=trainings,
+        asked=how.asked,
+        folder=folder / TRAININGS,
         say=say,
     )
-    joined = options.joined == "head"
-    how = BesideOptions(asked=task.asked, folds=task.folds, halved=task.halved, joined=joined)
-    beside = judged_beside(subjects, learn, how)
-    everybody = np.arange(len(bags))
+    beside, everybody = judged_beside(subjects, learn, how), np.arange(len(bags))
     taught = learn(everybody)
-    joining = joining_of(subjects, task.asked, taught, everybody, joined=joined)
-    write_atomically(folder / MODEL, bag_model(task.positive, taught, joining).file())
+    joining = joining_of(subjects, how.asked, taught, everybody, joined=how.joined)
+    write_atomically(folder / MODEL, bag_model(positive, taught, joining).file())
     return beside
 
 
-def _read_bags(rows: Sequence[CohortCase], wanted: WantedCells, task: BagTask, say: Say) -> Bags:
-    """The patients who have cells enough; what is left out is told."""
+def _subjects(bags: Bags, positive: str) -> Subjects:
+    return Subjects(
+        names=bags.patients,
+        groups=tuple(group if group == positive else OTHERS for group in bags.groups),
+        positive=positive,
+        covariates=bags.covariates,
+    )
+
+
+def read_bags(
+    rows: Sequence[CohortCase], wanted: WantedCells, minimum_cells: int, say: Say
+) -> Bags:
+    """The patients who have cells enough; who and what is left out is told.
+
+    Raises:
+        InputError: nobody has, a case cannot be read, or two patients have a cell in common.
+    """
     cells, lost = stack_cells(rows, replace(wanted, apart=True))
     for text in lost:
         say(f"warning: {text}")
-    bags = bags_of(cells, rows, task.minimum_cells)
+    bags = bags_of(cells, rows, minimum_cells)
     left_out = sorted({row.patient for row in rows} - set(bags.patients))
     if left_out:
         say(f"warning: not judged, having too few cells: {', '.join(left_out)}")
-    if task.positive not in bags.groups:
-        raise InputError(
-            f"no patient with enough cells is in the group {task.positive!r}; the groups are "
-            f"{', '.join(sorted(set(bags.groups)))}"
-        )
     say(f"{bags.starts[-1]} cells of {len(bags)} patients")
     return bags

@@ -91,8 +91,8 @@ class BagNetwork(nn.Module):
         """
         super().__init__()
         self.late = late
-        width = _width(backbone)
-        self._pooling, self._level, self._encoding = backbone.pooling, options.level, encoding
+        width = backbone.width
+        self._pooled, self._level, self._encoding = backbone.pooled, options.level, encoding
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
         self.classify = nn.Linear(width, 1)
@@ -110,10 +110,7 @@ class BagNetwork(nn.Module):
         maps = self.late(early)
         if maps.ndim < _MAP_RANK:
             return maps
-        if self._level == "position":
-            features = maps.flatten(2)
-        else:
-            features = maps.mean((2, 3)) if self._pooling == "average" else maps.amax((2, 3))
+        features = maps.flatten(2) if self._level == "position" else self._pooled(maps)
         return functional.normalize(features) if self._encoding == "l2" else features
 
     def standardise(self, features: Tensor) -> None:
@@ -162,14 +159,3 @@ class BagNetwork(nn.Module):
 
 def _sums(values: Tensor, sizes: Sequence[int]) -> Tensor:
     return torch.stack([own.sum() for own in values.split(list(sizes))])
-
-
-def _width(backbone: Backbone) -> int:
-    """D of the encodings, measured on a square that every backbone accepts."""
-    modes = {layer: layer.training for layer in backbone.modules()}
-    backbone.eval()
-    with torch.inference_mode():
-        width = int(backbone(torch.zeros(1, 3, 128, 128)).shape[1])
-    for layer, training in modes.items():
-        layer.training = training
-    return width

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.nn import functional
 
 from export.backbones import build_backbone, load_weights
-from export.backbones.backbone import Backbone
+from export.backbones.backbone import Backbone, keep_statistics
 from export.preprocessing import preprocessing_named
 from training.bags.aggregation import AggregationOptions
 from training.bags.bags import Bags
@@ -127,7 +127,8 @@ class BagTraining:
             InputError: the loss is not finite any more.
         """
         self.network.train()
-        _keep_statistics(self.network.late, self.options)
+        if self.options.start:
+            keep_statistics(self.network.late)
         order = self._fit[torch.randperm(len(self._fit), generator=self._draw)]
         share = self._positive[self._fit].float().mean()
         total = 0.0
@@ -247,10 +248,3 @@ def _backbone(options: BagOptions) -> Backbone:
     if options.start:
         load_weights(backbone, options.start)
     return backbone
-
-
-def _keep_statistics(late: nn.Module, options: BagOptions) -> None:
-    if options.start:
-        for layer in late.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.eval()

@@ -47,7 +47,7 @@ class Chain:
         """The stage in the folder `where`, made unless it is there already.
 
         Args:
-            make: a function of a module in `training.chain.work`. What it depends on is all in its
+            make: a function of a module in `training.chain.tasks`. What it depends on is all in its
                 key: what it is given, and the code that its module uses.
         """
         self.talk.say(f"{where} ...")

@@ -9,9 +9,9 @@ from training.chain.chain import Chain, given_file
 from training.chain.inputs import GivenFile, bare
 from training.chain.libraries import onnxruntime_facts, torch_facts
 from training.chain.stages import Stage
-from training.chain.work.copied_network import NetworkInputs, copy_network
-from training.chain.work.isolate import IsolateInputs, make_isolated
-from training.chain.work.mask_network import AGREEMENT, MaskInputs, make_mask_network
+from training.chain.tasks.copied_network import NetworkInputs, copy_network
+from training.chain.tasks.isolate import IsolateInputs, make_isolated
+from training.chain.tasks.mask_network import AGREEMENT, MaskInputs, make_mask_network
 from training.mask_network.masks import read_masked_images
 from vexas_edge.bundle.graphs import ISOLATE
 from vexas_edge.cells.background import Background

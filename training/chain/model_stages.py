@@ -11,13 +11,13 @@ from training.chain.inputs import GivenFile, bare, labelled
 from training.chain.libraries import onnxruntime_facts, sklearn_facts, torch_facts
 from training.chain.mask_stage import isolate_stage
 from training.chain.stages import Stage
-from training.chain.work.background import BACKGROUND, BackgroundInputs, make_background
-from training.chain.work.encode import EncodeInputs, make_encodings
-from training.chain.work.evaluate import SENTENCES, EvaluateInputs, make_evaluation
-from training.chain.work.fit import CLASSIFIER, FitInputs, make_classifier
-from training.chain.work.patients import EncodedCells
-from training.chain.work.pretrain import PretrainInputs, make_weights
-from training.chain.work.probe import ProbeInputs, make_probe
+from training.chain.tasks.background import BACKGROUND, BackgroundInputs, make_background
+from training.chain.tasks.encode import EncodeInputs, make_encodings
+from training.chain.tasks.evaluate import SENTENCES, EvaluateInputs, make_evaluation
+from training.chain.tasks.fit import CLASSIFIER, FitInputs, make_classifier
+from training.chain.tasks.patients import EncodedCells
+from training.chain.tasks.pretrain import PretrainInputs, make_weights
+from training.chain.tasks.probe import ProbeInputs, make_probe
 from training.mask_network.isolated_cohort import isolated_rows
 from training.patients.evaluation import EvaluationOptions
 from training.pretraining.run_folder import WEIGHTS

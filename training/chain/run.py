@@ -12,9 +12,9 @@ from training.chain.inputs import bare, labelled
 from training.chain.mask_stage import mask_sentence, mask_stage
 from training.chain.model_stages import TrainedModel, train_model
 from training.chain.stages import Stage
-from training.chain.work.export import EXPORTED, ExportInputs, ModelParts, make_bundle
-from training.chain.work.precisions import PrecisionInputs, make_precisions
-from training.chain.work.reference import REFERENCED, ReferenceInputs, make_reference
+from training.chain.tasks.export import EXPORTED, ExportInputs, ModelParts, make_bundle
+from training.chain.tasks.precisions import PrecisionInputs, make_precisions
+from training.chain.tasks.reference import REFERENCED, ReferenceInputs, make_reference
 from training.talk import Talk
 from vexas_edge.bundle.graphs import ISOLATE
 from vexas_edge.cells.limits import IsolationLimits

@@ -126,7 +126,7 @@ def _mentions(content: bytes, whole: bool) -> _Mentions:
     modules: list[tuple[str, ...]] = []
     named: list[str] = []
     reads_beside = False
-    for node in ast.walk(tree) if whole else _at_import(tree):
+    for node in ast.walk(tree) if whole else at_import(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 modules += [(alias.name,), *((parent,) for parent in _parents(alias.name))]
@@ -141,12 +141,12 @@ def _mentions(content: bytes, whole: bool) -> _Mentions:
     return _Mentions(modules=tuple(modules), named=tuple(named), reads_beside=reads_beside)
 
 
-def _at_import(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that run when the module is imported; not those in functions or for types alone."""
+def at_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes that run when a module is imported, however deep; not those for types alone."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
         yield node
-        yield from _at_import(node)
+        yield from at_import(node)

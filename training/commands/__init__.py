@@ -8,12 +8,12 @@ def names_from_words(words: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in words.split(",")) if words else ()
 
 
-def console_talk(name: str) -> Any:
+def console_talk(name: str, unit: str = "") -> Any:
     """A `Talk` on stderr: lines, and a line of progress that begins with `name`."""
     from training.talk import Talk
     from vexas_edge.commands.console import ProgressLine, say
 
-    progress = ProgressLine(name, unit="")
+    progress = ProgressLine(name, unit=unit)
 
     def show(text: str) -> None:
         progress.clear()

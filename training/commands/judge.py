@@ -8,6 +8,7 @@ import click
 
 from training.commands import names_from_words
 from training.commands.covariate_options import asked_covariates, covariate_options
+from training.commands.learning_options import minimum_cells_option
 from training.commands.svm_options import classifier_options, draw_options, svm_from_options
 from vexas_edge.commands.console import echo, echo_lines
 
@@ -60,13 +61,7 @@ def probe(encodings: Path, metadata: Path | None, groups: str | None, out: Path 
 @click.command()
 @_encodings_arguments
 @click.option("--positive", required=True, help="The group whose probability is the score.")
-@click.option(
-    "--minimum-cells",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Leave out patients with fewer cells.",
-)
+@minimum_cells_option
 @classifier_options
 @draw_options
 @click.option(
@@ -122,35 +117,58 @@ def evaluate(
       vexas-workshop train evaluate encodings/encodings.npz --positive vexas \\
         --cohort drawn/cohort.csv -o report
     """
-    from training.encodings.table import read_encodings
-    from training.judging.page import write_beside
-    from training.judging.words import lines_from_beside
-    from training.patients.aggregates import patients_from_encodings
-    from training.patients.evaluation import EvaluationOptions
     from training.patients.evaluation import evaluate_patients as judged
-    from training.patients.learning import svm_beside
     from training.patients.report import evaluation_sentences, paper_lines, write_report
     from vexas_edge.smear.cohort import read_cohort
 
-    found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
-    patients = patients_from_encodings(found)
+    patients = _patients(encodings, metadata)
     rows = read_cohort(cohort) if cohort else ()
-    halved = given.pop("halvings")
-    asked = asked_covariates(
-        given.pop("covariates"), given.pop("missing"), rows[0].covariates if rows else ()
-    )
-    words = ("positive", "minimum_cells", "folds", "leave_one_out")
-    own = {word: given.pop(word) for word in words}
-    options = EvaluationOptions(**own, svm=svm_from_options(**given))
-    beside = svm_beside(patients, options, rows, asked, halved=halved) if asked or halved else None
+    beside_lines = _judge_beside(patients, rows, title, out, given)
+    options = _evaluation_options(given)
     result = judged(patients, options, rows)
     write_report(result, patients, title, out, figures=figures)
     echo_lines(evaluation_sentences(result))
-    echo_lines(["Over aggregates, as the paper prints it:", *paper_lines(result)])
-    if beside:
-        write_beside(beside, title, out)
-        echo_lines(lines_from_beside(beside))
+    echo_lines(["Over aggregates, as the paper prints it:", *paper_lines(result), *beside_lines])
     echo(f"report: {out / 'report.html'}")
+
+
+def _patients(encodings: Path, metadata: Path | None) -> Any:
+    from training.encodings.table import read_encodings
+    from training.patients.aggregates import patients_from_encodings
+
+    found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
+    return patients_from_encodings(found)
+
+
+def _evaluation_options(given: dict[str, Any]) -> Any:
+    from training.patients.evaluation import EvaluationOptions
+
+    words = ("positive", "minimum_cells", "folds", "leave_one_out")
+    own = {word: given[word] for word in words}
+    svm = {word: value for word, value in given.items() if word not in own}
+    return EvaluationOptions(**own, svm=svm_from_options(**svm))
+
+
+def _judge_beside(
+    patients: Any, rows: Any, title: str, out: Path, given: dict[str, Any]
+) -> list[str]:
+    """Judge the score beside covariates, if any of this was asked for; returns lines about it.
+
+    Args:
+        given: all options, from which those of covariates are taken out.
+    """
+    from training.judging.page import write_beside
+    from training.judging.words import lines_from_beside
+    from training.patients.learning import svm_beside
+
+    names, missing = given.pop("covariates"), given.pop("missing")
+    asked = asked_covariates(names, missing, rows[0].covariates if rows else ())
+    halved = given.pop("halvings")
+    if not (asked or halved):
+        return []
+    beside = svm_beside(patients, _evaluation_options(given), rows, asked, halved=halved)
+    write_beside(beside, title, out)
+    return lines_from_beside(beside)
 
 
 @click.command()
@@ -181,20 +199,18 @@ def fit(
     """
     import skops.io
 
-    from training.encodings.table import read_encodings
-    from training.patients.aggregates import patients_from_encodings
     from training.patients.classifier import check_calibrated, fit_classifier
     from training.patients.phenotype import against_others
     from vexas_edge.errors import InputError
     from vexas_edge.files import write_atomically
 
-    found = read_encodings(encodings, metadata or encodings.with_name("metadata.csv"))
-    patients = patients_from_encodings(found)
+    patients = _patients(encodings, metadata)
     if positive:
-        if positive not in found.groups:
+        groups = {patient.group for patient in patients}
+        if positive not in groups:
             raise InputError(
                 f"no patient is in the group {positive!r}; the groups are "
-                f"{', '.join(sorted(set(found.groups)))}"
+                f"{', '.join(sorted(groups))}"
             )
         patients = against_others(patients, positive)
     classifier = fit_classifier(patients, svm_from_options(**svm))

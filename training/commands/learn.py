@@ -1,24 +1,28 @@
 """The command that trains an encoder without labels: `pretrain`."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from export.backbones import BACKBONES
 from export.paper import CANVAS_PX
-from training.commands import names_from_words
-from training.commands.background import background_option
+from training.commands import console_talk
+from training.commands.learning_options import (
+    Rows,
+    field_options,
+    given_fields,
+    learning_options,
+    use_threads,
+    wanted_cells,
+)
 from vexas_edge.commands.console import echo
-from vexas_edge.commands.options import reading_options
 
 _PATH = click.Path(path_type=Path)
 
 
 _AT_LEAST_ONE, _NOT_NEGATIVE = click.IntRange(1), click.FloatRange(0)
 # All fields of `PretrainOptions`; an option that is not given keeps the default there.
-_LEARNING: tuple[tuple[str, Any, str], ...] = (
+_LEARNING: Rows = (
     (
         "--start",
         _PATH,
@@ -94,36 +98,14 @@ _LEARNING: tuple[tuple[str, Any, str], ...] = (
 )
 
 
-def _learning_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for name, kind, text in reversed(_LEARNING):
-        command = click.option(name, type=kind, help=text)(command)
-    return command
-
-
 @click.command()
-@click.argument("cohort", type=_PATH)
-@click.option(
-    "--cells",
-    required=True,
-    help="Classes of cells to learn from, separated by commas, such as monocyte,promonocyte.",
-)
-@click.option("--split", default="fit", show_default=True, help="The cohort's split to learn from.")
-@click.option(
-    "--backbone",
-    type=click.Choice(tuple(BACKBONES)),
-    required=True,
-    help="Architecture of the encoder.",
-)
-@click.option(
-    "--preprocessing",
-    required=True,
-    help="How pixels are scaled for the encoder, by name: keras-caffe, keras-tf, "
-    "keras-efficientnet or torchvision.",
-)
-@click.option(
-    "--canvas-px",
-    type=click.IntRange(8, 4096),
-    help="Crop larger images to a square of this side in their middle.  [default: keep them whole]",
+@learning_options(
+    canvas=click.option(
+        "--canvas-px",
+        type=click.IntRange(8, 4096),
+        help="Crop larger images to a square of this side in their middle.  "
+        "[default: keep them whole]",
+    )
 )
 @click.option(
     "--probe",
@@ -131,28 +113,13 @@ def _learning_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="A cohort.csv whose `label` is the class of its cells; how well the encoder tells them "
     "apart is recorded after each epoch.",
 )
-@click.option(
-    "--skip-unreadable",
-    is_flag=True,
-    help="Warn of cells that cannot be read and continue without them.",
-)
-@background_option
-@_learning_options
+@field_options(_LEARNING)
 @click.option(
     "--device",
     type=click.Choice(("cpu", "cuda")),
     default="cpu",
     show_default=True,
     help="Where to train.",
-)
-@click.option("--threads", type=click.IntRange(1), help="CPU threads to use.  [default: all cores]")
-@reading_options
-@click.option(
-    "-o",
-    "out",
-    type=_PATH,
-    required=True,
-    help="Folder for the results; an interrupted run in it is continued.",
 )
 def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked: Any) -> None:
     """Train an encoder on the cells of COHORT (cohort.csv) by contrastive learning, without labels.
@@ -170,24 +137,17 @@ def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked:
     import torch
 
     from training.pretraining.run_folder import WEIGHTS, pretrain_into
-    from vexas_edge.commands.console import ProgressLine, say
     from vexas_edge.errors import HostError
 
     if device == "cuda" and not torch.cuda.is_available():
         raise HostError("torch finds no CUDA device on this PC; use --device cpu")
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     cells, probe, lost = _cells(cohort, asked)
+    talk = console_talk("pretrain", "batches")
     for line in lost:
-        say(f"warning: {line}")
-    progress = ProgressLine("pretrain", unit="batches")
-
-    def show(text: str) -> None:
-        progress.clear()
-        say(text)
-
+        talk.say(f"warning: {line}")
     options = _options(asked)
-    show(f"{len(cells)} cells of {len(set(cells.patients))} patients, {len(lost)} unreadable")
+    talk.say(f"{len(cells)} cells of {len(set(cells.patients))} patients, {len(lost)} unreadable")
     history = pretrain_into(
         out,
         cells,
@@ -195,8 +155,8 @@ def pretrain(cohort: Path, out: Path, device: str, threads: int | None, **asked:
         unreadable=lost,
         probe=probe,
         device=device,
-        progress=progress,
-        say=show,
+        progress=talk.progress,
+        say=talk.say,
     )
     best = min(history, key=lambda record: record["loss"])
     echo(f"{out / WEIGHTS}: epoch {best['epoch']} of {len(history)}, loss {best['loss']:.4f}")
@@ -206,16 +166,10 @@ def _cells(cohort: Path, asked: dict[str, Any]) -> Any:
     """The cells to learn from, those of the probe or None, and a line per unreadable cell."""
     from dataclasses import replace
 
-    from training.pretraining.cell_stack import WantedCells, stack_cells
+    from training.pretraining.cell_stack import stack_cells
     from vexas_edge.smear.cohort import cases_of_split, read_cohort
 
-    wanted = WantedCells(
-        classes=names_from_words(asked.pop("cells")),
-        canvas_px=asked.pop("canvas_px"),
-        skip_unreadable=asked.pop("skip_unreadable"),
-        background=asked.pop("background"),
-        reading=asked.pop("reading"),
-    )
+    wanted = wanted_cells(asked)
     split, labelled = asked.pop("split"), asked.pop("probe")
     cells, lost = stack_cells(cases_of_split(read_cohort(cohort), split), wanted)
     if labelled is None:
@@ -234,9 +188,7 @@ def _options(asked: dict[str, Any]) -> Any:
     from training.pretraining.trainer import PretrainOptions
     from training.pretraining.views import ViewOptions
 
-    given = {name: value for name, value in asked.items() if value is not None}
-    if "start" in given:
-        given["start"] = str(given["start"])
+    given = given_fields(asked)
 
     def part(kind: type, prefix: str = "") -> Any:
         words = {f.name: f"{prefix}{f.name}" for f in fields(kind)}

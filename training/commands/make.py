@@ -8,6 +8,7 @@ import click
 from export.paper import CANVAS_PX
 from training.commands import names_from_words
 from training.commands.background import background_option
+from training.commands.learning_options import preprocessing_option
 from vexas_edge.commands.console import echo, say
 from vexas_edge.commands.options import reading_options
 
@@ -103,12 +104,7 @@ def synth(out: Path, seed: int, **asked: Any) -> None:
     type=_PATH,
     help="The encoder's weights: .safetensors, or a checkpoint that holds weights only.",
 )
-@click.option(
-    "--preprocessing",
-    required=True,
-    help="How pixels are scaled for the encoder, by name: keras-caffe, keras-tf, "
-    "keras-efficientnet or torchvision.",
-)
+@preprocessing_option
 @click.option(
     "--cells",
     required=True,

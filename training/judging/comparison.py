@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 
-from calibration.gate.separation import Separation, resampled_aucs, roc_auc, separation
+from calibration.gate.separation import N_RESAMPLES, Separation, resampled_aucs, roc_auc, separation
 from training.judging.intervals import Mean, Share, mean_of, share_of
 from training.judging.joining import BOTH, COVARIATES, IMAGE
 from training.judging.nested import JudgedFold
+from training.judging.stacking import logit
 
-_RESAMPLES = 2000
 _LEVELS = tuple(round(0.05 * k, 2) for k in range(1, 20))
 _ORDER = (COVARIATES, IMAGE, BOTH)
 
@@ -140,11 +141,11 @@ def over_halvings(folds: Sequence[JudgedFold], truth: np.ndarray) -> tuple[OverH
 
 
 def resampled_accuracies(calls: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """Balanced accuracy of 2,000 resamples; for any calls the same patients are resampled."""
+    """Balanced accuracy of the resamples of `resampled_aucs`; for any calls they are the same."""
     rng = np.random.Generator(np.random.PCG64(0))
     halves = []
     for hits in (calls[positive], ~calls[~positive]):
-        rows = rng.integers(0, len(hits), (_RESAMPLES, len(hits)))
+        rows = rng.integers(0, len(hits), (N_RESAMPLES, len(hits)))
         halves.append(hits[rows].mean(axis=1))
     found: np.ndarray = (halves[0] + halves[1]) / 2
     return found
@@ -182,9 +183,5 @@ def _benefit(level: float, scores: np.ndarray, positive: np.ndarray) -> NetBenef
 
 
 def _slope(scores: np.ndarray, positive: np.ndarray) -> float:
-    from sklearn.linear_model import LogisticRegression
-
-    from training.judging.stacking import logit
-
     fitted = LogisticRegression(C=1e6).fit(logit(scores)[:, None], positive)
     return float(fitted.coef_[0, 0])

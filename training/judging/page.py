@@ -4,7 +4,7 @@ import base64
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from sklearn.metrics import roc_curve
@@ -13,7 +13,7 @@ from training.judging.beside import Beside
 from training.judging.intervals import text_of_mean, text_of_share
 from training.judging.joining import BOTH, COVARIATES, IMAGE
 from training.judging.words import KIND_WORDS, text_of_bounded
-from training.png import png_from_figure
+from training.png import COLOURS, png_from_figure
 from vexas_edge.files import write_atomically
 from vexas_edge.host.libraries import load_library
 from vexas_edge.results.values import NOTICE
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 matplotlib_figure = load_library("matplotlib.figure")
 
-_COLOURS = {COVARIATES: "#009e73", IMAGE: "#0072b2", BOTH: "#d55e00"}
+_COLOURS = dict(zip((BOTH, IMAGE, COVARIATES), COLOURS, strict=False))
 
 
 def write_beside(found: Beside, title: str, folder: Path) -> None:
@@ -31,6 +31,13 @@ def write_beside(found: Beside, title: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"title": title, **asdict(found)}, indent=2, allow_nan=False)
     write_atomically(folder / "covariates.json", text.encode() + b"\n")
+    pictures = {"ROC curves": roc_curves(found), "Decision curves": decision_curves(found)}
+    page = rendered("covariates.html", title, found=found, words=KIND_WORDS, pictures=pictures)
+    write_atomically(folder / "covariates.html", page.encode())
+
+
+def rendered(template: str, title: str, **values: Any) -> str:
+    """An HTML page of one of the templates, with the notice that every page has."""
     environment = Environment(
         loader=PackageLoader("training"), autoescape=True, undefined=StrictUndefined
     )
@@ -40,17 +47,7 @@ def write_beside(found: Beside, title: str, folder: Path) -> None:
         "bounded": text_of_bounded,
         "png": lambda png: base64.b64encode(png).decode(),
     }
-    page = environment.get_template("covariates.html").render(
-        title=title,
-        notice=NOTICE,
-        found=found,
-        words=KIND_WORDS,
-        pictures={
-            "ROC curves": roc_curves(found),
-            "Decision curves": decision_curves(found),
-        },
-    )
-    write_atomically(folder / "covariates.html", page.encode())
+    return environment.get_template(template).render(title=title, notice=NOTICE, **values)
 
 
 def roc_curves(found: Beside) -> bytes:

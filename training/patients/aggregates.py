@@ -7,6 +7,7 @@ import numpy as np
 
 from training.encodings.table import Encodings
 from vexas_edge.errors import InputError, UsageError
+from vexas_edge.scoring.abstention import CellCounts, reasons_to_abstain
 from vexas_edge.scoring.draws import draw_cells
 
 
@@ -74,6 +75,15 @@ def patients_from_encodings(found: Encodings) -> tuple[Patient, ...]:
             f"there is only one patient, {patients[0].name!r}; judging needs at least two"
         )
     return patients
+
+
+def with_enough_cells(patients: Sequence[Patient], minimum_cells: int) -> list[Patient]:
+    """The patients that a bundle with this minimum would score; nothing is fitted on the others."""
+    return [
+        patient
+        for patient in patients
+        if not reasons_to_abstain(CellCounts(used=len(patient.identities)), minimum_cells)
+    ]
 
 
 def _patient(name: str, rows: Sequence[int], found: Encodings) -> Patient:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.gate.separation import Separation, resampled_aucs, roc_auc, separation
+from vexas_edge.bundle.covariates import number_from_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +65,11 @@ def covariate_alone(
 
 def _values(texts: Sequence[str]) -> tuple[np.ndarray, str, str] | None:
     """The values as float (n,), NaN if unknown, and the names of a high and of a low value."""
-    try:
-        return np.array([float(t) if t else np.nan for t in texts]), "higher", "lower"
-    except ValueError:
-        kinds = sorted(set(texts) - {""})
+    numbers = [number_from_text(text) for text in texts if text]
+    if None not in numbers:
+        values = [number_from_text(text) if text else np.nan for text in texts]
+        return np.array(values, np.float64), "higher", "lower"
+    kinds = sorted(set(texts) - {""})
     if len(kinds) != 2:
         return None
     codes = {kinds[0]: 0.0, kinds[1]: 1.0, "": np.nan}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from training.patients.aggregates import Patient
+from training.patients.aggregates import Patient, with_enough_cells
 from training.patients.classifier import SvmOptions
 from training.patients.covariates import CovariateAlone, covariate_alone
 from training.patients.patientwise import (
@@ -16,7 +16,6 @@ from training.patients.patientwise import (
 )
 from training.patients.phenotype import Comparison, against_others, compare_groups
 from vexas_edge.errors import InputError
-from vexas_edge.scoring.abstention import CellCounts, reasons_to_abstain
 from vexas_edge.smear.cohort import CohortCase
 
 
@@ -87,13 +86,10 @@ def evaluate_patients(
         InputError: no patient is in the positive group or in another, there are too few patients,
             or the cohort lacks a patient or labels one differently.
     """
-    everyone, asked = (*patients, *held_out), len(held_out)
-    patients = with_enough_cells(patients, options.minimum_cells)
-    held_out = with_enough_cells(held_out, options.minimum_cells)
+    everyone, asked, least = (*patients, *held_out), len(held_out), options.minimum_cells
+    patients, held_out = (with_enough_cells(some, least) for some in (patients, held_out))
     if asked and not held_out:
-        raise InputError(
-            f"none of the {asked} patients held out has the {options.minimum_cells} cells needed"
-        )
+        raise InputError(f"none of the {asked} patients held out has the {least} cells needed")
     judgeable = {patient.name for patient in (*patients, *held_out)}
     order = _order(patients, options.positive)
     out_of_fold = _out_of_fold(patients, options, options.folds)
@@ -113,15 +109,6 @@ def evaluate_patients(
         left_out=tuple(p.name for p in everyone if p.name not in judgeable),
         note=options.note,
     )
-
-
-def with_enough_cells(patients: Sequence[Patient], minimum_cells: int) -> list[Patient]:
-    """The patients that a bundle with this minimum would score; nothing is fitted on the others."""
-    return [
-        patient
-        for patient in patients
-        if not reasons_to_abstain(CellCounts(used=len(patient.identities)), minimum_cells)
-    ]
 
 
 def _out_of_fold(

@@ -1,7 +1,8 @@
 """What an SVM on medians learns from some patients, for `training.judging`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -9,10 +10,11 @@ from training.judging.beside import Beside, BesideOptions, judged_beside
 from training.judging.folds import fold_indices
 from training.judging.learnt import Learnt, Subjects
 from training.judging.stacking import AskedCovariate, covariates_of_patients
-from training.patients.aggregates import Patient
+from training.patients.aggregates import Patient, with_enough_cells
 from training.patients.classifier import SvmOptions, choose_options, svc_for
-from training.patients.evaluation import EvaluationOptions, with_enough_cells
+from training.patients.evaluation import EvaluationOptions
 from training.patients.phenotype import against_others
+from vexas_edge.errors import InputError
 from vexas_edge.smear.cohort import CohortCase
 
 _INNER_FOLDS = 4
@@ -36,16 +38,33 @@ def svm_beside(
     """
     kept = with_enough_cells(patients, options.minimum_cells)
     two = against_others(kept, options.positive)
-    known = covariates_of_patients(cohort)
-    subjects = Subjects(
-        names=tuple(patient.name for patient in two),
-        groups=tuple(patient.group for patient in two),
-        positive=options.positive,
-        covariates=tuple(known[patient.name] if asked else {} for patient in two),
-    )
+    known = covariates_of_patients(cohort) if asked else {}
+    subjects = subjects_from_patients(two, options.positive, known)
     learn = SvmLearning(patients=two, positive=options.positive, options=options.svm)
     how = BesideOptions(asked=tuple(asked), folds=options.folds, halved=halved, seed=options.seed)
     return judged_beside(subjects, learn, how)
+
+
+def subjects_from_patients(
+    patients: Sequence[Patient], positive: str, known: Mapping[str, Mapping[str, str]]
+) -> Subjects:
+    """The patients as `training.judging` has them.
+
+    Args:
+        known: each one's covariates, by the patient's name; empty if none are judged.
+
+    Raises:
+        InputError: a patient has no covariates, and others have.
+    """
+    missing = [patient.name for patient in patients if known and patient.name not in known]
+    if missing:
+        raise InputError(f"patient {missing[0]!r} is not in the cohort that has the covariates")
+    return Subjects(
+        names=tuple(patient.name for patient in patients),
+        groups=tuple(patient.group for patient in patients),
+        positive=positive,
+        covariates=tuple(known.get(patient.name, {}) for patient in patients),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +92,13 @@ class SvmLearning:
             out_of_fold=out_of_fold, score=lambda judge: self._distances(fit, judge, options)
         )
 
+    @cached_property
+    def _drawn(self) -> list[np.ndarray]:
+        """The medians of all patients."""
+        return [patient.aggregates(self.options.draws) for patient in self.patients]
+
     def _distances(self, fit: np.ndarray, judge: np.ndarray, options: SvmOptions) -> np.ndarray:
-        drawn = {i: self.patients[i].aggregates(options.draws) for i in (*fit, *judge)}
+        drawn = self._drawn
         features = np.concatenate([drawn[i] for i in fit])
         labels = [self.patients[i].group == self.positive for i in fit]
         svm = svc_for(options, features).fit(features, np.repeat(labels, options.draws.draws))

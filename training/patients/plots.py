@@ -12,7 +12,7 @@ from training.judging.intervals import text_of_mean
 from training.patients.aggregates import DrawOptions, Patient
 from training.patients.patientwise import JudgedPatients
 from training.patients.phenotype import Comparison
-from training.png import png_from_figure
+from training.png import COLOURS, png_from_figure
 from vexas_edge.host.libraries import load_library
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 matplotlib_figure = load_library("matplotlib.figure")
 matplotlib_lines = load_library("matplotlib.lines")
 
-# Distinct for colour-blind eyes, too (Okabe and Ito 2008); the positive group has the first.
-COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = "osD^v<>pPX*hHd8"
 # Of more patients a legend would hide the map; and how many rows a column of it has.
 _NAMED_PATIENTS, _LEGEND_ROWS = 60, 22

@@ -1,14 +1,12 @@
 """Writes an evaluation as one self-contained HTML page, a section of the model card, and JSON."""
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from training.judging.intervals import text_of_mean, text_of_share
+from training.judging.page import rendered
 from training.judging.words import aligned
 from training.patients.aggregates import Patient
 from training.patients.evaluation import Evaluation
@@ -16,7 +14,6 @@ from training.patients.patientwise import JudgedPatients
 from training.patients.phenotype import compared_patients
 from training.patients.plots import calibration_plot, paper_figure, roc_plot, strip_plot
 from vexas_edge.files import write_atomically
-from vexas_edge.results.values import NOTICE
 
 
 def write_report(
@@ -63,20 +60,15 @@ def html_from_evaluation(found: Evaluation, title: str, maps: Mapping[str, bytes
         "Scores of patients": strip_plot(judged),
         "Calibration": calibration_plot(judged),
     }
-    page = _environment().get_template("evaluation.html")
-    return page.render(
-        title=title,
-        notice=NOTICE,
+    return rendered(
+        "evaluation.html",
+        title,
         found=found,
         sentences=evaluation_sentences(found),
         shown=judged,
-        pictures=_encoded(pictures),
-        maps=_encoded(maps),
+        pictures=pictures,
+        maps=maps,
     )
-
-
-def _encoded(pictures: Mapping[str, bytes]) -> dict[str, str]:
-    return {name: base64.b64encode(png).decode() for name, png in pictures.items()}
 
 
 def paper_lines(found: Evaluation) -> list[str]:
@@ -139,11 +131,3 @@ def patient_sentences(judged: JudgedPatients) -> list[str]:
         f"specificity {text_of_share(judged.specificity)} (exact intervals).",
         f"Brier score of the patients' scores: {judged.brier:.3f}.",
     ]
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("training"), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters |= {"share": text_of_share, "mean": text_of_mean}
-    return environment

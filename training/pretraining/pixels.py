@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.backbones.backbone import evaluating
 from export.preprocessing import Preprocessing
 
 _CELLS_PER_BATCH = 32
@@ -44,15 +45,11 @@ def encode_pixels(encoder: nn.Module, pixels: Tensor, preprocessing: Preprocessi
     """
     device = next(encoder.parameters()).device
     scaling = scaling_on(device, preprocessing)
-    modes = {layer: layer.training for layer in encoder.modules()}
-    encoder.eval()
-    with torch.inference_mode():
+    with evaluating(encoder), torch.inference_mode():
         found = [
             functional.normalize(
                 encoder(network_input(batch.to(device).permute(0, 3, 1, 2).float(), scaling))
             )
             for batch in pixels.split(_CELLS_PER_BATCH)
         ]
-    for layer, training in modes.items():
-        layer.training = training
     return torch.cat(found).cpu()

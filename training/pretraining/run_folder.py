@@ -4,13 +4,13 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save
 
 from export.backbones import prefix_words
+from training.png import png_from_figure
 from training.pretraining.cell_stack import CellStack
 from training.pretraining.checkpoint import read_checkpoint, write_checkpoint
 from training.pretraining.trainer import Pretraining, PretrainOptions, Record
@@ -85,9 +85,7 @@ def curve(history: Sequence[Record]) -> bytes:
     below.set(xlabel="epoch", ylabel="share", ylim=(-0.02, 1.02))
     below.xaxis.get_major_locator().set_params(integer=True)
     below.legend(frameon=False, fontsize=9)
-    stream = BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
-    return stream.getvalue()
+    return png_from_figure(figure)
 
 
 def _write_log(path: Path, head: dict[str, Any], history: Sequence[Record]) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import skops.io
 
 from training.chain.inputs import GivenCells
-from training.chain.work.patients import EncodedCells, patients_of
+from training.chain.tasks.patients import EncodedCells, patients_of
+from training.patients.aggregates import with_enough_cells
 from training.patients.classifier import SvmOptions, check_calibrated, fit_classifier
-from training.patients.evaluation import with_enough_cells
 from training.patients.phenotype import against_others
 from training.talk import Talk
 from vexas_edge.files import write_atomically

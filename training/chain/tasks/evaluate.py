@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.chain.inputs import GivenCells
-from training.chain.work.patients import EncodedCells, patients_of
+from training.chain.tasks.patients import EncodedCells, patients_of
 from training.patients.evaluation import EvaluationOptions, evaluate_patients
 from training.patients.report import evaluation_sentences, write_report
 from training.talk import Talk

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.chain.work.encode import EncodeInputs, encodings_of
+from training.chain.tasks.encode import EncodeInputs, encodings_of
 from training.encodings.probe_report import write_probe
 from training.encodings.table import write_encodings
 from training.talk import Talk
