@@ -16,7 +16,7 @@ def profile_line(asked: Asked, network: str) -> dict[str, Any]:
     with asked.sessions(network, precision) as sessions:
         engine = sessions.fused(CELL_TYPE)
         cells = noise(sessions.cells_per_call(CELL_TYPE), sizes.canvas_px)
-        feeds = sessions.contract(CELL_TYPE, sessions.graph.file).one_draw_feeds(cells)
+        feeds = sessions.contract(CELL_TYPE, sessions.graph.file).feeds_of_cells(cells)
         for _ in range(3):
             engine.run(feeds)
         with profile(activities=activities(asked)) as found:

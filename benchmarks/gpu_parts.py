@@ -147,7 +147,7 @@ def _former_work(
     contract = contract_of(bundle.manifest, CELL_TYPE, file)
 
     def encode_all() -> None:
-        feeds = (contract.one_draw_feeds(part) for part in parts(cells, _FORMER_CALL))
+        feeds = (contract.feeds_of_cells(part) for part in parts(cells, _FORMER_CALL))
         run = run_ahead(lambda one: session.run(None, one), feeds, threads=default_threads())
         with closing(run) as done:
             for _ in done:

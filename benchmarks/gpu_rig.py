@@ -170,7 +170,7 @@ def encode_pool(sessions: Sessions, cells: np.ndarray) -> None:
     """Run the engine on cells in memory, in the calls that scoring makes."""
     engine, size = sessions.fused(CELL_TYPE), chunk_size(sessions, CELL_TYPE, len(cells))
     contract = sessions.contract(CELL_TYPE, sessions.graph.file)
-    feeds = (contract.one_draw_feeds(part) for part in parts(cells, size))
+    feeds = (contract.feeds_of_cells(part) for part in parts(cells, size))
     with closing(run_ahead(engine.run, feeds, threads=engine.threads)) as done:
         for _ in done:
             pass

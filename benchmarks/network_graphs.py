@@ -16,6 +16,7 @@ from calibration.integers.recipe import calibrate, round_model
 from export.backbones import build_backbone
 from export.encoder import onnx_from_torch, with_known_width
 from export.fuse import embedding_width, fuse_graphs
+from export.heads import MedianHead
 from export.preprocessing import PREPROCESSINGS
 from vexas_edge import open_bundle
 from vexas_edge.bundle.graphs import FUSED
@@ -43,13 +44,13 @@ def reference_graph(network: str, canvas_px: int) -> ModelProto:
     encoder = with_known_width(onnx_from_torch(module, canvas_px), canvas_px, network)
     rng = np.random.Generator(np.random.PCG64(0))
     features = rng.normal(size=(24, embedding_width(encoder)))
+    classifier = SVC(probability=True, random_state=0).fit(features, np.arange(24) % 2)
     return fuse_graphs(
         encoder,
-        SVC(probability=True, random_state=0).fit(features, np.arange(24) % 2),
+        MedianHead(classifier=classifier, draw_size=DRAW_SIZE),
         PREPROCESSINGS[PREPROCESSED[network]],
         encoding="l2",
         canvas_px=canvas_px,
-        draw_size=DRAW_SIZE,
     )
 
 

@@ -41,7 +41,7 @@ from export.backbones import build_backbone, load_weights
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.contract import ENCODINGS, PROBABILITIES
+from vexas_edge.bundle.contract import DRAWS, ENCODINGS, PROBABILITIES
 from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
@@ -225,17 +225,17 @@ def _encode(rig: Rig) -> list[np.ndarray]:
     chunks = [cells[start : start + size] for start in range(0, len(cells), size)]
 
     def encode(chunk: np.ndarray, engine: Engine = engine) -> np.ndarray:
-        return engine.run(contract.one_draw_feeds(chunk))[ENCODINGS]
+        return engine.run(contract.feeds_of_cells(chunk))[ENCODINGS]
 
     return list(run_ahead(encode, chunks, threads=engine.threads))
 
 
 def _probabilities(rig: Rig, encodings: list[np.ndarray]) -> np.ndarray:
     """Probabilities from encodings, by medians of draws and the SVM, as every script ends."""
-    together, recipe = np.concatenate(encodings), rig.bundle.manifest.models[CELL_TYPE].aggregation
+    together, recipe = np.concatenate(encodings), rig.bundle.manifest.models[CELL_TYPE].medians
     identities = [b"%8d" % index for index in range(len(together))]
     draws = draw_cells(identities, recipe.score_draws, recipe.draw_size, recipe.seed)
-    return rig.sessions.classify(CELL_TYPE, together, draws)[PROBABILITIES]
+    return rig.sessions.classify(CELL_TYPE, together, {DRAWS: draws})[PROBABILITIES]
 
 
 def _in_turns(

@@ -232,7 +232,7 @@ def _timed(bundle: Bundle, cells: np.ndarray, calls: int, n: int) -> list[dict[s
     threads = default_threads()
     options = EngineOptions(device="cpu", threads=threads, calls_at_once=calls)
     files = {"fp32": FUSED, "int8": int8_file(), SEVEN_BITS: graph_file(SEVEN_BITS)}
-    feeds = contract_of(bundle.manifest, CELL_TYPE, FUSED).one_draw_feeds(cells)
+    feeds = contract_of(bundle.manifest, CELL_TYPE, FUSED).feeds_of_cells(cells)
     with ThreadPoolExecutor(calls) as pool, ExitStack() as opened:
         engines = {
             precision: opened.enter_context(

@@ -213,4 +213,4 @@ def _loop(rig: Rig) -> None:
 
 
 def _feeds(rig: Rig, cells: np.ndarray) -> dict[str, np.ndarray]:
-    return rig.sessions.contract(CELL_TYPE, FUSED).one_draw_feeds(cells)
+    return rig.sessions.contract(CELL_TYPE, FUSED).feeds_of_cells(cells)

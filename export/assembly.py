@@ -16,8 +16,7 @@ import sklearn
 from onnx import ModelProto
 
 from export.card import card_from_manifest
-from export.classifier import own_label_rule
-from export.fuse import fuse_graphs, head_from_classifier
+from export.fuse import fuse_graphs, head_graph
 from export.golden import golden_npz
 from export.graph import OPSET
 from export.inputs import load_cells
@@ -29,7 +28,7 @@ from export.written import check_written
 from vexas_edge.bundle import manifest as schema
 from vexas_edge.bundle.archive import file_entry, open_bundle, write_zip
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
-from vexas_edge.bundle.manifest import CARD, Manifest
+from vexas_edge.bundle.manifest import CARD, LabelRule, Manifest
 from vexas_edge.errors import UsageError
 from vexas_edge.host.libraries import load_library
 from vexas_edge.version import __version__
@@ -49,11 +48,6 @@ class ExportedModel:
     entry: schema.Model
     files: dict[str, bytes]
     sources: ModelSources
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The classifier's classes."""
-        return tuple(str(name) for name in self.sources.classifier.classes_)
 
 
 def write_bundle(
@@ -86,47 +80,48 @@ def write_bundle(
         name: load_sources(model, folder, encoders.get(name), classifiers.get(name))
         for name, model in spec.models.items()
     }
-    models = {name: export_model(loaded) for name, loaded in sources.items()}
+    models = {name: export_model(loaded, spec.label_rule) for name, loaded in sources.items()}
     manifest, files = _assembled(spec, models)
     manifest = _compared_with_reference(manifest, files, sources)
     write_zip(manifest, files, Path(to), check_written)
     return manifest
 
 
-def export_model(sources: ModelSources) -> ExportedModel:
+def export_model(sources: ModelSources, label_rule: LabelRule | None = None) -> ExportedModel:
     """One model, exported and compared with its sources on the spec's parity cells.
+
+    Args:
+        label_rule: None for the classifier's own.
 
     Raises:
         InputError: the parity cells cannot be used.
         ParityError: the export changed the numbers.
     """
-    spec, classifier = sources.spec, sources.classifier
+    spec, head = sources.spec, sources.head
+    encoding = spec.encoding or "l2"
     fused = fuse_graphs(
         sources.encoder.model,
-        classifier,
+        head,
         sources.preprocessing,
-        encoding=spec.encoding,
+        encoding=encoding,
         canvas_px=spec.canvas_px,
-        draw_size=spec.draw_size,
     )
-    head = head_from_classifier(classifier, n_features=sources.n_features, draw_size=spec.draw_size)
+    graph = head_graph(head)
     with sources.canvas() as canvas:
         cells = load_cells(sources.folder / spec.parity_cells, canvas)
     parity = check_parity(
         fused,
-        head,
+        graph,
         cells=cells,
         preprocessing=sources.preprocessing,
-        encoding=spec.encoding,
+        encoding=encoding,
         reference=sources.encoder.reference,
-        classifier=classifier,
+        head=head,
     )
-    files = _files(fused, head, sources)
-    measured = {FUSED: parity.fused, HEAD: parity.head}
+    files = _files(fused, graph, sources)
+    entries = _entries(files, {FUSED: parity.fused, HEAD: parity.head})
     return ExportedModel(
-        entry=_model_entry(sources, _entries(files, measured)),
-        files=files,
-        sources=sources,
+        entry=_model_entry(sources, entries, label_rule), files=files, sources=sources
     )
 
 
@@ -156,7 +151,7 @@ def _files(fused: ModelProto, head: ModelProto, sources: ModelSources) -> dict[s
         files,
         canvas_px=spec.canvas_px,
         background=spec.background,
-        draw_size=spec.draw_size,
+        head=sources.head.sizes,
     )
     return {**files, GOLDEN: golden}
 
@@ -191,7 +186,9 @@ def _by_model(spec: Spec, given: Any) -> Mapping[str, Any]:
     return dict.fromkeys(spec.models, given)
 
 
-def _model_entry(sources: ModelSources, files: dict[str, schema.FileEntry]) -> schema.Model:
+def _model_entry(
+    sources: ModelSources, files: dict[str, schema.FileEntry], label_rule: LabelRule | None
+) -> schema.Model:
     spec, chosen = sources.spec, sources.preprocessing
     name = spec.preprocessing if isinstance(spec.preprocessing, str) else "explicit"
     return schema.Model(
@@ -201,15 +198,12 @@ def _model_entry(sources: ModelSources, files: dict[str, schema.FileEntry]) -> s
         preprocessing=schema.Preprocessing(
             name=name, mean=chosen.mean, scale=chosen.scale, bgr=chosen.bgr
         ),
-        aggregation=schema.Aggregation(
-            draw_size=spec.draw_size,
-            fit_draws=spec.fit_draws,
-            score_draws=spec.score_draws,
-            seed=spec.seed,
-        ),
+        aggregation=sources.aggregation(label_rule),
+        classes=sources.classes,
+        covariates=sources.covariates,
         minimum_cells=spec.minimum_cells,
         threshold=spec.threshold,
-        encoding=spec.encoding,
+        encoding=spec.encoding or "l2",
         encoding_width=sources.n_features,
         files=files,
         isolation=spec.isolation if spec.isolate else None,
@@ -221,25 +215,18 @@ def _model_entry(sources: ModelSources, files: dict[str, schema.FileEntry]) -> s
 def _assembled(
     spec: Spec, models: Mapping[str, ExportedModel]
 ) -> tuple[Manifest, dict[str, bytes]]:
-    first = next(iter(models.values()))
     for name, model in models.items():
-        if model.classes != first.classes:
+        if spec.positive not in model.entry.classes:
             raise UsageError(
-                f"model {name!r} was fitted on classes {model.classes}, another on "
-                f"{first.classes}; all models of a bundle must have the same classes"
+                f"positive = {spec.positive!r} is not one of the classes of model {name!r}, "
+                f"{', '.join(model.entry.classes)}"
             )
-    if spec.positive not in first.classes:
-        raise UsageError(
-            f"positive = {spec.positive!r} is not one of the classes {', '.join(first.classes)}"
-        )
     manifest = Manifest(
         schema_version=schema.MANIFEST_SCHEMA,
         name=spec.name,
         version=spec.version,
         created=_today(),
-        classes=first.classes,
         positive=spec.positive,
-        label_rule=spec.label_rule or own_label_rule(first.sources.classifier),
         lead=spec.lead,
         synthetic=spec.synthetic,
         models={name: model.entry for name, model in models.items()},

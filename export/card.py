@@ -1,7 +1,13 @@
 """The model card: what a bundle is, what it was trained on, what it must not be used for."""
 
 from vexas_edge.bundle.manifest import Manifest, Model
-from vexas_edge.bundle.words import ENCODING_WORDS, missing_gate, training_patients
+from vexas_edge.bundle.words import (
+    ENCODING_WORDS,
+    aggregation_words,
+    covariate_words,
+    missing_gate,
+    training_patients,
+)
 
 
 def card_from_manifest(manifest: Manifest) -> str:
@@ -19,8 +25,7 @@ def card_from_manifest(manifest: Manifest) -> str:
         f"# {manifest.name} {manifest.version}",
         "",
         *warning,
-        f"Scores how much a smear's white cells look like `{manifest.positive}` "
-        f"among {', '.join(manifest.classes)}.",
+        f"Scores how much a smear's white cells look like `{manifest.positive}`.",
         "",
         "## Intended use",
         "",
@@ -45,7 +50,7 @@ def card_from_manifest(manifest: Manifest) -> str:
 
 
 def _model(name: str, model: Model) -> list[str]:
-    recipe, patients = model.aggregation, training_patients(model)
+    patients = training_patients(model)
     return [
         f"### {name}",
         "",
@@ -62,7 +67,9 @@ def _model(name: str, model: Model) -> list[str]:
         ),
         f"- canvas {model.canvas_px} px, preprocessing {model.preprocessing.name}, encodings "
         f"{ENCODING_WORDS[model.encoding]}",
-        f"- {recipe.score_draws} medians of {recipe.draw_size} cells",
+        f"- classes {', '.join(model.classes)}",
+        f"- {aggregation_words(model.aggregation)}",
+        *(f"- beside the cells: {covariate_words(one)}" for one in model.covariates),
         f"- threshold {model.threshold:g}",
         *(
             [f"- held against its {patients} training patients (`reference.npz`)"]

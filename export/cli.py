@@ -146,11 +146,12 @@ def svm(classifier: Path, draw_size: int, out: Path) -> None:
     Example:
       vexas-workshop export svm pn.skops -o head.onnx
     """
-    from export.fuse import head_from_classifier
+    from export.fuse import head_graph
+    from export.heads import MedianHead
     from export.inputs import load_classifier
 
     fitted = load_classifier(classifier)
-    head = head_from_classifier(fitted, n_features=fitted.n_features_in_, draw_size=draw_size)
+    head = head_graph(MedianHead(classifier=fitted, draw_size=draw_size))
     _write(out, head.SerializeToString(deterministic=True))
 
 

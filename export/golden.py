@@ -6,7 +6,18 @@ from collections.abc import Mapping
 import numpy as np
 
 from export.execution import run_graph
-from vexas_edge.bundle.contract import CELLS, CROPS, DRAWS, ENCODINGS, GOLDEN_CELLS
+from vexas_edge.bundle.contract import (
+    CELLS,
+    COVARIATES,
+    CROPS,
+    DRAWS,
+    ENCODINGS,
+    GOLDEN_CELLS,
+    MEMBERS,
+    HeadSizes,
+    fused_contract,
+    head_contract,
+)
 from vexas_edge.bundle.graphs import FUSED, HEAD, ISOLATE
 from vexas_edge.cells.background import Background
 from vexas_edge.cells.canvas import Canvas
@@ -50,9 +61,9 @@ def golden_images(canvas_px: int, background: Background) -> np.ndarray:
 
 
 def golden_npz(
-    files: Mapping[str, bytes], *, canvas_px: int, background: Background | None, draw_size: int
+    files: Mapping[str, bytes], *, canvas_px: int, background: Background | None, head: HeadSizes
 ) -> bytes:
-    """The content of golden.npz: `cells`, `draws`, and each graph's outputs from onnxruntime's CPU.
+    """The content of golden.npz: inputs, and each graph's outputs from onnxruntime's CPU.
 
     An output is called `<graph file>/<output>`. With a mask network, its `crops` are stored too,
     and where cells are normalised the `images` that the cells were made from.
@@ -61,20 +72,30 @@ def golden_npz(
         files: the model's graphs by name.
         background: the bare slide that cells are brought to; None where they are not.
     """
-    rng = np.random.Generator(np.random.PCG64(7))
     made: dict[str, np.ndarray] = {}
     cells = golden_cells(canvas_px)
     if background is not None:
         made[IMAGES] = golden_images(canvas_px, background)
         cells = placed_images(made[IMAGES], Canvas(canvas_px=canvas_px, background=background))
-    draws = rng.integers(0, GOLDEN_CELLS, (_DRAWS, draw_size), dtype=np.int64)
-    outputs = _outputs(FUSED, files[FUSED], {CELLS: cells, DRAWS: draws})
+    made |= {CELLS: cells, **_beside_cells(head)}
+    contract = fused_contract(canvas_px, head)
+    outputs = _outputs(FUSED, files[FUSED], contract.feeds(made))
     encodings = outputs[f"{FUSED}/{ENCODINGS}"]
-    outputs |= _outputs(HEAD, files[HEAD], {ENCODINGS: encodings, DRAWS: draws})
+    feeds = head_contract(head).feeds({**made, ENCODINGS: encodings})
+    outputs |= _outputs(HEAD, files[HEAD], feeds)
     if ISOLATE in files:
         crops = golden_cells(GRID_PX)
         outputs |= {CROPS: crops, **_outputs(ISOLATE, files[ISOLATE], {CROPS: crops})}
-    return npz_from_arrays({CELLS: cells, DRAWS: draws, **made, **outputs})
+    return npz_from_arrays({**made, **outputs})
+
+
+def _beside_cells(head: HeadSizes) -> dict[str, np.ndarray]:
+    """What a fused graph takes beside the cells."""
+    rng = np.random.Generator(np.random.PCG64(7))
+    if head.draw_size is not None:
+        return {DRAWS: rng.integers(0, GOLDEN_CELLS, (_DRAWS, head.draw_size), dtype=np.int64)}
+    covariates = rng.normal(size=(1, head.n_covariates)).astype(np.float32)
+    return {MEMBERS: np.arange(GOLDEN_CELLS)[::-1].copy(), COVARIATES: covariates}
 
 
 def npz_from_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -84,7 +84,7 @@ def load_encoder(
         UsageError, InputError: it cannot be found, loaded or exported, or is not an encoder.
     """
     if module is not None:
-        return _encoder_from_module(module, {"encoder": type(module).__name__}, canvas_px)
+        return encoder_from_module(module, {"encoder": type(module).__name__}, canvas_px)
     if name is None:
         raise UsageError("the spec names no encoder, and none was passed in memory")
     if name.endswith(".onnx"):
@@ -99,10 +99,15 @@ def load_encoder(
         source["weights_sha256"] = sha256_of_file(folder / weights)
     elif name in BACKBONES:
         raise UsageError(f'encoder {name!r} needs weights, as in weights = "FILE.safetensors"')
-    return _encoder_from_module(module, source, canvas_px)
+    return encoder_from_module(module, source, canvas_px)
 
 
-def _encoder_from_module(module: Any, source: dict[str, str], canvas_px: int) -> Encoder:
+def encoder_from_module(module: Any, source: dict[str, str], canvas_px: int) -> Encoder:
+    """A torch.nn.Module in memory as an encoder.
+
+    Raises:
+        UsageError, InputError: it is no module, or cannot be exported.
+    """
     import torch
 
     if not isinstance(module, torch.nn.Module):

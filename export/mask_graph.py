@@ -9,9 +9,9 @@ import torch
 from onnx import ModelProto, TensorProto
 from torch import Tensor, nn
 
+from export.comparing import ParityError
 from export.execution import run_in_parts
 from export.graph import OPSET, GraphBuilder, declared, standard_model
-from export.parity import ParityError
 from export.unet import BLOCK_PX, DARKEST_LIGHT, UNet, probabilities_from_crops
 from vexas_edge.bundle.contract import CROPS, LOGITS, MASK_CONTRACT, MASKS, PIXELS
 from vexas_edge.cells.limits import GRID_PX

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from export.bags.bag_file import TrainedBag
 from export.reference_scores import PatientImages, compare_with_reference, figures
 from export.reference_trials import Pipeline, check_reference
 from export.sources import ModelSources
@@ -31,13 +32,14 @@ def reference_figures(bundle: Bundle, sources: Mapping[str, ModelSources]) -> di
 def _figures(bundle: Bundle, name: str, sources: ModelSources) -> dict[str, Any]:
     spec, folder = sources.spec, sources.folder
     scores, cohort = folder / (spec.reference_scores or ""), folder / (spec.cohort or "")
-    reading = spec.reading.options(folder)
+    reading, classifier = spec.reading.options(folder), sources.decides
+    assert not isinstance(classifier, TrainedBag)  # whose spec names no scores
     compared = compare_with_reference(bundle, name, scores, cohort, reading)
     pipeline = Pipeline(
         encode=sources.encoder.reference,
-        classifier=sources.classifier,
+        classifier=classifier,
         preprocessing=sources.preprocessing,
-        encoding=spec.encoding,
+        encoding=spec.encoding or "l2",
         background=spec.background,
         canvas_px=spec.canvas_px,
         larger=spec.larger,

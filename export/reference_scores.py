@@ -173,7 +173,7 @@ def compare_with_reference(
                     bundle_error=score.standard_error,
                     reference=reference.score,
                     reference_error=reference.standard_error,
-                    more_draws=score.n_draws / model.aggregation.fit_draws,
+                    more_draws=score.n_draws / model.medians.fit_draws,
                 )
             )
     _check_telling(found, len(wanted), name, scores)

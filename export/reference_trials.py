@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from export.classifier import Classifier
+from export.comparing import ParityError
 from export.encodings import l2_normalised
-from export.parity import ParityError
 from export.preprocessing import PREPROCESSINGS, Preprocessing, pixels_from_cells
 from export.reference_scores import Compared, PatientImages, agree, mean_difference
 from vexas_edge.bundle.manifest import EncodingKind

@@ -8,13 +8,19 @@ from typing import Any
 
 import msgspec
 
-from export.classifier import Classifier, check_supported, unfrozen
+from export.bags.bag_encoder import encoder_of_bag
+from export.bags.bag_file import TrainedBag, load_bag
+from export.bags.bag_head import BagHead
+from export.classifier import Classifier, check_supported, own_label_rule, unfrozen
 from export.fuse import embedding_width
+from export.heads import Head, MedianHead
 from export.inputs import Encoder, load_classifier, load_encoder
 from export.preprocessing import Preprocessing, preprocessing_named
 from export.spec import ModelSpec
+from vexas_edge.bundle.manifest import Aggregation, Bag, LabelRule, Medians
 from vexas_edge.bundle.operators import check_operators
 from vexas_edge.cells.canvas import Canvas
+from vexas_edge.covariates.covariate import Covariate
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.inputs import read_file
 from vexas_edge.runtime.isolator import opened_isolator
@@ -24,14 +30,16 @@ from vexas_edge.runtime.isolator import opened_isolator
 class ModelSources:
     """The sources of one model, loaded.
 
+    spec: with what a bag's own file says in place of what a spec with a bag leaves out.
     folder: where the spec's paths start.
+    decides: the classifier of medians, or the trained bag.
     masks: the mask network's file; None if the spec names none.
     """
 
     spec: ModelSpec
     folder: Path
     encoder: Encoder
-    classifier: Classifier
+    decides: Classifier | TrainedBag
     preprocessing: Preprocessing
     masks: bytes | None
 
@@ -39,6 +47,44 @@ class ModelSources:
     def n_features(self) -> int:
         """The number of features that the encoder returns per cell."""
         return embedding_width(self.encoder.model)
+
+    @property
+    def head(self) -> Head:
+        """What follows the encodings."""
+        if isinstance(self.decides, TrainedBag):
+            return BagHead(bag=self.decides)
+        return MedianHead(classifier=self.decides, draw_size=self.spec.draw_size)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Those of the head, in the order of its probabilities."""
+        if isinstance(self.decides, TrainedBag):
+            return self.decides.classes
+        return tuple(str(name) for name in self.decides.classes_)
+
+    @property
+    def covariates(self) -> tuple[Covariate, ...]:
+        """What the head takes beside the cells."""
+        return self.decides.facts.covariates if isinstance(self.decides, TrainedBag) else ()
+
+    def aggregation(self, label_rule: LabelRule | None) -> Aggregation:
+        """As the manifest has it.
+
+        Args:
+            label_rule: None for the classifier's own.
+        """
+        spec = self.spec
+        if isinstance(self.decides, TrainedBag):
+            options = self.decides.facts.aggregation
+            alone = self.head.sizes.image_alone
+            return Bag(weighting=options.method, level=options.level, image_alone=alone)
+        return Medians(
+            draw_size=spec.draw_size,
+            fit_draws=spec.fit_draws,
+            score_draws=spec.score_draws,
+            seed=spec.seed,
+            label_rule=label_rule or own_label_rule(self.decides),
+        )
 
     @contextmanager
     def canvas(self) -> Iterator[Canvas]:
@@ -66,38 +112,64 @@ def load_sources(
     Raises:
         UsageError, InputError: something cannot be found or is not supported.
     """
-    preprocessing = _preprocessing(spec)
     masks = mask_network_at(folder / spec.isolate) if spec.isolate else None
-    encoder = load_encoder(
-        spec.encoder,
-        folder,
-        canvas_px=spec.canvas_px,
-        weights=spec.weights,
-        input_layout=spec.input_layout,
-        module=module,
-    )
-    classifier = _classifier(spec, folder) if classifier is None else unfrozen(classifier)
-    check_supported(classifier, embedding_width(encoder.model))
+    bag = load_bag(folder / spec.bag) if spec.bag else None
+    if bag is not None:
+        spec = spec_of_bag(spec, bag)
+        encoder = encoder_of_bag(bag)
+    else:
+        encoder = load_encoder(
+            spec.encoder,
+            folder,
+            canvas_px=spec.canvas_px,
+            weights=spec.weights,
+            input_layout=spec.input_layout,
+            module=module,
+        )
     return ModelSources(
         spec=spec,
         folder=folder,
         encoder=encoder,
-        classifier=classifier,
-        preprocessing=preprocessing,
+        decides=bag or _classifier(spec, folder, classifier, embedding_width(encoder.model)),
+        preprocessing=_preprocessing(spec),
         masks=masks,
     )
 
 
+def spec_of_bag(spec: ModelSpec, bag: TrainedBag) -> ModelSpec:
+    """The spec with what its bag says."""
+    facts = bag.facts
+    return msgspec.structs.replace(
+        spec,
+        canvas_px=facts.canvas_px,
+        larger="crop",
+        preprocessing=facts.preprocessing,
+        encoding="raw" if facts.aggregation.level == "position" else facts.encoding,
+        threshold=facts.final.threshold,
+        normalise="none" if facts.background is None else "background",
+        background=facts.background,
+    )
+
+
 def _preprocessing(spec: ModelSpec) -> Preprocessing:
+    if spec.preprocessing is None:
+        raise UsageError("the spec names no preprocessing, which a model without a bag needs")
     if isinstance(spec.preprocessing, str):
         return preprocessing_named(spec.preprocessing)
     return Preprocessing(**msgspec.structs.asdict(spec.preprocessing))
 
 
-def _classifier(spec: ModelSpec, folder: Path) -> Classifier:
-    if spec.classifier is None:
+def _classifier(
+    spec: ModelSpec, folder: Path, given: Classifier | None, n_features: int
+) -> Classifier:
+    if given is not None:
+        found = unfrozen(given)
+    elif spec.classifier is not None:
+        found = load_classifier(folder / spec.classifier)
+    else:
         raise UsageError("the spec names no classifier, and none was passed in memory")
-    return load_classifier(folder / spec.classifier)
+    check_supported(found, n_features)
+    return found
 
 
 def mask_network_at(path: Path) -> bytes:

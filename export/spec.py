@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from export.encoder import InputLayout
 from export.paper import CANVAS_PX
 from vexas_edge.bundle.budgets import Budgets
-from vexas_edge.bundle.manifest import EncodingKind, LabelRule, Level, Normalise
+from vexas_edge.bundle.manifest import Brightness, EncodingKind, LabelRule, Normalise
 from vexas_edge.cells.limits import IsolationLimits, LargerCells
 from vexas_edge.choices import ClassFrom, Layout
 from vexas_edge.errors import InputError, UsageError
@@ -18,6 +18,9 @@ from vexas_edge.inputs import table_from_toml
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.vocabulary import BUILT_IN, CELL_CLASSES
 
+# What a model with an encoder must say, and all that one with a bag may say.
+_BESIDE_ENCODER = ("preprocessing", "encoding")
+_BESIDE_BAG = ("cells", "bag", "parity_cells", "minimum_cells", "isolate", "isolation")
 INTENDED_USE = "Research only: comparing smears. Not for diagnosis."
 
 
@@ -58,6 +61,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model. Paths are relative to the spec's folder; the defaults are the VEXAS paper's.
 
     cells: canonical names of the classes that it accepts.
+    bag: a file of `vexas-workshop train bags`, in place of encoder, classifier and all that the
+    file says itself.
     preprocessing: how pixels are scaled for the encoder, by name or as figures.
     encoding: what the classifier was fitted on: "l2" for encodings divided by their L2 norm, "raw"
     for encodings as the encoder returns them.
@@ -89,9 +94,10 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     cells: Annotated[tuple[str, ...], Meta(min_length=1)]
-    preprocessing: str | ExplicitPreprocessing
-    encoding: EncodingKind
     parity_cells: str
+    bag: str | None = None
+    preprocessing: str | ExplicitPreprocessing | None = None
+    encoding: EncodingKind | None = None
     encoder: str | None = None
     weights: str | None = None
     input_layout: InputLayout = "nchw"
@@ -106,7 +112,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     isolate: str | None = None
     isolation: IsolationLimits = IsolationLimits()
     normalise: Normalise = "none"
-    background: tuple[Level, Level, Level] | None = None
+    background: tuple[Brightness, Brightness, Brightness] | None = None
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5
     reference_scores: str | None = None
     cohort: str | None = None
@@ -186,6 +192,8 @@ def spec_from_fields(fields: dict[str, Any], source: str = "the spec") -> Spec:
             f"{source}: lead = {spec.lead!r} is not one of the models {', '.join(spec.models)}"
         )
     for name, model in spec.models.items():
+        if problem := _problem_of_parts(model, fields["models"][name]):
+            raise UsageError(f"{source}: models.{name}: {problem}")
         if (model.reference_scores is None) != (model.cohort is None):
             raise UsageError(
                 f"{source}: models.{name}: reference_scores and cohort go together: the scores of "
@@ -204,6 +212,15 @@ def spec_from_fields(fields: dict[str, Any], source: str = "the spec") -> Spec:
                 f"the canonical names are {', '.join(CELL_CLASSES)}"
             )
     return spec
+
+
+def _problem_of_parts(model: ModelSpec, written: dict[str, Any]) -> str:
+    """What a model's entry lacks or says twice; empty if it is whole."""
+    if model.bag is None:
+        missing = [name for name in _BESIDE_ENCODER if getattr(model, name) is None]
+        return f"it lacks {' and '.join(missing)}" if missing else ""
+    twice = [name for name in written if name not in _BESIDE_BAG]
+    return f"it names a bag, whose file says {', '.join(twice)} itself" if twice else ""
 
 
 TEMPLATE = """\
@@ -231,6 +248,8 @@ encoding = "l2"                     # what the classifier was fitted on: encodin
 canvas_px = 272                     # the canvas that the encoder was trained with
 # larger = "reject"                 # or "crop": what happens to a cell that does not fit
 classifier = "pn.skops"             # skops.io.dump(classifier, "pn.skops")
+# bag = "bags.safetensors"          # or, instead of encoder, weights, preprocessing, encoding,
+                                    # canvas and classifier: what `train bags` has trained
 parity_cells = "cells/PN"           # real cells; every step of the export is compared on them
 # reference_scores = "mine.csv"     # scores of your own pipeline, which the bundle must give, too:
                                     # sample,score,standard_error (the last if known)

@@ -13,6 +13,9 @@ from vexas_edge.errors import BundleError
 
 FILE = {"sha256": "0" * 64, "bytes": 1}
 
+BAG = {"method": "bag", "weighting": "mean"}
+AGE = {"name": "age_years", "low": 1.0, "high": 120.0, "mean": 60.0, "scale": 15.0}
+
 
 def fields() -> dict[str, Any]:
     return {
@@ -20,9 +23,7 @@ def fields() -> dict[str, Any]:
         "name": "site",
         "version": "1.0.0",
         "created": "2026-01-01",
-        "classes": ["control", "VEXAS"],
         "positive": "VEXAS",
-        "label_rule": "votes",
         "lead": None,
         "synthetic": False,
         "models": {
@@ -36,7 +37,8 @@ def fields() -> dict[str, Any]:
                     "scale": [1.0, 1.0, 1.0],
                     "bgr": False,
                 },
-                "aggregation": {},
+                "aggregation": {"method": "median", "label_rule": "votes"},
+                "classes": ["control", "VEXAS"],
                 "minimum_cells": 5,
                 "threshold": 0.5,
                 "encoding": "l2",
@@ -60,7 +62,7 @@ def refusal(content: bytes | dict[str, Any]) -> str:
 
 def test_a_manifest_survives_writing_and_reading() -> None:
     manifest = manifest_from_json(json.dumps(fields()).encode())
-    assert manifest.models["neutrophil"].aggregation.score_draws == 1000
+    assert manifest.models["neutrophil"].medians.score_draws == 1000
     text = json_from_manifest(manifest)
     assert manifest_from_json(text) == manifest
     assert json_from_manifest(manifest_from_json(text)) == text
@@ -70,8 +72,13 @@ def test_a_newer_schema_is_refused_before_anything_else_is_read() -> None:
     newer = MANIFEST_SCHEMA + 1
     assert refusal({"schema_version": newer, "models": "of another shape"}) == (
         f"the bundle has schema version {newer}; this vexas-edge reads version {MANIFEST_SCHEMA}: "
-        "use the vexas-edge that wrote it, or a newer one"
+        "use the vexas-edge that wrote it"
     )
+
+
+def test_an_older_schema_is_refused_with_what_makes_the_bundle_anew() -> None:
+    said = refusal({"schema_version": MANIFEST_SCHEMA - 1})
+    assert "`vexas-workshop export bundle SPEC.toml -o NAME.vxb`" in said
 
 
 @pytest.mark.parametrize("version", [0, "1", 1.5, None])
@@ -94,13 +101,20 @@ def model_with(**changes: object) -> Callable[[dict[str, Any]], None]:
         (lambda f: f.update(colour="red"), "unknown field `colour`"),
         (model_with(colour="red"), r"unknown field `colour` - at `$.models[...]`"),
         (lambda f: f.pop("intended_use"), "missing required field `intended_use`"),
-        (lambda f: f.update(label_rule="best"), "Invalid enum value 'best' - at `$.label_rule`"),
+        (
+            model_with(aggregation={"method": "median", "label_rule": "best"}),
+            "Invalid enum value 'best' - at `$.models[...].aggregation.label_rule`",
+        ),
+        (model_with(aggregation={"method": "mode"}), "Invalid value 'mode'"),
         (model_with(threshold=1.5), "`float` <= 1.0 - at `$.models[...].threshold`"),
         (model_with(minimum_cells=0), "`int` >= 1 - at `$.models[...].minimum_cells`"),
         (model_with(canvas_px=100_000), "`int` <= 4096 - at `$.models[...].canvas_px`"),
         (model_with(larger="shrink"), "Invalid enum value 'shrink' - at `$.models[...].larger`"),
-        (model_with(aggregation={"seed": -1}), "$.models[...].aggregation.seed`"),
-        (lambda f: f.update(classes=["VEXAS"]), "length >= 2 - at `$.classes`"),
+        (
+            model_with(aggregation={"method": "median", "label_rule": "votes", "seed": -1}),
+            "$.models[...].aggregation.seed`",
+        ),
+        (model_with(classes=["VEXAS"]), "length >= 2 - at `$.models[...].classes`"),
         (lambda f: f.update(models={}), "length >= 1 - at `$.models`"),
         (lambda f: f.update(name="../site"), "matching regex"),
         (lambda f: f.update(name="site\n"), "matching regex"),
@@ -119,11 +133,29 @@ def test_a_field_that_is_not_as_it_must_be_is_named(
     [
         (
             lambda f: f.update(positive="MDS"),
-            "manifest.json: positive class 'MDS' is not among ('control', 'VEXAS')",
+            "manifest.json: model 'neutrophil' has classes ('control', 'VEXAS'), without the "
+            "positive class 'MDS'",
         ),
         (
-            lambda f: f.update(classes=["VEXAS", "VEXAS"]),
-            "manifest.json: classes ('VEXAS', 'VEXAS') repeat a name",
+            model_with(classes=["VEXAS", "VEXAS"]),
+            "manifest.json: model 'neutrophil' has classes ('VEXAS', 'VEXAS'), which repeat a name",
+        ),
+        (
+            model_with(covariates=[AGE]),
+            "manifest.json: model 'neutrophil' takes covariates, which only a bag can",
+        ),
+        (
+            model_with(aggregation=BAG, covariates=[AGE, AGE]),
+            "manifest.json: model 'neutrophil' takes covariates age_years, age_years, which repeat "
+            "a name",
+        ),
+        (
+            model_with(aggregation=BAG, classes=["control", "MDS", "VEXAS"]),
+            "manifest.json: model 'neutrophil' is a bag with 3 classes; it has two",
+        ),
+        (
+            model_with(aggregation={**BAG, "image_alone": True}),
+            "manifest.json: model 'neutrophil' gives a score without covariates, and takes none",
         ),
         (
             lambda f: f.update(lead="monocyte"),
@@ -135,7 +167,7 @@ def test_a_field_that_is_not_as_it_must_be_is_named(
         ),
         (
             lambda f: f["models"]["neutrophil"]["files"].update({"../x": FILE}),
-            "manifest.json: unsafe file name '../x' in model 'neutrophil'",
+            "manifest.json: model 'neutrophil' has the unsafe file name '../x'",
         ),
         (
             lambda f: f.update(files={}),

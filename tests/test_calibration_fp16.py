@@ -19,6 +19,7 @@ from calibration.proof.preflight import preflight_findings
 from calibration.region import encoder_region
 from export.encoder import onnx_from_torch, with_known_width
 from export.fuse import fuse_graphs
+from export.heads import MedianHead
 from export.preprocessing import PREPROCESSINGS
 from vexas_edge.errors import BundleError
 from vexas_edge.host.libraries import load_library
@@ -52,7 +53,11 @@ def fused() -> ModelProto:
         svc = SVC(probability=True, random_state=0).fit(x, [0, 1] * 10)
     encoder = with_known_width(onnx_from_torch(Net().eval(), PX), PX, "net")
     return fuse_graphs(
-        encoder, svc, PREPROCESSINGS["keras-caffe"], encoding="l2", canvas_px=PX, draw_size=3
+        encoder,
+        MedianHead(classifier=svc, draw_size=3),
+        PREPROCESSINGS["keras-caffe"],
+        encoding="l2",
+        canvas_px=PX,
     )
 
 

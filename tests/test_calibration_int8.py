@@ -44,6 +44,7 @@ from export.encoder import onnx_from_torch, with_known_width
 from export.execution import run_graph, run_session, session_from, session_options
 from export.fuse import fuse_graphs
 from export.graph import GraphBuilder, rebuilt
+from export.heads import MedianHead
 from export.preprocessing import PREPROCESSINGS
 from vexas_edge.errors import BundleError
 from vexas_edge.host.cpu import has_vnni
@@ -234,7 +235,11 @@ def test_channels_of_rectified_layers_come_closer_in_range() -> None:
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         svc = SVC(probability=True, random_state=0).fit(x, [0, 1] * 10)
     fused = fuse_graphs(
-        encoder, svc, PREPROCESSINGS["keras-caffe"], encoding="l2", canvas_px=PX, draw_size=3
+        encoder,
+        MedianHead(classifier=svc, draw_size=3),
+        PREPROCESSINGS["keras-caffe"],
+        encoding="l2",
+        canvas_px=PX,
     )
     before = weighted_layers(fused, encoder_region(fused))
     after = weighted_layers(*both(equalise_channels(fused, encoder_region(fused), batches)))
@@ -318,7 +323,11 @@ def fused_from(module: nn.Module) -> ModelProto:
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         svc = SVC(probability=True, random_state=0).fit(x, [0, 1] * 10)
     return fuse_graphs(
-        encoder, svc, PREPROCESSINGS["keras-caffe"], encoding="l2", canvas_px=PX, draw_size=3
+        encoder,
+        MedianHead(classifier=svc, draw_size=3),
+        PREPROCESSINGS["keras-caffe"],
+        encoding="l2",
+        canvas_px=PX,
     )
 
 

@@ -17,7 +17,7 @@ PACKAGE = Path(vexas_edge.__file__).parent
 # What a user calls from Python; each of these modules has an example.
 MODULES = (
     "vexas_edge.bundle.archive",
-    "vexas_edge.bundle.covariates",
+    "vexas_edge.covariates.covariate",
     "vexas_edge.bundle.graphs",
     "vexas_edge.cells.background",
     "vexas_edge.cells.images",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vexas_edge.bundle.contract import fused_contract
+from vexas_edge.bundle.contract import HeadSizes, fused_contract
 from vexas_edge.choices import Precision
 from vexas_edge.engines.contract import EngineOptions, RowGroup
 from vexas_edge.engines.tensorrt.plans import (
@@ -32,7 +32,7 @@ from vexas_edge.runtime.choice import cells_per_call
 from vexas_edge.runtime.settings import CALL_SIZES
 
 GPU = Gpu(name="NVIDIA T4", capability="7.5", driver="580.65")
-CONTRACT = fused_contract(canvas_px=272, draw_size=10, encoding_width=3, n_classes=2)
+CONTRACT = fused_contract(272, HeadSizes(encoding_width=3, draw_size=10))
 
 
 # Sizes

@@ -22,7 +22,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import SVC
 
-from export.parity import reference_decisions
+from export.classifier_parity import reference_decisions
 from vexas_edge import open_bundle
 from vexas_edge.host.libraries import load_library
 from vexas_edge.scoring.draws import draw_cells

@@ -20,10 +20,11 @@ from sklearn.svm import SVC
 from torch import nn
 
 import export
-from export import parity
-from export.fuse import fuse_graphs, head_from_classifier
+from export import classifier_parity, parity
+from export.comparing import ParityError
+from export.fuse import fuse_graphs, head_graph
+from export.heads import MedianHead
 from export.inputs import load_cells, load_classifier, load_encoder
-from export.parity import ParityError
 from export.preprocessing import PREPROCESSINGS
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.cells.canvas import Canvas
@@ -82,7 +83,7 @@ def test_a_bundle_from_objects_in_memory_states_what_was_measured(folder: Path, 
     bundle.check_all_files()
     manifest = bundle.manifest
     assert (manifest.classes, manifest.positive) == (("MDS", "VEXAS"), "VEXAS")
-    assert manifest.label_rule == "votes"
+    assert manifest.models["monocyte"].medians.label_rule == "votes"
     fused = manifest.models["monocyte"].files["fused.fp32.onnx"]
     assert fused.opset == 18
     assert fused.measured["cells"] == 6
@@ -133,22 +134,28 @@ def test_a_calibrated_classifier_labels_by_argmax(folder: Path) -> None:
     manifest = export.write_bundle(
         fields(folder), encoder=net(), classifier=classifier, to=folder / "b.vxb"
     )
-    assert manifest.label_rule == "argmax"
+    assert manifest.models["monocyte"].medians.label_rule == "argmax"
 
 
-def test_models_with_other_classes_do_not_share_a_bundle(folder: Path, svc: SVC) -> None:
+def test_models_of_a_bundle_may_have_other_classes(folder: Path, svc: SVC) -> None:
     x, labels = features()
+    renamed = {"MDS": "control"}
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
-        other = SVC(probability=True).fit(x, [label.lower() for label in labels])
+        other = SVC(probability=True).fit(x, [renamed.get(label, label) for label in labels])
+        lower = SVC(probability=True).fit(x, [label.lower() for label in labels])
     spec = fields(folder)
     spec["models"]["lymphocyte"] = {**spec["models"]["monocyte"], "cells": ["lymphocyte"]}
-    with pytest.raises(UsageError, match="all models of a bundle must have the same classes"):
-        export.write_bundle(
-            spec,
-            encoder={"monocyte": net(), "lymphocyte": net()},
-            classifier={"monocyte": svc, "lymphocyte": other},
-            to=folder / "b.vxb",
-        )
+    encoders = {"monocyte": net(), "lymphocyte": net()}
+
+    def classes(classifier: SVC) -> tuple[str, ...]:
+        classifiers = {"monocyte": svc, "lymphocyte": classifier}
+        return export.write_bundle(
+            spec, encoder=encoders, classifier=classifiers, to=folder / "b.vxb"
+        ).classes
+
+    assert classes(other) == ("MDS", "VEXAS", "control")
+    with pytest.raises(UsageError, match="not one of the classes of model 'lymphocyte', mds, vexa"):
+        classes(lower)
 
 
 def other_net() -> nn.Module:
@@ -170,32 +177,31 @@ def test_the_first_tensor_that_diverges_is_named(
             return source.eval()(torch.from_numpy(pixels)).numpy()
 
     encoder = load_encoder(None, folder, canvas_px=PX, module=net())
-    caffe = PREPROCESSINGS["keras-caffe"]
+    caffe, head = PREPROCESSINGS["keras-caffe"], MedianHead(classifier=svc, draw_size=10)
     with pytest.raises(ParityError, match=f"{tensor} is the first tensor that diverges"):
         parity.check_parity(
-            fuse_graphs(encoder.model, svc, caffe, encoding="l2", canvas_px=PX, draw_size=10),
-            head_from_classifier(svc, n_features=8, draw_size=10),
+            fuse_graphs(encoder.model, head, caffe, encoding="l2", canvas_px=PX),
+            head_graph(head),
             cells=load_cells(folder / "cells", Canvas(canvas_px=PX, larger="reject")),
             preprocessing=PREPROCESSINGS[preprocessing],
             encoding="l2",
             reference=reference,
-            classifier=svc,
+            head=head,
         )
 
 
 def check(folder: Path, svc: SVC, fused_classifier: SVC | None = None) -> parity.Parity:
     encoder = load_encoder(None, folder, canvas_px=PX, module=net())
-    caffe = PREPROCESSINGS["keras-caffe"]
+    caffe, head = PREPROCESSINGS["keras-caffe"], MedianHead(classifier=svc, draw_size=10)
+    fused = MedianHead(classifier=fused_classifier or svc, draw_size=10)
     return parity.check_parity(
-        fuse_graphs(
-            encoder.model, fused_classifier or svc, caffe, encoding="l2", canvas_px=PX, draw_size=10
-        ),
-        head_from_classifier(svc, n_features=8, draw_size=10),
+        fuse_graphs(encoder.model, fused, caffe, encoding="l2", canvas_px=PX),
+        head_graph(head),
         cells=load_cells(folder / "cells", Canvas(canvas_px=PX, larger="reject")),
         preprocessing=caffe,
         encoding="l2",
         reference=encoder.reference,
-        classifier=svc,
+        head=head,
     )
 
 
@@ -227,13 +233,13 @@ def test_a_flipped_label_is_counted_and_refused() -> None:
     decisions, probabilities = np.array([[0.1], [-0.1]]), np.array([[0.4, 0.6], [0.6, 0.4]])
     outputs = {"decisions": -decisions, "probabilities": probabilities}
     with pytest.raises(ParityError, match="labels: 2 differ"):
-        parity._label_flips(outputs, decisions, probabilities, np.ones(2, bool))
+        classifier_parity._label_flips(outputs, decisions, probabilities, np.ones(2, bool))
 
 
 def test_a_breach_of_parity_writes_nothing(
     folder: Path, svc: SVC, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parity, "PROBABILITY_TOLERANCE", 0.0)
+    monkeypatch.setattr(classifier_parity, "_PROBABILITY_TOLERANCE", 0.0)
     with pytest.raises(ParityError, match="probabilities is the first tensor that diverges"):
         export.write_bundle(fields(folder), encoder=net(), classifier=svc, to=folder / "b.vxb")
     assert not list(folder.glob("*b.vxb*"))
@@ -243,10 +249,10 @@ def test_a_classifier_other_than_the_exported_one_is_noticed(svc: SVC) -> None:
     x, labels = features()
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         other = SVC(C=3, probability=True, random_state=0).fit(x, labels)
-    head = head_from_classifier(svc, n_features=8, draw_size=10)
+    head = head_graph(MedianHead(classifier=svc, draw_size=10))
     draws = np.random.default_rng(0).integers(0, 30, (50, 10))
     with pytest.raises(ParityError, match="decisions is the first tensor that diverges"):
-        parity.classifier_parity(head, x, draws, other)
+        classifier_parity.classifier_parity(head, x, draws, other)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
 from sklearn.svm import SVC
 
 from export.classifier import check_supported, onnx_from_classifier, own_label_rule, unfrozen
+from export.classifier_parity import classifier_parity, reference_decisions
 from export.coupling import couple, unrolled_iterations
-from export.fuse import head_from_classifier
-from export.parity import classifier_parity, reference_decisions
+from export.fuse import head_graph
+from export.heads import MedianHead
 from vexas_edge.errors import InputError
 from vexas_edge.host.libraries import load_library
 from vexas_edge.scoring.figures.labels import label_indices
@@ -245,7 +246,7 @@ def test_draws_near_the_couplings_jump_do_not_refuse_an_export() -> None:
     libsvm = -classifier.decision_function(encodings)[:, None]
     pairwise = 1 / (1 + np.exp(classifier._probA * libsvm + classifier._probB))
     assert couple(pairwise, 2)[2].all()
-    head = head_from_classifier(classifier, n_features=WIDTH, draw_size=3)
+    head = head_graph(MedianHead(classifier=classifier, draw_size=3))
     measured, _ = classifier_parity(head, encodings, draws, classifier)
     assert measured["draws_that_jumped"] == 0
     assert measured["probabilities"] < PROBABILITY_TOLERANCE

@@ -10,8 +10,9 @@ from draw_parity import at_the_jump, check_draws
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.svm import SVC
 
-from export.fuse import head_from_classifier
-from export.parity import reference_decisions
+from export.classifier_parity import reference_decisions
+from export.fuse import head_graph
+from export.heads import MedianHead
 from vexas_edge.bundle.manifest import LabelRule
 from vexas_edge.host.libraries import load_library
 from vexas_edge.scoring.figures.labels import label_indices
@@ -59,7 +60,7 @@ def test_head_gives_scikit_learns_probabilities_and_labels(
     classifier = CLASSIFIERS[kind]().fit(encodings, groups)
     assert len(classifier.classes_) == N_CLASSES[cells]
     draws = draws_within_groups(groups)
-    head = head_from_classifier(classifier, n_features=encodings.shape[1], draw_size=DRAW_SIZE)
+    head = head_graph(MedianHead(classifier=classifier, draw_size=DRAW_SIZE))
     session = onnxruntime.InferenceSession(head.SerializeToString())
     feeds = {"encodings": encodings, "draws": draws}
     probabilities, decisions = session.run(["probabilities", "decisions"], feeds)

@@ -9,9 +9,9 @@ import torch
 from drawn_crops import drawn_crops, drawn_graph, drawn_network
 from onnx import ModelProto
 
+from export.comparing import ParityError
 from export.graph import IR_VERSION, OPSET
 from export.mask_graph import check_masks, masks_from_crops
-from export.parity import ParityError
 from export.unet import UNet, lit_evenly
 from training.mask_network.masks import crops_of
 from vexas_edge.cells.images import rgb_from_bytes

@@ -17,7 +17,7 @@ from torch import nn
 
 from export import write_bundle
 from export.backbones import build_backbone, load_weights
-from export.parity import ParityError
+from export.comparing import ParityError
 from export.reference_scores import Compared, agree, read_reference_scores
 from training.encodings.slide import background_of_cohort
 from vexas_edge import open_bundle

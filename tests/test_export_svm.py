@@ -8,8 +8,9 @@ from onnx import ModelProto, TensorProto
 from sklearn.svm import SVC
 
 from export.classifier import onnx_from_classifier
-from export.fuse import head_from_classifier
-from export.parity import reference_decisions
+from export.classifier_parity import reference_decisions
+from export.fuse import head_graph
+from export.heads import MedianHead
 from vexas_edge.host.libraries import load_library
 
 onnxruntime = load_library("onnxruntime")
@@ -47,7 +48,7 @@ def test_decision_values_of_thousands_of_vectors_are_scikit_learns(
 
 def test_the_head_sums_in_float64(many_vectors: tuple[SVC, np.ndarray]) -> None:
     svc, _ = many_vectors
-    head = head_from_classifier(svc, n_features=WIDTH, draw_size=3)
+    head = head_graph(MedianHead(classifier=svc, draw_size=3))
     types = {tuple(t.dims): t.data_type for t in head.graph.initializer}
     n_vectors = len(svc.support_vectors_)
     assert types[WIDTH, n_vectors] == TensorProto.FLOAT

@@ -16,22 +16,23 @@ from training_command import Training
 from training_command import training as training
 
 from export.backbones import build_backbone, load_weights
+from export.bags.aggregation import Aggregation, AggregationOptions
+from export.bags.network import BagNetwork, cut_backbone
 from export.preprocessing import preprocessing_named
 from training.bags import learning as learning_module
-from training.bags.aggregation import Aggregation, AggregationOptions, Method
 from training.bags.bags import Bags, bags_of
 from training.bags.inputs import N_VIEWS, viewed
 from training.bags.learning import BagLearning, TaughtBags
-from training.bags.network import BagNetwork, cut_backbone
 from training.bags.trainer import BagOptions, BagTraining, kept_inputs
 from training.judging.stacking import AskedCovariate
 from training.pretraining.cell_stack import CellStack
 from training.pretraining.pixels import encode_pixels
+from vexas_edge.bundle.manifest import Weighting
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.smear.cohort import CohortCase
 
 PX = 32
-METHODS: tuple[Method, ...] = ("mean", "topk", "topbottom", "learned", "attention")
+METHODS: tuple[Weighting, ...] = ("mean", "topk", "topbottom", "learned", "attention")
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def learning(bags: Bags, asked: BagOptions, folder: Path) -> BagLearning:
 
 @pytest.mark.parametrize("n", [1, 3, 40, 1000])
 @pytest.mark.parametrize("method", METHODS)
-def test_a_patients_logit_is_the_weighted_mean_of_its_cells(method: Method, n: int) -> None:
+def test_a_patients_logit_is_the_weighted_mean_of_its_cells(method: Weighting, n: int) -> None:
     torch.manual_seed(0)
     asked = AggregationOptions(method=method, k=10, share=0.02)
     part = Aggregation(asked, 6).eval()

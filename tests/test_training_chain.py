@@ -100,9 +100,7 @@ def test_only_what_a_change_concerns_is_made_anew(training: Training, spec: Path
     assert "monocyte/encode: already done" in ended.err
     assert "monocyte/evaluate: done" in ended.err
     assert "monocyte/fit: done" in ended.err
-    assert (
-        open_bundle(out / "bundle/tiny.vxb").manifest.models["monocyte"].aggregation.draw_size == 4
-    )
+    assert open_bundle(out / "bundle/tiny.vxb").manifest.models["monocyte"].medians.draw_size == 4
 
 
 def test_cells_are_normalised_and_isolated_for_training_as_for_scoring(

@@ -19,7 +19,7 @@ from training.judging.stacking import (
     described,
 )
 from training.judging.words import lines_from_beside
-from vexas_edge.bundle.covariates import Covariate
+from vexas_edge.covariates.covariate import Covariate
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.smear.cohort import CohortCase
 

@@ -79,7 +79,7 @@ def write_bundle(spec: Any, **arguments: Any) -> Any:
     >>> manifest = write_bundle(
     ...     spec, encoder=encoder, classifier=classifier, to=folder / "site.vxb"
     ... )
-    >>> manifest.classes, manifest.models["neutrophil"].aggregation.draw_size
+    >>> manifest.classes, manifest.models["neutrophil"].medians.draw_size
     (('MDS', 'VEXAS'), 10)
     """
     load_workshop()

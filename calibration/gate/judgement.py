@@ -91,7 +91,7 @@ def check_labels(smears: Sequence[Smear], manifest: Manifest) -> None:
         InputError: they are not, so changed calls could not be judged.
     """
     labels = {smear.row.label for smear in smears}
-    unknown = sorted(labels.difference(manifest.classes))
+    unknown = sorted(label for label in labels if manifest.class_of(label) is None)
     if unknown:
         raise InputError(
             f"the gate's labels {', '.join(unknown)} are not classes of the bundle, which are "
@@ -224,7 +224,7 @@ class _Judge:
         names = [output.name for output in session.get_outputs()]
         wanted = [name for name in (ENCODINGS, LARGEST) if name in names]
         outputs = [
-            session.run(wanted, self._fused.one_draw_feeds(pixels[start : start + BATCH]))
+            session.run(wanted, self._fused.feeds_of_cells(pixels[start : start + BATCH]))
             for start in range(0, len(pixels), BATCH)
         ]
         encodings = np.concatenate([output[0] for output in outputs])

@@ -7,6 +7,7 @@ import torch
 
 from training.judging.stacking import covariates_of_patients
 from training.pretraining.cell_stack import CellStack
+from vexas_edge.cells.background import Background
 from vexas_edge.errors import InputError
 from vexas_edge.smear.cohort import CohortCase
 
@@ -19,6 +20,7 @@ class Bags:
     starts: the row of each patient's first cell, and behind them the number of all cells.
     groups: the label of each patient.
     covariates: the further columns of the cohort, as text.
+    background: the bare slide that each case was brought to; None where cells are as they were.
     """
 
     cells: CellStack
@@ -26,6 +28,7 @@ class Bags:
     patients: tuple[str, ...]
     groups: tuple[str, ...]
     covariates: tuple[Mapping[str, str], ...]
+    background: Background | None = None
 
     def __len__(self) -> int:
         return len(self.patients)

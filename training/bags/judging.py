@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from export.bags.bag_file import bag_file
 from training.bags.bags import Bags, bags_of
+from training.bags.facts import facts_of
 from training.bags.learning import BagLearning
-from training.bags.model import bag_model
 from training.bags.trainer import BagOptions, kept_inputs
 from training.judging.beside import Beside, BesideOptions, judged_beside
 from training.judging.joining import joining_of
 from training.judging.learnt import Subjects
-from training.patients.phenotype import OTHERS
+from training.patients.phenotype import other_group
 from training.pretraining.cell_stack import WantedCells, stack_cells
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
@@ -57,14 +58,18 @@ def judged_and_trained(
     beside, everybody = judged_beside(subjects, learn, how), np.arange(len(bags))
     taught = learn(everybody)
     joining = joining_of(subjects, how.asked, taught, everybody, joined=how.joined)
-    write_atomically(folder / MODEL, bag_model(positive, taught, joining).file())
+    training = taught.training
+    facts = facts_of(bags, positive, taught, joining)
+    content = bag_file(facts, training.backbone.state_dict(), training.network.state_dict())
+    write_atomically(folder / MODEL, content)
     return beside
 
 
 def _subjects(bags: Bags, positive: str) -> Subjects:
+    others = other_group(bags.groups, positive)
     return Subjects(
         names=bags.patients,
-        groups=tuple(group if group == positive else OTHERS for group in bags.groups),
+        groups=tuple(group if group == positive else others for group in bags.groups),
         positive=positive,
         covariates=bags.covariates,
     )
@@ -81,7 +86,7 @@ def read_bags(
     cells, lost = stack_cells(rows, replace(wanted, apart=True))
     for text in lost:
         say(f"warning: {text}")
-    bags = bags_of(cells, rows, minimum_cells)
+    bags = replace(bags_of(cells, rows, minimum_cells), background=wanted.background)
     left_out = sorted({row.patient for row in rows} - set(bags.patients))
     if left_out:
         say(f"warning: not judged, having too few cells: {', '.join(left_out)}")

@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from export.backbones import build_backbone, load_weights
 from export.backbones.backbone import Backbone, keep_statistics
+from export.bags.aggregation import AggregationOptions
+from export.bags.network import BagNetwork, Trained, cut_backbone
 from export.preprocessing import preprocessing_named
-from training.bags.aggregation import AggregationOptions
 from training.bags.bags import Bags
 from training.bags.inputs import CellInputs, CellViews
-from training.bags.network import BagNetwork, Trained, cut_backbone
 from training.judging.stacking import fitted_stack
 from training.pretraining.checkpoint import Checkpoint, load_moments, moments_of, parted
 from training.pretraining.pixels import scaling_on

@@ -144,7 +144,7 @@ def bags(cohort: Path, out: Path, threads: int | None, **asked: Any) -> None:
 
 def _bag_options(asked: dict[str, Any]) -> Any:
     """The options that were given, with the dataclasses' defaults for the rest."""
-    from training.bags.aggregation import AggregationOptions
+    from export.bags.aggregation import AggregationOptions
     from training.bags.trainer import BagOptions
 
     given = given_fields(asked)

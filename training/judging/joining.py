@@ -15,7 +15,7 @@ from training.judging.stacking import (
     described,
     fitted_stack,
 )
-from vexas_edge.bundle.covariates import Covariate
+from vexas_edge.covariates.covariate import Covariate
 
 IMAGE, COVARIATES, BOTH = "image", "covariates", "both"
 _INNER_FOLDS, _SMALLEST_SPREAD = 4, 1e-9

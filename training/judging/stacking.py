@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from vexas_edge.bundle.covariates import Covariate, Missing, number_from_text
+from vexas_edge.covariates.covariate import Covariate, Missing, number_from_text
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.smear.cohort import CohortCase
 

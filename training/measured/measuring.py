@@ -67,7 +67,7 @@ def bench_of(sessions: Sessions, name: str) -> Bench:
     return Bench(
         window_px=sessions.bundle.manifest.models[name].canvas_px,
         canvas=sessions.canvas(name),
-        encode=lambda cells: engine.run(contract.one_draw_feeds(cells))[ENCODINGS],
+        encode=lambda cells: engine.run(contract.feeds_of_cells(cells))[ENCODINGS],
         threads=engine.threads,
     )
 

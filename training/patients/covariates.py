@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.gate.separation import Separation, resampled_aucs, roc_auc, separation
-from vexas_edge.bundle.covariates import number_from_text
+from vexas_edge.covariates.covariate import number_from_text
 
 
 @dataclass(frozen=True, kw_only=True)

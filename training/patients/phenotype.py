@@ -5,7 +5,7 @@ half's aggregates and judged on the other's (Chabrun et al., CCLM 2023, 10.1515/
 These figures are over aggregates; `training.patients.patientwise` has those over patients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -16,12 +16,12 @@ from calibration.gate.separation import roc_auc
 from training.judging.intervals import Mean, mean_of
 from training.patients.aggregates import Patient
 from training.patients.classifier import SvmOptions, fit_classifier, positive_probability
+from vexas_edge.bundle.manifest import OTHERS
 from vexas_edge.errors import InputError
 
 HALVINGS = 10
 FIRST_SEED = 4512
 CALL_AT = 0.5
-OTHERS = "others"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +68,15 @@ def compare_groups(
 
 
 def against_others(patients: Sequence[Patient], positive: str) -> tuple[Patient, ...]:
-    """The same patients in two groups: `positive`, and all others.
-
-    The second group is called `OTHERS`, unless it is only one group, which keeps its name.
-    """
-    rest = {patient.group for patient in patients} - {positive}
-    name = rest.pop() if len(rest) == 1 else OTHERS
+    """The same patients in two groups: `positive`, and all others, by the name of `other_group`."""
+    name = other_group([patient.group for patient in patients], positive)
     return tuple(p if p.group == positive else replace(p, group=name) for p in patients)
+
+
+def other_group(groups: Iterable[str], positive: str) -> str:
+    """What all outside the positive group are called: their group if it is one, else `OTHERS`."""
+    rest = set(groups) - {positive}
+    return rest.pop() if len(rest) == 1 else OTHERS
 
 
 def compared_patients(patients: Sequence[Patient], found: Comparison) -> tuple[Patient, ...]:

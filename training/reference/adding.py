@@ -13,7 +13,6 @@ from training.measured.measuring import LEAST_CELLS, NamedChange
 from training.measured.work_folder import Measurements
 from training.patients.aggregates import DrawOptions
 from training.patients.classifier import SvmOptions
-from training.patients.phenotype import OTHERS
 from training.reference.changes import fitted_changes
 from training.reference.fit import FittedReference
 from training.reference.making import TrainingCase, reference_from_cases
@@ -103,10 +102,8 @@ def group_of(label: str, manifest: Manifest) -> str:
     Raises:
         InputError: it is none of the bundle's classes.
     """
-    if label in manifest.classes:
-        return label
-    if OTHERS in manifest.classes:
-        return OTHERS
+    if group := manifest.class_of(label):
+        return group
     raise InputError(
         f"the cohort's label {label!r} is not a class of the bundle, which are "
         f"{', '.join(manifest.classes)}; name a cohort with the labels that it was trained on"
@@ -149,7 +146,7 @@ def _made(
     talk: Talk,
 ) -> MadeReference:
     manifest = sessions.bundle.manifest
-    recipe = manifest.models[name].aggregation
+    recipe = manifest.models[name].medians
     measured = measurements.of_model(name, sessions, talk)
     cases = [
         TrainingCase(

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.execution import session_from
-from export.fuse import head_from_classifier
+from export.fuse import head_graph
+from export.heads import MedianHead
 from training.patients.aggregates import DrawOptions
 from training.patients.classifier import Classifier
 from training.reference.held_out import Bag, Scorer
@@ -25,9 +26,8 @@ def scorer_from_classifier(classifier: Classifier, positive: str, draws: DrawOpt
     Args:
         draws: how many medians a score is the mean of, of how many cells each, and their seed.
     """
-    n_features = int(classifier.n_features_in_)
-    head = head_from_classifier(classifier, n_features=n_features, draw_size=draws.size)
-    session = session_from(head)
+    head = MedianHead(classifier=classifier, draw_size=draws.size)
+    session = session_from(head_graph(head))
     column = list(classifier.classes_).index(positive)
     per_call = max(1, _ROWS_PER_CALL // draws.draws)
 

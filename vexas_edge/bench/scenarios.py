@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bench.timing import Times, times_in_turns
-from vexas_edge.bundle.contract import CELLS, DRAWS, ENCODINGS, Feeds
+from vexas_edge.bundle.contract import CELLS, ENCODINGS, Feeds
 from vexas_edge.bundle.graphs import FUSED, HEAD
 from vexas_edge.cells.background import background_of_cell, middle_background
 from vexas_edge.cells.canvas import Canvas
@@ -22,7 +22,7 @@ from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import HostError
 from vexas_edge.host.clock import median_seconds
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.draws import draw_cells
+from vexas_edge.scoring.heads.inputs import inputs_of_head
 from vexas_edge.scoring.score import score_past_the_gate
 from vexas_edge.smear.reader import read_case
 
@@ -152,7 +152,7 @@ def _canvas(sessions: Sessions, name: str, pixels: list[NDArray[np.uint8]]) -> C
 
 
 def _feeds(sessions: Sessions, name: str, cells: NDArray[np.uint8]) -> Feeds:
-    return sessions.contract(name, FUSED).one_draw_feeds(cells)
+    return sessions.contract(name, FUSED).feeds_of_cells(cells)
 
 
 def _on_every_thread(engine: Engine, feeds: Feeds) -> None:
@@ -183,9 +183,9 @@ def _stages_ms(sessions: Sessions, name: str, files: list[bytes]) -> dict[str, f
     canvas = _canvas(sessions, name, pixels)
     feeds = _feeds(sessions, name, cells)
     encodings = fused.run(feeds)[ENCODINGS]
-    recipe = model.aggregation
-    draws = draw_cells([b"%8d" % i for i in range(size)], recipe.score_draws, recipe.draw_size, 0)
-    head_feeds = sessions.contract(name, HEAD).feeds({ENCODINGS: encodings, DRAWS: draws})
+    none = np.zeros((1, len(model.covariates)), np.float32)
+    inputs = inputs_of_head(model, [b"%8d" % i for i in range(size)], none)
+    head_feeds = sessions.contract(name, HEAD).feeds({ENCODINGS: encodings, **inputs})
     stages: dict[str, tuple[int, Callable[[], object]]] = {
         "decode": (size, lambda: [rgb_from_bytes(f) for f in files]),
         "canvas": (size, lambda: [canvas.place(p) for p in pixels]),

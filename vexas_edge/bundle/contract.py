@@ -4,9 +4,15 @@ All code that makes a graph, checks one, feeds one or reads its outputs relies o
 
 | graph | takes | returns |
 |---|---|---|
-| fused, of any precision | `cells`, `draws` | `encodings`, `probabilities`, `decisions` |
-| head | `encodings`, `draws` | `probabilities`, `decisions` |
+| fused, of medians, of any precision | `cells`, `draws` | `encodings` and the head's results |
+| fused, of a bag | `cells`, `members`, `covariates` | `encodings` and the head's results |
+| head of medians | `encodings`, `draws` | its results: `probabilities`, `decisions` |
+| head of a bag | `encodings`, `covariates` | the same, `cell_logits`, `cell_weights` |
 | mask network | `crops` | `masks` |
+
+A bag has `covariates` if its model takes any, and its head then returns `image_probabilities`
+unless they are in the network. `members` are the cells that are in the bag, in the order in which
+they are summed, since an engine may fill a call up with others; the head takes all its encodings.
 """
 
 from collections.abc import Mapping
@@ -17,20 +23,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle.graphs import HEAD, ISOLATE
-from vexas_edge.bundle.manifest import Manifest
+from vexas_edge.bundle.manifest import Bag, Manifest, Medians, Model
 from vexas_edge.cells.limits import GRID_PX, MASK_CLASSES
 from vexas_edge.engines.contract import RowGroup
 
-CELLS, DRAWS = "cells", "draws"
+CELLS, DRAWS, MEMBERS, COVARIATES = "cells", "draws", "members", "covariates"
 ENCODINGS, PROBABILITIES, DECISIONS = "encodings", "probabilities", "decisions"
+CELL_LOGITS, CELL_WEIGHTS = "cell_logits", "cell_weights"
+IMAGE_PROBABILITIES = "image_probabilities"
 CROPS, MASKS = "crops", "masks"
 # Tensors inside a fused graph and a mask network; they keep their names so that they can be read.
 PIXELS, EMBEDDING, AGGREGATES, LOGITS = "pixels", "embedding", "aggregates", "logits"
 # The input of a classifier that is not yet joined to an aggregation.
 FEATURES = "features"
 
-# The free first dimensions, as the graphs call them: the number of cells and of draws.
-N_CELLS, N_DRAWS = "N", "A"
+# The free first dimensions, as the graphs call them: the number of cells, of draws, and of cells in
+# a bag; and the one row of what is said of a whole bag.
+N_CELLS, N_DRAWS, N_MEMBERS = "N", "A", "B"
+ONE = 1
 
 # How many draws of one call's cells are taken to check that the fused graph and the head agree.
 CHECKED_DRAWS = 64
@@ -45,19 +55,19 @@ Feeds = dict[str, NDArray[Any]]
 class Tensor:
     """An input or output of a graph.
 
-    rows: the name of the first dimension, which is free.
+    rows: the first dimension: its name if it is free, else its number.
     row_shape: the other dimensions, which are fixed.
     """
 
     name: str
     dtype: Literal["uint8", "int64", "float32"]
-    rows: str
+    rows: str | int
     row_shape: tuple[int, ...]
 
     @property
     def shape(self) -> Shape:
-        """The whole shape, with None for the free number of rows."""
-        return (None, *self.row_shape)
+        """The whole shape, with None for a free number of rows."""
+        return (self.rows if isinstance(self.rows, int) else None, *self.row_shape)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +85,7 @@ class GraphContract:
         """
         return {tensor.name: values[tensor.name] for tensor in self.inputs}
 
-    def one_draw_feeds(self, cells: NDArray[Any]) -> Feeds:
+    def feeds_of_cells(self, cells: NDArray[Any]) -> Feeds:
         """Feeds for the encodings of cells alone: every other input gets one row of zeros.
 
         The other inputs are needed because no engine skips the classifier.
@@ -106,9 +116,10 @@ class GraphContract:
     def rows(self, block: int) -> tuple[RowGroup, ...]:
         """The graph's groups of tensors with the same number of rows, for calls of `block` cells.
 
-        A call may be filled up with black cells, since no draw takes them.
+        A call may be filled up with black cells, since no draw takes them and no bag has them.
         """
-        most = {N_CELLS: max(block, GOLDEN_CELLS), N_DRAWS: CHECKED_DRAWS}
+        cells = max(block, GOLDEN_CELLS)
+        most = {N_CELLS: cells, N_DRAWS: CHECKED_DRAWS, N_MEMBERS: cells, ONE: ONE}
         tensors = (*self.inputs, *self.outputs)
         return tuple(
             RowGroup(
@@ -120,14 +131,67 @@ class GraphContract:
         )
 
 
-def fused_contract(
-    *, canvas_px: int, draw_size: int, encoding_width: int, n_classes: int
-) -> GraphContract:
-    """A fused graph: from cells and draws to encodings of cells and results of draws."""
-    encodings = _encodings(encoding_width)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeadSizes:
+    """What the inputs and outputs of a model's head depend on.
+
+    draw_size: None for a bag.
+    """
+
+    encoding_width: int
+    draw_size: int | None = None
+    n_classes: int = 2
+    n_covariates: int = 0
+    image_alone: bool = False
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What a head takes beside the encodings."""
+        if self.draw_size is not None:
+            return (Tensor(name=DRAWS, dtype="int64", rows=N_DRAWS, row_shape=(self.draw_size,)),)
+        return (_floats(COVARIATES, ONE, self.n_covariates),) if self.n_covariates else ()
+
+    @property
+    def results(self) -> tuple[Tensor, ...]:
+        """What a head and a fused graph return."""
+        rows = ONE if self.draw_size is None else N_DRAWS
+        return (
+            _floats(PROBABILITIES, rows, self.n_classes),
+            _floats(DECISIONS, rows, n_decisions(self.n_classes)),
+        )
+
+    @property
+    def details(self) -> tuple[Tensor, ...]:
+        """What a head alone returns."""
+        if self.draw_size is not None:
+            return ()
+        of_cells = (_floats(name, N_CELLS, 1) for name in (CELL_LOGITS, CELL_WEIGHTS))
+        image = _floats(IMAGE_PROBABILITIES, ONE, self.n_classes)
+        return (*of_cells, *([image] if self.image_alone else []))
+
+
+def head_sizes(model: Model) -> HeadSizes:
+    """The sizes of a model of a manifest."""
+    recipe = model.aggregation
+    return HeadSizes(
+        encoding_width=model.encoding_width,
+        draw_size=recipe.draw_size if isinstance(recipe, Medians) else None,
+        n_classes=len(model.classes),
+        n_covariates=len(model.covariates),
+        image_alone=isinstance(recipe, Bag) and recipe.image_alone,
+    )
+
+
+def fused_contract(canvas_px: int, head: HeadSizes) -> GraphContract:
+    """A fused graph: from cells and what the head takes to encodings and the head's results."""
+    members = Tensor(name=MEMBERS, dtype="int64", rows=N_MEMBERS, row_shape=())
     return GraphContract(
-        inputs=(cells_tensor(canvas_px), _draws(draw_size)),
-        outputs=(encodings, *_results(n_classes)),
+        inputs=(
+            cells_tensor(canvas_px),
+            *([members] if head.draw_size is None else []),
+            *head.inputs,
+        ),
+        outputs=(_encodings(head.encoding_width), *head.results),
     )
 
 
@@ -136,10 +200,11 @@ def encoding_contract(*, canvas_px: int, encoding_width: int) -> GraphContract:
     return GraphContract(inputs=(cells_tensor(canvas_px),), outputs=(_encodings(encoding_width),))
 
 
-def head_contract(*, draw_size: int, encoding_width: int, n_classes: int) -> GraphContract:
-    """A head: from encodings and draws to probabilities and decisions of draws."""
+def head_contract(head: HeadSizes) -> GraphContract:
+    """A head: from encodings and what else it takes to its results."""
     return GraphContract(
-        inputs=(_encodings(encoding_width), _draws(draw_size)), outputs=_results(n_classes)
+        inputs=(_encodings(head.encoding_width), *head.inputs),
+        outputs=(*head.results, *head.details),
     )
 
 
@@ -148,14 +213,8 @@ def contract_of(manifest: Manifest, model: str, file: str) -> GraphContract:
     if file == ISOLATE:
         return MASK_CONTRACT
     entry = manifest.models[model]
-    sizes = {
-        "draw_size": entry.aggregation.draw_size,
-        "encoding_width": entry.encoding_width,
-        "n_classes": len(manifest.classes),
-    }
-    if file == HEAD:
-        return head_contract(**sizes)
-    return fused_contract(canvas_px=entry.canvas_px, **sizes)
+    sizes = head_sizes(entry)
+    return head_contract(sizes) if file == HEAD else fused_contract(entry.canvas_px, sizes)
 
 
 def cells_tensor(canvas_px: int) -> Tensor:
@@ -169,20 +228,12 @@ def n_decisions(n_classes: int) -> int:
     return n_classes * (n_classes - 1) // 2
 
 
-def _draws(draw_size: int) -> Tensor:
-    return Tensor(name=DRAWS, dtype="int64", rows=N_DRAWS, row_shape=(draw_size,))
+def _floats(name: str, rows: str | int, width: int) -> Tensor:
+    return Tensor(name=name, dtype="float32", rows=rows, row_shape=(width,))
 
 
 def _encodings(width: int) -> Tensor:
-    return Tensor(name=ENCODINGS, dtype="float32", rows=N_CELLS, row_shape=(width,))
-
-
-def _results(n_classes: int) -> tuple[Tensor, ...]:
-    widths = {PROBABILITIES: n_classes, DECISIONS: n_decisions(n_classes)}
-    return tuple(
-        Tensor(name=name, dtype="float32", rows=N_DRAWS, row_shape=(width,))
-        for name, width in widths.items()
-    )
+    return _floats(ENCODINGS, N_CELLS, width)
 
 
 # A mask network takes crops on a small grid and returns each class's probability for each pixel.

@@ -8,18 +8,25 @@ from msgspec import Meta, Struct
 from vexas_edge.bundle.budgets import Budgets
 from vexas_edge.bundle.graphs import ISOLATE, REQUIRED_FILES
 from vexas_edge.cells.limits import IsolationLimits, LargerCells
+from vexas_edge.covariates.covariate import Covariate
 from vexas_edge.errors import BundleError
 from vexas_edge.fields import Count, Name, Sha256, Share
 from vexas_edge.smear.vocabulary import CELL_CLASSES
 
-MANIFEST_SCHEMA = 4
+MANIFEST_SCHEMA = 5
 
 LabelRule = Literal["votes", "argmax"]
+# How the cells of a bag are weighed, and whether each is weighed, or every position in its image.
+Weighting = Literal["mean", "topk", "topbottom", "learned", "attention"]
+Level = Literal["cell", "position"]
 # What the classifier was fitted on: encodings divided by their L2 norm, or those of the encoder.
 EncodingKind = Literal["l2", "raw"]
 # Whether each case is brought to the bare slide of the training cohort before its cells are placed.
 Normalise = Literal["none", "background"]
-Level = Annotated[int, Meta(ge=1, le=255)]
+# How bright a bare slide is in one colour.
+Brightness = Annotated[int, Meta(ge=1, le=255)]
+# The class of all patients who are not in the positive one, where they are of several groups.
+OTHERS = "others"
 
 
 class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -45,18 +52,45 @@ class Preprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     bgr: bool
 
 
-class Aggregation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How encodings of cells become aggregates: each is the median of `draw_size` random cells.
+class Medians(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="method",
+    tag="median",
+):
+    """Encodings become aggregates, each the median of random cells, which a classifier judges.
 
+    draw_size: how many cells each is the median of.
     fit_draws: how many aggregates each patient had when the classifier was fitted.
     score_draws: how many aggregates a case has when it is scored.
+    label_rule: how an aggregate's label is chosen.
     """
 
-    method: Literal["median"] = "median"
     draw_size: Annotated[int, Meta(ge=1, le=1000)] = 10
     fit_draws: Count = 100
     score_draws: Count = 1000
     seed: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    label_rule: LabelRule
+
+
+class Bag(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="method", tag="bag"
+):
+    """Each cell has a logit, and the patient's is their weighted mean; nothing is random.
+
+    weighting: equal weights ("mean"), those of the highest cells, of the highest and the lowest, by
+    each logit, or by attention.
+    image_alone: whether the head gives the probability without the covariates, too.
+    """
+
+    weighting: Weighting
+    level: Level = "cell"
+    image_alone: bool = False
+
+
+Aggregation = Medians | Bag
 
 
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +99,8 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cells: the canonical names of the cell classes that it accepts.
     canvas_px: the side of the square that a cell is put on.
     larger: what happens to a cell that does not fit the canvas.
+    classes: of patients, in the order of the probabilities.
+    covariates: what the model takes beside the cells, in its order.
     minimum_cells: how many cells a case needs to be scored.
     threshold: the score from which the call is positive.
     encoding: "l2" if a cell's encoding is what the encoder returns divided by its L2 norm, "raw" if
@@ -81,6 +117,8 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     larger: LargerCells
     preprocessing: Preprocessing
     aggregation: Aggregation
+    classes: Annotated[tuple[str, ...], Meta(min_length=2)]
+    covariates: tuple[Covariate, ...] = ()
     minimum_cells: Count
     threshold: Share
     encoding: EncodingKind
@@ -88,12 +126,19 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     files: dict[str, FileEntry]
     isolation: IsolationLimits | None = None
     normalise: Normalise = "none"
-    background: tuple[Level, Level, Level] | None = None
+    background: tuple[Brightness, Brightness, Brightness] | None = None
+
+    @property
+    def medians(self) -> Medians:
+        """The aggregation of a model that is known to have medians."""
+        assert isinstance(self.aggregation, Medians)
+        return self.aggregation
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole manifest.
 
+    positive: the class whose probability is the score.
     lead: the model whose call is the case's; null where several have equal say.
     synthetic: whether the bundle was made from drawn cells; every result then says so.
     """
@@ -102,9 +147,7 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Name
     version: str
     created: str
-    classes: Annotated[tuple[str, ...], Meta(min_length=2)]
     positive: str
-    label_rule: LabelRule
     lead: str | None
     synthetic: bool
     models: Annotated[dict[Name, Model], Meta(min_length=1)]
@@ -113,12 +156,27 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     intended_use: str
     budgets: Budgets = Budgets()
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Those of all models, once each."""
+        names = (name for model in self.models.values() for name in model.classes)
+        return tuple(dict.fromkeys(names))
+
+    def class_of(self, label: str) -> str | None:
+        """The class that patients of this label are in; None if there is none for them."""
+        classes = self.classes
+        return label if label in classes else OTHERS if OTHERS in classes else None
+
 
 class _AnySchema(Struct):
     schema_version: int
 
 
 CARD = "card.md"
+_OLDER = (
+    "make it anew, as with `vexas-workshop export bundle SPEC.toml -o NAME.vxb` or `vexas-workshop "
+    "train run`, or use the vexas-edge that wrote it"
+)
 
 
 def manifest_from_json(text: bytes) -> Manifest:
@@ -131,9 +189,10 @@ def manifest_from_json(text: bytes) -> Manifest:
     try:
         version = msgspec.json.decode(text, type=_AnySchema).schema_version
         if version != MANIFEST_SCHEMA:
+            remedy = _OLDER if version < MANIFEST_SCHEMA else "use the vexas-edge that wrote it"
             raise BundleError(
                 f"the bundle has schema version {version}; this vexas-edge reads version "
-                f"{MANIFEST_SCHEMA}: use the vexas-edge that wrote it, or a newer one"
+                f"{MANIFEST_SCHEMA}: {remedy}"
             )
         manifest = msgspec.json.decode(text, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -150,29 +209,43 @@ def json_from_manifest(manifest: Manifest) -> bytes:
 def _check_consistency(manifest: Manifest) -> None:
     if CARD not in manifest.files:
         raise BundleError(f"manifest.json lists no {CARD}; a bundle must say what it is for")
-    if len(set(manifest.classes)) != len(manifest.classes):
-        raise BundleError(f"manifest.json: classes {manifest.classes} repeat a name")
-    if manifest.positive not in manifest.classes:
-        raise BundleError(
-            f"manifest.json: positive class {manifest.positive!r} is not among {manifest.classes}"
-        )
     if manifest.lead is not None and manifest.lead not in manifest.models:
         raise BundleError(f"manifest.json: lead model {manifest.lead!r} is not in the bundle")
     for name, model in manifest.models.items():
-        unknown = [cell for cell in model.cells if cell not in CELL_CLASSES]
-        if unknown:
-            raise BundleError(
-                f"manifest.json: model {name!r} takes cells of unknown class {', '.join(unknown)}"
-            )
-        if (model.normalise == "background") != (model.background is not None):
-            raise BundleError(
-                f"manifest.json: model {name!r}: normalise = {model.normalise!r} and background = "
-                f"{model.background} contradict each other"
-            )
-        required = (*REQUIRED_FILES, *([ISOLATE] if model.isolation else []))
-        missing = [file for file in required if file not in model.files]
-        if missing:
-            raise BundleError(f"manifest.json: model {name!r} lists no {', '.join(missing)}")
-        for file in model.files:
-            if "/" in file or "\\" in file or file.startswith("."):
-                raise BundleError(f"manifest.json: unsafe file name {file!r} in model {name!r}")
+        if problem := _problem_of(model, manifest.positive):
+            raise BundleError(f"manifest.json: model {name!r} {problem}")
+
+
+def _problem_of(model: Model, positive: str) -> str:
+    """What contradicts itself in a model's entry; empty if nothing does."""
+    if unknown := [cell for cell in model.cells if cell not in CELL_CLASSES]:
+        return f"takes cells of unknown class {', '.join(unknown)}"
+    if len(set(model.classes)) != len(model.classes):
+        return f"has classes {model.classes}, which repeat a name"
+    if positive not in model.classes:
+        return f"has classes {model.classes}, without the positive class {positive!r}"
+    if (model.normalise == "background") != (model.background is not None):
+        return (
+            f"has normalise = {model.normalise!r} and background = {model.background}, which "
+            "contradict each other"
+        )
+    if problem := _problem_of_bag(model):
+        return problem
+    required = (*REQUIRED_FILES, *([ISOLATE] if model.isolation else []))
+    if missing := [file for file in required if file not in model.files]:
+        return f"lists no {', '.join(missing)}"
+    unsafe = (f for f in model.files if "/" in f or "\\" in f or f.startswith("."))
+    return next((f"has the unsafe file name {file!r}" for file in unsafe), "")
+
+
+def _problem_of_bag(model: Model) -> str:
+    names = [covariate.name for covariate in model.covariates]
+    if isinstance(model.aggregation, Medians):
+        return "takes covariates, which only a bag can" if names else ""
+    if len(model.classes) != 2:
+        return f"is a bag with {len(model.classes)} classes; it has two"
+    if len(set(names)) != len(names):
+        return f"takes covariates {', '.join(names)}, which repeat a name"
+    if model.aggregation.image_alone and not names:
+        return "gives a score without covariates, and takes none"
+    return ""

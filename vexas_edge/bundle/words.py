@@ -4,10 +4,18 @@ from typing import Any
 
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import CHEAPER, REFERENCE, graph_file
-from vexas_edge.bundle.manifest import Manifest, Model
+from vexas_edge.bundle.manifest import Aggregation, Bag, Manifest, Model, Weighting
+from vexas_edge.covariates.covariate import Covariate
 from vexas_edge.domain.words import missing_gate_words
 
 ENCODING_WORDS = {"l2": "L2-normalised", "raw": "not normalised"}
+_WEIGHTINGS: dict[Weighting, str] = {
+    "mean": "equal weights",
+    "topk": "whether they are among the highest",
+    "topbottom": "whether they are among the highest or the lowest",
+    "learned": "what each says itself",
+    "attention": "attention",
+}
 _CHEAPER_FILES = frozenset(map(graph_file, CHEAPER))
 
 
@@ -21,8 +29,7 @@ def lines_from_bundle(bundle: Bundle) -> list[str]:
         f"manifest sha256 {bundle.sha256}",
         *(["SYNTHETIC: made from drawn cells; its scores mean nothing."] * manifest.synthetic),
         f"intended use: {manifest.intended_use}",
-        f"classes {', '.join(manifest.classes)}; positive {manifest.positive}; "
-        f"labels by {manifest.label_rule}{lead}",
+        f"positive {manifest.positive}{lead}",
     ]
     for name, model in manifest.models.items():
         lines += ["", f"model {name}", *(f"  {line}" for line in _model_lines(model))]
@@ -42,7 +49,6 @@ def training_patients(model: Model) -> int | None:
 
 
 def _model_lines(model: Model) -> list[str]:
-    recipe = model.aggregation
     fate = "cropped" if model.larger == "crop" else "rejected"
     lines = [
         f"cells: {', '.join(model.cells)}; at least {model.minimum_cells}",
@@ -54,8 +60,9 @@ def _model_lines(model: Model) -> list[str]:
         *(["isolation: each cell is cut out of its image first"] if model.isolation else []),
         f"canvas: {model.canvas_px} px, larger cells {fate}",
         f"preprocessing: {model.preprocessing.name}",
-        f"aggregation: {recipe.method} of {recipe.draw_size} cells, {recipe.score_draws} draws, "
-        f"seed {recipe.seed}",
+        f"classes {', '.join(model.classes)}",
+        aggregation_words(model.aggregation),
+        *(f"takes {covariate_words(covariate)}" for covariate in model.covariates),
         f"threshold {model.threshold:g}; encodings of {model.encoding_width}, "
         f"{ENCODING_WORDS[model.encoding]}",
     ]
@@ -65,6 +72,28 @@ def _model_lines(model: Model) -> list[str]:
         lines.append(f"{file}: {entry.bytes} bytes{remark}")
         lines += [f"  {line}" for line in _measured_lines(entry.measured)]
     return lines
+
+
+def aggregation_words(recipe: Aggregation) -> str:
+    """How a model's cells become its score, in one line."""
+    if isinstance(recipe, Bag):
+        cells = "positions in cells" if recipe.level == "position" else "cells"
+        return f"aggregation: a bag, {cells} weighed by {_WEIGHTINGS[recipe.weighting]}"
+    return (
+        f"aggregation: median of {recipe.draw_size} cells, {recipe.score_draws} draws, "
+        f"seed {recipe.seed}; labels by {recipe.label_rule}"
+    )
+
+
+def covariate_words(covariate: Covariate) -> str:
+    """What a covariate's values are, in one line."""
+    if covariate.words:
+        values = " or ".join(covariate.words)
+    else:
+        unit = f" {covariate.unit}" if covariate.unit else ""
+        values = f"{covariate.low:g} to {covariate.high:g}{unit}"
+    fate = {"abstain": "no score without it", "mean": "the mean where it is missing"}
+    return f"{covariate.name}, {values}; {fate[covariate.missing]}"
 
 
 def _measured_lines(measured: dict[str, Any]) -> list[str]:

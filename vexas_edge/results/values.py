@@ -6,7 +6,7 @@ from typing import Literal
 from vexas_edge.fields import Hash256OrEmpty, Sha256
 from vexas_edge.smear.case import Conflict
 
-RESULT_SCHEMA = 6
+RESULT_SCHEMA = 7
 
 NOTICE = (
     "Research use only. This is a similarity score of white-cell images, not a diagnosis; "
@@ -78,8 +78,8 @@ class Pull:
     """How far one cell moves the score.
 
     identity: of the cell, as `UsedCell` has it.
-    change: the score less what it would be without this cell, where the places that the cell holds
-    in draws go to other cells, and nothing else changes.
+    change: the score less what it would be without this cell. Of medians, the places that the cell
+    holds in draws go to other cells, and nothing else changes.
     """
 
     identity: Sha256
@@ -102,10 +102,42 @@ class Pulls:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WeighedCell:
+    """A cell that weighs much in a bag.
+
+    identity: of the cell, as `UsedCell` has it.
+    weight: its share of the weights of all cells, whose sum is 1.
+    score: what the score would be if all cells were like this one.
+    """
+
+    identity: Sha256
+    weight: float
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UsedCovariate:
+    """A number about the patient that a model takes beside the cells.
+
+    given: as it was given; empty where it was not.
+    value: what was taken; null where there is none, or where it cannot be.
+    assumed: whether the mean of the training patients was taken in the place of a missing one.
+    """
+
+    name: str
+    unit: str = ""
+    given: str = ""
+    value: float | None = None
+    assumed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelScore:
     """One model's result for one case; the numbers are null unless `status` is "scored".
 
-    score: the mean over draws of the positive class's probability.
+    score: the positive class's probability: of medians, its mean over draws.
+    image_score: the same without the covariates; null where the model takes none, or has them in
+    its network.
     interval_low, interval_high: the 95 % prediction interval of the score that as many other cells
     of the same smear would give.
     call: whether the score is at or over the threshold.
@@ -118,12 +150,16 @@ class ModelScore:
     minimum_cells: how many cells the model needs.
     reasons: why the model did not score, machine-readable.
     explanations: the same for people, with what to do.
+    n_draws: how many there are of medians; it and what follows of draws is null for a bag, in which
+    nothing is random.
     standard_error: the Monte-Carlo error of the score, from the draws alone.
     draws_low, draws_high: the 2.5th and 97.5th percentiles over draws of these same cells.
     share_over_threshold: the share of draws at or over the threshold.
-    probabilities: the mean probability of each class.
+    probabilities: the probability of each class: of medians, its mean.
     label_shares: the share of draws with each label.
     pulls: the cells that move the score most; null unless the model scored.
+    heaviest: the cells that weigh most in a bag, the heaviest first.
+    covariates: what the model takes beside the cells.
     training_scores: how many training patients have a score, by models that had not seen them, in
     each twentieth of 0 to 1; empty unless the model scored, and with under 30 of them.
     typical: the identities of the used cells whose encodings lie nearest to the middle of all.
@@ -133,6 +169,7 @@ class ModelScore:
     model: str
     status: Status
     score: float | None = None
+    image_score: float | None = None
     interval_low: float | None = None
     interval_high: float | None = None
     call: bool | None = None
@@ -152,6 +189,8 @@ class ModelScore:
     probabilities: dict[str, float] = field(default_factory=dict)
     label_shares: dict[str, float] = field(default_factory=dict)
     pulls: Pulls | None = None
+    heaviest: tuple[WeighedCell, ...] = ()
+    covariates: tuple[UsedCovariate, ...] = ()
     training_scores: tuple[int, ...] = ()
     typical: tuple[Sha256, ...] = ()
     domain: DomainFinding | None = None
@@ -196,7 +235,7 @@ class Run:
     engine, engine_version, device, threads: null if no engine had been started by then.
     choice_reason: why this engine and this precision were chosen, for people.
     decoder: what decoded the images.
-    seeds: the seed of each model's draws.
+    seeds: the seed of each model's draws, if it has any.
     started: UTC, ISO 8601.
     """
 

@@ -12,6 +12,7 @@ from vexas_edge.bundle.contract import (
     DECISIONS,
     DRAWS,
     ENCODINGS,
+    MEMBERS,
     PROBABILITIES,
     GraphContract,
 )
@@ -35,9 +36,9 @@ CROSS_CHECK = 1e-3
 # The images that the cells were made from, uint8 (N, H, W, 3), where a model normalises them.
 IMAGES = "images"
 
+# What every self-test has; graphs have more inputs and outputs, as their contracts say.
 GOLDEN_ARRAYS = (
     CELLS,
-    DRAWS,
     *(f"{FUSED}/{output}" for output in (ENCODINGS, PROBABILITIES, DECISIONS)),
     *(f"{HEAD}/{output}" for output in (PROBABILITIES, DECISIONS)),
 )
@@ -54,7 +55,7 @@ class Check:
 
 
 def golden_from_npz(content: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of golden.npz: `cells`, `draws`, and `<graph file>/<output>` for each graph.
+    """The arrays of golden.npz: the graphs' inputs, and `<graph file>/<output>` for each graph.
 
     Raises:
         BundleError: the file cannot be read, lacks an array, or would have to be unpickled.
@@ -177,19 +178,28 @@ def golden_feeds(
                 f"the bundle's {GOLDEN} has {tensor.name} of {found.dtype} {found.shape}; expected "
                 f"{tensor.dtype} (N, {', '.join(map(str, tensor.row_shape))}): export it again"
             )
-    _check_draws(feeds)
+    _check_places(feeds)
     return feeds
 
 
-def _check_draws(feeds: Mapping[str, NDArray[Any]]) -> None:
-    """Check that the draws are of cells that there are."""
+def _check_places(feeds: Mapping[str, NDArray[Any]]) -> None:
+    """Check that draws and members are of cells that there are."""
     n_cells = next((len(feeds[name]) for name in (CELLS, ENCODINGS) if name in feeds), 0)
-    draws = feeds.get(DRAWS, np.zeros(0))
-    if draws.size and not 0 <= draws.min() <= draws.max() < n_cells:
-        raise BundleError(
-            f"the bundle's {GOLDEN} draws cells {draws.min()} to {draws.max()} of {n_cells}; "
-            "export the bundle again"
-        )
+    for name in (DRAWS, MEMBERS):
+        places = feeds.get(name, np.zeros(0))
+        if places.size and not 0 <= places.min() <= places.max() < n_cells:
+            raise BundleError(
+                f"the bundle's {GOLDEN} has {name} of cells {places.min()} to {places.max()} of "
+                f"{n_cells}; export the bundle again"
+            )
+
+
+def _recorded(golden: Mapping[str, NDArray[Any]], file: str, output: str) -> NDArray[Any]:
+    """What was recorded of one output of a graph. Raises BundleError where nothing was."""
+    name = f"{file}/{output}"
+    if name not in golden:
+        raise BundleError(f"the bundle's {GOLDEN} lacks {name}; export the bundle again")
+    return golden[name]
 
 
 def _largest_difference(
@@ -197,7 +207,7 @@ def _largest_difference(
 ) -> float:
     # np.max and not max, which may pass over a NaN.
     return float(
-        np.max([_difference(value, golden[f"{file}/{name}"]) for name, value in outputs.items()])
+        np.max([_difference(v, _recorded(golden, file, name)) for name, v in outputs.items()])
     )
 
 
@@ -214,10 +224,8 @@ def _encodings_distance(
 
     For encodings of length 1 this is 1 minus their cosine.
     """
-    recorded = f"{file}/{ENCODINGS}"
-    if recorded not in golden:
-        raise BundleError(f"the bundle's {GOLDEN} lacks {recorded}")
-    found, expected = outputs[ENCODINGS].astype(np.float64), golden[recorded].astype(np.float64)
+    found = outputs[ENCODINGS].astype(np.float64)
+    expected = _recorded(golden, file, ENCODINGS).astype(np.float64)
     if found.shape != expected.shape:
         return float("inf")
     squares = np.maximum((expected**2).sum(axis=1), np.finfo(np.float64).tiny)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import (
-    DRAWS,
     ENCODINGS,
     GOLDEN_CELLS,
+    Feeds,
     GraphContract,
     contract_of,
 )
@@ -161,10 +161,15 @@ class Sessions:
         return self._engine(model, HEAD, on_cpu)
 
     def classify(
-        self, model: str, encodings: NDArray[np.float32], draws: NDArray[np.int64]
+        self, model: str, encodings: NDArray[np.float32], inputs: Feeds
     ) -> dict[str, NDArray[Any]]:
-        """The head's outputs by name, for encodings float32 (N, D) and draws int64 (A, K)."""
-        feeds = self.contract(model, HEAD).feeds({ENCODINGS: encodings, DRAWS: draws})
+        """The head's outputs by name.
+
+        Args:
+            encodings: float32 (N, D).
+            inputs: what else the head takes, by name.
+        """
+        feeds = self.contract(model, HEAD).feeds({ENCODINGS: encodings, **inputs})
         return self.head(model).run(feeds)
 
     def canvas(self, model: str) -> Canvas:

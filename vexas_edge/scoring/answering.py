@@ -4,20 +4,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vexas_edge.bundle.contract import DECISIONS, PROBABILITIES
+from vexas_edge.bundle.contract import PROBABILITIES
+from vexas_edge.bundle.manifest import Medians
+from vexas_edge.covariates.taken import TakenCovariates
 from vexas_edge.domain.reference import Reference
 from vexas_edge.errors import HostError
 from vexas_edge.results.values import ModelScore
 from vexas_edge.runtime.selftest import CROSS_CHECK
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.abstention import Reason, reasons_to_abstain
-from vexas_edge.scoring.draws import draws_of
 from vexas_edge.scoring.encoded import Encoded, Examined
-from vexas_edge.scoring.figures.interval import prediction_interval
-from vexas_edge.scoring.figures.labels import label_indices
-from vexas_edge.scoring.figures.pulls import pulls_of
+from vexas_edge.scoring.heads.bags import scored_as_bag
+from vexas_edge.scoring.heads.inputs import head_of_call
+from vexas_edge.scoring.heads.medians import scored_by_medians
 
 # With fewer training patients, a histogram would tell of single ones; and how many bins it has.
 LEAST_SHOWN, _BINS = 30, 20
@@ -30,7 +30,7 @@ def answered(examined: Examined, sessions: Sessions) -> ModelScore:
     counted, encoded = _counted(examined, sessions), examined.encoded
     if encoded is None or examined.reasons:
         return _abstaining(counted, examined.reasons)
-    return _score_encodings(counted, encoded, sessions)
+    return _score_encodings(counted, encoded, examined.covariates, sessions)
 
 
 def answered_past_the_gate(examined: Examined, sessions: Sessions) -> ModelScore:
@@ -52,6 +52,7 @@ def _counted(examined: Examined, sessions: Sessions) -> ModelScore:
         minimum_cells=model.minimum_cells,
         typical=_typical(examined.encoded) if examined.encoded else (),
         domain=examined.finding,
+        covariates=examined.covariates.used,
         cells=examined.encoded.records if examined.encoded else (),
     )
 
@@ -64,41 +65,23 @@ def _abstaining(score: ModelScore, reasons: Sequence[Reason]) -> ModelScore:
     )
 
 
-def _score_encodings(counted: ModelScore, encoded: Encoded, sessions: Sessions) -> ModelScore:
-    manifest = sessions.bundle.manifest
-    model = manifest.models[counted.model]
+def _score_encodings(
+    counted: ModelScore, encoded: Encoded, covariates: TakenCovariates, sessions: Sessions
+) -> ModelScore:
+    model = sessions.bundle.manifest.models[counted.model]
     _cross_check(counted.model, encoded, sessions)
-    draws, column = draws_of(encoded.identities, model), manifest.classes.index(manifest.positive)
-
-    def classify(other: NDArray[np.int64]) -> NDArray[np.float64]:
-        found = sessions.classify(counted.model, encoded.encodings, other)[PROBABILITIES]
-        return found[:, column].astype(np.float64)
-
-    outputs = sessions.classify(counted.model, encoded.encodings, draws)
-    probabilities = outputs[PROBABILITIES].astype(np.float64)
-    labels = label_indices(outputs[DECISIONS], probabilities, manifest.label_rule)
-    positive = probabilities[:, column]
-    score = float(positive.mean())
-    low, high = prediction_interval(positive, draws, len(encoded.identities))
-    draws_low, draws_high = np.percentile(positive, [2.5, 97.5])
+    if isinstance(model.aggregation, Medians):
+        found = scored_by_medians(counted, encoded, sessions, model.aggregation)
+    else:
+        taken = covariates.standardised
+        found = scored_as_bag(counted, encoded, taken, sessions, model.aggregation)
+    score, low, high = found.score, found.interval_low, found.interval_high
+    assert score is not None and low is not None and high is not None  # noqa: PT018 - both gave them
     return replace(
-        counted,
+        found,
         status="scored",
-        n_draws=len(probabilities),
-        score=score,
-        interval_low=low,
-        interval_high=high,
         call=score >= model.threshold,
         call_uncertain=low <= model.threshold <= high,
-        standard_error=_standard_error(positive),
-        draws_low=float(draws_low),
-        draws_high=float(draws_high),
-        share_over_threshold=float((positive >= model.threshold).mean()),
-        probabilities=dict(zip(manifest.classes, probabilities.mean(axis=0).tolist(), strict=True)),
-        label_shares={
-            label: float((labels == index).mean()) for index, label in enumerate(manifest.classes)
-        },
-        pulls=pulls_of(positive, draws, encoded.identities, model.aggregation.seed, classify),
         training_scores=_training_scores(sessions.reference(counted.model)),
     )
 
@@ -130,10 +113,6 @@ def _typical(encoded: Encoded) -> tuple[str, ...]:
     return tuple(identity.hex() for _, identity in found)
 
 
-def _standard_error(values: NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-
-
 def _cross_check(name: str, encoded: Encoded, sessions: Sessions) -> None:
     """Check that the fused graph and the head agree on the probabilities of one call's cells.
 
@@ -143,7 +122,8 @@ def _cross_check(name: str, encoded: Encoded, sessions: Sessions) -> None:
     call = encoded.checked
     if call is None:
         return
-    outputs = sessions.classify(name, call.encodings, call.draws)
+    encodings = head_of_call(call.encodings, call.inputs)
+    outputs = sessions.classify(name, encodings, call.inputs)
     expected = outputs[PROBABILITIES].mean(axis=0, dtype=np.float64)
     found = call.probabilities.mean(axis=0, dtype=np.float64)
     difference = float(np.abs(found - expected).max())

@@ -84,12 +84,12 @@ def _winners(slots: NDArray[np.uint64], identities: Sequence[bytes]) -> NDArray[
 def draws_of(
     identities: Sequence[bytes], model: Model, n_draws: int | None = None
 ) -> NDArray[np.int64]:
-    """Draws with the model's draw size and seed, int64 (n_draws, draw_size).
+    """Draws with the draw size and seed of a model of medians, int64 (n_draws, draw_size).
 
     Args:
         n_draws: None means as many as the model scores with.
     """
-    recipe = model.aggregation
+    recipe = model.medians
     n_draws = recipe.score_draws if n_draws is None else n_draws
     return draw_cells(identities, n_draws, recipe.draw_size, recipe.seed)
 

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.bundle.contract import Feeds
+from vexas_edge.covariates.taken import NO_COVARIATES, TakenCovariates
 from vexas_edge.results.values import DomainFinding, UsedCell
 from vexas_edge.scoring.abstention import CellCounts, Reason
+from vexas_edge.scoring.heads.inputs import by_identity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,12 +17,12 @@ class CheckedCall:
     """What the fused graph itself returned for one call's cells, to be checked against the head.
 
     encodings: float32 (n, D).
-    draws: int64 (A, K), indices into the encodings.
-    probabilities: float32 (A, C).
+    inputs: what else it was given, by name.
+    probabilities: float32 (A, C), A of 1 for a bag.
     """
 
     encodings: NDArray[np.float32]
-    draws: NDArray[np.int64]
+    inputs: Feeds
     probabilities: NDArray[np.float32]
 
 
@@ -42,7 +45,7 @@ class Encoded:
     @property
     def by_identity(self) -> list[int]:
         """The places of the used cells in the order of their identities."""
-        return sorted(range(len(self.identities)), key=self.identities.__getitem__)
+        return by_identity(self.identities)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,7 @@ class Examined:
     statistics: of the case's raw images, float64 (S,), which the domain gate goes by; None where
     it says nothing: without a reference, or with too few cells.
     finding: how the cells compare with training; None without such statistics.
+    covariates: what the model takes beside the cells.
     """
 
     name: str
@@ -64,3 +68,4 @@ class Examined:
     of_slide: tuple[Reason, ...] = ()
     statistics: NDArray[np.float64] | None = None
     finding: DomainFinding | None = None
+    covariates: TakenCovariates = NO_COVARIATES

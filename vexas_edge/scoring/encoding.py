@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
-from vexas_edge.bundle.contract import CELLS, CHECKED_DRAWS, DRAWS, ENCODINGS, PROBABILITIES
+from vexas_edge.bundle.contract import CELLS, ENCODINGS, PROBABILITIES
 from vexas_edge.bundle.manifest import Model
 from vexas_edge.cells.canvas import Canvas, DecodedCell, placed_cell
 from vexas_edge.errors import DeviceMemoryError, HostError
 from vexas_edge.results.values import UsedCell
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.draws import draws_of
 from vexas_edge.scoring.encoded import CheckedCall, Encoded
+from vexas_edge.scoring.heads.inputs import inputs_of_call
 from vexas_edge.scoring.reading import ReadCell, ReadCells
 from vexas_edge.talk import Progress
 
@@ -36,7 +36,7 @@ class _Call:
 
 @dataclass(frozen=True, kw_only=True)
 class _Outputs:
-    """What the engine returned: encodings, float32 (n, D), and draws of them if asked for."""
+    """What the engine returned: encodings, float32 (n, D), and what is to be checked of them."""
 
     encodings: NDArray[np.float32]
     checked: CheckedCall | None = None
@@ -59,8 +59,8 @@ class _Calls:
         """Place and encode some cells in one call of the engine.
 
         Args:
-            checked: whether to add draws, to be checked against the head. Every call has at least
-                one draw, since an engine that runs the whole graph runs the classifier, too.
+            checked: whether what follows the encodings is to be checked against the head. An engine
+                that runs the whole graph runs that in every call.
         """
         placed = [placed_cell(self.read.decoded(cell), self.canvas) for cell in cells]
         records = [cell.record for cell in placed]
@@ -90,15 +90,16 @@ class _Calls:
                 limits.halve(self.name, size)
 
     def _outputs(self, cells: Sequence[DecodedCell], checked: bool) -> _Outputs:
-        identities = [cell.identity for cell in cells]
-        draws = draws_of(identities, self.model, n_draws=CHECKED_DRAWS if checked else 1)
+        inputs = inputs_of_call(self.model, [c.identity for c in cells], checked=checked)
         contract = self.sessions.contract(self.name, self.sessions.graph.file)
         pixels = np.stack([cell.pixels for cell in cells if cell.pixels is not None])
-        outputs = self.sessions.fused(self.name).run(contract.feeds({CELLS: pixels, DRAWS: draws}))
+        outputs = self.sessions.fused(self.name).run(contract.feeds({CELLS: pixels, **inputs}))
         encodings = outputs[ENCODINGS]
         if not (checked and self.sessions.run_whole_graphs):
             return _Outputs(encodings=encodings)
-        found = CheckedCall(encodings=encodings, draws=draws, probabilities=outputs[PROBABILITIES])
+        found = CheckedCall(
+            encodings=encodings, inputs=inputs, probabilities=outputs[PROBABILITIES]
+        )
         return _Outputs(encodings=encodings, checked=found)
 
 
@@ -111,8 +112,8 @@ def encode_cells(
 ) -> Encoded:
     """The encodings of one model's cells.
 
-    The first call that has a usable cell also has draws of its own cells, to be checked against the
-    head, where the engine runs the whole graph.
+    Of the first call that has a usable cell, what follows the encodings is kept, to be checked
+    against the head, where the engine runs the whole graph.
 
     Args:
         chunk_cells: how many cells go into one call; None chooses a number that suits the engine.

@@ -5,7 +5,7 @@ abstains tells nothing of the score that it would have given: its head is never 
 fused graph computes beside the encodings is not looked at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from vexas_edge.bundle.manifest import Model
 from vexas_edge.cells.background import Background
+from vexas_edge.covariates.covariate import Covariate
+from vexas_edge.covariates.taken import taken_covariates
 from vexas_edge.domain.gate import Judgement, judge
 from vexas_edge.domain.reference import Reference
 from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics, cell_statistics
@@ -93,6 +95,15 @@ def without_cells(name: str, model: Model) -> Examined:
     counts = CellCounts(used=0)
     reasons = reasons_to_abstain(counts, model.minimum_cells)
     return Examined(name=name, encoded=None, counts=counts, reasons=reasons)
+
+
+def with_covariates(
+    examined: Examined, covariates: Sequence[Covariate], given: Mapping[str, str]
+) -> Examined:
+    """The same model with what it takes beside the cells, as `taken_covariates` has it."""
+    taken = taken_covariates(covariates, given)
+    problems = tuple(Reason(code=code, text=text) for code, text in taken.problems)
+    return replace(examined, covariates=taken, reasons=(*examined.reasons, *problems))
 
 
 def with_slide_faults(examined: Sequence[Examined]) -> tuple[Examined, ...]:

@@ -3,14 +3,16 @@
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 
 import numpy as np
 
 from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.manifest import Medians
 from vexas_edge.bundle.site_file import site_of
 from vexas_edge.bundle.words import missing_gate
 from vexas_edge.cells.images import decoder
@@ -33,6 +35,7 @@ from vexas_edge.scoring.encoding import encode_cells
 from vexas_edge.scoring.examining import (
     count_cells,
     judged_cells,
+    with_covariates,
     with_slide_faults,
     without_cells,
 )
@@ -42,6 +45,7 @@ from vexas_edge.talk import Progress, silent
 from vexas_edge.text import unicode_text
 from vexas_edge.version import __version__
 
+NONE_GIVEN: Mapping[str, str] = MappingProxyType({})
 # From a model's examined cells to its result.
 Answer = Callable[[Examined, Sessions], ModelScore]
 
@@ -51,6 +55,7 @@ def score_case(
     bundle: Bundle,
     sessions: Sessions | None = None,
     *,
+    covariates: Mapping[str, str] = NONE_GIVEN,
     chunk_cells: int | None = None,
     progress: Progress | None = None,
 ) -> CaseScore:
@@ -59,6 +64,8 @@ def score_case(
     Args:
         sessions: the bundle's engines, to be shared between cases; None opens some for this case,
             with the site file beside the bundle.
+        covariates: what is known of the patient, as text by the covariate's name, for the models
+            that take it; each abstains without what it must know.
         chunk_cells: how many cells go into one call of the engine; None chooses a suitable number.
             The scores do not depend on it.
         progress: called with (model, cells done, cells in all), and before that with
@@ -80,11 +87,20 @@ def score_case(
         if sessions is None
         else nullcontext(sessions) as opened
     ):
-        return _score_case(case, bundle, opened, answered, chunk_cells, progress)
+        read = _read_checked(case, bundle, opened, progress or silent)
+        return score_smear(
+            read,
+            opened,
+            covariates=covariates,
+            chunk_cells=chunk_cells,
+            progress=progress or silent,
+        )
 
 
 def score_past_the_gate(case: Case, bundle: Bundle, sessions: Sessions | None = None) -> CaseScore:
     """The same, but a model that has cells enough answers whatever its domain gate says.
+
+    For each covariate it takes the mean of the training patients.
 
     It is for measuring a bundle on known cases, and never for a result that is handed on: the
     number may be wrong without a sign of it. The gate does its work all the same.
@@ -93,32 +109,24 @@ def score_past_the_gate(case: Case, bundle: Bundle, sessions: Sessions | None = 
         UsageError, HostError, BundleError: as `score_case`.
     """
     with Sessions(bundle) if sessions is None else nullcontext(sessions) as opened:
-        return _score_case(case, bundle, opened, answered_past_the_gate, None, None)
+        read = _read_checked(case, bundle, opened, silent)
+        return score_smear(read, opened, answer=answered_past_the_gate, progress=silent)
 
 
-def _score_case(
-    case: Case,
-    bundle: Bundle,
-    sessions: Sessions,
-    answer: Answer,
-    chunk_cells: int | None,
-    progress: Progress | None,
-) -> CaseScore:
+def _read_checked(case: Case, bundle: Bundle, sessions: Sessions, progress: Progress) -> ReadSmear:
     if sessions.bundle.sha256 != bundle.sha256:
         raise UsageError(
             "the sessions are those of another bundle than the one to score with; open some for "
             "this bundle, or leave them out"
         )
-    read = read_smear(case, bundle, progress or silent, threads=sessions.threads)
-    return score_smear(
-        read, sessions, answer=answer, chunk_cells=chunk_cells, progress=progress or silent
-    )
+    return read_smear(case, bundle, progress, threads=sessions.threads)
 
 
 def score_smear(
     read: ReadSmear,
     sessions: Sessions,
     *,
+    covariates: Mapping[str, str] = NONE_GIVEN,
     answer: Answer = answered,
     chunk_cells: int | None = None,
     progress: Progress,
@@ -127,13 +135,17 @@ def score_smear(
 
     Args:
         answer: gives each model's result, once its cells are examined.
-        chunk_cells, progress: as `score_case` has them.
+        covariates, chunk_cells, progress: as `score_case` has them.
 
     Raises:
         HostError, BundleError: as `score_case`.
     """
-    names = list(sessions.bundle.manifest.models)
-    found = [_examined(read, name, sessions, chunk_cells, progress) for name in names]
+    found = [
+        with_covariates(
+            _examined(read, name, sessions, chunk_cells, progress), model.covariates, covariates
+        )
+        for name, model in sessions.bundle.manifest.models.items()
+    ]
     models = tuple(answer(examined, sessions) for examined in with_slide_faults(found))
     run = _run_facts(sessions, read.started, time.perf_counter() - read.clock)
     return _case_score(read.case, sessions.bundle, models, run, sessions.site_id)
@@ -281,7 +293,11 @@ def _run_facts(sessions: Sessions, started: datetime, seconds: float) -> Run:
         threads=engine.threads if engine else None,
         precision=sessions.graph.precision,
         choice_reason=sessions.graph.reason,
-        seeds={name: model.aggregation.seed for name, model in manifest.models.items()},
+        seeds={
+            name: model.aggregation.seed
+            for name, model in manifest.models.items()
+            if isinstance(model.aggregation, Medians)
+        },
         started=started.isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # The two-sided 95 % quantile of the normal distribution.
-_NORMAL_95 = 1.959963984540054
+NORMAL_95 = 1.959963984540054
 
 # Probabilities are kept this far from 0 and 1, where a logit is infinite.
 _MARGIN = 1e-6
@@ -60,11 +60,16 @@ def prediction_interval(
         )
     values = probabilities.tolist()
     logits = [_logit(value) for value in values]
-    step = _NORMAL_95 * math.sqrt(2 * _variance_between_cells(logits, draws, n_cells))
+    step = NORMAL_95 * math.sqrt(2 * _variance_between_cells(logits, draws, n_cells))
     score = _mean(values)
     upset = _share_upset(n_cells, draws.shape[1])
     low = min(_mean([_sigmoid(logit - step) for logit in logits]), score * (1 - upset))
     high = max(_mean([_sigmoid(logit + step) for logit in logits]), score + (1 - score) * upset)
+    return outwards(low, high)
+
+
+def outwards(low: float, high: float) -> tuple[float, float]:
+    """Both ends of an interval of probabilities, rounded outwards to four decimals."""
     return math.floor(low * _STEPS) / _STEPS, min(1.0, math.ceil(high * _STEPS) / _STEPS)
 
 
@@ -91,18 +96,28 @@ def _variance_between_cells(
     return max(excess, 0.0) * n_cells / max(n_cells - 1, 1)
 
 
-def _share_upset(n_cells: int, draw_size: int) -> float:
-    """The share of draws that may turn to a kind of cell that `n_cells` cells happen to lack.
+def most_unseen(n_cells: int) -> int:
+    """How many of as many other cells may be of a kind that `n_cells` cells happen to lack.
 
     If `k` of all 2N cells are of that kind, all of them are among the others with a probability of
     C(N, k) / C(2N, k). The largest k for which this is at least 5 % is taken.
 
-    >>> [round(_share_upset(n_cells, 10), 3) for n_cells in (1, 2, 3, 8, 12, 20, 40)]
-    [1.0, 1.0, 1.0, 0.306, 0.078, 0.033, 0.002]
+    >>> [most_unseen(n_cells) for n_cells in (1, 2, 3, 8, 40)]
+    [1, 1, 2, 3, 4]
     """
     unseen = 1
     while 20 * math.comb(n_cells, unseen + 1) >= math.comb(2 * n_cells, unseen + 1):
         unseen += 1
+    return unseen
+
+
+def _share_upset(n_cells: int, draw_size: int) -> float:
+    """The share of draws that may turn to a kind of cell that `n_cells` cells happen to lack.
+
+    >>> [round(_share_upset(n_cells, 10), 3) for n_cells in (1, 2, 3, 8, 12, 20, 40)]
+    [1.0, 1.0, 1.0, 0.306, 0.078, 0.033, 0.002]
+    """
+    unseen = most_unseen(n_cells)
     ways = sum(
         math.comb(draw_size, held) * unseen**held * (n_cells - unseen) ** (draw_size - held)
         for held in range((draw_size + 1) // 2, draw_size + 1)

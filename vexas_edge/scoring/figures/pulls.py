@@ -1,10 +1,10 @@
 """Which cells pull a score up, and which down.
 
-A cell's pull is the score less what it would be if the cell were not there: its places in draws go
-to the cells that would have them then, and nothing else changes. To find that for each cell would
-cost the classifier ten times the score. So the cells are ordered first by how their number in a
-draw goes with its probability, which costs nothing, and pulls are found of the first and the last
-few alone.
+A cell's pull is the score less what it would be if the cell were not there. Of medians, its places
+in draws go to the cells that would have them then, and nothing else changes. To find that for each
+cell would cost the classifier ten times the score. So the cells are ordered first by how their
+number in a draw goes with its probability, which costs nothing, and pulls are found of the first
+and the last few alone.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -45,12 +45,28 @@ def pulls_of(
             after[rows] = classify(changed)
         return float(after.mean())
 
+    candidates = _candidates(probabilities, draws, identities)
+    return pulls_from(float(probabilities.mean()), identities, candidates, score_without)
+
+
+def pulls_from(
+    score: float,
+    identities: Sequence[bytes],
+    candidates: Sequence[int],
+    score_without: Callable[[Collection[int]], float],
+) -> Pulls:
+    """The pulls of the cells that may pull most.
+
+    Args:
+        candidates: these cells, as indices.
+        score_without: what the score would be without some cells, of which it is never all.
+    """
+
     def without(cells: Sequence[int]) -> float | None:
         return score_without(cells) if 0 < len(cells) < len(identities) else None
 
-    score, changes = float(probabilities.mean()), dict[int, float]()
+    changes = dict[int, float]()
     if len(identities) > 1:
-        candidates = _candidates(probabilities, draws, identities)
         changes = {cell: score - score_without([cell]) for cell in candidates}
     ordered = sorted(changes, key=lambda cell: (-abs(changes[cell]), identities[cell]))
     up = [cell for cell in ordered if changes[cell] >= LEAST_PULL]

@@ -1,4 +1,4 @@
-"""Numbers about a patient, such as an age, that a model may take beside the cells."""
+"""One covariate: what its values are, and how a model takes them."""
 
 import math
 import re

@@ -7,16 +7,13 @@ answer can be told; the lymphocytosis study averaged probabilities in its "exten
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vexas_edge.bundle.manifest import Level, Weighting
 from vexas_edge.errors import UsageError
-
-Method = Literal["mean", "topk", "topbottom", "learned", "attention"]
-Level = Literal["cell", "position"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +28,7 @@ class AggregationOptions:
     hidden: width of "attention".
     """
 
-    method: Method = "mean"
+    method: Weighting = "mean"
     k: int = 10
     share: float = 0.0
     level: Level = "cell"

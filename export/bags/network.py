@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.backbones.backbone import Backbone
-from training.bags.aggregation import Aggregation, AggregationOptions
+from export.bags.aggregation import Aggregation, AggregationOptions
 from vexas_edge.bundle.manifest import EncodingKind
 from vexas_edge.errors import UsageError
 
@@ -129,6 +129,22 @@ class BagNetwork(nn.Module):
             self.covariates.copy_(weights)
             self.classify.bias.fill_(bias)
 
+    def encodings(self, features: Tensor) -> Tensor:
+        """What an encoder returns for each cell: (N, D), or for positions (N, D + 1).
+
+        Each position weighs, so a cell has their weighted mean, and the logarithm of their weight.
+
+        Args:
+            features: of cells, (N, D), or of positions, (N, D, P).
+        """
+        if features.ndim == 2:
+            return features
+        rows = self._standardised(features.movedim(1, 2).flatten(0, 1))
+        marks = self.aggregation.marks(rows, self.classify(rows)[:, 0])
+        marks = marks.view(-1, features.shape[2])
+        mean = (features * marks.softmax(1)[:, None]).sum(2)
+        return torch.cat([mean, marks.logsumexp(1)[:, None]], 1)
+
     def answers(self, features: Tensor, sizes: Sequence[int]) -> Answers:
         """The answers for patients whose cells follow each other.
 
@@ -136,25 +152,19 @@ class BagNetwork(nn.Module):
             features: of all cells, (N, D), or of their positions, (N, D, P).
             sizes: the number of each patient's cells, of sum N.
         """
-        if features.ndim == 3:
-            return self._of_positions(features, sizes)
-        features = (features - self.mean) / self.spread
-        cells = self.classify(features)[:, 0]
-        marks = self.aggregation.marks(features, cells)
-        weights = torch.cat([self.aggregation.weights(own) for own in marks.split(sizes)])
+        return self.of_encodings(self.encodings(features), sizes)
+
+    def of_encodings(self, encodings: Tensor, sizes: Sequence[int]) -> Answers:
+        """The same from encodings, (N, D), or of positions (N, D + 1)."""
+        of_positions = self._level == "position"
+        rows = self._standardised(encodings[:, :-1] if of_positions else encodings)
+        cells = self.classify(rows)[:, 0]
+        marks = encodings[:, -1] if of_positions else self.aggregation.marks(rows, cells)
+        weights = torch.cat([self.aggregation.weights(own) for own in marks.split(list(sizes))])
         return Answers(_sums(weights * cells, sizes), cells, weights)
 
-    def _of_positions(self, features: Tensor, sizes: Sequence[int]) -> Answers:
-        """Each position weighs; a cell's weight is their sum, and its logit their mean."""
-        n, _, n_positions = features.shape
-        rows = features.movedim(1, 2).flatten(0, 1)
-        rows = (rows - self.mean) / self.spread
-        logits = self.classify(rows)[:, 0]
-        marks = self.aggregation.marks(rows, logits).view(n, n_positions)
-        cells = (marks.softmax(1) * logits.view(n, n_positions)).sum(1)
-        of_cells = marks.logsumexp(1)
-        shares = torch.cat([self.aggregation.weights(own) for own in of_cells.split(sizes)])
-        return Answers(_sums(shares * cells, sizes), cells, shares)
+    def _standardised(self, features: Tensor) -> Tensor:
+        return (features - self.mean) / self.spread
 
 
 def _sums(values: Tensor, sizes: Sequence[int]) -> Tensor:

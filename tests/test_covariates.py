@@ -2,7 +2,7 @@
 
 import pytest
 
-from vexas_edge.bundle.covariates import Covariate, number_from_text
+from vexas_edge.covariates.covariate import Covariate, number_from_text
 
 AGE = Covariate(name="age_years", unit="years", low=0, high=140, mean=60, scale=15)
 COUNT = Covariate(name="count_e9_per_l", low=1, high=1200, log=True, mean=2, scale=1)

@@ -1,0 +1,1 @@
+"""The network of bags, as `vexas-workshop train bags` trains it, and its graphs."""

@@ -1,0 +1,89 @@
+"""A score as the weighted mean of what each cell says."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vexas_edge.bundle.contract import (
+    CELL_LOGITS,
+    CELL_WEIGHTS,
+    COVARIATES,
+    IMAGE_PROBABILITIES,
+    PROBABILITIES,
+)
+from vexas_edge.bundle.manifest import Bag
+from vexas_edge.results.values import ModelScore, WeighedCell
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.encoded import Encoded
+from vexas_edge.scoring.figures.bag_interval import bag_interval, sigmoid
+from vexas_edge.scoring.figures.pulls import MOST_PULLS, pulls_from
+
+MOST_WEIGHED = 6
+
+
+def scored_as_bag(
+    counted: ModelScore,
+    encoded: Encoded,
+    covariates: NDArray[np.float32],
+    sessions: Sessions,
+    recipe: Bag,
+) -> ModelScore:
+    """The result with its numbers, which do not depend on the order of the cells.
+
+    Args:
+        counted: the result without an answer.
+        covariates: float32 (1, M), standardised.
+    """
+    manifest = sessions.bundle.manifest
+    classes = manifest.models[counted.model].classes
+    column = classes.index(manifest.positive)
+    order = encoded.by_identity
+    encodings, inputs = encoded.encodings[order], {COVARIATES: covariates}
+    identities = [encoded.identities[place] for place in order]
+    outputs = sessions.classify(counted.model, encodings, inputs)
+    logits, weights = (
+        outputs[name][:, 0].astype(np.float64) for name in (CELL_LOGITS, CELL_WEIGHTS)
+    )
+
+    def score_without(cells: Collection[int]) -> float:
+        left = np.delete(encodings, list(cells), axis=0)
+        found = sessions.classify(counted.model, left, inputs)[PROBABILITIES]
+        return float(found[0, column])
+
+    low, high = bag_interval(logits, weights, recipe.weighting)
+    pulling = np.argsort(weights * (logits - float(weights @ logits)), kind="stable").tolist()
+    candidates = list(dict.fromkeys([*pulling[:MOST_PULLS], *pulling[-MOST_PULLS:]]))
+    score = float(outputs[PROBABILITIES][0, column])
+    return replace(
+        counted,
+        score=score,
+        interval_low=low,
+        interval_high=high,
+        probabilities=dict(zip(classes, outputs[PROBABILITIES][0].tolist(), strict=True)),
+        image_score=_image_score(outputs, column),
+        pulls=pulls_from(score, identities, candidates, score_without),
+        heaviest=_heaviest(logits, weights, identities),
+    )
+
+
+def _image_score(outputs: dict[str, NDArray[Any]], column: int) -> float | None:
+    found = outputs.get(IMAGE_PROBABILITIES)
+    return None if found is None else float(found[0, column])
+
+
+def _heaviest(
+    logits: NDArray[np.float64], weights: NDArray[np.float64], identities: list[bytes]
+) -> tuple[WeighedCell, ...]:
+    """The cells of the largest weights, the heaviest first."""
+    order = np.argsort(-weights, kind="stable")[:MOST_WEIGHED]
+    return tuple(
+        WeighedCell(
+            identity=identities[place].hex(),
+            weight=float(weights[place]),
+            score=sigmoid(float(logits[place])),
+        )
+        for place in order.tolist()
+    )
