@@ -19,6 +19,8 @@ MODULES = (
     "vexas_edge.bundle.archive",
     "vexas_edge.covariates.covariate",
     "vexas_edge.bundle.graphs",
+    "vexas_edge.covariates.taken",
+    "vexas_edge.scoring.figures.bag_interval",
     "vexas_edge.cells.background",
     "vexas_edge.cells.images",
     "vexas_edge.cells.likeness",

@@ -21,7 +21,7 @@ FLOORS = (
     ("errors", "version", "choices", "talk", "text", "fields", "files", "ahead", "inputs"),
     ("smear",),
     ("results",),
-    ("naming",),
+    ("naming", "covariates"),
     ("cells", "quality"),
     ("domain",),
     ("report",),
@@ -42,6 +42,7 @@ MOST_FILES_PER_FOLDER = 12
 TENSOR_NAMES = frozenset(
     {
         *("cells", "draws", "encodings", "probabilities", "decisions", "crops", "masks"),
+        *("members", "cell_logits", "cell_weights", "image_probabilities"),
         *("pixels", "embedding", "aggregates", "logits", "features"),
     }
 )
@@ -53,6 +54,7 @@ WITHOUT_TENSOR_NAMES = (
 # The same words where they name no tensor, once in each of these files.
 OTHER_MEANINGS = {
     ("export/parity.py", "cells"): "how many cells parity was measured on, in the manifest",
+    ("export/spec.py", "cells"): "a field of a spec",
     ("calibration/conversion.py", "cells"): "how many cells calibration saw, in the manifest",
 }
 

@@ -1,6 +1,5 @@
 """Learning from bags: five aggregations, what is kept and what is trained, and interruptions."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from training_command import Training
 from training_command import training as training
 
+from export import write_bundle
 from export.backbones import build_backbone, load_weights
 from export.bags.aggregation import Aggregation, AggregationOptions
+from export.bags.bag_file import load_bag
 from export.bags.network import BagNetwork, cut_backbone
 from export.preprocessing import preprocessing_named
 from training.bags import learning as learning_module
@@ -27,9 +27,10 @@ from training.bags.trainer import BagOptions, BagTraining, kept_inputs
 from training.judging.stacking import AskedCovariate
 from training.pretraining.cell_stack import CellStack
 from training.pretraining.pixels import encode_pixels
+from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.manifest import Weighting
 from vexas_edge.errors import InputError, UsageError
-from vexas_edge.smear.cohort import CohortCase
+from vexas_edge.smear.cohort import CohortCase, read_cohort
 
 PX = 32
 METHODS: tuple[Weighting, ...] = ("mean", "topk", "topbottom", "learned", "attention")
@@ -404,19 +405,39 @@ def test_aggregations_that_make_no_sense_are_refused() -> None:
 
 
 def check_model(file: Path, start: str) -> None:
-    with safe_open(file, framework="pt") as stream:
-        facts = json.loads(stream.metadata()["bags"])
-        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    assert facts["positive"] == "vexas"
-    assert 1 <= facts["epochs"] <= 2
-    assert set(facts["joining"]["kinds"]) == {"image", "covariates", "both"}
-    assert [len(facts["joining"]["kinds"][k]["weights"]) for k in ("image", "both")] == [1, 2]
-    (age,) = facts["joining"]["covariates"]
-    assert (age["name"], age["unit"], age["missing"]) == ("age_years", "years", "abstain")
-    encoder = {n.removeprefix("encoder."): t for n, t in tensors.items() if n.startswith("encoder")}
+    bag = load_bag(file)
+    facts = bag.facts
+    assert (facts.positive, facts.others, facts.canvas_px) == ("vexas", "control", 64)
+    assert 1 <= facts.training["epochs"] <= 2
+    assert facts.image is not None
+    assert facts.both is not None
+    assert [len(one.weights) for one in (facts.image, facts.both)] == [1, 2]
+    (age,) = facts.covariates
+    assert (age.name, age.unit, age.missing) == ("age_years", "years", "abstain")
     for name, tensor in build_from(start).state_dict().items():
-        assert torch.equal(encoder[name], tensor)
-    assert tensors["head.classify.weight"].shape == (1, 128)
+        assert torch.equal(bag.backbone.state_dict()[name], tensor)
+    assert bag.network.classify.weight.shape == (1, 128)
+
+
+def check_bundle(file: Path, cohort_file: Path) -> None:
+    """The model makes a bundle, which gives a patient the logit that the network gives."""
+    spec = {"cells": ["neutrophil_segmented"], "bag": str(file), "minimum_cells": 2}
+    first, second = (row.path for row in read_cohort(cohort_file)[:2])
+    spec["parity_cells"] = str(first)
+    models = {"neutrophil": spec}
+    write_bundle(
+        {"name": "bag", "version": "1", "positive": "vexas", "models": models},
+        to=file.parent / "bag.vxb",
+    )
+    with read_case(second) as case:
+        result = score_case(
+            case, open_bundle(file.parent / "bag.vxb"), covariates={"age_years": "44"}
+        )
+    (model,) = result.models
+    assert result.status == "scored"
+    assert model.score is not None
+    assert model.image_score is not None
+    assert model.score != model.image_score
 
 
 def test_the_command_judges_beside_covariates_and_goes_on(
@@ -439,6 +460,7 @@ def test_the_command_judges_beside_covariates_and_goes_on(
     for words in ("covariates alone", "image alone", "image and covariates less covariates alone"):
         assert words in ended.out
     check_model(tmp_path / "bags" / "bags.safetensors", start)
+    check_bundle(tmp_path / "bags" / "bags.safetensors", cohort_file)
     page = (tmp_path / "bags" / "covariates.html").read_text()
     assert page.count("data:image/png") == 2
     made = sorted((tmp_path / "bags" / "trainings").iterdir())

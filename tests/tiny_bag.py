@@ -23,12 +23,14 @@ SEX = Covariate(
     name="sex", low=0, high=1, words={"F": 0, "M": 1}, mean=0.5, scale=0.5, missing="mean"
 )
 
+MEAN = AggregationOptions()
+
 
 @dataclass(frozen=True, kw_only=True)
 class BagKind:
     """How a bag is."""
 
-    weighting: AggregationOptions = AggregationOptions()
+    weighting: AggregationOptions = MEAN
     encoding: str = "l2"
     covariates: tuple[Covariate, ...] = (AGE, SEX)
     in_network: bool = False

@@ -8,13 +8,14 @@ interrupted run is continued.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 from contrastive import BACKBONE, run_training, write_cohort
+from covariates import COVARIATES, figures
 from fitting import Split
 from patients import CANVAS_PX, CELL_TYPE, PREPROCESSING, read_patients
 from run import POSITIVE
@@ -23,7 +24,6 @@ from vexas_edge.commands.console import run_command_line
 
 # Two aggregations are trained by three seeds, the others by one.
 SEEDS = {"learned": 3, "mean": 3, "topk": 1, "topbottom": 1, "attention": 1}
-COVARIATES = ("age_years=years", "sex", "lymphocyte_count_e9_per_l=10^9/L")
 # The options of `vexas-workshop train bags` by what is trained.
 TRAINED = {
     "head": ("--rate=3e-3", "--weight-decay=1", "--epochs=40"),
@@ -68,7 +68,7 @@ def cli(
             facts = {"train": train, "aggregation": aggregation, "seed": seed}
             found = trained(out, facts, more)
             with lines.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({**facts, **dict(figures(found["nested"]))}) + "\n")
+                stream.write(json.dumps({**facts, **dict(figures(found))}) + "\n")
 
 
 def trained(out: Path, facts: dict[str, Any], more: Sequence[str]) -> dict[str, Any]:
@@ -86,17 +86,6 @@ def trained(out: Path, facts: dict[str, Any], more: Sequence[str]) -> dict[str, 
     run_training("bags", str(out / "cohort.csv"), *asked, "-o", str(folder))
     found: dict[str, Any] = json.loads((folder / "covariates.json").read_text(encoding="utf-8"))
     return found
-
-
-def figures(nested: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Figures of a run without those of single patients."""
-    yield "how", nested["how"]
-    for kind in nested["kinds"]:
-        kept = ("separation", "balanced_accuracy", "brier", "slope")
-        yield kind["kind"], {name: kind[name] for name in kept}
-    for pair in nested["differences"]:
-        name = f"{pair['first']} less {pair['second']}"
-        yield name, {name: pair[name] for name in ("roc_auc", "balanced_accuracy")}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from training.patients.phenotype import other_group
 _ELSEWHERE = ("backbone", "preprocessing", "encoding", "aggregation", "start")
 
 
-def facts_of(bags: Bags, positive: str, taught: TaughtBags, joining: Joining) -> BagFacts:
+def bag_facts(bags: Bags, positive: str, taught: TaughtBags, joining: Joining) -> BagFacts:
     """The facts of what all patients taught."""
     options, covariates = taught.training.options, joining.covariates
     kept = {name: value for name, value in asdict(options).items() if name not in _ELSEWHERE}

@@ -8,7 +8,7 @@ import numpy as np
 
 from export.bags.bag_file import bag_file
 from training.bags.bags import Bags, bags_of
-from training.bags.facts import facts_of
+from training.bags.facts import bag_facts
 from training.bags.learning import BagLearning
 from training.bags.trainer import BagOptions, kept_inputs
 from training.judging.beside import Beside, BesideOptions, judged_beside
@@ -59,7 +59,7 @@ def judged_and_trained(
     taught = learn(everybody)
     joining = joining_of(subjects, how.asked, taught, everybody, joined=how.joined)
     training = taught.training
-    facts = facts_of(bags, positive, taught, joining)
+    facts = bag_facts(bags, positive, taught, joining)
     content = bag_file(facts, training.backbone.state_dict(), training.network.state_dict())
     write_atomically(folder / MODEL, content)
     return beside

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -68,13 +69,15 @@ def _abstaining(score: ModelScore, reasons: Sequence[Reason]) -> ModelScore:
 def _score_encodings(
     counted: ModelScore, encoded: Encoded, covariates: TakenCovariates, sessions: Sessions
 ) -> ModelScore:
-    model = sessions.bundle.manifest.models[counted.model]
+    manifest = sessions.bundle.manifest
+    model, run = manifest.models[counted.model], partial(sessions.classify, counted.model)
     _cross_check(counted.model, encoded, sessions)
+    column = model.classes.index(manifest.positive)
     if isinstance(model.aggregation, Medians):
-        found = scored_by_medians(counted, encoded, sessions, model.aggregation)
+        found = scored_by_medians(counted, encoded, model, column, run)
     else:
         taken = covariates.standardised
-        found = scored_as_bag(counted, encoded, taken, sessions, model.aggregation)
+        found = scored_as_bag(counted, encoded, taken, model, column, run)
     score, low, high = found.score, found.interval_low, found.interval_high
     assert score is not None and low is not None and high is not None  # noqa: PT018 - both gave them
     return replace(

@@ -70,7 +70,7 @@ def draws_without(
 def _winners(slots: NDArray[np.uint64], identities: Sequence[bytes]) -> NDArray[np.int64]:
     """The index of the cell that each slot takes, (len(slots),)."""
     # If two identities have the same first 8 bytes, the smaller one comes first and wins.
-    order = sorted(range(len(identities)), key=identities.__getitem__)
+    order = by_identity(identities)
     keys = np.array([int.from_bytes(identities[i][:8], "big") for i in order], np.uint64)
     winners = np.empty(len(slots), np.int64)
     step = max(1, _BLOCK // len(keys))
@@ -79,6 +79,11 @@ def _winners(slots: NDArray[np.uint64], identities: Sequence[bytes]) -> NDArray[
         _mix_in_place(hashes)
         winners[start : start + step] = np.argmin(hashes, axis=1)
     return np.array(order, np.int64)[winners]
+
+
+def by_identity(identities: Sequence[bytes]) -> list[int]:
+    """The places of cells in the order of their identities."""
+    return sorted(range(len(identities)), key=identities.__getitem__)
 
 
 def draws_of(

@@ -9,7 +9,7 @@ from vexas_edge.bundle.contract import Feeds
 from vexas_edge.covariates.taken import NO_COVARIATES, TakenCovariates
 from vexas_edge.results.values import DomainFinding, UsedCell
 from vexas_edge.scoring.abstention import CellCounts, Reason
-from vexas_edge.scoring.heads.inputs import by_identity
+from vexas_edge.scoring.draws import by_identity
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,7 +103,7 @@ def most_unseen(n_cells: int) -> int:
     C(N, k) / C(2N, k). The largest k for which this is at least 5 % is taken.
 
     >>> [most_unseen(n_cells) for n_cells in (1, 2, 3, 8, 40)]
-    [1, 1, 2, 3, 4]
+    [1, 2, 3, 3, 4]
     """
     unseen = 1
     while 20 * math.comb(n_cells, unseen + 1) >= math.comb(2 * n_cells, unseen + 1):

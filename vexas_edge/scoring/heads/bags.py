@@ -14,12 +14,12 @@ from vexas_edge.bundle.contract import (
     IMAGE_PROBABILITIES,
     PROBABILITIES,
 )
-from vexas_edge.bundle.manifest import Bag
+from vexas_edge.bundle.manifest import Bag, Model
 from vexas_edge.results.values import ModelScore, WeighedCell
-from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoded import Encoded
 from vexas_edge.scoring.figures.bag_interval import bag_interval, sigmoid
 from vexas_edge.scoring.figures.pulls import MOST_PULLS, pulls_from
+from vexas_edge.scoring.heads.inputs import RunHead
 
 MOST_WEIGHED = 6
 
@@ -28,32 +28,32 @@ def scored_as_bag(
     counted: ModelScore,
     encoded: Encoded,
     covariates: NDArray[np.float32],
-    sessions: Sessions,
-    recipe: Bag,
+    model: Model,
+    column: int,
+    run: RunHead,
 ) -> ModelScore:
     """The result with its numbers, which do not depend on the order of the cells.
 
     Args:
         counted: the result without an answer.
         covariates: float32 (1, M), standardised.
+        column: of the positive class.
     """
-    manifest = sessions.bundle.manifest
-    classes = manifest.models[counted.model].classes
-    column = classes.index(manifest.positive)
+    assert isinstance(model.aggregation, Bag)  # of which this is the score
     order = encoded.by_identity
     encodings, inputs = encoded.encodings[order], {COVARIATES: covariates}
     identities = [encoded.identities[place] for place in order]
-    outputs = sessions.classify(counted.model, encodings, inputs)
+    outputs = run(encodings, inputs)
     logits, weights = (
         outputs[name][:, 0].astype(np.float64) for name in (CELL_LOGITS, CELL_WEIGHTS)
     )
 
     def score_without(cells: Collection[int]) -> float:
         left = np.delete(encodings, list(cells), axis=0)
-        found = sessions.classify(counted.model, left, inputs)[PROBABILITIES]
+        found = run(left, inputs)[PROBABILITIES]
         return float(found[0, column])
 
-    low, high = bag_interval(logits, weights, recipe.weighting)
+    low, high = bag_interval(logits, weights, model.aggregation.weighting)
     pulling = np.argsort(weights * (logits - float(weights @ logits)), kind="stable").tolist()
     candidates = list(dict.fromkeys([*pulling[:MOST_PULLS], *pulling[-MOST_PULLS:]]))
     score = float(outputs[PROBABILITIES][0, column])
@@ -62,7 +62,7 @@ def scored_as_bag(
         score=score,
         interval_low=low,
         interval_high=high,
-        probabilities=dict(zip(classes, outputs[PROBABILITIES][0].tolist(), strict=True)),
+        probabilities=dict(zip(model.classes, outputs[PROBABILITIES][0].tolist(), strict=True)),
         image_score=_image_score(outputs, column),
         pulls=pulls_from(score, identities, candidates, score_without),
         heaviest=_heaviest(logits, weights, identities),

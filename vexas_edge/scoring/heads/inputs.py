@@ -1,13 +1,17 @@
 """What a fused graph is given beside the cells, and the head to check it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle.contract import CHECKED_DRAWS, COVARIATES, DRAWS, MEMBERS, Feeds
 from vexas_edge.bundle.manifest import Medians, Model
-from vexas_edge.scoring.draws import draws_of
+from vexas_edge.scoring.draws import by_identity, draws_of
+
+# Gives the head's outputs by name, from encodings float32 (N, D) and what else it takes.
+RunHead = Callable[[NDArray[np.float32], Feeds], dict[str, NDArray[Any]]]
 
 
 def inputs_of_call(model: Model, identities: Sequence[bytes], *, checked: bool) -> Feeds:
@@ -43,8 +47,3 @@ def inputs_of_head(
     if isinstance(model.aggregation, Medians):
         return {DRAWS: draws_of(identities, model)}
     return {COVARIATES: covariates}
-
-
-def by_identity(identities: Sequence[bytes]) -> list[int]:
-    """The places of cells in the order of their identities."""
-    return sorted(range(len(identities)), key=identities.__getitem__)

@@ -6,34 +6,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle.contract import DECISIONS, DRAWS, PROBABILITIES
-from vexas_edge.bundle.manifest import Medians, Model
+from vexas_edge.bundle.manifest import Model
 from vexas_edge.results.values import ModelScore
-from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.draws import draws_of
 from vexas_edge.scoring.encoded import Encoded
 from vexas_edge.scoring.figures.interval import prediction_interval
 from vexas_edge.scoring.figures.labels import label_indices
 from vexas_edge.scoring.figures.pulls import pulls_of
+from vexas_edge.scoring.heads.inputs import RunHead
 
 
 def scored_by_medians(
-    counted: ModelScore, encoded: Encoded, sessions: Sessions, recipe: Medians
+    counted: ModelScore, encoded: Encoded, model: Model, column: int, run: RunHead
 ) -> ModelScore:
     """The result with its numbers.
 
     Args:
         counted: the result without an answer.
+        column: of the positive class.
     """
-    manifest = sessions.bundle.manifest
-    model: Model = manifest.models[counted.model]
-    draws, column = draws_of(encoded.identities, model), model.classes.index(manifest.positive)
+    recipe, draws = model.medians, draws_of(encoded.identities, model)
 
     def classify(other: NDArray[np.int64]) -> NDArray[np.float64]:
-        found = sessions.classify(counted.model, encoded.encodings, {DRAWS: other})
-        positive: NDArray[np.float64] = found[PROBABILITIES][:, column].astype(np.float64)
-        return positive
+        found = run(encoded.encodings, {DRAWS: other})[PROBABILITIES]
+        return found[:, column].astype(np.float64)
 
-    outputs = sessions.classify(counted.model, encoded.encodings, {DRAWS: draws})
+    outputs = run(encoded.encodings, {DRAWS: draws})
     probabilities = outputs[PROBABILITIES].astype(np.float64)
     labels = label_indices(outputs[DECISIONS], probabilities, recipe.label_rule)
     positive = probabilities[:, column]
