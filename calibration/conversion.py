@@ -19,7 +19,7 @@ from calibration.candidates import (
     integer_candidates,
 )
 from calibration.gate.figures import GateError, GateResult, failures, gate_result, manifest_figures
-from calibration.gate.judgement import REFERENCE, Judgement, check_labels, judge
+from calibration.gate.judgement import REFERENCE, Judgement, check_cohort, judge
 from calibration.gate.samples import draw_samples
 from calibration.gate.smears import Smear, canvas_of, check_apart, check_read, open_smears
 from calibration.gate.verdict import Verdict, warning_from_verdict
@@ -144,7 +144,7 @@ def _open(bundle: Bundle, asked: Conversion, console: Console, stack: ExitStack)
         _check_ungated(bundle, asked, rows)
     else:
         gate = open_smears(rows, asked.gate, asked.reading, stack)
-        check_labels(gate, bundle.manifest)
+        check_cohort(gate, bundle.manifest)
         check_read(gate)
     check_apart(calibration, gate)
     for smear in (*calibration, *gate):

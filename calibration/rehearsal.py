@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto
 
+from calibration.cosines import cosines
 from calibration.integers.recipe import RoundedModel
 from calibration.proof.census import multiply_adds
 from calibration.proof.exact import exact_session
 from export.execution import session_from
-from vexas_edge.bundle.contract import CELLS, DECISIONS, DRAWS, ENCODINGS
+from vexas_edge.bundle.contract import CELLS, COVARIATES, DECISIONS, DRAWS, ENCODINGS, MEMBERS
 from vexas_edge.host.clock import median_seconds
 from vexas_edge.talk import Progress
 
@@ -66,24 +67,17 @@ class Rehearsal:
             reference: a fused graph.
             cells: uint8 (n, H, W, 3), of calibration's patients, but not those ranges are found on.
         """
-        draw_size = reference.graph.input[1].type.tensor_type.shape.dim[1].dim_value
-        rng = np.random.Generator(np.random.PCG64(0))
-        self._feeds = [
-            {
-                CELLS: batch,
-                DRAWS: rng.integers(0, len(batch), (_DRAWS_PER_BATCH, draw_size)),
-            }
-            for batch in (cells[i : i + _BATCH] for i in range(0, len(cells), _BATCH))
-        ]
+        batches = (cells[i : i + _BATCH] for i in range(0, len(cells), _BATCH))
+        self._feeds = [{CELLS: batch, **_beside(reference, len(batch))} for batch in batches]
         self.encodings, self._decisions = self._run(reference, None)
 
     def trial(self, candidate: ModelProto, batches: int | None = None) -> _Trial:
         """How far a candidate is from the reference, on the first `batches` or on all."""
         encodings, decisions = self._run(candidate, batches)
-        cosines = (encodings * self.encodings[: len(encodings)]).sum(axis=1)
+        alike = cosines(encodings, self.encodings[: len(encodings)])
         return _Trial(
-            cosine_p1=float(np.percentile(cosines, 1)),
-            cosine_mean=float(cosines.mean()),
+            cosine_p1=float(np.percentile(alike, 1)),
+            cosine_mean=float(alike.mean()),
             decision_drift=float(np.abs(decisions - self._decisions[: len(decisions)]).mean()),
         )
 
@@ -98,6 +92,19 @@ class Rehearsal:
         outputs = [session.run([ENCODINGS, DECISIONS], feed) for feed in feeds]
         encodings, decisions = zip(*outputs, strict=True)
         return np.concatenate(encodings), np.concatenate(decisions)
+
+
+def _beside(fused: ModelProto, n_cells: int) -> dict[str, np.ndarray]:
+    """What a fused graph takes beside some cells: draws of them, or all of them as a bag."""
+    widths = {value.name: value.type.tensor_type.shape.dim[-1] for value in fused.graph.input}
+    if DRAWS in widths:
+        rng = np.random.Generator(np.random.PCG64(0))
+        shape = (_DRAWS_PER_BATCH, widths[DRAWS].dim_value)
+        return {DRAWS: rng.integers(0, n_cells, shape)}
+    bag: dict[str, np.ndarray] = {MEMBERS: np.arange(n_cells)}
+    if COVARIATES in widths:
+        bag[COVARIATES] = np.zeros((1, widths[COVARIATES].dim_value), np.float32)
+    return bag
 
 
 def choose_ranges(

@@ -34,6 +34,7 @@ class BagKind:
     encoding: str = "l2"
     covariates: tuple[Covariate, ...] = (AGE, SEX)
     in_network: bool = False
+    classes: tuple[str, str] = ("reactive", "tumoral")
 
 
 def tiny_bag(path: Path, kind: BagKind) -> TrainedBag:
@@ -65,8 +66,8 @@ def tiny_bag(path: Path, kind: BagKind) -> TrainedBag:
         weights=(slope,) if kind.in_network else (slope, 0.6, -0.4), bias=0.2, threshold=0.55
     )
     facts = BagFacts(
-        positive="tumoral",
-        others="reactive",
+        positive=kind.classes[1],
+        others=kind.classes[0],
         canvas_px=CANVAS_PX,
         backbone="compact",
         preprocessing="torchvision",
@@ -85,7 +86,7 @@ def tiny_bag(path: Path, kind: BagKind) -> TrainedBag:
     return load_bag(path)
 
 
-def bag_spec(folder: Path) -> dict[str, Any]:
+def bag_spec(folder: Path, positive: str = "tumoral") -> dict[str, Any]:
     """The spec of a bundle of the bag in a folder, for neutrophils."""
     write_cells(folder / "parity", 12, seed=77)
     model = {
@@ -97,7 +98,7 @@ def bag_spec(folder: Path) -> dict[str, Any]:
     return {
         "name": "bag",
         "version": "1.0.0",
-        "positive": "tumoral",
+        "positive": positive,
         "models": {"neutrophil": model},
     }
 
@@ -106,5 +107,5 @@ def bag_bundle(folder: Path, kind: BagKind) -> Path:
     """A bundle of a tiny bag."""
     folder.mkdir(parents=True, exist_ok=True)
     tiny_bag(folder / "bags.safetensors", kind)
-    write_bundle(bag_spec(folder), to=folder / "bag.vxb")
+    write_bundle(bag_spec(folder, kind.classes[1]), to=folder / "bag.vxb")
     return folder / "bag.vxb"

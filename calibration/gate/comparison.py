@@ -10,7 +10,7 @@ import numpy as np
 
 from calibration.candidates import judgeable_kinds
 from calibration.gate.figures import GateResult, gate_result, patient_scores
-from calibration.gate.judgement import REFERENCE, Judgement, check_labels, judge
+from calibration.gate.judgement import REFERENCE, Judgement, check_cohort, judge
 from calibration.gate.samples import BATCH
 from calibration.gate.separation import Separation, resampled_aucs, separation
 from calibration.gate.smears import check_read, open_smears
@@ -78,7 +78,7 @@ def compare_precisions(
     judgeable = judgeable_kinds([k for k in CHEAPER if graph_file(k) in in_bundle], warn)
     with ExitStack() as stack:
         smears = open_smears(read_cohort(cohort), split, reading, stack)
-        check_labels(smears, bundle.manifest)
+        check_cohort(smears, bundle.manifest)
         check_read(smears)
         for name, model in bundle.manifest.models.items():
             kinds = [k for k in (REFERENCE, *judgeable) if graph_file(k) in model.files]

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from calibration.cosines import cosines
 from calibration.fp16 import LARGEST_ACTIVATION
 from calibration.gate.judgement import REFERENCE, Judgement
 from calibration.gate.separation import roc_auc
@@ -89,7 +90,7 @@ def gate_result(
     """
     smears = judgement.smears
     pairs = [(smear.by_kind[REFERENCE], smear.by_kind[kind]) for smear in smears]
-    cosines = np.concatenate([(ours.encodings * theirs.encodings).sum(1) for ours, theirs in pairs])
+    alike = np.concatenate([cosines(ours.encodings, theirs.encodings) for ours, theirs in pairs])
     drifts = np.array([abs(theirs.score - ours.score) for ours, theirs in pairs])
     decisions = [np.abs(theirs.decisions - ours.decisions).mean() for ours, theirs in pairs]
     scores, positive = patient_scores(judgement, kind)
@@ -99,10 +100,10 @@ def gate_result(
         n_positive=int(positive.sum()),
         n_other=int((~positive).sum()),
         n_smears=len(smears),
-        n_cells=len(cosines),
+        n_cells=len(alike),
         abstained=judgement.abstained,
-        cosine_p1=float(np.percentile(cosines, 1)),
-        cosine_min=float(cosines.min()),
+        cosine_p1=float(np.percentile(alike, 1)),
+        cosine_min=float(alike.min()),
         score_drift=float(drifts.mean()),
         score_drift_max=float(drifts.max()),
         decision_drift=float(np.mean(decisions)),

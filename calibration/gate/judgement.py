@@ -17,17 +17,18 @@ from calibration.gate.smears import Smear, canvas_of, canvas_of_smear, cells_of,
 from calibration.proof.exact import exact_session
 from export.execution import session_from, session_options
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.contract import DECISIONS, DRAWS, ENCODINGS, PROBABILITIES, contract_of
+from vexas_edge.bundle.contract import DECISIONS, ENCODINGS, PROBABILITIES, Feeds, contract_of
 from vexas_edge.bundle.graphs import FUSED, HEAD
 from vexas_edge.bundle.manifest import Manifest, Model
 from vexas_edge.cells.canvas import Canvas, DecodedCell, decode_cell
+from vexas_edge.covariates.taken import TakenCovariates, taken_covariates
 from vexas_edge.domain.gate import judge as judge_domain
 from vexas_edge.errors import InputError
 from vexas_edge.host.libraries import load_library
 from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics, cell_statistics
 from vexas_edge.runtime.session import reference_of
 from vexas_edge.scoring.abstention import CellCounts, counts_from_records, reasons_to_abstain
-from vexas_edge.scoring.draws import draws_of
+from vexas_edge.scoring.heads.inputs import inputs_of_head
 from vexas_edge.talk import Progress
 
 if TYPE_CHECKING:
@@ -84,12 +85,14 @@ class Judgement:
     unreadable: tuple[str, ...]
 
 
-def check_labels(smears: Sequence[Smear], manifest: Manifest) -> None:
-    """Check that the smears' labels are classes of the bundle: the positive one and another.
+def check_cohort(smears: Sequence[Smear], manifest: Manifest) -> None:
+    """Check that the smears can be scored, and their calls judged.
 
     Raises:
-        InputError: they are not, so changed calls could not be judged.
+        InputError: their labels are not classes of the bundle, the positive one and another, or the
+            cohort has no column for a covariate that a model takes.
     """
+    _check_covariates(smears, manifest)
     labels = {smear.row.label for smear in smears}
     unknown = sorted(label for label in labels if manifest.class_of(label) is None)
     if unknown:
@@ -101,6 +104,17 @@ def check_labels(smears: Sequence[Smear], manifest: Manifest) -> None:
         raise InputError(
             f"the gate's smears all have the label {', '.join(sorted(labels))}; it takes patients "
             f"of the class {manifest.positive} and of another to judge a graph, or --gate none"
+        )
+
+
+def _check_covariates(smears: Sequence[Smear], manifest: Manifest) -> None:
+    taken = (c for model in manifest.models.values() for c in model.covariates)
+    needed = {covariate.name for covariate in taken if covariate.missing == "abstain"}
+    missing = sorted(needed.difference(*(smear.row.covariates for smear in smears[:1])))
+    if missing:
+        raise InputError(
+            f"the bundle gives no score without {', '.join(missing)}, and the cohort has no column "
+            "of that name; add it"
         )
 
 
@@ -132,6 +146,8 @@ def judge(
             unreadable += [f"{smear.row.sample}: {cell.fault}" for cell in lost]
             counts = _counts(smear, model, len(usable), lost)
             reasons = [reason.code for reason in reasons_to_abstain(counts, model.minimum_cells)]
+            taken = taken_covariates(model.covariates, smear.row.covariates)
+            reasons += [code for code, _ in taken.problems]
             if "too_many_unreadable" in reasons:
                 raise InputError(
                     f"model {name!r}: {counts.unreadable} of the {counts.all} cells of the "
@@ -140,7 +156,7 @@ def judge(
             if reasons:
                 abstained.append(smear.row.sample)
             else:
-                found.append(judge_one(smear, usable))
+                found.append(judge_one(smear, usable, taken))
             progress(f"{name}, smears judged", done, len(smears))
     if len({smear.positive for smear in found}) < 2:
         raise InputError(
@@ -190,16 +206,19 @@ class _Judge:
         self._reference = reference_of(bundle, name)
         self._sessions = {kind: session_of(kind, graph) for kind, graph in graphs.items()}
 
-    def __call__(self, smear: Smear, cells: Mapping[bytes, np.ndarray]) -> JudgedSmear:
+    def __call__(
+        self, smear: Smear, cells: Mapping[bytes, np.ndarray], covariates: TakenCovariates
+    ) -> JudgedSmear:
         ordered = dict(sorted(cells.items()))
-        draws, pixels = draws_of(list(ordered), self._model), np.stack(list(ordered.values()))
+        inputs = inputs_of_head(self._model, list(ordered), covariates.standardised)
+        pixels = np.stack(list(ordered.values()))
         statistics = self._statistics(smear, list(ordered)[:MEASURED_CELLS])
         return JudgedSmear(
             sample=smear.row.sample,
             patient=smear.row.patient,
             positive=smear.row.label == self._manifest.positive,
             by_kind={
-                kind: self._judged(kind, pixels, draws, statistics) for kind in self._sessions
+                kind: self._judged(kind, pixels, inputs, statistics) for kind in self._sessions
             },
         )
 
@@ -218,7 +237,7 @@ class _Judge:
         )
 
     def _judged(
-        self, kind: str, pixels: np.ndarray, draws: np.ndarray, statistics: np.ndarray | None
+        self, kind: str, pixels: np.ndarray, inputs: Feeds, statistics: np.ndarray | None
     ) -> Judged:
         session = self._sessions[kind]
         names = [output.name for output in session.get_outputs()]
@@ -230,9 +249,9 @@ class _Judge:
         encodings = np.concatenate([output[0] for output in outputs])
         probabilities, decisions = self._head.run(
             [PROBABILITIES, DECISIONS],
-            self._head_contract.feeds({ENCODINGS: encodings, DRAWS: draws}),
+            self._head_contract.feeds({ENCODINGS: encodings, **inputs}),
         )
-        column = self._manifest.classes.index(self._manifest.positive)
+        column = self._model.classes.index(self._manifest.positive)
         return Judged(
             encodings=encodings,
             decisions=decisions,

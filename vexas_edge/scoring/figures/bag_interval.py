@@ -43,7 +43,8 @@ def bag_interval(
     variance = float((influences**2).sum()) / n_cells**2 * n_cells / max(n_cells - 1, 1)
     step = NORMAL_95 * math.sqrt(2 * variance)
     score = sigmoid(middle)
-    upset = min(1.0, most_unseen(n_cells) * float(weights.max()))
+    heaviest = max(float(weights.max()), 2 / n_cells if weighting == "learned" else 0.0)
+    upset = min(1.0, most_unseen(n_cells) * heaviest)
     low = min(sigmoid(middle - step), score * (1 - upset))
     return outwards(low, max(sigmoid(middle + step), score + (1 - score) * upset))
 
