@@ -22,7 +22,8 @@ def bag_interval(
 
     As in `prediction_interval`, the interval is at least as wide as if the other smear had as many
     cells of a kind that is missing here as chance allows, each as heavy as the heaviest here, and
-    their share of the score went to 0, or to 1. Both ends are in [0, 1], rounded outwards to four
+    their share of the score went to 0, or to 1. A cell that weighs by its own logit may be twice as
+    heavy as a usual one. Both ends are in [0, 1], rounded outwards to four
     decimals, with the score between them.
 
     Args:
@@ -53,22 +54,20 @@ def _influences(
     logits: NDArray[np.float64], weights: NDArray[np.float64], weighting: Weighting
 ) -> NDArray[np.float64]:
     """Each cell's influence on the weighted mean, of mean 0, (N,)."""
-    if weighting not in ("topk", "topbottom"):
+    n_cells, n_weighed = len(logits), int((weights > 0).sum())
+    if weighting not in ("topk", "topbottom") or weights.max() == weights.min():
         own: NDArray[np.float64] = weights * (logits - float(weights @ logits))
-        return len(logits) * own
-    n_sides = 1 if weighting == "topk" else 2
-    taken = round(1 / (n_sides * float(weights[weights > 0].min())))
-    signs = (1, -1)[:n_sides]
+        return n_cells * own
+    signs = (1,) if weighting == "topk" else (1, -1)
+    # Where the highest and the lowest overlap, the cells that are both weigh 1 / taken.
+    taken = n_weighed // len(signs) if n_weighed < n_cells else round(1 / float(weights.max()))
     found = np.mean([s * _over_the_rest(s * logits, taken) for s in signs], axis=0)
     centred: NDArray[np.float64] = found - found.mean()
     return centred
 
 
 def _over_the_rest(values: NDArray[np.float64], taken: int) -> NDArray[np.float64]:
-    """How far each value lies over the least of the highest `taken`, as a multiple of their share.
-
-    Where all are taken, there is no rest, and it is the distance from the least.
-    """
+    """How far each value lies over the least of the highest `taken`, over their share of all."""
     least = float(np.sort(values)[-taken])
     over: NDArray[np.float64] = np.maximum(values - least, 0) * len(values) / taken
     return over
