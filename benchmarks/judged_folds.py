@@ -16,7 +16,7 @@ from training.measured.case import MeasuredCase
 from training.patients.aggregates import DrawOptions
 from training.patients.classifier import SvmOptions
 from training.reference.fit import Changed, CleanCase, fit_reference
-from training.reference.making import TrainingCase, fitted_scorer, shifts_of, training_material
+from training.reference.making import TrainingCase, shifts_of, svm_scorer, training_material
 from vexas_edge.domain.gate import judge
 from vexas_edge.domain.reference import Reference
 from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics
@@ -125,10 +125,11 @@ def _judged_fold(effort: Effort, task: tuple[int, NDArray[np.intp], NDArray[np.i
     own, tested = _with_changes(material, "fitted"), _with_changes(material, "")
     train = [replace_changes(material.cases[place], own) for place in fitted]
     families = [material.families[k] for k in own]
-    clean, changed = training_material(train, families, POSITIVE, svm)
+    fit = partial(svm_scorer, positive=POSITIVE, svm=svm)
+    clean, changed = training_material(train, families, fit)
     reference = fit_reference(clean, changed, seed).reference
-    scorer = fitted_scorer(train, POSITIVE, svm)
-    raw_scorer = fitted_scorer([material.raw[place] for place in fitted], POSITIVE, svm)
+    scorer = fit(train)
+    raw_scorer = fit([material.raw[place] for place in fitted])
     test = [replace_changes(material.cases[place], tested).measured for place in left]
     raw = [material.raw[place].measured for place in left]
     said = [_said(reference, case) for case in test]

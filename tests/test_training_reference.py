@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 from sklearn.svm import SVC
 from test_domain_gate import clean_case
 from tiny import CLASSES, cell_pixels, folder_from_bundle, png, rewritten, write_case
+from tiny_bag import BagKind, bag_bundle
 from training_command import Training
 from training_command import training as training
 
 from calibration.additions import NewGraph, add_graphs
+from calibration.gate.separation import roc_auc
 from training.measured import work_folder
 from training.measured.case import ChangedBag, MeasuredCase, read_measured, write_measured
 from training.measured.measuring import Bench, changed_bags, measure_case
@@ -23,11 +26,18 @@ from training.patients.aggregates import DrawOptions
 from training.patients.classifier import SvmOptions
 from training.reference import adding
 from training.reference.adding import check_groups, group_of
+from training.reference.bag_scoring import bag_scorer
 from training.reference.changes import Change
 from training.reference.fit import fit_reference
-from training.reference.making import TrainingCase, changed_cases, reference_from_cases, shifts_of
+from training.reference.making import (
+    TrainingCase,
+    changed_cases,
+    reference_from_cases,
+    shifts_of,
+    svm_scorer,
+)
 from training.reference.scoring import scorer_from_classifier
-from vexas_edge import open_bundle
+from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.graphs import FUSED, REFERENCE
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.domain.performance import Performance
@@ -266,7 +276,7 @@ def test_too_few_patients_to_be_scored_still_have_ranges(
     assert (reference.n_patients, len(reference.clean_scores)) == (5, 0)
     groups = {f"P{n}": CLASSES[n > 1] for n in range(40)}
     with pytest.raises(InputError, match="2 patients of the group 'MDS'"):
-        check_groups(groups, SvmOptions(), "the cohort")
+        check_groups(groups, 3, "the cohort")
 
 
 def test_patients_without_cells_are_refused_by_the_model(
@@ -418,11 +428,49 @@ def test_a_cell_of_two_patients_is_refused() -> None:
         TrainingCase(patient=f"P{n}", sample=f"S{n}", group=CLASSES[n % 2], measured=own)
         for n in range(6)
     ]
+    fit = partial(svm_scorer, positive="VEXAS", svm=SvmOptions())
     with pytest.raises(InputError, match="the same cell belongs to two patients"):
-        reference_from_cases(cases, [], "VEXAS", SvmOptions())
+        reference_from_cases(cases, [], fit)
 
 
 def test_the_time_that_is_left_is_in_words() -> None:
     assert time_left(2) == "under a minute left"
     assert time_left(600) == "about 10 min left"
     assert time_left(54_000) == "about 15 h left"
+
+
+def test_a_bag_is_scored_by_a_head_that_has_not_seen_the_patient() -> None:
+    rng = np.random.default_rng(0)
+
+    def bag(positive: bool) -> tuple[np.ndarray, list[bytes]]:
+        encodings = rng.normal(0, 1, (9, 4)).astype(np.float32)
+        encodings[:3, 0] += 3 * positive  # a third of the cells tells
+        return encodings, [rng.bytes(8) for _ in range(9)]
+
+    def weigh(encodings: np.ndarray) -> np.ndarray:
+        weights = np.exp(encodings[:, 0].astype(np.float64))
+        found: np.ndarray = weights / weights.sum()
+        return found
+
+    truth = [n % 2 == 1 for n in range(40)]
+    scorer = bag_scorer([bag(positive) for positive in truth], truth, weigh)
+    others = [bag(positive) for positive in truth]
+    scores = scorer(others)
+    assert roc_auc(scores, np.array(truth)) > 0.85
+    encodings, identities = others[3]
+    turned = (encodings[::-1], identities[::-1])
+    assert scorer([turned])[0] == scores[3]
+    assert scorer([]).shape == (0,)
+
+
+def test_a_bundle_of_a_bag_learns_how_its_patients_look(
+    training: Training, twelve: Path, tmp_path: Path
+) -> None:
+    bundle = bag_bundle(tmp_path / "bag", BagKind(classes=("MDS", "VEXAS")))
+    done = training("reference", bundle, "--cohort", twelve, "-o", tmp_path / "b.vxb")
+    assert done.status == 0, done.err
+    reference = reference_in(tmp_path / "b.vxb")
+    assert (reference.n_patients, len(reference.clean_scores)) == (12, 0)
+    with read_case(twelve.parent / "S1") as case:
+        result = score_case(case, open_bundle(tmp_path / "b.vxb"), covariates={"age_years": "60"})
+    assert result.models[0].domain is not None

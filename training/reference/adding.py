@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from calibration.additions import NewFile, write_with_files
 from training.measured.measuring import LEAST_CELLS, NamedChange
@@ -15,12 +18,20 @@ from training.patients.aggregates import DrawOptions
 from training.patients.classifier import SvmOptions
 from training.reference.changes import fitted_changes
 from training.reference.fit import FittedReference
-from training.reference.making import TrainingCase, reference_from_cases
+from training.reference.making import (
+    FitScorer,
+    TrainingCase,
+    reference_from_cases,
+    scorer_of_bag,
+    svm_scorer,
+    without_scores,
+)
 from training.reference.pairs import fitted_pairs
 from training.talk import Talk
 from vexas_edge.bundle.archive import Bundle, file_entry
+from vexas_edge.bundle.contract import CELL_WEIGHTS, COVARIATES
 from vexas_edge.bundle.graphs import REFERENCE
-from vexas_edge.bundle.manifest import Manifest
+from vexas_edge.bundle.manifest import Bag, Manifest, Medians, Model
 from vexas_edge.domain.performance import Performance, text_of_rate
 from vexas_edge.domain.reference import LEAST_PATIENTS, bytes_from_reference
 from vexas_edge.domain.words import missing_gate_words
@@ -37,7 +48,7 @@ class TrainingCohort:
     """The patients that a bundle's classifiers were fitted on.
 
     split: what they are called, for messages.
-    svm: how that of each model was fitted; how cells are drawn the bundle says itself.
+    svm: how that of each model of medians was fitted; how cells are drawn the bundle says itself.
     work: the folder that measurements are kept in.
     """
 
@@ -73,8 +84,9 @@ def add_references(
         HostError: the bundle cannot be written.
     """
     groups = {row.patient: group_of(row.label, bundle.manifest) for row in training.rows}
-    for svm in training.svm.values():
-        check_groups(groups, svm, f"the split {training.split!r}")
+    for name, svm in training.svm.items():
+        least = _least_patients(bundle.manifest.models[name], svm)
+        check_groups(groups, least, f"the split {training.split!r}")
     measurements = Measurements(
         rows=training.rows,
         changes=all_changes() if len(groups) >= LEAST_PATIENTS else (),
@@ -110,11 +122,12 @@ def group_of(label: str, manifest: Manifest) -> str:
     )
 
 
-def check_groups(groups: Mapping[str, str], svm: SvmOptions, where: str) -> bool:
+def check_groups(groups: Mapping[str, str], least: int, where: str) -> bool:
     """Whether each patient can be scored by a classifier that has not seen it.
 
     Args:
         groups: of each patient.
+        least: how many patients a group needs for that.
         where: the patients are, for the message.
 
     Raises:
@@ -127,7 +140,6 @@ def check_groups(groups: Mapping[str, str], svm: SvmOptions, where: str) -> bool
             f"{where} has {len(groups)} patients, of the groups: {', '.join(counts) or 'none'}; a "
             "reference needs patients of two groups at least"
         )
-    least = 2 if svm.calibration == "libsvm" and not svm.choose else 3
     few = [group for group, n_patients in counts.items() if n_patients < least]
     if few and len(groups) >= LEAST_PATIENTS:
         raise InputError(
@@ -146,7 +158,7 @@ def _made(
     talk: Talk,
 ) -> MadeReference:
     manifest = sessions.bundle.manifest
-    recipe = manifest.models[name].medians
+    model = manifest.models[name]
     measured = measurements.of_model(name, sessions, talk)
     cases = [
         TrainingCase(
@@ -154,28 +166,48 @@ def _made(
         )
         for row, case in zip(measurements.rows, measured, strict=True)
     ]
-    least = max(LEAST_CELLS, manifest.models[name].minimum_cells)
+    least = max(LEAST_CELLS, model.minimum_cells)
     used = [case for case in cases if len(case.measured.identities) >= least]
     where = f"model {name!r}, which needs {least} cells a case,"
     own = {case.patient: case.group for case in used}
-    scorable = check_groups(own, training.svm[name], where)
+    scorable = check_groups(own, _least_patients(model, training.svm[name]), where)
     if scorable:
         talk.say(f"{name}: scoring {len(used)} cases by classifiers that have not seen them ...")
-    draws = DrawOptions(draws=recipe.fit_draws, size=recipe.draw_size, seed=recipe.seed)
-    svm = replace(training.svm[name], draws=draws)
-    fitted = reference_from_cases(
-        used, measurements.changes, manifest.positive, svm if scorable else None
-    )
+    fit = _fit_scorer(name, sessions, training.svm[name]) if scorable else None
+    fitted = reference_from_cases(used, measurements.changes, fit)
+    if isinstance(model.aggregation, Bag):  # what scored them is no bag, and knew no covariate
+        fitted = without_scores(fitted)
     return MadeReference(
         model=name,
         fitted=fitted,
         left_out=tuple(c.sample for c in cases if len(c.measured.identities) < least),
         stated=stated_from_scores(
-            [case.group == manifest.positive for case in used],
-            fitted.scores,
-            manifest.models[name].threshold,
+            [case.group == manifest.positive for case in used], fitted.scores, model.threshold
         ),
     )
+
+
+def _fit_scorer(name: str, sessions: Sessions, svm: SvmOptions) -> FitScorer:
+    """How a classifier of the model's kind is fitted on some of the cases."""
+    manifest = sessions.bundle.manifest
+    model, positive = manifest.models[name], manifest.positive
+    if isinstance(model.aggregation, Medians):
+        recipe = model.aggregation
+        draws = DrawOptions(draws=recipe.fit_draws, size=recipe.draw_size, seed=recipe.seed)
+        return partial(svm_scorer, positive=positive, svm=replace(svm, draws=draws))
+    none = np.zeros((1, len(model.covariates)), np.float32)
+
+    def weigh(encodings: NDArray[np.float32]) -> NDArray[np.float64]:
+        found = sessions.classify(name, encodings, {COVARIATES: none})[CELL_WEIGHTS]
+        return found[:, 0].astype(np.float64)
+
+    return partial(scorer_of_bag, positive=positive, weigh=weigh)
+
+
+def _least_patients(model: Model, svm: SvmOptions) -> int:
+    """How many patients a group needs for classifiers that have not seen some of them."""
+    is_bag = isinstance(model.aggregation, Bag)
+    return 2 if is_bag or (svm.calibration == "libsvm" and not svm.choose) else 3
 
 
 def stated_from_scores(

@@ -1,6 +1,6 @@
 """Makes a model's reference from its measured training cases."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from training.measured.case import MeasuredCase
 from training.measured.measuring import NamedChange
 from training.patients.aggregates import Patient, patients_from_encodings
 from training.patients.classifier import SvmOptions, fit_classifier
+from training.reference.bag_scoring import WeighCells, bag_scorer
 from training.reference.fit import Changed, CleanCase, FittedReference, fit_reference
 from training.reference.held_out import Scorer, held_out_scorers
 from training.reference.scoring import scorer_from_classifier
@@ -32,33 +33,39 @@ class TrainingCase:
     measured: MeasuredCase
 
 
+# From the cases of some patients to a scorer that they taught.
+FitScorer = Callable[[Sequence[TrainingCase]], Scorer]
+
+
 def reference_from_cases(
-    cases: Sequence[TrainingCase],
-    changes: Sequence[NamedChange],
-    positive: str,
-    svm: SvmOptions | None,
+    cases: Sequence[TrainingCase], changes: Sequence[NamedChange], fit: FitScorer | None
 ) -> FittedReference:
     """The reference of a model; arguments and errors are those of `training_material`.
 
     Args:
-        svm: None where there are too few patients of a group to score any; there can be no changes
+        fit: None where there are too few patients of a group to score any; there can be no changes
             then either.
     """
-    if svm is None:
+    if fit is None:
         return fit_reference([_clean_case(case, None) for case in cases], ())
-    families = [change.family for change in changes]
-    return fit_reference(*training_material(cases, families, positive, svm))
+    return fit_reference(*training_material(cases, [change.family for change in changes], fit))
+
+
+def without_scores(fitted: FittedReference) -> FittedReference:
+    """The same, without scores of the training patients."""
+    reference = replace(fitted.reference, clean_scores=np.empty(0))
+    return replace(fitted, reference=reference, scores=(None,) * len(fitted.scores))
 
 
 def training_material(
-    cases: Sequence[TrainingCase], families: Sequence[str], positive: str, svm: SvmOptions
+    cases: Sequence[TrainingCase], families: Sequence[str], fit: FitScorer
 ) -> tuple[list[CleanCase], list[Changed]]:
     """What a reference is fitted on: the cases, scored by classifiers that have not seen them.
 
     Args:
         cases: each with at least two cells, and changed by each of the changes.
         families: of these changes.
-        svm: how a model's classifier is fitted, and how its cells are drawn.
+        fit: gives the scorer that some of the cases teach.
 
     Raises:
         InputError: a group has too few patients for a classifier, or two patients share a cell.
@@ -66,7 +73,7 @@ def training_material(
     scorers = held_out_scorers(
         [case.patient for case in cases],
         [case.group for case in cases],
-        lambda chosen: fitted_scorer([cases[place] for place in chosen], positive, svm),
+        lambda chosen: fit([cases[place] for place in chosen]),
     )
     measured = [case.measured for case in cases]
     whole = [(case.encodings, case.identities) for case in measured]
@@ -129,10 +136,16 @@ def changed_cases(
     return changed
 
 
-def fitted_scorer(cases: Sequence[TrainingCase], positive: str, svm: SvmOptions) -> Scorer:
-    """A scorer by the classifier that is fitted on these cases."""
+def svm_scorer(cases: Sequence[TrainingCase], positive: str, svm: SvmOptions) -> Scorer:
+    """A scorer by the classifier of medians that is fitted on these cases."""
     classifier = fit_classifier(_patients(cases), svm)
     return scorer_from_classifier(classifier, positive, replace(svm.draws, draws=SCORED_DRAWS))
+
+
+def scorer_of_bag(cases: Sequence[TrainingCase], positive: str, weigh: WeighCells) -> Scorer:
+    """A scorer by the head of a bag that is fitted on these cases."""
+    bags = [(case.measured.encodings, case.measured.identities) for case in cases]
+    return bag_scorer(bags, [case.group == positive for case in cases], weigh)
 
 
 def _patients(cases: Sequence[TrainingCase]) -> tuple[Patient, ...]:
