@@ -207,3 +207,54 @@ def test_a_spec_that_makes_no_sense_is_refused(
     ended = training("run", spec, "-o", spec.parent / "out")
     assert ended.status == status, ended.err
     assert said in ended.err
+
+
+BAGS = """
+[models.monocyte.bags]
+options.epochs = 2
+options.rate = 1e-3
+options.patients = 4
+options.aggregation = { method = "learned" }
+covariates = [{ name = "age_years", unit = "years" }]
+folds = 2
+"""
+
+
+@pytest.fixture
+def bag_spec(spec: Path) -> Path:
+    own = [line for line in SPEC.splitlines() if not line.startswith(("svm", "score_draws"))]
+    spec.write_text("\n".join([*own, BAGS]))
+    return spec
+
+
+def test_a_cohort_becomes_a_bundle_of_a_bag(training: Training, bag_spec: Path) -> None:
+    out = bag_spec.parent / "out"
+    ended = training("run", bag_spec, "-o", out)
+    assert ended.status == 0, ended.err
+    assert {path.name for path in (out / "monocyte").iterdir()} == {"pretrain", "bags"}
+    bundle = open_bundle(out / "bundle/tiny.vxb")
+    model = bundle.manifest.models["monocyte"]
+    assert [covariate.name for covariate in model.covariates] == ["age_years"]
+    # The oldest is older than any patient that was learnt from makes plausible.
+    assert "On 3 patients held out (1 more have no score, for want of a covariate)" in bundle.card()
+    assert "image and covariates ROC-AUC" in bundle.card()
+    with read_case(bag_spec.parent / "cohort/S9") as case:
+        result = score_case(case, bundle, covariates={"age_years": "49"})
+    assert result.models[0].covariates[0].value == 49
+    again = training("run", bag_spec, "-o", out)
+    assert "bags: already done" in again.err
+
+
+def test_a_bag_finds_its_threshold_itself(training: Training, bag_spec: Path) -> None:
+    more = bag_spec.read_text().replace("minimum_cells", "threshold = 0.4\nminimum_cells")
+    bag_spec.write_text(more)
+    ended = training("run", bag_spec, "-o", bag_spec.parent / "out")
+    assert ended.status == 2
+    assert "models.monocyte learns from bags, which find threshold themselves" in ended.err
+
+
+def test_a_covariate_that_the_cohort_lacks_is_named(training: Training, bag_spec: Path) -> None:
+    bag_spec.write_text(bag_spec.read_text().replace("age_years", "weight"))
+    ended = training("run", bag_spec, "-o", bag_spec.parent / "out")
+    assert ended.status == 2
+    assert "the cohort has no column 'weight', which models.monocyte takes" in ended.err

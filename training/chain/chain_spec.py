@@ -9,6 +9,8 @@ from msgspec import Meta, Struct
 
 from export.paper import CANVAS_PX
 from export.spec import INTENDED_USE, fields_from_toml
+from training.bags.trainer import BagOptions
+from training.judging.stacking import AskedCovariate
 from training.mask_network.segmenter import SegmenterRecipe
 from training.patients.classifier import SvmOptions
 from training.pretraining.trainer import PretrainOptions
@@ -19,6 +21,8 @@ from vexas_edge.errors import UsageError
 from vexas_edge.fields import Name
 
 Fields = dict[str, Any]
+# Fields of a model that say nothing where it learns from bags.
+_NOT_OF_BAGS = ("threshold", "larger", "score_draws")
 
 
 class Isolation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,12 +60,27 @@ class Probe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     groups: tuple[str, ...] = ()
 
 
+class ChainBags(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Learning from patients whose cells have no labels, in place of medians and an SVM.
+
+    options: fields of BagOptions, except backbone, preprocessing and start.
+    covariates: columns of the cohort that are joined to the score.
+    folds, halvings: how it is judged, as `vexas-workshop train bags` has it.
+    """
+
+    options: Fields = {}
+    covariates: tuple[AskedCovariate, ...] = ()
+    folds: Annotated[int, Meta(ge=2, le=100)] = 5
+    halvings: bool = False
+
+
 class ChainModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The model of one cell type; fields that are not explained here are those of a bundle's spec.
 
     weights: of an encoder that is already trained; without it, one is pretrained.
     pretrain: fields of PretrainOptions, except backbone and preprocessing.
     svm: fields of SvmOptions.
+    bags: in place of `svm`, and of all that it finds itself: `threshold`, `larger`, `score_draws`.
     probe: labelled cells to judge the encoder by.
     normalise: "background" to bring each case's bare slide to that of the cohort's `fit` split.
     """
@@ -72,6 +91,7 @@ class ChainModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weights: str | None = None
     pretrain: Fields = {}
     svm: Fields = {}
+    bags: ChainBags | None = None
     probe: Probe | None = None
     canvas_px: Annotated[int, Meta(ge=8, le=4096)] = CANVAS_PX
     larger: LargerCells = "reject"
@@ -84,6 +104,12 @@ class ChainModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """The options of pretraining, with this model's backbone and preprocessing."""
         own = {"backbone": self.backbone, "preprocessing": self.preprocessing}
         options: PretrainOptions = options_from_fields(PretrainOptions, {**self.pretrain, **own})
+        return options
+
+    def bag_options(self, bags: ChainBags) -> BagOptions:
+        """The options of learning from bags; their start is named when its weights are there."""
+        own = {"backbone": self.backbone, "preprocessing": self.preprocessing, "start": "start"}
+        options: BagOptions = options_from_fields(BagOptions, {**bags.options, **own})
         return options
 
     def svm_options(self) -> SvmOptions:
@@ -159,9 +185,22 @@ def _check(spec: ChainSpec, path: Path) -> None:
     shared = sorted(set(spec.models) & {"isolate", "mask-network", "export", "bundle"})
     if shared:
         raise UsageError(f"{path}: a stage is called {shared[0]!r}; give the model another name")
-    for model in spec.models.values():
+    for name, model in spec.models.items():
         model.pretrain_options()
         model.svm_options()
+        if model.bags:
+            model.bag_options(model.bags)
+            twice = [word for word in _NOT_OF_BAGS if getattr(model, word) != _default(word)]
+            if twice:
+                raise UsageError(
+                    f"{path}: models.{name} learns from bags, which find {', '.join(twice)} "
+                    "themselves; leave it out"
+                )
+
+
+def _default(field: str) -> Any:
+    (found,) = (f.default for f in msgspec.structs.fields(ChainModel) if f.name == field)
+    return found
 
 
 def _check_known(kind: type, given: Fields) -> None:

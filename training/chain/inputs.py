@@ -1,6 +1,6 @@
 """What the work of a stage may be given: values that say in the stage's key all that they hold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,14 @@ def facts_of(value: Any) -> Any:
     raise TypeError(f"a stage was given a {type(value).__name__}, which its key cannot hold")
 
 
-def labelled(rows: Sequence[CohortCase]) -> tuple[CohortCase, ...]:
-    """The rows for a stage that must not know covariates."""
-    return tuple(replace(row, covariates={}) for row in rows)
+def labelled(
+    rows: Sequence[CohortCase], covariates: Collection[str] = ()
+) -> tuple[CohortCase, ...]:
+    """The rows for a stage that must not know covariates but these."""
+    return tuple(
+        replace(row, covariates={n: v for n, v in row.covariates.items() if n in covariates})
+        for row in rows
+    )
 
 
 def bare(rows: Sequence[CohortCase]) -> tuple[CohortCase, ...]:

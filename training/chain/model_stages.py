@@ -1,4 +1,4 @@
-"""The stages of one model: background, isolate, pretrain, encode, probe, evaluate, fit."""
+"""The stages of one model: background, isolate, pretrain, encode, probe, evaluate, fit, bags."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,22 +6,25 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from training.chain.chain import Chain, given_file
-from training.chain.chain_spec import ChainModel, Probe
+from training.chain.chain_spec import ChainBags, ChainModel, Probe
 from training.chain.inputs import GivenFile, bare, labelled
 from training.chain.libraries import onnxruntime_facts, sklearn_facts, torch_facts
 from training.chain.mask_stage import isolate_stage
 from training.chain.stages import Stage
 from training.chain.tasks.background import BACKGROUND, BackgroundInputs, make_background
+from training.chain.tasks.bags import BAG, BagInputs, make_bags
 from training.chain.tasks.encode import EncodeInputs, make_encodings
 from training.chain.tasks.evaluate import SENTENCES, EvaluateInputs, make_evaluation
 from training.chain.tasks.fit import CLASSIFIER, FitInputs, make_classifier
 from training.chain.tasks.patients import EncodedCells
 from training.chain.tasks.pretrain import PretrainInputs, make_weights
 from training.chain.tasks.probe import ProbeInputs, make_probe
+from training.judging.beside import BesideOptions
 from training.mask_network.isolated_cohort import isolated_rows
 from training.patients.evaluation import EvaluationOptions
 from training.pretraining.run_folder import WEIGHTS
 from vexas_edge.cells.background import Background
+from vexas_edge.errors import UsageError
 from vexas_edge.smear.cohort import CohortCase, cases_of_split, read_cohort
 
 _SEEN = (
@@ -34,13 +37,13 @@ _SEEN = (
 class TrainedModel:
     """The parts of one model that the bundle needs.
 
+    parts: by their field in a bundle's spec: weights and classifier, or the bag.
     background: the bare slide that each case is brought to; None if cells stay as they are.
     performance: sentences for the model card.
     stages: hashes for the provenance.
     """
 
-    weights: GivenFile
-    classifier: GivenFile
+    parts: dict[str, GivenFile]
     background: Background | None
     performance: str
     stages: dict[str, dict[str, str]]
@@ -73,22 +76,65 @@ def train_model(chain: Chain, name: str, masks: Stage | None) -> TrainedModel:
     else:
         weights = given_file(chain.folder / model.weights)
     asked = _encode_inputs(chain, model, shown, weights)
-    stages["encode"] = encode = chain.stage(f"{name}/encode", make_encodings, asked)
     if model.probe:
         stages["probe"] = _probe(chain, name, model.probe, asked)
+    if model.bags:
+        stages["bags"] = judged = _bags(chain, name, model.bags, shown, weights)
+        parts = {"bag": judged.file(BAG)}
+    else:
+        judged, fitted = _medians(chain, name, asked, stages)
+        parts = {"weights": weights, "classifier": fitted.file(CLASSIFIER)}
+    return TrainedModel(
+        parts=parts,
+        background=background,
+        performance=(judged.folder / SENTENCES).read_text(encoding="utf-8"),
+        stages={stage: done.facts() for stage, done in stages.items()},
+    )
+
+
+def _medians(
+    chain: Chain, name: str, asked: EncodeInputs, stages: dict[str, Stage]
+) -> tuple[Stage, Stage]:
+    """The stages that judge and fit an SVM on medians.
+
+    Args:
+        stages: those that are run here are added to it.
+    """
+    stages["encode"] = encode = chain.stage(f"{name}/encode", make_encodings, asked)
     encoded = EncodedCells(
         encodings=encode.file("encodings.npz"), metadata=encode.file("metadata.csv")
     )
     stages["evaluate"] = _evaluate(chain, name, encoded)
     stages["fit"] = _fit(chain, name, encoded)
-    sentences = stages["evaluate"].folder / SENTENCES
-    return TrainedModel(
-        weights=weights,
-        classifier=stages["fit"].file(CLASSIFIER),
-        background=background,
-        performance=sentences.read_text(encoding="utf-8"),
-        stages={stage: done.facts() for stage, done in stages.items()},
+    return stages["evaluate"], stages["fit"]
+
+
+def _bags(chain: Chain, name: str, bags: ChainBags, shown: _Shown, weights: GivenFile) -> Stage:
+    model, spec = chain.spec.models[name], chain.spec
+    asked = [covariate.name for covariate in bags.covariates]
+    known = {row.sample: row for row in chain.rows}
+    if missing := [word for word in asked if word not in chain.rows[0].covariates]:
+        raise UsageError(f"the cohort has no column {missing[0]!r}, which models.{name} takes")
+    rows = tuple(
+        replace(row, covariates={word: known[row.sample].covariates[word] for word in asked})
+        for row in shown.rows
+        if row.split in (spec.fit, spec.judge)
     )
+    given = BagInputs(
+        cells=chain.cells.given(rows, model.cells),
+        fit=spec.fit,
+        judge=spec.judge,
+        positive=spec.positive,
+        canvas_px=model.canvas_px,
+        background=shown.background,
+        minimum_cells=model.minimum_cells,
+        options=replace(model.bag_options(bags), start=weights.path.name),
+        start=weights,
+        how=BesideOptions(asked=bags.covariates, folds=bags.folds, halved=bags.halvings),
+        title=f"{spec.name}, {name}",
+        libraries=torch_facts() | sklearn_facts(),
+    )
+    return chain.stage(f"{name}/bags", make_bags, given, resumes=True)
 
 
 def _shown_cells(

@@ -17,6 +17,7 @@ from training.chain.tasks.precisions import PrecisionInputs, make_precisions
 from training.chain.tasks.reference import REFERENCED, ReferenceInputs, make_reference
 from training.talk import Talk
 from vexas_edge.bundle.graphs import ISOLATE
+from vexas_edge.cells.background import Background
 from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.smear.cohort import cases_of_split
 
@@ -67,27 +68,35 @@ def _export(chain: Chain, models: dict[str, TrainedModel], masks: Stage | None) 
 
 
 def _parts(chain: Chain, model: ChainModel, trained: TrainedModel) -> ModelParts:
-    draws = model.svm_options().draws
+    fields = {"minimum_cells": model.minimum_cells}
+    if not model.bags:
+        fields |= _fields_of_medians(model, trained.background)
     return ModelParts(
-        fields={
-            "encoder": model.backbone,
-            "encoding": "l2",  # what `encode` returns and `fit` fits on
-            "preprocessing": model.preprocessing,
-            "minimum_cells": model.minimum_cells,
-            "threshold": model.threshold,
-            "draw_size": draws.size,
-            "fit_draws": draws.draws,
-            "seed": draws.seed,
-            "score_draws": model.score_draws,
-            "normalise": model.normalise,
-            "background": trained.background,
-        },
-        weights=trained.weights,
-        classifier=trained.classifier,
+        fields=fields,
+        parts=trained.parts,
         cells=chain.cells.given(bare(cases_of_split(chain.rows, chain.spec.fit)), model.cells),
         canvas_px=model.canvas_px,
-        larger=model.larger,
+        larger="crop" if model.bags else model.larger,
     )
+
+
+def _fields_of_medians(model: ChainModel, background: Background | None) -> dict[str, Any]:
+    """What the spec of a bundle says of a model that no bag says itself."""
+    draws = model.svm_options().draws
+    return {
+        "encoder": model.backbone,
+        "encoding": "l2",  # what `encode` returns and `fit` fits on
+        "preprocessing": model.preprocessing,
+        "threshold": model.threshold,
+        "draw_size": draws.size,
+        "fit_draws": draws.draws,
+        "seed": draws.seed,
+        "score_draws": model.score_draws,
+        "normalise": model.normalise,
+        "background": background,
+        "canvas_px": model.canvas_px,
+        "larger": model.larger,
+    }
 
 
 def _add_references(chain: Chain, export: Stage) -> Stage:
@@ -105,7 +114,9 @@ def _add_references(chain: Chain, export: Stage) -> Stage:
 
 def _add_precisions(chain: Chain, reference: Stage) -> Path:
     spec = chain.spec
-    rows = [row for row in labelled(chain.rows) if row.split in (spec.fit, spec.judge)]
+    bags = [model.bags for model in spec.models.values() if model.bags]
+    taken = {covariate.name for own in bags for covariate in own.covariates}
+    rows = [row for row in labelled(chain.rows, taken) if row.split in (spec.fit, spec.judge)]
     kinds = judgeable_kinds(spec.precisions, chain.talk.say)
     given = PrecisionInputs(
         bundle=reference.file(REFERENCED),

@@ -26,12 +26,12 @@ class ModelParts:
     """One model.
 
     fields: of its spec, except those below.
+    parts: files that its spec names, by field.
     cells: of the patients that it is fitted on, some of which the bundle is tested with.
     """
 
     fields: dict[str, Any]
-    weights: GivenFile
-    classifier: GivenFile
+    parts: dict[str, GivenFile]
     cells: GivenCells
     canvas_px: int
     larger: LargerCells
@@ -62,11 +62,8 @@ def make_bundle(to: Path, given: ExportInputs, _: Talk) -> None:
     for name, model in given.models.items():
         fields = {
             **model.fields,
+            **{field: str(file.path.resolve()) for field, file in model.parts.items()},
             "cells": model.cells.classes,
-            "canvas_px": model.canvas_px,
-            "larger": model.larger,
-            "weights": str(model.weights.path.resolve()),
-            "classifier": str(model.classifier.path.resolve()),
             "parity_cells": str(_parity_cells(name, model, given, to / "parity" / name)),
         }
         if given.network:
