@@ -31,6 +31,7 @@ from samples import (
     add_int8_for_timing,
     copy_cells,
     spread_module,
+    write_bag_bundle,
     write_export_cells,
     write_file_bundle,
     write_module_bundle,
@@ -41,7 +42,7 @@ from export.backbones import build_backbone, load_weights
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.contract import DRAWS, ENCODINGS, PROBABILITIES
+from vexas_edge.bundle.contract import ENCODINGS, PROBABILITIES
 from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
@@ -51,7 +52,7 @@ from vexas_edge.host.process import default_threads
 from vexas_edge.runtime.choice import fastest
 from vexas_edge.runtime.prepare import prepare_bundle
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.draws import draw_cells
+from vexas_edge.scoring.heads.inputs import inputs_of_head
 from vexas_edge.smear.options import ReadOptions
 
 OURS = "vexas-edge score"
@@ -64,16 +65,19 @@ class Network:
 
     width: D of its encodings.
     n_cells: cells per turn.
+    is_bag: whether a bag's learnt weights follow the encodings, instead of medians and an SVM.
     """
 
     name: str
     width: int
     canvas_px: int
     n_cells: int
+    is_bag: bool = False
 
 
 NETWORKS = (
     Network(name="squeezenet11", width=512, canvas_px=112, n_cells=400),
+    Network(name="squeezenet11", width=512, canvas_px=112, n_cells=400, is_bag=True),
     Network(name="vgg16", width=512, canvas_px=272, n_cells=32),
     Network(name="resnet50", width=2048, canvas_px=272, n_cells=64),
     Network(name="inceptionv3", width=2048, canvas_px=272, n_cells=64),
@@ -146,6 +150,7 @@ def peers_line(network: Network, data: Path, scratch: Path, turns: int) -> dict[
     return {
         "question": "vexas-edge score beside what a user would pick instead",
         "network": network.name,
+        "aggregation": "bag" if network.is_bag else "median",
         "times_as_fast_from_files": _ratios(files),
         "times_as_fast_from_decoded_cells": _ratios(decoded),
         "drift_from_torch_eager": drift,
@@ -169,9 +174,13 @@ def _made(network: Network, data: Path, scratch: Path) -> tuple[Bundle, Material
         files = sorted((data / "lymphocytosis").glob("*/*.jpg"))[: network.n_cells]
         folder = copy_cells(files, scratch / "cells")
         (encoder,) = (data / network.name).glob("*.onnx")
-        module: nn.Module = build_backbone(network.name).eval()
-        load_weights(module, encoder)
-        write_file_bundle(encoder, network.width, network.canvas_px, folder, to)
+        backbone = build_backbone(network.name).eval()
+        load_weights(backbone, encoder)
+        module: nn.Module = backbone
+        if network.is_bag:
+            write_bag_bundle(backbone, network.name, "learned", network.canvas_px, folder, to)
+        else:
+            write_file_bundle(encoder, network.width, network.canvas_px, folder, to)
     else:
         files = sorted(file for file in (data / "cells").rglob("*") if file.is_file())
         folder = write_export_cells(files, network.n_cells, scratch / "cells")
@@ -231,11 +240,11 @@ def _encode(rig: Rig) -> list[np.ndarray]:
 
 
 def _probabilities(rig: Rig, encodings: list[np.ndarray]) -> np.ndarray:
-    """Probabilities from encodings, by medians of draws and the SVM, as every script ends."""
-    together, recipe = np.concatenate(encodings), rig.bundle.manifest.models[CELL_TYPE].medians
+    """Probabilities from encodings, by the head, as every script ends."""
+    together, model = np.concatenate(encodings), rig.bundle.manifest.models[CELL_TYPE]
     identities = [b"%8d" % index for index in range(len(together))]
-    draws = draw_cells(identities, recipe.score_draws, recipe.draw_size, recipe.seed)
-    return rig.sessions.classify(CELL_TYPE, together, {DRAWS: draws})[PROBABILITIES]
+    inputs = inputs_of_head(model, identities, np.zeros((1, 0), np.float32))
+    return rig.sessions.classify(CELL_TYPE, together, inputs)[PROBABILITIES]
 
 
 def _in_turns(

@@ -18,10 +18,15 @@ from spread_weights import spread_weights
 from calibration.additions import NewGraph, add_graphs
 from export import write_bundle
 from export.backbones import build_backbone
+from export.backbones.backbone import Backbone
+from export.bags.aggregation import AggregationOptions
+from export.bags.bag_file import BagFacts, Regression, bag_file
+from export.bags.network import BagNetwork
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from vexas_edge import open_bundle
 from vexas_edge.bench.drawn_smear import drawn_crop
 from vexas_edge.bundle.graphs import CHEAPER, graph_file
+from vexas_edge.bundle.manifest import Weighting
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
 
@@ -108,6 +113,35 @@ def write_module_bundle(
     return to
 
 
+def write_bag_bundle(
+    module: Backbone, name: str, method: Weighting, canvas_px: int, cells: Path, to: Path
+) -> Path:
+    """A bundle of a bag: a backbone with its weights behind it a head of random ones."""
+    torch.manual_seed(0)
+    options = AggregationOptions(method=method)
+    network = BagNetwork(module, torch.nn.Sequential(*module.stages()), options, "l2", 0)
+    torch.nn.init.normal_(network.classify.weight, 0, 0.1)
+    facts = BagFacts(
+        positive="b",
+        others="a",
+        canvas_px=canvas_px,
+        backbone=name,
+        preprocessing=PREPROCESSING,
+        encoding="l2",
+        aggregation=options,
+        middle=0.0,
+        spread=1.0,
+        image=Regression(weights=(1.0,), bias=0.0, threshold=0.5),
+    )
+    file = to.with_suffix(".safetensors")
+    file.write_bytes(bag_file(facts, module.state_dict(), network.eval().state_dict()))
+    spec = _spec(name, canvas_px, cells, bag=str(file.resolve()))
+    beside = ("cells", "bag", "parity_cells")
+    models = {n: {f: m[f] for f in beside} for n, m in spec["models"].items()}
+    write_bundle({**spec, "models": models}, to=to)
+    return to
+
+
 def add_int8_for_timing(path: Path, cells: Path) -> None:
     """Add int8 graphs to the bundle, marked as tested although nothing judged them.
 
@@ -168,7 +202,7 @@ def write_file_bundle(
     return to
 
 
-def _spec(name: str, canvas_px: int, cells: Path, **fields: Any) -> dict[str, object]:
+def _spec(name: str, canvas_px: int, cells: Path, **fields: Any) -> dict[str, Any]:
     few = copy_cells(
         sorted(cells.iterdir())[:PARITY_CELLS], cells.with_name(f"{cells.name}-parity")
     )

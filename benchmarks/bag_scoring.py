@@ -1,0 +1,119 @@
+"""Does what follows the encoder in a bag cost anything beside it?
+
+    python benchmarks/bag_scoring.py DATA -o benchmarks/results/bag_scoring.jsonl
+
+Scoring a case with a bag, with its interval, its pulls and the check against the fused graph, is
+timed beside the same cells read and encoded alone, by the same engine, in turns; a ratio is
+computed within each turn. The encoder is SqueezeNet at 112 px, in float32. DATA is a folder with
+`lymphocytosis/` and `squeezenet11/`.
+"""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import numpy as np
+from host import host_facts
+from samples import CELL_TYPE, copy_cells, write_bag_bundle
+
+from export.backbones import build_backbone, load_weights
+from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.manifest import Weighting
+from vexas_edge.host.cache import FOLDER_VARIABLE
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.encoding import encode_cells
+from vexas_edge.scoring.reading import read_smear
+from vexas_edge.smear.options import ReadOptions
+from vexas_edge.talk import silent
+
+SIZES = (40, 1000)
+_RESAMPLES = 2000
+_READING = ReadOptions(cell_type=CELL_TYPE)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="JSON lines file to append to.",
+)
+@click.option("--turns", default=15, show_default=True, help="After one that is a warm-up.")
+@click.option("--quick", is_flag=True, help="Use few cells, only to see that it runs.")
+def cli(data: Path, out: Path, turns: int, quick: bool) -> None:
+    """Measure on the cells in DATA; append one JSON line per aggregation and number of cells."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    (encoder,) = (data / "squeezenet11").glob("*.onnx")
+    backbone = build_backbone("squeezenet11").eval()
+    load_weights(backbone, encoder)
+    files = sorted((data / "lymphocytosis").glob("*/*.jpg"))
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ[FOLDER_VARIABLE] = scratch  # keeps this PC's own cache unchanged
+        folders = {n: copy_cells(files[:n], Path(scratch, str(n))) for n in SIZES[: 2 - quick]}
+        for method in get_args(Weighting)[: 1 if quick else None]:
+            to = Path(scratch, f"{method}.vxb")
+            few = copy_cells(files[:8], Path(scratch, method))
+            write_bag_bundle(backbone, "squeezenet11", method, 112, few, to)
+            for n, folder in folders.items():
+                line = {"aggregation": method, "n_cells": n}
+                line |= bag_line(open_bundle(to), folder, 2 if quick else turns)
+                text = json.dumps({**line, "quick": quick, **host_facts()})
+                with out.open("a", encoding="utf-8") as stream:
+                    stream.write(text + "\n")
+                click.echo(text)
+
+
+def bag_line(bundle: Bundle, folder: Path, turns: int) -> dict[str, Any]:
+    """How many times as long the score takes as the encodings alone."""
+    with Sessions(bundle, precision="fp32") as sessions:
+
+        def score() -> None:
+            with read_case(folder, _READING) as case:
+                score_case(case, bundle, sessions)
+
+        def encode() -> None:
+            with read_case(folder, _READING) as case:
+                read = read_smear(case, bundle, silent, threads=sessions.threads)
+                encode_cells(read.of_models[CELL_TYPE], CELL_TYPE, sessions, None, silent)
+
+        taken = _in_turns({"score": score, "encodings": encode}, turns)
+    ratios = np.array([turn["score"] / turn["encodings"] for turn in taken])
+    rng = np.random.Generator(np.random.PCG64(0))
+    drawn = np.median(rng.choice(ratios, (_RESAMPLES, len(ratios))), axis=1)
+    ends = (np.median(ratios), *np.percentile(drawn, [2.5, 97.5]))
+    return {
+        "question": "a bag's score, with its interval, beside its encodings alone, from files",
+        "times_as_long": [round(float(value), 3) for value in ends],
+        "median_ms": {
+            name: round(1000 * float(np.median([turn[name] for turn in taken])), 1)
+            for name in taken[0]
+        },
+        "repeats": turns,
+        "bundle_sha256": bundle.sha256,
+    }
+
+
+def _in_turns(work: dict[str, Callable[[], None]], turns: int) -> list[dict[str, float]]:
+    """Seconds of each kind of work, one entry per turn, in another order each time."""
+    rng = np.random.Generator(np.random.PCG64(0))
+    found = []
+    for _ in range(turns + 1):
+        turn = {}
+        for name in rng.permutation(list(work)):
+            started = time.perf_counter()
+            work[name]()
+            turn[str(name)] = time.perf_counter() - started
+        found.append(turn)
+    return found[1:]
+
+
+if __name__ == "__main__":
+    cli()
