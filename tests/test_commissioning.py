@@ -25,6 +25,7 @@ from site_slides import (
     write_slide,
 )
 from tiny import Ended, kept, recorded, rewritten, write_case
+from tiny_bag import BagKind, bag_bundle
 from tiny_gate import small_reference
 
 from vexas_edge import open_bundle, read_case, score_case
@@ -798,3 +799,13 @@ def test_real_slides_of_one_scanner_pass_and_those_of_two_are_found(shared_data:
     foreign = np.stack([statistics_of_slide(other / f"Patient_0{n}", None) for n in range(4)])
     said = clusters_apart(np.concatenate([own[:36], foreign]), means[:40], reference)
     assert said.startswith("the slides fall into two clusters of 36 and 4 that lie ")
+
+
+def test_a_site_is_described_to_a_bag_without_anybodys_covariates(
+    commission: Command, site: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bundle = bag_bundle(tmp_path / "bag", BagKind(classes=("MDS", "VEXAS")))
+    done = commission(site[0], bundle)
+    assert done.status == 0
+    assert "answers for 34 of 34 cases" in done.out
+    assert "missing_covariate" not in done.out

@@ -24,9 +24,9 @@ _PATH = click.Path(path_type=Path)
 def run(spec: Path, out: Path) -> None:
     """Train, judge and export everything that SPEC (.toml) describes, from a cohort to a bundle.
 
-    The stages are: isolate, pretrain, encode, probe, evaluate, fit, export, calibrate. Each is run
-    once for the same inputs and code, so the same command continues after an interruption, and
-    after a change it remakes only what that touches.
+    The stages are: isolate, pretrain, encode, probe, evaluate, fit or bags, export, calibrate.
+    Each is run once for the same inputs and code, so the same command continues after an
+    interruption, and after a change it remakes only what that touches.
 
     \b
     Example:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.bundle.manifest import Bag
 from vexas_edge.bundle.site_file import stated_performance
 from vexas_edge.bundle.words import training_patients
 from vexas_edge.commissioning.slides import SeenCase
@@ -37,6 +38,9 @@ Centre = NDArray[np.float64]
 
 # A model whose gate is centred on the site must answer for so many of each kind of known slides.
 _LEAST_ANSWERED_PERCENT = 80
+_OF_BAG = (
+    "it is a bag, and no bundle states yet how a bag performs, so there is nothing to hold it to"
+)
 _NOT_KNOWN = "no known slides were given (--known)"
 
 
@@ -124,6 +128,8 @@ def _reasons_before(
         model = sessions.bundle.manifest.models[name]
         missing = missing_gate_words({name: training_patients(model)})
         return [f"there is no gate to open: {missing}"]
+    if isinstance(sessions.bundle.manifest.models[name].aggregation, Bag):
+        return [_OF_BAG]
     why = [_too_few(kinds), _unproven(stated)] if _are_known(cases) else [_NOT_KNOWN]
     judged = [
         (case.of(name).statistics, mean, kind)

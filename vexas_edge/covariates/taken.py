@@ -33,6 +33,11 @@ class TakenCovariates:
 NO_COVARIATES = TakenCovariates()
 
 
+def average_covariates(covariates: Sequence[Covariate]) -> TakenCovariates:
+    """What a model takes of a patient of whom nothing is asked: the mean of each covariate."""
+    return TakenCovariates(values=(0.0,) * len(covariates))
+
+
 def taken_covariates(covariates: Sequence[Covariate], given: Mapping[str, str]) -> TakenCovariates:
     """What a model takes.
 

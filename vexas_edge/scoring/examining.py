@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vexas_edge.bundle.manifest import Model
 from vexas_edge.cells.background import Background
 from vexas_edge.covariates.covariate import Covariate
-from vexas_edge.covariates.taken import taken_covariates
+from vexas_edge.covariates.taken import average_covariates, taken_covariates
 from vexas_edge.domain.gate import Judgement, judge
 from vexas_edge.domain.reference import Reference
 from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics, cell_statistics
@@ -63,6 +63,7 @@ def count_cells(
         reasons=(*too_few, *cut_out, *of_lamp),
         of_slide=of_lamp,
         statistics=_statistics(read, encoded, model) if reference and not too_few else None,
+        covariates=average_covariates(model.covariates),
     )
 
 
