@@ -57,9 +57,10 @@ def taken_covariates(covariates: Sequence[Covariate], given: Mapping[str, str]) 
             try:
                 number = covariate.checked(text)
             except ValueError as error:
-                problems.append(("impossible_covariate", str(error)))
+                problems.append(("impossible_covariate", f"the patient's {error}"))
         elif covariate.missing == "abstain":
-            problems.append(("missing_covariate", f"{covariate.name}{_unit(covariate)} is missing"))
+            missing = f"the patient's {covariate.name}{_unit(covariate)} is missing"
+            problems.append(("missing_covariate", missing))
         used.append(
             UsedCovariate(
                 name=covariate.name,

@@ -227,7 +227,7 @@ class Scorer:
         """What the result does not tell the person at this PC."""
         remarks = self.naming.remarks(found, error)
         if self.naming.is_named(found) and self.given.lacks(case := self.naming.id_of(found)):
-            return (*remarks, f"note: {case} is not in the table of covariates")
+            return (*remarks, f"note: {case}: not in the table of covariates")
         return remarks
 
     def _write_page(self, line: CaseLine, pictures: Pictures | None, ledger: Ledger) -> None:
