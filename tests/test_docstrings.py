@@ -26,6 +26,7 @@ MODULES = (
     "vexas_edge.cells.likeness",
     "vexas_edge.domain.performance",
     "vexas_edge.domain.words",
+    "vexas_edge.ledger.smears",
     "vexas_edge.naming.pattern",
     "vexas_edge.naming.worklist",
     "vexas_edge.quality.counting",

@@ -26,7 +26,7 @@ def test_a_table_for_excel_has_its_mark_semicolons_and_decimal_commas(
     lines = (tmp_path / "t.csv").read_bytes().decode().splitlines()
     assert lines[0].startswith("\ufeffcase;state;answer;status;model;score;interval_low;")
     assert lines[1].startswith('"Müller;\' =1";current;')
-    assert ";scored;neutrophil;0,625;0,375;0,875;true;true;0,5;12;" in lines[1]
+    assert ";scored;neutrophil;0,625;0,375;0,875;true;true;0,5;;;12;" in lines[1]
     assert lines[3].startswith("P2, 0.5;current;")
     assert problems_of_folder(folder) == []
 

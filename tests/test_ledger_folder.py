@@ -167,8 +167,8 @@ def smear_of(score: CaseScore) -> Smear:
         given=score.case,
         series=series,
         stamp="0" * 64,
-        content=content_of((c.path, c.cell_class, c.sha256) for c in cells),
-        key=key_of(series, cells),
+        content=content_of(((c.path, c.cell_class, c.sha256) for c in cells), {}),
+        key=key_of(series, cells, {}),
         marks=marks_from_identities(cell.identity for cell in cells),
     )
 

@@ -17,8 +17,11 @@ from tiny import Ended, case_files, kept, recorded, write_case, write_cells
 from vexas_edge import open_bundle
 from vexas_edge.commands.smears import watch
 from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
-from vexas_edge.commands.smears.scorer import Answered, Looked, Scorer
+from vexas_edge.commands.smears.cut_off import given_for_run
+from vexas_edge.commands.smears.scorer import Scorer
+from vexas_edge.commands.smears.steps import Answered, Looked
 from vexas_edge.commands.smears.watch import ROUND_SECONDS, Watcher, Watching, run_watch
+from vexas_edge.covariates.given import CovariateOptions
 from vexas_edge.errors import HostError
 from vexas_edge.host.stopping import Stop
 from vexas_edge.ledger.checking import problems_of_folder
@@ -45,11 +48,15 @@ class Watched:
         bundle: Path,
         how: Watching,
         naming: NamingOptions | None = None,
+        covariates: CovariateOptions | None = None,
     ) -> None:
         self.now, self.how, self.naming = 0.0, how, Naming(naming or NamingOptions())
         self.ledger = Ledger(out)
         self.sessions = Sessions(open_bundle(bundle))
-        run = ScoringRun(cases=(root,), bundle=bundle, out=out)
+        run = ScoringRun(
+            cases=(root,), bundle=bundle, out=out, covariates=covariates or CovariateOptions()
+        )
+        self.given = given_for_run(run, self.sessions.bundle)
         who = bundle_id(self.sessions.bundle)
         self.ledger.start(asked_from_run(run, self.naming), who, datetime.now(UTC))
         self.root = root
@@ -61,6 +68,7 @@ class Watched:
             sessions=self.sessions,
             reading=ReadOptions(),
             naming=self.naming,
+            given=self.given,
             ledger=self.ledger,
             brief=True,
         )

@@ -1,5 +1,6 @@
 """Reads files that others wrote, which may be damaged, or none at all: tables, TOML, arrays."""
 
+import csv
 import errno
 import math
 import os
@@ -11,11 +12,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from dataclasses import dataclass
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vexas_edge.errors import InputError
+from vexas_edge.text import listed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +27,7 @@ _BINARY = getattr(os, "O_BINARY", 0)  # of Windows
 
 # What is meant has a hundredth of it.
 MOST_TOML_BYTES, MOST_TABLE_BYTES = 256 << 10, 4 << 20
+_LONGEST_COLUMN = 60  # in a message
 _MOST_ARRAYS, _MOST_ARRAY_BYTES, _LONGEST_HEADER = 1000, 128 << 20, 10_000
 # A key of many parts makes a table in a table for each; what is read takes the square of it.
 _MOST_PARTS, _DEEPEST = 16, 16
@@ -144,6 +148,59 @@ def text_of_table(file: Path, what: str) -> str:
         raise InputError(f"{what} {file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{what} {file} is not in UTF-8; save it as CSV UTF-8") from error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CsvTable:
+    """What a CSV file holds; no text begins or ends with a space.
+
+    columns: the texts of its first line.
+    rows: the other rows, each after its line in the file; those without any text are left out.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, tuple[str, ...]], ...]
+
+    @property
+    def has(self) -> str:
+        """Its columns, for messages."""
+        return listed(repr(name[:_LONGEST_COLUMN]) for name in self.columns) or "none"
+
+
+def table_from_csv(file: Path, what: str) -> CsvTable:
+    """The table in a CSV file whose columns are separated by commas, or by semicolons.
+
+    Args:
+        what: the file is, for messages.
+
+    Raises:
+        InputError: as `text_of_table`, or it is no CSV.
+    """
+    text = text_of_table(file, what)
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        rows = [(reader.line_num, tuple(value.strip() for value in row)) for row in reader]
+    except csv.Error as error:
+        raise InputError(f"{what} {file}, line {reader.line_num}: {error}") from error
+    columns = rows[0][1] if rows else ()
+    return CsvTable(columns=columns, rows=tuple(row for row in rows[1:] if any(row[1])))
+
+
+def state_of_file(file: Path, what: str) -> tuple[int, int]:
+    """The size and the time of a file, one of which changes when it is written anew.
+
+    Args:
+        what: the file is, for messages.
+
+    Raises:
+        InputError: it is not there, or cannot be looked at.
+    """
+    try:
+        facts = file.stat()
+    except OSError as error:
+        raise InputError(f"{what} {file} cannot be read: {error.strerror}") from error
+    return facts.st_size, facts.st_mtime_ns
 
 
 def table_from_toml(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from vexas_edge.commands.console import (
 from vexas_edge.commands.options import (
     PATH,
     case_arguments,
+    covariate_options,
     device_option,
     engine_option,
     engine_options,
@@ -49,6 +50,7 @@ def cli() -> None:
 @reading_options
 @hashing_option()
 @naming_options
+@covariate_options(single=True)
 @page_options
 @engine_options
 @click.option(
@@ -91,6 +93,7 @@ def _say_status(ctx: click.Context, _: click.Parameter, results_folder: Path | N
 @reading_options
 @hashing_option()
 @naming_options
+@covariate_options(single=False)
 @page_options
 @engine_options
 @record_host_option()

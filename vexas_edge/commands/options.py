@@ -115,6 +115,42 @@ def hashing_option() -> Command:
     )
 
 
+def covariate_options(*, single: bool) -> Command:
+    """Add the options that say what is known of patients; the command gets `covariates`.
+
+    Args:
+        single: whether there may be a single case, of which options can say it.
+    """
+
+    def add(command: Command) -> Command:
+        @wraps(command)
+        def with_covariates(table: Path | None, given: Sequence[str] = (), **chosen: Any) -> Any:
+            from vexas_edge.covariates.given import CovariateOptions
+
+            options = CovariateOptions(single=tuple(given), table=table)
+            return command(covariates=options, **chosen)
+
+        of_one = click.option(
+            "--covariate",
+            "given",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="What is known of the patient of a single case, such as age_years=63, for a "
+            "bundle that takes it; may be repeated.",
+        )
+        of_all = click.option(
+            "--covariates",
+            "table",
+            type=PATH,
+            metavar="CSV",
+            help="A file with the column case and one for each covariate that the bundle takes, "
+            "which says what is known of each case.",
+        )
+        return _with_options(with_covariates, (of_one, of_all) if single else (of_all,))
+
+    return add
+
+
 def record_host_option() -> Command:
     """The option --record-host."""
     return click.option(

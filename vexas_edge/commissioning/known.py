@@ -1,13 +1,11 @@
 """The table of a site's known slides: a CSV file that says what each is, and whose."""
 
-import csv
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from io import StringIO
 from pathlib import Path
 
 from vexas_edge.errors import InputError
-from vexas_edge.inputs import text_of_table
+from vexas_edge.inputs import table_from_csv
 from vexas_edge.text import folded, listed
 
 NEGATIVE = "negative"
@@ -25,10 +23,9 @@ def read_known(file: Path, classes: Collection[str]) -> dict[str, str]:
         InputError: it cannot be read, has other columns, lacks a value, has an unknown label, or
             names a case or a patient twice; the message names the line.
     """
-    text = text_of_table(file, "table")
     known: dict[str, str] = {}
     patients: dict[str, int] = {}
-    for line, row in _rows(text, file):
+    for line, row in _rows(file):
         case, label, patient = (row[column] for column in _COLUMNS)
         if label not in (*classes, NEGATIVE):
             raise InputError(
@@ -68,25 +65,17 @@ def check_all_known(known: Mapping[str, str], found: Sequence[str], file: Path) 
         )
 
 
-def _rows(text: str, file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The line and the values of each row; rows without any value are passed over."""
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","
-    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        columns = [name.strip().casefold()[:_LONGEST_COLUMN] for name in next(reader, [])]
-        _check_columns(columns, file)
-        for row in reader:
-            values = [value.strip() for value in row]
-            if not any(values):
-                continue
-            if len(values) != len(columns) or not all(values):
-                raise InputError(
-                    f"{file}, line {reader.line_num}: a case, a label and a patient are needed, "
-                    "and nothing else"
-                )
-            yield reader.line_num, dict(zip(columns, values, strict=True))
-    except csv.Error as error:
-        raise InputError(f"table {file}, line {reader.line_num}: {error}") from error
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The line and the values of each row."""
+    table = table_from_csv(file, "table")
+    columns = [name.casefold()[:_LONGEST_COLUMN] for name in table.columns]
+    _check_columns(columns, file)
+    for line, values in table.rows:
+        if len(values) != len(columns) or not all(values):
+            raise InputError(
+                f"{file}, line {line}: a case, a label and a patient are needed, and nothing else"
+            )
+        yield line, dict(zip(columns, values, strict=True))
 
 
 def _check_columns(columns: Sequence[str], file: Path) -> None:

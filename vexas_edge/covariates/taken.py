@@ -1,13 +1,13 @@
 """What a model takes of the covariates that were given for a case, and why it must not answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.covariates.covariate import Covariate
-from vexas_edge.results.values import UsedCovariate
+from vexas_edge.results.values import ModelScore, UsedCovariate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +62,10 @@ def taken_covariates(covariates: Sequence[Covariate], given: Mapping[str, str]) 
             try:
                 number = covariate.checked(text)
             except ValueError as error:
-                problems.append(("impossible_covariate", str(error)))
+                problems.append(("impossible_covariate", f"the patient's {error}"))
         elif covariate.missing == "abstain":
-            problems.append(("missing_covariate", f"{covariate.name}{_unit(covariate)} is missing"))
+            missing = f"the patient's {covariate.name}{_unit(covariate)} is missing"
+            problems.append(("missing_covariate", missing))
         used.append(
             UsedCovariate(
                 name=covariate.name,
@@ -76,6 +77,16 @@ def taken_covariates(covariates: Sequence[Covariate], given: Mapping[str, str]) 
         )
         values.append(0.0 if number is None else covariate.standardised(number))
     return TakenCovariates(used=tuple(used), values=tuple(values), problems=tuple(problems))
+
+
+def values_from_models(models: Iterable[ModelScore]) -> dict[str, str]:
+    """What the models of a result were given, by the covariate's name; no text is empty."""
+    return {
+        covariate.name: covariate.given
+        for model in models
+        for covariate in model.covariates
+        if covariate.given
+    }
 
 
 def _unit(covariate: Covariate) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from vexas_edge.covariates.taken import values_from_models
 from vexas_edge.errors import InputError
 from vexas_edge.inputs import open_file
 from vexas_edge.ledger.derived.pages import Pages, index_html, page_name
@@ -117,6 +118,7 @@ def _of_case(
 ) -> Iterator[str]:
     entry, run = line.entry, started.get(line.entry.run)
     cells = [cell for model in score.models for cell in model.cells]
+    covariates = values_from_models(score.models)
     if line.file != f"{CASES}/{numbered_name(entry.number, score.case)}":
         yield f"is result {entry.number}, of the case {score.case!r}"
     if run is None:
@@ -126,10 +128,11 @@ def _of_case(
     ):
         yield "was not scored with the bundle, the site file and the version of its run"
     if score.status != "failed" and (
-        entry.key != key_of(entry.series, cells)
-        or entry.content != content_of((c.path, c.cell_class, c.sha256) for c in cells)
+        entry.key != key_of(entry.series, cells, covariates)
+        or entry.content
+        != content_of(((c.path, c.cell_class, c.sha256) for c in cells), covariates)
     ):
-        yield "holds other cells than it was scored on"
+        yield "holds other cells than it was scored on, or other values of covariates"
     if bundle and score.bundle and _is_namesake(score.bundle, bundle):
         yield f"was scored with another bundle that is called {bundle.name} {bundle.version}, too"
 

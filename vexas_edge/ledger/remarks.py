@@ -46,6 +46,7 @@ def _held_back(score: CaseScore, others: Sequence[str], folder: str) -> CaseScor
             minimum_cells=model.minimum_cells,
             reasons=("held",),
             explanations=(why,),
+            covariates=model.covariates,
             typical=model.typical,
             domain=model.domain,
             cells=model.cells,

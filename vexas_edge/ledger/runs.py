@@ -18,6 +18,7 @@ class Asked:
     what follows.
     cell_type, class_map, threads: left out where they were not given.
     case_id, worklist: how cases were named; left out where they were named after their folders.
+    covariates: the table of covariates; left out where there was none.
     hash_ids: the mark of the key that ids were hashed with, and paths of cases; empty for none.
     again: whether cases that had a result were scored again.
     as_json: whether results were printed as JSON.
@@ -35,6 +36,7 @@ class Asked:
     class_map: str | UnsetType = UNSET
     case_id: str | UnsetType = UNSET
     worklist: str | UnsetType = UNSET
+    covariates: str | UnsetType = UNSET
     hash_ids: str = ""
     engine: str
     device: str

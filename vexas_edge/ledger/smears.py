@@ -1,6 +1,6 @@
 """A smear as a results folder knows it: by hashes of what it is, and where its result belongs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vexas_edge.ledger.lines import CaseLine
@@ -51,25 +51,37 @@ def series_of(bundle_sha256: str, version: str, site: SiteId | None = None) -> s
     return hash_of(bundle_sha256, version, *([site.sha256] if site else []))
 
 
-def key_of(series: str, cells: Iterable[UsedCell]) -> str:
+def covariate_facts(covariates: Mapping[str, str]) -> tuple[str, ...]:
+    """What is known of a smear's patient, as it goes into hashes of the smear.
+
+    >>> covariate_facts({"sex": "F", "age_years": "63"})
+    ('covariate age_years=63', 'covariate sex=F')
+    """
+    return tuple(f"covariate {name}={text}" for name, text in sorted(covariates.items()))
+
+
+def key_of(series: str, cells: Iterable[UsedCell], covariates: Mapping[str, str]) -> str:
     """The hash of what a smear's answer depends on.
 
     A cell that could be decoded counts by its pixels, and once; another one by its file.
 
     Args:
         cells: of all models.
+        covariates: what the models were given, as `GivenCovariates.of` has it.
     """
     by_path = {cell.path: cell for cell in cells}.values()
     decoded = {f"{cell.cell_class} {cell.identity}" for cell in by_path if cell.identity}
     others = [f"{cell.cell_class} file {cell.sha256}" for cell in by_path if not cell.identity]
-    return hash_of(series, *sorted(decoded), *sorted(others))
+    return hash_of(series, *sorted(decoded), *sorted(others), *covariate_facts(covariates))
 
 
-def content_of(files: Iterable[tuple[str, str, str]]) -> str:
-    """The hash of a smear's files.
+def content_of(files: Iterable[tuple[str, str, str]], covariates: Mapping[str, str]) -> str:
+    """The hash of a smear's files, and of what is known of its patient.
 
     Args:
         files: the path, the class and the SHA-256 of each cell's file, which is empty where the
             file is too large to be read.
+        covariates: as `key_of` has them.
     """
-    return hash_of(*(part for file in sorted(set(files)) for part in file))
+    parts = (part for file in sorted(set(files)) for part in file)
+    return hash_of(*parts, *covariate_facts(covariates))

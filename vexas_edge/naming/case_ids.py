@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vexas_edge.errors import InputError, UsageError
+from vexas_edge.inputs import state_of_file
 from vexas_edge.naming.hashing import NOT_WRITTEN, read_key
 from vexas_edge.naming.pattern import PathPattern
 from vexas_edge.naming.worklist import case_on_worklist, read_worklist
@@ -55,15 +56,10 @@ class Naming:
         """
         if self._worklist is None:
             return
-        try:
-            facts = self._worklist.stat()
-        except OSError as error:
-            why = error.strerror
-            raise InputError(f"worklist {self._worklist} cannot be read: {why}") from error
-        changed = facts.st_size, facts.st_mtime_ns
-        if changed != self._read:
+        state = state_of_file(self._worklist, "worklist")
+        if state != self._read:
             self._ids = read_worklist(self._worklist)
-            self._read = changed
+            self._read = state
 
     @property
     def may_change(self) -> bool:

@@ -1,12 +1,10 @@
 """A worklist: a CSV file that says which case the smear at a path is."""
 
-import csv
 from collections.abc import Iterator, Mapping
-from io import StringIO
 from pathlib import Path
 
 from vexas_edge.errors import InputError
-from vexas_edge.inputs import text_of_table
+from vexas_edge.inputs import table_from_csv
 from vexas_edge.text import folded
 
 _PATH, _CASE = "path", "case"
@@ -20,39 +18,30 @@ def read_worklist(file: Path) -> dict[str, str]:
     Raises:
         InputError: it cannot be read, lacks a column or a value, or names a path twice.
     """
-    text = text_of_table(file, "worklist")
     ids: dict[str, str] = {}
-    for line, path, case in _rows(text, file):
+    for line, path, case in _rows(file):
         if ids.setdefault(path, case) != case:
             raise InputError(f"{file}, line {line}: {path!r} is already the case {ids[path]!r}")
     return ids
 
 
-def _rows(text: str, file: Path) -> Iterator[tuple[int, str, str]]:
-    """The line, the path and the case of each row; rows without any value are passed over."""
-    header = text.partition("\n")[0]
-    stream = StringIO(text, newline="")
-    reader = csv.DictReader(stream, delimiter=";" if ";" in header else ",", strict=True)
-    try:
-        reader.fieldnames = [name.strip().casefold() for name in reader.fieldnames or ()]
-        if [reader.fieldnames.count(name) for name in (_PATH, _CASE)] != [1, 1]:
+def _rows(file: Path) -> Iterator[tuple[int, str, str]]:
+    """The line, the path and the case of each row."""
+    table = table_from_csv(file, "worklist")
+    columns = [name.casefold() for name in table.columns]
+    if [columns.count(name) for name in (_PATH, _CASE)] != [1, 1]:
+        raise InputError(
+            f"worklist {file} needs the columns {_PATH} and {_CASE}, once each; it has {table.has}"
+        )
+    for line, values in table.rows:
+        row = dict(zip(columns, values, strict=False))
+        path, case = _normal(row.get(_PATH, "")), row.get(_CASE, "")
+        if len(values) > len(columns) or not path or not case:
             raise InputError(
-                f"worklist {file} needs the columns {_PATH} and {_CASE}, once each; its first line "
-                f"is {header.strip()!r}"
+                f"{file}, line {line}: a path and a case are needed, and no more values than there "
+                "are columns"
             )
-        for row in reader:
-            if not any(row.values()):
-                continue
-            path, case = (str(row[name] or "").strip() for name in (_PATH, _CASE))
-            path = _normal(path)
-            if None in row or not path or not case:
-                raise InputError(
-                    f"{file}, line {reader.line_num}: a path and a case are needed, and no more "
-                    "values than there are columns"
-                )
-            yield reader.line_num, path, case
-    except csv.Error as error:
-        raise InputError(f"worklist {file}, line {reader.reader.line_num}: {error}") from error
+        yield line, path, case
 
 
 def _normal(path: str) -> str:

@@ -43,6 +43,11 @@ MAY_BE_USED: dict[AnswerKind, str] = {
     "failed": _NO_NUMBER,
     "drawn": "No. It only shows what a page looks like.",
 }
+# Said instead where the images are in order, and the model must know more of the patient.
+UNKNOWN_PATIENT = (
+    "No number: what the model must know of the patient is missing, or cannot be right."
+)
+_AGAIN_WITH_IT = "Then score the smear again; its images need not be exported anew."
 # Said instead where nothing guards against images that a model does not know.
 _UNGUARDED = (
     "Not yet. This bundle cannot tell whether the images are like those that it was trained on. "
@@ -102,6 +107,13 @@ _COMPARE = (
     "Compare focus, colour and size of the cells with those of the training images by eye, or ask "
     "who made the bundle for a domain gate."
 )
+# What a model must know of the patient beside the cells.
+_OF_PATIENT = {
+    "missing_covariate": "Find out what is missing of the patient, and let who runs vexas-edge add "
+    "it, such as to the table of covariates.",
+    "impossible_covariate": "Check what was given of the patient, and in which unit, and let who "
+    "runs vexas-edge give the right value.",
+}
 # What to do first, by why a model abstains; by the same reason, where another model's slide has it.
 _BY_REASON = {
     **{family.replace(" ", "_"): f"Check {remedy}." for family, (_, remedy) in SEEN.items()},
@@ -111,6 +123,7 @@ _BY_REASON = {
     "too_many_rejected": "Look for touching or cut cells, and check focus and stain.",
     "cut_out_cells": "Export the images with the slide around the cell, as the analyzer shows it.",
     "unlike_training": "Check what is named above.",
+    **_OF_PATIENT,
 }
 
 
@@ -166,6 +179,8 @@ def answer_of(result: CaseScore, others: OtherCases) -> PageAnswer:
         HEADLINES[kind].format(positive=positive),
         _use_of(result, kind),
     )
+    if kind == "abstained" and _lacks_covariates_alone(result):
+        headline = UNKNOWN_PATIENT
     if kind == "held":
         steps = (*_WHOSE, _confirming(others.held or (result.case,)))
     is_barred = result.status == "scored" and (others.replaced or bool(others.unclear))
@@ -191,10 +206,17 @@ def _use_of(result: CaseScore, kind: AnswerKind) -> tuple[str, tuple[str, ...]]:
     """Whether the number may be used, and what is next, as far as the result itself says."""
     may_be_used, steps = MAY_BE_USED[kind], NEXT[kind]
     if kind == "abstained":
-        return may_be_used, (*_first_steps(result), *steps)
+        last = (_AGAIN_WITH_IT,) if _lacks_covariates_alone(result) else steps
+        return may_be_used, (*_first_steps(result), *last)
     if kind != "drawn" and result.status == "scored" and result.missing_gate:
         return _UNGUARDED + _uncapitalised(may_be_used), (_COMPARE, *steps)
     return may_be_used, steps
+
+
+def _lacks_covariates_alone(result: CaseScore) -> bool:
+    """Whether nothing else keeps a model from answering."""
+    codes = {code for model in deciding_models(result) for code in model.reasons}
+    return bool(codes) and codes <= _OF_PATIENT.keys()
 
 
 def _uncapitalised(text: str) -> str:
@@ -236,4 +258,8 @@ def _reasons(result: CaseScore, kind: AnswerKind, others: OtherCases) -> Iterato
         yield result.error
     elif result.status == "abstained" and kind != "held":  # which names a folder of this PC
         texts = (text for model in deciding_models(result) for text in model.explanations)
-        yield from (f"{text[:1].upper()}{text[1:]}." for text in dict.fromkeys(texts))
+        yield from map(_sentence, dict.fromkeys(texts))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('?') else '.'}"

@@ -7,8 +7,11 @@ from itertools import count
 from vexas_edge.results.values import CaseScore, ModelScore, Pull, UsedCell
 
 MOST_PICTURES = 40
-_KINDS = 4  # of galleries a model
+# How many kinds of galleries a model has, and one whose cells weigh more or less.
+_KINDS, _KINDS_OF_BAG = 4, 5
 _MOST_OF_KIND = 6
+# Of the mean weight: the least that the heaviest cell has where cells do not weigh the same.
+_HEAVIER = 1.001
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,12 +47,12 @@ def galleries_of(result: CaseScore) -> dict[str, tuple[Gallery, ...]]:
     Args:
         result: as it may be shown.
     """
-    n_models = sum(1 for model in result.models if model.cells)
-    most = min(_MOST_OF_KIND, MOST_PICTURES // (_KINDS * max(1, n_models)))
+    kinds = [_KINDS_OF_BAG if model.heaviest else _KINDS for model in result.models if model.cells]
+    most = min(_MOST_OF_KIND, MOST_PICTURES // max(1, sum(kinds)))
     numbers, found = count(1), dict[str, tuple[Gallery, ...]]()
     for model in result.models:
-        pulling = _pulls(model, most) if result.status == "scored" else ()
-        galleries = [*pulling, *_others(model, most)]
+        telling = [*_pulls(model, most), *_heaviest(model, most)]
+        galleries = [*(telling if result.status == "scored" else ()), *_others(model, most)]
         found[model.model] = tuple(_numbered(g, numbers) for g in galleries if g.cells)
     return found
 
@@ -68,9 +71,10 @@ def _pulls(model: ModelScore, most: int) -> Iterator[Gallery]:
         ("Cells that pull the score up", pulls.up, pulls.without_up, "lower"),
         ("Cells that pull the score down", pulls.down, pulls.without_down, "higher"),
     ):
+        places = ": other cells would take its places in random groups" if model.n_draws else ""
         said = (
             f"If one of these cells were not there, and nothing else changed, the score would be "
-            f"{way} by the figure below it: other cells would take its places in random groups."
+            f"{way} by the figure below it{places}."
         )
         if without is not None and len(found) > 1:
             said += f" Without the {len(found)} strongest, the score would be {without:.3f}."
@@ -79,6 +83,31 @@ def _pulls(model: ModelScore, most: int) -> Iterator[Gallery]:
             said=said,
             cells=tuple(_shown(model, found[:most])),
         )
+
+
+def _heaviest(model: ModelScore, most: int) -> Iterator[Gallery]:
+    """The cells that weigh most in a bag, unless all of them weigh the same."""
+    if not model.heaviest or model.heaviest[0].weight * model.n_cells < _HEAVIER:
+        return
+    used = _used(model)
+    yield Gallery(
+        title="Cells that weigh most",
+        said="Below each: its share of the weights of all cells, and the score if all cells were "
+        f"like it. If all weighed the same, each would have {_percent(1 / model.n_cells)}.",
+        cells=tuple(
+            ShownCell(
+                number=0,
+                record=used[cell.identity],
+                words=f"{_percent(cell.weight)}, {cell.score:.2f}",
+            )
+            for cell in model.heaviest[:most]
+        ),
+    )
+
+
+def _percent(share: float) -> str:
+    """A share in words, with a space that no line ends at."""
+    return f"{100 * share:.1f}\u00a0%"
 
 
 def _shown(model: ModelScore, pulls: Sequence[Pull]) -> Iterator[ShownCell]:

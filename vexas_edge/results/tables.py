@@ -20,6 +20,8 @@ CASE_COLUMNS = (
     "call",
     "call_uncertain",
     "threshold",
+    "image_score",
+    "covariates",
     "n_cells",
     "n_unreadable",
     "n_rejected",
@@ -56,8 +58,8 @@ CELL_COLUMNS = (
 )
 # What a reader must not see of a result that is held.
 _ANSWER = (
-    *("score", "interval_low", "interval_high", "call", "call_uncertain", "standard_error"),
-    *("draws_low", "draws_high", "share_over_threshold", "case_call"),
+    *("score", "interval_low", "interval_high", "call", "call_uncertain", "image_score"),
+    *("standard_error", "draws_low", "draws_high", "share_over_threshold", "case_call"),
 )
 
 
@@ -101,8 +103,12 @@ def shown_row(row: Mapping[str, Any], state: str, flags: Sequence[str], *, withh
 
 def _model_columns(model: ModelScore) -> Row:
     columns = {name: getattr(model, name, None) for name in CASE_COLUMNS}
-    family = model.domain.family if model.domain else None
-    return _given({**columns, "reasons": ";".join(model.reasons), "family": family})
+    texts = {
+        "reasons": ";".join(model.reasons),
+        "family": model.domain.family if model.domain else None,
+        "covariates": ";".join(f"{c.name}={c.given}" for c in model.covariates) or None,
+    }
+    return _given({**columns, **texts})
 
 
 def _given(row: Row) -> Row:

@@ -265,10 +265,13 @@ class Entry:
     another smear had that name before.
     series: the hash of what scored it: the bundle, the version of vexas-edge, and the site file if
     there was one.
-    stamp: hashes of where the smear lay, and of how its names were read and the names, sizes and
-    times of its files; by this a smear that nobody has touched is known without opening a file.
-    content: the hash of its cells' files and their classes; empty if the case failed.
-    key: the hash of the series and of its cells' pixels and classes; empty if the case failed.
+    stamp: hashes of where the smear lay, and of how its names were read, the names, sizes and times
+    of its files and the values of covariates; by this a smear that nobody has touched is known
+    without opening a file.
+    content: the hash of its cells' files, their classes and the values of covariates; empty if the
+    case failed.
+    key: the hash of the series, of its cells' pixels and classes, and of the values of covariates;
+    empty if the case failed.
     revises: the number of the earlier result that this one takes the place of.
     same_cells_as: the number of the result, of another smear by its name, that has the same key;
     its answer was taken over, and no engine was run.

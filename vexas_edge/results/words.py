@@ -14,7 +14,7 @@ def json_from_score(score: CaseScore) -> bytes:
     """The result as one line of JSON, without the single cells, which are in its file."""
     fields = msgspec.to_builtins(score)
     for model in fields["models"]:
-        for of_cells in ("cells", "pulls", "typical"):
+        for of_cells in ("cells", "pulls", "heaviest", "typical"):
             del model[of_cells]
     return msgspec.json.encode(fields)
 
@@ -61,11 +61,17 @@ def _model_text(model: ModelScore) -> str:
         return f"{model.model} {model.status}: {_why(model)}"
     side = "at or over" if model.call else "under"
     unsure = ", but other cells of the smear might not be" if model.call_uncertain else ""
+    alone = "" if model.image_score is None else f"{model.image_score:.3f} by the cells alone; "
     return (
-        f"{model.model} {model.score:.3f} ({model.interval_low:.2f} to {model.interval_high:.2f} "
-        f"for as many other cells), {side} the threshold {model.threshold:g}{unsure} "
-        f"({model.n_cells} cells)"
+        f"{model.model} {model.score:.3f}{_with_covariates(model)} ({alone}"
+        f"{model.interval_low:.2f} to {model.interval_high:.2f} for as many other cells), "
+        f"{side} the threshold {model.threshold:g}{unsure} ({model.n_cells} cells)"
     )
+
+
+def _with_covariates(model: ModelScore) -> str:
+    known = [f"{covariate.name} {covariate.given or 'not given'}" for covariate in model.covariates]
+    return f" with {', '.join(known)}" if known else ""
 
 
 def _why(model: ModelScore) -> str:

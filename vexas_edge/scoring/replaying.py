@@ -8,6 +8,7 @@ from msgspec import UNSET
 from vexas_edge.bundle.archive import Bundle, open_bundle
 from vexas_edge.bundle.site_file import site_of, site_path
 from vexas_edge.choices import AUTO, DEVICES, Device, EngineName, Precision
+from vexas_edge.covariates.taken import values_from_models
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.ledger.journal import record_from_json, score_from_json
@@ -56,7 +57,8 @@ def replayed(
         Sessions(opened, options, precision, site) as sessions,
         read_case(found, _reading_of(record.asked)) as case,
     ):
-        return recorded, score_case(case, opened, sessions)
+        covariates = values_from_models(recorded.models)
+        return recorded, score_case(case, opened, sessions, covariates=covariates)
 
 
 def _check_same(bundle: Bundle, recorded: BundleId) -> None:

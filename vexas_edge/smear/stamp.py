@@ -12,16 +12,17 @@ from vexas_edge.text import hash_of
 _HALF = 32
 
 
-def stamp_of(found: FoundCase, reading: str) -> str:
+def stamp_of(found: FoundCase, reading: str, *more: str) -> str:
     """Where a smear lies, and how it is there, hashed: 32 hexadecimal digits of each.
 
-    The latter is how its names are read, and its files' names, sizes and times; where it cannot be
-    listed, why not.
+    The latter is how its names are read, its files' names, sizes and times, and what else is said
+    of it; where it cannot be listed, why not.
 
     Args:
         reading: how names are read, as `ReadOptions.facts` says it.
+        more: what else the smear's answer depends on.
     """
-    how = hash_of(reading, repr((found.alone, found.problem)), *_facts(found.path))
+    how = hash_of(reading, repr((found.alone, found.problem)), *_facts(found.path), *more)
     return hash_of(os.path.realpath(found.path))[:_HALF] + how[:_HALF]
 
 

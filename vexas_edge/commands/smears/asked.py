@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import UNSET
 
 from vexas_edge.choices import PageKind, Precision
+from vexas_edge.covariates.given import CovariateOptions
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.ledger.runs import Asked
 from vexas_edge.naming.case_ids import Naming, NamingOptions
@@ -37,6 +38,7 @@ class ScoringRun(SmearsAsked):
     again: bool = False
     as_json: bool = False
     record_host: bool = False
+    covariates: CovariateOptions = field(default_factory=CovariateOptions)
     pages: PageKind = "with pictures"
 
 
@@ -54,6 +56,7 @@ def asked_from_run(run: ScoringRun, naming: Naming) -> Asked:
         class_map=path_as_given(Path(reading.class_map)) if reading.class_map else UNSET,
         case_id=run.naming.case_id or UNSET,
         worklist=path_as_given(run.naming.worklist) if run.naming.worklist else UNSET,
+        covariates=path_as_given(run.covariates.table) if run.covariates.table else UNSET,
         hash_ids=naming.mark,
         engine=engine.engine,
         device=engine.device,

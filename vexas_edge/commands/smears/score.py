@@ -9,7 +9,7 @@ from vexas_edge.bundle.site_file import site_of
 from vexas_edge.commands.console import ProgressLine, say
 from vexas_edge.commands.smears.asked import ScoringRun
 from vexas_edge.commands.smears.batch import Batch, show
-from vexas_edge.commands.smears.cut_off import begin_run, break_off
+from vexas_edge.commands.smears.cut_off import begin_run, break_off, given_for_run
 from vexas_edge.commands.smears.scorer import Scorer
 from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.host.stopping import undisturbed
@@ -28,8 +28,9 @@ def run_scoring(asked: ScoringRun) -> int:
     that cannot be trusted ends the run; the results of the cases before that stay.
     """
     bundle, naming = open_bundle(asked.bundle), Naming(asked.naming)
-    site = site_of(bundle, say)
+    given, site = given_for_run(asked, bundle), site_of(bundle, say)
     wanted = wanted_cases(asked.cases, asked.reading, recursive=asked.recursive, say=say)
+    given.check_cases([naming.id_of(f) if naming.is_named(f) else f.name for f in wanted])
     engine = asked.engine
     if asked.polite:
         lower_priority()
@@ -46,6 +47,7 @@ def run_scoring(asked: ScoringRun) -> int:
             sessions=sessions,
             reading=asked.reading,
             naming=naming,
+            given=given,
             ledger=ledger,
             pages=asked.pages,
             again=asked.again,

@@ -5,10 +5,9 @@ the next smear may be looked at meanwhile.
 """
 
 import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from typing import Self
 
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
@@ -16,10 +15,19 @@ from vexas_edge.choices import PageKind
 from vexas_edge.commands.smears.batch import Outcome
 from vexas_edge.commands.smears.net import caught
 from vexas_edge.commands.smears.pages import pictures_again, pictures_from_read
+from vexas_edge.commands.smears.steps import Answered, Looked
+from vexas_edge.covariates.given import NOTHING_KNOWN, GivenCovariates
 from vexas_edge.errors import CellError, InputError
 from vexas_edge.ledger.lines import CaseLine, marks_from_identities
 from vexas_edge.ledger.remarks import remarks_from_line, shown_result
-from vexas_edge.ledger.smears import Placing, Smear, content_of, key_of, series_of
+from vexas_edge.ledger.smears import (
+    Placing,
+    Smear,
+    content_of,
+    covariate_facts,
+    key_of,
+    series_of,
+)
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
 from vexas_edge.report.pictures import Pictures
@@ -37,56 +45,10 @@ from vexas_edge.version import __version__
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looked:
-    """A smear that was looked at, as a context manager that closes it.
-
-    found: where it lies. named: the same under the name of its result.
-    stamp: as `Entry` has it.
-    known: the result that it has already.
-    read: its cells; None where it has a result already, or cannot be read.
-    error: why it cannot be read; empty if it can. is_bug: whether that is our own fault.
-    """
-
-    found: FoundCase
-    named: FoundCase
-    stamp: str = ""
-    known: CaseLine | None = None
-    read: ReadSmear | None = None
-    error: str = ""
-    is_bug: bool = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        if self.read:
-            self.read.case.close()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answered:
-    """What came of a smear, before it is kept.
-
-    score, smear, place: its new result, and where that belongs among the others.
-    pictures: what the page of the new result shows.
-    known: the result that it has already.
-    error: why it cannot be scored. is_bug: whether that is our own fault.
-    """
-
-    looked: Looked
-    known: CaseLine | None = None
-    score: CaseScore | None = None
-    smear: Smear | None = None
-    place: Placing | None = None
-    pictures: Pictures | None = None
-    error: str = ""
-    is_bug: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class Scorer:
     """Scores smears with one bundle.
 
+    given: what is known of the patients.
     ledger: where results are kept, on which a run was started; None keeps none.
     pages: what pages results get there.
     again: whether a smear that has its result is scored once more.
@@ -96,6 +58,7 @@ class Scorer:
     sessions: Sessions
     reading: ReadOptions
     naming: Naming
+    given: GivenCovariates = NOTHING_KNOWN
     ledger: Ledger | None = None
     pages: PageKind = "with pictures"
     again: bool = False
@@ -121,18 +84,28 @@ class Scorer:
 
         What goes wrong is its `error`.
         """
-        looked = Looked(found=found, named=self.naming.named(found))
+        looked = Looked(
+            found=found, named=self.naming.named(found), covariates=self.covariates_of(found)
+        )
 
         def look() -> Looked:
             nonlocal looked
             if self.ledger:
-                looked = replace(looked, stamp=self._stamp(looked.named))
+                looked = replace(looked, stamp=self._stamp(looked))
             return self._untouched(looked) or self._read(looked, progress)
 
         return caught(look, lambda error, is_bug: replace(looked, error=error, is_bug=is_bug))
 
-    def _stamp(self, named: FoundCase) -> str:
-        return self.naming.shown_stamp(stamp_of(named, self.reading.facts))
+    def covariates_of(self, found: FoundCase) -> Mapping[str, str]:
+        """What is known of the patient of a smear; nothing where nobody knows whose it is."""
+        try:
+            return self.given.of(self.naming.id_of(found))
+        except InputError:
+            return {}
+
+    def _stamp(self, looked: Looked) -> str:
+        more = covariate_facts(looked.covariates)
+        return self.naming.shown_stamp(stamp_of(looked.named, self.reading.facts, *more))
 
     def _untouched(self, looked: Looked) -> Looked | None:
         if self.ledger is None or self.again:
@@ -145,7 +118,7 @@ class Scorer:
         case, name = read_case(looked.named, self.reading), looked.named.name
         try:
             if self.ledger and not self.again and self.ledger.known.has_name(name, self._series):
-                content = content_of(self._files(case))
+                content = content_of(self._files(case), looked.covariates)
                 if known := self.ledger.known.same_files(name, self._series, content):
                     case.close()
                     return replace(looked, known=known)
@@ -186,9 +159,7 @@ class Scorer:
 
     def _scored(self, looked: Looked, read: ReadSmear, progress: Progress) -> Answered:
         if self.ledger is None:
-            return Answered(
-                looked=looked, score=score_smear(read, self.sessions, progress=progress)
-            )
+            return Answered(looked=looked, score=self._new_score(looked, read, progress))
         smear = self._smear(looked, read)
         place = self.ledger.known.place(smear, again=self.again)
         if place.known:
@@ -196,18 +167,22 @@ class Scorer:
         if place.same_key:
             score = score_as_known(read, self.ledger.result(place.same_key), self._bundle)
         else:
-            score = score_smear(read, self.sessions, progress=progress)
+            score = self._new_score(looked, read, progress)
         pictures = pictures_from_read(self.pages, score, read)
         return Answered(looked=looked, score=score, smear=smear, place=place, pictures=pictures)
 
+    def _new_score(self, looked: Looked, read: ReadSmear, progress: Progress) -> CaseScore:
+        return score_smear(read, self.sessions, covariates=looked.covariates, progress=progress)
+
     def _smear(self, looked: Looked, read: ReadSmear) -> Smear:
-        records = list(read.records)
+        records, covariates = list(read.records), looked.covariates
+        files = ((self._shown_path(r), r.cell_class, r.sha256) for r in records)
         return Smear(
             given=looked.named.name,
             series=self._series,
             stamp=looked.stamp,
-            content=content_of((self._shown_path(r), r.cell_class, r.sha256) for r in records),
-            key=key_of(self._series, records),
+            content=content_of(files, covariates),
+            key=key_of(self._series, records, covariates),
             marks=marks_from_identities(record.identity for record in records),
         )
 
@@ -221,7 +196,7 @@ class Scorer:
             self.ledger.mend_failures(answered.known, answered.looked.stamp)
             found, known = answered.looked.found, answered.known
             no_page = self._write_missing_page(known, found, self.ledger)
-            remarks = (*self.naming.remarks(found), *no_page)
+            remarks = (*self._remarks(found), *no_page)
             return self._outcome(known, self.ledger, remarks, made=False)
         if answered.score is None:
             failed = self._failed(answered.looked, answered.error)
@@ -230,15 +205,15 @@ class Scorer:
         if self.ledger and answered.smear and answered.place:
             line = self.ledger.add(score, answered.smear, answered.place)
             self._write_page(line, answered.pictures, self.ledger)
-            return self._outcome(line, self.ledger, self.naming.remarks(found), made=True)
-        return _outcome(score, self.naming.remarks(found))
+            return self._outcome(line, self.ledger, self._remarks(found), made=True)
+        return _outcome(score, self._remarks(found))
 
     def _failed(self, looked: Looked, error: str) -> Outcome:
         """The failure of a smear; of one that nothing names there is no result in the ledger."""
         name, found, ledger = looked.named.name, looked.found, self.ledger
         why = without_folders(error, found.path)
         score = self.naming.result(failed_case(name, why, self._bundle, self.sessions.site_id))
-        remarks, told = self.naming.remarks(found, error), "" if self.naming.mark else error
+        remarks, told = self._remarks(found, error), "" if self.naming.mark else error
         if ledger is None or not self.naming.is_named(found):
             return replace(_outcome(score, remarks), error=told)
         if line := ledger.known.failed_alike(name, self._series, looked.stamp, score.error or ""):
@@ -247,6 +222,13 @@ class Scorer:
         line = ledger.add(score, smear, Placing(case=name))
         self._write_page(line, None, ledger)
         return replace(self._outcome(line, ledger, remarks, made=True), error=told)
+
+    def _remarks(self, found: FoundCase, error: str = "") -> tuple[str, ...]:
+        """What the result does not tell the person at this PC."""
+        remarks = self.naming.remarks(found, error)
+        if self.naming.is_named(found) and self.given.lacks(case := self.naming.id_of(found)):
+            return (*remarks, f"note: {case}: not in the table of covariates")
+        return remarks
 
     def _write_page(self, line: CaseLine, pictures: Pictures | None, ledger: Ledger) -> None:
         if self.pages != "none":

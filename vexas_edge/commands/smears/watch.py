@@ -14,12 +14,14 @@ from vexas_edge.bundle.site_file import site_of
 from vexas_edge.commands.console import say
 from vexas_edge.commands.smears.asked import ScoringRun
 from vexas_edge.commands.smears.batch import Batch, show
-from vexas_edge.commands.smears.cut_off import begin_run, break_off
+from vexas_edge.commands.smears.cut_off import begin_run, break_off, given_for_run
 from vexas_edge.commands.smears.scorer import Scorer
+from vexas_edge.covariates.given import GivenCovariates
 from vexas_edge.errors import HostError, InputError, UsageError
 from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.host.stopping import Stop, undisturbed
 from vexas_edge.ledger.lock import TakenOverError
+from vexas_edge.ledger.smears import covariate_facts
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
 from vexas_edge.runtime.session import Sessions
@@ -59,30 +61,31 @@ class Watcher:
 
     def __init__(self, root: Path, scorer: Scorer, how: Watching) -> None:
         self._root, self._scorer, self._how = root, scorer, how
-        self._tree, self._naming = WatchedTree(root, scorer.reading), scorer.naming
+        self._tree = WatchedTree(root, scorer.reading)
+        self._naming, self._given = scorer.naming, scorer.given
         self.arrivals = Arrivals(0.0 if how.done_marker else how.settle_seconds)
         self.batch = Batch(n_cases=None)
         self.trouble = ""
 
     def look(self, now: float) -> None:
-        """See what has arrived or changed, and what it is called by now."""
-        trouble = ""
-        try:
-            self._naming.refresh()
-        except InputError as error:
-            trouble = str(error)
+        """See what has arrived or changed, and what is said of it by now."""
+        troubles = [_trouble_with(said) for said in (self._naming, self._given)]
+        trouble = "; ".join(filter(None, troubles))
         try:
             facts = self._tree.poll(min(1.0, self._how.every_seconds / ROUND_SECONDS))
         except InputError as error:
             self._tell(str(error))
             return
         self._tell(trouble)
-        if self._naming.may_change:
-            facts = {
-                name: hash_of(fact, self._naming.named(self._tree.smear(name)).name)
-                for name, fact in facts.items()
-            }
+        if self._naming.may_change or self._given.may_change:
+            facts = {name: hash_of(fact, *self._said_of(name)) for name, fact in facts.items()}
         self.arrivals.see(facts, now)
+
+    def _said_of(self, name: str) -> tuple[str, ...]:
+        """What others say of a smear: what it is called, and what is known of its patient."""
+        found = self._tree.smear(name)
+        known = covariate_facts(self._scorer.covariates_of(found))
+        return (self._naming.named(found).name, *known)
 
     def _tell(self, trouble: str) -> None:
         if trouble != self.trouble:
@@ -166,6 +169,15 @@ class Watcher:
         )
 
 
+def _trouble_with(said: Naming | GivenCovariates) -> str:
+    """Why what others say of smears cannot be read again; empty if it can."""
+    try:
+        said.refresh()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def run_watch(run: ScoringRun, how: Watching) -> int:
     """Score what arrives in a folder until a signal comes; returns the exit status.
 
@@ -178,7 +190,7 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
     """
     root, out = _checked_folders(run)
     bundle, naming = open_bundle(run.bundle), Naming(run.naming)
-    site = site_of(bundle, say)
+    given, site = given_for_run(run, bundle), site_of(bundle, say)
     engine = replace(run.engine, threads=run.engine.threads or polite_threads())
     lower_priority()
     with ExitStack() as stack:
@@ -190,6 +202,7 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
             sessions=sessions,
             reading=run.reading,
             naming=naming,
+            given=given,
             ledger=ledger,
             pages=run.pages,
             brief=True,
