@@ -120,6 +120,8 @@ def _describe_as_written(definition: dict[str, Any], kind: ObjectType) -> None:
     definition["description"] = inspect.getdoc(kind.cls)
     properties = definition["properties"]
     always = {field.encode_name for field in kind.fields if _is_always_written(field, kind)}
+    if isinstance(kind, StructType) and kind.tag_field:
+        always.add(kind.tag_field)
     definition["required"] = [name for name in properties if name in always]
     for name in definition["required"]:
         properties[name].pop("default", None)

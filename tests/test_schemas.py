@@ -148,11 +148,21 @@ def test_what_varies_freely_may_hold_anything(written: dict[str, str]) -> None:
 def test_what_only_an_older_writer_leaves_out_is_required(written: dict[str, str]) -> None:
     """The reader fills in these defaults; vexas-edge always writes them."""
     manifest = json.loads(written["manifest"])
-    del manifest["budgets"], manifest["models"]["monocyte"]["aggregation"]["seed"]
+    del manifest["budgets"], manifest["models"]["monocyte"]["normalise"]
     assert sorted(faults("manifest", manifest)) == [
         '/: "budgets" is a required property',
-        '/models/monocyte/aggregation: "seed" is a required property',
+        '/models/monocyte: "normalise" is a required property',
     ]
+
+
+@pytest.mark.parametrize("field", ["seed", "method", "label_rule"])
+def test_an_aggregation_without_one_of_its_fields_is_of_no_kind(
+    written: dict[str, str], field: str
+) -> None:
+    manifest = json.loads(written["manifest"])
+    del manifest["models"]["monocyte"]["aggregation"][field]
+    (fault,) = faults("manifest", manifest)
+    assert fault.startswith("/models/monocyte/aggregation: ")
 
 
 Change = Callable[[Document], object]
@@ -172,13 +182,13 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("manifest", lambda m: m.update(models=[]), '/models: [] is not of type "object"'),
     ("manifest", lambda m: m.update(models={}), "/models: {} has less than 1 property"),
     ("manifest", lambda m: m.update(synthetic="yes"), 'synthetic: "yes" is not of type "boolean"'),
-    ("manifest", lambda m: m.update(label_rule="best"), '"best" is not one of'),
+    ("manifest", lambda m: m["models"]["monocyte"].update(encoding="best"), "one of"),
     ("manifest", lambda m: m.update(name="site\n"), r'/name: "site\n" does not match'),
     ("manifest", lambda m: m["models"].update({"a\n": {}}), r'"a\n" does not match'),
     ("manifest", lambda m: head(m).update(sha256=HASH + "\n"), "/sha256: "),
     ("manifest", lambda m: head(m).update(sha256=HASH + "Z"), "/sha256: "),
     ("manifest", lambda m: head(m).update(sha256=""), "/sha256: "),
-    ("manifest", lambda m: m.update(schema_version=1), "/schema_version: 4 was expected"),
+    ("manifest", lambda m: m.update(schema_version=1), "/schema_version: 5 was expected"),
     ("case", lambda c: c.pop("schema_version"), '/: "schema_version" is a required property'),
     ("case", lambda c: c.pop("error"), '/: "error" is a required property'),
     ("case", lambda c: c["models"][0].pop("score"), '/models/0: "score" is a required property'),
@@ -189,7 +199,7 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("case", lambda c: c.update(conflicts=[{"path": "x"}]), '"folder_class" is a required'),
     ("case", lambda c: c.update(status="fine"), '/status: "fine" is not one of'),
     ("case", lambda c: c["bundle"].update(sha256=HASH + "\n"), "/bundle: "),
-    ("case", lambda c: c.update(schema_version=0), "/schema_version: 6 was expected"),
+    ("case", lambda c: c.update(schema_version=0), "/schema_version: 7 was expected"),
     ("site", lambda s: s.pop("seal"), '/: "seal" is a required property'),
     ("site", lambda s: s["images"].update(slide=[1, 2]), "/images/slide: "),
     ("site", lambda s: s.update(schema_version=2), "/schema_version: 1 was expected"),
