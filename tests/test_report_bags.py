@@ -15,7 +15,8 @@ from vexas_edge.report.answers import (
     answer_of,
 )
 from vexas_edge.report.galleries import MOST_PICTURES, galleries_of
-from vexas_edge.results.values import CaseScore, ModelScore, UsedCovariate, WeighedCell
+from vexas_edge.results.grounds import UsedCovariate
+from vexas_edge.results.values import CaseScore, ModelScore, WeighedCell
 from vexas_edge.results.words import line_from_score
 
 AGE = UsedCovariate(name="age_years", unit="years", given="71", value=71.0)

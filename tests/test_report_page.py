@@ -30,16 +30,15 @@ from vexas_edge.report.page import cells_on_page, is_page_of, page_of, pictures_
 from vexas_edge.report.pictures import LONGEST_SIDE_PX, pictures_of
 from vexas_edge.report.strip import WIDTH, strip_of
 from vexas_edge.results.answers import AnswerKind, answer_kind
+from vexas_edge.results.grounds import DomainFinding, Statistic
 from vexas_edge.results.values import (
     NOTICE,
     BundleId,
     CaseScore,
-    DomainFinding,
     ModelScore,
     Pull,
     Pulls,
     Run,
-    Statistic,
     UsedCell,
 )
 

@@ -29,8 +29,9 @@ from vexas_edge.domain.reference import bytes_from_reference
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError
 from vexas_edge.quality.statistics import CASE_STATISTICS
+from vexas_edge.results.grounds import DomainFinding
 from vexas_edge.results.tables import CASE_COLUMNS, CELL_COLUMNS, case_rows, cell_rows
-from vexas_edge.results.values import CaseScore, DomainFinding, ModelScore
+from vexas_edge.results.values import CaseScore, ModelScore
 from vexas_edge.results.words import line_from_score
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.runtime.verification import run_selftest

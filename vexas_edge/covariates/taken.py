@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.covariates.covariate import Covariate
-from vexas_edge.results.values import ModelScore, UsedCovariate
+from vexas_edge.results.grounds import UsedCovariate
+from vexas_edge.results.values import ModelScore
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from vexas_edge.domain.measures import (
 )
 from vexas_edge.domain.reference import GATES, Reference
 from vexas_edge.quality.statistics import CASE_STATISTICS, FAMILIES
-from vexas_edge.results.values import DomainFinding, Statistic
+from vexas_edge.results.grounds import DomainFinding, Statistic
 
 # A family of changes is named if the trees give it at least the first probability; where the cells
 # look foreign as well, the second, since foreign cells move the images' statistics, too.

@@ -7,7 +7,8 @@ from typing import Literal, get_args
 
 from vexas_edge.domain.faults import SEEN
 from vexas_edge.quality.families import Family, family_of
-from vexas_edge.results.values import DomainFinding, ModelScore, Statistic
+from vexas_edge.results.grounds import DomainFinding, Statistic
+from vexas_edge.results.values import ModelScore
 
 LightState = Literal["in order", "look", "fault", "not compared"]
 

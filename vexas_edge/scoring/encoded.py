@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from vexas_edge.bundle.contract import Feeds
 from vexas_edge.covariates.taken import NO_COVARIATES, TakenCovariates
-from vexas_edge.results.values import DomainFinding, UsedCell
+from vexas_edge.results.grounds import DomainFinding
+from vexas_edge.results.values import UsedCell
 from vexas_edge.scoring.abstention import CellCounts, Reason
 from vexas_edge.scoring.draws import by_identity
 

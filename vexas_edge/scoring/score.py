@@ -82,18 +82,12 @@ def score_case(
     >>> result.status, [(model.model, model.call) for model in result.models]
     ('scored', [('neutrophil', True), ('monocyte', True)])
     """
-    with (
-        Sessions(bundle, site=site_of(bundle))
-        if sessions is None
-        else nullcontext(sessions) as opened
-    ):
-        read = _read_checked(case, bundle, opened, progress or silent)
+    progress = progress or silent
+    own = Sessions(bundle, site=site_of(bundle)) if sessions is None else nullcontext(sessions)
+    with own as opened:
+        read = _read_checked(case, bundle, opened, progress)
         return score_smear(
-            read,
-            opened,
-            covariates=covariates,
-            chunk_cells=chunk_cells,
-            progress=progress or silent,
+            read, opened, covariates=covariates, chunk_cells=chunk_cells, progress=progress
         )
 
 
