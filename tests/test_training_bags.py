@@ -386,7 +386,8 @@ def test_cells_that_two_patients_have_are_refused(
     ("changed", "said"),
     [
         ({"rate": 0.0}, "rate is 0.0"),
-        ({"gradient_cells": 0}, "gradient_cells 0; all must be above 0"),
+        ({"gradient_cells": 0}, "gradient_cells is 0; all must be above 0"),
+        ({"encoder_rate": 0.0}, "encoder_rate is 0.0"),
         ({"start": None}, "train is 'head', which leaves some of the encoder as it starts"),
     ],
 )
@@ -479,3 +480,22 @@ def test_the_command_judges_beside_covariates_and_goes_on(
         refused = training(*command, *named)
         assert refused.status in (UsageError.exit_status, InputError.exit_status)
         assert said in refused.err
+
+
+def test_the_encoders_stages_can_learn_at_a_rate_of_their_own(start: str) -> None:
+    bags = some_bags()
+    fit = np.arange(len(bags))
+    positive = np.array([group == "sick" for group in bags.groups])
+    moved = {}
+    for rate in (None, 1e-7):
+        asked = options(start, train="last", last=1, encoder_rate=rate)
+        training = BagTraining(asked, kept_inputs(asked, bags), bags, positive, fit)
+        before = {n: t.clone() for n, t in training.network.named_parameters()}
+        training.epoch()
+        after = dict(training.network.named_parameters())
+        moved[rate] = {
+            part: max(float((after[n] - before[n]).abs().max()) for n in before if part in n)
+            for part in ("late", "classify")
+        }
+    assert moved[1e-7]["late"] < 1e-5 < moved[None]["late"]
+    assert moved[1e-7]["classify"] > 1e-3

@@ -40,6 +40,8 @@ class BagOptions:
         None means all.
     balanced: whether each group weighs the same.
     joined: how covariates come in: by a regression on the finished score, or in the network's head.
+    rate, encoder_rate: of learning, of the head and of the encoder's stages, which are trained
+        already and so can do with far less; None means the same.
     patients: per batch.
     """
 
@@ -55,18 +57,18 @@ class BagOptions:
     balanced: bool = True
     joined: Joined = "stacked"
     rate: float = 1e-4
+    encoder_rate: float | None = None
     weight_decay: float = 0.0
     epochs: int = 40
     patients: int = 16
     seed: int = 0
 
     def __post_init__(self) -> None:
-        cells = 1 if self.gradient_cells is None else self.gradient_cells
-        if self.rate <= 0 or min(self.epochs, self.patients, cells) < 1:
-            raise UsageError(
-                f"rate is {self.rate}, epochs {self.epochs}, patients {self.patients} and "
-                f"gradient_cells {self.gradient_cells}; all must be above 0"
-            )
+        words = ("rate", "encoder_rate", "epochs", "patients", "gradient_cells")
+        given = {word: getattr(self, word) for word in words if getattr(self, word) is not None}
+        if min(given.values()) <= 0:
+            found = ", ".join(f"{word} is {value}" for word, value in given.items())
+            raise UsageError(f"{found}; all must be above 0")
         if self.start is None and self.train != "all":
             raise UsageError(
                 f"train is {self.train!r}, which leaves some of the encoder as it starts, but no "
@@ -117,8 +119,7 @@ class BagTraining:
             self.network.begin_with(torch.from_numpy(alone.weights), alone.bias)
         rows = torch.cat([bags.rows(int(patient)) for patient in fit])
         self.network.standardise(self._features_as_they_are(rows))
-        decay, rate = options.weight_decay, options.rate
-        self._optimizer = torch.optim.AdamW(self.network.parameters(), rate, weight_decay=decay)
+        self._optimizer = _optimizer(self.network, options)
 
     def epoch(self) -> None:
         """Learn from each patient once.
@@ -209,6 +210,15 @@ class BagTraining:
         if self._columns is None:
             return bags
         return bags + self._columns[patients] @ self.network.covariates
+
+
+def _optimizer(network: BagNetwork, options: BagOptions) -> torch.optim.AdamW:
+    late = list(network.late.parameters())
+    own = {id(parameter) for parameter in late}
+    head = [parameter for parameter in network.parameters() if id(parameter) not in own]
+    rates = [(late, options.encoder_rate or options.rate), (head, options.rate)]
+    groups = [{"params": parameters, "lr": rate} for parameters, rate in rates if parameters]
+    return torch.optim.AdamW(groups, options.rate, weight_decay=options.weight_decay)
 
 
 def new_network(options: BagOptions, n_covariates: int) -> tuple[Backbone, BagNetwork]:

@@ -70,6 +70,11 @@ _LEARNING: Rows = (
         "[default: stacked]",
     ),
     ("--rate", _NOT_NEGATIVE, "Learning rate of AdamW.  [default: 0.0001]"),
+    (
+        "--encoder-rate",
+        click.FloatRange(0, min_open=True),
+        "Learning rate of the encoder's stages.  [default: that of --rate]",
+    ),
     ("--weight-decay", _NOT_NEGATIVE, "Its weight decay.  [default: 0]"),
     (
         "--epochs",
