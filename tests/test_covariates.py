@@ -13,6 +13,7 @@ def test_a_value_is_a_number_or_one_of_two_words() -> None:
     assert AGE.checked(" 63 ") == 63
     assert COUNT.checked("13,59") == 13.59
     assert (SEX.checked("F"), SEX.checked("M")) == (0, 1)
+    assert (SEX.checked("f"), SEX.checked(" m")) == (0, 1)
     assert AGE.standardised(75) == 1
     assert COUNT.standardised(7.38905609893065) == pytest.approx(0)
 
@@ -46,3 +47,8 @@ def test_a_comma_is_a_decimal_one_or_the_text_is_no_number() -> None:
     assert number_from_text("1_000") is None
     assert number_from_text("1e3") == 1000
     assert number_from_text("9e999") is None
+
+
+def test_words_that_differ_by_capitals_alone_are_told_apart() -> None:
+    kind = Covariate(name="kind", low=0, high=1, words={"a": 0, "A": 1}, mean=0.5, scale=0.5)
+    assert (kind.value("a"), kind.value("A")) == (0, 1)

@@ -43,14 +43,15 @@ class Covariate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         >>> sex = Covariate(
         ...     name="sex", low=0, high=1, words={"F": 0, "M": 1}, mean=0.5, scale=0.5
         ... )
-        >>> sex.value(" M ")
-        1.0
+        >>> sex.value(" M "), sex.value("f")
+        (1.0, 0.0)
         """
         word = text.strip()
         if self.words is not None:
-            if word not in self.words:
+            meant = [own for own in self.words if own.casefold() == word.casefold()]
+            if word not in self.words and len(meant) != 1:
                 raise ValueError(f"{self.name} is {word!r}; expected {' or '.join(self.words)}")
-            return float(self.words[word])
+            return float(self.words[word if word in self.words else meant[0]])
         number = number_from_text(word)
         if number is None:
             raise ValueError(f"{self.name} is {word!r}; expected a number such as {self.low:g}")
