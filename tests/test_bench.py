@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import Ended
+from tiny import Ended, write_cells
+from tiny_bag import BagKind, bag_bundle
 
 from vexas_edge import open_bundle, read_case
 from vexas_edge.bench.baseline import changes, check_same
 from vexas_edge.bench.drawn_smear import write_smear
+from vexas_edge.bench.scenarios import _stages_ms
 from vexas_edge.bench.timing import Times, times_in_turns
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.onnxruntime import OnnxRuntimeEngine
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.host.clock import median_seconds
+from vexas_edge.runtime.session import Sessions
 
 MODELS = ("neutrophil", "monocyte", "lymphocyte")
 QUICK = ("--seconds", "0.1", "--cells", "5", "--threads", "1")
@@ -224,3 +227,10 @@ def test_the_plot_is_a_picture(lines: list[dict[str, Any]], tmp_path: Path) -> N
     draw_latency(lines, tmp_path / "latency.png")
     with Image.open(tmp_path / "latency.png") as image:
         assert image.size == (900, 600)
+
+
+def test_the_stages_of_a_bag_are_measured_without_anybodys_covariates(tmp_path: Path) -> None:
+    files = [path.read_bytes() for path in write_cells(tmp_path / "cells", 6)]
+    bundle = open_bundle(bag_bundle(tmp_path / "bag", BagKind()))
+    with Sessions(bundle, EngineOptions(threads=1)) as sessions:
+        assert _stages_ms(sessions, "neutrophil", files)["head"] > 0
