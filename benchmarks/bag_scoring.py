@@ -11,8 +11,6 @@ computed within each turn. The encoder is SqueezeNet at 112 px, in float32. DATA
 import json
 import os
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,6 +18,7 @@ import click
 import numpy as np
 from host import host_facts
 from samples import CELL_TYPE, copy_cells, write_bag_bundle
+from turns import median_and_interval, seconds_in_turns
 
 from export.backbones import build_backbone, load_weights
 from vexas_edge import open_bundle, read_case, score_case
@@ -33,7 +32,6 @@ from vexas_edge.smear.options import ReadOptions
 from vexas_edge.talk import silent
 
 SIZES = (40, 1000)
-_RESAMPLES = 2000
 _READING = ReadOptions(cell_type=CELL_TYPE)
 
 
@@ -84,14 +82,11 @@ def bag_line(bundle: Bundle, folder: Path, turns: int) -> dict[str, Any]:
                 read = read_smear(case, bundle, silent, threads=sessions.threads)
                 encode_cells(read.of_models[CELL_TYPE], CELL_TYPE, sessions, None, silent)
 
-        taken = _in_turns({"score": score, "encodings": encode}, turns)
+        taken = seconds_in_turns({"score": score, "encodings": encode}, turns)
     ratios = np.array([turn["score"] / turn["encodings"] for turn in taken])
-    rng = np.random.Generator(np.random.PCG64(0))
-    drawn = np.median(rng.choice(ratios, (_RESAMPLES, len(ratios))), axis=1)
-    ends = (np.median(ratios), *np.percentile(drawn, [2.5, 97.5]))
     return {
         "question": "a bag's score, with its interval, beside its encodings alone, from files",
-        "times_as_long": [round(float(value), 3) for value in ends],
+        "times_as_long": median_and_interval(ratios),
         "median_ms": {
             name: round(1000 * float(np.median([turn[name] for turn in taken])), 1)
             for name in taken[0]
@@ -99,20 +94,6 @@ def bag_line(bundle: Bundle, folder: Path, turns: int) -> dict[str, Any]:
         "repeats": turns,
         "bundle_sha256": bundle.sha256,
     }
-
-
-def _in_turns(work: dict[str, Callable[[], None]], turns: int) -> list[dict[str, float]]:
-    """Seconds of each kind of work, one entry per turn, in another order each time."""
-    rng = np.random.Generator(np.random.PCG64(0))
-    found = []
-    for _ in range(turns + 1):
-        turn = {}
-        for name in rng.permutation(list(work)):
-            started = time.perf_counter()
-            work[name]()
-            turn[str(name)] = time.perf_counter() - started
-        found.append(turn)
-    return found[1:]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ of our layers is kept in float. This needs the extra `peers`. DATA is a folder w
 import json
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ from samples import (
     write_module_bundle,
 )
 from torch import nn
+from turns import median_and_interval, seconds_in_turns
 
 from export.backbones import build_backbone, load_weights
 from vexas_edge import open_bundle, read_case, score_case
@@ -56,7 +56,6 @@ from vexas_edge.scoring.heads.inputs import inputs_of_head
 from vexas_edge.smear.options import ReadOptions
 
 OURS = "vexas-edge score"
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,28 +250,19 @@ def _in_turns(
     work: dict[str, Callable[[], object]], turns: int, n_cells: int
 ) -> list[dict[str, float]]:
     """Milliseconds per cell of each kind of work, one list entry per turn."""
-    rng = np.random.Generator(np.random.PCG64(0))
-    found = []
-    for _ in range(turns + 1):
-        turn = {}
-        for name in rng.permutation(list(work)):
-            started = time.perf_counter()
-            work[name]()
-            turn[str(name)] = (time.perf_counter() - started) * 1000 / n_cells
-        found.append(turn)
-    return found[1:]
+    return [
+        {name: seconds * 1000 / n_cells for name, seconds in turn.items()}
+        for turn in seconds_in_turns(work, turns)
+    ]
 
 
 def _ratios(turns: list[dict[str, float]]) -> dict[str, list[float]]:
     """How many times as fast we are: the median of the turns' ratios and its 95 % interval."""
-    rng = np.random.Generator(np.random.PCG64(0))
-    found = {}
-    for name in turns[0].keys() - {OURS}:
-        ratios = np.array([turn[name] / turn[OURS] for turn in turns])
-        drawn = np.median(rng.choice(ratios, (_RESAMPLES, len(ratios))), axis=1)
-        values = (np.median(ratios), *np.percentile(drawn, [2.5, 97.5]))
-        found[name] = [round(float(value), 3) for value in values]
-    return dict(sorted(found.items()))
+    others = sorted(turns[0].keys() - {OURS})
+    return {
+        name: median_and_interval(np.array([turn[name] / turn[OURS] for turn in turns]))
+        for name in others
+    }
 
 
 def _medians(turns: list[dict[str, float]]) -> dict[str, float]:
