@@ -139,3 +139,14 @@ def test_pages_benchmark_says_what_a_page_costs(shared_data: Path, tmp_path: Pat
     page, index = [json.loads(line) for line in out.read_text().splitlines()]
     assert page.keys() >= {"cells", "share", "scoring_s", "page_bytes", "machine", "versions"}
     assert (page["question"], index["question"], index["results"]) == ("page", "index", 1000)
+
+
+@pytest.mark.real_data
+def test_bag_scoring_benchmark_puts_a_score_beside_its_encodings(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    (line,) = lines_of("bag_scoring.py", shared_data, tmp_path / "bag_scoring.jsonl")
+    assert (line["aggregation"], line["n_cells"]) == ("mean", 40)
+    low, high = line["times_as_long"][1:]
+    assert 0 < low <= line["times_as_long"][0] <= high
+    assert line["median_ms"].keys() == {"score", "encodings"}

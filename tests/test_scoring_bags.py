@@ -14,7 +14,7 @@ from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.manifest import Weighting
 from vexas_edge.choices import EngineName
 from vexas_edge.engines.contract import EngineOptions
-from vexas_edge.errors import HostError
+from vexas_edge.errors import HostError, UsageError
 from vexas_edge.results.values import ModelScore
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.figures.bag_interval import bag_interval, sigmoid
@@ -35,7 +35,7 @@ def smear(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def scored(bundle: Path, smear: Path, **given: str) -> ModelScore:
+def scored(bundle: Path, smear: Path, **given: str | float) -> ModelScore:
     with read_case(smear) as case:
         (model,) = score_case(case, open_bundle(bundle), covariates=given).models
     return model
@@ -79,8 +79,17 @@ def test_what_a_model_must_know_and_does_not_keeps_it_from_answering(
     assert model.pulls is None
 
 
-def test_what_no_model_takes_changes_nothing(bundle: Path, smear: Path) -> None:
-    assert scored(bundle, smear, age_years="60") == scored(bundle, smear, age_years="60", x="1")
+def test_what_no_model_takes_is_refused(bundle: Path, smear: Path, tiny_bundle: Path) -> None:
+    with pytest.raises(UsageError, match="does not take the covariate age; it takes age_years, se"):
+        scored(bundle, smear, age="60")
+    with pytest.raises(UsageError, match="does not take the covariate age; it takes none"):
+        scored(tiny_bundle, smear, age="60")
+
+
+def test_a_number_may_be_given_as_one(bundle: Path, smear: Path) -> None:
+    as_number = scored(bundle, smear, age_years=60)
+    assert as_number == scored(bundle, smear, age_years="60")
+    assert scored(bundle, smear, age_years=float("nan")).reasons == ("impossible_covariate",)
 
 
 def test_a_pull_is_what_the_score_loses_without_the_cell(

@@ -1,6 +1,6 @@
 """What is known of the patient of each case: by options for a single one, or by a table."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +109,22 @@ class GivenCovariates:
     def lacks(self, case: str) -> bool:
         """Whether there is a table, and the case is not in it."""
         return self.may_change and folded(case) not in self._table.values
+
+
+def texts_of(values: Mapping[str, str | float], covariates: Iterable[Covariate]) -> dict[str, str]:
+    """What is known of a patient, as text.
+
+    Args:
+        covariates: of all models of the bundle.
+
+    Raises:
+        UsageError: no model takes one of the values.
+    """
+    names = [covariate.name for covariate in covariates]
+    if unknown := [name for name in values if name not in names]:
+        takes = f"it takes {listed(dict.fromkeys(names))}" if names else "it takes none"
+        raise UsageError(f"the bundle does not take the covariate {listed(unknown)}; {takes}")
+    return {name: str(value) for name, value in values.items()}
 
 
 def _values_from_options(texts: Iterable[str], names: Sequence[str]) -> dict[str, str]:

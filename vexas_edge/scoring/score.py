@@ -16,6 +16,7 @@ from vexas_edge.bundle.manifest import Medians
 from vexas_edge.bundle.site_file import site_of
 from vexas_edge.bundle.words import missing_gate
 from vexas_edge.cells.images import decoder
+from vexas_edge.covariates.given import texts_of
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.results.values import (
     NOTICE,
@@ -55,7 +56,7 @@ def score_case(
     bundle: Bundle,
     sessions: Sessions | None = None,
     *,
-    covariates: Mapping[str, str] = NONE_GIVEN,
+    covariates: Mapping[str, str | float] = NONE_GIVEN,
     chunk_cells: int | None = None,
     progress: Progress | None = None,
 ) -> CaseScore:
@@ -64,15 +65,15 @@ def score_case(
     Args:
         sessions: the bundle's engines, to be shared between cases; None opens some for this case,
             with the site file beside the bundle.
-        covariates: what is known of the patient, as text by the covariate's name, for the models
-            that take it; each abstains without what it must know.
+        covariates: what is known of the patient, by the covariate's name, for the models that take
+            it; each abstains without what it must know.
         chunk_cells: how many cells go into one call of the engine; None chooses a suitable number.
             The scores do not depend on it.
         progress: called with (model, cells done, cells in all), and before that with
             ("MODEL read", cells read, cells in all).
 
     Raises:
-        UsageError: the sessions are those of another bundle.
+        UsageError: the sessions are those of another bundle, or no model takes a covariate.
         HostError: the engine is not available, or returns numbers that fail the cross-check.
         BundleError: a file of the bundle does not match its hash, or the site file is damaged.
 
@@ -83,11 +84,13 @@ def score_case(
     ('scored', [('neutrophil', True), ('monocyte', True)])
     """
     progress = progress or silent
+    taken = (one for model in bundle.manifest.models.values() for one in model.covariates)
+    texts = texts_of(covariates, taken)
     own = Sessions(bundle, site=site_of(bundle)) if sessions is None else nullcontext(sessions)
     with own as opened:
         read = _read_checked(case, bundle, opened, progress)
         return score_smear(
-            read, opened, covariates=covariates, chunk_cells=chunk_cells, progress=progress
+            read, opened, covariates=texts, chunk_cells=chunk_cells, progress=progress
         )
 
 
