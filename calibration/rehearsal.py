@@ -68,7 +68,8 @@ class Rehearsal:
             cells: uint8 (n, H, W, 3), of calibration's patients, but not those ranges are found on.
         """
         batches = (cells[i : i + _BATCH] for i in range(0, len(cells), _BATCH))
-        self._feeds = [{CELLS: batch, **_beside(reference, len(batch))} for batch in batches]
+        rng = np.random.Generator(np.random.PCG64(0))
+        self._feeds = [{CELLS: batch, **_beside(reference, len(batch), rng)} for batch in batches]
         self.encodings, self._decisions = self._run(reference, None)
 
     def trial(self, candidate: ModelProto, batches: int | None = None) -> _Trial:
@@ -94,11 +95,10 @@ class Rehearsal:
         return np.concatenate(encodings), np.concatenate(decisions)
 
 
-def _beside(fused: ModelProto, n_cells: int) -> dict[str, np.ndarray]:
+def _beside(fused: ModelProto, n_cells: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """What a fused graph takes beside some cells: draws of them, or all of them as a bag."""
     widths = {value.name: value.type.tensor_type.shape.dim[-1] for value in fused.graph.input}
     if DRAWS in widths:
-        rng = np.random.Generator(np.random.PCG64(0))
         shape = (_DRAWS_PER_BATCH, widths[DRAWS].dim_value)
         return {DRAWS: rng.integers(0, n_cells, shape)}
     bag: dict[str, np.ndarray] = {MEMBERS: np.arange(n_cells)}

@@ -146,8 +146,31 @@ def test_a_field_that_is_not_as_it_must_be_is_named(
         ),
         (
             model_with(aggregation=BAG, covariates=[AGE, AGE]),
-            "manifest.json: model 'neutrophil' takes covariates age_years, age_years, which repeat "
-            "a name",
+            "manifest.json: model 'neutrophil' takes covariates of which age_years is named twice",
+        ),
+        (
+            model_with(aggregation=BAG, covariates=[{**AGE, "log": True, "low": 0.0}]),
+            "manifest.json: model 'neutrophil' takes covariates of which age_years is not clear: "
+            "its logarithm is taken, and its range begins at 0",
+        ),
+        (
+            model_with(aggregation=BAG, covariates=[{**AGE, "low": 130.0}]),
+            "manifest.json: model 'neutrophil' takes covariates of which age_years is not clear: "
+            "its range is 130 to 120",
+        ),
+        (
+            model_with(aggregation=BAG, covariates=[{**AGE, "words": {"F": 1.0}}]),
+            "manifest.json: model 'neutrophil' takes covariates of which age_years is not clear: "
+            "it has 1 words; it needs 2",
+        ),
+        (
+            model_with(aggregation=BAG, covariates=[{**AGE, "words": {"F": 1.0, "M": 500.0}}]),
+            "manifest.json: model 'neutrophil' takes covariates of which age_years is not clear: "
+            "a word stands for a number outside 1 to 120",
+        ),
+        (
+            model_with(aggregation={**BAG, "level": "position"}),
+            "manifest.json: model 'neutrophil' weighs positions by mean; only learned weights can",
         ),
         (
             model_with(aggregation=BAG, classes=["control", "MDS", "VEXAS"]),

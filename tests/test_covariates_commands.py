@@ -69,7 +69,7 @@ def test_a_line_says_what_was_known(score: Score, tmp_path: Path) -> None:
     assert "the patient's age_years (years) is missing (missing_covariate)" in missing.out
     wrong = score(write_case(tmp_path / "P3", seed=3), "--covariate", "age_years=old")
     assert wrong.status == 3
-    assert "age_years is 'old'; expected a number such as 1 (impossible_covariate)" in wrong.out
+    assert "age_years is 'old'; expected a number from 1 to 120 (impossible_covariate)" in wrong.out
 
 
 def test_another_value_revises_a_result_and_the_same_one_is_known(
@@ -178,7 +178,7 @@ def test_what_is_not_clear_ends_the_run_before_it_begins(
 ) -> None:
     for seed, name in enumerate(("P1", "P2")):
         write_case(tmp_path / name, seed=seed)
-    (tmp_path / "t.csv").write_text("case,age_years\nP1,64\n")
+    (tmp_path / "t.csv").write_text("case,age_years,sex\nP1,64,F\n")
     monkeypatch.chdir(tmp_path)
     ended = score(*words.split())
     assert (ended.status, ended.out, message in ended.err) == (status, "", True)
@@ -317,3 +317,38 @@ def test_the_record_of_a_watcher_names_the_table(tmp_path: Path) -> None:
         covariates=CovariateOptions(table=tmp_path / "t.csv"),
     )
     assert asked_from_run(run, Naming(NamingOptions())).covariates == "t.csv"
+
+
+def test_a_row_that_is_gone_takes_back_nothing_that_was_known(
+    score: Score, tmp_path: Path, out: Path
+) -> None:
+    smear, table = write_case(tmp_path / "P1"), tmp_path / "ages.csv"
+    table.write_text("case,age_years\nP1,63\n")
+    first = score(smear, "--covariates", table)
+    assert first.status == 0
+    table.write_text("case,age_years\nP9,63\n")
+    later = score(smear, "--covariates", table)
+    assert later.status == 0
+    assert later.out == first.out
+    assert (
+        "warning: P1: nobody says its age_years any more; the answer that knew it stay" in later.err
+    )
+    assert states(out) == [("P1", "current")]
+    forced = score(smear, "--covariates", table, "--again")
+    assert forced.status == 3
+    assert states(out) == [("P1", "replaced"), ("P1", "current")]
+
+
+def test_a_watcher_keeps_an_answer_whose_row_is_gone(
+    bundle: Path, out: Path, tmp_path: Path, vexas_edge: Command
+) -> None:
+    write_case(tmp_path / "in" / "P1")
+    table = tmp_path / "ages.csv"
+    options = ("--bundle", bundle, "-o", out, "--settle", "0", "--once", "--covariates", table)
+    table.write_text("case;age_years\nP1;63\n")
+    assert vexas_edge("watch", tmp_path / "in", *options).status == 0
+    table.write_text("case;age_years\nP9;63\n")
+    later = vexas_edge("watch", tmp_path / "in", *options)
+    assert later.status == 0
+    assert "warning: P1: nobody says its age_years any more" in later.err
+    assert states(out) == [("P1", "current")]

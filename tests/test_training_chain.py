@@ -236,7 +236,8 @@ def test_a_cohort_becomes_a_bundle_of_a_bag(training: Training, bag_spec: Path) 
     model = bundle.manifest.models["monocyte"]
     assert [covariate.name for covariate in model.covariates] == ["age_years"]
     # The oldest is older than any patient that was learnt from makes plausible.
-    assert "On 3 patients held out (1 more have no score, for want of a covariate)" in bundle.card()
+    said = "On 3 patients held out with a score (1 more have none, as a covariate is missing or out"
+    assert said in bundle.card()
     assert "image and covariates ROC-AUC" in bundle.card()
     with read_case(bag_spec.parent / "cohort/S9") as case:
         result = score_case(case, bundle, covariates={"age_years": "49"})
@@ -251,6 +252,36 @@ def test_a_bag_finds_its_threshold_itself(training: Training, bag_spec: Path) ->
     ended = training("run", bag_spec, "-o", bag_spec.parent / "out")
     assert ended.status == 2
     assert "models.monocyte learns from bags, which find threshold themselves" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('options.backbone = "vgg16"', "models.monocyte.bags names backbone, which the model says"),
+        (
+            'covariates = [{ name = "age_years" }, { name = "age_years" }]',
+            "models.monocyte.bags names a covariate twice",
+        ),
+        ('covariates = [{ name = "age (years)" }]', "covariate 'age (years)' cannot be called so"),
+    ],
+)
+def test_a_bag_that_is_not_clear_is_refused_before_it_learns(
+    more: str, said: str, training: Training, bag_spec: Path
+) -> None:
+    lines = bag_spec.read_text().splitlines()
+    kept = [line for line in lines if not line.startswith(more.split(" = ")[0])]
+    bag_spec.write_text("\n".join([*kept, more]) + "\n")
+    ended = training("run", bag_spec, "-o", bag_spec.parent / "out")
+    assert ended.status == 2
+    assert said in ended.err
+
+
+def test_a_bag_has_no_svm(training: Training, bag_spec: Path) -> None:
+    more = bag_spec.read_text().replace("minimum_cells", "svm.C = 3\nminimum_cells")
+    bag_spec.write_text(more)
+    ended = training("run", bag_spec, "-o", bag_spec.parent / "out")
+    assert ended.status == 2
+    assert "which find svm themselves" in ended.err
 
 
 def test_a_covariate_that_the_cohort_lacks_is_named(training: Training, bag_spec: Path) -> None:

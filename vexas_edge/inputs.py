@@ -27,6 +27,7 @@ _BINARY = getattr(os, "O_BINARY", 0)  # of Windows
 
 # What is meant has a hundredth of it.
 MOST_TOML_BYTES, MOST_TABLE_BYTES = 256 << 10, 4 << 20
+_QUOTED = re.compile(r'"[^"]*"')
 _LONGEST_COLUMN = 60  # in a message
 _MOST_ARRAYS, _MOST_ARRAY_BYTES, _LONGEST_HEADER = 1000, 128 << 20, 10_000
 # A key of many parts makes a table in a table for each; what is read takes the square of it.
@@ -177,14 +178,22 @@ def table_from_csv(file: Path, what: str) -> CsvTable:
         InputError: as `text_of_table`, or it is no CSV.
     """
     text = text_of_table(file, what)
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    header = next((line for line in text.splitlines() if _is_header(line)), "")
+    delimiter = ";" if ";" in _QUOTED.sub("", header) else ","
     reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        rows = [(reader.line_num, tuple(value.strip() for value in row)) for row in reader]
+        written = ((reader.line_num, tuple(value.strip() for value in row)) for row in reader)
+        rows = [row for row in written if any(row[1])]
     except csv.Error as error:
         raise InputError(f"{what} {file}, line {reader.line_num}: {error}") from error
-    columns = rows[0][1] if rows else ()
-    return CsvTable(columns=columns, rows=tuple(row for row in rows[1:] if any(row[1])))
+    if rows and not _is_header(rows[0][1][0]):
+        rows = rows[1:]
+    return CsvTable(columns=rows[0][1] if rows else (), rows=tuple(rows[1:]))
+
+
+def _is_header(line: str) -> bool:
+    """Whether a line may be the first of a table: it is not empty, nor Excel's mark `sep=`."""
+    return bool(line.strip()) and not line.casefold().startswith("sep=")
 
 
 def state_of_file(file: Path, what: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from export.bags.aggregation import AggregationOptions
 from vexas_edge.bundle.manifest import Brightness, EncodingKind
-from vexas_edge.covariates.covariate import Covariate
+from vexas_edge.covariates.covariate import Covariate, problem_of_covariates
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.fields import Share
 from vexas_edge.inputs import check_file
@@ -161,6 +161,8 @@ def _below(prefix: str, tensors: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
 def _problem_of(facts: BagFacts, tensors: Mapping[str, "Tensor"]) -> str:
     """What contradicts itself in a file; empty if nothing does."""
     n_covariates = len(facts.covariates)
+    if problem := problem_of_covariates(facts.covariates):
+        return problem
     n_both = None if facts.both is None else len(facts.both.weights)
     if n_both != ((1 if facts.in_network else 1 + n_covariates) if n_covariates else None):
         return f"a regression of {n_both} columns does not fit {n_covariates} covariates"

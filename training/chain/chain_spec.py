@@ -22,7 +22,9 @@ from vexas_edge.fields import Name
 
 Fields = dict[str, Any]
 # Fields of a model that say nothing where it learns from bags.
-_NOT_OF_BAGS = ("threshold", "larger", "score_draws")
+_NOT_OF_BAGS = ("threshold", "larger", "score_draws", "svm")
+# Options of learning from bags that the model itself says.
+_OF_MODEL = ("backbone", "preprocessing", "start")
 
 
 class Isolation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -190,6 +192,13 @@ def _check(spec: ChainSpec, path: Path) -> None:
         model.svm_options()
         if model.bags:
             model.bag_options(model.bags)
+            own = [word for word in _OF_MODEL if word in model.bags.options]
+            names = [covariate.name for covariate in model.bags.covariates]
+            if own or len(set(names)) != len(names):
+                raise UsageError(
+                    f"{path}: models.{name}.bags names "
+                    f"{f'{own[0]}, which the model says' if own else 'a covariate twice'}"
+                )
             twice = [word for word in _NOT_OF_BAGS if getattr(model, word) != _default(word)]
             if twice:
                 raise UsageError(
@@ -199,8 +208,8 @@ def _check(spec: ChainSpec, path: Path) -> None:
 
 
 def _default(field: str) -> Any:
-    (found,) = (f.default for f in msgspec.structs.fields(ChainModel) if f.name == field)
-    return found
+    (found,) = (f for f in msgspec.structs.fields(ChainModel) if f.name == field)
+    return found.default_factory() if callable(found.default_factory) else found.default
 
 
 def _check_known(kind: type, given: Fields) -> None:

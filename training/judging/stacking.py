@@ -8,11 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from vexas_edge.covariates.covariate import Covariate, Missing, number_from_text
 from vexas_edge.errors import InputError, UsageError
+from vexas_edge.fields import Name
 from vexas_edge.smear.cohort import CohortCase
 
 # Positive numbers that span a larger factor are taken as logarithms, as counts of cells.
@@ -28,6 +30,14 @@ class AskedCovariate:
     name: str
     unit: str = ""
     missing: Missing = "abstain"
+
+    def __post_init__(self) -> None:
+        try:
+            msgspec.convert(self.name, Name)
+        except msgspec.ValidationError as error:
+            raise UsageError(
+                f"covariate {self.name!r} cannot be called so ({error}); rename the column"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from vexas_edge.bundle.budgets import Budgets
 from vexas_edge.bundle.graphs import ISOLATE, REQUIRED_FILES
 from vexas_edge.cells.limits import IsolationLimits, LargerCells
-from vexas_edge.covariates.covariate import Covariate
+from vexas_edge.covariates.covariate import Covariate, problem_of_covariates
 from vexas_edge.errors import BundleError
 from vexas_edge.fields import Count, Name, Sha256, Share
 from vexas_edge.smear.vocabulary import CELL_CLASSES
@@ -244,8 +244,10 @@ def _problem_of_bag(model: Model) -> str:
         return "takes covariates, which only a bag can" if names else ""
     if len(model.classes) != 2:
         return f"is a bag with {len(model.classes)} classes; it has two"
-    if len(set(names)) != len(names):
-        return f"takes covariates {', '.join(names)}, which repeat a name"
+    if problem := problem_of_covariates(model.covariates):
+        return f"takes covariates of which {problem}"
+    if model.aggregation.level == "position" and model.aggregation.weighting != "learned":
+        return f"weighs positions by {model.aggregation.weighting}; only learned weights can"
     if model.aggregation.image_alone and not names:
         return "gives a score without covariates, and takes none"
     return ""

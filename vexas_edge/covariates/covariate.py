@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -10,7 +11,8 @@ from vexas_edge.fields import Name
 
 Missing = Literal["abstain", "mean"]
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?([eE][+-]?[0-9]{1,3})?")
-_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3},[0-9]{3}")
+_LEAST_WORDS = 2
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 
 
 class Covariate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,8 +33,22 @@ class Covariate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     words: dict[str, float] | None = None
     log: bool = False
     mean: float
-    scale: Annotated[float, Meta(gt=0)]
+    scale: Annotated[float, Meta(ge=1e-9)]
     missing: Missing = "abstain"
+
+    @property
+    def problem(self) -> str:
+        """What contradicts itself in it; empty if nothing does."""
+        if not self.low < self.high:
+            return f"its range is {self.low:g} to {self.high:g}"
+        if self.log and self.low <= 0:
+            return f"its logarithm is taken, and its range begins at {self.low:g}"
+        codes = [*(self.words or {}).values()]
+        if self.words is not None and len(codes) < _LEAST_WORDS:
+            return f"it has {len(codes)} words; it needs {_LEAST_WORDS}"
+        if any(not self.low <= code <= self.high for code in codes):
+            return f"a word stands for a number outside {self.low:g} to {self.high:g}"
+        return ""
 
     def value(self, text: str) -> float:
         """The number that a text stands for.
@@ -54,7 +70,11 @@ class Covariate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             return float(self.words[word if word in self.words else meant[0]])
         number = number_from_text(word)
         if number is None:
-            raise ValueError(f"{self.name} is {word!r}; expected a number such as {self.low:g}")
+            hint = ", without a comma or point between thousands" if "," in word else ""
+            raise ValueError(
+                f"{self.name} is {word!r}; expected a number from {self.low:g} to {self.high:g}"
+                f"{hint}"
+            )
         return number
 
     def checked(self, text: str) -> float:
@@ -73,8 +93,8 @@ class Covariate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if not self.low <= number <= self.high:
             unit = f" {self.unit}" if self.unit else ""
             raise ValueError(
-                f"{self.name} is {number:g}, outside {self.low:g} to {self.high:g}{unit}: is it in "
-                "another unit?"
+                f"{self.name} is {text.strip()}, outside {self.low:g} to {self.high:g}{unit}: is "
+                "it in another unit?"
             )
         return number
 
@@ -88,13 +108,22 @@ class Covariate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return ((math.log(number) if self.log else number) - self.mean) / self.scale
 
 
+def problem_of_covariates(covariates: Sequence[Covariate]) -> str:
+    """What contradicts itself in the covariates of a model; empty if nothing does."""
+    names = [covariate.name for covariate in covariates]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        return f"{twice} is named twice"
+    found = (f"{one.name} is not clear: {one.problem}" for one in covariates if one.problem)
+    return next(found, "")
+
+
 def number_from_text(text: str) -> float | None:
     """The finite number in a text, with a point or a comma for decimals; None if there is none.
 
     A comma before three digits, which may stand between thousands, is refused.
 
-    >>> number_from_text("13,59"), number_from_text("nan"), number_from_text("1,359")
-    (13.59, None, None)
+    >>> number_from_text("0,135"), number_from_text("nan"), number_from_text("1,359")
+    (0.135, None, None)
     """
     if not _NUMBER.fullmatch(text) or _THOUSANDS.fullmatch(text):
         return None

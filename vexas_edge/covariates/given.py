@@ -70,9 +70,17 @@ class GivenCovariates:
     @property
     def remarks(self) -> list[str]:
         """What a person should know of the table."""
-        if not self._table.passed_over:
-            return []
-        return [f"note: {self._file}: no model takes {listed(self._table.passed_over)}"]
+        passed_over, absent = (
+            self._table.passed_over,
+            [name for name in self._table.absent if name not in self._single],
+        )
+        lines = [f"note: {self._file}: no model takes {listed(passed_over)}"] * bool(passed_over)
+        if self._file and absent:
+            lines.append(
+                f"note: {self._file}: it has no column {listed(absent)}; the mean of the training "
+                "patients is taken"
+            )
+        return lines
 
     def check_cases(self, cases: Sequence[str]) -> None:
         """Check that what is said of a single case is clear.

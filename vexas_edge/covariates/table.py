@@ -19,10 +19,12 @@ class CovariateTable:
     values: the texts of each case by its folded id, and there by the covariate's name; a text that
     is empty is left out.
     passed_over: the columns that nobody has asked for.
+    absent: the covariates that have no column.
     """
 
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     passed_over: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 def read_covariates(
@@ -31,7 +33,7 @@ def read_covariates(
     """The values in a file with the column `case` and one for each covariate.
 
     Args:
-        wanted: the names of covariates, as the columns have them.
+        wanted: the names of covariates, as the columns have them, capitals aside.
         needed: those of them whose columns must be there.
 
     Raises:
@@ -41,7 +43,8 @@ def read_covariates(
     table = table_from_csv(file, _WHAT)
     _check_columns(table, file, needed)
     case_at = _folded_columns(table).index(_CASE)
-    places = {name: table.columns.index(name) for name in wanted if name in table.columns}
+    columns = _folded_columns(table)
+    places = {n: columns.index(n.casefold()) for n in wanted if n.casefold() in columns}
     values: dict[str, dict[str, str]] = {}
     lines: dict[str, int] = {}
     for line, row in table.rows:
@@ -59,9 +62,12 @@ def read_covariates(
             )
         known = {name: row[place] for name, place in places.items() if row[place]}
         values[folded(case)] = known
-    others = (name for name in table.columns if name and name.casefold() != _CASE)
+    known_columns = {_CASE, *(name.casefold() for name in places)}
+    others = (name for name in table.columns if name and name.casefold() not in known_columns)
     return CovariateTable(
-        values=values, passed_over=tuple(name for name in others if name not in places)
+        values=values,
+        passed_over=tuple(others),
+        absent=tuple(name for name in wanted if name not in places),
     )
 
 
@@ -85,7 +91,7 @@ def _check_columns(table: CsvTable, file: Path, needed: Collection[str]) -> None
         raise InputError(
             f"{_WHAT} {file} lacks the column {_CASE}, which names each case; it has {table.has}"
         )
-    if missing := [name for name in needed if name not in table.columns]:
+    if missing := [name for name in needed if name.casefold() not in columns]:
         raise InputError(
             f"{_WHAT} {file} lacks the column {listed(missing)}, without which there is no score; "
             f"it has {table.has}"

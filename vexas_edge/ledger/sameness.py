@@ -48,6 +48,10 @@ class Known:
         line = self._lines.get(number)
         return line.case if line else f"result {number}, which was removed"
 
+    def line(self, number: int) -> CaseLine | None:
+        """The line of a result; None if it was removed."""
+        return self._lines.get(number)
+
     def add(self, line: CaseLine) -> None:
         """Take in a new result."""
         self._remember([line])

@@ -73,26 +73,31 @@ def make_bags(to: Path, given: BagInputs, talk: Talk) -> None:
         read_bags(_of_split(given.cells.rows, split), wanted, given.minimum_cells, talk.say)
         for split in (given.fit, given.judge)
     )
+    groups = dict(zip(held_out.patients, held_out.groups, strict=True))
+    if len({group == given.positive for group in groups.values()}) < 2:
+        raise InputError(f"{given.title}: the patients of {given.judge!r} are of one group")
     beside = judged_and_trained(learnt, given.positive, given.how, options, to, talk.say)
     write_beside(beside, given.title, to)
     scores = held_out_scores(load_bag(to / BAG), held_out)
-    groups = dict(zip(held_out.patients, held_out.groups, strict=True))
-    positive = np.array([groups[name] == given.positive for name in scores])
-    if positive.all() or not positive.any():
-        raise InputError(f"{given.title}: the patients of {given.judge!r} are of one group")
-    found = separation(np.array(list(scores.values())), positive)
-    n_more = len(held_out) - found.n
-    without = f" ({n_more} more have no score, for want of a covariate)" if n_more else ""
-    text = (
-        f"{_by_folds(beside)} On {found.n} patients held out{without}: ROC-AUC "
-        f"{found.roc_auc:.3f} ({found.low:.3f} to {found.high:.3f})."
-    )
+    positive = np.array([groups[name] == given.positive for name in scores], bool)
+    text = f"{_by_folds(beside)} {_on_held_out(scores, positive, len(held_out))}"
     write_atomically(to / SENTENCES, text.encode())
     shutil.rmtree(to / TRAININGS)
 
 
 def _of_split(rows: Sequence[CohortCase], split: str) -> tuple[CohortCase, ...]:
     return tuple(row for row in rows if row.split == split)
+
+
+def _on_held_out(scores: dict[str, float], positive: np.ndarray, n: int) -> str:
+    """How well the patients held out are told apart who have a score, of `n` in all."""
+    n_more = n - len(scores)
+    without = f" ({n_more} more have none, as a covariate is missing or out of range)"
+    said = f"On {len(scores)} patients held out with a score{without if n_more else ''}: "
+    if positive.all() or not positive.any():
+        return f"{said}they are of one group."
+    found = separation(np.array(list(scores.values())), positive)
+    return f"{said}ROC-AUC {found.roc_auc:.3f} ({found.low:.3f} to {found.high:.3f})."
 
 
 def _by_folds(found: Beside) -> str:

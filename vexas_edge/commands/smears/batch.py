@@ -138,6 +138,8 @@ def show(outcome: Outcome, *, as_json: bool, is_kept: bool = True) -> None:
 def _show(outcome: Outcome, *, as_json: bool) -> None:
     score = outcome.score
     if score is None:
+        for line in outcome.remarks:
+            say(line)
         return
     if as_json:
         echo_json(json_from_score(score))

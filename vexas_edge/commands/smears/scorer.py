@@ -17,6 +17,7 @@ from vexas_edge.commands.smears.net import caught
 from vexas_edge.commands.smears.pages import pictures_again, pictures_from_read
 from vexas_edge.commands.smears.steps import Answered, Looked
 from vexas_edge.covariates.given import NOTHING_KNOWN, GivenCovariates
+from vexas_edge.covariates.taken import values_from_models
 from vexas_edge.errors import CellError, InputError
 from vexas_edge.ledger.lines import CaseLine, marks_from_identities
 from vexas_edge.ledger.remarks import remarks_from_line, shown_result
@@ -164,12 +165,36 @@ class Scorer:
         place = self.ledger.known.place(smear, again=self.again)
         if place.known:
             return Answered(looked=looked, known=place.known)
+        if kept := self._that_knew_more(looked, read, place, self.ledger):
+            return kept
         if place.same_key:
             score = score_as_known(read, self.ledger.result(place.same_key), self._bundle)
         else:
             score = self._new_score(looked, read, progress)
         pictures = pictures_from_read(self.pages, score, read)
         return Answered(looked=looked, score=score, smear=smear, place=place, pictures=pictures)
+
+    def _that_knew_more(
+        self, looked: Looked, read: ReadSmear, place: Placing, ledger: Ledger
+    ) -> Answered | None:
+        """The standing answer for the same cells, if it was given a value that is now missing.
+
+        A row that is gone from a table does not take back what is known of a patient.
+        """
+        line = ledger.known.line(place.revises) if place.revises and not self.again else None
+        if line is None:
+            return None
+        result = ledger.result(line)
+        values = values_from_models(result.models)
+        gone = [name for name in values if name not in looked.covariates]
+        same_cells = key_of(self._series, read.records, values) == line.entry.key
+        if not gone or not same_cells or result.status != "scored":
+            return None
+        remark = (
+            f"warning: {line.case}: nobody says its {', '.join(gone)} any more; the answer that "
+            "knew it stays (--again scores without it)"
+        )
+        return Answered(looked=looked, known=line, remark=remark)
 
     def _new_score(self, looked: Looked, read: ReadSmear, progress: Progress) -> CaseScore:
         return score_smear(read, self.sessions, covariates=looked.covariates, progress=progress)
@@ -196,7 +221,8 @@ class Scorer:
             self.ledger.mend_failures(answered.known, answered.looked.stamp)
             found, known = answered.looked.found, answered.known
             no_page = self._write_missing_page(known, found, self.ledger)
-            remarks = (*self._remarks(found), *no_page)
+            told = [answered.remark] if answered.remark else []
+            remarks = (*self._remarks(found), *told, *no_page)
             return self._outcome(known, self.ledger, remarks, made=False)
         if answered.score is None:
             failed = self._failed(answered.looked, answered.error)
@@ -254,7 +280,8 @@ class Scorer:
             is_held = known.state(line) == "held"
             status = "abstained" if is_held else line.status
             reasons = frozenset(["held"] if is_held else ())
-            return Outcome(status=status, reasons=reasons, made=False)
+            told = tuple(remark for remark in remarks if remark.startswith("warning:"))
+            return Outcome(status=status, reasons=reasons, made=False, remarks=told)
         score = shown_result(ledger.result(line), line, known, ledger.folder)
         held = ledger.pages.others.of(line).held
         remarks = (*remarks, *remarks_from_line(line, known, held))

@@ -63,8 +63,8 @@ def prediction_interval(
     step = NORMAL_95 * math.sqrt(2 * _variance_between_cells(logits, draws, n_cells))
     score = _mean(values)
     upset = _share_upset(n_cells, draws.shape[1])
-    low = min(_mean([_sigmoid(logit - step) for logit in logits]), score * (1 - upset))
-    high = max(_mean([_sigmoid(logit + step) for logit in logits]), score + (1 - score) * upset)
+    low = min(_mean([sigmoid(logit - step) for logit in logits]), score * (1 - upset))
+    high = max(_mean([sigmoid(logit + step) for logit in logits]), score + (1 - score) * upset)
     return outwards(low, high)
 
 
@@ -130,8 +130,9 @@ def _logit(probability: float) -> float:
     return math.log(kept / (1 - kept))
 
 
-def _sigmoid(logit: float) -> float:
-    return 1 / (1 + math.exp(-logit))
+def sigmoid(logit: float) -> float:
+    """The probability of a logit of any size."""
+    return 1 / (1 + math.exp(-logit)) if logit > 0 else 1 - 1 / (1 + math.exp(logit))
 
 
 def _mean(values: Sequence[float]) -> float:

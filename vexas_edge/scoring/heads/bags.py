@@ -14,14 +14,19 @@ from vexas_edge.bundle.contract import (
     IMAGE_PROBABILITIES,
     PROBABILITIES,
 )
+from vexas_edge.bundle.graphs import HEAD
 from vexas_edge.bundle.manifest import Bag, Model
+from vexas_edge.errors import BundleError
 from vexas_edge.results.values import ModelScore, WeighedCell
 from vexas_edge.scoring.encoded import Encoded
-from vexas_edge.scoring.figures.bag_interval import bag_interval, sigmoid
+from vexas_edge.scoring.figures.bag_interval import bag_interval
+from vexas_edge.scoring.figures.interval import sigmoid
 from vexas_edge.scoring.figures.pulls import MOST_PULLS, pulls_from
 from vexas_edge.scoring.heads.inputs import RunHead
 
 MOST_WEIGHED = 6
+# How far the score may lie from the weighted mean of its cells, of which it is rounded.
+_AGREEMENT = 1e-3
 
 
 def scored_as_bag(
@@ -53,6 +58,7 @@ def scored_as_bag(
         found = run(left, inputs)[PROBABILITIES]
         return float(found[0, column])
 
+    _check_consistent(counted.model, outputs, column)
     low, high = bag_interval(logits, weights, model.aggregation.weighting)
     pulling = np.argsort(weights * (logits - float(weights @ logits)), kind="stable").tolist()
     candidates = list(dict.fromkeys([*pulling[:MOST_PULLS], *pulling[-MOST_PULLS:]]))
@@ -69,6 +75,27 @@ def scored_as_bag(
     )
 
 
+def _check_consistent(model: str, outputs: dict[str, NDArray[Any]], column: int) -> None:
+    """Check that a head's outputs say the same: the score is the weighted mean of the cells.
+
+    Raises:
+        BundleError: they do not, so nothing that is said of cells would be true.
+    """
+    logits, weights = (outputs[n][:, 0].astype(np.float64) for n in (CELL_LOGITS, CELL_WEIGHTS))
+    score = float(outputs[PROBABILITIES][0, column])
+    finite = all(np.isfinite(values).all() for values in outputs.values())
+    if not (
+        finite
+        and weights.min() >= 0
+        and abs(float(weights.sum()) - 1) <= _AGREEMENT
+        and abs(sigmoid(float(weights @ logits)) - score) <= _AGREEMENT
+    ):
+        raise BundleError(
+            f"model {model}: its {HEAD} contradicts itself: the score is not the weighted mean of "
+            "its cells; export the bundle again"
+        )
+
+
 def _image_score(outputs: dict[str, NDArray[Any]], column: int) -> float | None:
     found = outputs.get(IMAGE_PROBABILITIES)
     return None if found is None else float(found[0, column])
@@ -77,8 +104,9 @@ def _image_score(outputs: dict[str, NDArray[Any]], column: int) -> float | None:
 def _heaviest(
     logits: NDArray[np.float64], weights: NDArray[np.float64], identities: list[bytes]
 ) -> tuple[WeighedCell, ...]:
-    """The cells of the largest weights, the heaviest first."""
-    order = np.argsort(-weights, kind="stable")[:MOST_WEIGHED]
+    """The cells of the largest weights, the heaviest first; none that weighs nothing."""
+    n_weighed = int((weights > 0).sum())
+    order = np.argsort(-weights, kind="stable")[: min(MOST_WEIGHED, n_weighed)]
     return tuple(
         WeighedCell(
             identity=identities[place].hex(),
