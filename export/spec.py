@@ -192,26 +192,32 @@ def spec_from_fields(fields: dict[str, Any], source: str = "the spec") -> Spec:
             f"{source}: lead = {spec.lead!r} is not one of the models {', '.join(spec.models)}"
         )
     for name, model in spec.models.items():
-        if problem := _problem_of_parts(model, fields["models"][name]):
+        if problem := _problem_of(model, fields["models"][name]):
             raise UsageError(f"{source}: models.{name}: {problem}")
-        if (model.reference_scores is None) != (model.cohort is None):
-            raise UsageError(
-                f"{source}: models.{name}: reference_scores and cohort go together: the scores of "
-                "your own pipeline, and where the cells of these patients are"
-            )
-        if (model.normalise == "background") != (model.background is not None):
-            raise UsageError(
-                f'{source}: models.{name}: normalise = "background" and background = [red, green, '
-                "blue], the bare slide of the training cohort, go together; measure it with "
-                "`vexas-workshop train background`"
-            )
-        unknown = [cell for cell in model.cells if cell not in CELL_CLASSES]
-        if unknown:
-            raise UsageError(
-                f"{source}: models.{name}.cells: {', '.join(unknown)} not known; "
-                f"the canonical names are {', '.join(CELL_CLASSES)}"
-            )
     return spec
+
+
+def _problem_of(model: ModelSpec, written: dict[str, Any]) -> str:
+    """What a model's entry lacks, says twice or contradicts; empty if it is whole."""
+    if problem := _problem_of_parts(model, written):
+        return problem
+    if (model.reference_scores is None) != (model.cohort is None):
+        return (
+            "reference_scores and cohort go together: the scores of your own pipeline, and where "
+            "the cells of these patients are"
+        )
+    if (model.normalise == "background") != (model.background is not None):
+        return (
+            'normalise = "background" and background = [red, green, blue], the bare slide of the '
+            "training cohort, go together; measure it with `vexas-workshop train background`"
+        )
+    unknown = [cell for cell in model.cells if cell not in CELL_CLASSES]
+    if unknown:
+        return (
+            f"cells: {', '.join(unknown)} not known; the canonical names are "
+            f"{', '.join(CELL_CLASSES)}"
+        )
+    return ""
 
 
 def _problem_of_parts(model: ModelSpec, written: dict[str, Any]) -> str:

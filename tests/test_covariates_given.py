@@ -78,6 +78,13 @@ def test_a_table_that_is_not_there_is_refused(tmp_path: Path) -> None:
         given(table=tmp_path / "away.csv")
 
 
+def test_a_number_is_one_value_however_it_is_written(file: Path) -> None:
+    file.write_text("case;age_years\nP1;63,0\nP2;63.00\nP3;6.3e1\nP4;sixty\n")
+    known = given(table=file)
+    assert [known.of(case)["age_years"] for case in ("P1", "P2", "P3")] == ["63"] * 3
+    assert known.of("P4") == {"age_years": "sixty"}
+
+
 def test_columns_that_no_model_takes_are_named(file: Path) -> None:
     file.write_text("case,age_years,ward,gender,\nP1,71,3,M,\n")
     assert given(table=file).remarks == [

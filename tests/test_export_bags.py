@@ -105,8 +105,9 @@ def test_a_bundle_gives_what_the_network_gives_from_the_images(name: str, tmp_pa
     assert result.models[0].image_score is None
 
 
-def test_any_order_of_files_and_any_chunk_is_one_score(tmp_path: Path) -> None:
-    bundle = open_bundle(bag_bundle(tmp_path, BagKind(weighting=KINDS["learned"], covariates=())))
+@pytest.mark.parametrize("name", KINDS)
+def test_any_order_of_files_and_any_chunk_is_one_score(name: str, tmp_path: Path) -> None:
+    bundle = open_bundle(bag_bundle(tmp_path, BagKind(weighting=KINDS[name], covariates=())))
     files = write_cells(tmp_path / "S1" / "neutrophil", 40, seed=5)
     (tmp_path / "S2" / "neutrophil").mkdir(parents=True)
     for number, file in enumerate(reversed(files)):

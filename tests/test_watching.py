@@ -16,8 +16,7 @@ from tiny import Ended, case_files, kept, recorded, write_case, write_cells
 
 from vexas_edge import open_bundle
 from vexas_edge.commands.smears import watch
-from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
-from vexas_edge.commands.smears.cut_off import given_for_run
+from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run, given_for_run
 from vexas_edge.commands.smears.scorer import Scorer
 from vexas_edge.commands.smears.steps import Answered, Looked
 from vexas_edge.commands.smears.watch import ROUND_SECONDS, Watcher, Watching, run_watch

@@ -145,15 +145,8 @@ def judge(
             usable, lost = _decoded(smear, model, canvas)
             unreadable += [f"{smear.row.sample}: {cell.fault}" for cell in lost]
             counts = _counts(smear, model, len(usable), lost)
-            reasons = [reason.code for reason in reasons_to_abstain(counts, model.minimum_cells)]
             taken = taken_covariates(model.covariates, smear.row.covariates)
-            reasons += [code for code, _ in taken.problems]
-            if "too_many_unreadable" in reasons:
-                raise InputError(
-                    f"model {name!r}: {counts.unreadable} of the {counts.all} cells of the "
-                    f"gate's smear {smear.row.sample!r} cannot be read, too many to score it"
-                )
-            if reasons:
+            if _abstains(name, smear, counts, model) or taken.problems:
                 abstained.append(smear.row.sample)
             else:
                 found.append(judge_one(smear, usable, taken))
@@ -169,6 +162,17 @@ def judge(
         abstained=tuple(abstained),
         unreadable=tuple(unreadable),
     )
+
+
+def _abstains(name: str, smear: Smear, counts: CellCounts, model: Model) -> bool:
+    """Whether a smear has too few cells. Raises InputError where too many cannot be read."""
+    reasons = [reason.code for reason in reasons_to_abstain(counts, model.minimum_cells)]
+    if "too_many_unreadable" in reasons:
+        raise InputError(
+            f"model {name!r}: {counts.unreadable} of the {counts.all} cells of the gate's smear "
+            f"{smear.row.sample!r} cannot be read, too many to score it"
+        )
+    return bool(reasons)
 
 
 def _decoded(

@@ -4,18 +4,16 @@ from typing import Any
 
 import numpy as np
 from onnx import ModelProto
-from scipy.special import expit
 
-from export.bags.bag_file import Regression, TrainedBag
+from export.bags.bag_file import TrainedBag
+from export.bags.bag_outputs import outputs_of
 from export.comparing import compared
 from export.execution import run_graph
 from vexas_edge.bundle.contract import (
     CELL_LOGITS,
-    CELL_WEIGHTS,
     COVARIATES,
     DECISIONS,
     ENCODINGS,
-    IMAGE_PROBABILITIES,
     PROBABILITIES,
 )
 
@@ -43,48 +41,10 @@ def bag_parity(
         given = {ENCODINGS: encodings[:n], COVARIATES: covariates}
         names = [value.name for value in graph.graph.input]
         outputs = run_graph(graph, {name: given[name] for name in names})
-        for name, expected in expected_outputs(bag, encodings[:n], covariates).items():
+        for name, expected in outputs_of(bag, encodings[:n], covariates).items():
             allowed = _TOLERANCE
             if name in (CELL_LOGITS, DECISIONS):
                 allowed = _LOGIT_TOLERANCE * max(1.0, float(np.abs(expected).max()))
             found = compared(name, outputs[name], expected, allowed)
             measured[name] = max(measured.get(name, 0.0), found)
     return measured, outputs[PROBABILITIES]
-
-
-def expected_outputs(
-    bag: TrainedBag, encodings: np.ndarray, covariates: np.ndarray
-) -> dict[str, np.ndarray]:
-    """What the network gives for the cells of one patient, by the names of the head's outputs."""
-    import torch
-
-    facts = bag.facts
-    with torch.inference_mode():
-        answers = bag.network.of_encodings(torch.from_numpy(encodings), [len(encodings)])
-        logits, weights = answers.cells.double().numpy(), answers.weights.double().numpy()
-        if facts.in_network:
-            known = torch.from_numpy(covariates) @ bag.network.covariates
-            logits = logits + known.double().numpy()
-    joined = _joined(bag, facts.final, logits, covariates)
-    total = (weights * joined).sum().reshape(1, 1)
-    found = {
-        CELL_LOGITS: joined[:, None],
-        CELL_WEIGHTS: weights[:, None],
-        DECISIONS: total,
-        PROBABILITIES: np.hstack([expit(-total), expit(total)]),
-    }
-    if facts.covariates and facts.image is not None:
-        alone = (weights * _joined(bag, facts.image, logits, covariates)).sum().reshape(1, 1)
-        found[IMAGE_PROBABILITIES] = np.hstack([expit(-alone), expit(alone)])
-    return found
-
-
-def _joined(
-    bag: TrainedBag, regression: Regression, logits: np.ndarray, covariates: np.ndarray
-) -> np.ndarray:
-    """Cells' logits through the regression that ends the score, float64 (N,)."""
-    first, *others = regression.weights
-    standardised = (logits - bag.facts.middle) / bag.facts.spread
-    known = float((covariates[0] * others).sum()) if others else 0.0
-    found: np.ndarray = first * standardised + known + regression.bias
-    return found

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from export.bags.bag_file import TrainedBag
-from export.bags.bag_parity import expected_outputs
+from export.bags.bag_outputs import outputs_of
 from export.preprocessing import preprocessing_named
 from training.bags.bags import Bags
 from training.pretraining.pixels import network_input, scaling_on
@@ -24,7 +24,7 @@ def held_out_scores(bag: TrainedBag, bags: Bags) -> dict[str, float]:
         taken = taken_covariates(bag.facts.covariates, bags.covariates[patient])
         if not taken.problems:
             encodings = _encodings(bag, bags.cells.pixels[bags.rows(patient)])
-            outputs = expected_outputs(bag, encodings, taken.standardised)
+            outputs = outputs_of(bag, encodings, taken.standardised)
             found[name] = float(outputs[PROBABILITIES][0, 1])
     return found
 

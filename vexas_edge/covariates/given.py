@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vexas_edge.covariates.covariate import Covariate
+from vexas_edge.covariates.covariate import Covariate, number_from_text
 from vexas_edge.covariates.table import CovariateTable, read_covariates
 from vexas_edge.errors import UsageError
 from vexas_edge.inputs import state_of_file
@@ -109,14 +109,22 @@ class GivenCovariates:
     def of(self, case: str) -> dict[str, str]:
         """What is known of the patient of a case, by the covariate's name; no text is empty.
 
+        A number is written in one way, so that 63.0 is no other value than 63.
+
         Args:
             case: its id, before it is hashed.
         """
-        return {**self._table.values.get(folded(case), {}), **self._single}
+        found = {**self._table.values.get(folded(case), {}), **self._single}
+        return {name: _plain(text) for name, text in found.items()}
 
     def lacks(self, case: str) -> bool:
         """Whether there is a table, and the case is not in it."""
         return self.may_change and folded(case) not in self._table.values
+
+
+def _plain(text: str) -> str:
+    number = number_from_text(text)
+    return text if number is None else f"{number:.15g}"
 
 
 def texts_of(values: Mapping[str, str | float], covariates: Iterable[Covariate]) -> dict[str, str]:

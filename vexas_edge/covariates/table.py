@@ -45,6 +45,19 @@ def read_covariates(
     case_at = _folded_columns(table).index(_CASE)
     columns = _folded_columns(table)
     places = {n: columns.index(n.casefold()) for n in wanted if n.casefold() in columns}
+    known_columns = {_CASE, *(name.casefold() for name in places)}
+    others = (name for name in table.columns if name and name.casefold() not in known_columns)
+    return CovariateTable(
+        values=_values(table, file, case_at, places),
+        passed_over=tuple(others),
+        absent=tuple(name for name in wanted if name not in places),
+    )
+
+
+def _values(
+    table: CsvTable, file: Path, case_at: int, places: Mapping[str, int]
+) -> dict[str, dict[str, str]]:
+    """The values of each case by its folded id. Raises InputError, as `read_covariates`."""
     values: dict[str, dict[str, str]] = {}
     lines: dict[str, int] = {}
     for line, row in table.rows:
@@ -62,13 +75,7 @@ def read_covariates(
             )
         known = {name: row[place] for name, place in places.items() if row[place]}
         values[folded(case)] = known
-    known_columns = {_CASE, *(name.casefold() for name in places)}
-    others = (name for name in table.columns if name and name.casefold() not in known_columns)
-    return CovariateTable(
-        values=values,
-        passed_over=tuple(others),
-        absent=tuple(name for name in wanted if name not in places),
-    )
+    return values
 
 
 def _folded_columns(table: CsvTable) -> list[str]:

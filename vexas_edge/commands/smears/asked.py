@@ -7,8 +7,10 @@ from typing import Literal
 
 from msgspec import UNSET
 
+from vexas_edge.bundle.archive import Bundle
 from vexas_edge.choices import PageKind, Precision
-from vexas_edge.covariates.given import CovariateOptions
+from vexas_edge.commands.console import say
+from vexas_edge.covariates.given import CovariateOptions, GivenCovariates
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.ledger.runs import Asked
 from vexas_edge.naming.case_ids import Naming, NamingOptions
@@ -68,3 +70,16 @@ def asked_from_run(run: ScoringRun, naming: Naming) -> Asked:
         host=platform.node() if run.record_host else UNSET,
         pages=run.pages,
     )
+
+
+def given_for_run(asked: ScoringRun, bundle: Bundle) -> GivenCovariates:
+    """What is known of the patients; says which columns of the table no model takes.
+
+    Raises:
+        UsageError, InputError: as `GivenCovariates`.
+    """
+    models = bundle.manifest.models.values()
+    given = GivenCovariates(asked.covariates, (c for model in models for c in model.covariates))
+    for remark in given.remarks:
+        say(remark)
+    return given

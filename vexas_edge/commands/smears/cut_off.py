@@ -2,30 +2,15 @@
 
 from datetime import UTC, datetime
 
-from vexas_edge.bundle.archive import Bundle
 from vexas_edge.commands.console import say
 from vexas_edge.commands.smears.asked import ScoringRun, asked_from_run
 from vexas_edge.commands.smears.batch import Batch
-from vexas_edge.covariates.given import GivenCovariates
 from vexas_edge.errors import HostError
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import bundle_id
 from vexas_edge.text import one_line, without_folders
-
-
-def given_for_run(asked: ScoringRun, bundle: Bundle) -> GivenCovariates:
-    """What is known of the patients; says which columns of the table no model takes.
-
-    Raises:
-        UsageError, InputError: as `GivenCovariates`.
-    """
-    models = bundle.manifest.models.values()
-    given = GivenCovariates(asked.covariates, (c for model in models for c in model.covariates))
-    for remark in given.remarks:
-        say(remark)
-    return given
 
 
 def begin_run(ledger: Ledger, asked: ScoringRun, naming: Naming, sessions: Sessions) -> None:

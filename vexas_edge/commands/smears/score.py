@@ -7,9 +7,9 @@ from dataclasses import replace
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.site_file import site_of
 from vexas_edge.commands.console import ProgressLine, say
-from vexas_edge.commands.smears.asked import ScoringRun
+from vexas_edge.commands.smears.asked import ScoringRun, given_for_run
 from vexas_edge.commands.smears.batch import Batch, show
-from vexas_edge.commands.smears.cut_off import begin_run, break_off, given_for_run
+from vexas_edge.commands.smears.cut_off import begin_run, break_off
 from vexas_edge.commands.smears.scorer import Scorer
 from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.host.stopping import undisturbed

@@ -60,8 +60,6 @@ def scored_as_bag(
 
     _check_consistent(counted.model, outputs, column)
     low, high = bag_interval(logits, weights, model.aggregation.weighting)
-    pulling = np.argsort(weights * (logits - float(weights @ logits)), kind="stable").tolist()
-    candidates = list(dict.fromkeys([*pulling[:MOST_PULLS], *pulling[-MOST_PULLS:]]))
     score = float(outputs[PROBABILITIES][0, column])
     return replace(
         counted,
@@ -70,9 +68,15 @@ def scored_as_bag(
         interval_high=high,
         probabilities=dict(zip(model.classes, outputs[PROBABILITIES][0].tolist(), strict=True)),
         image_score=_image_score(outputs, column),
-        pulls=pulls_from(score, identities, candidates, score_without),
+        pulls=pulls_from(score, identities, _pulling(logits, weights), score_without),
         heaviest=_heaviest(logits, weights, identities),
     )
+
+
+def _pulling(logits: NDArray[np.float64], weights: NDArray[np.float64]) -> list[int]:
+    """The cells that may pull most, as indices: down first, then up."""
+    order = np.argsort(weights * (logits - float(weights @ logits)), kind="stable").tolist()
+    return list(dict.fromkeys([*order[:MOST_PULLS], *order[-MOST_PULLS:]]))
 
 
 def _check_consistent(model: str, outputs: dict[str, NDArray[Any]], column: int) -> None:
