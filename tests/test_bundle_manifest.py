@@ -72,7 +72,7 @@ def test_a_newer_schema_is_refused_before_anything_else_is_read() -> None:
     newer = MANIFEST_SCHEMA + 1
     assert refusal({"schema_version": newer, "models": "of another shape"}) == (
         f"the bundle has schema version {newer}; this vexas-edge reads version {MANIFEST_SCHEMA}: "
-        "use the vexas-edge that wrote it"
+        "use the vexas-edge that wrote it, or a newer one"
     )
 
 

@@ -177,6 +177,7 @@ _OLDER = (
     "make it anew, as with `vexas-workshop export bundle SPEC.toml -o NAME.vxb` or `vexas-workshop "
     "train run`, or use the vexas-edge that wrote it"
 )
+_NEWER = "use the vexas-edge that wrote it, or a newer one"
 
 
 def manifest_from_json(text: bytes) -> Manifest:
@@ -189,7 +190,7 @@ def manifest_from_json(text: bytes) -> Manifest:
     try:
         version = msgspec.json.decode(text, type=_AnySchema).schema_version
         if version != MANIFEST_SCHEMA:
-            remedy = _OLDER if version < MANIFEST_SCHEMA else "use the vexas-edge that wrote it"
+            remedy = _OLDER if version < MANIFEST_SCHEMA else _NEWER
             raise BundleError(
                 f"the bundle has schema version {version}; this vexas-edge reads version "
                 f"{MANIFEST_SCHEMA}: {remedy}"
