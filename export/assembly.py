@@ -221,6 +221,12 @@ def _assembled(
                 f"positive = {spec.positive!r} is not one of the classes of model {name!r}, "
                 f"{', '.join(model.entry.classes)}"
             )
+        looks_for = model.entry.classes[1]
+        if isinstance(model.entry.aggregation, schema.Bag) and looks_for != spec.positive:
+            raise UsageError(
+                f"positive = {spec.positive!r}, but model {name!r} is a bag that looks for "
+                f"{looks_for!r}"
+            )
     manifest = Manifest(
         schema_version=schema.MANIFEST_SCHEMA,
         name=spec.name,

@@ -154,6 +154,11 @@ def test_a_field_that_is_not_as_it_must_be_is_named(
             "its logarithm is taken, and its range begins at 0",
         ),
         (
+            model_with(aggregation=BAG, classes=["VEXAS", "control"]),
+            "manifest.json: model 'neutrophil' is a bag that looks for 'control', and not for "
+            "'VEXAS'",
+        ),
+        (
             model_with(aggregation=BAG, covariates=[{**AGE, "low": 130.0}]),
             "manifest.json: model 'neutrophil' takes covariates of which age_years is not clear: "
             "its range is 130 to 120",

@@ -183,6 +183,8 @@ def test_another_positive_class_than_the_bags_is_refused(tmp_path: Path) -> None
     tiny_bag(tmp_path / "bags.safetensors", BagKind())
     with pytest.raises(UsageError, match="not one of the classes of model 'neutrophil', reactive"):
         write_bundle({**bag_spec(tmp_path), "positive": "VEXAS"}, to=tmp_path / "bag.vxb")
+    with pytest.raises(UsageError, match="is a bag that looks for 'tumoral'"):
+        write_bundle({**bag_spec(tmp_path), "positive": "reactive"}, to=tmp_path / "bag.vxb")
 
 
 def damaged(path: Path, kind: str) -> None:

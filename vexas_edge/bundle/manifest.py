@@ -230,7 +230,7 @@ def _problem_of(model: Model, positive: str) -> str:
             f"has normalise = {model.normalise!r} and background = {model.background}, which "
             "contradict each other"
         )
-    if problem := _problem_of_bag(model):
+    if problem := _problem_of_bag(model, positive):
         return problem
     required = (*REQUIRED_FILES, *([ISOLATE] if model.isolation else []))
     if missing := [file for file in required if file not in model.files]:
@@ -239,12 +239,14 @@ def _problem_of(model: Model, positive: str) -> str:
     return next((f"has the unsafe file name {file!r}" for file in unsafe), "")
 
 
-def _problem_of_bag(model: Model) -> str:
+def _problem_of_bag(model: Model, positive: str) -> str:
     names = [covariate.name for covariate in model.covariates]
     if isinstance(model.aggregation, Medians):
         return "takes covariates, which only a bag can" if names else ""
     if len(model.classes) != 2:
         return f"is a bag with {len(model.classes)} classes; it has two"
+    if model.classes[1] != positive:
+        return f"is a bag that looks for {model.classes[1]!r}, and not for {positive!r}"
     if problem := problem_of_covariates(model.covariates):
         return f"takes covariates of which {problem}"
     if model.aggregation.level == "position" and model.aggregation.weighting != "learned":
