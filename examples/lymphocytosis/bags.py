@@ -26,8 +26,8 @@ from vexas_edge.commands.console import run_command_line
 SEEDS = {"learned": 3, "mean": 3, "topk": 1, "topbottom": 1, "attention": 1}
 # The options of `vexas-workshop train bags` by what is trained.
 TRAINED = {
-    "head": ("--rate=3e-3", "--weight-decay=1", "--epochs=40"),
-    "last": ("--rate=1e-4", "--epochs=16", "--gradient-cells=16", "--last=4"),
+    "head": ("--rate=1e-3", "--weight-decay=3", "--epochs=60"),
+    "last": ("--rate=1e-3", "--encoder-rate=1e-5", "--weight-decay=3", "--epochs=60", "--last=2"),
 }
 
 
