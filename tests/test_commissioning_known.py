@@ -23,7 +23,7 @@ HEADERS = {
     "case,label,patient,": "has unknown columns ''; it needs",
     "case,label,patient,Patient": "has several columns 'patient'; it needs",
     "case\tlabel\tpatient": "is separated by tabs; it needs",
-    "": "lacks the columns case, label, patient; it needs",
+    "": "has unknown columns 's1', 'vexas', 'p1'; it needs case, label, patient",
 }
 
 

@@ -9,6 +9,9 @@ import msgspec
 
 from vexas_edge.smear.cohort import CohortCase
 
+# The file of a stage that has judged a model: sentences for the model card.
+SENTENCES = "sentences.txt"
+
 
 @dataclass(frozen=True, kw_only=True)
 class GivenFile:

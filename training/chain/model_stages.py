@@ -7,14 +7,14 @@ import msgspec
 
 from training.chain.chain import Chain, given_file
 from training.chain.chain_spec import ChainBags, ChainModel, Probe
-from training.chain.inputs import GivenFile, bare, labelled
+from training.chain.inputs import SENTENCES, GivenFile, bare, labelled
 from training.chain.libraries import onnxruntime_facts, sklearn_facts, torch_facts
 from training.chain.mask_stage import isolate_stage
 from training.chain.stages import Stage
 from training.chain.tasks.background import BACKGROUND, BackgroundInputs, make_background
 from training.chain.tasks.bags import BAG, BagInputs, make_bags
 from training.chain.tasks.encode import EncodeInputs, make_encodings
-from training.chain.tasks.evaluate import SENTENCES, EvaluateInputs, make_evaluation
+from training.chain.tasks.evaluate import EvaluateInputs, make_evaluation
 from training.chain.tasks.fit import CLASSIFIER, FitInputs, make_classifier
 from training.chain.tasks.patients import EncodedCells
 from training.chain.tasks.pretrain import PretrainInputs, make_weights

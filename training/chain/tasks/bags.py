@@ -13,8 +13,7 @@ from export.bags.bag_file import load_bag
 from training.bags.held_out import held_out_scores
 from training.bags.judging import MODEL, TRAININGS, judged_and_trained, read_bags
 from training.bags.trainer import BagOptions
-from training.chain.inputs import GivenCells, GivenFile
-from training.chain.tasks.evaluate import SENTENCES
+from training.chain.inputs import SENTENCES, GivenCells, GivenFile
 from training.judging.beside import Beside, BesideOptions
 from training.judging.page import write_beside
 from training.judging.words import KIND_WORDS, text_of_bounded

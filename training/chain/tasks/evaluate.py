@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.chain.inputs import GivenCells
+from training.chain.inputs import SENTENCES, GivenCells
 from training.chain.tasks.patients import EncodedCells, patients_of
 from training.patients.evaluation import EvaluationOptions, evaluate_patients
 from training.patients.report import evaluation_sentences, write_report
 from training.talk import Talk
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
-
-SENTENCES = "sentences.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
