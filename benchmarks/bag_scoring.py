@@ -8,7 +8,6 @@ computed within each turn. The encoder is SqueezeNet at 112 px, in float32. DATA
 `lymphocytosis/` and `squeezenet11/`.
 """
 
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, get_args
 
 import click
 import numpy as np
-from host import host_facts
+from lines import add_line, lines_out
 from samples import CELL_TYPE, copy_cells, write_bag_bundle
 from turns import median_and_interval, seconds_in_turns
 
@@ -37,18 +36,11 @@ _READING = ReadOptions(cell_type=CELL_TYPE)
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="JSON lines file to append to.",
-)
+@lines_out
 @click.option("--turns", default=15, show_default=True, help="After one that is a warm-up.")
 @click.option("--quick", is_flag=True, help="Use few cells, only to see that it runs.")
 def cli(data: Path, out: Path, turns: int, quick: bool) -> None:
     """Measure on the cells in DATA; append one JSON line per aggregation and number of cells."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     (encoder,) = (data / "squeezenet11").glob("*.onnx")
     backbone = build_backbone("squeezenet11").eval()
     load_weights(backbone, encoder)
@@ -63,10 +55,7 @@ def cli(data: Path, out: Path, turns: int, quick: bool) -> None:
             for n, folder in folders.items():
                 line = {"aggregation": method, "n_cells": n}
                 line |= bag_line(open_bundle(to), folder, 2 if quick else turns)
-                text = json.dumps({**line, "quick": quick, **host_facts()})
-                with out.open("a", encoding="utf-8") as stream:
-                    stream.write(text + "\n")
-                click.echo(text)
+                add_line(out, {**line, "quick": quick})
 
 
 def bag_line(bundle: Bundle, folder: Path, turns: int) -> dict[str, Any]:

@@ -8,7 +8,6 @@ separate process and subtracted. For `--help`, which computes nothing, the CPU t
 and compared with what Python needs to import click alone: the least of all turns of each.
 """
 
-import json
 import resource
 import statistics
 import subprocess
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from host import host_facts
+from lines import add_line, lines_out
 
 import vexas_edge
 
@@ -41,13 +40,7 @@ with Sessions(open_bundle(sys.argv[1]), EngineOptions(engine="onnxruntime"), "fp
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "-o",
-    "out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="JSON lines file to append to.",
-)
+@lines_out
 @click.option(
     "--turns", default=15, show_default=True, help="Repetitions, after one that is a warm-up."
 )
@@ -65,12 +58,8 @@ def cli(out: Path, turns: int) -> None:
         "help_of_import_click": round(min(helps) / min(clicks), 2),
         "help_of_import_click_target": "<= 1.6",
         "repeats": turns,
-        **host_facts(),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(line) + "\n")
-    click.echo(json.dumps(line))
+    add_line(out, line)
 
 
 def _turn() -> tuple[float, float, float, float]:

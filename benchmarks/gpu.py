@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 from gpu_rig import SMALL, Sizes
-from host import host_facts
+from lines import add_line, lines_out
 
 TRAINED = "squeezenet11"
 # How many seconds each takes on a GPU at least: first what is made for them, then the parts in the
@@ -84,13 +84,7 @@ class Run:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="JSON lines file to append to.",
-)
+@lines_out
 @click.option(
     "--part",
     "asked",
@@ -113,7 +107,6 @@ class Run:
 )
 def cli(out: Path, asked: tuple[str, ...], device: str, seconds: float, deadline: float) -> None:
     """Measure a GPU; append one JSON line per part and network to the file."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     wanted = [part for part in PARTS if not asked or part in asked]
     with tempfile.TemporaryDirectory() as folder:
         ends = time.monotonic() + deadline
@@ -126,10 +119,7 @@ def cli(out: Path, asked: tuple[str, ...], device: str, seconds: float, deadline
                 "quick": device == "cpu",
                 "asked": {"seconds": seconds, "deadline": deadline},
             }
-            text = json.dumps({**line, **facts, **host_facts()})
-            with out.open("a", encoding="utf-8") as stream:
-                stream.write(text + "\n")
-            click.echo(text)
+            add_line(out, {**line, **facts})
 
 
 def _lines(run: Run, wanted: list[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:

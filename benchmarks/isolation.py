@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from classical_masks import masks_from_crop
 from host import host_facts
+from lines import lines_out
 from onnx import ModelProto
 from safetensors.torch import load_file, save_file
 
@@ -76,13 +77,7 @@ Scores = dict[str, list[CellScore]]
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path, exists=True))
-@click.option(
-    "-o",
-    "out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="JSON lines file to append to.",
-)
+@lines_out
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),

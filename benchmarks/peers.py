@@ -11,7 +11,6 @@ of our layers is kept in float. This needs the extra `peers`. DATA is a folder w
 `lymphocytosis/` and `squeezenet11/`.
 """
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ import click
 import numpy as np
 import torch
 from contenders import BATCH, EncodeAll, Material, contenders
-from host import host_facts
+from lines import add_line, lines_out
 from samples import (
     CELL_TYPE,
     PREPROCESSING,
@@ -102,13 +101,7 @@ class Rig:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="JSON lines file to append to.",
-)
+@lines_out
 @click.option(
     "--quick", is_flag=True, help="Use few cells, only to see that it runs; not for figures."
 )
@@ -118,17 +111,13 @@ class Rig:
 )
 def cli(data: Path, out: Path, quick: bool, only: tuple[str, ...], turns: int) -> None:
     """Measure on the cells in DATA; append one JSON line per network to the file."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     for network in QUICK if quick else NETWORKS:
         if only and network.name not in only:
             continue
         with tempfile.TemporaryDirectory() as scratch:
             os.environ[FOLDER_VARIABLE] = scratch  # keeps this PC's own cache unchanged
             line = peers_line(network, data, Path(scratch), 2 if quick else turns)
-        text = json.dumps({**line, "quick": quick, **host_facts()})
-        with out.open("a", encoding="utf-8") as stream:
-            stream.write(text + "\n")
-        click.echo(text)
+        add_line(out, {**line, "quick": quick})
 
 
 def peers_line(network: Network, data: Path, scratch: Path, turns: int) -> dict[str, Any]:

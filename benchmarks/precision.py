@@ -23,7 +23,7 @@ from typing import Any
 import click
 import numpy as np
 import onnx
-from host import host_facts
+from lines import add_line, lines_out
 from samples import (
     CELL_TYPE,
     SILU_BLOCKS,
@@ -99,13 +99,7 @@ QUICK = Sizes(
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="JSON lines file to append to.",
-)
+@lines_out
 @click.option(
     "--quick", is_flag=True, help="Use few cells, only to see that it runs; not for figures."
 )
@@ -117,20 +111,13 @@ QUICK = Sizes(
 def cli(data: Path, out: Path, quick: bool, only: tuple[str, ...]) -> None:
     """Measure cheaper graphs on the cells in DATA; append a JSON line per question to the file."""
     sizes = QUICK if quick else Sizes()
-    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         for network in (SQUEEZENET, *sizes.backbones):
             if not only or network.name in only:
-                _append(speed_line(network, data, Path(scratch), sizes), quick, out)
+                line = speed_line(network, data, Path(scratch), sizes)
+                add_line(out, {**line, "quick": quick})
         if not only or "memory" in only:
-            _append(memory_line(data, Path(scratch), sizes), quick, out)
-
-
-def _append(line: dict[str, Any], quick: bool, out: Path) -> None:
-    text = json.dumps({**line, "quick": quick, **host_facts()})
-    with out.open("a", encoding="utf-8") as stream:
-        stream.write(text + "\n")
-    click.echo(text)
+            add_line(out, {**memory_line(data, Path(scratch), sizes), "quick": quick})
 
 
 def speed_line(network: Network, data: Path, scratch: Path, sizes: Sizes) -> dict[str, Any]:

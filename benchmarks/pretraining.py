@@ -6,7 +6,6 @@ The patients of DATA/lymphocytosis are judged in five folds: for each, the encod
 the SVM fitted on the other folds' patients only. The untrained encoder is judged beside it.
 """
 
-import json
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import sklearn
 import torch
 from host import host_facts
+from lines import add_line, lines_out
 from torch import Tensor
 from torch.nn import functional
 
@@ -94,13 +94,7 @@ TRIALS = {
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="JSON lines file to append to.",
-)
+@lines_out
 @click.option(
     "--trial",
     type=click.Choice(list(TRIALS)),
@@ -120,11 +114,7 @@ def cli(data: Path, out: Path, trial: str, seed: int, threads: int, quick: bool)
     named = replace(named, pretraining=replace(named.pretraining, seed=seed))
     named = _quick(named) if quick else named
     line = pretraining_line(read_cells(data / "lymphocytosis", named), named)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**line, "threads": threads, "quick": quick, **_facts()})
-    with out.open("a", encoding="utf-8") as stream:
-        stream.write(text + "\n")
-    click.echo(text)
+    add_line(out, {**line, "threads": threads, "quick": quick, **_facts()})
 
 
 def _quick(trial: Trial) -> Trial:

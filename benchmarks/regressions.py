@@ -16,7 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 import click
-from host import host_facts
+from lines import add_line, lines_out
 
 from vexas_edge.bench.baseline import Change, changes
 from vexas_edge.commands.bench import BenchRun, run_bench
@@ -29,13 +29,7 @@ OF_THE_ENGINE = ("single_stream", "batch", "offline")
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="JSON lines file to append to.",
-)
+@lines_out
 @click.option(
     "--seconds", default=5.0, show_default=True, help="Least time to measure each figure for."
 )
@@ -60,12 +54,8 @@ def cli(bundle: Path, out: Path, seconds: float) -> None:
         "ratios_alike": {change.name: round(change.ratio, 3) for change in alike},
         "ratios_slowed": {change.name: round(change.ratio, 3) for change in slowed},
         "seconds": seconds,
-        **host_facts(),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(line) + "\n")
-    click.echo(json.dumps(line))
+    add_line(out, line)
 
 
 def _slowed(run: Any) -> Any:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from host import host_facts
+from lines import add_line, lines_out
 from samples import (
     add_int8_for_timing,
     copy_cells,
@@ -66,13 +66,7 @@ QUICK = Sizes(
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="JSON lines file to append to.",
-)
+@lines_out
 @click.option(
     "--threads",
     type=click.IntRange(1, 256),
@@ -91,7 +85,6 @@ QUICK = Sizes(
 def cli(data: Path, out: Path, threads: int, quick: bool, only: tuple[str, ...]) -> None:
     """Measure scoring on the cells in DATA; append one JSON line per question to the file."""
     sizes = QUICK if quick else Sizes()
-    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         questions = {
             "squeezenet": squeezenet_line,
@@ -100,10 +93,8 @@ def cli(data: Path, out: Path, threads: int, quick: bool, only: tuple[str, ...])
             "memory": memory_line,
         }
         for measure in (q for name, q in questions.items() if not only or name in only):
-            line = {**measure(data, Path(scratch), threads, sizes), "quick": quick, **host_facts()}
-            with out.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
-            click.echo(json.dumps(line))
+            line = measure(data, Path(scratch), threads, sizes)
+            add_line(out, {**line, "quick": quick})
 
 
 def squeezenet_line(data: Path, scratch: Path, threads: int, sizes: Sizes) -> dict[str, Any]:

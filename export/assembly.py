@@ -98,12 +98,11 @@ def export_model(sources: ModelSources, label_rule: LabelRule | None = None) -> 
         ParityError: the export changed the numbers.
     """
     spec, head = sources.spec, sources.head
-    encoding = spec.encoding or "l2"
     fused = fuse_graphs(
         sources.encoder.model,
         head,
         sources.preprocessing,
-        encoding=encoding,
+        encoding=sources.encoding,
         canvas_px=spec.canvas_px,
     )
     graph = head_graph(head)
@@ -114,7 +113,7 @@ def export_model(sources: ModelSources, label_rule: LabelRule | None = None) -> 
         graph,
         cells=cells,
         preprocessing=sources.preprocessing,
-        encoding=encoding,
+        encoding=sources.encoding,
         reference=sources.encoder.reference,
         head=head,
     )
@@ -203,7 +202,7 @@ def _model_entry(
         covariates=sources.covariates,
         minimum_cells=spec.minimum_cells,
         threshold=spec.threshold,
-        encoding=spec.encoding or "l2",
+        encoding=sources.encoding,
         encoding_width=sources.n_features,
         files=files,
         isolation=spec.isolation if spec.isolate else None,

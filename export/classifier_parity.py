@@ -52,9 +52,9 @@ def classifier_parity(
     }
     decisions = reference_decisions(classifier, aggregates)
     probabilities = classifier.predict_proba(aggregates.astype(np.float64))
-    largest = float(np.abs(decisions).max())
+    scale = float(np.abs(decisions).max())
     measured[DECISIONS] = compared(
-        DECISIONS, outputs[DECISIONS], decisions, _DECISION_TOLERANCE * largest
+        DECISIONS, outputs[DECISIONS], decisions, _DECISION_TOLERANCE * scale
     )
     # A correct classifier may have 0.1 % of its draws at the threshold.
     apart = np.abs(outputs[PROBABILITIES] - probabilities).max(axis=1) > _PROBABILITY_TOLERANCE
@@ -111,9 +111,12 @@ def _label_flips(
     outputs: Mapping[str, np.ndarray],
     decisions: np.ndarray,
     probabilities: np.ndarray,
-    compared: np.ndarray,
+    stable: np.ndarray,
 ) -> int:
     """How many labels differ from scikit-learn's under either rule, which must be none.
+
+    Args:
+        stable: whether a draw did not jump, bool (A,).
 
     Raises:
         ParityError: a label differs.
@@ -121,7 +124,7 @@ def _label_flips(
     flips = 0
     for rule in get_args(LabelRule):
         ours = label_indices(outputs[DECISIONS], outputs[PROBABILITIES], rule)
-        flips += int((ours != label_indices(decisions, probabilities, rule))[compared].sum())
+        flips += int((ours != label_indices(decisions, probabilities, rule))[stable].sum())
     if flips:
         raise ParityError(f"labels: {flips} differ from scikit-learn's")
     return flips

@@ -32,6 +32,10 @@ class Head(Protocol):
     @property
     def sizes(self) -> HeadSizes: ...
 
+    @property
+    def weighs_positions(self) -> bool:
+        """Whether the last number of an encoding is the logarithm of the cell's weight."""
+
     def add(self, graph: GraphBuilder, encodings: str, accumulate: type, *, fused: bool) -> None:
         """Add the nodes from encodings to the results and, unless `fused`, the details.
 
@@ -74,6 +78,10 @@ class MedianHead:
             draw_size=self.draw_size,
             n_classes=len(self.classifier.classes_),
         )
+
+    @property
+    def weighs_positions(self) -> bool:
+        return False
 
     def add(self, graph: GraphBuilder, encodings: str, accumulate: type, *, fused: bool) -> None:  # noqa: ARG002 - it has no details
         median = add_median(graph, encodings, DRAWS, self.draw_size)

@@ -27,6 +27,7 @@ ALIKE = 0.99
 PIXEL_TOLERANCE = 1e-3  # in units of a pixel, 0 to 255
 EMBEDDING_TOLERANCE = 1e-3  # as a share of the largest element
 FUSED_SCORE_TOLERANCE = 1e-3
+LOG_WEIGHT_TOLERANCE = 1e-4  # of a cell whose positions are weighed
 
 _CELLS_PER_CALL = 8
 
@@ -49,9 +50,7 @@ def check_parity(
     reference: Callable[[np.ndarray], np.ndarray],
     head: Head,
 ) -> Parity:
-    """Compare every step on these cells, uint8 (N, H, W, 3), at least two of them distinct.
-
-    Returns the largest differences.
+    """The largest differences of every step on cells, uint8 (N, H, W, 3), two of them distinct.
 
     Args:
         graph: that of the head.
@@ -61,15 +60,23 @@ def check_parity(
     """
     traced = _trace(fused, cells)
     pixels, encodings = pixels_from_cells(cells, preprocessing), traced[ENCODINGS]
-    of_encoder = encoder_parity(traced, pixels, reference, encoding)
+    embedding, found = reference(pixels), dict(traced)
+    log_weights: dict[str, float] = {}
+    if head.weighs_positions:
+        log_weights["log_weights"] = compared(
+            "log_weights", encodings[:, -1], embedding[:, -1], LOG_WEIGHT_TOLERANCE
+        )
+        embedding = embedding[:, :-1]
+        found |= {name: traced[name][:, :-1] for name in (EMBEDDING, ENCODINGS)}
+    of_encoder = encoder_parity(found, pixels, embedding, encoding) | log_weights
     feeds = head.feeds(cells)
     of_head, expected = head.check(graph, encodings, feeds)
     tail = between(fused, [ENCODINGS, *feeds], [PROBABILITIES])
-    found = run_graph(tail, {ENCODINGS: encodings, **feeds})[PROBABILITIES]
-    means = (found.mean(axis=0), expected.mean(axis=0))
+    probabilities = run_graph(tail, {ENCODINGS: encodings, **feeds})[PROBABILITIES]
+    means = (probabilities.mean(axis=0), expected.mean(axis=0))
     of_fused = {
         "score_beside_head": compared("fused probabilities", *means, FUSED_SCORE_TOLERANCE),
-        "largest_beside_head": largest(found, expected),
+        "largest_beside_head": largest(probabilities, expected),
     }
     return Parity(fused={**of_encoder, **of_fused, "cells": len(cells)}, head=of_head)
 
@@ -77,15 +84,17 @@ def check_parity(
 def encoder_parity(
     traced: Mapping[str, np.ndarray],
     pixels: np.ndarray,
-    reference: Callable[[np.ndarray], np.ndarray],
+    embedding: np.ndarray,
     encoding: EncodingKind,
 ) -> dict[str, float]:
     """Differences of the fused graph's pixels, embedding and encodings from NumPy and the source.
 
+    Args:
+        embedding: by the source, float32 (N, D).
+
     Raises:
         ParityError: a tensor differs by more than its tolerance.
     """
-    embedding = reference(pixels)
     normalised = l2_normalised(embedding)
     encodings = normalised if encoding == "l2" else embedding
     largest = float(np.abs(embedding).max())

@@ -39,7 +39,7 @@ def _figures(bundle: Bundle, name: str, sources: ModelSources) -> dict[str, Any]
         encode=sources.encoder.reference,
         classifier=classifier,
         preprocessing=sources.preprocessing,
-        encoding=spec.encoding or "l2",
+        encoding=sources.encoding,
         background=spec.background,
         canvas_px=spec.canvas_px,
         larger=spec.larger,

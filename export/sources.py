@@ -17,7 +17,7 @@ from export.heads import Head, MedianHead
 from export.inputs import Encoder, load_classifier, load_encoder
 from export.preprocessing import Preprocessing, preprocessing_named
 from export.spec import ModelSpec
-from vexas_edge.bundle.manifest import Aggregation, Bag, LabelRule, Medians
+from vexas_edge.bundle.manifest import Aggregation, Bag, EncodingKind, LabelRule, Medians
 from vexas_edge.bundle.operators import check_operators
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.covariates.covariate import Covariate
@@ -47,6 +47,17 @@ class ModelSources:
     def n_features(self) -> int:
         """The number of features that the encoder returns per cell."""
         return embedding_width(self.encoder.model)
+
+    @property
+    def encoding(self) -> EncodingKind:
+        """What the head was fitted on.
+
+        Raises:
+            UsageError: the spec does not say it.
+        """
+        if self.spec.encoding is None:
+            raise UsageError("the spec names no encoding, which a model without a bag needs")
+        return self.spec.encoding
 
     @property
     def head(self) -> Head:

@@ -132,7 +132,7 @@ def test_an_engine_that_fills_calls_up_gives_the_same_score(bundle: Path, smear:
                 case, opened, sessions, covariates={"age_years": "60"}, chunk_cells=7
             ).models
         found[engine] = model.score
-    assert found["openvino"] == pytest.approx(found["onnxruntime"], abs=1e-3)
+    assert found["openvino"] == pytest.approx(found["onnxruntime"], abs=1e-5)
 
 
 def test_a_fused_graph_of_another_bag_is_caught_by_the_cross_check(
@@ -176,6 +176,14 @@ SMEARS = {
     "of a rare and very sure kind": (0.05, 12.0, 0.3),
 }
 
+# Of a smear: the least share of intervals that hold the score of as many other cells.
+LEAST_SHARES = {
+    "of one kind": 0.9,
+    "of two kinds": 0.89,
+    "of a rare kind": 0.85,
+    "of a rare and very sure kind": 0.83,
+}
+
 
 def cells_of(kind: str, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     share, high, spread = SMEARS[kind]
@@ -189,13 +197,12 @@ def cells_of(kind: str, n: int, rng: np.random.Generator) -> NDArray[np.float64]
 def test_as_many_other_cells_of_the_smear_give_a_score_in_the_interval(
     weighting: Weighting, kind: str, n: int
 ) -> None:
-    """Over 1,000 smears each, the lowest shares are 0.90, of rare kinds 0.85, of the last 0.83."""
-    rng, hits, n_smears = np.random.default_rng([n, 7]), 0, 250
+    rng, hits, n_smears = np.random.default_rng([n, 11]), 0, 1000
     for _ in range(n_smears):
         own, others = np.split(cells_of(kind, 2 * n, rng), 2)
         low, high = bag_interval(own, weights_of(own, weighting), weighting)
         hits += low <= sigmoid(float(weights_of(others, weighting) @ others)) <= high
-    assert hits / n_smears >= 0.77  # two and a half standard errors below the lowest
+    assert hits / n_smears >= LEAST_SHARES[kind]
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)

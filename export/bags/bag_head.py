@@ -45,6 +45,11 @@ class BagHead:
             image_alone=bool(facts.covariates) and facts.image is not None,
         )
 
+    @property
+    def weighs_positions(self) -> bool:
+        """As `Head` has it."""
+        return self.bag.facts.aggregation.level == "position"
+
     def add(self, graph: GraphBuilder, encodings: str, accumulate: type, *, fused: bool) -> None:
         """As `Head` has it; a fused graph takes those of its cells that are members."""
         if fused:

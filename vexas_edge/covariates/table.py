@@ -42,8 +42,8 @@ def read_covariates(
     """
     table = table_from_csv(file, _WHAT)
     _check_columns(table, file, needed)
-    case_at = _folded_columns(table).index(_CASE)
     columns = _folded_columns(table)
+    case_at = columns.index(_CASE)
     places = {n: columns.index(n.casefold()) for n in wanted if n.casefold() in columns}
     known_columns = {_CASE, *(name.casefold() for name in places)}
     others = (name for name in table.columns if name and name.casefold() not in known_columns)

@@ -194,7 +194,7 @@ class Scorer:
             f"warning: {line.case}: nobody says its {', '.join(gone)} any more; the answer that "
             "knew it stays (--again scores without it)"
         )
-        return Answered(looked=looked, known=line, remark=remark)
+        return Answered(looked=looked, known=line, remarks=(remark,))
 
     def _new_score(self, looked: Looked, read: ReadSmear, progress: Progress) -> CaseScore:
         return score_smear(read, self.sessions, covariates=looked.covariates, progress=progress)
@@ -221,8 +221,7 @@ class Scorer:
             self.ledger.mend_failures(answered.known, answered.looked.stamp)
             found, known = answered.looked.found, answered.known
             no_page = self._write_missing_page(known, found, self.ledger)
-            told = [answered.remark] if answered.remark else []
-            remarks = (*self._remarks(found), *told, *no_page)
+            remarks = (*self._remarks(found), *answered.remarks, *no_page)
             return self._outcome(known, self.ledger, remarks, made=False)
         if answered.score is None:
             failed = self._failed(answered.looked, answered.error)

@@ -48,7 +48,7 @@ class Answered:
     score, smear, place: its new result, and where that belongs among the others.
     pictures: what the page of the new result shows.
     known: the result that it has already.
-    remark: why it keeps that, if that is not plain; for people.
+    remarks: why it keeps that, if that is not plain; for people.
     error: why it cannot be scored. is_bug: whether that is our own fault.
     """
 
@@ -58,6 +58,6 @@ class Answered:
     smear: Smear | None = None
     place: Placing | None = None
     pictures: Pictures | None = None
-    remark: str = ""
+    remarks: tuple[str, ...] = ()
     error: str = ""
     is_bug: bool = False
