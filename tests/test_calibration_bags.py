@@ -53,7 +53,7 @@ def test_a_bag_is_calibrated_and_scores_in_integers(
     calibrated = open_bundle(out)
     files = calibrated.manifest.models["neutrophil"].files
     assert files["fused.int8-rr.onnx"].tested  # int8 is judged where the CPU has VNNI
-    measured = files["fused.int8-rr.onnx"].measured
+    tested = [file.measured for name, file in files.items() if "int8" in name and file.tested]
     with given.open() as lines:
         (age,) = (row["age_years"] for row in csv.DictReader(lines) if row["sample"] == "S7")
     found: dict[str, ModelScore] = {}
@@ -69,7 +69,8 @@ def test_a_bag_is_calibrated_and_scores_in_integers(
     assert exact is not None
     assert rounded is not None
     # Random weights behind a random encoder enlarge its rounding; the gate measured by how much.
-    assert 0 < abs(exact - rounded) <= measured["gate"]["score_drift_max"] + 1e-6
+    measured = max(file["gate"]["score_drift_max"] for file in tested)
+    assert 0 < abs(exact - rounded) <= measured + 1e-6
 
 
 def test_a_gate_needs_the_covariates_that_the_bag_takes(
