@@ -17,6 +17,7 @@ from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVC
@@ -28,6 +29,7 @@ from export.svm import (
     add_mean,
     add_normalizer,
     add_platt_coupling,
+    add_regression,
     add_scaler,
 )
 from vexas_edge.bundle.contract import DECISIONS, FEATURES, PROBABILITIES, n_decisions
@@ -36,9 +38,9 @@ from vexas_edge.errors import InputError
 
 KERNELS = ("rbf", "linear")
 TRANSFORMERS = (Normalizer, StandardScaler, PCA)
-OWN_CONVERTERS = (SVC, CalibratedClassifierCV, Normalizer, StandardScaler)
+OWN_CONVERTERS = (SVC, CalibratedClassifierCV, LogisticRegression, Normalizer, StandardScaler)
 
-Classifier: TypeAlias = SVC | CalibratedClassifierCV | Pipeline
+Classifier: TypeAlias = SVC | CalibratedClassifierCV | LogisticRegression | Pipeline
 
 
 def onnx_from_classifier(classifier: Classifier, n_features: int, accumulate: type) -> ModelProto:
@@ -101,12 +103,12 @@ def _with_unfrozen(member: Any) -> Any:
 
 
 def support_vector_machines(classifier: Classifier) -> list[SVC]:
-    """Every SVC inside the classifier: one, or one per calibrated fold."""
+    """Every SVC inside the classifier: one, or one per calibrated fold; none in a regression."""
     last = classifier.steps[-1][1] if isinstance(classifier, Pipeline) else classifier
     if isinstance(last, CalibratedClassifierCV):
         members = getattr(last, "calibrated_classifiers_", [])  # none before it is fitted
         return [svc for member in members for svc in support_vector_machines(member.estimator)]
-    return [last]
+    return [last] if isinstance(last, SVC) else []
 
 
 def own_label_rule(classifier: Classifier) -> LabelRule:
@@ -153,11 +155,13 @@ def _check_classifier(step: Any) -> None:
         _check_classifier(step.steps[-1][1])
     elif isinstance(step, CalibratedClassifierCV):
         _check_calibration(step)
+    elif isinstance(step, LogisticRegression):
+        _check_regression(step)
     elif not isinstance(step, SVC):
         raise InputError(
             f"a classifier of kind {type(step).__name__} is not supported; use SVC, "
-            "CalibratedClassifierCV(SVC, method='sigmoid'), or a Pipeline of Normalizer, "
-            "StandardScaler or PCA before one of them"
+            "CalibratedClassifierCV(SVC, method='sigmoid'), LogisticRegression, or a Pipeline of "
+            "Normalizer, StandardScaler or PCA before one of them"
         )
     elif step.break_ties:
         raise InputError(
@@ -172,6 +176,14 @@ def _check_classifier(step: Any) -> None:
         )
 
 
+def _check_regression(model: LogisticRegression) -> None:
+    if model.solver == "liblinear" and len(getattr(model, "classes_", ())) > 2:
+        raise InputError(
+            "a LogisticRegression fitted by liblinear on more than two classes is not supported, "
+            "as it is one for each class; fit it with the solver 'lbfgs'"
+        )
+
+
 def _check_calibration(model: CalibratedClassifierCV) -> None:
     if model.method != "sigmoid":
         raise InputError(
@@ -179,6 +191,10 @@ def _check_calibration(model: CalibratedClassifierCV) -> None:
             "(isotonic steps and temperatures are not exported)"
         )
     for member in getattr(model, "calibrated_classifiers_", []):
+        if isinstance(member.estimator, LogisticRegression):
+            raise InputError(
+                "a calibrated LogisticRegression is not supported; its own probabilities are"
+            )
         _check_classifier(member.estimator)
         if not np.array_equal(member.estimator.classes_, model.classes_):
             raise InputError("a calibration fold did not see every class; fit with fewer folds")
@@ -204,7 +220,18 @@ def _parsers(vector: type) -> dict[type, Callable[..., list[Any]]]:
             operator.inputs.append(outputs[-1])
         return _declare_outputs(scope, operator, model, True, vector)
 
-    return {SVC: parse_svc, CalibratedClassifierCV: parse_calibrated}
+    def parse_regression(
+        scope: Any, model: LogisticRegression, inputs: list[Any], **_: Any
+    ) -> list[Any]:
+        operator = scope.declare_local_operator("LogisticRegression", model)
+        operator.inputs.extend(inputs)
+        return _declare_outputs(scope, operator, model, True, vector)
+
+    return {
+        SVC: parse_svc,
+        CalibratedClassifierCV: parse_calibrated,
+        LogisticRegression: parse_regression,
+    }
 
 
 def _declare_outputs(
@@ -232,7 +259,7 @@ def _converter(accumulate: type) -> Callable[..., None]:
     """A conversion function for skl2onnx that emits one operator's nodes."""
 
     def convert(scope: Any, operator: Any, container: Any) -> None:
-        graph = GraphBuilder(scope.get_unique_operator_name("svm") + "/")
+        graph = GraphBuilder(scope.get_unique_operator_name("part") + "/")
         inputs = [variable.full_name for variable in operator.inputs]
         results = _results(graph, operator.raw_operator, inputs, accumulate)
         for result, variable in zip(results, operator.outputs, strict=True):
@@ -251,6 +278,8 @@ def _results(graph: GraphBuilder, model: Any, inputs: list[str], accumulate: typ
     if isinstance(model, CalibratedClassifierCV):
         probabilities = add_calibration(graph, model, inputs, accumulate)
         return [probabilities, add_mean(graph, inputs, accumulate)]
+    if isinstance(model, LogisticRegression):
+        return add_regression(graph, model, inputs[0], accumulate)
     decisions = add_decisions(graph, model, inputs[0], accumulate)
     if not len(model._probA):
         return [decisions]

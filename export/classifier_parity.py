@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 from onnx import ModelProto
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
@@ -16,6 +17,7 @@ from export.comparing import ParityError, compared, largest
 from export.coupling import SMALLEST_PROBABILITY, couple, unrolled_iterations
 from export.execution import run_graph
 from export.graph import between
+from export.svm import pair_signs
 from vexas_edge.bundle.contract import (
     AGGREGATES,
     DECISIONS,
@@ -85,6 +87,9 @@ def reference_decisions(classifier: Classifier, features: np.ndarray) -> np.ndar
             for member in classifier.calibrated_classifiers_
         ]
         return np.mean(members, axis=0)
+    if isinstance(classifier, LogisticRegression):
+        logits = classifier.decision_function(features.astype(np.float64))
+        return logits[:, None] if logits.ndim == 1 else logits @ pair_signs(logits.shape[1])
     pairwise = copy.copy(classifier).set_params(decision_function_shape="ovo")
     return pairwise.decision_function(features.astype(np.float64)).reshape(len(features), -1)
 

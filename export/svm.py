@@ -1,4 +1,4 @@
-"""The mathematics of scikit-learn's SVC, its calibration and its scalers, in ONNX operators."""
+"""The mathematics of scikit-learn's classifiers and scalers, in ONNX operators."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVC
 
@@ -103,10 +104,7 @@ def add_one_vs_rest(graph: GraphBuilder, decisions: str, n_classes: int, accumul
 
     Votes, plus the squashed sum of confidences as a tie-break that stays under a third of a vote.
     """
-    pairs = class_pairs(n_classes)
-    signs = np.zeros((len(pairs), n_classes))
-    for pair, (i, j) in enumerate(pairs):
-        signs[pair, i], signs[pair, j] = 1, -1
+    signs = pair_signs(n_classes).T
     signs_name = graph.constant(signs, accumulate)
     confidence = graph.node("MatMul", decisions, signs_name)
     first_wins = graph.node("GreaterOrEqual", decisions, graph.constant(0, accumulate))
@@ -151,6 +149,34 @@ def _add_calibrated(
     uniform = graph.constant(1 / n_classes, accumulate)
     empty = graph.node("Equal", total, graph.constant(0, accumulate))
     return graph.node("Where", empty, uniform, graph.node("Div", probabilities, total))
+
+
+def pair_signs(n_classes: int) -> np.ndarray:
+    """The matrix from classes to pairs, float64 (C, P): 1 for a pair's first, -1 for its second."""
+    pairs = class_pairs(n_classes)
+    signs = np.zeros((n_classes, len(pairs)))
+    for pair, (i, j) in enumerate(pairs):
+        signs[i, pair], signs[j, pair] = 1, -1
+    return signs
+
+
+def add_regression(
+    graph: GraphBuilder, model: LogisticRegression, features: str, accumulate: type
+) -> list[str]:
+    """Names of the probabilities (A, C) and of the decision values (A, P) of a regression.
+
+    A pair's value is the logit of its first class less that of its second; with two classes it is
+    that of the second, as an SVC's is.
+    """
+    wide = _add_cast(graph, features, accumulate)
+    logits = graph.node("MatMul", wide, graph.constant(model.coef_.T, accumulate))
+    logits = graph.node("Add", logits, graph.constant(model.intercept_, accumulate))
+    if len(model.classes_) > 2:
+        signs = graph.constant(pair_signs(len(model.classes_)), accumulate)
+        return [graph.node("Softmax", logits, axis=1), graph.node("MatMul", logits, signs)]
+    second = graph.node("Sigmoid", logits)
+    first = graph.node("Sigmoid", graph.node("Neg", logits))
+    return [graph.node("Concat", first, second, axis=1), logits]
 
 
 def _add_cast(graph: GraphBuilder, name: str, dtype: type) -> str:

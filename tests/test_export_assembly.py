@@ -15,7 +15,7 @@ from onnx import parser
 from PIL import Image
 from safetensors.torch import save_file
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import SVC
 from torch import nn
 
@@ -260,7 +260,7 @@ def test_a_classifier_other_than_the_exported_one_is_noticed(svc: SVC) -> None:
     [
         ({"classifier": "absent.skops"}, InputError, "classifier .* was not found"),
         ({"classifier": "pn.pkl"}, InputError, r"import skops.io.*skops.io.dump\(classifier"),
-        ({"classifier": "logistic.skops"}, InputError, "LogisticRegression is not supported"),
+        ({"classifier": "gaussian.skops"}, InputError, "GaussianNB is not supported"),
         ({"classifier": None}, UsageError, "names no classifier"),
         ({"parity_cells": "absent"}, InputError, "absent was not found"),
         ({"parity_cells": "one"}, InputError, "1 distinct cells; comparing needs at least two"),
@@ -271,7 +271,7 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(
     model: dict[str, Any], kind: type[Exception], message: str, folder: Path, svc: SVC
 ) -> None:
     (folder / "pn.pkl").write_bytes(pickle.dumps(svc))
-    skops.io.dump(LogisticRegression().fit(*features()), folder / "logistic.skops")
+    skops.io.dump(GaussianNB().fit(*features()), folder / "gaussian.skops")
     (folder / "one").mkdir()
     (folder / "one" / "a.png").write_bytes((folder / "cells" / "0.png").read_bytes())
     chosen = {"classifier": "pn.skops", **model}

@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
 from sklearn.svm import SVC
@@ -173,6 +174,39 @@ def test_label_rule_is_that_of_the_classifiers_own_predict() -> None:
     assert own_label_rule(calibrated) == "argmax"
 
 
+@pytest.mark.parametrize("accumulate", [np.float32, np.float64])
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3, 12])
+def test_regression_gives_scikit_learns_probabilities(
+    n_classes: int, scaled: bool, accumulate: type
+) -> None:
+    regression = LogisticRegression(class_weight="balanced")
+    classifier = make_pipeline(StandardScaler(), regression) if scaled else regression
+    classifier.fit(*clouds(n_classes))
+    features, _ = clouds(n_classes, seed=1)
+    found = outputs_of(classifier, features, accumulate)
+    expected = classifier.predict_proba(features.astype(np.float64))
+    assert np.abs(found["probabilities"] - expected).max() < PROBABILITY_TOLERANCE
+    decisions = reference_decisions(classifier, features)
+    assert decisions.shape == (len(features), n_classes * (n_classes - 1) // 2)
+    assert np.abs(found["decisions"] - decisions).max() < DECISION_TOLERANCE
+    assert own_label_rule(classifier) == "argmax"
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+def test_a_regressions_votes_are_its_own_labels(n_classes: int) -> None:
+    classifier = LogisticRegression().fit(*clouds(n_classes))
+    features, _ = clouds(n_classes, seed=1)
+    found = outputs_of(classifier, features, np.float64)
+    votes = label_indices(found["decisions"], found["probabilities"], "votes")
+    assert (classifier.classes_[votes] == classifier.predict(features)).all()
+
+
+def regressions_one_by_one() -> LogisticRegression:
+    """As an older scikit-learn fitted it, which now refuses to."""
+    return LogisticRegression().fit(*clouds(3)).set_params(solver="liblinear")
+
+
 def fitted(classifier: Any) -> Any:
     return classifier.fit(*clouds(2))
 
@@ -190,9 +224,17 @@ REFUSALS = {
         lambda: fitted(svc(kernel="poly")),
         "an SVC with kernel 'poly' is not supported; rbf and linear are",
     ),
-    "logistic regression": (
-        lambda: fitted(LogisticRegression()),
-        "a classifier of kind LogisticRegression is not supported; use SVC",
+    "gaussian": (
+        lambda: fitted(GaussianNB()),
+        "a classifier of kind GaussianNB is not supported; use SVC",
+    ),
+    "calibrated regression": (
+        lambda: fitted(CalibratedClassifierCV(LogisticRegression(), cv=2)),
+        "a calibrated LogisticRegression is not supported; its own probabilities are",
+    ),
+    "regressions one by one": (
+        lambda: regressions_one_by_one(),
+        "a LogisticRegression fitted by liblinear on more than two classes is not supported",
     ),
     "calibrated forest": (
         lambda: fitted(CalibratedClassifierCV(RandomForestClassifier(5), cv=2)),
