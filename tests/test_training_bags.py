@@ -15,9 +15,10 @@ from training_command import training as training
 
 from export import write_bundle
 from export.backbones import build_backbone, load_weights
+from export.backbones.halves import cut_backbone
 from export.bags.aggregation import Aggregation, AggregationOptions
 from export.bags.bag_file import load_bag
-from export.bags.network import BagNetwork, cut_backbone
+from export.bags.network import BagNetwork
 from export.preprocessing import preprocessing_named
 from training.bags import learning as learning_module
 from training.bags.bags import Bags, bags_of

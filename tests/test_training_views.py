@@ -124,7 +124,41 @@ def test_grey_views_have_no_colour() -> None:
     assert np.ptp(views, axis=3).max() == 0
 
 
+def test_views_differ_in_magnification() -> None:
+    disc = np.full((41, 41, 3), 200, np.uint8)
+    rows, columns = np.ogrid[:41, :41]
+    disc[(rows - 20) ** 2 + (columns - 20) ** 2 < 8**2] = 40
+    options = ViewOptions(crop_px=41, flip=0, turn_deg=0, scale=0.2)
+    views = views_of(stack(disc, side=41), options, times=200).numpy()
+    areas = ((views[..., 0] < 120) & (views[..., 0] > 1)).sum((1, 2))
+    spread = np.log(areas / (np.pi * 64)).std() / 2  # an area goes with the square
+    assert spread == pytest.approx(0.2, rel=0.2)
+
+
+def test_views_are_blurred_up_to_the_largest_blur_and_keep_their_light() -> None:
+    point = np.zeros((31, 31, 3), np.uint8)
+    point[15, 15] = 255
+    options = ViewOptions(crop_px=31, flip=0, turn_deg=0, blur_px=2.0)
+    views = views_of(stack(point, side=31), options, times=60).double()
+    assert views.sum((1, 2, 3)).numpy() == pytest.approx(3 * 255, rel=1e-5)
+    away = torch.arange(-15, 16, dtype=torch.float64)
+    spreads = ((views[..., 0].sum(1) * away**2).sum(1) / 255).sqrt()
+    assert 0 <= spreads.min() < 0.3
+    assert 1.7 < spreads.max() <= 2.0
+
+
+def test_views_lie_near_the_middle_if_they_must() -> None:
+    rows, columns = np.mgrid[:31, :31]
+    places = np.stack([rows, columns, rows * 0], -1).astype(np.uint8)
+    for shift in (0, 3, 99):
+        options = ViewOptions(crop_px=21, flip=0, turn_deg=0, shift_px=shift)
+        corners = views_of(stack(places, side=31), options, times=300)[:, 0, 0, :2].round()
+        least, most = max(0, 5 - shift), min(10, 5 + shift)
+        assert corners.unique().tolist() == list(range(least, most + 1))
+
+
 def test_options_that_make_no_views_are_refused() -> None:
-    for wrong in ({"crop_px": 0}, {"flip": 1.5}, {"turn_deg": 181}, {"jitter": -0.1}, {"grey": 2}):
+    sizes = ({"crop_px": 0}, {"jitter": -0.1}, {"scale": -1}, {"blur_px": -1}, {"shift_px": -1})
+    for wrong in (*sizes, {"flip": 1.5}, {"turn_deg": 181}, {"grey": 2}):
         with pytest.raises(UsageError, match="views cannot be made with"):
             ViewOptions(**wrong)

@@ -1,7 +1,10 @@
-"""A plot as the bytes of a PNG, and the colours of plots."""
+"""A plot or an image as the bytes of a PNG, and the colours of plots."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,4 +17,11 @@ _DPI = 110
 def png_from_figure(figure: "Figure") -> bytes:
     stream = BytesIO()
     figure.savefig(stream, format="png", dpi=_DPI)
+    return stream.getvalue()
+
+
+def png_from_pixels(pixels: np.ndarray) -> bytes:
+    """Pixels uint8 (H, W, 3), RGB, as a PNG, which loses nothing."""
+    stream = BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()

@@ -1,8 +1,7 @@
 """The network of bags: an encoder, a linear layer that gives each cell a logit, an aggregation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +10,7 @@ from torch.nn import functional
 from export.backbones.backbone import Backbone
 from export.bags.aggregation import Aggregation, AggregationOptions
 from vexas_edge.bundle.manifest import EncodingKind
-from vexas_edge.errors import UsageError
 
-Trained = Literal["head", "last", "all"]
 _SMALLEST_SPREAD = 1e-6
 _MAP_RANK = 4  # cells, channels, height, width
 
@@ -29,40 +26,6 @@ class Answers(NamedTuple):
     bags: Tensor
     cells: Tensor
     weights: Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
-class Halves:
-    """A backbone cut in two.
-
-    early: the stages that stay as they are, whose output can be kept.
-    late: those that are trained, without pooling; it may be empty.
-    """
-
-    early: nn.Sequential
-    late: nn.Sequential
-
-
-def cut_backbone(backbone: Backbone, trained: Trained, last: int) -> Halves:
-    """The backbone in two halves, which share its parameters.
-
-    Args:
-        trained: "head" leaves all of it early, "all" makes all of it late, and "last" its `last`
-            stages that have parameters.
-
-    Raises:
-        UsageError: it has not as many such stages.
-    """
-    stages = list(backbone.stages())
-    cut = len(stages) if trained == "head" else 0
-    if trained == "last":
-        own = [place for place, stage in enumerate(stages) if any(True for _ in stage.parameters())]
-        if not 1 <= last <= len(own):
-            raise UsageError(
-                f"the last {last} stages are to be trained; the encoder has {len(own)}"
-            )
-        cut = own[-last]
-    return Halves(early=nn.Sequential(*stages[:cut]), late=nn.Sequential(*stages[cut:]))
 
 
 class BagNetwork(nn.Module):

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from export.backbones import build_backbone, load_weights
 from export.backbones.backbone import Backbone, keep_statistics
+from export.backbones.halves import Trained, cut_backbone
 from export.bags.aggregation import AggregationOptions
-from export.bags.network import BagNetwork, Trained, cut_backbone
+from export.bags.network import BagNetwork
 from export.preprocessing import preprocessing_named
 from training.bags.bags import Bags
 from training.bags.inputs import CellInputs, CellViews

@@ -10,6 +10,7 @@ from training.commands.judge import evaluate, fit, probe
 from training.commands.learn import pretrain
 from training.commands.make import encode, synth
 from training.commands.reference import reference
+from training.commands.typing import typing
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,6 +38,7 @@ for _command in (
     evaluate,
     fit,
     bags,
+    typing,
     reference,
 ):
     cli.add_command(_command)

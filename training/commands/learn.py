@@ -43,6 +43,18 @@ _LEARNING: Rows = (
     ("--turn-deg", _NOT_NEGATIVE, "Largest rotation in either direction.  [default: 180]"),
     ("--jitter", _NOT_NEGATIVE, "How much the stain differs between views.  [default: 0]"),
     ("--grey", _NOT_NEGATIVE, "Share of views without colour.  [default: 0]"),
+    ("--scale", _NOT_NEGATIVE, "How much the magnification differs between views.  [default: 0]"),
+    (
+        "--blur-px",
+        _NOT_NEGATIVE,
+        "Largest standard deviation of a blur, in pixels; each view has one up to it.  "
+        "[default: 0]",
+    ),
+    (
+        "--shift-px",
+        click.IntRange(0),
+        "How far a view may lie from a cell's middle, in pixels.  [default: anywhere]",
+    ),
     (
         "--queue",
         click.IntRange(0),

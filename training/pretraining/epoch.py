@@ -22,7 +22,7 @@ class Views:
     """A view of each cell of a batch, before any pixel is touched.
 
     rows: of the cells, int64 (n,).
-    numbers: from `draw_numbers`, float32 (n, 14).
+    numbers: from `draw_numbers`, float32 (n, N_NUMBERS).
     """
 
     rows: Tensor
@@ -34,7 +34,7 @@ class Epoch:
     """The views of all batches: of each batch the first views, then the second ones.
 
     rows: of the views' cells, int64 (2 times the cells,).
-    numbers: from `draw_numbers`, float32 (2 times the cells, 14).
+    numbers: from `draw_numbers`, float32 (2 times the cells, N_NUMBERS).
     sizes: cells per batch.
     """
 

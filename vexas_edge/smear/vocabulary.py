@@ -38,6 +38,14 @@ CELL_CLASSES: Mapping[str, str | None] = {
     "unidentified": None,
 }
 
+# Classes that are several finer ones together.
+SUBCLASSES: Mapping[str, tuple[str, ...]] = {
+    "neutrophil": ("neutrophil_segmented", "neutrophil_band"),
+    "immature_granulocyte": ("metamyelocyte", "myelocyte", "promyelocyte"),
+    "blast": ("myeloblast", "monoblast"),
+    "platelet": ("platelet_giant", "platelet_clump"),
+}
+
 IGNORE = "ignore"
 BUILT_IN = ("barcelona", "cellavision", "munich", "vexas")
 DEFAULT = "cellavision"

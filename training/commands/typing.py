@@ -1,0 +1,176 @@
+"""The command that learns which class each cell is of: `typing`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from export.backbones import BACKBONES
+from training.commands import console_talk
+from training.commands.learning_options import (
+    Rows,
+    field_options,
+    given_fields,
+    preprocessing_option,
+    use_threads,
+)
+from vexas_edge.commands.console import echo, echo_lines
+
+_PATH = click.Path(path_type=Path)
+_AT_LEAST_ONE, _NOT_NEGATIVE = click.IntRange(1), click.FloatRange(0)
+_SHARE = click.FloatRange(0, 1)
+# Fields of `ViewOptions`, and other fields of `TypingOptions`; an option that is not given keeps
+# the default there.
+_VIEWS: Rows = (
+    ("--jitter", _NOT_NEGATIVE, "How much the stain differs between views.  [default: 0.15]"),
+    ("--scale", _NOT_NEGATIVE, "How much the magnification differs.  [default: 0.12]"),
+    ("--blur-px", _NOT_NEGATIVE, "Largest blur of a view, in pixels.  [default: 1]"),
+    (
+        "--shift-px",
+        click.IntRange(0),
+        "How far a view may lie from a cell's middle, in pixels.  [default: 8]",
+    ),
+)
+_LEARNING: Rows = (
+    ("--start", _PATH, "Weights to start from: .safetensors, .pt, .pth or .onnx."),
+    (
+        "--train",
+        click.Choice(("head", "last", "all")),
+        "What is trained: the classifier on an encoder as it is, its last stages too, or all.  "
+        "[default: last]",
+    ),
+    ("--last", _AT_LEAST_ONE, "How many stages `--train last` trains.  [default: 6]"),
+    (
+        "--head",
+        click.Choice(("softmax", "svm")),
+        "The classifier: a linear layer, or an SVM on the encodings.  [default: softmax]",
+    ),
+    ("--C", click.FloatRange(0, min_open=True), "The SVM's.  [default: 1]"),
+    (
+        "--canvas-px",
+        click.IntRange(8, 4096),
+        "Side of the square in the middle of each image that is looked at, in pixels.  "
+        "[default: 160]",
+    ),
+    (
+        "--copies",
+        _AT_LEAST_ONE,
+        "Views of each cell that are kept where some stages run only once.  [default: 6]",
+    ),
+    (
+        "--rate",
+        _NOT_NEGATIVE,
+        "Highest learning rate of AdamW, of the classifier.  [default: 2e-3]",
+    ),
+    (
+        "--encoder-rate",
+        click.FloatRange(0, min_open=True),
+        "The same of the encoder's stages.  [default: 3e-4]",
+    ),
+    ("--weight-decay", _NOT_NEGATIVE, "Weight decay.  [default: 0.01]"),
+    ("--dropout", _SHARE, "Share of features left out at random.  [default: 0.3]"),
+    (
+        "--class-power",
+        _SHARE,
+        "How much more rare classes weigh: 0, every cell alike; 1, every class.  [default: 0.5]",
+    ),
+    ("--epochs", _AT_LEAST_ONE, "Number of epochs.  [default: 12]"),
+    ("--batch-size", _AT_LEAST_ONE, "Cells per batch.  [default: 32]"),
+    (
+        "--precision",
+        click.FloatRange(0, 1, min_open=True),
+        "Share of cells of each name that must be right; cells that are less sure get none.  "
+        "[default: 0.92]",
+    ),
+    ("--seed", click.IntRange(0), "Seed of first weights, batches and views.  [default: 0]"),
+)
+
+
+@click.command()
+@click.argument("sources", type=_PATH)
+@click.option(
+    "--backbone",
+    type=click.Choice(tuple(BACKBONES)),
+    required=True,
+    help="Architecture of the encoder.",
+)
+@preprocessing_option
+@field_options(_VIEWS)
+@field_options(_LEARNING)
+@click.option(
+    "--folds",
+    type=click.IntRange(2, 100),
+    default=5,
+    show_default=True,
+    help="Folds of patients; the cells of each are judged by what the others teach.",
+)
+@click.option("--name", default="leukocytes", show_default=True, help="The bundle's name.")
+@click.option(
+    "--skip-unreadable",
+    is_flag=True,
+    help="Warn of cells that cannot be read and continue without them.",
+)
+@click.option("--threads", type=click.IntRange(1), help="CPU threads to use.  [default: all cores]")
+@click.option(
+    "-o",
+    "out",
+    type=_PATH,
+    required=True,
+    help="Folder for the results; an interrupted run in it is continued.",
+)
+def typing(
+    sources: Path,
+    folds: int,
+    name: str,
+    skip_unreadable: bool,
+    threads: int | None,
+    out: Path,
+    **asked: Any,
+) -> None:
+    """Learn which class each cell is of from the labelled cells that SOURCES (.toml) names.
+
+    SOURCES has a table for each place: `[sources.NAME]` with `cohort = "cohort.csv"`, whose cases
+    have class folders, `folder = "..."`, with a folder for each class, or `labels = "labels.csv"`,
+    with the columns file, cell_class and, if known, patient. `reading = { class_map = "munich" }`
+    says what names of classes mean there.
+
+    It is judged by folds of patients (typing.html, typing.json), beside features that nobody
+    trained; then everything is learnt from. The folder receives spec.toml and the parts that it
+    names, for `vexas-workshop export bundle`.
+
+    \b
+    Example:
+      vexas-workshop train typing sources.toml --backbone squeezenet11 \\
+        --preprocessing keras-caffe --start squeezenet11.onnx -o types
+      vexas-workshop export bundle types/spec.toml -o TYPES.vxb
+    """
+    from training.typing.report import PAGE, lines_from_judgement
+    from training.typing.run import judged_and_taught
+
+    use_threads(threads)
+    talk = console_talk("typing", "trainings")
+    found = judged_and_taught(
+        sources,
+        _options(asked),
+        out,
+        folds=folds,
+        name=name,
+        skip_unreadable=skip_unreadable,
+        say=talk.say,
+    )
+    echo_lines([*lines_from_judgement(found), "", f"{out / PAGE}"])
+    echo(f"{out / 'spec.toml'}: build the bundle with vexas-workshop export bundle")
+
+
+def _options(asked: dict[str, Any]) -> Any:
+    """The options that were given, with the dataclasses' defaults for the rest."""
+    from dataclasses import replace
+
+    from training.typing.options import TypingOptions, default_views
+
+    asked["C"] = asked.pop("c")
+    given = given_fields(asked)
+    views = default_views(given.get("canvas_px", TypingOptions.canvas_px))
+    words = ("jitter", "scale", "blur_px", "shift_px")
+    own = {word: given.pop(word) for word in words if word in given}
+    return TypingOptions(views=replace(views, **own), **given)

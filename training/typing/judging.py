@@ -1,0 +1,117 @@
+"""Judges how cells' classes are learnt, by folds of patients, beside features nobody trained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from training.typing.acceptance import Acceptance, Sureness, acceptance_of, sureness_of
+from training.typing.inputs import ShownCells
+from training.typing.learning import Fold, TypingLearning, folds_of
+from training.typing.network import TypingNetwork, encoded
+from training.typing.tables import TABLES, JudgedCells, Table, groups_of, places_in, table_of
+from vexas_edge.typing.rule import named
+
+_FROZEN_C = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """How well cells' classes are told.
+
+    how: what the cells were judged by, for people.
+    classes: that the model gives.
+    """
+
+    how: str
+    n_cells: int
+    n_owners: int
+    classes: tuple[str, ...]
+    tables: dict[str, Table]
+    acceptance: Acceptance
+    sureness: Sureness
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenFeatures:
+    """The features of the encoder as it starts, and an SVM on them, which each fold fits anew."""
+
+    learning: TypingLearning
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """Divided by their L2 norm, float64 (N, D)."""
+        cells = self.learning.cells
+        options = replace(self.learning.options, train="head", copies=1)
+        shown = ShownCells(cells, options, self.learning.say)
+        network = TypingNetwork(options, len(self.learning.classes.names))
+        found = encoded(network, shown, np.arange(len(cells))).astype(np.float64)
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+    def said(
+        self, labels: Sequence[str], groups: dict[str, tuple[str, ...]], folds: Sequence[Fold]
+    ) -> np.ndarray:
+        """The class of a table that the SVM says of each of its cells, str (N,); else empty."""
+        truth, names = places_in(labels, groups), np.array(list(groups))
+        found = np.full(len(labels), "", dtype=object)
+        for fit, judge in folds:
+            own, others = fit[truth[fit] >= 0], judge[truth[judge] >= 0]
+            svm = make_pipeline(StandardScaler(), SVC(C=_FROZEN_C, class_weight="balanced"))
+            svm.fit(self.features[own], truth[own])
+            found[others] = names[svm.predict(self.features[others])]
+        return found
+
+
+def judged_by_folds(learning: TypingLearning, n_folds: int) -> Judgement:
+    """The judgement of cells by what others of other patients taught.
+
+    Raises:
+        InputError: there are fewer patients than folds.
+    """
+    cells, classes = learning.cells, learning.classes
+    folds = folds_of(cells.labels, cells.patients, n_folds)
+    probabilities = np.zeros((len(cells), len(classes.names)))
+    names = np.full(len(cells), "", dtype=object)
+    for number, (fit, judge) in enumerate(folds, start=1):
+        learning.say(f"fold {number} of {n_folds}")
+        typer = learning(fit)
+        probabilities[judge] = learning.probabilities(typer, judge)
+        names[judge] = named(probabilities[judge], classes.names, typer.limits).names
+    judged = JudgedCells(
+        labels=cells.labels,
+        owners=cells.patients,
+        sources=cells.samples,
+        classes=classes.names,
+        probabilities=probabilities,
+        names=tuple(names.tolist()),
+    )
+    frozen = None if learning.options.start is None else FrozenFeatures(learning=learning)
+    return judgement_of(judged, f"{n_folds} folds of patients", frozen, folds)
+
+
+def judgement_of(
+    judged: JudgedCells,
+    how: str,
+    frozen: FrozenFeatures | None = None,
+    folds: Sequence[Fold] = (),
+) -> Judgement:
+    """All tables of what was said of cells."""
+    tables = {}
+    for name in TABLES:
+        groups = groups_of(judged, name)
+        beside = frozen.said(judged.labels, groups, folds) if frozen and len(groups) > 1 else None
+        if table := table_of(judged, name, beside):
+            tables[name] = table
+    return Judgement(
+        how=how,
+        n_cells=len(judged.labels),
+        n_owners=len(set(judged.owners)),
+        classes=judged.classes,
+        tables=tables,
+        acceptance=acceptance_of(judged),
+        sureness=sureness_of(judged),
+    )

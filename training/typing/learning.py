@@ -1,0 +1,196 @@
+"""What some cells teach of all classes: a network, its classifier, and how sure a name must be."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from safetensors.torch import load_file, save
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from export.inputs import sha256_of_file
+from training.pretraining.cell_stack import CellStack
+from training.typing.classes import LearntClasses
+from training.typing.inputs import ShownCells
+from training.typing.limits import limits_for, softmax, temperature_of
+from training.typing.network import TypingNetwork, encoded, trained_network
+from training.typing.options import TypingOptions
+from vexas_edge.errors import InputError
+from vexas_edge.files import write_atomically
+from vexas_edge.talk import Say
+
+INNER_FOLDS = 3
+_CALIBRATION_FOLDS = 3
+
+CellClassifier: TypeAlias = LogisticRegression | CalibratedClassifierCV
+Fold: TypeAlias = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Typer:
+    """What some cells taught.
+
+    network: the encoder, trained.
+    classifier: of its encodings; its classes are those that are learnt, in their order.
+    limits: the least probability with which a cell gets each name.
+    """
+
+    network: TypingNetwork
+    classifier: CellClassifier
+    limits: dict[str, float]
+
+
+def folds_of(
+    labels: Sequence[str], owners: Sequence[str], n_folds: int, seed: int = 0
+) -> list[Fold]:
+    """Rows to learn from and rows to judge: each class in all folds, each patient in one.
+
+    Raises:
+        InputError: there are fewer patients, or sources where patients are not known, than folds.
+    """
+    n_owners = len(set(owners))
+    if n_owners < n_folds:
+        raise InputError(
+            f"{n_folds} folds need at least as many patients, or sources where these are not "
+            f"known; there are {n_owners}"
+        )
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    places = np.unique(labels, return_inverse=True)[1]
+    return list(splitter.split(places, places, np.unique(owners, return_inverse=True)[1]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TypingLearning:
+    """Learning from rows of cells.
+
+    folder: of finished trainings, which are not repeated.
+    """
+
+    cells: CellStack
+    classes: LearntClasses
+    options: TypingOptions
+    shown: ShownCells
+    folder: Path
+    say: Say
+
+    def __call__(self, fit: np.ndarray, *, n_folds: int = INNER_FOLDS) -> Typer:
+        """Learn from these cells; limits are from inner folds of their patients.
+
+        Args:
+            fit: rows of cells, int64 (n,).
+        """
+        labels, owners = self._of(self.cells.labels, fit), self._of(self.cells.patients, fit)
+        raw = np.zeros((len(fit), len(self.classes.names)))
+        for inner, judged in folds_of(labels, owners, min(n_folds, len(set(owners)))):
+            network = self._network(fit[inner])
+            raw[judged] = self._raw(network, self._classifier(network, fit[inner]), fit[judged])
+        network = self._network(fit)
+        classifier = self._classifier(network, fit)
+        if isinstance(classifier, LogisticRegression):
+            known = self.classes.allowed[fit].any(axis=1)
+            temperature = temperature_of(raw[known], self.classes.allowed[fit][known])
+            classifier = _cooled(classifier, temperature)
+            raw = softmax(raw, temperature)
+        limits = limits_for(raw, self.classes.names, labels, self.options.precision)
+        return Typer(network=network, classifier=classifier, limits=limits)
+
+    def probabilities(self, typer: Typer, rows: np.ndarray) -> np.ndarray:
+        """What a typer says of cells, float64 (n, C)."""
+        return probabilities_of(typer.classifier, encoded(typer.network, self.shown, rows))
+
+    def _raw(
+        self, network: TypingNetwork, classifier: CellClassifier, rows: np.ndarray
+    ) -> np.ndarray:
+        """Logits of a linear layer, or probabilities of an SVM, float64 (n, C)."""
+        encodings = encoded(network, self.shown, rows)
+        if isinstance(classifier, LogisticRegression):
+            logits = encodings @ classifier.coef_.T + classifier.intercept_
+            return logits if logits.shape[1] > 1 else np.hstack([np.zeros_like(logits), logits])
+        found = np.zeros((len(rows), len(self.classes.names)))
+        columns = np.searchsorted(self.classes.names, classifier.classes_)
+        found[:, columns] = probabilities_of(classifier, encodings)
+        return found
+
+    def _classifier(self, network: TypingNetwork, rows: np.ndarray) -> CellClassifier:
+        if self.options.head == "softmax":
+            return regression_of(*network.layer(), self.classes.names)
+        truth = self.classes.truth[rows]
+        own = rows[truth >= 0]
+        labels = np.array(self.classes.names)[truth[truth >= 0]]
+        svm = make_pipeline(StandardScaler(), SVC(C=self.options.C, class_weight="balanced"))
+        owners = self._of(self.cells.patients, own)
+        folds = folds_of(labels.tolist(), owners, min(_CALIBRATION_FOLDS, len(set(owners))))
+        calibrated = CalibratedClassifierCV(svm, cv=folds, ensemble=False)
+        return calibrated.fit(encoded(network, self.shown, own), labels).set_params(cv=None)
+
+    def _network(self, rows: np.ndarray) -> TypingNetwork:
+        """The network that learnt from these cells, from the folder if it is there."""
+        file = self.folder / f"{self._key(rows)}.safetensors"
+        if file.exists():
+            network = TypingNetwork(self.options, len(self.classes.names))
+            network.load_state_dict(load_file(file))
+            return network.eval()
+        if self.options.train == "head" and self.options.head == "svm":
+            network = TypingNetwork(self.options, len(self.classes.names))  # nothing to train
+            return network.eval()
+        self.say(f"learning from {len(rows)} cells")
+        network = trained_network(self.options, self.shown, self.classes, rows)
+        tensors = {name: one.contiguous().clone() for name, one in network.state_dict().items()}
+        write_atomically(file, save(tensors))
+        return network
+
+    def _key(self, rows: np.ndarray) -> str:
+        cells = [self.cells.identities[row].hex() for row in rows]
+        text = json.dumps({**self._facts, "cells": cells}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        """Everything but the cells that a training depends on."""
+        start = self.options.start
+        options = asdict(self.options) | {"start": start and sha256_of_file(Path(start))}
+        labels = hashlib.sha256(self.classes.allowed.tobytes()).hexdigest()
+        pixels = self.cells.sha256()
+        return {"options": options, "classes": self.classes.names, "of": [labels, pixels]}
+
+    def _of(self, values: Sequence[str], rows: np.ndarray) -> list[str]:
+        return [values[row] for row in rows]
+
+
+def probabilities_of(classifier: CellClassifier, encodings: np.ndarray) -> np.ndarray:
+    """What the classifier says of cells, float64 (n, C), as scikit-learn computes it."""
+    return np.asarray(classifier.predict_proba(encodings.astype(np.float64)))
+
+
+def regression_of(
+    weights: np.ndarray, bias: np.ndarray, names: Sequence[str]
+) -> LogisticRegression:
+    """A linear layer as scikit-learn's regression.
+
+    Args:
+        weights, bias: of the logits, float64 (C, D) and (C,).
+    """
+    if len(names) == 2:  # it has the second class's logit alone
+        weights, bias = weights[1:] - weights[:1], bias[1:] - bias[:1]
+    found = LogisticRegression()
+    found.classes_ = np.array(names)
+    found.coef_, found.intercept_ = weights, bias
+    found.n_features_in_ = weights.shape[1]
+    found.n_iter_ = np.array([0])
+    return found
+
+
+def _cooled(classifier: LogisticRegression, temperature: float) -> LogisticRegression:
+    """The same regression with its logits divided by the temperature."""
+    classifier.coef_ = classifier.coef_ / temperature
+    classifier.intercept_ = classifier.intercept_ / temperature
+    return classifier

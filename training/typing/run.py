@@ -1,0 +1,66 @@
+"""One run of `vexas-workshop train typing`: labelled cells are read, judged and learnt from."""
+
+from pathlib import Path
+
+import numpy as np
+
+from training.typing.classes import learnt_classes
+from training.typing.inputs import ShownCells
+from training.typing.judging import Judgement, judged_by_folds
+from training.typing.learning import TypingLearning
+from training.typing.options import TypingOptions
+from training.typing.report import write_judgement
+from training.typing.sources import labelled_cells, sources_from_file
+from training.typing.writing import write_typer
+from vexas_edge.talk import Say
+
+TRAININGS = "trainings"
+
+
+def judged_and_taught(
+    sources: Path,
+    options: TypingOptions,
+    folder: Path,
+    *,
+    folds: int,
+    name: str,
+    skip_unreadable: bool,
+    say: Say,
+) -> Judgement:
+    """The judgement by folds; then all cells are learnt from, and a bundle's parts are written.
+
+    Args:
+        sources: the TOML file that names them.
+        folder: it gets everything; its `trainings` are finished ones, which are not repeated.
+        name: of the bundle.
+
+    Raises:
+        UsageError, InputError: the sources, the options or the encoder cannot be used.
+    """
+    labelled = labelled_cells(
+        sources_from_file(sources),
+        sources.parent,
+        side_px=options.side_px,
+        skip_unreadable=skip_unreadable,
+    )
+    for line in labelled.lost:
+        say(f"warning: left out: {line}")
+    cells = labelled.cells
+    classes = learnt_classes(cells.labels, cells.patients)
+    owners = len(set(cells.patients))
+    say(f"{len(cells)} cells of {owners} patients or sources; {len(classes.names)} classes")
+    (folder / TRAININGS).mkdir(parents=True, exist_ok=True)
+    learning = TypingLearning(
+        cells=cells,
+        classes=classes,
+        options=options,
+        shown=ShownCells(cells, options, say),
+        folder=folder / TRAININGS,
+        say=say,
+    )
+    judgement = judged_by_folds(learning, folds)
+    write_judgement(judgement, name, folder)
+    say("learning from all cells")
+    typer = learning(np.arange(len(cells)))
+    write_typer(typer, labelled, options, name, folder)
+    return judgement

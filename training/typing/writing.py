@@ -1,0 +1,87 @@
+"""Writes what was learnt of cells' classes as parts of a bundle, and the spec that names them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import skops.io
+from safetensors.torch import save
+
+from training.png import png_from_pixels
+from training.pretraining.cell_stack import CellStack
+from training.typing.learning import Typer
+from training.typing.options import TypingOptions
+from training.typing.sources import LabelledCells
+from vexas_edge.files import write_atomically
+
+ENCODER, CLASSIFIER, SPEC, PARITY = (
+    *("encoder.safetensors", "classifier.skops", "spec.toml", "parity_cells"),
+)
+_PARITY_CELLS = 40
+
+
+def write_typer(
+    typer: Typer, labelled: LabelledCells, options: TypingOptions, name: str, folder: Path
+) -> None:
+    """Write weights, classifier, some of the cells and a spec for `export bundle`.
+
+    Args:
+        name: the bundle's.
+
+    Raises:
+        HostError: a file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = typer.network.backbone.state_dict()
+    weights = {key: tensor.contiguous().clone() for key, tensor in state.items()}
+    write_atomically(folder / ENCODER, save(weights))
+    write_atomically(folder / CLASSIFIER, skops.io.dumps(typer.classifier))
+    _write_cells(labelled.cells, options, folder / PARITY)
+    spec = _spec(typer, options, name, labelled.largest_px)
+    write_atomically(folder / SPEC, spec.encode())
+
+
+def _spec(typer: Typer, options: TypingOptions, name: str, largest_px: int) -> str:
+    limits = "\n".join(f"{key} = {value!r}" for key, value in sorted(typer.limits.items()))
+    return f"""\
+# Build the bundle with: vexas-workshop export bundle THIS_FILE -o TYPES.vxb
+name = "{name}"
+version = "1.0.0"
+
+[models.leukocyte]
+role = "typing"
+encoder = "{options.backbone}"
+weights = "{ENCODER}"
+preprocessing = "{options.preprocessing}"
+encoding = "raw"
+canvas_px = {options.canvas_px}
+larger = "crop"
+classifier = "{CLASSIFIER}"
+parity_cells = "{PARITY}"
+largest_px = {largest_px}
+
+# The least probability with which a cell gets each name, so that at least {options.precision:g} of
+# the cells named so were right; no cell gets a name that is not here.
+[models.leukocyte.limits]
+{limits}
+"""
+
+
+def _write_cells(cells: CellStack, options: TypingOptions, folder: Path) -> None:
+    """Some cells of every class, those with the smallest identities."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first = (cells.side_px - options.canvas_px) // 2
+    middle = slice(first, first + options.canvas_px)
+    for place, row in enumerate(_chosen(cells.labels, cells.identities)):
+        pixels = cells.pixels[row, middle, middle].numpy()
+        write_atomically(folder / f"{place:03}.png", png_from_pixels(pixels))
+
+
+def _chosen(labels: Sequence[str], identities: Sequence[bytes]) -> list[int]:
+    """Rows of `_PARITY_CELLS` cells, as many of each class as there are, rare ones first."""
+    by_class: dict[str, list[int]] = {}
+    for row in sorted(range(len(labels)), key=identities.__getitem__):
+        by_class.setdefault(labels[row], []).append(row)
+    most = max(len(rows) for rows in by_class.values())
+    rounds = (rows[i] for i in range(most) for rows in by_class.values() if i < len(rows))
+    return [row for row, _ in zip(rounds, np.arange(_PARITY_CELLS), strict=False)]

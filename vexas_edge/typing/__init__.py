@@ -1,0 +1,1 @@
+"""Cells that nobody has named: which class each is of, by a model."""
