@@ -22,7 +22,7 @@ from turns import median_and_interval, seconds_in_turns
 from export.backbones import build_backbone, load_weights
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.manifest import Weighting
+from vexas_edge.bundle.models import Weighting
 from vexas_edge.host.cache import FOLDER_VARIABLE
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoding import encode_cells

@@ -26,7 +26,7 @@ from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from vexas_edge import open_bundle
 from vexas_edge.bench.drawn_smear import drawn_crop
 from vexas_edge.bundle.graphs import CHEAPER, graph_file
-from vexas_edge.bundle.manifest import Weighting
+from vexas_edge.bundle.models import Weighting
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
 

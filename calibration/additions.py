@@ -17,7 +17,8 @@ from export.written import check_written
 from vexas_edge.bundle.archive import Bundle, file_entry, write_zip
 from vexas_edge.bundle.contract import GraphContract, contract_of
 from vexas_edge.bundle.graphs import FUSED, GOLDEN
-from vexas_edge.bundle.manifest import CARD, FileEntry, Manifest
+from vexas_edge.bundle.manifest import CARD, Manifest
+from vexas_edge.bundle.models import FileEntry
 from vexas_edge.errors import HostError, UsageError
 from vexas_edge.runtime.selftest import golden_feeds, golden_from_npz
 

@@ -25,12 +25,14 @@ from export.reference_check import names_reference, reference_figures
 from export.sources import ModelSources, load_sources
 from export.spec import Spec, spec_from_fields, spec_from_file
 from export.written import check_written
-from vexas_edge.bundle import manifest as schema
+from vexas_edge.bundle import models as schema
 from vexas_edge.bundle.archive import file_entry, open_bundle, write_zip
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
-from vexas_edge.bundle.manifest import CARD, LabelRule, Manifest
+from vexas_edge.bundle.manifest import CARD, MANIFEST_SCHEMA, Manifest
+from vexas_edge.bundle.models import LabelRule
 from vexas_edge.errors import UsageError
 from vexas_edge.host.libraries import load_library
+from vexas_edge.smear.vocabulary import CELL_CLASSES
 from vexas_edge.version import __version__
 
 onnxruntime = load_library("onnxruntime")
@@ -45,7 +47,7 @@ class ExportedModel:
     sources: what it was exported from.
     """
 
-    entry: schema.Model
+    entry: schema.Network
     files: dict[str, bytes]
     sources: ModelSources
 
@@ -119,9 +121,7 @@ def export_model(sources: ModelSources, label_rule: LabelRule | None = None) -> 
     )
     files = _files(fused, graph, sources)
     entries = _entries(files, {FUSED: parity.fused, HEAD: parity.head})
-    return ExportedModel(
-        entry=_model_entry(sources, entries, label_rule), files=files, sources=sources
-    )
+    return ExportedModel(entry=_entry(sources, entries, label_rule), files=files, sources=sources)
 
 
 def _compared_with_reference(
@@ -185,56 +185,85 @@ def _by_model(spec: Spec, given: Any) -> Mapping[str, Any]:
     return dict.fromkeys(spec.models, given)
 
 
-def _model_entry(
+def _entry(
     sources: ModelSources, files: dict[str, schema.FileEntry], label_rule: LabelRule | None
-) -> schema.Model:
+) -> schema.Network:
+    """What the manifest says of a model."""
+    spec = sources.spec
+    if spec.role == "patients":
+        return schema.Model(
+            **_network_fields(sources, files, label_rule),
+            cells=spec.cells,
+            covariates=sources.covariates,
+            minimum_cells=spec.minimum_cells,
+            threshold=spec.threshold,
+            judged_typed=spec.judged_typed,
+        )
+    assert spec.largest_px is not None  # a spec has it for this role
+    return schema.TypingModel(
+        **_network_fields(sources, files, label_rule),
+        of=spec.of,
+        limits=spec.limits,
+        largest_px=spec.largest_px,
+    )
+
+
+def _network_fields(
+    sources: ModelSources, files: dict[str, schema.FileEntry], label_rule: LabelRule | None
+) -> dict[str, Any]:
+    """What the manifest says of every kind of model."""
     spec, chosen = sources.spec, sources.preprocessing
     name = spec.preprocessing if isinstance(spec.preprocessing, str) else "explicit"
-    return schema.Model(
-        cells=spec.cells,
-        canvas_px=spec.canvas_px,
-        larger=spec.larger,
-        preprocessing=schema.Preprocessing(
+    return {
+        "canvas_px": spec.canvas_px,
+        "larger": spec.larger,
+        "preprocessing": schema.Preprocessing(
             name=name, mean=chosen.mean, scale=chosen.scale, bgr=chosen.bgr
         ),
-        aggregation=sources.aggregation(label_rule),
-        classes=sources.classes,
-        covariates=sources.covariates,
-        minimum_cells=spec.minimum_cells,
-        threshold=spec.threshold,
-        encoding=sources.encoding,
-        encoding_width=sources.n_features,
-        files=files,
-        isolation=spec.isolation if spec.isolate else None,
-        normalise=spec.normalise,
-        background=spec.background,
-    )
+        "aggregation": sources.aggregation(label_rule),
+        "classes": sources.classes,
+        "encoding": sources.encoding,
+        "encoding_width": sources.n_features,
+        "files": files,
+        "isolation": spec.isolation if spec.isolate else None,
+        "normalise": spec.normalise,
+        "background": spec.background,
+    }
 
 
 def _assembled(
     spec: Spec, models: Mapping[str, ExportedModel]
 ) -> tuple[Manifest, dict[str, bytes]]:
-    for name, model in models.items():
-        if spec.positive not in model.entry.classes:
+    patients = {n: m.entry for n, m in models.items() if isinstance(m.entry, schema.Model)}
+    cells = {n: m.entry for n, m in models.items() if isinstance(m.entry, schema.TypingModel)}
+    for name, naming in cells.items():
+        if unknown := [one for one in naming.classes if one not in CELL_CLASSES]:
+            raise UsageError(
+                f"model {name!r} is to name cells, but its classes {', '.join(unknown)} are not "
+                f"among {', '.join(CELL_CLASSES)}"
+            )
+    for name, entry in patients.items():
+        if spec.positive not in entry.classes:
             raise UsageError(
                 f"positive = {spec.positive!r} is not one of the classes of model {name!r}, "
-                f"{', '.join(model.entry.classes)}"
+                f"{', '.join(entry.classes)}"
             )
-        looks_for = model.entry.classes[1]
-        if isinstance(model.entry.aggregation, schema.Bag) and looks_for != spec.positive:
+        looks_for = entry.classes[1]
+        if isinstance(entry.aggregation, schema.Bag) and looks_for != spec.positive:
             raise UsageError(
                 f"positive = {spec.positive!r}, but model {name!r} is a bag that looks for "
                 f"{looks_for!r}"
             )
     manifest = Manifest(
-        schema_version=schema.MANIFEST_SCHEMA,
+        schema_version=MANIFEST_SCHEMA,
         name=spec.name,
         version=spec.version,
         created=_today(),
         positive=spec.positive,
         lead=spec.lead,
         synthetic=spec.synthetic,
-        models={name: model.entry for name, model in models.items()},
+        models=patients,
+        typing=cells,
         files={},
         provenance={
             "made_with": _versions(),

@@ -1,10 +1,12 @@
 """The model card: what a bundle is, what it was trained on, what it must not be used for."""
 
-from vexas_edge.bundle.manifest import Manifest, Model
+from vexas_edge.bundle.manifest import Manifest
+from vexas_edge.bundle.models import Model, TypingModel
 from vexas_edge.bundle.words import (
     ENCODING_WORDS,
     aggregation_words,
     covariate_words,
+    lines_of_typing,
     missing_gate,
     training_patients,
 )
@@ -20,12 +22,13 @@ def card_from_manifest(manifest: Manifest) -> str:
         else []
     )
     models = [line for name, model in manifest.models.items() for line in _model(name, model)]
+    models += [line for name, model in manifest.typing.items() for line in _typing(name, model)]
     lines = [
         *ungated,
         f"# {manifest.name} {manifest.version}",
         "",
         *warning,
-        f"Scores how much a smear's white cells look like `{manifest.positive}`.",
+        *_purpose(manifest),
         "",
         "## Intended use",
         "",
@@ -47,6 +50,23 @@ def card_from_manifest(manifest: Manifest) -> str:
         *models,
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _purpose(manifest: Manifest) -> list[str]:
+    scores = f"Scores how much a smear's white cells look like `{manifest.positive}`."
+    names = "Names white cells that have no class, each by what its image shows."
+    return [*([scores] if manifest.models else []), *([names] if manifest.typing else [])]
+
+
+def _typing(name: str, model: TypingModel) -> list[str]:
+    return [
+        f"### {name}",
+        "",
+        *(f"- {line}" for line in lines_of_typing(model)),
+        f"- canvas {model.canvas_px} px, preprocessing {model.preprocessing.name}",
+        f"- classes {', '.join(model.classes)}",
+        "",
+    ]
 
 
 def _model(name: str, model: Model) -> list[str]:

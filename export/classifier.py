@@ -33,7 +33,7 @@ from export.svm import (
     add_scaler,
 )
 from vexas_edge.bundle.contract import DECISIONS, FEATURES, PROBABILITIES, n_decisions
-from vexas_edge.bundle.manifest import LabelRule
+from vexas_edge.bundle.models import LabelRule
 from vexas_edge.errors import InputError
 
 KERNELS = ("rbf", "linear")

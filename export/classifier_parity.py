@@ -26,7 +26,7 @@ from vexas_edge.bundle.contract import (
     FEATURES,
     PROBABILITIES,
 )
-from vexas_edge.bundle.manifest import LabelRule
+from vexas_edge.bundle.models import LabelRule
 from vexas_edge.scoring.figures.labels import label_indices
 
 _DECISION_TOLERANCE = 1e-4  # as a share of the largest decision value

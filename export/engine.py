@@ -37,7 +37,7 @@ def build_engines(
     has_gpu = _has_gpu(report)
     n_engines, refused = 0, []
     for sessions in _each_precision(bundle, report, precisions):
-        for model in models or bundle.manifest.models:
+        for model in models or bundle.manifest.networks:
             name = f"{model} in {sessions.graph.precision}"
             report(name)
             try:
@@ -94,9 +94,9 @@ def _built(sessions: Sessions, model: str, has_gpu: bool) -> int:
 
 
 def _check_known(models: Sequence[str], bundle: Bundle) -> None:
-    unknown = [name for name in models if name not in bundle.manifest.models]
+    unknown = [name for name in models if name not in bundle.manifest.networks]
     if unknown:
         raise UsageError(
             f"bundle {bundle.manifest.name} has no model {', '.join(unknown)}; "
-            f"it has {', '.join(bundle.manifest.models)}"
+            f"it has {', '.join(bundle.manifest.networks)}"
         )

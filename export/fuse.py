@@ -15,7 +15,7 @@ from vexas_edge.bundle.contract import (
     fused_contract,
     head_contract,
 )
-from vexas_edge.bundle.manifest import EncodingKind
+from vexas_edge.bundle.models import EncodingKind
 
 # Encodings are divided by max(norm, this), as torch.nn.functional.normalize does.
 SMALLEST_NORM = 1e-12

@@ -19,7 +19,7 @@ from export.graph import between
 from export.heads import Head
 from export.preprocessing import Preprocessing, pixels_from_cells
 from vexas_edge.bundle.contract import CELLS, EMBEDDING, ENCODINGS, PIXELS, PROBABILITIES
-from vexas_edge.bundle.manifest import EncodingKind
+from vexas_edge.bundle.models import EncodingKind
 
 # Above this mean pairwise cosine, cells look so alike that their agreement shows little.
 ALIKE = 0.99

@@ -45,7 +45,7 @@ def _figures(bundle: Bundle, name: str, sources: ModelSources) -> dict[str, Any]
         larger=spec.larger,
         draw_size=spec.draw_size,
         fit_draws=spec.fit_draws,
-        positive=bundle.manifest.positive,
+        positive=bundle.manifest.positive_class,
     )
     with sources.canvas() as canvas:
         images = PatientImages(classes=spec.cells, canvas=canvas, reading=reading)

@@ -16,7 +16,7 @@ from export.comparing import ParityError
 from export.encodings import l2_normalised
 from export.preprocessing import PREPROCESSINGS, Preprocessing, pixels_from_cells
 from export.reference_scores import Compared, PatientImages, agree, mean_difference
-from vexas_edge.bundle.manifest import EncodingKind
+from vexas_edge.bundle.models import EncodingKind
 from vexas_edge.cells.background import Background
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.limits import LargerCells

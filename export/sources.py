@@ -17,7 +17,7 @@ from export.heads import Head, MedianHead
 from export.inputs import Encoder, load_classifier, load_encoder
 from export.preprocessing import Preprocessing, preprocessing_named
 from export.spec import ModelSpec
-from vexas_edge.bundle.manifest import Aggregation, Bag, EncodingKind, LabelRule, Medians
+from vexas_edge.bundle.models import Aggregation, Bag, EncodingKind, LabelRule, Medians
 from vexas_edge.bundle.operators import check_operators
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.covariates.covariate import Covariate
@@ -64,7 +64,12 @@ class ModelSources:
         """What follows the encodings."""
         if isinstance(self.decides, TrainedBag):
             return BagHead(bag=self.decides)
-        return MedianHead(classifier=self.decides, draw_size=self.spec.draw_size)
+        return MedianHead(classifier=self.decides, draw_size=self.draw_size)
+
+    @property
+    def draw_size(self) -> int:
+        """Cells of a draw: one where each is named for itself."""
+        return 1 if self.spec.role == "typing" else self.spec.draw_size
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -90,7 +95,7 @@ class ModelSources:
             alone = self.head.sizes.image_alone
             return Bag(weighting=options.method, level=options.level, image_alone=alone)
         return Medians(
-            draw_size=spec.draw_size,
+            draw_size=self.draw_size,
             fit_draws=spec.fit_draws,
             score_draws=spec.score_draws,
             seed=spec.seed,

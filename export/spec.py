@@ -1,7 +1,7 @@
 """The spec of a bundle, from a TOML file or from fields in memory."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from export.encoder import InputLayout
 from export.paper import CANVAS_PX
 from vexas_edge.bundle.budgets import Budgets
-from vexas_edge.bundle.manifest import Brightness, EncodingKind, LabelRule, Normalise
+from vexas_edge.bundle.models import Brightness, EncodingKind, LabelRule, Normalise
 from vexas_edge.cells.limits import IsolationLimits, LargerCells
 from vexas_edge.choices import ClassFrom, Layout
 from vexas_edge.errors import InputError, UsageError
@@ -20,7 +20,19 @@ from vexas_edge.smear.vocabulary import BUILT_IN, CELL_CLASSES
 
 # What a model with an encoder must say, and all that one with a bag may say.
 _BESIDE_ENCODER = ("preprocessing", "encoding")
-_BESIDE_BAG = ("cells", "bag", "parity_cells", "minimum_cells", "isolate", "isolation")
+_BESIDE_BAG = (
+    *("role", "cells", "bag", "parity_cells", "minimum_cells", "isolate", "isolation"),
+    "judged_typed",
+)
+Role = Literal["patients", "typing"]
+# What does not belong to models of each role.
+_FOREIGN: dict[Role, tuple[str, ...]] = {
+    "patients": ("limits", "largest_px", "of"),
+    "typing": (
+        *("cells", "bag", "judged_typed", "minimum_cells", "threshold", "draw_size", "fit_draws"),
+        *("score_draws", "seed", "reference_scores", "cohort", "reading"),
+    ),
+}
 INTENDED_USE = "Research only: comparing smears. Not for diagnosis."
 
 
@@ -60,7 +72,12 @@ class Reading(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model. Paths are relative to the spec's folder; the defaults are the VEXAS paper's.
 
-    cells: canonical names of the classes that it accepts.
+    role: whether it scores patients, or names cells that have no class.
+    cells: canonical names of the classes that it accepts; none where it names cells.
+    limits: where it names cells, the least probability with which a cell gets each name.
+    largest_px: where it names cells, the longest side of the images that it was fitted on.
+    of: where it names cells, the names given by models before it whose cells it names anew.
+    judged_typed: whether its performance was measured on cells that a model had named.
     bag: a file of `vexas-workshop train bags`, in place of encoder, classifier and all that the
     file says itself.
     preprocessing: how pixels are scaled for the encoder, by name or as figures.
@@ -93,7 +110,12 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reading: how the names of the cohort's files are read.
     """
 
-    cells: Annotated[tuple[str, ...], Meta(min_length=1)]
+    role: Role = "patients"
+    cells: tuple[str, ...] = ()
+    limits: dict[str, Annotated[float, Meta(ge=0, le=1)]] = {}
+    largest_px: Annotated[int, Meta(ge=1)] | None = None
+    of: tuple[str, ...] = ()
+    judged_typed: bool = False
     parity_cells: str
     bag: str | None = None
     preprocessing: str | ExplicitPreprocessing | None = None
@@ -122,8 +144,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole bundle.
 
-    positive: the class whose probability is the score.
-    models: by name.
+    positive: the class whose probability is the score; not needed where no model scores patients.
+    models: by name; those that name cells are asked in this order.
     label_rule: how labels are chosen; by default as the classifier's own `predict` does.
     lead: the model that decides a case's call; not needed if there is only one model.
     intended_use, training_data, performance: statements for the model card and the manifest.
@@ -134,7 +156,7 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: Name
     version: str
-    positive: str
+    positive: str | None = None
     models: Annotated[dict[Name, ModelSpec], Meta(min_length=1)]
     label_rule: LabelRule | None = None
     lead: str | None = None
@@ -194,12 +216,17 @@ def spec_from_fields(fields: dict[str, Any], source: str = "the spec") -> Spec:
     for name, model in spec.models.items():
         if problem := _problem_of(model, fields["models"][name]):
             raise UsageError(f"{source}: models.{name}: {problem}")
+    if (spec.positive is None) == any(one.role == "patients" for one in spec.models.values()):
+        raise UsageError(
+            f"{source}: positive is the class whose probability is the score: it is needed where a "
+            "model scores patients, and means nothing where none does"
+        )
     return spec
 
 
 def _problem_of(model: ModelSpec, written: dict[str, Any]) -> str:
     """What a model's entry lacks, says twice or contradicts; empty if it is whole."""
-    if problem := _problem_of_parts(model, written):
+    if problem := _problem_of_role(model, written) or _problem_of_parts(model, written):
         return problem
     if (model.reference_scores is None) != (model.cohort is None):
         return (
@@ -218,6 +245,18 @@ def _problem_of(model: ModelSpec, written: dict[str, Any]) -> str:
             f"{', '.join(CELL_CLASSES)}"
         )
     return ""
+
+
+def _problem_of_role(model: ModelSpec, written: dict[str, Any]) -> str:
+    """What does not belong to a model of its role, or is missing for it; empty if nothing."""
+    if strange := [name for name in _FOREIGN[model.role] if name in written]:
+        return f'{", ".join(strange)} does not belong to a model of role "{model.role}"'
+    if model.role == "patients":
+        return "" if model.cells else "it lacks cells, the classes that it accepts"
+    if not model.limits or model.largest_px is None:
+        return 'role "typing" needs limits and largest_px; `vexas-workshop train typing` has both'
+    unknown = [name for name in (*model.limits, *model.of) if name not in CELL_CLASSES]
+    return f"limits or of: {', '.join(unknown)} not known" if unknown else ""
 
 
 def _problem_of_parts(model: ModelSpec, written: dict[str, Any]) -> str:
@@ -263,6 +302,7 @@ parity_cells = "cells/PN"           # real cells; every step of the export is co
 # reading = {{ cell_type = "monocyte" }}    # if names do not say the classes; as `score` reads them
 # isolate = "isolate.onnx"          # if images show more than one cell; see `vexas-workshop train`
 # minimum_cells = 10                # suggested: 50 neutrophils, 10 monocytes, 25 lymphocytes
+# judged_typed = true               # if performance was measured on cells that a model had named
 # threshold = 0.5                   # the score from which on a case is called positive
 # draw_size = 10                    # cells drawn for one median
 # score_draws = 1000                # medians that a score is the mean over

@@ -15,7 +15,7 @@ def check_written(bundle: Bundle) -> None:
         BundleError: something does not.
     """
     bundle.check_all_files()
-    for name, model in bundle.manifest.models.items():
+    for name, model in bundle.manifest.networks.items():
         for file in model.files:
             if file.endswith(".onnx"):
                 graph = onnx.load_model_from_string(bundle.model_file(name, file)).graph

@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 from export.classifier_parity import reference_decisions
 from export.fuse import head_graph
 from export.heads import MedianHead
-from vexas_edge.bundle.manifest import LabelRule
+from vexas_edge.bundle.models import LabelRule
 from vexas_edge.host.libraries import load_library
 from vexas_edge.scoring.figures.labels import label_indices
 

@@ -245,6 +245,8 @@ def test_cases_csv_has_a_row_for_each_model(tmp_path: Path) -> None:
                 "draws_low": "0.25",
                 "draws_high": "0.75",
                 "n_cells": "12",
+                "n_typed": "0",
+                "typing_unjudged": "false",
                 "n_unreadable": "0",
                 "n_rejected": "0",
             },
@@ -255,6 +257,7 @@ def test_cases_csv_has_a_row_for_each_model(tmp_path: Path) -> None:
             **empty,
             **first,
             **{"case": "P1", "status": "abstained", "model": "monocyte", "n_cells": "1"},
+            **{"n_typed": "0", "typing_unjudged": "false"},
             **{"n_unreadable": "0", "n_rejected": "0"},
             **{"reasons": "too_few_cells;out_of_domain", "threshold": "0.5"},
             **{"case_status": "scored", "notice": NOTICE},
@@ -272,7 +275,7 @@ def test_cells_csv_has_a_row_for_each_cell_of_each_model(tmp_path: Path) -> None
     table = rows(filled(tmp_path, scored(), failed("P2")) / "cells.csv")
     hashes = {"identity": "cd" * 32, "sha256": "ab" * 32}
     shared = {**dict.fromkeys(CELL_COLUMNS, ""), "case": "P1", "file": "cases/000002-P1.json"}
-    shared |= {"model": "neutrophil", "class": "neutrophil"}
+    shared |= {"model": "neutrophil", "class": "neutrophil", "named_by": "folder"}
     assert table == [
         {**shared, **hashes, "cell": "neutrophil/=1.png", "status": "used"},
         {
@@ -285,7 +288,7 @@ def test_cells_csv_has_a_row_for_each_cell_of_each_model(tmp_path: Path) -> None
 
 def test_a_result_holds_its_cells_and_how_it_stands(tmp_path: Path) -> None:
     written = kept(filled(tmp_path, scored(lead="neutrophil")), "P1")
-    assert (written["case"], written["status"], written["schema_version"]) == ("P1", "scored", 7)
+    assert (written["case"], written["status"], written["schema_version"]) == ("P1", "scored", 8)
     assert written["models"][0]["cells"][0]["path"] == "neutrophil/=1.png"
     assert written["entry"]["number"] == 2
     assert recorded(tmp_path, "started")["number"] == written["entry"]["run"] == 1

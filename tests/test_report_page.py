@@ -182,6 +182,7 @@ OF_KIND: dict[AnswerKind, CaseScore] = {
     "under": result(model(call=False, score=0.1)),
     "unsure": result(model(call_uncertain=True)),
     "several": result(model(), model("monocyte")),
+    "counted": replace(result(bundle=replace(BUNDLE, positive=None)), models=()),
     "too few": result(abstaining(reasons=("too_few_cells",), n_cells=3)),
     "abstained": result(abstaining()),
     "held": HELD,

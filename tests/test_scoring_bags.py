@@ -13,7 +13,7 @@ from tiny_bag import BagKind, bag_bundle
 
 from export.bags.aggregation import AggregationOptions
 from vexas_edge import open_bundle, read_case, score_case
-from vexas_edge.bundle.manifest import Weighting
+from vexas_edge.bundle.models import Weighting
 from vexas_edge.choices import EngineName
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError, HostError, UsageError

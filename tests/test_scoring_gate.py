@@ -262,7 +262,7 @@ def test_a_reference_of_another_model_is_refused_by_verify_too(
 
 
 def test_a_failed_case_says_so_first_too(tiny_bundle: Path) -> None:
-    failed = failed_case("P1", "its disk is gone", open_bundle(tiny_bundle))
+    failed = failed_case("P1", "its disk is gone", Sessions(open_bundle(tiny_bundle)))
     assert failed.missing_gate == NO_GATE
 
 

@@ -29,7 +29,7 @@ from training.judging.stacking import AskedCovariate
 from training.pretraining.cell_stack import CellStack
 from training.pretraining.pixels import encode_pixels
 from vexas_edge import open_bundle, read_case, score_case
-from vexas_edge.bundle.manifest import Weighting
+from vexas_edge.bundle.models import Weighting
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.smear.cohort import CohortCase, read_cohort
 

@@ -23,7 +23,8 @@ from export.graph import GraphBuilder, tensor
 from export.preprocessing import Preprocessing, pixels_from_cells
 from vexas_edge.bundle.archive import file_entry, listed_files, open_bundle
 from vexas_edge.bundle.graphs import REFERENCE
-from vexas_edge.bundle.manifest import FileEntry, Manifest, json_from_manifest
+from vexas_edge.bundle.manifest import Manifest, json_from_manifest
+from vexas_edge.bundle.models import FileEntry
 from vexas_edge.cells.limits import GRID_PX
 from vexas_edge.domain.reference import reference_from_bytes
 from vexas_edge.host.libraries import load_library

@@ -19,7 +19,8 @@ from export.execution import session_from, session_options
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import DECISIONS, ENCODINGS, PROBABILITIES, Feeds, contract_of
 from vexas_edge.bundle.graphs import FUSED, HEAD
-from vexas_edge.bundle.manifest import Manifest, Model
+from vexas_edge.bundle.manifest import Manifest
+from vexas_edge.bundle.models import Model
 from vexas_edge.cells.canvas import Canvas, DecodedCell, decode_cell
 from vexas_edge.covariates.taken import TakenCovariates, taken_covariates
 from vexas_edge.domain.gate import judge as judge_domain

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.gate.smears import Smear, canvas_of_smear, cells_of, readable_images
-from vexas_edge.bundle.manifest import Model
+from vexas_edge.bundle.models import Model
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.errors import InputError
 from vexas_edge.smear.case import Cell

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.manifest import Model
+from vexas_edge.bundle.models import Model
 from vexas_edge.cells.background import Background, background_of_cell, middle_background
 from vexas_edge.cells.canvas import AS_IT_IS, Canvas, decode_cell, decoded_cells
 from vexas_edge.cells.likeness import near_copies, shows_nothing, signature_of

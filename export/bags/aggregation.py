@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vexas_edge.bundle.manifest import Level, Weighting
+from vexas_edge.bundle.models import Level, Weighting
 from vexas_edge.errors import UsageError
 
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from export.bags.aggregation import AggregationOptions
-from vexas_edge.bundle.manifest import Brightness, EncodingKind
+from vexas_edge.bundle.models import Brightness, EncodingKind
 from vexas_edge.covariates.covariate import Covariate, problem_of_covariates
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.fields import Share

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from export.backbones.backbone import Backbone
 from export.bags.aggregation import Aggregation, AggregationOptions
-from vexas_edge.bundle.manifest import EncodingKind
+from vexas_edge.bundle.models import EncodingKind
 
 _SMALLEST_SPREAD = 1e-6
 _MAP_RANK = 4  # cells, channels, height, width

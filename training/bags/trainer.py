@@ -20,7 +20,7 @@ from training.bags.inputs import CellInputs, CellViews
 from training.judging.stacking import fitted_stack
 from training.pretraining.checkpoint import Checkpoint, load_moments, moments_of, parted
 from training.pretraining.pixels import scaling_on
-from vexas_edge.bundle.manifest import EncodingKind
+from vexas_edge.bundle.models import EncodingKind
 from vexas_edge.errors import InputError, UsageError
 
 Joined = Literal["stacked", "head"]

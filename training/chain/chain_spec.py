@@ -15,7 +15,7 @@ from training.mask_network.segmenter import SegmenterRecipe
 from training.patients.classifier import SvmOptions
 from training.pretraining.trainer import PretrainOptions
 from vexas_edge.bundle.budgets import Budgets
-from vexas_edge.bundle.manifest import Normalise
+from vexas_edge.bundle.models import Normalise
 from vexas_edge.cells.limits import IsolationLimits, LargerCells
 from vexas_edge.errors import UsageError
 from vexas_edge.fields import Name

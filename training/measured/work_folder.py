@@ -15,7 +15,7 @@ from training.measured.measuring import NamedChange, measure_case
 from training.talk import Talk
 from vexas_edge import read_case
 from vexas_edge.bundle.graphs import FUSED, ISOLATE
-from vexas_edge.bundle.manifest import Model
+from vexas_edge.bundle.models import Model
 from vexas_edge.cells.images import decoder
 from vexas_edge.errors import CellError, HostError
 from vexas_edge.quality.statistics import CASE_STATISTICS

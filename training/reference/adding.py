@@ -31,7 +31,8 @@ from training.talk import Talk
 from vexas_edge.bundle.archive import Bundle, file_entry
 from vexas_edge.bundle.contract import CELL_WEIGHTS, COVARIATES
 from vexas_edge.bundle.graphs import REFERENCE
-from vexas_edge.bundle.manifest import Bag, Manifest, Medians, Model
+from vexas_edge.bundle.manifest import Manifest
+from vexas_edge.bundle.models import Bag, Medians, Model
 from vexas_edge.domain.performance import Performance, text_of_rate
 from vexas_edge.domain.reference import LEAST_PATIENTS, bytes_from_reference
 from vexas_edge.domain.words import missing_gate_words
@@ -190,7 +191,7 @@ def _made(
 def _fit_scorer(name: str, sessions: Sessions, svm: SvmOptions) -> FitScorer:
     """How a classifier of the model's kind is fitted on some of the cases."""
     manifest = sessions.bundle.manifest
-    model, positive = manifest.models[name], manifest.positive
+    model, positive = manifest.models[name], manifest.positive_class
     if isinstance(model.aggregation, Medians):
         recipe = model.aggregation
         draws = DrawOptions(draws=recipe.fit_draws, size=recipe.draw_size, seed=recipe.seed)

@@ -80,7 +80,8 @@ def judged_by_folds(learning: TypingLearning, n_folds: int) -> Judgement:
         learning.say(f"fold {number} of {n_folds}")
         typer = learning(fit)
         probabilities[judge] = learning.probabilities(typer, judge)
-        names[judge] = named(probabilities[judge], classes.names, typer.limits).names
+        found = named(probabilities[judge], classes.names, typer.limits)
+        names[judge] = [cell.name for cell in found]
     judged = JudgedCells(
         labels=cells.labels,
         owners=cells.patients,

@@ -9,13 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vexas_edge.bundle.manifest import (
-    CARD,
-    FileEntry,
-    Manifest,
-    json_from_manifest,
-    manifest_from_json,
-)
+from vexas_edge.bundle.manifest import CARD, Manifest, json_from_manifest, manifest_from_json
+from vexas_edge.bundle.models import FileEntry
 from vexas_edge.bundle.operators import check_operators
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.files import remove_partials, replacing
@@ -53,7 +48,7 @@ class Bundle:
             BundleError: the bundle has no such file, its content is not what was hashed, or it is a
                 graph that does what no graph of a bundle may.
         """
-        files = self.manifest.models[model].files
+        files = self.manifest.networks[model].files
         if name not in files:
             raise BundleError(f"{self.path}: model {model!r} has no {name}")
         content = self._checked(f"models/{model}/{name}", files[name])
@@ -134,7 +129,7 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
 def listed_files(manifest: Manifest) -> dict[str, FileEntry]:
     """The manifest's entry of every file, by its path in the bundle."""
     files = dict(manifest.files)
-    for model, entry in manifest.models.items():
+    for model, entry in manifest.networks.items():
         files.update({f"models/{model}/{name}": file for name, file in entry.files.items()})
     return files
 

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle.graphs import HEAD, ISOLATE
-from vexas_edge.bundle.manifest import Bag, Manifest, Medians, Model
+from vexas_edge.bundle.manifest import Manifest
+from vexas_edge.bundle.models import Bag, Medians, Model, Network
 from vexas_edge.cells.limits import GRID_PX, MASK_CLASSES
 from vexas_edge.engines.contract import RowGroup
 
@@ -170,14 +171,14 @@ class HeadSizes:
         return (*of_cells, *([image] if self.image_alone else []))
 
 
-def head_sizes(model: Model) -> HeadSizes:
+def head_sizes(model: Network) -> HeadSizes:
     """The sizes of a model of a manifest."""
     recipe = model.aggregation
     return HeadSizes(
         encoding_width=model.encoding_width,
         draw_size=recipe.draw_size if isinstance(recipe, Medians) else None,
         n_classes=len(model.classes),
-        n_covariates=len(model.covariates),
+        n_covariates=len(model.covariates) if isinstance(model, Model) else 0,
         image_alone=isinstance(recipe, Bag) and recipe.image_alone,
     )
 
@@ -212,7 +213,7 @@ def contract_of(manifest: Manifest, model: str, file: str) -> GraphContract:
     """The inputs and outputs of one graph of a bundle, by the name of its file."""
     if file == ISOLATE:
         return MASK_CONTRACT
-    entry = manifest.models[model]
+    entry = manifest.networks[model]
     sizes = head_sizes(entry)
     return head_contract(sizes) if file == HEAD else fused_contract(entry.canvas_px, sizes)
 

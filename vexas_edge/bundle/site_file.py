@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import REFERENCE
-from vexas_edge.bundle.manifest import Model
+from vexas_edge.bundle.models import Model
 from vexas_edge.bundle.site import SITE_SCHEMA, KnownSite, Site, SiteModel
 from vexas_edge.domain.performance import Performance, shortfalls, states_too_little
 from vexas_edge.errors import BundleError

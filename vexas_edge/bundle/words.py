@@ -4,7 +4,8 @@ from typing import Any
 
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import CHEAPER, REFERENCE, graph_file
-from vexas_edge.bundle.manifest import Aggregation, Bag, Manifest, Model, Weighting
+from vexas_edge.bundle.manifest import Manifest
+from vexas_edge.bundle.models import Aggregation, Bag, Model, Network, TypingModel, Weighting
 from vexas_edge.covariates.covariate import Covariate
 from vexas_edge.domain.words import missing_gate_words
 
@@ -29,10 +30,10 @@ def lines_from_bundle(bundle: Bundle) -> list[str]:
         f"manifest sha256 {bundle.sha256}",
         *(["SYNTHETIC: made from drawn cells; its scores mean nothing."] * manifest.synthetic),
         f"intended use: {manifest.intended_use}",
-        f"positive {manifest.positive}{lead}",
+        *([f"positive {manifest.positive}{lead}"] if manifest.positive else []),
     ]
-    for name, model in manifest.models.items():
-        lines += ["", f"model {name}", *(f"  {line}" for line in _model_lines(model))]
+    for name, model in manifest.networks.items():
+        lines += ["", f"model {name}", *(f"  {line}" for line in _network_lines(model))]
     return lines
 
 
@@ -48,10 +49,11 @@ def training_patients(model: Model) -> int | None:
     return patients
 
 
-def _model_lines(model: Model) -> list[str]:
+def _network_lines(model: Network) -> list[str]:
     fate = "cropped" if model.larger == "crop" else "rejected"
     lines = [
-        f"cells: {', '.join(model.cells)}; at least {model.minimum_cells}",
+        *(lines_of_typing(model) if isinstance(model, TypingModel) else []),
+        *(_cells_lines(model) if isinstance(model, Model) else []),
         *(
             [f"normalising: the bare slide of each case is brought to {levels} (red, green, blue)"]
             if (levels := ", ".join(map(str, model.background or ())))
@@ -61,10 +63,8 @@ def _model_lines(model: Model) -> list[str]:
         f"canvas: {model.canvas_px} px, larger cells {fate}",
         f"preprocessing: {model.preprocessing.name}",
         f"classes {', '.join(model.classes)}",
-        aggregation_words(model.aggregation),
-        *(f"takes {covariate_words(covariate)}" for covariate in model.covariates),
-        f"threshold {model.threshold:g}; encodings of {model.encoding_width}, "
-        f"{ENCODING_WORDS[model.encoding]}",
+        *(_score_lines(model) if isinstance(model, Model) else []),
+        f"encodings of {model.encoding_width}, {ENCODING_WORDS[model.encoding]}",
     ]
     for file, entry in sorted(model.files.items()):
         untested = file in _CHEAPER_FILES and not entry.tested
@@ -72,6 +72,29 @@ def _model_lines(model: Model) -> list[str]:
         lines.append(f"{file}: {entry.bytes} bytes{remark}")
         lines += [f"  {line}" for line in _measured_lines(entry.measured)]
     return lines
+
+
+def lines_of_typing(model: TypingModel) -> list[str]:
+    """Which names a model gives to which cells."""
+    whose = f"called {' or '.join(model.of)}" if model.of else "that have no class"
+    limits = ", ".join(f"{name} from {limit:.2f}" for name, limit in sorted(model.limits.items()))
+    return [
+        f"names cells {whose}, each for itself; images over {model.largest_px} px are no cells",
+        f"names by the least probability: {limits or 'none'}",
+    ]
+
+
+def _cells_lines(model: Model) -> list[str]:
+    judged = "; judged on cells that a model had named, too" if model.judged_typed else ""
+    return [f"cells: {', '.join(model.cells)}; at least {model.minimum_cells}{judged}"]
+
+
+def _score_lines(model: Model) -> list[str]:
+    return [
+        aggregation_words(model.aggregation),
+        *(f"takes {covariate_words(covariate)}" for covariate in model.covariates),
+        f"threshold {model.threshold:g}",
+    ]
 
 
 def aggregation_words(recipe: Aggregation) -> str:

@@ -138,7 +138,9 @@ def decode_cell(source: Source, cell: Cell, canvas: Canvas) -> DecodedCell:
     Raises:
         InputError, MemoryError: the disk or the PC fails, which says nothing about the cell.
     """
-    record = UsedCell(path=cell.path, cell_class=cell.cell_class, status="used")
+    record = UsedCell(
+        path=cell.path, cell_class=cell.cell_class, named_by=cell.named_by, status="used"
+    )
     try:
         content = source.read(cell.path)
         record = replace(record, sha256=hashlib.sha256(content).hexdigest())

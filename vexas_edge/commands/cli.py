@@ -25,6 +25,7 @@ from vexas_edge.commands.options import (
     page_options,
     reading_options,
     record_host_option,
+    types_option,
 )
 from vexas_edge.commands.results import replay, report, results
 from vexas_edge.commands.this_pc import bench, doctor, prepare
@@ -51,6 +52,7 @@ def cli() -> None:
 @hashing_option()
 @naming_options
 @covariate_options(single=True)
+@types_option()
 @page_options
 @engine_options
 @click.option(
@@ -94,6 +96,7 @@ def _say_status(ctx: click.Context, _: click.Parameter, results_folder: Path | N
 @hashing_option()
 @naming_options
 @covariate_options(single=False)
+@types_option()
 @page_options
 @engine_options
 @record_host_option()

@@ -151,6 +151,18 @@ def covariate_options(*, single: bool) -> Command:
     return add
 
 
+def types_option() -> Command:
+    """The option --types-from."""
+    return click.option(
+        "--types-from",
+        "types",
+        type=PATH,
+        metavar="TYPES.vxb",
+        help="A bundle whose model names the cells that have no class, such as those of an "
+        "unsigned slide; a class that names say is never changed.",
+    )
+
+
 def record_host_option() -> Command:
     """The option --record-host."""
     return click.option(

@@ -16,6 +16,7 @@ from vexas_edge.commands.options import (
     engine_option,
     hashing_option,
     images_option,
+    types_option,
 )
 from vexas_edge.errors import InputError, UsageError
 
@@ -160,9 +161,12 @@ def confirm(folder: Path, cases: tuple[str, ...]) -> None:
 @click.argument("result", type=PATH)
 @click.option("--input", "smear", type=PATH, required=True, help="The smear's folder or zip.")
 @bundle_option(required=True)
+@types_option()
 @engine_option()
 @device_option()
-def replay(result: Path, smear: Path, bundle: Path, engine: Any, device: Any) -> int:
+def replay(
+    result: Path, smear: Path, bundle: Path, types: Path | None, engine: Any, device: Any
+) -> int:
     """Score a smear again as a RESULT says, and compare every figure bit for bit.
 
     RESULT is a file of cases/ in a results folder, whose record of the run says how names were
@@ -179,7 +183,7 @@ def replay(result: Path, smear: Path, bundle: Path, engine: Any, device: Any) ->
     from vexas_edge.results.differences import differences, other_makers
     from vexas_edge.scoring.replaying import replayed
 
-    recorded, now = replayed(result, smear, bundle, engine, device)
+    recorded, now = replayed(result, smear, bundle, engine, device, types)
     found = list(differences(recorded, now))
     makers = list(other_makers(recorded.run, now.run))
     echo_lines((*found, *makers))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.bundle.manifest import Bag
+from vexas_edge.bundle.models import Bag
 from vexas_edge.bundle.site_file import stated_performance
 from vexas_edge.bundle.words import training_patients
 from vexas_edge.commissioning.slides import SeenCase

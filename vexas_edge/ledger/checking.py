@@ -117,16 +117,18 @@ def _of_case(
     line: CaseLine, score: CaseScore, started: Mapping[int, RunStarted], bundle: BundleId | None
 ) -> Iterator[str]:
     entry, run = line.entry, started.get(line.entry.run)
-    cells = [cell for model in score.models for cell in model.cells]
+    cells = score.cells_as_read
     covariates = values_from_models(score.models)
     if line.file != f"{CASES}/{numbered_name(entry.number, score.case)}":
         yield f"is result {entry.number}, of the case {score.case!r}"
     if run is None:
         yield f"is of the run {entry.run}, which is not there"
-    elif (run.bundle, run.site) != (score.bundle, score.site) or entry.series != series_of(
-        run.bundle.sha256, run.vexas_edge, run.site
-    ):
-        yield "was not scored with the bundle, the site file and the version of its run"
+    elif (run.bundle, run.types, run.site) != (
+        score.bundle,
+        score.types,
+        score.site,
+    ) or entry.series != series_of(run.bundle.sha256, run.vexas_edge, run.site, run.types):
+        yield "was not scored with the bundles, the site file and the version of its run"
     if score.status != "failed" and (
         entry.key != key_of(entry.series, cells, covariates)
         or entry.content

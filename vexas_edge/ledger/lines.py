@@ -66,7 +66,7 @@ JournalLine = CaseLine | RunLine
 
 def marks_of(score: CaseScore) -> bytes:
     """The marks of a result's cells, as `CaseLine` has them."""
-    return marks_from_identities(cell.identity for model in score.models for cell in model.cells)
+    return marks_from_identities(cell.identity for cell in score.cells_as_read)
 
 
 def marks_from_identities(identities: Iterable[str]) -> bytes:

@@ -19,6 +19,7 @@ class Asked:
     cell_type, class_map, threads: left out where they were not given.
     case_id, worklist: how cases were named; left out where they were named after their folders.
     covariates: the table of covariates; left out where there was none.
+    types: the bundle whose models name cells; left out where none was given.
     hash_ids: the mark of the key that ids were hashed with, and paths of cases; empty for none.
     again: whether cases that had a result were scored again.
     as_json: whether results were printed as JSON.
@@ -37,6 +38,7 @@ class Asked:
     case_id: str | UnsetType = UNSET
     worklist: str | UnsetType = UNSET
     covariates: str | UnsetType = UNSET
+    types: str | UnsetType = UNSET
     hash_ids: str = ""
     engine: str
     device: str
@@ -54,6 +56,7 @@ class RunStarted:
     """The record of a run that has made a result. A run without a RunEnded was cut off.
 
     vexas_edge: the version of vexas-edge.
+    types: another bundle whose models name cells; null where none was given.
     site: null where no site file of this bundle lay beside it.
     started: UTC, ISO 8601.
     """
@@ -62,6 +65,7 @@ class RunStarted:
     vexas_edge: str
     asked: Asked
     bundle: BundleId
+    types: BundleId | None = None
     site: SiteId | None = None
     started: str
     schema_version: int = RESULT_SCHEMA
@@ -133,13 +137,20 @@ class Removed:
 RunRecord = RunStarted | RunEnded | Confirmed | Mended | Removed
 
 
-def begun_run(asked: Asked, bundle: BundleId, started: datetime, site: SiteId | None) -> RunStarted:
+def begun_run(
+    asked: Asked,
+    bundle: BundleId,
+    started: datetime,
+    site: SiteId | None,
+    types: BundleId | None,
+) -> RunStarted:
     """The record of a run that begins; it gets its number with the run's first result."""
     return RunStarted(
         number=0,
         vexas_edge=__version__,
         asked=asked,
         bundle=bundle,
+        types=types,
         site=site,
         started=started.isoformat(timespec="seconds"),
     )

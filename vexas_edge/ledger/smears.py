@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vexas_edge.ledger.lines import CaseLine
-from vexas_edge.results.values import SiteId, UsedCell
+from vexas_edge.results.values import BundleId, SiteId, UsedCell
 from vexas_edge.text import hash_of
 
 
@@ -43,12 +43,21 @@ class Placing:
     held: bool = False
 
 
-def series_of(bundle_sha256: str, version: str, site: SiteId | None = None) -> str:
+def series_of(
+    bundle_sha256: str,
+    version: str,
+    site: SiteId | None = None,
+    types: BundleId | None = None,
+) -> str:
     """The hash of what scores: a bundle, a version of vexas-edge, and a site file if there is one.
 
     So every smear is scored again once a site was commissioned.
+
+    Args:
+        types: another bundle whose models name cells, if there is one.
     """
-    return hash_of(bundle_sha256, version, *([site.sha256] if site else []))
+    more = [*([site.sha256] if site else []), *([f"types {types.sha256}"] if types else [])]
+    return hash_of(bundle_sha256, version, *more)
 
 
 def covariate_facts(covariates: Mapping[str, str]) -> tuple[str, ...]:

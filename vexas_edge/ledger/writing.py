@@ -107,7 +107,12 @@ class Ledger:
         self._tables.mend()
 
     def start(
-        self, asked: Asked, bundle: BundleId, started: datetime, site: SiteId | None = None
+        self,
+        asked: Asked,
+        bundle: BundleId,
+        started: datetime,
+        site: SiteId | None = None,
+        types: BundleId | None = None,
     ) -> None:
         """Say what the results to come are made for; it is written with the first of them.
 
@@ -115,7 +120,7 @@ class Ledger:
             UsageError, InputError: as `check_ids_alike`.
         """
         check_ids_alike(self.folder, self._lines, asked.hash_ids)
-        self._began, self._run = monotonic(), begun_run(asked, bundle, started, site)
+        self._began, self._run = monotonic(), begun_run(asked, bundle, started, site, types)
 
     def result(self, line: CaseLine) -> CaseScore:
         """The whole result that a line is of. Raises HostError where it is not what was written."""

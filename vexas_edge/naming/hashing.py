@@ -9,6 +9,7 @@ from pathlib import Path
 from vexas_edge.errors import UsageError
 from vexas_edge.inputs import read_file
 from vexas_edge.results.values import CaseScore, UsedCell
+from vexas_edge.smear.case import UNNAMED
 from vexas_edge.text import folded, unicode_text
 
 _LEAST_BYTES, _MOST_BYTES = 16, 1 << 16
@@ -42,7 +43,7 @@ class IdKey:
 
     def path(self, cell_class: str, path: str) -> str:
         """What stands for the path of a cell in its case: its class and 16 hexadecimal digits."""
-        return f"{cell_class}/{self.digest('path', path)[:_HEX_DIGITS]}"
+        return f"{cell_class or 'unnamed'}/{self.digest('path', path)[:_HEX_DIGITS]}"
 
     def stamp(self, stamp: str) -> str:
         """What stands for the stamp of a smear, whose halves stay apart."""
@@ -59,6 +60,8 @@ class IdKey:
             unreadable=self._cells(score.unreadable),
             rejected=self._cells(score.rejected),
             duplicates=self._cells(score.duplicates),
+            typed_cells=self._cells(score.typed_cells),
+            bystanders=self._cells(score.bystanders),
             conflicts=tuple(
                 replace(conflict, path=self.path(conflict.folder_class, conflict.path))
                 for conflict in score.conflicts
@@ -67,8 +70,14 @@ class IdKey:
 
     def _cells(self, cells: Iterable[UsedCell]) -> tuple[UsedCell, ...]:
         return tuple(
-            replace(cell, path=self.path(cell.cell_class, cell.path), detail="") for cell in cells
+            replace(cell, path=self.path(_written_class(cell), cell.path), detail="")
+            for cell in cells
         )
+
+
+def _written_class(cell: UsedCell) -> str:
+    """The class that a cell had by its name; none where a model named it."""
+    return UNNAMED if cell.named_by == "model" else cell.cell_class
 
 
 def read_key(file: Path) -> IdKey:

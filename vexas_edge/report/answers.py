@@ -17,6 +17,7 @@ HEADLINES: dict[AnswerKind, str] = {
     "unsure": "No clear answer: the interval of the score spans the threshold, so other cells of "
     "the same smear might give the other answer.",
     "several": "Several models answer, each for its own cells; none speaks for the whole case.",
+    "counted": "A count of cells by class; no model of this bundle scores a case.",
     "too few": "No number: too few cells can be used.",
     "abstained": "No number: the model does not answer for these images.",
     "held": "No number is shown: the cells are filed under another case, too.",
@@ -37,6 +38,8 @@ MAY_BE_USED: dict[AnswerKind, str] = {
     "interval.",
     "several": "Each model's number on its own, for research, and only with its interval; not as "
     "one answer for the case.",
+    "counted": "The count may be used for research, and only with its intervals. It is not a "
+    "laboratory's result.",
     "too few": _NO_NUMBER,
     "abstained": _NO_NUMBER,
     "held": "No. First it must be found out whose cells these are.",
@@ -94,6 +97,7 @@ NEXT: dict[AnswerKind, tuple[str, ...]] = {
         "no.",
     ),
     "several": ("Look at each model's answer below.",),
+    "counted": ("Look at the count below, and at which cells a model has named.",),
     "too few": (_MORE_CELLS,),
     "abstained": (_AGAIN,),
     "held": (*_WHOSE, _CONFIRM),

@@ -15,6 +15,7 @@ _SHORT: dict[AnswerKind, tuple[str, str]] = {
     "over": ("at or over the threshold", "clear"),
     "under": ("under the threshold", "clear"),
     "several": ("each model for itself", "clear"),
+    "counted": ("a count of cells", "clear"),
     "drawn": ("a demonstration", "clear"),
     "unsure": ("near the threshold", "unsure"),
     "too few": ("no score: too few cells", "none"),

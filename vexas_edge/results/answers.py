@@ -5,7 +5,16 @@ from typing import Literal
 from vexas_edge.results.values import CaseScore, ModelScore
 
 AnswerKind = Literal[
-    "over", "under", "unsure", "several", "too few", "abstained", "held", "failed", "drawn"
+    "over",
+    "under",
+    "unsure",
+    "several",
+    "counted",
+    "too few",
+    "abstained",
+    "held",
+    "failed",
+    "drawn",
 ]
 
 
@@ -21,6 +30,8 @@ def answer_kind(result: CaseScore) -> AnswerKind:
         return "too few" if codes == {"too_few_cells"} else "abstained"
     if result.bundle and result.bundle.synthetic:
         return "drawn"
+    if not result.models:
+        return "counted"
     scored = [model for model in deciding if model.score is not None]
     if all(model.call_uncertain for model in scored):
         return "unsure"

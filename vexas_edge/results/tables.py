@@ -23,6 +23,8 @@ CASE_COLUMNS = (
     "image_score",
     "covariates",
     "n_cells",
+    "n_typed",
+    "typing_unjudged",
     "n_unreadable",
     "n_rejected",
     "reasons",
@@ -38,6 +40,7 @@ CASE_COLUMNS = (
     "missing_gate",
     "bundle",
     "bundle_sha256",
+    "types_sha256",
     "site",
     "vexas_edge",
     "started",
@@ -55,6 +58,9 @@ CELL_COLUMNS = (
     "remarks",
     "identity",
     "sha256",
+    "named_by",
+    "predicted_class",
+    "probability",
 )
 # What a reader must not see of a result that is held.
 _ANSWER = (
@@ -81,6 +87,7 @@ def case_rows(score: CaseScore, file: str) -> list[Row]:
         "missing_gate": score.missing_gate,
         "bundle": f"{bundle.name} {bundle.version}" if bundle else None,
         "bundle_sha256": bundle.sha256 if bundle else None,
+        "types_sha256": score.types.sha256 if score.types else None,
         "site": score.site.sha256 if score.site else None,
         "vexas_edge": score.run.vexas_edge if score.run else None,
         "started": score.run.started if score.run else None,
@@ -116,12 +123,17 @@ def _given(row: Row) -> Row:
 
 
 def cell_rows(score: CaseScore, file: str) -> list[Row]:
-    """The result's rows of cells.csv: one per model and cell that it looked at."""
+    """The result's rows of cells.csv: one per model and cell that it looked at.
+
+    Those that nobody had named have a row by the models that were asked for their names, too.
+    """
+    seen = [(model.model, model.cells) for model in score.models]
+    seen += [("+".join(score.typing.models), score.typed_cells)] if score.typing else []
     return [
         {
             "case": score.case,
             "file": file,
-            "model": model.model,
+            "model": model,
             "cell": cell.path,
             "class": cell.cell_class,
             "status": cell.status,
@@ -129,7 +141,10 @@ def cell_rows(score: CaseScore, file: str) -> list[Row]:
             "remarks": ";".join(cell.remarks),
             "identity": cell.identity,
             "sha256": cell.sha256,
+            "named_by": cell.named_by,
+            "predicted_class": cell.predicted_class,
+            "probability": cell.probability,
         }
-        for model in score.models
-        for cell in model.cells
+        for model, cells in seen
+        for cell in cells
     ]

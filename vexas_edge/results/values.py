@@ -1,13 +1,14 @@
 """What scoring returns: plain values, the same for the library, the JSON files and the tables."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from vexas_edge.fields import Hash256OrEmpty, Sha256
 from vexas_edge.results.grounds import DomainFinding, UsedCovariate
-from vexas_edge.smear.case import Conflict
+from vexas_edge.results.typing import CellTyping, ClassCount
+from vexas_edge.smear.case import UNNAMED, Conflict, NamedBy
 
-RESULT_SCHEMA = 7
+RESULT_SCHEMA = 8
 
 NOTICE = (
     "Research use only. This is a similarity score of white-cell images, not a diagnosis; "
@@ -34,6 +35,11 @@ class UsedCell:
     empty where they could not be decoded.
     remarks: how the image differs from the others of its case: "other_light" or "other_size".
     sha256: the hash of the cell's file in hex; empty where the file could not be read.
+    cell_class: empty where nobody named one, and no model was sure enough.
+    named_by: what named it: "folder" and "prefix" of its file, as the analyzer or an expert has it,
+    "declared" by whoever scores, "model", or "nobody".
+    predicted_class, probability: what a model took for the likeliest class of a cell that nobody
+    had named, and how likely that was to it.
     """
 
     path: str
@@ -44,6 +50,9 @@ class UsedCell:
     identity: Hash256OrEmpty = ""
     sha256: Hash256OrEmpty = ""
     remarks: tuple[str, ...] = ()
+    named_by: NamedBy = "folder"
+    predicted_class: str = ""
+    probability: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +110,9 @@ class ModelScore:
     call_uncertain: whether the threshold lies inside the interval, so that other cells of the smear
     might give the other call.
     n_cells: how many distinct cells the model could use.
+    n_typed: how many of these a model had named, and no analyzer or expert.
+    typing_unjudged: whether over a tenth of the cells are such, while nobody has judged the model's
+    scores on such cells.
     n_unreadable: how many cells could not be read, or are larger than the canvas; copies of a cell
     that cannot be decoded are not known as such.
     n_rejected: how many distinct cells were read and do not show one whole cell.
@@ -133,6 +145,8 @@ class ModelScore:
     call_uncertain: bool | None = None
     threshold: float
     n_cells: int
+    n_typed: int = 0
+    typing_unjudged: bool = False
     n_unreadable: int = 0
     n_rejected: int = 0
     minimum_cells: int
@@ -158,13 +172,13 @@ class ModelScore:
 class BundleId:
     """Which bundle made a result. Its sha256 is that of the manifest, which holds all hashes.
 
-    positive: the class whose probability its scores are.
+    positive: the class whose probability its scores are; null where it scores nobody.
     """
 
     name: str
     version: str
     sha256: Sha256
-    positive: str
+    positive: str | None
     synthetic: bool
 
 
@@ -220,8 +234,8 @@ class Entry:
     run: the number of the run that made it.
     given: the name that the smear had where it was found. The result's own name differs from it if
     another smear had that name before.
-    series: the hash of what scored it: the bundle, the version of vexas-edge, and the site file if
-    there was one.
+    series: the hash of what scored it: the bundle, the version of vexas-edge, and the site file and
+    the bundle that names cells if there were such.
     stamp: hashes of where the smear lay, and of how its names were read, the names, sizes and times
     of its files and the values of covariates; by this a smear that nobody has touched is known
     without opening a file.
@@ -258,8 +272,14 @@ class CaseScore:
     status: the lead model's where the bundle names one; else "scored" if any model scored.
     call: the lead model's, or the only model's; null where several models have equal say.
     ignored: how many files were not taken as cells, by reason.
-    classes: how many cells there are of each class.
+    classes: how many images there are of each class; those that a model named are not among them.
+    typing: how a model named cells; null where none was asked.
+    typed_cells: the cells that nobody had named, as the model saw them.
+    bystanders: the cells with names that no model takes, which were read since unnamed ones might
+    be their copies.
+    differential: how many cells there are of each class, copies left out, whoever named them.
     error: why the case failed.
+    types: another bundle whose models name cells; null where none was given.
     site: null where no site file of this bundle lay beside it.
     run: null where the case failed.
     entry: how it stands in its results folder; null outside of one.
@@ -278,9 +298,21 @@ class CaseScore:
     ignored: dict[str, int] = field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
     classes: dict[str, int] = field(default_factory=dict)
+    typing: CellTyping | None = None
+    typed_cells: tuple[UsedCell, ...] = ()
+    bystanders: tuple[UsedCell, ...] = ()
+    differential: dict[str, ClassCount] = field(default_factory=dict)
     bundle: BundleId | None = None
+    types: BundleId | None = None
     site: SiteId | None = None
     run: Run | None = None
     error: str | None = None
     entry: Entry | None = None
     schema_version: int = RESULT_SCHEMA
+
+    @property
+    def cells_as_read(self) -> list[UsedCell]:
+        """Every cell that was read, as it was before a model named any; some more than once."""
+        own = (cell for model in self.models for cell in model.cells if cell.named_by != "model")
+        unnamed = (replace(cell, cell_class=UNNAMED) for cell in self.typed_cells)
+        return [*own, *unnamed, *self.bystanders]

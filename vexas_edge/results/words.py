@@ -16,6 +16,7 @@ def json_from_score(score: CaseScore) -> bytes:
     for model in fields["models"]:
         for of_cells in ("cells", "pulls", "heaviest", "typical"):
             del model[of_cells]
+    del fields["typed_cells"], fields["bystanders"]
     return msgspec.json.encode(fields)
 
 
@@ -36,6 +37,18 @@ def remarks_from_score(result: CaseScore) -> list[str]:
     if result.duplicates:
         n = len(result.duplicates)
         lines.append(f"note: {case}: copies of other cells, counted once: {n}")
+    if result.typing:
+        typing = result.typing
+        lines.append(
+            f"note: {case}: of {typing.n_asked} cells without a class a model named "
+            f"{typing.n_named}; the others are not scored"
+        )
+    for model in result.models:
+        if model.typing_unjudged:
+            lines.append(
+                f"warning: {case}: {model.n_typed} of the {model.n_cells} cells that {model.model} "
+                "goes by were named by a model, and nobody has judged its scores on such cells"
+            )
     if result.ignored:
         counts = ", ".join(f"{reason} {n}" for reason, n in result.ignored.items())
         lines.append(f"note: {case}: files that were not scored: {counts} (see vexas-edge scan)")
@@ -46,6 +59,8 @@ def remarks_from_score(result: CaseScore) -> list[str]:
 
 def line_from_score(result: CaseScore) -> str:
     """One line for a person: each model's score, or why it has none."""
+    if result.error is None and result.bundle and result.bundle.positive is None:
+        return f"{result.case}: {_differential_text(result)}"
     mark = "[SYNTHETIC] " if result.bundle and result.bundle.synthetic else ""
     whys = {(model.status, model.reasons, model.explanations) for model in result.models}
     if len(result.models) > 1 and len(whys) == 1 and result.models[0].reasons:
@@ -54,6 +69,16 @@ def line_from_score(result: CaseScore) -> str:
         parts = "; ".join(_model_text(model) for model in result.models)
     missing = f"{result.missing_gate}: " if result.missing_gate else ""
     return f"{missing}{mark}{result.case}: {result.status}: {parts}"
+
+
+def _differential_text(result: CaseScore) -> str:
+    """The differential count in one line."""
+    shares = (
+        f"{name.replace('_', ' ')} {count.n}"
+        + ("" if count.share is None else f" ({100 * count.share:.0f} %)")
+        for name, count in sorted(result.differential.items(), key=lambda pair: -pair[1].n)
+    )
+    return ", ".join(shares) or "no cell has a name"
 
 
 def _model_text(model: ModelScore) -> str:

@@ -239,7 +239,7 @@ def _cheapest(manifest: Manifest, options: EngineOptions) -> ChosenGraph:
 
 def _problem(manifest: Manifest, file: str) -> str | None:
     """Why not every model can be run with this graph; None if every model can."""
-    for name, model in manifest.models.items():
+    for name, model in manifest.networks.items():
         if file not in model.files:
             return f"model {name!r} has no {file}"
         entry = model.files[file]

@@ -35,7 +35,7 @@ def prepare_bundle(
     Raises:
         HostError: nothing here returns the recorded numbers, or the cache cannot be written.
     """
-    models = bundle.manifest.models
+    models = bundle.manifest.networks
     asked = TimingOptions(threads=threads, seconds=seconds / len(models), report=report)
     forget_limits(key_on_this_pc(bundle))
     on_gpu, ways = _by_device(tuple(_ways()))
@@ -81,7 +81,7 @@ def _with_model(
         tested = [_tested(bundle, model, way, asked, stack) for way in ways]
         engines = {way: engine for way, engine in tested if engine is not None}
         asked.report(f"{model}: timing {len(engines)} ways, {asked.seconds:.1f} s each")
-        canvas_px = bundle.manifest.models[model].canvas_px
+        canvas_px = bundle.manifest.networks[model].canvas_px
         n_cells = cells_per_call(EngineOptions(device="cpu"), canvas_px)
         feeds = noise_feeds(bundle, model, n_cells)
         times = ms_per_cell(engines, feeds, asked.seconds) if engines else {}

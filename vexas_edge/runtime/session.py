@@ -49,7 +49,7 @@ def reference_of(bundle: Bundle, model: str) -> Reference | None:
     Raises:
         BundleError: it is damaged, of another model, or was made with other statistics.
     """
-    entry = bundle.manifest.models[model]
+    entry = bundle.manifest.networks[model]
     if REFERENCE not in entry.files:
         return None
     reference = reference_from_bytes(bundle.model_file(model, REFERENCE))
@@ -78,15 +78,17 @@ class Sessions:
         options: EngineOptions | None = None,
         precision: Literal["auto"] | Precision = "auto",
         site: KnownSite | None = None,
+        types: Bundle | None = None,
     ) -> None:
         """Choose engine and graph; nothing is loaded yet.
 
         Args:
             site: what was found of this bundle where these sessions score; without it, as where a
                 bundle itself is measured, every domain gate is as the bundle has it.
+            types: a bundle whose models name cells, in place of those that the bundle may have.
 
         Raises:
-            UsageError: the site file is of another bundle.
+            UsageError: the site file is of another bundle, or `types` has no such model.
             HostError: the precision asked for is not available on this PC with this bundle.
         """
         if site and site.site.bundle.sha256 != bundle.sha256:
@@ -94,11 +96,20 @@ class Sessions:
                 f"the site file is of another bundle, of hash {site.site.bundle.sha256}; that to "
                 f"score with has {bundle.sha256}"
             )
+        if types and not types.manifest.typing:
+            raise UsageError(f"{types.path} holds no model that names cells")
         self.bundle, self.site = bundle, site
+        self.types = types
+        self._typers = Sessions(types, options, precision) if types else None
         self.options, self.graph = choose(bundle, options or EngineOptions(), precision)
         self._opened: dict[tuple[str, str, EngineOptions], Engine] = {}
         self._references: dict[str, Reference | None] = {}
         self._stack = ExitStack()
+
+    @property
+    def typers(self) -> "Sessions | None":
+        """The engines of the models that name cells; None where there are none."""
+        return self._typers or (self if self.bundle.manifest.typing else None)
 
     @property
     def threads(self) -> int:
@@ -125,7 +136,7 @@ class Sessions:
 
         It stays the same as long as these engines are open.
         """
-        size = cells_per_call(self.options, self.bundle.manifest.models[model].canvas_px)
+        size = cells_per_call(self.options, self.bundle.manifest.networks[model].canvas_px)
         return self.limits.at_first(model, size) if self.on_gpu else size
 
     def fused(self, model: str, file: str = "") -> Engine:
@@ -177,7 +188,7 @@ class Sessions:
 
         Where it normalises, a case's cells are put on the same canvas `for_background`.
         """
-        entry = self.bundle.manifest.models[model]
+        entry = self.bundle.manifest.networks[model]
         isolate = None
         if entry.isolation is not None:
             isolate = Isolator(engine=self.masks(model), limits=entry.isolation)
@@ -297,3 +308,5 @@ class Sessions:
     def __exit__(self, *raised: object) -> None:
         self._opened.clear()
         self._stack.close()
+        if self._typers:
+            self._typers.__exit__(*raised)

@@ -84,9 +84,9 @@ def _timed(bundle: Bundle, way: Measured, asked: TimingOptions) -> Measured:
     """
     try:
         with Sessions(bundle, options_of(way, asked), way.precision) as sessions:
-            emulated = [check_model(sessions, model) for model in bundle.manifest.models]
+            emulated = [check_model(sessions, model) for model in bundle.manifest.networks]
             _check_fits(sessions, way.cells_per_call)
-            ms = sum(_ms_of_model(sessions, model, asked) for model in bundle.manifest.models)
+            ms = sum(_ms_of_model(sessions, model, asked) for model in bundle.manifest.networks)
     except DeviceMemoryError:
         raise
     except HostError as error:
@@ -104,7 +104,7 @@ def _check_fits(sessions: Sessions, n_cells: int | None) -> None:
     Raises:
         DeviceMemoryError: one had to.
     """
-    for model in sessions.bundle.manifest.models:
+    for model in sessions.bundle.manifest.networks:
         if n_cells and sessions.limits.of(model, n_cells) < n_cells:
             raise DeviceMemoryError(f"the GPU has no memory for {n_cells} cells of {model}")
 

@@ -51,13 +51,13 @@ def check_model(sessions: Sessions, model: str) -> bool:
     """
     for file in (HEAD, sessions.graph.file):
         sessions.check(model, file)
-    entry = sessions.bundle.manifest.models[model].files[sessions.graph.file]
+    entry = sessions.bundle.manifest.networks[model].files[sessions.graph.file]
     return entry.measured.get("ran_on") == EMULATED
 
 
 def noise_feeds(bundle: Bundle, model: str, n_cells: int) -> Feeds:
     """Cells made of noise and one draw, as scoring gives them to an engine in one call."""
-    shape = (n_cells, *cells_tensor(bundle.manifest.models[model].canvas_px).row_shape)
+    shape = (n_cells, *cells_tensor(bundle.manifest.networks[model].canvas_px).row_shape)
     rng = np.random.Generator(np.random.PCG64(0))
     cells = rng.integers(0, 256, shape, dtype=np.uint8)
     return contract_of(bundle.manifest, model, FUSED).feeds_of_cells(cells)

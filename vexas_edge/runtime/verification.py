@@ -19,8 +19,7 @@ def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
         BundleError: what a model's training patients looked like cannot be read.
     """
     with Sessions(bundle, options) as sessions:
-        for model in bundle.manifest.models:
-            entry = bundle.manifest.models[model]
+        for model, entry in bundle.manifest.networks.items():
             sessions.reference(model)  # it must be one that scoring can use
             if entry.background is not None:
                 yield sessions.check_canvas(model)

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from vexas_edge.bundle.contract import PROBABILITIES
-from vexas_edge.bundle.manifest import Medians
+from vexas_edge.bundle.models import Medians
 from vexas_edge.covariates.taken import TakenCovariates
 from vexas_edge.domain.reference import Reference
 from vexas_edge.errors import HostError
@@ -23,6 +23,9 @@ from vexas_edge.scoring.heads.medians import scored_by_medians
 # With fewer training patients, a histogram would tell of single ones; and how many bins it has.
 LEAST_SHOWN, _BINS = 30, 20
 MOST_TYPICAL = 6
+# Of a model's cells, so many may have been named by a model where nobody has judged its scores on
+# such cells; with more, the result says so.
+_MOST_TYPED = 0.1
 _BLOCK = 1024  # cells that are computed on at a time
 
 
@@ -43,18 +46,22 @@ def answered_past_the_gate(examined: Examined, sessions: Sessions) -> ModelScore
 def _counted(examined: Examined, sessions: Sessions) -> ModelScore:
     """The result without an answer."""
     model, counts = sessions.bundle.manifest.models[examined.name], examined.counts
+    records = examined.encoded.records if examined.encoded else ()
+    n_typed = sum(cell.named_by == "model" and cell.status == "used" for cell in records)
     return ModelScore(
         model=examined.name,
         status="abstained",
         threshold=model.threshold,
         n_cells=counts.used,
+        n_typed=n_typed,
+        typing_unjudged=n_typed > _MOST_TYPED * counts.used and not model.judged_typed,
         n_unreadable=counts.unreadable,
         n_rejected=counts.rejected,
         minimum_cells=model.minimum_cells,
         typical=_typical(examined.encoded) if examined.encoded else (),
         domain=examined.finding,
         covariates=examined.covariates.used,
-        cells=examined.encoded.records if examined.encoded else (),
+        cells=records,
     )
 
 
@@ -71,7 +78,7 @@ def _score_encodings(
 ) -> ModelScore:
     manifest = sessions.bundle.manifest
     model, run = manifest.models[counted.model], partial(sessions.classify, counted.model)
-    _cross_check(counted.model, encoded, sessions)
+    check_call(counted.model, encoded, sessions)
     column = model.classes.index(manifest.positive)
     if isinstance(model.aggregation, Medians):
         found = scored_by_medians(counted, encoded, model, column, run)
@@ -116,7 +123,7 @@ def _typical(encoded: Encoded) -> tuple[str, ...]:
     return tuple(identity.hex() for _, identity in found)
 
 
-def _cross_check(name: str, encoded: Encoded, sessions: Sessions) -> None:
+def check_call(name: str, encoded: Encoded, sessions: Sessions) -> None:
     """Check that the fused graph and the head agree on the probabilities of one call's cells.
 
     The means over draws are compared, because single draws may jump by 5e-3 at libsvm's stopping

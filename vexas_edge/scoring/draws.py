@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.bundle.manifest import Model
+from vexas_edge.bundle.models import Network
 
 # How many hashes are compared at a time: 256 KiB of them, which fit a core's cache.
 _BLOCK = 1 << 15
@@ -87,7 +87,7 @@ def by_identity(identities: Sequence[bytes]) -> list[int]:
 
 
 def draws_of(
-    identities: Sequence[bytes], model: Model, n_draws: int | None = None
+    identities: Sequence[bytes], model: Network, n_draws: int | None = None
 ) -> NDArray[np.int64]:
     """Draws with the draw size and seed of a model of medians, int64 (n_draws, draw_size).
 

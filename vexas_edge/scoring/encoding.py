@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.contract import CELLS, ENCODINGS, PROBABILITIES
-from vexas_edge.bundle.manifest import Model
+from vexas_edge.bundle.models import Network
 from vexas_edge.cells.canvas import Canvas, DecodedCell, placed_cell
 from vexas_edge.errors import DeviceMemoryError, HostError
 from vexas_edge.results.values import UsedCell
@@ -52,8 +52,8 @@ class _Calls:
     canvas: Canvas
 
     @property
-    def model(self) -> Model:
-        return self.sessions.bundle.manifest.models[self.name]
+    def model(self) -> Network:
+        return self.sessions.bundle.manifest.networks[self.name]
 
     def run(self, cells: Sequence[ReadCell], *, checked: bool) -> _Call:
         """Place and encode some cells in one call of the engine.
@@ -151,7 +151,7 @@ def chunk_size(sessions: Sessions, name: str, n_cells: int) -> int:
     return max(1, min(sessions.cells_per_call(name), -(-n_cells // threads)))
 
 
-def _joined(calls: Sequence[_Call], read: ReadCells, model: Model) -> Encoded:
+def _joined(calls: Sequence[_Call], read: ReadCells, model: Network) -> Encoded:
     placed = [record for call in calls for record in call.records]
     return Encoded(
         records=tuple(sorted((*placed, *read.others), key=lambda record: record.path)),
@@ -161,5 +161,5 @@ def _joined(calls: Sequence[_Call], read: ReadCells, model: Model) -> Encoded:
     )
 
 
-def _none(model: Model) -> NDArray[np.float32]:
+def _none(model: Network) -> NDArray[np.float32]:
     return np.empty((0, model.encoding_width), np.float32)

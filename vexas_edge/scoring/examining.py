@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.bundle.manifest import Model
+from vexas_edge.bundle.models import Model
 from vexas_edge.cells.background import Background
 from vexas_edge.covariates.covariate import Covariate
 from vexas_edge.covariates.taken import average_covariates, taken_covariates

@@ -5,7 +5,7 @@ copies are found before they cost the engine anything.
 """
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.cells.likeness import near_copies, shows_nothing, signature_of_image
 from vexas_edge.errors import CellError, InputError
 from vexas_edge.results.values import UsedCell
-from vexas_edge.smear.case import Case, Cell
+from vexas_edge.smear.case import UNNAMED, Case, Cell
 from vexas_edge.talk import Progress
 
 # Images are kept until the engine wants them, up to this size a case, which is over 600 cells of
@@ -45,7 +45,7 @@ class ReadCell:
 
     background: the bare slide in its image.
     signature: by which images of the same cell are known, int16 (8, 8, 3).
-    area_px: of its image.
+    size_px: height and width of its image.
     alone_on_black: whether the cell was cut out, so that there is no slide around it.
     pixels: uint8 (H, W, 3) RGB; None where it is not kept.
     """
@@ -54,7 +54,7 @@ class ReadCell:
     record: UsedCell
     background: Background
     signature: NDArray[np.int16]
-    area_px: int
+    size_px: tuple[int, int]
     alone_on_black: bool
     pixels: NDArray[np.uint8] | None
 
@@ -100,7 +100,9 @@ class ReadCells:
         if read.pixels is not None:
             return read.pixels
         again = decode_cell(self.case.source, read.cell, AS_IT_IS)
-        if again.pixels is None or again.record != replace(read.record, remarks=()):
+        found, known = again.record, read.record
+        same = (found.identity, found.sha256) == (known.identity, known.sha256)
+        if again.pixels is None or not same:
             raise _changed(read.cell.path)
         return again.pixels
 
@@ -110,18 +112,29 @@ class ReadSmear:
     """All cells of a case that a bundle's models look at, read once.
 
     of_models: by model, those that have a cell of their classes.
+    unnamed: those that nobody has named, and that are no copy of one with a name; None where there
+    are none.
+    bystanders: where there are such, those with a name that no model looks at.
     started, clock: when reading began, as UTC and as `time.perf_counter` counts.
     """
 
     case: Case
     of_models: dict[str, ReadCells]
+    unnamed: ReadCells | None = None
+    bystanders: ReadCells | None = None
     started: datetime
     clock: float
 
     @property
+    def groups(self) -> tuple[ReadCells, ...]:
+        """All that were read."""
+        others = (one for one in (self.unnamed, self.bystanders) if one is not None)
+        return (*self.of_models.values(), *others)
+
+    @property
     def records(self) -> Iterator[UsedCell]:
-        """Of every cell of every model."""
-        return (record for cells in self.of_models.values() for record in cells.records)
+        """Of every cell that was read, by a model at a time."""
+        return (record for cells in self.groups for record in cells.records)
 
     def pixels(self, record: UsedCell) -> NDArray[np.uint8]:
         """The image of a cell that could be read, uint8 (H, W, 3).
@@ -129,7 +142,7 @@ class ReadSmear:
         Raises:
             InputError: it is not what it was.
         """
-        for cells in self.of_models.values():
+        for cells in self.groups:
             for read in cells.distinct:
                 if read.record.path == record.path:
                     return cells.pixels(read)
@@ -152,11 +165,54 @@ def read_smear(case: Case, bundle: Bundle, progress: Progress, *, threads: int) 
         if not case.cells_of(model.cells):
             continue
         read = read_cells(case, name, model.cells, progress, threads=threads, room=room)
-        room -= sum(cell.pixels.nbytes for cell in read.distinct if cell.pixels is not None)
+        room -= _kept_bytes(read)
         of_models[name] = read
     found = ReadSmear(case=case, of_models=of_models, started=started, clock=clock)
+    if case.unnamed:
+        found = _with_unnamed(found, progress, threads=threads, room=room)
     _check_any_readable(found)
     return found
+
+
+def _kept_bytes(read: ReadCells) -> int:
+    """How many bytes of images are kept."""
+    return sum(cell.pixels.nbytes for cell in read.distinct if cell.pixels is not None)
+
+
+def _with_unnamed(read: ReadSmear, progress: Progress, *, threads: int, room: int) -> ReadSmear:
+    """The same smear with its cells that nobody has named.
+
+    A cell that lies in another folder with a name is known by that name, whatever a model would
+    say. So the cells that no model looks at must be read, too.
+    """
+    case, looked_at = read.case, {cell.path for cell in read.records}
+    classes = {cell.cell_class for cell in case.cells if cell.path not in looked_at} - {UNNAMED}
+    bystanders = None
+    if classes:
+        bystanders = read_cells(case, "others", classes, progress, threads=threads, room=0)
+    unnamed = read_cells(case, "unnamed", (UNNAMED,), progress, threads=threads, room=room)
+    named = [*read.of_models.values(), *([bystanders] if bystanders else [])]
+    distinct = [cell for cells in named for cell in cells.distinct]
+    return replace(read, bystanders=bystanders, unnamed=_without_copies_of(distinct, unnamed))
+
+
+def _without_copies_of(named: Sequence[ReadCell], unnamed: ReadCells) -> ReadCells:
+    """The unnamed cells but those that show a named one; these are copies."""
+    by_identity = {cell.record.identity: cell.record.path for cell in named}
+    signatures = [cell.signature for cell in (*named, *unnamed.distinct)]
+    near = near_copies(signatures)
+    kept, copies = [], []
+    for number, cell in enumerate(unnamed.distinct, start=len(named)):
+        original = near.get(number, len(named))
+        if cell.record.identity in by_identity:
+            same = f"same pixels as {by_identity[cell.record.identity]}"
+            copies.append(_copied(cell.record, "same_pixels", same))
+        elif original < len(named):
+            same = f"shows the same as {named[original].record.path}"
+            copies.append(_copied(cell.record, "nearly_same_pixels", same))
+        else:
+            kept.append(cell)
+    return replace(unnamed, distinct=tuple(kept), others=(*unnamed.others, *copies))
 
 
 def _check_any_readable(read: ReadSmear) -> None:
@@ -216,7 +272,7 @@ def read_cells(
                 first[record.identity] = measured if room >= 0 else replace(measured, pixels=None)
             progress(f"{name} read", done, len(cells))
     distinct, copies = _without_near_copies(list(first.values()))
-    return ReadCells(case=case, distinct=_remarked(distinct), others=(*others, *copies))
+    return ReadCells(case=case, distinct=remarked(distinct), others=(*others, *copies))
 
 
 def _measured(cell: Cell, record: UsedCell, pixels: NDArray[np.uint8]) -> ReadCell:
@@ -226,7 +282,7 @@ def _measured(cell: Cell, record: UsedCell, pixels: NDArray[np.uint8]) -> ReadCe
         record=record,
         background=background_of_image(image),
         signature=signature_of_image(image),
-        area_px=pixels.shape[0] * pixels.shape[1],
+        size_px=(pixels.shape[0], pixels.shape[1]),
         alone_on_black=is_alone_on_black(pixels),
         pixels=pixels,
     )
@@ -251,21 +307,25 @@ def _without_near_copies(cells: list[ReadCell]) -> tuple[list[ReadCell], list[Us
     return [read for read in cells if read.record.path not in dropped], records
 
 
-def _remarked(cells: list[ReadCell]) -> tuple[ReadCell, ...]:
+def remarked(cells: Sequence[ReadCell]) -> tuple[ReadCell, ...]:
     """The cells, with remarks on those whose image is unlike the others of the case."""
     if not cells:
         return ()
     usual = middle_background([read.background for read in cells])
-    usual_px = sorted(read.area_px for read in cells)[(len(cells) - 1) // 2]
+    usual_px = sorted(_area_px(read) for read in cells)[(len(cells) - 1) // 2]
 
     def remarks(read: ReadCell) -> tuple[str, ...]:
         apart = max(abs(a - b) for a, b in zip(read.background, usual, strict=True))
-        other_size = not usual_px <= _OTHER_SIZE * read.area_px <= _OTHER_SIZE**2 * usual_px
+        other_size = not usual_px <= _OTHER_SIZE * _area_px(read) <= _OTHER_SIZE**2 * usual_px
         return (*["other_light"] * (apart > _OTHER_LIGHT), *["other_size"] * other_size)
 
     return tuple(
         replace(read, record=replace(read.record, remarks=remarks(read))) for read in cells
     )
+
+
+def _area_px(read: ReadCell) -> int:
+    return read.size_px[0] * read.size_px[1]
 
 
 def _changed(path: str) -> InputError:

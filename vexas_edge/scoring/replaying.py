@@ -24,17 +24,23 @@ from vexas_edge.smear.reader import read_case
 
 
 def replayed(
-    result: Path, smear: Path, bundle: Path, engine: EngineName, device: Device
+    result: Path,
+    smear: Path,
+    bundle: Path,
+    engine: EngineName,
+    device: Device,
+    types: Path | None = None,
 ) -> tuple[CaseScore, CaseScore]:
     """A recorded result, and the result that the same smear has now.
 
     Args:
         result: a file of `cases/` in a results folder.
         engine, device: "auto" means those of the record.
+        types: the other bundle whose models named cells, if there was one.
 
     Raises:
         InputError: a file cannot be read, or the case had failed.
-        UsageError: the bundle, or the site file beside it, is not the recorded one.
+        UsageError: a bundle, or the site file beside it, is not the recorded one.
         HostError, BundleError: as `score_case`.
     """
     folder, file = place_of_result(result)
@@ -42,8 +48,9 @@ def replayed(
     entry, run, made_with = recorded.entry, recorded.run, recorded.bundle
     if entry is None or run is None or made_with is None:
         raise InputError(f"{result} is no result that was scored ({recorded.error})")
-    opened = open_bundle(bundle)
+    opened, others = open_bundle(bundle), open_bundle(types) if types else None
     _check_same(opened, made_with)
+    _check_same_types(others, recorded.types)
     site = site_of(opened)
     _check_same_site(recorded.site, site.id if site else None, site_path(opened.path))
     started = f"{RUNS}/{numbered_name(entry.run, 'started')}"
@@ -54,8 +61,8 @@ def replayed(
     precision = msgspec.convert(run.precision, Precision)
     found = FoundCase(name=entry.given, path=smear, alone=record.asked.recursive)
     with (
-        Sessions(opened, options, precision, site) as sessions,
-        read_case(found, _reading_of(record.asked)) as case,
+        Sessions(opened, options, precision, site, others) as sessions,
+        read_case(found, _reading_of(record.asked, sessions)) as case,
     ):
         covariates = values_from_models(recorded.models)
         return recorded, score_case(case, opened, sessions, covariates=covariates)
@@ -68,6 +75,18 @@ def _check_same(bundle: Bundle, recorded: BundleId) -> None:
             f"{bundle.path} is {manifest.name} {manifest.version}, of hash {bundle.sha256}; the "
             f"result is of {recorded.name} {recorded.version}, of hash {recorded.sha256}"
         )
+
+
+def _check_same_types(types: Bundle | None, recorded: BundleId | None) -> None:
+    if recorded is None and types is not None:
+        raise UsageError("the result was made without --types-from; leave it out")
+    if recorded is not None and types is None:
+        raise UsageError(
+            f"cells were named by {recorded.name} {recorded.version}, of hash {recorded.sha256}; "
+            "name that bundle with --types-from"
+        )
+    if recorded is not None and types is not None:
+        _check_same(types, recorded)
 
 
 def _check_same_site(recorded: SiteId | None, now: SiteId | None, path: Path) -> None:
@@ -94,10 +113,11 @@ def _engine_of(run: Run, engine: EngineName, device: Device) -> EngineOptions:
     return EngineOptions(engine=named, device=device, threads=run.threads)
 
 
-def _reading_of(asked: Asked) -> ReadOptions:
+def _reading_of(asked: Asked, sessions: Sessions) -> ReadOptions:
     return ReadOptions(
         layout=asked.layout,
         class_from=asked.class_from,
         cell_type=None if asked.cell_type is UNSET else asked.cell_type,
         class_map=None if asked.class_map is UNSET else asked.class_map,
+        unnamed=sessions.typers is not None,
     )

@@ -3,16 +3,16 @@
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 
 import numpy as np
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.manifest import Medians
+from vexas_edge.bundle.models import Medians
 from vexas_edge.bundle.site_file import site_of
 from vexas_edge.bundle.words import missing_gate
 from vexas_edge.cells.images import decoder
@@ -41,9 +41,11 @@ from vexas_edge.scoring.examining import (
     without_cells,
 )
 from vexas_edge.scoring.reading import ReadSmear, read_smear
-from vexas_edge.smear.case import Case
+from vexas_edge.scoring.typing import TypedSmear, typed_as_known, typed_smear
+from vexas_edge.smear.case import UNNAMED, Case
 from vexas_edge.talk import Progress, silent
 from vexas_edge.text import unicode_text
+from vexas_edge.typing.differential import differential
 from vexas_edge.version import __version__
 
 NONE_GIVEN: Mapping[str, str] = MappingProxyType({})
@@ -137,6 +139,8 @@ def score_smear(
     Raises:
         HostError, BundleError: as `score_case`.
     """
+    typed = typed_smear(read, sessions, chunk_cells, progress)
+    read = typed.read
     found = [
         with_covariates(
             _examined(read, name, sessions, chunk_cells, progress), model.covariates, covariates
@@ -145,7 +149,10 @@ def score_smear(
     ]
     models = tuple(answer(examined, sessions) for examined in with_slide_faults(found))
     run = _run_facts(sessions, read.started, time.perf_counter() - read.clock)
-    return _case_score(read.case, sessions.bundle, models, run, sessions.site_id)
+    made_by = _MadeBy(
+        bundle=sessions.bundle, types=types_id(sessions), site=sessions.site_id, run=run
+    )
+    return _case_score(typed, models, made_by)
 
 
 def score_as_known(read: ReadSmear, known: CaseScore, bundle: Bundle) -> CaseScore:
@@ -156,13 +163,16 @@ def score_as_known(read: ReadSmear, known: CaseScore, bundle: Bundle) -> CaseSco
     Args:
         known: of the same bundle and version, and of the same cells by pixels and class.
     """
+    typed = typed_as_known(read, known, bundle.manifest)
+    read = typed.read
     models = tuple(
         replace(model, cells=_cells_as_known(read.of_models[model.model].records, model.cells))
         if model.model in read.of_models
         else model
         for model in known.models
     )
-    return _case_score(read.case, bundle, models, known.run, known.site)
+    made_by = _MadeBy(bundle=bundle, types=known.types, site=known.site, run=known.run)
+    return _case_score(typed, models, made_by)
 
 
 def _cells_as_known(
@@ -180,8 +190,9 @@ def _cells_as_known(
     return tuple(map(as_known, records))
 
 
-def failed_case(name: str, error: str, bundle: Bundle, site: SiteId | None = None) -> CaseScore:
+def failed_case(name: str, error: str, sessions: Sessions) -> CaseScore:
     """The result of a case that could not be scored at all."""
+    bundle = sessions.bundle
     return CaseScore(
         missing_gate=missing_gate(bundle.manifest) or None,
         case=name,
@@ -189,7 +200,8 @@ def failed_case(name: str, error: str, bundle: Bundle, site: SiteId | None = Non
         notice=_notice(bundle),
         lead=bundle.manifest.lead,
         bundle=bundle_id(bundle),
-        site=site,
+        types=types_id(sessions),
+        site=sessions.site_id,
         error=unicode_text(error),
     )
 
@@ -208,6 +220,11 @@ def bundle_id(bundle: Bundle) -> BundleId:
         positive=manifest.positive,
         synthetic=manifest.synthetic,
     )
+
+
+def types_id(sessions: Sessions) -> BundleId | None:
+    """The other bundle whose models name cells, for the record."""
+    return bundle_id(sessions.types) if sessions.types else None
 
 
 def _examined(
@@ -242,38 +259,59 @@ def counted_model(
     return count_cells(name, model, cells, encoded, sessions.reference(name))
 
 
-def _case_score(
-    case: Case,
-    bundle: Bundle,
-    models: tuple[ModelScore, ...],
-    run: Run | None,
-    site: SiteId | None,
-) -> CaseScore:
-    manifest = bundle.manifest
+@dataclass(frozen=True, kw_only=True)
+class _MadeBy:
+    """What a result was made by, as `CaseScore` has it."""
+
+    bundle: Bundle
+    types: BundleId | None
+    site: SiteId | None
+    run: Run | None
+
+
+def _case_score(typed: TypedSmear, models: tuple[ModelScore, ...], made_by: _MadeBy) -> CaseScore:
+    bundle, case = made_by.bundle, typed.read.case
+    manifest, bystanders = bundle.manifest, typed.read.bystanders
     deciding = [m for m in models if manifest.lead in (None, m.model)]
-    status: Status = "scored" if any(m.status == "scored" for m in deciding) else "abstained"
+    is_answered = any(m.status == "scored" for m in deciding) or not manifest.models
+    status: Status = "scored" if is_answered else "abstained"
+    seen = [*(cell for model in models for cell in model.cells), *typed.cells]
+    unknown = () if typed.typing else case.unnamed
+    ignored = Counter(file.reason for file in case.ignored) + Counter("no_class" for _ in unknown)
+    copies = {cell.path for cell in typed.read.records if cell.status == "duplicate"}
     return CaseScore(
-        missing_gate=missing_gate(bundle.manifest) or None,
+        missing_gate=missing_gate(manifest) or None,
         case=case.name,
         status=status,
         notice=_notice(bundle),
         call=deciding[0].call if len(deciding) == 1 else None,
         lead=manifest.lead,
         models=models,
-        unreadable=_with_status(models, "unreadable"),
-        rejected=_with_status(models, "rejected"),
-        duplicates=_with_status(models, "duplicate"),
-        ignored=dict(sorted(Counter(file.reason for file in case.ignored).items())),
+        unreadable=_with_status(seen, "unreadable"),
+        rejected=_with_status(seen, "rejected"),
+        duplicates=_with_status(seen, "duplicate"),
+        ignored=dict(sorted(ignored.items())),
         conflicts=case.conflicts,
-        classes=dict(sorted(Counter(cell.cell_class for cell in case.cells).items())),
+        classes=_classes(case),
+        typing=typed.typing,
+        typed_cells=typed.cells,
+        bystanders=bystanders.records if bystanders else (),
+        differential=differential(case.cells, copies, typed.cells),
         bundle=bundle_id(bundle),
-        site=site,
-        run=run,
+        types=made_by.types,
+        site=made_by.site,
+        run=made_by.run,
     )
 
 
-def _with_status(models: tuple[ModelScore, ...], status: str) -> tuple[UsedCell, ...]:
-    cells = {cell.path: cell for model in models for cell in model.cells if cell.status == status}
+def _classes(case: Case) -> dict[str, int]:
+    """How many images there are of each class that names say."""
+    named = (cell.cell_class for cell in case.cells if cell.cell_class != UNNAMED)
+    return dict(sorted(Counter(named).items()))
+
+
+def _with_status(seen: Iterable[UsedCell], status: str) -> tuple[UsedCell, ...]:
+    cells = {cell.path: cell for cell in seen if cell.status == status}
     return tuple(cells[path] for path in sorted(cells))
 
 

@@ -15,7 +15,9 @@ Refusal = Literal[
     "not_a_file",
     "system_folder",
 ]
-NamedBy = Literal["folder", "prefix", "declared"]
+NamedBy = Literal["folder", "prefix", "declared", "nobody", "model"]
+# The class of a cell that nobody has named.
+UNNAMED = ""
 IgnoredReason = (
     Refusal
     | Literal[
@@ -62,7 +64,10 @@ class Source(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """An image to be scored: its path in the source, its canonical class, and what named that."""
+    """An image to be scored: its path in the source, its canonical class, and what named that.
+
+    cell_class: `UNNAMED` where nothing names one.
+    """
 
     path: str
     cell_class: str
@@ -106,6 +111,11 @@ class Case:
     def cells_of(self, classes: Collection[str]) -> tuple[Cell, ...]:
         """The cells of these canonical classes, in the case's order."""
         return tuple(cell for cell in self.cells if cell.cell_class in classes)
+
+    @property
+    def unnamed(self) -> tuple[Cell, ...]:
+        """The cells that nobody has named, in the case's order."""
+        return self.cells_of((UNNAMED,))
 
     def close(self) -> None:
         """Close the folder or zip; no cell can be read after that."""

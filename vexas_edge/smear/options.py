@@ -16,6 +16,7 @@ class ReadOptions:
     class_from: which name to trust where a folder and a file's prefix both name a class.
     cell_type: the class of images that lie in no class folder.
     class_map: a vocabulary of class names, built in or in a TOML file; None means the default.
+    unnamed: whether images whose class nothing says are cells, for a model to name.
     vocabulary: the vocabulary that `class_map` names; it is read when the options are made.
 
     Raises:
@@ -29,6 +30,7 @@ class ReadOptions:
     class_from: ClassFrom = "folder"
     cell_type: str | None = None
     class_map: str | None = None
+    unnamed: bool = False
     vocabulary: Vocabulary = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -47,7 +49,7 @@ class ReadOptions:
     def facts(self) -> str:
         """Everything that decides how names are read, in one text."""
         vocabulary = sorted(self.vocabulary.classes.items())
-        return repr((self.layout, self.class_from, self.cell_type, vocabulary))
+        return repr((self.layout, self.class_from, self.cell_type, self.unnamed, vocabulary))
 
 
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

@@ -9,11 +9,13 @@ from vexas_edge.errors import InputError
 from vexas_edge.smear.case import (
     LINKS_REMEDY,
     MAX_FILE_BYTES,
+    UNNAMED,
     Case,
     Cell,
     Conflict,
     FoundCase,
     Ignored,
+    IgnoredReason,
     NamedBy,
     Source,
 )
@@ -128,22 +130,29 @@ def _cell(
     path: str, place: Place, conflict: Conflict | None, options: ReadOptions
 ) -> Cell | Ignored:
     if place.class_name is None and options.cell_type:
-        return _cell_named(path, options.cell_type, "declared", options.vocabulary)
+        return _cell_named(path, options.cell_type, "declared", options)
     if place.unsigned:
-        return Ignored(path=path, reason="unsigned_no_class")
+        return _without_class(path, "unsigned_no_class", options)
     if conflict and options.class_from == "agree":
         return Ignored(path=path, reason="class_conflict")
     if place.class_name is None or options.class_from == "prefix":
-        return _cell_named(path, prefix_of(path), "prefix", options.vocabulary)
-    return _cell_named(path, place.class_name, "folder", options.vocabulary)
+        return _cell_named(path, prefix_of(path), "prefix", options)
+    return _cell_named(path, place.class_name, "folder", options)
+
+
+def _without_class(path: str, reason: IgnoredReason, options: ReadOptions) -> Cell | Ignored:
+    """An image whose class nothing says."""
+    if options.unnamed:
+        return Cell(path=path, cell_class=UNNAMED, named_by="nobody")
+    return Ignored(path=path, reason=reason)
 
 
 def _cell_named(
-    path: str, written: str | None, named_by: NamedBy, vocabulary: Vocabulary
+    path: str, written: str | None, named_by: NamedBy, options: ReadOptions
 ) -> Cell | Ignored:
     if written is None:
-        return Ignored(path=path, reason="no_class")
-    cell_class = vocabulary.class_of(written)
+        return _without_class(path, "no_class", options)
+    cell_class = options.vocabulary.class_of(written)
     if cell_class is None:
         return Ignored(path=path, reason="unknown_class", class_name=written)
     if cell_class == IGNORE:
@@ -171,7 +180,8 @@ def _remedy(case: Case) -> str:
         if file.reason in ("no_class", "unsigned_no_class"):
             return (
                 f"nothing says the class of {file.path!r}: give --cell-type if all cells are of "
-                "one class, or name their folder in a file for --class-map"
+                "one class, name their folder in a file for --class-map, or let a model name the "
+                "cells with --types-from"
             )
     if any(file.reason == "link_leaves_case" for file in case.ignored):
         return LINKS_REMEDY

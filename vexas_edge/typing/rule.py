@@ -11,23 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.smear.case import UNNAMED
 from vexas_edge.smear.vocabulary import SUBCLASSES
 
-UNNAMED = ""
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamedCell:
+    """What a model says of a cell.
 
-@dataclass(frozen=True, kw_only=True)
-class Naming:
-    """What a model says of N cells.
-
-    predicted: the most probable class of each.
-    probabilities: of that class, float64 (N,).
-    names: the class by which each is named, or `UNNAMED`.
+    predicted, probability: the likeliest class, and how likely it is.
+    name: the class by which the cell is named, or `UNNAMED`.
     """
 
-    predicted: tuple[str, ...]
-    probabilities: NDArray[np.float64]
-    names: tuple[str, ...]
+    predicted: str
+    probability: float
+    name: str
 
 
 def wider_classes(classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -66,8 +64,8 @@ def candidates(
 
 def named(
     probabilities: NDArray[np.float64], classes: Sequence[str], limits: Mapping[str, float]
-) -> Naming:
-    """The names of cells.
+) -> list[NamedCell]:
+    """The names of N cells.
 
     Args:
         probabilities: float64 (N, C).
@@ -77,19 +75,19 @@ def named(
 
     >>> limits = {"lymphocyte": 0.8, "neutrophil": 0.9}
     >>> kinds = ["lymphocyte", "neutrophil_segmented", "neutrophil_band"]
-    >>> named(np.array([[0.9, 0.1, 0.0], [0.02, 0.6, 0.38], [0.5, 0.3, 0.2]]), kinds, limits).names
-    ('lymphocyte', 'neutrophil', '')
+    >>> found = named(np.array([[0.9, 0.1, 0], [0.02, 0.6, 0.38], [0.5, 0.3, 0.2]]), kinds, limits)
+    >>> [(cell.predicted, cell.name) for cell in found]
+    [('lymphocyte', 'lymphocyte'), ('neutrophil_segmented', 'neutrophil'), ('lymphocyte', '')]
     """
-    best = probabilities.argmax(axis=1)
     names = np.full(len(probabilities), UNNAMED, dtype=object)
     for name, (may, probability) in candidates(probabilities, classes).items():
         if name in limits:  # a finer name, which comes later, takes the place of a wider one
             names[may & (probability >= limits[name])] = name
-    return Naming(
-        predicted=tuple(classes[i] for i in best),
-        probabilities=probabilities[np.arange(len(best)), best],
-        names=tuple(names.tolist()),
-    )
+    best = probabilities.argmax(axis=1)
+    return [
+        NamedCell(predicted=classes[place], probability=float(row[place]), name=name)
+        for place, row, name in zip(best.tolist(), probabilities, names.tolist(), strict=True)
+    ]
 
 
 def is_of(name: str, classes: Sequence[str]) -> bool:

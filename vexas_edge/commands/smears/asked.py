@@ -1,13 +1,13 @@
 """What `vexas-edge score` and `vexas-edge watch` are asked for."""
 
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from msgspec import UNSET
 
-from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.archive import Bundle, open_bundle
 from vexas_edge.choices import PageKind, Precision
 from vexas_edge.commands.console import say
 from vexas_edge.covariates.given import CovariateOptions, GivenCovariates
@@ -20,10 +20,14 @@ from vexas_edge.text import path_as_given
 
 @dataclass(frozen=True, kw_only=True)
 class SmearsAsked:
-    """Which smears are looked at, what they are called, and with what."""
+    """Which smears are looked at, what they are called, and with what.
+
+    types: another bundle, whose models name cells.
+    """
 
     cases: tuple[Path, ...]
     bundle: Path
+    types: Path | None = None
     recursive: bool = False
     reading: ReadOptions = field(default_factory=ReadOptions)
     naming: NamingOptions = field(default_factory=NamingOptions)
@@ -59,6 +63,7 @@ def asked_from_run(run: ScoringRun, naming: Naming) -> Asked:
         case_id=run.naming.case_id or UNSET,
         worklist=path_as_given(run.naming.worklist) if run.naming.worklist else UNSET,
         covariates=path_as_given(run.covariates.table) if run.covariates.table else UNSET,
+        types=path_as_given(run.types) if run.types else UNSET,
         hash_ids=naming.mark,
         engine=engine.engine,
         device=engine.device,
@@ -70,6 +75,26 @@ def asked_from_run(run: ScoringRun, naming: Naming) -> Asked:
         host=platform.node() if run.record_host else UNSET,
         pages=run.pages,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedBundles:
+    """The bundles of a run.
+
+    types: another one whose models name cells; None where none was given.
+    reading: how names are read; cells that nobody has named are read where a model names them.
+    """
+
+    bundle: Bundle
+    types: Bundle | None
+    reading: ReadOptions
+
+
+def opened_bundles(asked: SmearsAsked) -> OpenedBundles:
+    """Open what a run scores with. Raises BundleError as `open_bundle` does."""
+    bundle, types = open_bundle(asked.bundle), open_bundle(asked.types) if asked.types else None
+    reading = replace(asked.reading, unnamed=bool((types or bundle).manifest.typing))
+    return OpenedBundles(bundle=bundle, types=types, reading=reading)
 
 
 def given_for_run(asked: ScoringRun, bundle: Bundle) -> GivenCovariates:

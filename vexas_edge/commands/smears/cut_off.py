@@ -9,7 +9,7 @@ from vexas_edge.errors import HostError
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.score import bundle_id
+from vexas_edge.scoring.score import bundle_id, types_id
 from vexas_edge.text import one_line, without_folders
 
 
@@ -20,7 +20,8 @@ def begin_run(ledger: Ledger, asked: ScoringRun, naming: Naming, sessions: Sessi
         UsageError, InputError: as `Ledger.start`.
     """
     record = asked_from_run(asked, naming)
-    ledger.start(record, bundle_id(sessions.bundle), datetime.now(UTC), sessions.site_id)
+    bundle, types = bundle_id(sessions.bundle), types_id(sessions)
+    ledger.start(record, bundle, datetime.now(UTC), sessions.site_id, types)
     if ledger.cut_off:
         say(
             f"note: an earlier run that wrote to {ledger.folder} was cut off; its finished results "

@@ -4,10 +4,9 @@ import time
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
-from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.site_file import site_of
 from vexas_edge.commands.console import ProgressLine, say
-from vexas_edge.commands.smears.asked import ScoringRun, given_for_run
+from vexas_edge.commands.smears.asked import ScoringRun, given_for_run, opened_bundles
 from vexas_edge.commands.smears.batch import Batch, show
 from vexas_edge.commands.smears.cut_off import begin_run, break_off
 from vexas_edge.commands.smears.scorer import Scorer
@@ -27,9 +26,9 @@ def run_scoring(asked: ScoringRun) -> int:
     A case that cannot be read is reported, and the others are still scored. An engine or a bundle
     that cannot be trusted ends the run; the results of the cases before that stay.
     """
-    bundle, naming = open_bundle(asked.bundle), Naming(asked.naming)
-    given, site = given_for_run(asked, bundle), site_of(bundle, say)
-    wanted = wanted_cases(asked.cases, asked.reading, recursive=asked.recursive, say=say)
+    opened, naming = opened_bundles(asked), Naming(asked.naming)
+    given, site = given_for_run(asked, opened.bundle), site_of(opened.bundle, say)
+    wanted = wanted_cases(asked.cases, opened.reading, recursive=asked.recursive, say=say)
     given.check_cases([naming.id_of(f) if naming.is_named(f) else f.name for f in wanted])
     engine = asked.engine
     if asked.polite:
@@ -38,14 +37,16 @@ def run_scoring(asked: ScoringRun) -> int:
     batch = Batch(n_cases=len(wanted))
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger(asked.out, say=say)) if asked.out else None
-        sessions = stack.enter_context(Sessions(bundle, engine, asked.precision, site))
+        sessions = stack.enter_context(
+            Sessions(opened.bundle, engine, asked.precision, site, opened.types)
+        )
         if ledger:
             begin_run(ledger, asked, naming, sessions)
         if sessions.graph.stale:
             say(f"note: `vexas-edge prepare` is due again: {sessions.graph.stale}")
         scorer = Scorer(
             sessions=sessions,
-            reading=asked.reading,
+            reading=opened.reading,
             naming=naming,
             given=given,
             ledger=ledger,

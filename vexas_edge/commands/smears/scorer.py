@@ -35,7 +35,7 @@ from vexas_edge.report.pictures import Pictures
 from vexas_edge.results.values import CaseScore, UsedCell
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.reading import ReadSmear, read_smear
-from vexas_edge.scoring.score import failed_case, score_as_known, score_smear
+from vexas_edge.scoring.score import failed_case, score_as_known, score_smear, types_id
 from vexas_edge.smear.case import Case, Cell, FoundCase
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
@@ -132,7 +132,7 @@ class Scorer:
     def _files(self, case: Case) -> Iterator[tuple[str, str, str]]:
         """Path as shown, class and hash of the files of all cells that a model looks at."""
         classes = {c for model in self._bundle.manifest.models.values() for c in model.cells}
-        for cell in case.cells_of(classes):
+        for cell in case.cells if case.unnamed else case.cells_of(classes):
             sha256 = ""
             with suppress(CellError):  # what cannot be read has no hash in its result either
                 sha256 = hashlib.sha256(case.source.read(cell.path)).hexdigest()
@@ -237,7 +237,7 @@ class Scorer:
         """The failure of a smear; of one that nothing names there is no result in the ledger."""
         name, found, ledger = looked.named.name, looked.found, self.ledger
         why = without_folders(error, found.path)
-        score = self.naming.result(failed_case(name, why, self._bundle, self.sessions.site_id))
+        score = self.naming.result(failed_case(name, why, self.sessions))
         remarks, told = self._remarks(found, error), "" if self.naming.mark else error
         if ledger is None or not self.naming.is_named(found):
             return replace(_outcome(score, remarks), error=told)
@@ -292,7 +292,8 @@ class Scorer:
 
     @property
     def _series(self) -> str:
-        return series_of(self._bundle.sha256, __version__, self.sessions.site_id)
+        sessions = self.sessions
+        return series_of(self._bundle.sha256, __version__, sessions.site_id, types_id(sessions))
 
 
 def _outcome(score: CaseScore, remarks: tuple[str, ...], *, made: bool = True) -> Outcome:

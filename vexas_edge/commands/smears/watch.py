@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.bundle.site_file import site_of
 from vexas_edge.commands.console import say
-from vexas_edge.commands.smears.asked import ScoringRun, given_for_run
+from vexas_edge.commands.smears.asked import ScoringRun, given_for_run, opened_bundles
 from vexas_edge.commands.smears.batch import Batch, show
 from vexas_edge.commands.smears.cut_off import begin_run, break_off
 from vexas_edge.commands.smears.scorer import Scorer
@@ -189,18 +188,20 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
         HostError, BundleError: it cannot begin; what fails later is tried again.
     """
     root, out = _checked_folders(run)
-    bundle, naming = open_bundle(run.bundle), Naming(run.naming)
-    given, site = given_for_run(run, bundle), site_of(bundle, say)
+    opened, naming = opened_bundles(run), Naming(run.naming)
+    given, site = given_for_run(run, opened.bundle), site_of(opened.bundle, say)
     engine = replace(run.engine, threads=run.engine.threads or polite_threads())
     lower_priority()
     with ExitStack() as stack:
         stop = stack.enter_context(Stop(say))
         ledger = stack.enter_context(Ledger(out, say=say))
-        sessions = stack.enter_context(Sessions(bundle, engine, run.precision, site))
+        sessions = stack.enter_context(
+            Sessions(opened.bundle, engine, run.precision, site, opened.types)
+        )
         begin_run(ledger, run, naming, sessions)
         scorer = Scorer(
             sessions=sessions,
-            reading=run.reading,
+            reading=opened.reading,
             naming=naming,
             given=given,
             ledger=ledger,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.bundle.manifest import Weighting
+from vexas_edge.bundle.models import Weighting
 from vexas_edge.scoring.figures.interval import NORMAL_95, most_unseen, outwards, sigmoid
 
 # A kind of cell that is missing here may be so sure, as a logit; and how rare such a kind is at the

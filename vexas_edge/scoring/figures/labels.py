@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.bundle.manifest import LabelRule
+from vexas_edge.bundle.models import LabelRule
 
 
 def label_indices(

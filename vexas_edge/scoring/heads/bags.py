@@ -15,7 +15,7 @@ from vexas_edge.bundle.contract import (
     PROBABILITIES,
 )
 from vexas_edge.bundle.graphs import HEAD
-from vexas_edge.bundle.manifest import Bag, Model
+from vexas_edge.bundle.models import Bag, Model
 from vexas_edge.errors import BundleError
 from vexas_edge.results.values import ModelScore, WeighedCell
 from vexas_edge.scoring.encoded import Encoded

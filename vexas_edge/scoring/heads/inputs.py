@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.bundle.contract import CHECKED_DRAWS, COVARIATES, DRAWS, MEMBERS, Feeds
-from vexas_edge.bundle.manifest import Medians, Model
+from vexas_edge.bundle.contract import CHECKED_DRAWS, COVARIATES, DRAWS, MEMBERS, Feeds, head_sizes
+from vexas_edge.bundle.models import Medians, Model, Network
 from vexas_edge.scoring.draws import by_identity, draws_of
 
 # Gives the head's outputs by name, from encodings float32 (N, D) and what else it takes.
 RunHead = Callable[[NDArray[np.float32], Feeds], dict[str, NDArray[Any]]]
 
 
-def inputs_of_call(model: Model, identities: Sequence[bytes], *, checked: bool) -> Feeds:
+def inputs_of_call(model: Network, identities: Sequence[bytes], *, checked: bool) -> Feeds:
     """What a fused graph takes beside the cells of one call.
 
     Args:
@@ -26,7 +26,7 @@ def inputs_of_call(model: Model, identities: Sequence[bytes], *, checked: bool) 
         return {DRAWS: draws_of(identities, model, n_draws=CHECKED_DRAWS if checked else 1)}
     members = by_identity(identities) if checked else [0]
     # Covariates are added behind the encodings, so a check needs no patient's.
-    covariates = np.zeros((1, len(model.covariates)), np.float32)
+    covariates = np.zeros((1, head_sizes(model).n_covariates), np.float32)
     return {MEMBERS: np.array(members, np.int64), COVARIATES: covariates}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle.contract import DECISIONS, DRAWS, PROBABILITIES
-from vexas_edge.bundle.manifest import Model
+from vexas_edge.bundle.models import Model
 from vexas_edge.results.values import ModelScore
 from vexas_edge.scoring.draws import draws_of
 from vexas_edge.scoring.encoded import Encoded

@@ -1,0 +1,38 @@
+"""How the cells of a smear were named, and how many there are of each class."""
+
+from dataclasses import dataclass
+
+from vexas_edge.fields import Sha256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassCount:
+    """The cells of one class.
+
+    n: how many there are. n_by_model: how many of these a model named.
+    share: of all leukocytes, with its 95 % interval by Wilson; null for what is no leukocyte.
+    """
+
+    n: int
+    n_by_model: int
+    share: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellTyping:
+    """How a model named the cells that nobody had named.
+
+    sha256: of the manifest of the bundle that the models are in.
+    models: their names, in the order in which they were asked.
+    n_asked: how many distinct cells they were shown.
+    n_named: how many of these got a name; the others were not like any class enough.
+    n_too_large: how many images were so large that they are no single cell, and were not shown.
+    """
+
+    sha256: Sha256
+    models: tuple[str, ...]
+    n_asked: int
+    n_named: int
+    n_too_large: int
