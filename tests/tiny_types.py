@@ -1,0 +1,71 @@
+"""The smallest model that names cells: by their tint."""
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from tiny import (
+    CANVAS_PX,
+    PREPROCESSING,
+    cell_pixels,
+    encodings_of,
+    on_canvas,
+    onnx_from_kernels,
+    png,
+    tiny_model,
+)
+
+from export import write_bundle
+
+# The class of each tint. A model of the two halves of neutrophils is not needed here.
+CLASS_OF_TINT = ("neutrophil_segmented", "monocyte", "lymphocyte")
+LIMITS = dict.fromkeys(CLASS_OF_TINT, 0.5)
+
+
+def kernels() -> tuple[np.ndarray, np.ndarray]:
+    """Those of the tiny model of neutrophils, so that it shares its encoder."""
+    return tiny_model(1).kernels
+
+
+def tint_classifier(n: int = 300) -> LogisticRegression:
+    """Tells the tint of a cell from its encoding."""
+    tints = np.arange(n) % 3
+    cells = np.stack([on_canvas(cell_pixels(5000 + i, int(tint))) for i, tint in enumerate(tints)])
+    names = np.array(CLASS_OF_TINT)[tints]
+    return LogisticRegression(C=1e4, max_iter=2000).fit(encodings_of(kernels(), cells), names)
+
+
+def types_bundle(
+    folder: Path, limits: dict[str, float] | None = None, largest_px: int = 20
+) -> Path:
+    """A bundle that names cells alone, TYPES.vxb in the folder."""
+    cells = folder / "parity"
+    write_tinted(cells, 40)
+    (folder / "types.onnx").write_bytes(onnx_from_kernels(kernels()).SerializeToString())
+    spec = {
+        "name": "types",
+        "version": "1.0.0",
+        "models": {
+            "leukocyte": {
+                "role": "typing",
+                "encoder": str(folder / "types.onnx"),
+                "preprocessing": {"mean": PREPROCESSING.mean, "scale": PREPROCESSING.scale},
+                "encoding": "l2",
+                "parity_cells": str(cells),
+                "canvas_px": CANVAS_PX,
+                "limits": LIMITS if limits is None else limits,
+                "largest_px": largest_px,
+            }
+        },
+    }
+    write_bundle(spec, classifier=tint_classifier(), to=folder / "TYPES.vxb")
+    return folder / "TYPES.vxb"
+
+
+def write_tinted(folder: Path, n: int, seed: int = 0, tint: int | None = None) -> list[Path]:
+    """Cells of one tint, or of all in turn, 0.png and on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{i}.png" for i in range(n)]
+    for i, path in enumerate(paths):
+        path.write_bytes(png(cell_pixels(9000 + 1000 * seed + i, i % 3 if tint is None else tint)))
+    return paths
