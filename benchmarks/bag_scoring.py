@@ -68,7 +68,7 @@ def bag_line(bundle: Bundle, folder: Path, turns: int) -> dict[str, Any]:
 
         def encode() -> None:
             with read_case(folder, _READING) as case:
-                read = read_smear(case, bundle, silent, threads=sessions.threads)
+                read = read_smear(case, bundle.manifest, silent, threads=sessions.threads)
                 encode_cells(read.of_models[CELL_TYPE], CELL_TYPE, sessions, None, silent)
 
         taken = seconds_in_turns({"score": score, "encodings": encode}, turns)

@@ -144,7 +144,7 @@ def _former_work(
     if asked.device == "cuda":
         plain.insert(0, ("CUDAExecutionProvider", {"use_tf32": "0"}))
     session = onnxruntime.InferenceSession(bundle.model_file(CELL_TYPE, file), providers=plain)
-    contract = contract_of(bundle.manifest, CELL_TYPE, file)
+    contract = contract_of(bundle.manifest.models[CELL_TYPE], file)
 
     def encode_all() -> None:
         feeds = (contract.feeds_of_cells(part) for part in parts(cells, _FORMER_CALL))
@@ -229,7 +229,7 @@ def _encode_all(asked: Asked, sessions: Sessions, cells: np.ndarray) -> None:
 def _read_all(asked: Asked, sessions: Sessions) -> None:
     for folder in asked.smears:
         with read_case(folder, _READING) as case:
-            read_smear(case, sessions.bundle, silent, threads=sessions.threads)
+            read_smear(case, sessions.bundle.manifest, silent, threads=sessions.threads)
 
 
 def prepare_line(asked: Asked, network: str) -> dict[str, Any]:

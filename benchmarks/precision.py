@@ -219,7 +219,7 @@ def _timed(bundle: Bundle, cells: np.ndarray, calls: int, n: int) -> list[dict[s
     threads = default_threads()
     options = EngineOptions(device="cpu", threads=threads, calls_at_once=calls)
     files = {"fp32": FUSED, "int8": int8_file(), SEVEN_BITS: graph_file(SEVEN_BITS)}
-    feeds = contract_of(bundle.manifest, CELL_TYPE, FUSED).feeds_of_cells(cells)
+    feeds = contract_of(bundle.manifest.models[CELL_TYPE], FUSED).feeds_of_cells(cells)
     with ThreadPoolExecutor(calls) as pool, ExitStack() as opened:
         engines = {
             precision: opened.enter_context(

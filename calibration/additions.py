@@ -93,7 +93,7 @@ def add_graphs(bundle: Bundle, graphs: list[NewGraph], to: Path) -> Manifest:
     ]
     for name in {graph.model for graph in graphs}:
         own = {graph.file: graph.content for graph in graphs if graph.model == name}
-        contract = contract_of(bundle.manifest, name, FUSED)
+        contract = contract_of(bundle.manifest.networks[name], FUSED)
         golden = _golden_with(bundle.model_file(name, GOLDEN), own, contract)
         new.append(NewFile(model=name, file=GOLDEN, content=golden, entry=file_entry(golden)))
     return write_with_files(bundle, new, to)

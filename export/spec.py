@@ -18,10 +18,11 @@ from vexas_edge.inputs import table_from_toml
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.vocabulary import BUILT_IN, CELL_CLASSES
 
+_CELLS = "cells"  # a field of a spec
 # What a model with an encoder must say, and all that one with a bag may say.
 _BESIDE_ENCODER = ("preprocessing", "encoding")
 _BESIDE_BAG = (
-    *("role", "cells", "bag", "parity_cells", "minimum_cells", "isolate", "isolation"),
+    *("role", _CELLS, "bag", "parity_cells", "minimum_cells", "isolate", "isolation"),
     "judged_typed",
 )
 Role = Literal["patients", "typing"]
@@ -29,7 +30,7 @@ Role = Literal["patients", "typing"]
 _FOREIGN: dict[Role, tuple[str, ...]] = {
     "patients": ("limits", "largest_px", "of"),
     "typing": (
-        *("cells", "bag", "judged_typed", "minimum_cells", "threshold", "draw_size", "fit_draws"),
+        *(_CELLS, "bag", "judged_typed", "minimum_cells", "threshold", "draw_size", "fit_draws"),
         *("score_draws", "seed", "reference_scores", "cohort", "reading"),
     ),
 }

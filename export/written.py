@@ -20,7 +20,7 @@ def check_written(bundle: Bundle) -> None:
             if file.endswith(".onnx"):
                 graph = onnx.load_model_from_string(bundle.model_file(name, file)).graph
                 shapes = {value.name: _shape(value) for value in (*graph.input, *graph.output)}
-                if wanted := contract_of(bundle.manifest, name, file).missing_from(shapes):
+                if wanted := contract_of(model, file).missing_from(shapes):
                     raise BundleError(
                         f"models/{name}/{file} should have {wanted.name} {wanted.shape}, but has "
                         f"{shapes.get(wanted.name, 'none')}"

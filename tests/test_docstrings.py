@@ -42,6 +42,8 @@ MODULES = (
     "vexas_edge.smear.reader",
     "vexas_edge.smear.system_folders",
     "vexas_edge.text",
+    "vexas_edge.typing.differential",
+    "vexas_edge.typing.rule",
     "vexas_edge.workshop",
 )
 

@@ -18,7 +18,7 @@ from training.reference.axes import axes_from_encodings
 from training.reference.fit import Changed, CleanCase, fit_reference
 from training.reference.forests import forest_from_trees, harm_forest
 from training.reference.held_out import Scorer, held_out_scorers
-from vexas_edge.domain.gate import UNNAMED, WORDS, Judgement, judge
+from vexas_edge.domain.gate import UNLIKE, WORDS, Judgement, judge
 from vexas_edge.domain.measures import encoding_measures
 from vexas_edge.domain.reference import (
     GATES,
@@ -155,7 +155,7 @@ def test_what_has_no_name_is_told_by_its_farthest_statistics() -> None:
     found = judged(clean_case(1000), BLUR, -8, by=replace(one, families=unsure))
     assert found.abstains
     assert found.finding.family is None
-    assert found.words.startswith(f"{UNNAMED}, most of all in band_1_to_2 ")
+    assert found.words.startswith(f"{UNLIKE}, most of all in band_1_to_2 ")
     far = found.finding.statistics[found.finding.farthest[0]]
     assert far.value < far.low < far.high
 
@@ -170,7 +170,7 @@ def test_under_40_patients_there_are_ranges_and_duplicates_only() -> None:
     assert not judged(case, by=small).abstains
     far = judged(case, BLUR, -300, by=small)
     assert far.abstains
-    assert far.words.startswith(UNNAMED)
+    assert far.words.startswith(UNLIKE)
     assert judged(case, by=small, encodings=np.repeat(case.encodings[:1], 16, 0)).abstains
 
 

@@ -21,6 +21,7 @@ FLOORS = (
     ("errors", "version", "choices", "talk", "text", "fields", "files", "ahead", "inputs"),
     ("smear",),
     ("results",),
+    ("typing",),
     ("naming", "covariates"),
     ("cells", "quality"),
     ("domain",),

@@ -139,7 +139,7 @@ def test_an_engine_that_failed_is_not_kept_for_the_next_case(
 
 def test_a_nan_is_not_passed_over(tiny_bundle: Path) -> None:
     golden = golden_from_npz(bundle_content(tiny_bundle)[1][GOLDEN])
-    contract = contract_of(open_bundle(tiny_bundle).manifest, "monocyte", FUSED)
+    contract = contract_of(open_bundle(tiny_bundle).manifest.models["monocyte"], FUSED)
     engine: Any = NotANumber(golden)
     with pytest.raises(HostError, match=r"nan from the reference .* do not use tensorrt on cuda"):
         selftest.check_engine("monocyte", FUSED, engine, contract, golden)

@@ -49,7 +49,6 @@ def test_nameless_cells_are_named_and_scored_by_the_models_of_their_class(
     result = scored(flat, tiny_bundle, types)
     assert result.typing is not None
     assert (result.typing.n_asked, result.typing.models) == (45, ("leukocyte",))
-    assert result.typing.sha256 == open_bundle(types).sha256
     truth = {f"{i}.png": CLASS_OF_TINT[i % 3] for i in range(45)}
     given = {cell.path: cell for cell in result.typed_cells if cell.named_by == "model"}
     right = [cell.cell_class == truth[path] for path, cell in given.items()]
@@ -63,7 +62,7 @@ def test_nameless_cells_are_named_and_scored_by_the_models_of_their_class(
         assert model.typing_unjudged
         assert model.status == "scored"
     assert result.types is not None
-    assert result.types.sha256 == result.typing.sha256
+    assert result.types.sha256 == open_bundle(types).sha256
     assert result.classes == {}
     assert result.ignored == {}
 

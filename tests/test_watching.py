@@ -27,7 +27,7 @@ from vexas_edge.ledger.checking import problems_of_folder
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming, NamingOptions
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.score import bundle_id
+from vexas_edge.scoring.whole import bundle_id
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.talk import Progress
 from vexas_edge.watching.arrivals import RETRY_SECONDS, Arrivals

@@ -87,7 +87,7 @@ def compare_precisions(
             judgement = judge(smears, bundle, name, head, graphs, progress)
             cells = golden_from_npz(bundle.model_file(name, GOLDEN))[CELLS]
             batch = np.resize(cells, (BATCH, *cells.shape[1:]))
-            feeds = contract_of(bundle.manifest, name, FUSED).feeds_of_cells(batch)
+            feeds = contract_of(model, FUSED).feeds_of_cells(batch)
             timed = _ms_per_cell(graphs, feeds)
             compared += [_compared(bundle, judgement, kind, timed.get(kind)) for kind in kinds]
     return compared

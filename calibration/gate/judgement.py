@@ -205,8 +205,8 @@ class _Judge:
     ) -> None:
         manifest = self._manifest = bundle.manifest
         self._model = manifest.models[name]
-        self._fused = contract_of(manifest, name, FUSED)
-        self._head_contract = contract_of(manifest, name, HEAD)
+        self._fused = contract_of(self._model, FUSED)
+        self._head_contract = contract_of(self._model, HEAD)
         self._head = session_from(head)
         self._reference = reference_of(bundle, name)
         self._sessions = {kind: session_of(kind, graph) for kind, graph in graphs.items()}

@@ -34,8 +34,8 @@ from vexas_edge.bundle.graphs import REFERENCE
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.bundle.models import Bag, Medians, Model
 from vexas_edge.domain.performance import Performance, text_of_rate
-from vexas_edge.domain.reference import LEAST_PATIENTS, bytes_from_reference
-from vexas_edge.domain.words import missing_gate_words
+from vexas_edge.domain.reference import bytes_from_reference
+from vexas_edge.domain.words import LEAST_PATIENTS, missing_gate_words
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError
 from vexas_edge.runtime.session import Sessions

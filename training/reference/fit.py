@@ -10,7 +10,8 @@ from training.reference.axes import axes_from_encodings
 from training.reference.forests import family_forest, harm_forest
 from vexas_edge.domain.gate import gate_values
 from vexas_edge.domain.measures import encoding_measures, family_features, harm_features
-from vexas_edge.domain.reference import GATES, LEAST_PATIENTS, Reference
+from vexas_edge.domain.reference import GATES, Reference
+from vexas_edge.domain.words import LEAST_PATIENTS
 from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics
 
 # Limits are found at bags of these sizes, or of all cells where a patient has fewer; trees learn

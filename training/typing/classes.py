@@ -16,7 +16,7 @@ _TAKEN_AS = {
     "platelet_clump": "platelet",
     "prolymphocyte": "lymphocyte_variant",
 }
-LEAST_CELLS, LEAST_OWNERS = 15, 2
+_LEAST_CELLS, _LEAST_OWNERS = 15, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ def taken_as(label: str) -> str:
 
 
 def learnt_classes(labels: Sequence[str], owners: Sequence[str]) -> LearntClasses:
-    """The classes with at least `LEAST_CELLS` cells of at least `LEAST_OWNERS` patients.
+    """The classes with at least 15 cells of at least two patients.
 
     Where nothing tells patients apart, the patients are the sources, and one is enough. A class
     that finer ones make up is no class of its own beside these.
@@ -56,17 +56,17 @@ def learnt_classes(labels: Sequence[str], owners: Sequence[str]) -> LearntClasse
         InputError: there are fewer than two such classes.
     """
     taken = [taken_as(label) for label in labels]
-    least_owners = min(LEAST_OWNERS, len(set(owners)))
+    least_owners = min(_LEAST_OWNERS, len(set(owners)))
     found = []
     for name in sorted(set(taken)):
         own = [owner for owner, one in zip(owners, taken, strict=True) if one == name]
-        if len(own) >= LEAST_CELLS and len(set(own)) >= least_owners:
+        if len(own) >= _LEAST_CELLS and len(set(own)) >= least_owners:
             found.append(name)
     names = [name for name in found if not set(SUBCLASSES.get(name, ())) & set(found)]
     if len(names) < 2:
         counts = ", ".join(f"{name} {taken.count(name)}" for name in sorted(set(taken)))
         raise InputError(
-            f"at least two classes need {LEAST_CELLS} cells of {least_owners} patients; there are "
+            f"at least two classes need {_LEAST_CELLS} cells of {least_owners} patients; there are "
             f"{counts}"
         )
     meant = [{label, *SUBCLASSES.get(label, ())} for label in taken]

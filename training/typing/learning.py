@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from export.inputs import sha256_of_file
+from training.judging.folds import Fold
 from training.pretraining.cell_stack import CellStack
 from training.typing.classes import LearntClasses
 from training.typing.inputs import ShownCells
@@ -32,7 +33,6 @@ INNER_FOLDS = 3
 _CALIBRATION_FOLDS = 3
 
 CellClassifier: TypeAlias = LogisticRegression | CalibratedClassifierCV
-Fold: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ class TypingLearning:
 
     def probabilities(self, typer: Typer, rows: np.ndarray) -> np.ndarray:
         """What a typer says of cells, float64 (n, C)."""
-        return probabilities_of(typer.classifier, encoded(typer.network, self.shown, rows))
+        return class_probabilities(typer.classifier, encoded(typer.network, self.shown, rows))
 
     def _raw(
         self, network: TypingNetwork, classifier: CellClassifier, rows: np.ndarray
@@ -117,7 +117,7 @@ class TypingLearning:
             return logits if logits.shape[1] > 1 else np.hstack([np.zeros_like(logits), logits])
         found = np.zeros((len(rows), len(self.classes.names)))
         columns = np.searchsorted(self.classes.names, classifier.classes_)
-        found[:, columns] = probabilities_of(classifier, encodings)
+        found[:, columns] = class_probabilities(classifier, encodings)
         return found
 
     def _classifier(self, network: TypingNetwork, rows: np.ndarray) -> CellClassifier:
@@ -166,7 +166,7 @@ class TypingLearning:
         return [values[row] for row in rows]
 
 
-def probabilities_of(classifier: CellClassifier, encodings: np.ndarray) -> np.ndarray:
+def class_probabilities(classifier: CellClassifier, encodings: np.ndarray) -> np.ndarray:
     """What the classifier says of cells, float64 (n, C), as scikit-learn computes it."""
     return np.asarray(classifier.predict_proba(encodings.astype(np.float64)))
 

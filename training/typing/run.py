@@ -14,7 +14,7 @@ from training.typing.sources import labelled_cells, sources_from_file
 from training.typing.writing import write_typer
 from vexas_edge.talk import Say
 
-TRAININGS = "trainings"
+_TRAININGS = "trainings"
 
 
 def judged_and_taught(
@@ -49,13 +49,13 @@ def judged_and_taught(
     classes = learnt_classes(cells.labels, cells.patients)
     owners = len(set(cells.patients))
     say(f"{len(cells)} cells of {owners} patients or sources; {len(classes.names)} classes")
-    (folder / TRAININGS).mkdir(parents=True, exist_ok=True)
+    (folder / _TRAININGS).mkdir(parents=True, exist_ok=True)
     learning = TypingLearning(
         cells=cells,
         classes=classes,
         options=options,
         shown=ShownCells(cells, options, say),
-        folder=folder / TRAININGS,
+        folder=folder / _TRAININGS,
         say=say,
     )
     judgement = judged_by_folds(learning, folds)

@@ -14,7 +14,7 @@ from training.typing.options import TypingOptions
 from training.typing.sources import LabelledCells
 from vexas_edge.files import write_atomically
 
-ENCODER, CLASSIFIER, SPEC, PARITY = (
+_ENCODER, _CLASSIFIER, _SPEC, _PARITY = (
     *("encoder.safetensors", "classifier.skops", "spec.toml", "parity_cells"),
 )
 _PARITY_CELLS = 40
@@ -34,11 +34,11 @@ def write_typer(
     folder.mkdir(parents=True, exist_ok=True)
     state = typer.network.backbone.state_dict()
     weights = {key: tensor.contiguous().clone() for key, tensor in state.items()}
-    write_atomically(folder / ENCODER, save(weights))
-    write_atomically(folder / CLASSIFIER, skops.io.dumps(typer.classifier))
-    _write_cells(labelled.cells, options, folder / PARITY)
+    write_atomically(folder / _ENCODER, save(weights))
+    write_atomically(folder / _CLASSIFIER, skops.io.dumps(typer.classifier))
+    _write_cells(labelled.cells, options, folder / _PARITY)
     spec = _spec(typer, options, name, labelled.largest_px)
-    write_atomically(folder / SPEC, spec.encode())
+    write_atomically(folder / _SPEC, spec.encode())
 
 
 def _spec(typer: Typer, options: TypingOptions, name: str, largest_px: int) -> str:
@@ -51,13 +51,13 @@ version = "1.0.0"
 [models.leukocyte]
 role = "typing"
 encoder = "{options.backbone}"
-weights = "{ENCODER}"
+weights = "{_ENCODER}"
 preprocessing = "{options.preprocessing}"
 encoding = "raw"
 canvas_px = {options.canvas_px}
 larger = "crop"
-classifier = "{CLASSIFIER}"
-parity_cells = "{PARITY}"
+classifier = "{_CLASSIFIER}"
+parity_cells = "{_PARITY}"
 largest_px = {largest_px}
 
 # The least probability with which a cell gets each name, so that at least {options.precision:g} of

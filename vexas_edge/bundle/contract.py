@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle.graphs import HEAD, ISOLATE
-from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.bundle.models import Bag, Medians, Model, Network
 from vexas_edge.cells.limits import GRID_PX, MASK_CLASSES
 from vexas_edge.engines.contract import RowGroup
@@ -209,13 +208,12 @@ def head_contract(head: HeadSizes) -> GraphContract:
     )
 
 
-def contract_of(manifest: Manifest, model: str, file: str) -> GraphContract:
-    """The inputs and outputs of one graph of a bundle, by the name of its file."""
+def contract_of(network: Network, file: str) -> GraphContract:
+    """The inputs and outputs of one graph of a model, by the name of its file."""
     if file == ISOLATE:
         return MASK_CONTRACT
-    entry = manifest.networks[model]
-    sizes = head_sizes(entry)
-    return head_contract(sizes) if file == HEAD else fused_contract(entry.canvas_px, sizes)
+    sizes = head_sizes(network)
+    return head_contract(sizes) if file == HEAD else fused_contract(network.canvas_px, sizes)
 
 
 def cells_tensor(canvas_px: int) -> Tensor:

@@ -73,7 +73,7 @@ def verify_folder(folder: Path, bundle: Path | None) -> int:
     from vexas_edge.ledger.checking import problems_of_folder
     from vexas_edge.ledger.lock import LOCK
     from vexas_edge.ledger.reading import numbered_files
-    from vexas_edge.scoring.score import bundle_id
+    from vexas_edge.scoring.whole import bundle_id
 
     wanted = None
     if bundle:

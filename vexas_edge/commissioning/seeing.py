@@ -62,7 +62,7 @@ def see_cases(
 
 def _seen(case: Case, label: str | None, sessions: Sessions, progress: Progress) -> SeenCase:
     bundle = sessions.bundle
-    read = read_smear(case, bundle, progress, threads=sessions.threads)
+    read = read_smear(case, bundle.manifest, progress, threads=sessions.threads)
     distinct = {cell.record.path: (cells, cell) for cells, cell in _distinct(read)}
     return SeenCase(
         name=case.name,

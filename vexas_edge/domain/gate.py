@@ -23,7 +23,7 @@ _CONFIDENT, _CERTAIN = 0.5, 0.65
 _NAMED = 3
 
 WORDS = {family: f"{seen}: check {remedy}" for family, (seen, remedy) in SEEN.items()}
-UNNAMED = "unlike the training images"
+UNLIKE = "unlike the training images"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,4 +168,4 @@ def _words(finding: DomainFinding) -> str:
     found = ", ".join(f"{name} {s.value:.4g} ({s.low:.4g} to {s.high:.4g})" for name, s in far)
     families = dict.fromkeys(FAMILIES[CASE_STATISTICS.index(name)] for name, _ in far)
     remedies = "; ".join(SEEN[family][1] for family in families)
-    return f"{UNNAMED}, most of all in {found}: check {remedies}"
+    return f"{UNLIKE}, most of all in {found}: check {remedies}"

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 
 from vexas_edge.domain.measures import ENCODING_MEASURES, HARM_PLACES
 from vexas_edge.domain.trees import Forest
+from vexas_edge.domain.words import LEAST_PATIENTS
 from vexas_edge.errors import BundleError
 from vexas_edge.inputs import arrays_from_npz
 from vexas_edge.quality.statistics import CASE_STATISTICS
 
 REFERENCE_SCHEMA = 2
-
-# With fewer training patients no quantile of 3 % exists, and a case is only held against ranges.
-LEAST_PATIENTS = 40
 
 # What is held against a limit, in this order: how far the score would move, how far the case's mean
 # encoding lies, how far a tenth of its cells lie at least, how alike its cells are to the encoder,

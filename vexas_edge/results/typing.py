@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from vexas_edge.fields import Sha256
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassCount:
@@ -22,16 +20,14 @@ class ClassCount:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellTyping:
-    """How a model named the cells that nobody had named.
+    """How models named the cells that nobody had named: those of `types`, or of the bundle itself.
 
-    sha256: of the manifest of the bundle that the models are in.
     models: their names, in the order in which they were asked.
     n_asked: how many distinct cells they were shown.
     n_named: how many of these got a name; the others were not like any class enough.
     n_too_large: how many images were so large that they are no single cell, and were not shown.
     """
 
-    sha256: Sha256
     models: tuple[str, ...]
     n_asked: int
     n_named: int

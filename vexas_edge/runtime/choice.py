@@ -6,11 +6,10 @@ remembered, except where the user names an engine or a precision.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import cells_tensor
 from vexas_edge.bundle.graphs import FUSED, graph_file
 from vexas_edge.bundle.manifest import Manifest
@@ -21,6 +20,9 @@ from vexas_edge.errors import HostError
 from vexas_edge.host.cache import Found, find_value, store
 from vexas_edge.host.cpu import has_vnni
 from vexas_edge.host.facts import this_host
+
+if TYPE_CHECKING:
+    from vexas_edge.bundle.archive import Bundle
 
 # A cheaper graph must be this many times as fast as float32 to be worth its rounding.
 LEAST_GAIN = 1.2
@@ -69,7 +71,7 @@ class ChosenGraph:
     stale: str = ""
 
 
-def remember(bundle: Bundle, measured: Sequence[Measured]) -> None:
+def remember(bundle: "Bundle", measured: Sequence[Measured]) -> None:
     """Keep what was measured, for this bundle on this PC as it is now.
 
     Raises:
@@ -79,7 +81,7 @@ def remember(bundle: Bundle, measured: Sequence[Measured]) -> None:
 
 
 def choose(
-    bundle: Bundle, options: EngineOptions, precision: Literal["auto"] | Precision
+    bundle: "Bundle", options: EngineOptions, precision: Literal["auto"] | Precision
 ) -> tuple[EngineOptions, ChosenGraph]:
     """The options with an engine in place of "auto", and the graph; a named engine is kept.
 
@@ -118,7 +120,7 @@ def _set_up(way: Measured) -> str:
 
 
 def _unprepared(
-    bundle: Bundle,
+    bundle: "Bundle",
     options: EngineOptions,
     precision: Literal["auto"] | Precision,
     found: Found,
@@ -165,7 +167,7 @@ def fastest(
     return min(suiting, key=suiting.__getitem__, default=None)
 
 
-def key_on_this_pc(bundle: Bundle) -> dict[str, object]:
+def key_on_this_pc(bundle: "Bundle") -> dict[str, object]:
     """Everything that the choice depends on. The number of threads is left out: it favours none."""
     host = asdict(this_host(packages_that_count()))
     del host["threads"]

@@ -129,7 +129,7 @@ class Sessions:
 
     def contract(self, model: str, file: str) -> GraphContract:
         """The inputs and outputs of one of the model's graphs."""
-        return contract_of(self.bundle.manifest, model, file)
+        return contract_of(self.bundle.manifest.networks[model], file)
 
     def cells_per_call(self, model: str) -> int:
         """The most cells of the model that the chosen engine is given in one call.

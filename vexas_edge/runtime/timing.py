@@ -60,7 +60,7 @@ def noise_feeds(bundle: Bundle, model: str, n_cells: int) -> Feeds:
     shape = (n_cells, *cells_tensor(bundle.manifest.networks[model].canvas_px).row_shape)
     rng = np.random.Generator(np.random.PCG64(0))
     cells = rng.integers(0, 256, shape, dtype=np.uint8)
-    return contract_of(bundle.manifest, model, FUSED).feeds_of_cells(cells)
+    return contract_of(bundle.manifest.networks[model], FUSED).feeds_of_cells(cells)
 
 
 def ms_per_cell(engines: Mapping[_Key, Engine], feeds: Feeds, seconds: float) -> dict[_Key, float]:

@@ -6,18 +6,15 @@ from functools import partial
 
 import numpy as np
 
-from vexas_edge.bundle.contract import PROBABILITIES
 from vexas_edge.bundle.models import Medians
 from vexas_edge.covariates.taken import TakenCovariates
 from vexas_edge.domain.reference import Reference
-from vexas_edge.errors import HostError
 from vexas_edge.results.values import ModelScore
-from vexas_edge.runtime.selftest import CROSS_CHECK
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.abstention import Reason, reasons_to_abstain
 from vexas_edge.scoring.encoded import Encoded, Examined
 from vexas_edge.scoring.heads.bags import scored_as_bag
-from vexas_edge.scoring.heads.inputs import head_of_call
+from vexas_edge.scoring.heads.checking import check_call
 from vexas_edge.scoring.heads.medians import scored_by_medians
 
 # With fewer training patients, a histogram would tell of single ones; and how many bins it has.
@@ -78,7 +75,7 @@ def _score_encodings(
 ) -> ModelScore:
     manifest = sessions.bundle.manifest
     model, run = manifest.models[counted.model], partial(sessions.classify, counted.model)
-    check_call(counted.model, encoded, sessions)
+    check_call(counted.model, encoded.checked, run)
     column = model.classes.index(manifest.positive)
     if isinstance(model.aggregation, Medians):
         found = scored_by_medians(counted, encoded, model, column, run)
@@ -121,24 +118,3 @@ def _typical(encoded: Encoded) -> tuple[str, ...]:
         found += zip(squares, (identities[place] for place in block), strict=True)
         found = sorted(found)[:MOST_TYPICAL]
     return tuple(identity.hex() for _, identity in found)
-
-
-def check_call(name: str, encoded: Encoded, sessions: Sessions) -> None:
-    """Check that the fused graph and the head agree on the probabilities of one call's cells.
-
-    The means over draws are compared, because single draws may jump by 5e-3 at libsvm's stopping
-    threshold.
-    """
-    call = encoded.checked
-    if call is None:
-        return
-    encodings = head_of_call(call.encodings, call.inputs)
-    outputs = sessions.classify(name, encodings, call.inputs)
-    expected = outputs[PROBABILITIES].mean(axis=0, dtype=np.float64)
-    found = call.probabilities.mean(axis=0, dtype=np.float64)
-    difference = float(np.abs(found - expected).max())
-    if not difference <= CROSS_CHECK:
-        raise HostError(
-            f"model {name}: the fused graph's score differs from the head's by {difference:.1e} "
-            f"(allowed {CROSS_CHECK:.0e}); this engine cannot be trusted on this PC"
-        )

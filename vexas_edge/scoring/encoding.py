@@ -8,18 +8,20 @@ is given full calls instead, and smaller ones where it runs out of memory.
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
-from vexas_edge.bundle.contract import CELLS, ENCODINGS, PROBABILITIES
+from vexas_edge.bundle.contract import CELLS, DRAWS, ENCODINGS, PROBABILITIES
 from vexas_edge.bundle.models import Network
 from vexas_edge.cells.canvas import Canvas, DecodedCell, placed_cell
 from vexas_edge.errors import DeviceMemoryError, HostError
 from vexas_edge.results.values import UsedCell
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoded import CheckedCall, Encoded
+from vexas_edge.scoring.heads.checking import check_call
 from vexas_edge.scoring.heads.inputs import inputs_of_call
 from vexas_edge.scoring.reading import ReadCell, ReadCells
 from vexas_edge.talk import Progress
@@ -140,7 +142,13 @@ def encode_cells(
     usable = next((index for index, call in enumerate(done) if len(call.encodings)), 0)
     if usable:  # no cell of the first call could be used
         done[usable] = calls.run(chunks[usable], checked=True)
-    return _joined(done, read, calls.model)
+    encoded = _joined(done, read, calls.model)
+    if not np.isfinite(encoded.encodings).all():
+        raise HostError(
+            f"model {name}: the engine returned encodings that are not finite; "
+            "run `vexas-edge verify` on this PC"
+        )
+    return encoded
 
 
 def chunk_size(sessions: Sessions, name: str, n_cells: int) -> int:
@@ -163,3 +171,32 @@ def _joined(calls: Sequence[_Call], read: ReadCells, model: Network) -> Encoded:
 
 def _none(model: Network) -> NDArray[np.float32]:
     return np.empty((0, model.encoding_width), np.float32)
+
+
+def cell_probabilities(
+    cells: ReadCells,
+    name: str,
+    *,
+    sessions: Sessions,
+    chunk_cells: int | None,
+    progress: Progress,
+) -> tuple[tuple[UsedCell, ...], dict[str, NDArray[np.float64]]]:
+    """What a model that names cells says of each, a cell a draw.
+
+    Returns:
+        The cells' records, and by identity the probability of each class, float64 (C,), of those
+        that could be put on its canvas.
+
+    Raises:
+        HostError, BundleError, InputError: as `score_case`.
+    """
+    encoded = encode_cells(cells, name, sessions, chunk_cells, progress)
+    check_call(name, encoded.checked, partial(sessions.classify, name))
+    order = encoded.by_identity
+    if not order:
+        return encoded.records, {}
+    draws = np.arange(len(order), dtype=np.int64)[:, None]
+    outputs = sessions.classify(name, encoded.encodings[order], {DRAWS: draws})
+    rows = outputs[PROBABILITIES].astype(np.float64)
+    identities = (encoded.identities[place].hex() for place in order)
+    return encoded.records, dict(zip(identities, rows, strict=True))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vexas_edge.ahead import run_ahead
-from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.cells.background import (
     Background,
     background_of_image,
@@ -152,7 +152,7 @@ class ReadSmear:
             raise _changed(record.path) from error
 
 
-def read_smear(case: Case, bundle: Bundle, progress: Progress, *, threads: int) -> ReadSmear:
+def read_smear(case: Case, manifest: Manifest, progress: Progress, *, threads: int) -> ReadSmear:
     """All cells that the bundle's models look at, decoded once; no engine is needed.
 
     Raises:
@@ -161,7 +161,7 @@ def read_smear(case: Case, bundle: Bundle, progress: Progress, *, threads: int) 
     """
     started, clock, room = datetime.now(UTC), time.perf_counter(), KEPT_BYTES
     of_models: dict[str, ReadCells] = {}
-    for name, model in bundle.manifest.models.items():
+    for name, model in manifest.models.items():
         if not case.cells_of(model.cells):
             continue
         read = read_cells(case, name, model.cells, progress, threads=threads, room=room)

@@ -1,38 +1,25 @@
 """Scoring a case: from cells to encodings in chunks, and to probabilities by the exact head."""
 
-import platform
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
-import numpy as np
-
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.models import Medians
 from vexas_edge.bundle.site_file import site_of
-from vexas_edge.bundle.words import missing_gate
-from vexas_edge.cells.images import decoder
 from vexas_edge.covariates.given import texts_of
-from vexas_edge.errors import HostError, UsageError
+from vexas_edge.errors import UsageError
 from vexas_edge.results.values import (
-    NOTICE,
-    SYNTHETIC_NOTICE,
-    BundleId,
     CaseScore,
     ModelScore,
-    Run,
-    SiteId,
-    Status,
     UsedCell,
 )
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.answering import answered, answered_past_the_gate
 from vexas_edge.scoring.encoded import Examined
-from vexas_edge.scoring.encoding import encode_cells
+from vexas_edge.scoring.encoding import cell_probabilities, encode_cells
 from vexas_edge.scoring.examining import (
     count_cells,
     judged_cells,
@@ -42,11 +29,9 @@ from vexas_edge.scoring.examining import (
 )
 from vexas_edge.scoring.reading import ReadSmear, read_smear
 from vexas_edge.scoring.typing import TypedSmear, typed_as_known, typed_smear
-from vexas_edge.smear.case import UNNAMED, Case
+from vexas_edge.scoring.whole import MadeBy, case_score, run_facts, types_id
+from vexas_edge.smear.case import Case
 from vexas_edge.talk import Progress, silent
-from vexas_edge.text import unicode_text
-from vexas_edge.typing.differential import differential
-from vexas_edge.version import __version__
 
 NONE_GIVEN: Mapping[str, str] = MappingProxyType({})
 # From a model's examined cells to its result.
@@ -118,7 +103,7 @@ def _read_checked(case: Case, bundle: Bundle, sessions: Sessions, progress: Prog
             "the sessions are those of another bundle than the one to score with; open some for "
             "this bundle, or leave them out"
         )
-    return read_smear(case, bundle, progress, threads=sessions.threads)
+    return read_smear(case, bundle.manifest, progress, threads=sessions.threads)
 
 
 def score_smear(
@@ -139,7 +124,7 @@ def score_smear(
     Raises:
         HostError, BundleError: as `score_case`.
     """
-    typed = typed_smear(read, sessions, chunk_cells, progress)
+    typed = _typed(read, sessions, chunk_cells, progress)
     read = typed.read
     found = [
         with_covariates(
@@ -148,11 +133,22 @@ def score_smear(
         for name, model in sessions.bundle.manifest.models.items()
     ]
     models = tuple(answer(examined, sessions) for examined in with_slide_faults(found))
-    run = _run_facts(sessions, read.started, time.perf_counter() - read.clock)
-    made_by = _MadeBy(
+    run = run_facts(sessions, read.started, time.perf_counter() - read.clock)
+    made_by = MadeBy(
         bundle=sessions.bundle, types=types_id(sessions), site=sessions.site_id, run=run
     )
-    return _case_score(typed, models, made_by)
+    return case_score(typed, models, made_by)
+
+
+def _typed(
+    read: ReadSmear, sessions: Sessions, chunk_cells: int | None, progress: Progress
+) -> TypedSmear:
+    """The smear with the names that models give its unnamed cells."""
+    typers = sessions.typers
+    if typers is None:
+        return TypedSmear(read=read)
+    ask = partial(cell_probabilities, sessions=typers, chunk_cells=chunk_cells, progress=progress)
+    return typed_smear(read, typers.bundle.manifest, ask, sessions.bundle.manifest)
 
 
 def score_as_known(read: ReadSmear, known: CaseScore, bundle: Bundle) -> CaseScore:
@@ -171,8 +167,8 @@ def score_as_known(read: ReadSmear, known: CaseScore, bundle: Bundle) -> CaseSco
         else model
         for model in known.models
     )
-    made_by = _MadeBy(bundle=bundle, types=known.types, site=known.site, run=known.run)
-    return _case_score(typed, models, made_by)
+    made_by = MadeBy(bundle=bundle, types=known.types, site=known.site, run=known.run)
+    return case_score(typed, models, made_by)
 
 
 def _cells_as_known(
@@ -188,43 +184,6 @@ def _cells_as_known(
         return replace(record, status=same.status, reason=same.reason, detail=same.detail)
 
     return tuple(map(as_known, records))
-
-
-def failed_case(name: str, error: str, sessions: Sessions) -> CaseScore:
-    """The result of a case that could not be scored at all."""
-    bundle = sessions.bundle
-    return CaseScore(
-        missing_gate=missing_gate(bundle.manifest) or None,
-        case=name,
-        status="failed",
-        notice=_notice(bundle),
-        lead=bundle.manifest.lead,
-        bundle=bundle_id(bundle),
-        types=types_id(sessions),
-        site=sessions.site_id,
-        error=unicode_text(error),
-    )
-
-
-def _notice(bundle: Bundle) -> str:
-    return f"{SYNTHETIC_NOTICE} {NOTICE}" if bundle.manifest.synthetic else NOTICE
-
-
-def bundle_id(bundle: Bundle) -> BundleId:
-    """What a result says about the bundle that made it."""
-    manifest = bundle.manifest
-    return BundleId(
-        name=manifest.name,
-        version=manifest.version,
-        sha256=bundle.sha256,
-        positive=manifest.positive,
-        synthetic=manifest.synthetic,
-    )
-
-
-def types_id(sessions: Sessions) -> BundleId | None:
-    """The other bundle whose models name cells, for the record."""
-    return bundle_id(sessions.types) if sessions.types else None
 
 
 def _examined(
@@ -251,88 +210,4 @@ def counted_model(
     if cells is None:
         return without_cells(name, model)
     encoded = encode_cells(cells, name, sessions, chunk_cells, progress)
-    if not np.isfinite(encoded.encodings).all():
-        raise HostError(
-            f"model {name}: the engine returned encodings that are not finite; "
-            "run `vexas-edge verify` on this PC"
-        )
     return count_cells(name, model, cells, encoded, sessions.reference(name))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _MadeBy:
-    """What a result was made by, as `CaseScore` has it."""
-
-    bundle: Bundle
-    types: BundleId | None
-    site: SiteId | None
-    run: Run | None
-
-
-def _case_score(typed: TypedSmear, models: tuple[ModelScore, ...], made_by: _MadeBy) -> CaseScore:
-    bundle, case = made_by.bundle, typed.read.case
-    manifest, bystanders = bundle.manifest, typed.read.bystanders
-    deciding = [m for m in models if manifest.lead in (None, m.model)]
-    is_answered = any(m.status == "scored" for m in deciding) or not manifest.models
-    status: Status = "scored" if is_answered else "abstained"
-    seen = [*(cell for model in models for cell in model.cells), *typed.cells]
-    unknown = () if typed.typing else case.unnamed
-    ignored = Counter(file.reason for file in case.ignored) + Counter("no_class" for _ in unknown)
-    copies = {cell.path for cell in typed.read.records if cell.status == "duplicate"}
-    return CaseScore(
-        missing_gate=missing_gate(manifest) or None,
-        case=case.name,
-        status=status,
-        notice=_notice(bundle),
-        call=deciding[0].call if len(deciding) == 1 else None,
-        lead=manifest.lead,
-        models=models,
-        unreadable=_with_status(seen, "unreadable"),
-        rejected=_with_status(seen, "rejected"),
-        duplicates=_with_status(seen, "duplicate"),
-        ignored=dict(sorted(ignored.items())),
-        conflicts=case.conflicts,
-        classes=_classes(case),
-        typing=typed.typing,
-        typed_cells=typed.cells,
-        bystanders=bystanders.records if bystanders else (),
-        differential=differential(case.cells, copies, typed.cells),
-        bundle=bundle_id(bundle),
-        types=made_by.types,
-        site=made_by.site,
-        run=made_by.run,
-    )
-
-
-def _classes(case: Case) -> dict[str, int]:
-    """How many images there are of each class that names say."""
-    named = (cell.cell_class for cell in case.cells if cell.cell_class != UNNAMED)
-    return dict(sorted(Counter(named).items()))
-
-
-def _with_status(seen: Iterable[UsedCell], status: str) -> tuple[UsedCell, ...]:
-    cells = {cell.path: cell for cell in seen if cell.status == status}
-    return tuple(cells[path] for path in sorted(cells))
-
-
-def _run_facts(sessions: Sessions, started: datetime, seconds: float) -> Run:
-    manifest, engine = sessions.bundle.manifest, sessions.used()
-    return Run(
-        vexas_edge=__version__,
-        python=platform.python_version(),
-        numpy=np.__version__,
-        decoder=decoder(),
-        engine=engine.name if engine else None,
-        engine_version=engine.version if engine else None,
-        device=engine.device if engine else None,
-        threads=engine.threads if engine else None,
-        precision=sessions.graph.precision,
-        choice_reason=sessions.graph.reason,
-        seeds={
-            name: model.aggregation.seed
-            for name, model in manifest.models.items()
-            if isinstance(model.aggregation, Medians)
-        },
-        started=started.isoformat(timespec="seconds"),
-        seconds=round(seconds, 3),
-    )

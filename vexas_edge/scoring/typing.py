@@ -4,26 +4,23 @@ A name that an analyzer or an expert gave is never changed, and a cell that no m
 of stays without one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.bundle.contract import DRAWS, PROBABILITIES
 from vexas_edge.bundle.manifest import Manifest
-from vexas_edge.errors import HostError
+from vexas_edge.bundle.models import TypingModel
 from vexas_edge.results.typing import CellTyping
 from vexas_edge.results.values import CaseScore, UsedCell
-from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.answering import check_call
-from vexas_edge.scoring.encoding import encode_cells
 from vexas_edge.scoring.reading import ReadCell, ReadCells, ReadSmear, remarked
 from vexas_edge.smear.case import UNNAMED
-from vexas_edge.talk import Progress
 from vexas_edge.typing.rule import NamedCell, is_of, named
 
 TOO_LARGE = "not_one_cell"
+# From cells and the name of a model to what it says of each, as `cell_probabilities` has it.
+Ask = Callable[[ReadCells, str], tuple[tuple[UsedCell, ...], Mapping[str, NDArray[np.float64]]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,43 +37,38 @@ class TypedSmear:
     cells: tuple[UsedCell, ...] = ()
 
 
-def typed_smear(
-    read: ReadSmear, sessions: Sessions, chunk_cells: int | None, progress: Progress
-) -> TypedSmear:
+def typed_smear(read: ReadSmear, types: Manifest, ask: Ask, manifest: Manifest) -> TypedSmear:
     """The smear with its unnamed cells named, as far as the models are sure.
 
     Args:
-        sessions: `sessions.typers` has the models that name cells.
-
-    Raises:
-        HostError, BundleError, InputError: as `score_case`.
+        types: of the models that name cells.
+        manifest: of the models that score.
     """
-    if read.unnamed is None or (typers := sessions.typers) is None:
+    if read.unnamed is None:
         return TypedSmear(read=read)
-    largest_px = min(model.largest_px for model in typers.bundle.manifest.typing.values())
-    shown = [cell for cell in read.unnamed.distinct if _longest_px(cell) <= largest_px]
+    models = types.typing
+    largest_px = min(model.largest_px for model in models.values())
+    shown = [cell for cell in read.unnamed.distinct if max(cell.size_px) <= largest_px]
     too_large = [
         _no_cell(cell.record, largest_px)
         for cell in read.unnamed.distinct
-        if _longest_px(cell) > largest_px
+        if max(cell.size_px) > largest_px
     ]
-    records = {cell.record.identity: cell.record for cell in shown}
-    for name, model in typers.bundle.manifest.typing.items():
+    records = {cell.record.path: cell.record for cell in shown}
+    for name, model in models.items():
         whose = model.of or (UNNAMED,)
-        asked = [cell for cell in shown if records[cell.record.identity].cell_class in whose]
-        own = replace(read.unnamed, distinct=tuple(asked), others=())
-        for record in _named_by(own, name, typers, chunk_cells, progress):
-            records[record.identity] = record
-    n_named = sum(record.cell_class != UNNAMED for record in records.values())
+        asked = tuple(cell for cell in shown if records[cell.record.path].cell_class in whose)
+        if asked:
+            found = ask(replace(read.unnamed, distinct=asked, others=()), name)
+            records |= {one.path: one for one in _with_names(*found, records, model)}
     typing = CellTyping(
-        sha256=typers.bundle.sha256,
-        models=tuple(typers.bundle.manifest.typing),
+        models=tuple(models),
         n_asked=len(shown),
-        n_named=n_named,
+        n_named=sum(record.cell_class != UNNAMED for record in records.values()),
         n_too_large=len(too_large),
     )
     cells = (*records.values(), *too_large, *read.unnamed.others)
-    return _routed(read, cells, typing, sessions.bundle.manifest)
+    return _routed(read, cells, typing, manifest)
 
 
 def typed_as_known(read: ReadSmear, known: CaseScore, manifest: Manifest) -> TypedSmear:
@@ -93,40 +85,27 @@ def typed_as_known(read: ReadSmear, known: CaseScore, manifest: Manifest) -> Typ
     return _routed(read, cells, known.typing, manifest)
 
 
-def _named_by(
-    cells: ReadCells,
-    name: str,
-    typers: Sessions,
-    chunk_cells: int | None,
-    progress: Progress,
-) -> Iterable[UsedCell]:
-    """The records of cells with what one model says of them."""
-    if not cells.distinct:
-        return ()
-    encoded = encode_cells(cells, name, typers, chunk_cells, progress)
-    if not np.isfinite(encoded.encodings).all():
-        raise HostError(
-            f"model {name}: the engine returned encodings that are not finite; "
-            "run `vexas-edge verify` on this PC"
-        )
-    check_call(name, encoded, typers)
-    order = encoded.by_identity
-    found = _naming(name, encoded.encodings[order], typers)
-    said = dict(zip((encoded.identities[place].hex() for place in order), found, strict=True))
-    return [
-        _with_name(record, said[record.identity]) if record.identity in said else record
-        for record in encoded.records
-    ]
+def _with_names(
+    placed: Iterable[UsedCell],
+    said: Mapping[str, NDArray[np.float64]],
+    before: Mapping[str, UsedCell],
+    model: TypingModel,
+) -> Iterator[UsedCell]:
+    """The records of cells with what one model says of them.
 
-
-def _naming(name: str, encodings: NDArray[np.float32], typers: Sessions) -> list[NamedCell]:
-    """What the model's head says of each cell."""
-    if not len(encodings):
-        return []
-    model = typers.bundle.manifest.typing[name]
-    draws = np.arange(len(encodings), dtype=np.int64)[:, None]
-    outputs = typers.classify(name, encodings, {DRAWS: draws})
-    return named(outputs[PROBABILITIES].astype(np.float64), model.classes, model.limits)
+    Args:
+        placed: their records once they were put on its canvas.
+        said: the probabilities of those that could be, by identity.
+        before: their records by path, with the names that models before this one gave.
+    """
+    rows = [said[identity] for identity in said]
+    found = named(np.array(rows), model.classes, model.limits) if rows else []
+    by_identity = dict(zip(said, found, strict=True))
+    for record in placed:
+        if record.identity in by_identity:
+            yield _with_name(before[record.path], by_identity[record.identity])
+        else:
+            yield record
 
 
 def _with_name(record: UsedCell, said: NamedCell) -> UsedCell:
@@ -170,10 +149,6 @@ def _joined(before: ReadCells, more: Iterable[ReadCell]) -> ReadCells:
     """A model's cells and more of them, by path."""
     distinct = sorted((*before.distinct, *more), key=lambda cell: cell.record.path)
     return replace(before, distinct=remarked(distinct))
-
-
-def _longest_px(cell: ReadCell) -> int:
-    return max(cell.size_px)
 
 
 def _no_cell(record: UsedCell, largest_px: int) -> UsedCell:

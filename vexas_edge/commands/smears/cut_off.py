@@ -9,7 +9,7 @@ from vexas_edge.errors import HostError
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.score import bundle_id, types_id
+from vexas_edge.scoring.whole import bundle_id, types_id
 from vexas_edge.text import one_line, without_folders
 
 

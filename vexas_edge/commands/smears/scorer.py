@@ -35,7 +35,8 @@ from vexas_edge.report.pictures import Pictures
 from vexas_edge.results.values import CaseScore, UsedCell
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.reading import ReadSmear, read_smear
-from vexas_edge.scoring.score import failed_case, score_as_known, score_smear, types_id
+from vexas_edge.scoring.score import score_as_known, score_smear
+from vexas_edge.scoring.whole import failed_case, types_id
 from vexas_edge.smear.case import Case, Cell, FoundCase
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
@@ -123,7 +124,7 @@ class Scorer:
                 if known := self.ledger.known.same_files(name, self._series, content):
                     case.close()
                     return replace(looked, known=known)
-            read = read_smear(case, self._bundle, progress, threads=self.sessions.threads)
+            read = read_smear(case, self._bundle.manifest, progress, threads=self.sessions.threads)
         except BaseException:
             case.close()
             raise

@@ -1,0 +1,147 @@
+"""The whole result of a case: its models' answers, its cells, and what made it."""
+
+import platform
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.models import Medians
+from vexas_edge.bundle.words import missing_gate
+from vexas_edge.cells.images import decoder
+from vexas_edge.results.values import (
+    NOTICE,
+    SYNTHETIC_NOTICE,
+    BundleId,
+    CaseScore,
+    ModelScore,
+    Run,
+    SiteId,
+    Status,
+    UsedCell,
+)
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.typing import TypedSmear
+from vexas_edge.smear.case import UNNAMED, Case
+from vexas_edge.text import unicode_text
+from vexas_edge.typing.differential import differential
+from vexas_edge.version import __version__
+
+
+def failed_case(name: str, error: str, sessions: Sessions) -> CaseScore:
+    """The result of a case that could not be scored at all."""
+    bundle = sessions.bundle
+    return CaseScore(
+        missing_gate=missing_gate(bundle.manifest) or None,
+        case=name,
+        status="failed",
+        notice=_notice(bundle),
+        lead=bundle.manifest.lead,
+        bundle=bundle_id(bundle),
+        types=types_id(sessions),
+        site=sessions.site_id,
+        error=unicode_text(error),
+    )
+
+
+def _notice(bundle: Bundle) -> str:
+    return f"{SYNTHETIC_NOTICE} {NOTICE}" if bundle.manifest.synthetic else NOTICE
+
+
+def bundle_id(bundle: Bundle) -> BundleId:
+    """What a result says about the bundle that made it."""
+    manifest = bundle.manifest
+    return BundleId(
+        name=manifest.name,
+        version=manifest.version,
+        sha256=bundle.sha256,
+        positive=manifest.positive,
+        synthetic=manifest.synthetic,
+    )
+
+
+def types_id(sessions: Sessions) -> BundleId | None:
+    """The other bundle whose models name cells, for the record."""
+    return bundle_id(sessions.types) if sessions.types else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeBy:
+    """What a result was made by, as `CaseScore` has it."""
+
+    bundle: Bundle
+    types: BundleId | None
+    site: SiteId | None
+    run: Run | None
+
+
+def case_score(typed: TypedSmear, models: tuple[ModelScore, ...], made_by: MadeBy) -> CaseScore:
+    bundle, case = made_by.bundle, typed.read.case
+    manifest, bystanders = bundle.manifest, typed.read.bystanders
+    deciding = [m for m in models if manifest.lead in (None, m.model)]
+    is_answered = any(m.status == "scored" for m in deciding) or not manifest.models
+    status: Status = "scored" if is_answered else "abstained"
+    seen = [*(cell for model in models for cell in model.cells), *typed.cells]
+    unknown = () if typed.typing else case.unnamed
+    ignored = Counter(file.reason for file in case.ignored) + Counter("no_class" for _ in unknown)
+    copies = {cell.path for cell in typed.read.records if cell.status == "duplicate"}
+    return CaseScore(
+        missing_gate=missing_gate(manifest) or None,
+        case=case.name,
+        status=status,
+        notice=_notice(bundle),
+        call=deciding[0].call if len(deciding) == 1 else None,
+        lead=manifest.lead,
+        models=models,
+        unreadable=_with_status(seen, "unreadable"),
+        rejected=_with_status(seen, "rejected"),
+        duplicates=_with_status(seen, "duplicate"),
+        ignored=dict(sorted(ignored.items())),
+        conflicts=case.conflicts,
+        classes=_classes(case),
+        typing=typed.typing,
+        typed_cells=typed.cells,
+        bystanders=bystanders.records if bystanders else (),
+        differential=differential(case.cells, copies, typed.cells),
+        bundle=bundle_id(bundle),
+        types=made_by.types,
+        site=made_by.site,
+        run=made_by.run,
+    )
+
+
+def _classes(case: Case) -> dict[str, int]:
+    """How many images there are of each class that names say."""
+    named = (cell.cell_class for cell in case.cells if cell.cell_class != UNNAMED)
+    return dict(sorted(Counter(named).items()))
+
+
+def _with_status(seen: Iterable[UsedCell], status: str) -> tuple[UsedCell, ...]:
+    cells = {cell.path: cell for cell in seen if cell.status == status}
+    return tuple(cells[path] for path in sorted(cells))
+
+
+def run_facts(sessions: Sessions, started: datetime, seconds: float) -> Run:
+    manifest, engine = sessions.bundle.manifest, sessions.used()
+    return Run(
+        vexas_edge=__version__,
+        python=platform.python_version(),
+        numpy=np.__version__,
+        decoder=decoder(),
+        engine=engine.name if engine else None,
+        engine_version=engine.version if engine else None,
+        device=engine.device if engine else None,
+        threads=engine.threads if engine else None,
+        precision=sessions.graph.precision,
+        choice_reason=sessions.graph.reason,
+        seeds={
+            name: model.aggregation.seed
+            for name, model in manifest.models.items()
+            if isinstance(model.aggregation, Medians)
+        },
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(seconds, 3),
+    )
