@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from onnx import ModelProto
 
 from calibration.proof.exact import exact_session
 from export.card import card_from_manifest
 from export.execution import run_session
+from export.fuse import encoder_sha256
 from export.golden import npz_from_arrays
 from export.graph import OPSET
 from export.written import check_written
@@ -87,7 +89,13 @@ def add_graphs(bundle: Bundle, graphs: list[NewGraph], to: Path) -> Manifest:
             model=graph.model,
             file=graph.file,
             content=graph.content,
-            entry=file_entry(graph.content, OPSET, graph.measured, tested=graph.tested),
+            entry=file_entry(
+                graph.content,
+                OPSET,
+                graph.measured,
+                tested=graph.tested,
+                encoder=encoder_sha256(ModelProto.FromString(graph.content)),
+            ),
         )
         for graph in graphs
     ]
@@ -109,15 +117,24 @@ def write_with_files(bundle: Bundle, new: Sequence[NewFile], to: Path) -> Manife
             there is unchanged.
     """
     content, models = bundle.content(), dict(bundle.manifest.models)
+    typing = dict(bundle.manifest.typing)
     for one in new:
         content[f"models/{one.model}/{one.file}"] = one.content
-        files = {**models[one.model].files, one.file: one.entry}
-        models[one.model] = msgspec.structs.replace(models[one.model], files=files)
-    manifest = msgspec.structs.replace(bundle.manifest, models=models)
+        files = {**bundle.manifest.networks[one.model].files, **_files(new, one.model)}
+        if one.model in models:
+            models[one.model] = msgspec.structs.replace(models[one.model], files=files)
+        else:
+            typing[one.model] = msgspec.structs.replace(typing[one.model], files=files)
+    manifest = msgspec.structs.replace(bundle.manifest, models=models, typing=typing)
     content[CARD] = card_from_manifest(manifest).encode()
     manifest = msgspec.structs.replace(manifest, files={CARD: file_entry(content[CARD])})
     write_zip(manifest, content, to, check_written)
     return manifest
+
+
+def _files(new: Sequence[NewFile], model: str) -> dict[str, FileEntry]:
+    """The manifest's entries of the files that are new to a model."""
+    return {one.file: one.entry for one in new if one.model == model}
 
 
 def _golden_with(golden: bytes, graphs: Mapping[str, bytes], contract: GraphContract) -> bytes:

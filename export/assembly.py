@@ -16,7 +16,7 @@ import sklearn
 from onnx import ModelProto
 
 from export.card import card_from_manifest
-from export.fuse import fuse_graphs, head_graph
+from export.fuse import encoder_sha256, fuse_graphs, head_graph
 from export.golden import golden_npz
 from export.graph import OPSET
 from export.inputs import load_cells
@@ -121,6 +121,7 @@ def export_model(sources: ModelSources, label_rule: LabelRule | None = None) -> 
     )
     files = _files(fused, graph, sources)
     entries = _entries(files, {FUSED: parity.fused, HEAD: parity.head})
+    entries[FUSED] = msgspec.structs.replace(entries[FUSED], encoder=encoder_sha256(fused))
     return ExportedModel(entry=_entry(sources, entries, label_rule), files=files, sources=sources)
 
 

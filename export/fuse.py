@@ -1,9 +1,11 @@
 """The two graphs that a model ships: one from cells to probabilities, and the exact head alone."""
 
+import hashlib
+
 import numpy as np
 from onnx import ModelProto
 
-from export.graph import GraphBuilder, declared
+from export.graph import GraphBuilder, between, declared
 from export.heads import Head
 from export.preprocessing import Preprocessing, add_preprocessing
 from vexas_edge.bundle.contract import (
@@ -65,6 +67,15 @@ def head_graph(head: Head) -> ModelProto:
     graph = GraphBuilder()
     head.add(graph, ENCODINGS, np.float64, fused=False)
     return graph.model("head", *declared(head_contract(head.sizes)))
+
+
+def encoder_sha256(fused: ModelProto) -> str:
+    """The hash of a fused graph's part from cells to encodings.
+
+    Graphs that have the same give the same encodings, whatever follows these.
+    """
+    part = between(fused, [CELLS], [ENCODINGS])
+    return hashlib.sha256(part.SerializeToString(deterministic=True)).hexdigest()
 
 
 def embedding_width(encoder: ModelProto) -> int:

@@ -180,7 +180,11 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("manifest", lambda m: m.update(colour="red"), "/: Additional properties are not allowed"),
     ("manifest", lambda m: head(m).update(colour="red"), "/head.onnx: Additional properties"),
     ("manifest", lambda m: m.update(models=[]), '/models: [] is not of type "object"'),
-    ("manifest", lambda m: m.update(typing={"a": {}}), "/typing/a: canvas_px is missing"),
+    (
+        "manifest",
+        lambda m: m.update(typing={"a": {}}),
+        '/typing/a: "canvas_px" is a required',
+    ),
     ("manifest", lambda m: m.update(synthetic="yes"), 'synthetic: "yes" is not of type "boolean"'),
     ("manifest", lambda m: m["models"]["monocyte"].update(encoding="best"), "one of"),
     ("manifest", lambda m: m.update(name="site\n"), r'/name: "site\n" does not match'),

@@ -4,6 +4,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,15 @@ from tiny import Ended, kept, png, recorded, write_case
 from tiny_types import CLASS_OF_TINT, types_bundle, write_tinted
 
 from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.errors import UsageError
 from vexas_edge.ledger.checking import problems_of_folder
 from vexas_edge.ledger.derived.rebuilding import rebuild_tables
 from vexas_edge.results.values import CaseScore
 from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring import encoding, score
+from vexas_edge.scoring.encoded import Encoded
+from vexas_edge.scoring.reading import ReadCells
 from vexas_edge.smear.options import ReadOptions
 
 Command = Callable[..., Ended]
@@ -310,3 +315,33 @@ def test_near_copies_of_named_cells_are_known_though_saved_otherwise(
     result = scored(smear, tiny_bundle, types)
     (cell,) = result.typed_cells
     assert (cell.status, cell.reason) == ("duplicate", "nearly_same_pixels")
+
+
+def test_an_encoder_that_both_models_have_sees_each_cell_once(
+    flat: Path, tiny_bundle: Path, types: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tiny model of neutrophils has the encoder that names cells; the others have their own."""
+    seen: Counter[str] = Counter()
+    whole = encoding.encode_cells
+
+    def counting(read: ReadCells, name: str, *others: Any) -> Encoded:
+        known = others[3] if len(others) > 3 else {}
+        seen[name] += sum(cell.record.identity not in known for cell in read.distinct)
+        return whole(read, name, *others)
+
+    monkeypatch.setattr(encoding, "encode_cells", counting)
+    monkeypatch.setattr(score, "encode_cells", counting)
+    result = scored(flat, tiny_bundle, types)
+    by_name = {model.model: model for model in result.models}
+    assert seen["leukocyte"] == 45
+    assert seen["neutrophil"] == 0
+    assert seen["lymphocyte"] == by_name["lymphocyte"].n_cells > 0
+    assert by_name["neutrophil"].score is not None
+
+
+def test_encoders_that_differ_have_different_hashes(tiny_bundle: Path, types: Path) -> None:
+    models = open_bundle(tiny_bundle).manifest.models
+    hashes = [model.files[FUSED].encoder for model in models.values()]
+    assert len(set(hashes)) == 3
+    naming = open_bundle(types).manifest.typing["leukocyte"]
+    assert naming.files[FUSED].encoder == models["neutrophil"].files[FUSED].encoder

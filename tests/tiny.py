@@ -219,6 +219,7 @@ def rewritten(
                     contents[f"models/{name}/{file}"],
                     measured=entry.measured,
                     tested=entry.tested,
+                    encoder=entry.encoder,
                 )
                 for file, entry in {**model.files, **_added(name, files or {})}.items()
             },

@@ -1,4 +1,4 @@
-"""The command that learns which class each cell is of: `typing`."""
+"""The commands that learn which class each cell is of, `typing`, and judge it, `types`."""
 
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,40 @@ def typing(
     )
     echo_lines([*lines_from_judgement(found), "", f"{out / PAGE}"])
     echo(f"{out / 'spec.toml'}: build the bundle with vexas-workshop export bundle")
+
+
+@click.command()
+@click.argument("bundle", type=_PATH)
+@click.argument("sources", type=_PATH)
+@click.option(
+    "-o", "out", type=_PATH, help="Folder for typing.html and typing.json.  [default: none]"
+)
+@click.option("--threads", type=click.IntRange(1), help="CPU threads to use.  [default: all cores]")
+def types(bundle: Path, sources: Path, out: Path | None, threads: int | None) -> None:
+    """Judge how the model of BUNDLE (.vxb) names the labelled cells that SOURCES (.toml) names.
+
+    SOURCES is as `train typing` has it. The cells must be others than those that the model was
+    fitted on, and of other patients; nothing can check that here. Tables are those of the Leukopy
+    study: eight classes, neutrophils and immature granulocytes, and eleven.
+
+    \b
+    Example:
+      vexas-workshop train types TYPES.vxb sources.toml -o judged
+    """
+    from training.typing.bundled import judged_bundle
+    from training.typing.report import PAGE, lines_from_judgement, write_judgement
+    from training.typing.sources import sources_from_file
+    from vexas_edge.bundle.archive import open_bundle
+    from vexas_edge.engines.contract import EngineOptions
+    from vexas_edge.runtime.session import Sessions
+
+    talk, opened = console_talk("types", "cells"), open_bundle(bundle)
+    with Sessions(opened, EngineOptions(threads=threads)) as sessions:
+        found = judged_bundle(sessions, sources_from_file(sources), sources.parent, talk.say)
+    echo_lines(lines_from_judgement(found))
+    if out:
+        write_judgement(found, opened.manifest.name, out)
+        echo(f"{out / PAGE}")
 
 
 def _options(asked: dict[str, Any]) -> Any:

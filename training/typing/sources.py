@@ -158,7 +158,7 @@ def labelled_cells(
     """
     found = _Gathered(side_px=side_px)
     for name, source in sources.items():
-        for owner, case in _cases(name, source, folder):
+        for owner, case in cases_of(name, source, folder):
             with closing(case):
                 _gather(name, owner, case, found)
     if found.lost and not skip_unreadable:
@@ -174,14 +174,14 @@ def _gather(source: str, owner: str, case: Case, found: _Gathered) -> None:
         lambda cell: decode_cell(case.source, cell, AS_IT_IS), case.cells, threads=default_threads()
     )
     for cell in work:
-        where = f"{source}: {cell.record.path}"
+        where = f"{owner}: {cell.record.path}"
         if cell.pixels is None:
-            found.lost.append(f"{source}: {cell.fault}")
+            found.lost.append(f"{owner}: {cell.fault}")
         else:
             found.add(cell.identity, cell.pixels, (cell.record.cell_class, owner, source, where))
 
 
-def _cases(name: str, source: CellSource, folder: Path) -> Iterator[tuple[str, Case]]:
+def cases_of(name: str, source: CellSource, folder: Path) -> Iterator[tuple[str, Case]]:
     """The cases of a source, each with what its cells are kept together by."""
     reading = source.reading.options(folder)
     if source.cohort is not None:

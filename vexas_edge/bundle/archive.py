@@ -140,13 +140,15 @@ def file_entry(
     measured: dict[str, Any] | None = None,
     *,
     tested: bool = False,
+    encoder: str | None = None,
 ) -> FileEntry:
-    """The manifest's entry for a file with this content."""
+    """The manifest's entry for a file with this content; arguments are as `FileEntry` has them."""
     return FileEntry(
         sha256=hashlib.sha256(content).hexdigest(),
         bytes=len(content),
         opset=opset,
         tested=tested,
+        encoder=encoder,
         measured=measured or {},
     )
 

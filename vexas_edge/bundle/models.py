@@ -24,6 +24,8 @@ class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     """One file of the bundle.
 
     tested: whether a cheaper graph has passed its gate; without that, it is not used for scoring.
+    encoder: of a fused graph, the hash of its part from cells to encodings; where two graphs have
+    the same, cells need to be encoded only once.
     measured: what the parity check and the gates measured, by the figure's name.
     """
 
@@ -31,6 +33,7 @@ class FileEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     bytes: Annotated[int, Meta(ge=0, le=2**31)]
     opset: int | None = None
     tested: bool = False
+    encoder: Sha256 | None = None
     measured: dict[str, Any] = {}
 
 

@@ -5,7 +5,7 @@ threads, every operator would wait for the thread that shares its core with isol
 is given full calls instead, and smaller ones where it runs out of memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from vexas_edge.scoring.encoded import CheckedCall, Encoded
 from vexas_edge.scoring.heads.checking import check_call
 from vexas_edge.scoring.heads.inputs import inputs_of_call
 from vexas_edge.scoring.reading import ReadCell, ReadCells
+from vexas_edge.scoring.typed.said import NONE_KNOWN, SaidOfCells
 from vexas_edge.talk import Progress
 
 
@@ -111,6 +112,7 @@ def encode_cells(
     sessions: Sessions,
     chunk_cells: int | None,
     progress: Progress,
+    known: Mapping[str, NDArray[np.float32]] = NONE_KNOWN,
 ) -> Encoded:
     """The encodings of one model's cells.
 
@@ -119,8 +121,10 @@ def encode_cells(
 
     Args:
         chunk_cells: how many cells go into one call; None chooses a number that suits the engine.
+        known: encodings that the model is known to give, by identity; they are not computed again.
     """
-    cells, canvas = read.distinct, sessions.canvas(name)
+    cells = tuple(cell for cell in read.distinct if cell.record.identity not in known)
+    canvas = sessions.canvas(name)
     if cells:
         canvas = canvas.for_background(read.background)
     calls = _Calls(read=read, name=name, sessions=sessions, canvas=canvas)
@@ -142,6 +146,7 @@ def encode_cells(
     usable = next((index for index, call in enumerate(done) if len(call.encodings)), 0)
     if usable:  # no cell of the first call could be used
         done[usable] = calls.run(chunks[usable], checked=True)
+    done += _known_calls(read, known)
     encoded = _joined(done, read, calls.model)
     if not np.isfinite(encoded.encodings).all():
         raise HostError(
@@ -169,6 +174,14 @@ def _joined(calls: Sequence[_Call], read: ReadCells, model: Network) -> Encoded:
     )
 
 
+def _known_calls(read: ReadCells, known: Mapping[str, NDArray[np.float32]]) -> list[_Call]:
+    """The cells whose encodings are known, as if the engine had been called."""
+    own = [cell.record for cell in read.distinct if cell.record.identity in known]
+    if not own:
+        return []
+    return [_Call(records=own, encodings=np.stack([known[one.identity] for one in own]))]
+
+
 def _none(model: Network) -> NDArray[np.float32]:
     return np.empty((0, model.encoding_width), np.float32)
 
@@ -180,12 +193,8 @@ def cell_probabilities(
     sessions: Sessions,
     chunk_cells: int | None,
     progress: Progress,
-) -> tuple[tuple[UsedCell, ...], dict[str, NDArray[np.float64]]]:
+) -> SaidOfCells:
     """What a model that names cells says of each, a cell a draw.
-
-    Returns:
-        The cells' records, and by identity the probability of each class, float64 (C,), of those
-        that could be put on its canvas.
 
     Raises:
         HostError, BundleError, InputError: as `score_case`.
@@ -194,9 +203,13 @@ def cell_probabilities(
     check_call(name, encoded.checked, partial(sessions.classify, name))
     order = encoded.by_identity
     if not order:
-        return encoded.records, {}
+        return SaidOfCells(records=encoded.records, probabilities={}, encodings={})
     draws = np.arange(len(order), dtype=np.int64)[:, None]
-    outputs = sessions.classify(name, encoded.encodings[order], {DRAWS: draws})
-    rows = outputs[PROBABILITIES].astype(np.float64)
-    identities = (encoded.identities[place].hex() for place in order)
-    return encoded.records, dict(zip(identities, rows, strict=True))
+    encodings = encoded.encodings[order]
+    rows = sessions.classify(name, encodings, {DRAWS: draws})[PROBABILITIES].astype(np.float64)
+    identities = [encoded.identities[place].hex() for place in order]
+    return SaidOfCells(
+        records=encoded.records,
+        probabilities=dict(zip(identities, rows, strict=True)),
+        encodings=dict(zip(identities, encodings, strict=True)),
+    )

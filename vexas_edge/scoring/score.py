@@ -7,6 +7,9 @@ from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.site_file import site_of
 from vexas_edge.covariates.given import texts_of
@@ -28,7 +31,9 @@ from vexas_edge.scoring.examining import (
     without_cells,
 )
 from vexas_edge.scoring.reading import ReadSmear, read_smear
-from vexas_edge.scoring.typing import TypedSmear, typed_as_known, typed_smear
+from vexas_edge.scoring.typed.naming import typed_as_known, typed_smear
+from vexas_edge.scoring.typed.said import NONE_KNOWN, TypedSmear
+from vexas_edge.scoring.typed.sharing import known_encodings
 from vexas_edge.scoring.whole import MadeBy, case_score, run_facts, types_id
 from vexas_edge.smear.case import Case
 from vexas_edge.talk import Progress, silent
@@ -128,7 +133,7 @@ def score_smear(
     read = typed.read
     found = [
         with_covariates(
-            _examined(read, name, sessions, chunk_cells, progress), model.covariates, covariates
+            _examined(typed, name, sessions, chunk_cells, progress), model.covariates, covariates
         )
         for name, model in sessions.bundle.manifest.models.items()
     ]
@@ -187,10 +192,11 @@ def _cells_as_known(
 
 
 def _examined(
-    read: ReadSmear, name: str, sessions: Sessions, chunk_cells: int | None, progress: Progress
+    typed: TypedSmear, name: str, sessions: Sessions, chunk_cells: int | None, progress: Progress
 ) -> Examined:
     """The model's cells, encoded and judged."""
-    counted = counted_model(read, name, sessions, progress, chunk_cells)
+    known = known_encodings(typed, name, sessions)
+    counted = counted_model(typed.read, name, sessions, progress, chunk_cells, known)
     return judged_cells(counted, sessions.reference(name), sessions.centre(name))
 
 
@@ -200,6 +206,7 @@ def counted_model(
     sessions: Sessions,
     progress: Progress,
     chunk_cells: int | None = None,
+    known: Mapping[str, NDArray[np.float32]] = NONE_KNOWN,
 ) -> Examined:
     """The model's cells, encoded and counted; its domain gate has not judged them.
 
@@ -209,5 +216,5 @@ def counted_model(
     model, cells = sessions.bundle.manifest.models[name], read.of_models.get(name)
     if cells is None:
         return without_cells(name, model)
-    encoded = encode_cells(cells, name, sessions, chunk_cells, progress)
+    encoded = encode_cells(cells, name, sessions, chunk_cells, progress, known)
     return count_cells(name, model, cells, encoded, sessions.reference(name))

@@ -24,7 +24,7 @@ from vexas_edge.results.values import (
     UsedCell,
 )
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.typing import TypedSmear
+from vexas_edge.scoring.typed.said import TypedSmear
 from vexas_edge.smear.case import UNNAMED, Case
 from vexas_edge.text import unicode_text
 from vexas_edge.typing.differential import differential

@@ -5,7 +5,7 @@ of stays without one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,26 +15,13 @@ from vexas_edge.bundle.models import TypingModel
 from vexas_edge.results.typing import CellTyping
 from vexas_edge.results.values import CaseScore, UsedCell
 from vexas_edge.scoring.reading import ReadCell, ReadCells, ReadSmear, remarked
+from vexas_edge.scoring.typed.said import SaidOfCells, TypedSmear
 from vexas_edge.smear.case import UNNAMED
 from vexas_edge.typing.rule import NamedCell, is_of, named
 
 TOO_LARGE = "not_one_cell"
 # From cells and the name of a model to what it says of each, as `cell_probabilities` has it.
-Ask = Callable[[ReadCells, str], tuple[tuple[UsedCell, ...], Mapping[str, NDArray[np.float64]]]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TypedSmear:
-    """A smear whose cells have the names that a model gave.
-
-    read: its models have the cells that were named as theirs, too.
-    typing: how cells were named; None where there was nobody to name them, or nothing to name.
-    cells: those that nobody had named, by path.
-    """
-
-    read: ReadSmear
-    typing: CellTyping | None = None
-    cells: tuple[UsedCell, ...] = ()
+Ask = Callable[[ReadCells, str], SaidOfCells]
 
 
 def typed_smear(read: ReadSmear, types: Manifest, ask: Ask, manifest: Manifest) -> TypedSmear:
@@ -55,12 +42,14 @@ def typed_smear(read: ReadSmear, types: Manifest, ask: Ask, manifest: Manifest) 
         if max(cell.size_px) > largest_px
     ]
     records = {cell.record.path: cell.record for cell in shown}
+    encodings: dict[str, Mapping[str, NDArray[np.float32]]] = {}
     for name, model in models.items():
         whose = model.of or (UNNAMED,)
         asked = tuple(cell for cell in shown if records[cell.record.path].cell_class in whose)
         if asked:
             found = ask(replace(read.unnamed, distinct=asked, others=()), name)
-            records |= {one.path: one for one in _with_names(*found, records, model)}
+            records |= {one.path: one for one in _with_names(found, records, model)}
+            encodings[name] = found.encodings
     typing = CellTyping(
         models=tuple(models),
         n_asked=len(shown),
@@ -68,7 +57,7 @@ def typed_smear(read: ReadSmear, types: Manifest, ask: Ask, manifest: Manifest) 
         n_too_large=len(too_large),
     )
     cells = (*records.values(), *too_large, *read.unnamed.others)
-    return _routed(read, cells, typing, manifest)
+    return replace(_routed(read, cells, typing, manifest), encodings=encodings)
 
 
 def typed_as_known(read: ReadSmear, known: CaseScore, manifest: Manifest) -> TypedSmear:
@@ -86,22 +75,17 @@ def typed_as_known(read: ReadSmear, known: CaseScore, manifest: Manifest) -> Typ
 
 
 def _with_names(
-    placed: Iterable[UsedCell],
-    said: Mapping[str, NDArray[np.float64]],
-    before: Mapping[str, UsedCell],
-    model: TypingModel,
+    said: SaidOfCells, before: Mapping[str, UsedCell], model: TypingModel
 ) -> Iterator[UsedCell]:
     """The records of cells with what one model says of them.
 
     Args:
-        placed: their records once they were put on its canvas.
-        said: the probabilities of those that could be, by identity.
         before: their records by path, with the names that models before this one gave.
     """
-    rows = [said[identity] for identity in said]
+    rows = list(said.probabilities.values())
     found = named(np.array(rows), model.classes, model.limits) if rows else []
-    by_identity = dict(zip(said, found, strict=True))
-    for record in placed:
+    by_identity = dict(zip(said.probabilities, found, strict=True))
+    for record in said.records:
         if record.identity in by_identity:
             yield _with_name(before[record.path], by_identity[record.identity])
         else:

@@ -1,0 +1,1 @@
+"""Cells that a model has named: how, and which models get them."""

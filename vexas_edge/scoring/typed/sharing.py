@@ -1,0 +1,39 @@
+"""Encodings that were computed to name cells, and that another model would compute again.
+
+Two models share an encoder if the hash of their graphs' parts up to the encodings is the same and a
+cell is put on the same canvas for both; then the same engine gives the same encodings, bit for bit.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vexas_edge.bundle.models import Network
+from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.typed.said import NONE_KNOWN, TypedSmear
+
+
+def known_encodings(
+    typed: TypedSmear, name: str, sessions: Sessions
+) -> Mapping[str, NDArray[np.float32]]:
+    """The encodings of cells, float32 (D,), that a model is known to give, by identity."""
+    model, typers = sessions.bundle.manifest.models[name], sessions.typers
+    for other, encodings in typed.encodings.items():
+        assert typers is not None  # who made the encodings
+        naming = typers.bundle.manifest.typing[other]
+        own, theirs = model.files[sessions.graph.file], naming.files[typers.graph.file]
+        same_engine = sessions.options == typers.options
+        same_encoder = own.encoder is not None and own.encoder == theirs.encoder
+        if same_engine and same_encoder and _placing(model) == _placing(naming):
+            return encodings
+    return NONE_KNOWN
+
+
+def _placing(model: Network) -> tuple[object, ...]:
+    """All that decides how a cell is put on a model's canvas; none is the same if cells differ.
+
+    What is cut out or normalised depends on more than the cell itself.
+    """
+    apart = object() if model.isolation or model.background else None
+    return (model.canvas_px, model.larger, apart)
