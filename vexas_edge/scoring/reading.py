@@ -198,6 +198,8 @@ def _with_unnamed(read: ReadSmear, progress: Progress, *, threads: int, room: in
 
 def _without_copies_of(named: Sequence[ReadCell], unnamed: ReadCells) -> ReadCells:
     """The unnamed cells but those that show a named one; these are copies."""
+    if not named:
+        return unnamed
     by_identity = {cell.record.identity: cell.record.path for cell in named}
     signatures = [cell.signature for cell in (*named, *unnamed.distinct)]
     near = near_copies(signatures)
