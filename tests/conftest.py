@@ -18,6 +18,7 @@ from tiny import (
 from vexas_edge.commands.cli import main
 from vexas_edge.commands.smears import net
 from vexas_edge.host.cache import FOLDER_VARIABLE
+from vexas_edge.workshop import run_workshop
 
 
 def pytest_configure() -> None:
@@ -85,15 +86,30 @@ def vexas_edge(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Ended]:
     """Runs `vexas-edge` with the given arguments, in this process, through its entry point."""
+    return _runner("vexas-edge", main, monkeypatch, capsys)
+
+
+@pytest.fixture
+def vexas_workshop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    """The same for `vexas-workshop`."""
+    return _runner("vexas-workshop", run_workshop, monkeypatch, capsys)
+
+
+def _runner(
+    name: str,
+    command: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., Ended]:
     monkeypatch.delenv("VEXAS_EDGE_BUNDLE", raising=False)
 
     def run(*arguments: str | os.PathLike[str]) -> Ended:
-        monkeypatch.setattr(
-            sys, "argv", ["vexas-edge", *(os.fspath(argument) for argument in arguments)]
-        )
+        monkeypatch.setattr(sys, "argv", [name, *(os.fspath(argument) for argument in arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            main()
+            command()
         captured = capsys.readouterr()
         status = ended.value.code or 0
         assert isinstance(status, int)

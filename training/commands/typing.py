@@ -49,8 +49,8 @@ _LEARNING: Rows = (
     (
         "--canvas-px",
         click.IntRange(8, 4096),
-        "Side of the square in the middle of each image that is looked at, in pixels.  "
-        "[default: 160]",
+        "Side of the square in the middle of each image that is looked at, in pixels; it should "
+        "hold the largest cells.  [default: 192]",
     ),
     (
         "--copies",

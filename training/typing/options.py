@@ -44,7 +44,7 @@ class TypingOptions:
     last: int = 6
     head: Head = "softmax"
     C: float = 1.0
-    canvas_px: int = 160
+    canvas_px: int = 192
     views: ViewOptions = field(default_factory=lambda: default_views(TypingOptions.canvas_px))
     copies: int = 6
     rate: float = 2e-3

@@ -9,6 +9,7 @@
 
     [sources.crops]
     labels = "labels.csv"         # columns file and cell_class and, if known, patient
+    images = "images"             # where its files are, if not beside it
 
 Names of classes are understood by each source's vocabulary. Where patients are not known, all
 cells of a source stay together when cells are split.
@@ -48,12 +49,14 @@ _COLUMNS = ("file", "cell_class")
 class CellSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One place that labelled cells are in: exactly one of cohort, folder and labels.
 
+    images: the folder of the files that labels name; None for the table's own.
     reading: how names of files and classes are understood.
     """
 
     cohort: str | None = None
     folder: str | None = None
     labels: str | None = None
+    images: str | None = None
     reading: Reading = Reading()
 
 
@@ -190,7 +193,9 @@ def cases_of(name: str, source: CellSource, folder: Path) -> Iterator[tuple[str,
     elif source.folder is not None:
         yield name, _checked(read_case(folder / source.folder, reading), name)
     elif source.labels is not None:
-        yield from _labelled(name, folder / source.labels, reading)
+        table = folder / source.labels
+        images = folder / source.images if source.images else table.parent
+        yield from _labelled(name, table, images, reading)
 
 
 def _checked(case: Case, source: str) -> Case:
@@ -209,8 +214,10 @@ def _unknown(source: str, names: Sequence[str]) -> InputError:
     )
 
 
-def _labelled(name: str, table: Path, reading: ReadOptions) -> Iterator[tuple[str, Case]]:
-    """The files that a table names, by their patients; paths start at the table's folder."""
+def _labelled(
+    name: str, table: Path, images: Path, reading: ReadOptions
+) -> Iterator[tuple[str, Case]]:
+    """The files that a table names, by their patients; paths start at the folder of images."""
     by_owner: dict[str, list[Cell]] = {}
     unknown = set()
     for file, written, patient in _rows(table):
@@ -224,12 +231,12 @@ def _labelled(name: str, table: Path, reading: ReadOptions) -> Iterator[tuple[st
     if unknown:
         raise _unknown(name, sorted(unknown))
     for owner, cells in by_owner.items():
-        source = open_source(table.parent)
+        source = open_source(images)
         missing = [cell.path for cell in cells if cell.path not in source.files]
         case = Case(name=owner, source=source, cells=tuple(cells), ignored=(), conflicts=())
         if missing:
             case.close()
-            raise InputError(f"{table} names {missing[0]!r}, which is not in its folder")
+            raise InputError(f"{table} names {missing[0]!r}, which is not in {images}")
         yield owner, case
 
 
