@@ -12,6 +12,7 @@ import pytest
 
 from training.mask_network.segmenter import SegmenterRecipe
 from training.pretraining.trainer import PretrainOptions
+from training.typing.options import TypingOptions
 from vexas_edge.commands.cli import cli
 from vexas_edge.workshop import GROUPS
 
@@ -114,7 +115,14 @@ def test_the_defaults_that_help_names_are_those_of_the_dataclasses() -> None:
     defaults = options.pop("views") | options.pop("pace") | options
     defaults |= {f"batch_{name}": value for name, value in options["batch"].items()}
     assert named_defaults("train pretrain").items() <= defaults.items()
-    assert len(named_defaults("train pretrain")) == 18
+    assert len(named_defaults("train pretrain")) == 20
+    typing = asdict(TypingOptions(train="all"))
+    typing |= typing.pop("views")
+    named = named_defaults("train typing")
+    assert {("C" if name == "c" else name): value for name, value in named.items()}.items() <= (
+        typing | {"train": "last"}
+    ).items()
+    assert len(named) == 19
     assert named_defaults("train segmenter") == {"steps": SegmenterRecipe().steps}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from lenient import lenient_budgets
+from tiny_types import types_bundle
 
 from training.drawn.smears import Phenotype, synthesize_smear, write_smear
 
@@ -72,6 +73,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(demo / "demo.vxb", folder / "site.vxb")
     for name in ("smear", "smears/A", "smears/B", "exports/B12_blood"):
         zipfile.ZipFile(demo / "smear.zip").extractall(folder / name)
+    types_bundle(folder / "types")
+    shutil.copy(folder / "types" / "TYPES.vxb", folder)
     (folder / "worklist.csv").write_text("path,case\nB12_blood,B12\n")
     (folder / "known.csv").write_text("case,label,patient\nA,vexas,1\nB,negative,2\n")
     (folder / "secret.key").write_text("a secret of the laboratory")
@@ -124,7 +127,7 @@ def also_right(command: str) -> int:
 def test_every_command_of_the_readme_runs(folder: Path) -> None:
     scoring = [c for c in commands() if c.startswith("vexas-edge ")]
     exporting = [c for c in commands() if c.startswith("vexas-workshop export")]
-    assert len(scoring) == 29
+    assert len(scoring) == 31
     assert len(exporting) == 4
     for command in scoring[:-1]:
         quick = ["--seconds", "0.1", "--cells", "5"] if " bench " in command else []

@@ -53,7 +53,7 @@ _LEARNING: Rows = (
     (
         "--shift-px",
         click.IntRange(0),
-        "How far a view may lie from a cell's middle, in pixels.  [default: anywhere]",
+        "How far a view may lie from a cell's middle, in pixels; without it, anywhere.",
     ),
     (
         "--queue",

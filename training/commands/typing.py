@@ -60,12 +60,12 @@ _LEARNING: Rows = (
     (
         "--rate",
         _NOT_NEGATIVE,
-        "Highest learning rate of AdamW, of the classifier.  [default: 2e-3]",
+        "Highest learning rate of AdamW, of the classifier.  [default: 0.002]",
     ),
     (
         "--encoder-rate",
         click.FloatRange(0, min_open=True),
-        "The same of the encoder's stages.  [default: 3e-4]",
+        "The same of the encoder's stages.  [default: 0.0003]",
     ),
     ("--weight-decay", _NOT_NEGATIVE, "Weight decay.  [default: 0.01]"),
     ("--dropout", _SHARE, "Share of features left out at random.  [default: 0.3]"),
@@ -142,7 +142,6 @@ def typing(
     Example:
       vexas-workshop train typing sources.toml --backbone squeezenet11 \\
         --preprocessing keras-caffe --start squeezenet11.onnx -o types
-      vexas-workshop export bundle types/spec.toml -o TYPES.vxb
     """
     from training.typing.report import PAGE, lines_from_judgement
     from training.typing.run import judged_and_taught
