@@ -1,6 +1,6 @@
 """Makes a bundle's cheaper graphs, judges them on other patients, and adds those that passed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +18,15 @@ from calibration.candidates import (
     half_candidate,
     integer_candidates,
 )
-from calibration.gate.figures import GateError, GateResult, failures, gate_result, manifest_figures
-from calibration.gate.judgement import REFERENCE, Judgement, check_cohort, judge
+from calibration.gate.figures import GateError, manifest_figures
+from calibration.gate.gate import NOT_JUDGED, Gate, JudgedKind
+from calibration.gate.judgement import REFERENCE, check_cohort
 from calibration.gate.samples import draw_samples
 from calibration.gate.smears import Smear, canvas_of, check_apart, check_read, open_smears
-from calibration.gate.verdict import Verdict, warning_from_verdict
+from calibration.gate.verdict import AnyResult, Verdict, warning_from_verdict
 from calibration.rehearsal import Rehearsal
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.graphs import FUSED, HEAD, graph_file
+from vexas_edge.bundle.graphs import FUSED, graph_file
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import UsageError
@@ -88,7 +89,7 @@ def add_precisions(bundle: Bundle, asked: Conversion, to: Path, console: Console
     with ExitStack() as stack:
         smears = _open(bundle, asked, console, stack)
         judged: list[tuple[NewGraph, Verdict]] = []
-        for name in bundle.manifest.models:
+        for name in bundle.manifest.networks:
             for graph, verdict in _convert(bundle, name, asked, smears, console):
                 console.show(verdict)
                 if warning := warning_from_verdict(verdict):
@@ -138,7 +139,7 @@ def _open(bundle: Bundle, asked: Conversion, console: Console, stack: ExitStack)
                 "--calibrate or --gate"
             )
         calibration = open_smears(rows, asked.calibrate, asked.reading, stack)
-        for name in bundle.manifest.models:
+        for name in bundle.manifest.networks:
             canvases[name] = stack.enter_context(canvas_of(bundle, name))
     if asked.gate == NO_GATE:
         _check_ungated(bundle, asked, rows)
@@ -159,7 +160,7 @@ def _check_ungated(bundle: Bundle, asked: Conversion, rows: Sequence[CohortCase]
             f"the cohort has a split called {NO_GATE!r}, which --gate understands as no gate; "
             "rename it"
         )
-    for name, model in bundle.manifest.models.items():
+    for name, model in bundle.manifest.networks.items():
         for kind in asked.kinds:
             entry = model.files.get(graph_file(kind))
             if entry and entry.tested:
@@ -176,18 +177,20 @@ def _convert(
     reference = ModelProto.FromString(bundle.model_file(name, FUSED))
     made = _make(bundle, name, reference, asked, smears, console)
     contents = {c.kind: c.graph.SerializeToString(deterministic=True) for c in made.candidates}
-    results: dict[str, GateResult] = {}
+    judged: Mapping[str, JudgedKind] = {}
     if smears.gate:
-        judgement = _judged(bundle, name, {REFERENCE: reference, **contents}, smears.gate, console)
-        threshold = bundle.manifest.models[name].threshold
-        results = {
-            kind: gate_result(judgement, kind, threshold, made.encodings) for kind in contents
-        }
+        gate = Gate(
+            smears=smears.gate,
+            calibration_encodings=made.encodings,
+            progress=console.progress,
+            warn=console.warn,
+        )
+        judged = gate.judged(bundle, name, {REFERENCE: reference, **contents})
     budgets = bundle.manifest.budgets
     found = []
     for candidate in made.candidates:
-        kind, result = candidate.kind, results.get(candidate.kind)
-        missed = failures(result, budgets.of(kind)) if result else []
+        kind = candidate.kind
+        result, missed = judged.get(kind, NOT_JUDGED)
         graph = NewGraph(
             model=name,
             file=graph_file(kind),
@@ -206,7 +209,7 @@ def _convert(
 
 
 def _verdict(
-    name: str, candidate: Candidate, result: GateResult | None, missed: Sequence[str]
+    name: str, candidate: Candidate, result: AnyResult | None, missed: Sequence[str]
 ) -> Verdict:
     measured = candidate.measured
     return Verdict(
@@ -217,24 +220,6 @@ def _verdict(
         integers=None if candidate.kind == "fp16" else measured["multiply_adds"]["int8"],
         kept_float={layer["layer"]: layer["multiply_adds"] for layer in measured["kept_float"]},
     )
-
-
-def _judged(
-    bundle: Bundle,
-    name: str,
-    graphs: dict[str, ModelProto | bytes],
-    gate: Sequence[Smear],
-    console: Console,
-) -> Judgement:
-    """The results of all graphs for the gate's smears, with warnings for what is not used."""
-    head = bundle.model_file(name, HEAD)
-    judgement = judge(gate, bundle, name, head, graphs, console.progress)
-    for text in judgement.unreadable:
-        console.warn(f"not used: {text}")
-    if judgement.abstained:
-        named = ", ".join(judgement.abstained)
-        console.warn(f"model {name}: smears not used, as they have too few cells: {named}")
-    return judgement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +245,7 @@ def _make(
 ) -> _Made:
     if asked.kinds == ("fp16",):
         return _Made(candidates=[half_candidate(reference)])
-    model = bundle.manifest.models[name]
+    model = bundle.manifest.networks[name]
     canvas = smears.canvases[name]
     sample, rehearsed = draw_samples(smears.calibration, model, canvas, asked.samples, asked.seed)
     for text in sample.unreadable:

@@ -19,6 +19,7 @@ from vexas_edge.bundle.contract import CELLS, contract_of
 from vexas_edge.bundle.graphs import CHEAPER, FUSED, GOLDEN, HEAD, graph_file
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import open_engine
+from vexas_edge.errors import UsageError
 from vexas_edge.host.clock import median_seconds
 from vexas_edge.runtime.selftest import golden_from_npz
 from vexas_edge.smear.cohort import read_cohort
@@ -72,7 +73,10 @@ def compare_precisions(
 
     Raises:
         InputError: the cohort cannot be used.
+        UsageError: the bundle scores no patients.
     """
+    if not bundle.manifest.models:
+        raise UsageError(f"{bundle.path} scores no patients, so there are no scores to compare")
     compared: list[Compared] = []
     in_bundle = {file for model in bundle.manifest.models.values() for file in model.files}
     judgeable = judgeable_kinds([k for k in CHEAPER if graph_file(k) in in_bundle], warn)

@@ -114,7 +114,7 @@ def gate_result(
         largest_activation=_largest([theirs.largest_activation for _, theirs in pairs]),
         calibration_distance=None
         if calibration_encodings is None
-        else _distance(calibration_encodings, references),
+        else distance_of(calibration_encodings, references),
     )
 
 
@@ -155,41 +155,54 @@ def patient_scores(judgement: Judgement, kind: str) -> tuple[np.ndarray, np.ndar
 
 def failures(result: GateResult, budget: Budget) -> list[str]:
     """A sentence per figure over its budget; none if the graph passed."""
-    found = []
-
-    def hold(passed: bool, text: str) -> None:
-        # A figure that is NaN fails every comparison, so it must count as not passed.
-        if not passed:
-            found.append(text)
-
     fewest = min(result.n_positive, result.n_other)
-    hold(
-        fewest >= budget.patients_per_class,
-        f"only {fewest} patients of one class (at least {budget.patients_per_class})",
-    )
-    hold(
-        result.cosine_p1 >= budget.cosine_p1,
-        f"1st-percentile cosine of encodings {result.cosine_p1:.5f} (at least {budget.cosine_p1})",
-    )
-    hold(
-        result.score_drift <= budget.score_drift,
-        f"mean score drift {result.score_drift:.4f} (at most {budget.score_drift})",
-    )
     drop = result.auc_reference - result.auc
     fall = f"ROC-AUC falls by {drop:.4f}, from {result.auc_reference:.4f} to {result.auc:.4f}"
-    hold(drop <= budget.auc_drop, f"{fall} (at most {budget.auc_drop})")
-    found += _flip_failures(result, budget)
-    if result.largest_activation is not None:
-        hold(
-            result.largest_activation <= LARGEST_ACTIVATION,
-            f"largest activation {result.largest_activation:.6g} (at most {LARGEST_ACTIVATION:g}: "
+    return [
+        *unless(
+            fewest >= budget.patients_per_class,
+            f"only {fewest} patients of one class (at least {budget.patients_per_class})",
+        ),
+        *unlike_cosine(result.cosine_p1, budget),
+        *unless(
+            result.score_drift <= budget.score_drift,
+            f"mean score drift {result.score_drift:.4f} (at most {budget.score_drift})",
+        ),
+        *unless(drop <= budget.auc_drop, f"{fall} (at most {budget.auc_drop})"),
+        *_flip_failures(result, budget),
+        *unlike_calibration(result.largest_activation, result.calibration_distance, budget),
+    ]
+
+
+def unless(passed: bool, text: str) -> list[str]:
+    """The text, unless the figure passed; one that is NaN fails every comparison, and so this."""
+    return [] if passed else [text]
+
+
+def unlike_cosine(cosine_p1: float, budget: Budget) -> list[str]:
+    """Whether encodings lie too far from the reference's, in a sentence."""
+    return unless(
+        cosine_p1 >= budget.cosine_p1,
+        f"1st-percentile cosine of encodings {cosine_p1:.5f} (at least {budget.cosine_p1})",
+    )
+
+
+def unlike_calibration(
+    largest_activation: float | None, distance: float | None, budget: Budget
+) -> list[str]:
+    """Whether activations are too large for float16, or cells too unlike calibration's."""
+    found = []
+    if largest_activation is not None:
+        found += unless(
+            largest_activation <= LARGEST_ACTIVATION,
+            f"largest activation {largest_activation:.6g} (at most {LARGEST_ACTIVATION:g}: "
             "float16 ends at 65504)",
         )
-    if result.calibration_distance is not None:
-        hold(
-            result.calibration_distance <= budget.calibration_distance,
+    if distance is not None:
+        found += unless(
+            distance <= budget.calibration_distance,
             "calibration's cells look unlike the gate's: distance "
-            f"{result.calibration_distance:.3f} (at most {budget.calibration_distance}); are "
+            f"{distance:.3f} (at most {budget.calibration_distance}); are "
             "colours, crop and scanner the same?",
         )
     return found
@@ -224,14 +237,14 @@ def _largest(values: Sequence[float | None]) -> float | None:
     return float(np.max(known)) if len(known) == len(values) else None
 
 
-def _distance(some: np.ndarray, others: np.ndarray) -> float:
+def distance_of(some: np.ndarray, others: np.ndarray) -> float:
     """Squared distance of both means, over the mean squared distance of `others` from theirs."""
     centre = others.mean(axis=0)
     spread = ((others - centre) ** 2).sum(axis=1).mean()
     return float(((some.mean(axis=0) - centre) ** 2).sum() / max(spread, 1e-12))
 
 
-def manifest_figures(result: GateResult) -> Any:
+def manifest_figures(result: Any) -> Any:
     """The figures as the manifest holds them, rounded to six decimals."""
     return _rounded(msgspec.to_builtins(result))
 

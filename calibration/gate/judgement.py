@@ -17,7 +17,14 @@ from calibration.gate.smears import Smear, canvas_of, canvas_of_smear, cells_of,
 from calibration.proof.exact import exact_session
 from export.execution import session_from, session_options
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.contract import DECISIONS, ENCODINGS, PROBABILITIES, Feeds, contract_of
+from vexas_edge.bundle.contract import (
+    DECISIONS,
+    ENCODINGS,
+    PROBABILITIES,
+    Feeds,
+    GraphContract,
+    contract_of,
+)
 from vexas_edge.bundle.graphs import FUSED, HEAD
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.bundle.models import Model
@@ -93,6 +100,8 @@ def check_cohort(smears: Sequence[Smear], manifest: Manifest) -> None:
         InputError: their labels are not classes of the bundle, the positive one and another, or the
             cohort has no column for a covariate that a model takes.
     """
+    if not manifest.models:
+        return
     _check_covariates(smears, manifest)
     labels = {smear.row.label for smear in smears}
     unknown = sorted(label for label in labels if manifest.class_of(label) is None)
@@ -244,14 +253,7 @@ class _Judge:
     def _judged(
         self, kind: str, pixels: np.ndarray, inputs: Feeds, statistics: np.ndarray | None
     ) -> Judged:
-        session = self._sessions[kind]
-        names = [output.name for output in session.get_outputs()]
-        wanted = [name for name in (ENCODINGS, LARGEST) if name in names]
-        outputs = [
-            session.run(wanted, self._fused.feeds_of_cells(pixels[start : start + BATCH]))
-            for start in range(0, len(pixels), BATCH)
-        ]
-        encodings = np.concatenate([output[0] for output in outputs])
+        encodings, largest = encoded_by(self._sessions[kind], self._fused, pixels)
         probabilities, decisions = self._head.run(
             [PROBABILITIES, DECISIONS],
             self._head_contract.feeds({ENCODINGS: encodings, **inputs}),
@@ -262,14 +264,33 @@ class _Judge:
             decisions=decisions,
             score=float(probabilities[:, column].mean(dtype=np.float64)),
             margin=self._margin(statistics, encodings),
-            # np.max, since Python's max may ignore NaN.
-            largest_activation=float(np.max([o[1] for o in outputs])) if LARGEST in names else None,
+            largest_activation=largest,
         )
 
     def _margin(self, statistics: np.ndarray | None, encodings: np.ndarray) -> float | None:
         if self._reference is None or statistics is None or len(encodings) < 2:
             return None
         return judge_domain(self._reference, statistics, encodings).finding.margin
+
+
+def encoded_by(
+    session: "InferenceSession", contract: GraphContract, pixels: np.ndarray
+) -> tuple[np.ndarray, float | None]:
+    """Encodings float32 (N, D) of cells by a graph, and its largest activation if that is measured.
+
+    Args:
+        contract: of the fused graph.
+        pixels: uint8 (N, H, W, 3).
+    """
+    names = [output.name for output in session.get_outputs()]
+    wanted = [name for name in (ENCODINGS, LARGEST) if name in names]
+    outputs = [
+        session.run(wanted, contract.feeds_of_cells(pixels[start : start + BATCH]))
+        for start in range(0, len(pixels), BATCH)
+    ]
+    # np.max, since Python's max may ignore NaN.
+    largest = float(np.max([output[1] for output in outputs])) if LARGEST in names else None
+    return np.concatenate([output[0] for output in outputs]), largest
 
 
 def session_of(kind: str, graph: ModelProto | bytes) -> "InferenceSession":

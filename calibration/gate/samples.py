@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.gate.smears import Smear, canvas_of_smear, cells_of, readable_images
-from vexas_edge.bundle.models import Model
+from calibration.gate.smears import Smear, canvas_of_smear, cells_of, classes_of, readable_images
+from vexas_edge.bundle.models import Network
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.errors import InputError
 from vexas_edge.smear.case import Cell
@@ -62,7 +62,7 @@ class Sample:
 
 
 def draw_samples(
-    smears: Sequence[Smear], model: Model, canvas: Canvas, n_cells: int, seed: int
+    smears: Sequence[Smear], model: Network, canvas: Canvas, n_cells: int, seed: int
 ) -> tuple[Sample, np.ndarray]:
     """A sample to find ranges on, and further cells for the rehearsal, uint8 (n, H, W, 3).
 
@@ -86,7 +86,8 @@ def draw_samples(
             chosen.append((smear, cell))
     if not chosen:
         raise InputError(
-            f"the cohort's calibration split holds no readable cell of {', '.join(model.cells)}"
+            "the cohort's calibration split holds no readable cell of "
+            f"{', '.join(classes_of(model))}"
         )
     # With very few cells, the rehearsal uses the calibration's own; the gate judges on others.
     rehearsed = (chosen[_REHEARSED - 1 :: _REHEARSED] or chosen)[:_MOST_REHEARSED]
@@ -108,7 +109,7 @@ def _key(cells: Sequence[tuple[Smear, Cell]], canvases: Mapping[str, Canvas]) ->
     return digest.hexdigest()
 
 
-def _in_turns(smears: Sequence[Smear], model: Model, seed: int) -> list[tuple[Smear, Cell]]:
+def _in_turns(smears: Sequence[Smear], model: Network, seed: int) -> list[tuple[Smear, Cell]]:
     groups: dict[tuple[str, str], list[tuple[bytes, Smear, Cell]]] = defaultdict(list)
     for smear in smears:
         for cell in cells_of(smear, model):

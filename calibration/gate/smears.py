@@ -1,13 +1,13 @@
 """The cohort's smears that a calibration works on: opened, with all cells identified."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.models import Model
+from vexas_edge.bundle.models import Model, Network
 from vexas_edge.cells.background import Background, background_of_cell, middle_background
 from vexas_edge.cells.canvas import AS_IT_IS, Canvas, decode_cell, decoded_cells
 from vexas_edge.cells.likeness import near_copies, shows_nothing, signature_of
@@ -20,6 +20,7 @@ from vexas_edge.scoring.reading import empty_cell
 from vexas_edge.smear.case import Case, Cell
 from vexas_edge.smear.cohort import CohortCase, cases_of_split, read_row
 from vexas_edge.smear.options import ReadOptions
+from vexas_edge.smear.vocabulary import CELL_CLASSES
 
 # The share of a gate's cells that may be unreadable.
 MOST_UNREAD = 0.02
@@ -146,15 +147,21 @@ def canvas_of(bundle: Bundle, name: str) -> Iterator[Canvas]:
         yield sessions.canvas(name)
 
 
-def cells_of(smear: Smear, model: Model) -> list[Cell]:
+def classes_of(model: Network) -> Collection[str]:
+    """The classes of the cells that a model is given; of one that names cells, all there are."""
+    return model.cells if isinstance(model, Model) else CELL_CLASSES
+
+
+def cells_of(smear: Smear, model: Network) -> list[Cell]:
     """The smear's cells of the model's classes that can be read; copies and near copies count once.
 
     They are those that scoring finds.
     """
     first: dict[bytes, Cell] = {}
+    classes = classes_of(model)
     for cell in smear.case.cells:
         identity = smear.identities.get(cell.path)
-        if identity is not None and cell.cell_class in model.cells:
+        if identity is not None and cell.cell_class in classes:
             first.setdefault(identity, cell)
     ordered = sorted(first)
     copies = near_copies([smear.signatures[first[identity].path] for identity in ordered])
@@ -162,7 +169,7 @@ def cells_of(smear: Smear, model: Model) -> list[Cell]:
     return [cell for identity, cell in first.items() if identity not in left_out]
 
 
-def canvas_of_smear(smear: Smear, model: Model, canvas: Canvas) -> Canvas:
+def canvas_of_smear(smear: Smear, model: Network, canvas: Canvas) -> Canvas:
     """The canvas for the smear's cells, which normalises them where the model wants that.
 
     Args:

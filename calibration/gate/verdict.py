@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from calibration.gate.figures import GateResult
+from calibration.gate.naming import NamingResult
 from vexas_edge.bundle.graphs import graph_file
+
+AnyResult: TypeAlias = GateResult | NamingResult
 
 # The share of multiply-adds in integers below which a graph is hardly faster than float32.
 _MOSTLY = 0.9
@@ -22,7 +26,7 @@ class Verdict:
 
     model: str
     kind: str
-    result: GateResult | None
+    result: AnyResult | None
     missed: tuple[str, ...]
     integers: float | None = None
     kept_float: Mapping[str, float] = field(default_factory=dict)
@@ -43,13 +47,27 @@ def line_from_verdict(verdict: Verdict) -> str:
     result = verdict.result
     if result is None:
         return f"{verdict.name}: UNTESTED, no gate; vexas-edge score refuses it{share}"
-    figures = (
+    figures = _naming_text(result) if isinstance(result, NamingResult) else _score_text(result)
+    return f"{verdict.name}: {'REFUSED' if verdict.missed else 'passed'}: {figures}{share}"
+
+
+def _naming_text(result: NamingResult) -> str:
+    falls = {n: before - result.recall.get(n, 0.0) for n, before in result.recall_reference.items()}
+    worst = max(falls, key=falls.__getitem__, default="")
+    fall = f", recall falls most for {worst}, by {falls[worst]:.3f}" if worst else ""
+    return (
+        f"cosine p1 {result.cosine_p1:.5f}, {result.renamed} of {result.n_cells} cells get another "
+        f"name{fall}"
+    )
+
+
+def _score_text(result: GateResult) -> str:
+    return (
         f"cosine p1 {result.cosine_p1:.5f}, score drift {result.score_drift:.4f} "
         f"(most {result.score_drift_max:.4f}), ROC-AUC {result.auc:.4f} "
         f"(fp32 {result.auc_reference:.4f}), {len(result.flips)} of {result.n_smears} calls flip"
         + (f", {len(result.abstained)} smears too small to judge" if result.abstained else "")
     )
-    return f"{verdict.name}: {'REFUSED' if verdict.missed else 'passed'}: {figures}{share}"
 
 
 def warning_from_verdict(verdict: Verdict) -> str | None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.typing.classes import taken_as
-from training.typing.limits import meant_by
 from training.typing.tables import JudgedCells
 from vexas_edge.smear.vocabulary import SUBCLASSES
+from vexas_edge.typing.rule import meant_by
 
 _BINS = 10
 

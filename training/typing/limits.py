@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from vexas_edge.smear.vocabulary import SUBCLASSES
-from vexas_edge.typing.rule import candidates
+from vexas_edge.typing.rule import candidates, meant_by
 
 # A limit rests on at least so many cells that it lets through.
 LEAST_NAMED = 10
@@ -56,11 +55,6 @@ def limits_for(
         if (limit := _limit(probability[may], right[may], precision)) is not None:
             found[name] = limit
     return found
-
-
-def meant_by(name: str) -> tuple[str, ...]:
-    """The canonical classes of which a cell is rightly called by this name."""
-    return (name, *SUBCLASSES.get(name, ()))
 
 
 def _limit(probability: np.ndarray, right: np.ndarray, precision: float) -> float | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.judging.comparison import Bounded
-from training.typing.limits import meant_by
+from vexas_edge.typing.rule import meant_by
 
 # For each table, its classes and the canonical classes that each of them is made of.
 _FIVE = ("neutrophil", "lymphocyte", "monocyte", "eosinophil", "basophil")

@@ -21,6 +21,9 @@ class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     calibration_distance: the largest squared distance between the mean encodings of calibration's
     cells and of the gate's cells, over the spread of the gate's cells. Right cells of 20 patients
     lie at 0.01 to 0.05, and cells with red and blue swapped at 0.23 and more.
+    recall_drop: where cells are named, the largest loss of recall of a class with ten cells.
+    renamed_share: where cells are named, the largest share of cells that get another name, or one
+    more or less.
     """
 
     cosine_p1: Annotated[float, Meta(ge=-1, le=1)]
@@ -31,6 +34,8 @@ class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gate_margin: Annotated[float, Meta(ge=0)] = 0.1
     patients_per_class: Count = 3
     calibration_distance: Annotated[float, Meta(ge=0)] = 0.2
+    recall_drop: Share = 0.03
+    renamed_share: Share = 0.03
 
 
 class Budgets(

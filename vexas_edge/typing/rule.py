@@ -90,6 +90,11 @@ def named(
     ]
 
 
+def meant_by(name: str) -> tuple[str, ...]:
+    """The canonical classes of which a cell is rightly called by this name."""
+    return (name, *SUBCLASSES.get(name, ()))
+
+
 def is_of(name: str, classes: Sequence[str]) -> bool:
     """Whether every cell of this name is of one of these classes.
 

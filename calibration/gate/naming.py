@@ -1,0 +1,185 @@
+"""Whether a cheaper graph names cells as the reference does, on patients calibration never saw."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import ModelProto
+
+from calibration.cosines import cosines
+from calibration.gate.figures import distance_of, unless, unlike_calibration, unlike_cosine
+from calibration.gate.judgement import REFERENCE, encoded_by, session_of
+from calibration.gate.smears import Smear, canvas_of, canvas_of_smear, cells_of
+from export.execution import session_from
+from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.budgets import Budget
+from vexas_edge.bundle.contract import DRAWS, ENCODINGS, PROBABILITIES, contract_of
+from vexas_edge.bundle.graphs import FUSED, HEAD
+from vexas_edge.cells.canvas import decode_cell
+from vexas_edge.errors import InputError
+from vexas_edge.talk import Progress
+from vexas_edge.typing.rule import meant_by, named
+
+# Of fewer cells a recall says little.
+LEAST_OF_CLASS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedByGraph:
+    """What one graph says of N cells.
+
+    predicted, names: the likeliest class of each, and the name that it gets.
+    """
+
+    encodings: np.ndarray
+    predicted: tuple[str, ...]
+    names: tuple[str, ...]
+    largest_activation: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamingJudgement:
+    """What all graphs of a model say of the gate's cells.
+
+    labels: their classes.
+    by_kind: "fp32" and the cheaper kinds.
+    """
+
+    labels: tuple[str, ...]
+    n_patients: int
+    by_kind: dict[str, NamedByGraph]
+    unreadable: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamingResult:
+    """How far a graph is from the reference in naming cells.
+
+    cosine_p1, cosine_min, largest_activation, calibration_distance: as `GateResult` has them.
+    recall, recall_reference: by class, of those with ten cells or more: the share of its cells of
+    which it is the likeliest class.
+    renamed: how many cells get another name, or one more or less.
+    """
+
+    n_cells: int
+    n_patients: int
+    cosine_p1: float
+    cosine_min: float
+    recall: dict[str, float]
+    recall_reference: dict[str, float]
+    renamed: int
+    largest_activation: float | None = None
+    calibration_distance: float | None = None
+
+
+def judge_naming(
+    smears: Sequence[Smear],
+    bundle: Bundle,
+    name: str,
+    graphs: Mapping[str, ModelProto | bytes],
+    progress: Progress,
+) -> NamingJudgement:
+    """What every graph says of every cell of the smears.
+
+    Raises:
+        InputError: no cell can be used.
+    """
+    model = bundle.manifest.typing[name]
+    placed: list[np.ndarray] = []
+    labels: list[str] = []
+    unreadable: list[str] = []
+    with canvas_of(bundle, name) as canvas:
+        for smear in smears:
+            own = canvas_of_smear(smear, model, canvas)
+            for cell in cells_of(smear, model):
+                decoded = decode_cell(smear.case.source, cell, own)
+                if decoded.pixels is None:
+                    unreadable.append(f"{smear.row.sample}: {decoded.fault}")
+                else:
+                    placed.append(decoded.pixels)
+                    labels.append(cell.cell_class)
+    if not placed:
+        raise InputError(f"model {name!r}: no cell of the gate's smears can be used")
+    pixels, by_kind = np.stack(placed), {}
+    head = session_from(bundle.model_file(name, HEAD))
+    for done, (kind, graph) in enumerate(graphs.items(), start=1):
+        encodings, largest = encoded_by(session_of(kind, graph), contract_of(model, FUSED), pixels)
+        draws = np.arange(len(pixels), dtype=np.int64)[:, None]
+        (probabilities,) = head.run([PROBABILITIES], {ENCODINGS: encodings, DRAWS: draws})
+        found = named(probabilities.astype(np.float64), model.classes, model.limits)
+        by_kind[kind] = NamedByGraph(
+            encodings=encodings,
+            predicted=tuple(cell.predicted for cell in found),
+            names=tuple(cell.name for cell in found),
+            largest_activation=largest,
+        )
+        progress(f"{name}, graphs judged", done, len(graphs))
+    return NamingJudgement(
+        labels=tuple(labels),
+        n_patients=len({smear.row.patient for smear in smears}),
+        by_kind=by_kind,
+        unreadable=tuple(unreadable),
+    )
+
+
+def naming_result(
+    judgement: NamingJudgement, kind: str, calibration_encodings: np.ndarray | None = None
+) -> NamingResult:
+    """The figures of one kind of graph; arguments are as `gate_result` has them."""
+    ours, theirs = judgement.by_kind[REFERENCE], judgement.by_kind[kind]
+    alike = cosines(ours.encodings, theirs.encodings)
+    return NamingResult(
+        n_cells=len(judgement.labels),
+        n_patients=judgement.n_patients,
+        cosine_p1=float(np.percentile(alike, 1)),
+        cosine_min=float(alike.min()),
+        recall=_recalls(judgement.labels, theirs.predicted),
+        recall_reference=_recalls(judgement.labels, ours.predicted),
+        renamed=sum(a != b for a, b in zip(ours.names, theirs.names, strict=True)),
+        largest_activation=theirs.largest_activation,
+        calibration_distance=None
+        if calibration_encodings is None
+        else distance_of(calibration_encodings, ours.encodings),
+    )
+
+
+def _recalls(labels: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:
+    """For each predicted class with cells enough, the share of these of which it is said."""
+    truth, said = np.array(labels), np.array(predicted)
+    found = {}
+    for name in sorted(set(predicted)):
+        own = np.isin(truth, meant_by(name))
+        if own.sum() >= LEAST_OF_CLASS:
+            found[name] = float((said[own] == name).mean())
+    return found
+
+
+def naming_failures(result: NamingResult, budget: Budget) -> list[str]:
+    """A sentence per figure over its budget; none if the graph passed."""
+    share = result.renamed / result.n_cells
+    falls = {
+        name: (before, result.recall.get(name, 0.0))
+        for name, before in result.recall_reference.items()
+    }
+    return [
+        *unless(
+            result.n_patients >= budget.patients_per_class,
+            f"only {result.n_patients} patients (at least {budget.patients_per_class})",
+        ),
+        *unlike_cosine(result.cosine_p1, budget),
+        *(
+            text
+            for name, (before, now) in falls.items()
+            for text in unless(
+                before - now <= budget.recall_drop,
+                f"recall of {name} falls from {before:.3f} to {now:.3f} (by at most "
+                f"{budget.recall_drop})",
+            )
+        ),
+        *unless(
+            share <= budget.renamed_share,
+            f"{result.renamed} of {result.n_cells} cells get another name (at most "
+            f"{budget.renamed_share:.1%})",
+        ),
+        *unlike_calibration(result.largest_activation, result.calibration_distance, budget),
+    ]
