@@ -145,7 +145,8 @@ def typing_line(
         def name_and_encode() -> None:
             for folder in folders:
                 with read_case(folder, ReadOptions(unnamed=True)) as case:
-                    read = read_smear(case, manifest, silent, threads=sessions.threads)
+                    threads = sessions.threads
+                    read = read_smear(case, manifest, silent, threads=threads, whole=True)
                     typed = typed_smear(read, opened[1].manifest, ask, manifest)
                     known = known_encodings(typed, CELL_TYPE, sessions)
                     assert bool(known) == (question == "shared")

@@ -276,6 +276,77 @@ def test_hashed_ids_hide_the_paths_of_nameless_cells(
     assert '"unnamed/' in text.replace(" ", "")
 
 
+def test_files_with_a_counter_or_a_word_for_a_name_are_nameless_too(
+    flat: Path, tiny_bundle: Path, types: Path
+) -> None:
+    for path in sorted(flat.iterdir()):
+        path.rename(flat / f"IMG_{int(path.stem):04}.png")
+    result = scored(flat, tiny_bundle, types)
+    assert result.typing is not None
+    assert result.typing.n_asked == 45
+
+
+def test_signed_smears_are_told_apart_by_a_bundle_that_names_cells_alone(
+    vexas_edge: Command, types: Path, tmp_path: Path
+) -> None:
+    for name, (folder, tint) in {"A": ("monocyte", 1), "B": ("lymphocyte", 2)}.items():
+        write_tinted(tmp_path / name / folder, 12, seed=tint, tint=tint)
+    out = tmp_path / "out"
+    for name in ("A", "B"):
+        ended = vexas_edge("score", tmp_path / name, "--bundle", types, "-o", out)
+        assert "the same cells" not in ended.err
+    assert set(kept(out, "B")["differential"]) == {"lymphocyte"}
+    shutil.rmtree(tmp_path / "A" / "monocyte")
+    write_tinted(tmp_path / "A" / "lymphocyte", 20, seed=7, tint=2)
+    again = vexas_edge("score", tmp_path / "A", "--bundle", types, "-o", out)
+    assert "lymphocyte 20 (100 %)" in again.out
+    assert problems_of_folder(out) == []
+
+
+def test_a_held_count_is_not_shown(vexas_edge: Command, types: Path, tmp_path: Path) -> None:
+    write_tinted(tmp_path / "A", 24)
+    shutil.copytree(tmp_path / "A", tmp_path / "B")
+    for path in list((tmp_path / "B").iterdir())[:8]:
+        path.unlink()
+    out = tmp_path / "out"
+    first = vexas_edge("score", tmp_path / "A", "--bundle", types, "-o", out)
+    assert "%" in first.out
+    held = vexas_edge("score", tmp_path / "B", "--bundle", types, "-o", out)
+    assert "B: abstained: held" in held.out
+    assert "%" not in held.out
+    page = next((out / "reports" / "held").iterdir()).read_text()
+    assert "filed under another case" in page
+    assert "Cells by class" not in page
+
+
+def test_unreadable_copies_stay_unreadable_where_an_answer_is_taken_over(
+    vexas_edge: Command, flat: Path, tiny_bundle: Path, types: Path, tmp_path: Path
+) -> None:
+    for name in ("x", "y"):
+        (flat / f"{name}.png").write_bytes(b"nothing " + name.encode())
+    shutil.copytree(flat, tmp_path / "P2")
+    (tmp_path / "P2" / "x.png").rename(tmp_path / "P2" / "z.png")
+    out = tmp_path / "out"
+    for smear in (flat, tmp_path / "P2"):
+        vexas_edge("score", smear, "--bundle", tiny_bundle, "--types-from", types, "-o", out)
+    assert len(kept(out, "P1")["unreadable"]) == len(kept(out, "P2")["unreadable"]) == 2
+
+
+def test_the_count_allows_for_cells_without_a_name(
+    flat: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    result = scored(flat, tiny_bundle, types_bundle(tmp_path, {"monocyte": 0.6}))
+    (count,) = result.differential.values()
+    assert count.share == 1.0
+    assert count.low is not None
+    assert count.low < count.n / 45 < 1.0 == pytest.approx(count.high, abs=1e-9)
+
+
+def test_commands_about_patients_say_that_there_are_none(vexas_edge: Command, types: Path) -> None:
+    ended = vexas_edge("bench", "--bundle", types)
+    assert (ended.status, "scores no patients" in ended.err) == (2, True)
+
+
 def test_without_a_model_that_names_cells_they_are_left_out_as_before(
     vexas_edge: Command, flat: Path, tiny_bundle: Path
 ) -> None:

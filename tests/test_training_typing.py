@@ -165,6 +165,9 @@ def test_an_unknown_class_and_a_missing_file_are_named(tmp_path: Path) -> None:
         ("file,cell_class\na.png,LY\n", "names 'a.png', which is not in"),
         ("file,cell_class\na.png,\n", "line 2: no value"),
         ("file,class\na.png,LY\n", "has no column cell_class"),
+        ("file,cell_class\na.png,LY,P1\n", "line 2: 3 values for 2 columns"),
+        ("file,cell_class,patient,Patient\na.png,LY,1,2\n", "column 'patient' twice"),
+        ("file,cell_class\n" + "x" * 200_000 + ",LY\n", "table of labels"),
     ):
         (tmp_path / "l.csv").write_text(text)
         with pytest.raises(InputError, match=message):
@@ -190,6 +193,22 @@ def test_a_coarse_class_teaches_its_finer_ones_together() -> None:
     assert found.names == ("lymphocyte", "neutrophil_band", "neutrophil_segmented")
     assert found.allowed[60].tolist() == [False, True, True]
     assert found.truth[[0, 20, 40, 60, 77]].tolist() == [1, 2, 0, -1, -1]
+
+
+def test_a_coarse_class_teaches_nothing_where_only_some_finer_ones_are_learnt() -> None:
+    labels = ["neutrophil"] * 50 + ["neutrophil_band"] * 20 + ["lymphocyte"] * 20
+    found = learnt_classes(labels, [f"P{i % 5}" for i in range(90)])
+    assert found.names == ("lymphocyte", "neutrophil_band")
+    assert not found.allowed[:50].any()
+
+
+def test_limits_for_too_few_patients_are_refused(
+    sources: Path, start: Path, tmp_path: Path
+) -> None:
+    learning = learning_of(sources, options(start), tmp_path)
+    one = np.flatnonzero(np.array(learning.cells.patients) == "site/P0")
+    with pytest.raises(InputError, match="cells of 1 patients, or sources"):
+        learning(one)
 
 
 def test_too_few_cells_of_all_classes_but_one_are_refused_with_the_counts() -> None:

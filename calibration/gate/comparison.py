@@ -19,7 +19,6 @@ from vexas_edge.bundle.contract import CELLS, contract_of
 from vexas_edge.bundle.graphs import CHEAPER, FUSED, GOLDEN, HEAD, graph_file
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.opening import open_engine
-from vexas_edge.errors import UsageError
 from vexas_edge.host.clock import median_seconds
 from vexas_edge.runtime.selftest import golden_from_npz
 from vexas_edge.smear.cohort import read_cohort
@@ -75,8 +74,7 @@ def compare_precisions(
         InputError: the cohort cannot be used.
         UsageError: the bundle scores no patients.
     """
-    if not bundle.manifest.models:
-        raise UsageError(f"{bundle.path} scores no patients, so there are no scores to compare")
+    bundle.check_scores_patients("calibrate compare")
     compared: list[Compared] = []
     in_bundle = {file for model in bundle.manifest.models.values() for file in model.files}
     judgeable = judgeable_kinds([k for k in CHEAPER if graph_file(k) in in_bundle], warn)

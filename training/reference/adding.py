@@ -84,6 +84,7 @@ def add_references(
         InputError: a case cannot be read, or the patients are not what a reference needs.
         HostError: the bundle cannot be written.
     """
+    bundle.check_scores_patients("train reference")
     groups = {row.patient: group_of(row.label, bundle.manifest) for row in training.rows}
     for name, svm in training.svm.items():
         least = _least_patients(bundle.manifest.models[name], svm)

@@ -50,7 +50,8 @@ def learnt_classes(labels: Sequence[str], owners: Sequence[str]) -> LearntClasse
     """The classes with at least 15 cells of at least two patients.
 
     Where nothing tells patients apart, the patients are the sources, and one is enough. A class
-    that finer ones make up is no class of its own beside these.
+    that finer ones make up is no class of its own where all of these are learnt; where only some
+    are, its cells teach nothing, as they may be of the others.
 
     Raises:
         InputError: there are fewer than two such classes.
@@ -69,6 +70,7 @@ def learnt_classes(labels: Sequence[str], owners: Sequence[str]) -> LearntClasse
             f"at least two classes need {_LEAST_CELLS} cells of {least_owners} patients; there are "
             f"{counts}"
         )
-    meant = [{label, *SUBCLASSES.get(label, ())} for label in taken]
+    whole = {name for name, finer in SUBCLASSES.items() if set(finer) <= set(names)}
+    meant = [{label, *(SUBCLASSES[label] if label in whole else ())} for label in taken]
     allowed = np.array([[name in one for name in names] for one in meant])
     return LearntClasses(names=tuple(names), allowed=allowed)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from safetensors.torch import load_file, save
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
@@ -28,6 +29,7 @@ from training.typing.options import TypingOptions
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
 from vexas_edge.talk import Say
+from vexas_edge.version import __version__
 
 INNER_FOLDS = 3
 _CALIBRATION_FOLDS = 3
@@ -89,6 +91,11 @@ class TypingLearning:
             fit: rows of cells, int64 (n,).
         """
         labels, owners = self._of(self.cells.labels, fit), self._of(self.cells.patients, fit)
+        if len(set(owners)) < self._least_owners:
+            raise InputError(
+                f"cells of {len(set(owners))} patients, or sources where these are not known, are "
+                f"to be learnt from; limits need {self._least_owners}: give more, or more --folds"
+            )
         raw = np.zeros((len(fit), len(self.classes.names)))
         for inner, judged in folds_of(labels, owners, min(n_folds, len(set(owners)))):
             network = self._network(fit[inner])
@@ -102,6 +109,11 @@ class TypingLearning:
             raw = softmax(raw, temperature)
         limits = limits_for(raw, self.classes.names, labels, self.options.precision)
         return Typer(network=network, classifier=classifier, limits=limits)
+
+    @property
+    def _least_owners(self) -> int:
+        """Inner folds leave one to learn from at the least, and an SVM's own folds need two."""
+        return 4 if self.options.head == "svm" else 2
 
     def probabilities(self, typer: Typer, rows: np.ndarray) -> np.ndarray:
         """What a typer says of cells, float64 (n, C)."""
@@ -158,9 +170,15 @@ class TypingLearning:
         """Everything but the cells that a training depends on."""
         start = self.options.start
         options = asdict(self.options) | {"start": start and sha256_of_file(Path(start))}
+        del options["precision"]  # which a training does not depend on
         labels = hashlib.sha256(self.classes.allowed.tobytes()).hexdigest()
         pixels = self.cells.sha256()
-        return {"options": options, "classes": self.classes.names, "of": [labels, pixels]}
+        return {
+            "options": options,
+            "classes": self.classes.names,
+            "of": [labels, pixels],
+            "made_by": [__version__, torch.__version__],
+        }
 
     def _of(self, values: Sequence[str], rows: np.ndarray) -> list[str]:
         return [values[row] for row in rows]

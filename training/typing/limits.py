@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from training.typing.classes import taken_as
+from vexas_edge.smear.vocabulary import SUBCLASSES
 from vexas_edge.typing.rule import candidates, meant_by
 
 # A limit rests on at least so many cells that it lets through.
-LEAST_NAMED = 10
+LEAST_NAMED = 30
 _TEMPERATURES = (0.05, 20.0)
 
 
@@ -50,8 +52,11 @@ def limits_for(
         precision: the share of cells named so that must be right.
     """
     found: dict[str, float] = {}
+    taken = [taken_as(label) for label in labels]
     for name, (may, probability) in candidates(probabilities, classes).items():
-        right = np.isin(labels, meant_by(name))
+        right = np.isin(taken, meant_by(name))
+        # A cell of which only a wider class is known says nothing of a finer name.
+        may = may & ~np.isin(taken, [wide for wide, own in SUBCLASSES.items() if name in own])
         if (limit := _limit(probability[may], right[may], precision)) is not None:
             found[name] = limit
     return found

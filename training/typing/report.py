@@ -72,7 +72,7 @@ def _lines_of_table(table: Table) -> Iterator[str]:
     yield f"{TITLE_WORDS[table.name]}: {table.n} cells"
     yield (
         f"accuracy {table.accuracy:.3f}, balanced accuracy "
-        f"{text_of_bounded(table.balanced_accuracy)}, macro F1 {table.macro_f1:.3f}"
+        f"{_balanced_text(table)}, macro F1 {table.macro_f1:.3f}"
     )
     if table.frozen and table.gain:
         yield (
@@ -87,6 +87,12 @@ def _lines_of_table(table: Table) -> Iterator[str]:
     if len(table.per_source) > 1:
         sources = [(name, f"{value:.3f}") for name, value in table.per_source.items()]
         yield from aligned([("source", "balanced accuracy"), *sources])
+
+
+def _balanced_text(table: Table) -> str:
+    """With its interval, unless all cells are of one owner, so that there is none."""
+    value = table.balanced_accuracy
+    return text_of_bounded(value) if table.n_owners > 1 else f"{value.value:.3f} (no interval)"
 
 
 def _text(share: float | None) -> str:

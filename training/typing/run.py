@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from training.typing.classes import learnt_classes
@@ -12,6 +13,8 @@ from training.typing.options import TypingOptions
 from training.typing.report import write_judgement
 from training.typing.sources import labelled_cells, sources_from_file
 from training.typing.writing import write_typer
+from vexas_edge.errors import InputError, UsageError
+from vexas_edge.fields import Name
 from vexas_edge.talk import Say
 
 _TRAININGS = "trainings"
@@ -37,6 +40,7 @@ def judged_and_taught(
     Raises:
         UsageError, InputError: the sources, the options or the encoder cannot be used.
     """
+    _check_name(name)
     labelled = labelled_cells(
         sources_from_file(sources),
         sources.parent,
@@ -62,5 +66,20 @@ def judged_and_taught(
     write_judgement(judgement, name, folder)
     say("learning from all cells")
     typer = learning(np.arange(len(cells)))
+    if not typer.limits:
+        raise InputError(
+            "no class can be told surely enough to name a cell; ask for a lower --precision, or "
+            "give more cells"
+        )
     write_typer(typer, labelled, options, name, folder)
     return judgement
+
+
+def _check_name(name: str) -> None:
+    """Check that a bundle may be called so, before the long work."""
+    try:
+        msgspec.convert(name, Name)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"a bundle cannot be called {name!r}: letters, digits, - and _ only, at most 64"
+        ) from error

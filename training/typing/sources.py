@@ -15,11 +15,10 @@ Names of classes are understood by each source's vocabulary. Where patients are 
 cells of a source stay together when cells are split.
 """
 
-import csv
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 
 import msgspec
@@ -34,7 +33,7 @@ from vexas_edge.cells.canvas import AS_IT_IS, decode_cell, place_on_canvas
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.fields import Name
 from vexas_edge.host.process import default_threads
-from vexas_edge.inputs import text_of_table
+from vexas_edge.inputs import table_from_csv
 from vexas_edge.smear.case import Case, Cell
 from vexas_edge.smear.cohort import read_cohort, read_row
 from vexas_edge.smear.options import ReadOptions
@@ -43,7 +42,9 @@ from vexas_edge.smear.sources import open_source
 from vexas_edge.smear.vocabulary import IGNORE
 from vexas_edge.text import listed
 
-_COLUMNS = ("file", "cell_class")
+_COLUMNS, _PATIENT = ("file", "cell_class"), "patient"
+# Of the longest sides of images, what nearly all are within, and how many times as long is none.
+_USUAL, _LARGER = 0.99, 1.5
 
 
 class CellSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,7 +72,7 @@ class LabelledCells:
     cells: `labels` are canonical classes, `samples` are sources, and `patients` keep together what
         must not be split.
     lost: a line for each cell that is not among them, for people.
-    largest_px: the longest side of an image.
+    largest_px: a larger image does not show one cell: half as long again as nearly all of these.
     """
 
     cells: CellStack
@@ -84,7 +85,7 @@ class _Gathered:
     """Cells by identity, as they are found: image, class, owner, source, and where it was."""
 
     side_px: int
-    largest_px: int = 0
+    longest_px: list[int] = field(default_factory=list)
     images: dict[bytes, np.ndarray] = field(default_factory=dict)
     sizes: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     said: dict[bytes, tuple[str, str, str, str]] = field(default_factory=dict)
@@ -93,7 +94,7 @@ class _Gathered:
 
     def add(self, identity: bytes, pixels: np.ndarray, said: tuple[str, str, str, str]) -> None:
         """Keep a cell unless it was there; one that has two classes is kept by neither."""
-        self.largest_px = max(self.largest_px, *pixels.shape[:2])
+        self.longest_px.append(max(pixels.shape[:2]))
         first = self.said.setdefault(identity, said)
         if first[0] != said[0]:
             self.disputed[identity] = (
@@ -120,7 +121,8 @@ class _Gathered:
             identities=tuple(kept),
         )
         lost = (*self.lost, *self.disputed.values())
-        return LabelledCells(cells=stack, lost=lost, largest_px=self.largest_px)
+        largest = math.ceil(_LARGER * float(np.quantile(self.longest_px, _USUAL)))
+        return LabelledCells(cells=stack, lost=lost, largest_px=largest)
 
 
 def sources_from_file(path: Path) -> dict[str, CellSource]:
@@ -242,15 +244,22 @@ def _labelled(
 
 def _rows(table: Path) -> Iterator[tuple[str, str, str]]:
     """File, class and patient of each row of a table; the patient is empty where it is unknown."""
-    reader = csv.DictReader(StringIO(text_of_table(table, "table of labels"), newline=""))
-    missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
+    found = table_from_csv(table, "table of labels")
+    columns = [name.casefold() for name in found.columns]
+    for name in (*_COLUMNS, _PATIENT):
+        if columns.count(name) > 1:
+            raise InputError(f"{table} has the column {name!r} twice; rename one")
+    missing = [name for name in _COLUMNS if name not in columns]
     if missing:
         raise InputError(
             f"{table} has no column {' and '.join(missing)}; its header is "
-            f"{','.join(reader.fieldnames or ())!r}"
+            f"{','.join(found.columns)!r}"
         )
-    for row in reader:
-        file, written = ((row[column] or "").strip() for column in _COLUMNS)
+    for line, row in found.rows:
+        if len(row) != len(columns):
+            raise InputError(f"{table}, line {line}: {len(row)} values for {len(columns)} columns")
+        by_name = dict(zip(columns, row, strict=True))
+        file, written = (by_name[name] for name in _COLUMNS)
         if not file or not written:
-            raise InputError(f"{table}, line {reader.line_num}: no value for file or cell_class")
-        yield file.replace("\\", "/"), written, (row.get("patient") or "").strip()
+            raise InputError(f"{table}, line {line}: no value for file or cell_class")
+        yield file.replace("\\", "/"), written, by_name.get(_PATIENT, "")

@@ -60,8 +60,8 @@ classifier = "{_CLASSIFIER}"
 parity_cells = "{_PARITY}"
 largest_px = {largest_px}
 
-# The least probability with which a cell gets each name, so that at least {options.precision:g} of
-# the cells named so were right; no cell gets a name that is not here.
+# The least probability with which a cell gets each name. At least {options.precision:g} of the
+# held-out cells that chose it were right, of others somewhat less; no other name is given.
 [models.leukocyte.limits]
 {limits}
 """

@@ -12,7 +12,7 @@ from typing import Any
 from vexas_edge.bundle.manifest import CARD, Manifest, json_from_manifest, manifest_from_json
 from vexas_edge.bundle.models import FileEntry
 from vexas_edge.bundle.operators import check_operators
-from vexas_edge.errors import BundleError, HostError
+from vexas_edge.errors import BundleError, HostError, UsageError
 from vexas_edge.files import remove_partials, replacing
 from vexas_edge.inputs import ZIP_DAMAGE, open_file, open_zip
 
@@ -73,6 +73,18 @@ class Bundle:
                 f"{self.path}: {CARD} is larger than the {LARGEST_CARD_BYTES} bytes it may have"
             )
         return self._checked(CARD, self.manifest.files[CARD]).decode(errors="replace")
+
+    def check_scores_patients(self, command: str) -> None:
+        """Check that there is a model of patients, which the command is about.
+
+        Raises:
+            UsageError: there are none but models that name cells.
+        """
+        if not self.manifest.models:
+            raise UsageError(
+                f"{self.path} only names cells and scores no patients, so {command} has nothing "
+                "to do with it"
+            )
 
     def content(self) -> dict[str, bytes]:
         """The content of every listed file, by its path in the bundle."""

@@ -12,7 +12,7 @@ from vexas_edge.bundle.models import FileEntry, Medians, Model, Network, TypingM
 from vexas_edge.covariates.covariate import problem_of_covariates
 from vexas_edge.errors import BundleError
 from vexas_edge.fields import Name
-from vexas_edge.smear.vocabulary import CELL_CLASSES
+from vexas_edge.smear.vocabulary import CELL_CLASSES, SUBCLASSES
 
 MANIFEST_SCHEMA = 6
 
@@ -150,6 +150,10 @@ def _problem_of_typing(model: TypingModel, given: Set[str]) -> str:
         return f"names cells of unknown class {', '.join(unknown)}"
     if not isinstance(model.aggregation, Medians) or model.aggregation.draw_size != 1:
         return "names cells, and looks at more than one at a time"
+    own = set(model.classes)
+    wide = {name for name, finer in SUBCLASSES.items() if own & {name, *finer}}
+    if strange := [name for name in model.limits if name not in own | wide]:
+        return f"has limits for {', '.join(strange)}, which its classes do not make up"
     if bool(model.of) != bool(given):
         return "names anew what no model before it names" if model.of else "is never asked"
     if strange := [name for name in model.of if name not in given]:

@@ -81,6 +81,7 @@ def _commissioned(
         progress.clear()
         say(text)
 
+    bundle.check_scores_patients("commission")
     with ExitStack() as stack:
         stack.callback(progress.clear)
         sessions = stack.enter_context(Sessions(bundle, asked.engine, asked.precision))

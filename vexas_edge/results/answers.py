@@ -25,7 +25,7 @@ def answer_kind(result: CaseScore) -> AnswerKind:
     deciding = deciding_models(result)
     codes = {code for model in deciding for code in model.reasons}
     if result.status == "abstained":
-        if "held" in codes:
+        if "held" in codes or not result.models:  # which has no other reason
             return "held"
         return "too few" if codes == {"too_few_cells"} else "abstained"
     if result.bundle and result.bundle.synthetic:

@@ -8,7 +8,9 @@ class ClassCount:
     """The cells of one class.
 
     n: how many there are. n_by_model: how many of these a model named.
-    share: of all leukocytes, with its 95 % interval by Wilson; null for what is no leukocyte.
+    share: of all leukocytes that have a name; null for what is no leukocyte.
+    low, high: its 95 % interval by Wilson, from none to all of the cells without a name being of
+    this class.
     """
 
     n: int

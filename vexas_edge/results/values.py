@@ -204,6 +204,7 @@ class Run:
     """How and when a result was made.
 
     engine, engine_version, device, threads: null if no engine had been started by then.
+    types_precision: of the models that name cells; null where they have no bundle of their own.
     choice_reason: why this engine and this precision were chosen, for people.
     decoder: what decoded the images.
     seeds: the seed of each model's draws, if it has any.
@@ -219,6 +220,7 @@ class Run:
     device: str | None
     threads: int | None
     precision: str
+    types_precision: str | None = None
     choice_reason: str
     seeds: dict[str, int]
     started: str
@@ -277,7 +279,8 @@ class CaseScore:
     typed_cells: the cells that nobody had named, as the model saw them.
     bystanders: the cells with names that no model takes, which were read since unnamed ones might
     be their copies.
-    differential: how many cells there are of each class, copies left out, whoever named them.
+    differential: how many distinct cells there are of each class, whoever named them; empty where
+    there is no model that names cells, and where the answer may not be shown.
     error: why the case failed.
     types: another bundle whose models name cells; null where none was given.
     site: null where no site file of this bundle lay beside it.

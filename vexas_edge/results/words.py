@@ -60,8 +60,9 @@ def remarks_from_score(result: CaseScore) -> list[str]:
 def line_from_score(result: CaseScore) -> str:
     """One line for a person: each model's score, or why it has none."""
     if result.error is None and result.bundle and result.bundle.positive is None:
-        return f"{result.case}: {_differential_text(result)}"
-    mark = "[SYNTHETIC] " if result.bundle and result.bundle.synthetic else ""
+        said = _differential_text(result) if result.status == "scored" else "abstained: held"
+        return f"{_mark(result)}{result.case}: {said}"
+    mark = _mark(result)
     whys = {(model.status, model.reasons, model.explanations) for model in result.models}
     if len(result.models) > 1 and len(whys) == 1 and result.models[0].reasons:
         parts = _why(result.models[0])  # once for all models
@@ -69,6 +70,12 @@ def line_from_score(result: CaseScore) -> str:
         parts = "; ".join(_model_text(model) for model in result.models)
     missing = f"{result.missing_gate}: " if result.missing_gate else ""
     return f"{missing}{mark}{result.case}: {result.status}: {parts}"
+
+
+def _mark(result: CaseScore) -> str:
+    """What stands before a result that drawn cells have a part in."""
+    bundles = (result.bundle, result.types)
+    return "[SYNTHETIC] " if any(one and one.synthetic for one in bundles) else ""
 
 
 def _differential_text(result: CaseScore) -> str:

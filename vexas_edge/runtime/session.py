@@ -100,7 +100,8 @@ class Sessions:
             raise UsageError(f"{types.path} holds no model that names cells")
         self.bundle, self.site = bundle, site
         self.types = types
-        self._typers = Sessions(types, options, precision) if types else None
+        # A precision that was asked for is the scores'; what names cells chooses its own.
+        self._typers = Sessions(types, options) if types else None
         self.options, self.graph = choose(bundle, options or EngineOptions(), precision)
         self._opened: dict[tuple[str, str, EngineOptions], Engine] = {}
         self._references: dict[str, Reference | None] = {}

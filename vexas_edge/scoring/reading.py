@@ -114,7 +114,7 @@ class ReadSmear:
     of_models: by model, those that have a cell of their classes.
     unnamed: those that nobody has named, and that are no copy of one with a name; None where there
     are none.
-    bystanders: where there are such, those with a name that no model looks at.
+    bystanders: those with a name that no model looks at, where all cells are read.
     started, clock: when reading began, as UTC and as `time.perf_counter` counts.
     """
 
@@ -152,8 +152,13 @@ class ReadSmear:
             raise _changed(record.path) from error
 
 
-def read_smear(case: Case, manifest: Manifest, progress: Progress, *, threads: int) -> ReadSmear:
+def read_smear(
+    case: Case, manifest: Manifest, progress: Progress, *, threads: int, whole: bool = False
+) -> ReadSmear:
     """All cells that the bundle's models look at, decoded once; no engine is needed.
+
+    Args:
+        whole: whether all other cells are read, too, as where a model names cells.
 
     Raises:
         InputError: no image can be read, or the disk fails, which says nothing about the cells.
@@ -168,8 +173,8 @@ def read_smear(case: Case, manifest: Manifest, progress: Progress, *, threads: i
         room -= _kept_bytes(read)
         of_models[name] = read
     found = ReadSmear(case=case, of_models=of_models, started=started, clock=clock)
-    if case.unnamed:
-        found = _with_unnamed(found, progress, threads=threads, room=room)
+    if whole:
+        found = _with_all_others(found, progress, threads=threads, room=room)
     _check_any_readable(found)
     return found
 
@@ -179,17 +184,19 @@ def _kept_bytes(read: ReadCells) -> int:
     return sum(cell.pixels.nbytes for cell in read.distinct if cell.pixels is not None)
 
 
-def _with_unnamed(read: ReadSmear, progress: Progress, *, threads: int, room: int) -> ReadSmear:
-    """The same smear with its cells that nobody has named.
+def _with_all_others(read: ReadSmear, progress: Progress, *, threads: int, room: int) -> ReadSmear:
+    """The same smear with the cells that no model looks at, and those that nobody has named.
 
     A cell that lies in another folder with a name is known by that name, whatever a model would
-    say. So the cells that no model looks at must be read, too.
+    say; and all cells are counted.
     """
     case, looked_at = read.case, {cell.path for cell in read.records}
     classes = {cell.cell_class for cell in case.cells if cell.path not in looked_at} - {UNNAMED}
     bystanders = None
     if classes:
         bystanders = read_cells(case, "others", classes, progress, threads=threads, room=0)
+    if not case.unnamed:
+        return replace(read, bystanders=bystanders)
     unnamed = read_cells(case, "unnamed", (UNNAMED,), progress, threads=threads, room=room)
     named = [*read.of_models.values(), *([bystanders] if bystanders else [])]
     distinct = [cell for cells in named for cell in cells.distinct]

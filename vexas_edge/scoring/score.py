@@ -108,7 +108,8 @@ def _read_checked(case: Case, bundle: Bundle, sessions: Sessions, progress: Prog
             "the sessions are those of another bundle than the one to score with; open some for "
             "this bundle, or leave them out"
         )
-    return read_smear(case, bundle.manifest, progress, threads=sessions.threads)
+    whole = sessions.typers is not None
+    return read_smear(case, bundle.manifest, progress, threads=sessions.threads, whole=whole)
 
 
 def score_smear(

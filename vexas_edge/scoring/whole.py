@@ -12,6 +12,7 @@ from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.models import Medians
 from vexas_edge.bundle.words import missing_gate
 from vexas_edge.cells.images import decoder
+from vexas_edge.results.typing import ClassCount
 from vexas_edge.results.values import (
     NOTICE,
     SYNTHETIC_NOTICE,
@@ -38,7 +39,7 @@ def failed_case(name: str, error: str, sessions: Sessions) -> CaseScore:
         missing_gate=missing_gate(bundle.manifest) or None,
         case=name,
         status="failed",
-        notice=_notice(bundle),
+        notice=_notice(bundle, types_id(sessions)),
         lead=bundle.manifest.lead,
         bundle=bundle_id(bundle),
         types=types_id(sessions),
@@ -47,8 +48,9 @@ def failed_case(name: str, error: str, sessions: Sessions) -> CaseScore:
     )
 
 
-def _notice(bundle: Bundle) -> str:
-    return f"{SYNTHETIC_NOTICE} {NOTICE}" if bundle.manifest.synthetic else NOTICE
+def _notice(bundle: Bundle, types: BundleId | None) -> str:
+    is_synthetic = bundle.manifest.synthetic or (types is not None and types.synthetic)
+    return f"{SYNTHETIC_NOTICE} {NOTICE}" if is_synthetic else NOTICE
 
 
 def bundle_id(bundle: Bundle) -> BundleId:
@@ -87,12 +89,11 @@ def case_score(typed: TypedSmear, models: tuple[ModelScore, ...], made_by: MadeB
     seen = [*(cell for model in models for cell in model.cells), *typed.cells]
     unknown = () if typed.typing else case.unnamed
     ignored = Counter(file.reason for file in case.ignored) + Counter("no_class" for _ in unknown)
-    copies = {cell.path for cell in typed.read.records if cell.status == "duplicate"}
     return CaseScore(
         missing_gate=missing_gate(manifest) or None,
         case=case.name,
         status=status,
-        notice=_notice(bundle),
+        notice=_notice(bundle, made_by.types),
         call=deciding[0].call if len(deciding) == 1 else None,
         lead=manifest.lead,
         models=models,
@@ -105,12 +106,20 @@ def case_score(typed: TypedSmear, models: tuple[ModelScore, ...], made_by: MadeB
         typing=typed.typing,
         typed_cells=typed.cells,
         bystanders=bystanders.records if bystanders else (),
-        differential=differential(case.cells, copies, typed.cells),
+        differential=_differential(typed) if typed.is_whole else {},
         bundle=bundle_id(bundle),
         types=made_by.types,
         site=made_by.site,
         run=made_by.run,
     )
+
+
+def _differential(typed: TypedSmear) -> dict[str, ClassCount]:
+    """The count of all cells of a smear that was read whole."""
+    read = typed.read
+    groups = [*read.of_models.values(), *([read.bystanders] if read.bystanders else [])]
+    named = (cell.record for group in groups for cell in group.distinct)
+    return differential((cell for cell in named if cell.named_by != "model"), typed.cells)
 
 
 def _classes(case: Case) -> dict[str, int]:
@@ -122,6 +131,11 @@ def _classes(case: Case) -> dict[str, int]:
 def _with_status(seen: Iterable[UsedCell], status: str) -> tuple[UsedCell, ...]:
     cells = {cell.path: cell for cell in seen if cell.status == status}
     return tuple(cells[path] for path in sorted(cells))
+
+
+def _types_precision(sessions: Sessions) -> str | None:
+    typers = sessions.typers if sessions.types else None
+    return typers.graph.precision if typers else None
 
 
 def run_facts(sessions: Sessions, started: datetime, seconds: float) -> Run:
@@ -136,6 +150,7 @@ def run_facts(sessions: Sessions, started: datetime, seconds: float) -> Run:
         device=engine.device if engine else None,
         threads=engine.threads if engine else None,
         precision=sessions.graph.precision,
+        types_precision=_types_precision(sessions),
         choice_reason=sessions.graph.reason,
         seeds={
             name: model.aggregation.seed

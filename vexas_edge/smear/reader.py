@@ -140,11 +140,13 @@ def _cell(
     return _cell_named(path, place.class_name, "folder", options)
 
 
-def _without_class(path: str, reason: IgnoredReason, options: ReadOptions) -> Cell | Ignored:
+def _without_class(
+    path: str, reason: IgnoredReason, options: ReadOptions, class_name: str | None = None
+) -> Cell | Ignored:
     """An image whose class nothing says."""
     if options.unnamed:
         return Cell(path=path, cell_class=UNNAMED, named_by="nobody")
-    return Ignored(path=path, reason=reason)
+    return Ignored(path=path, reason=reason, class_name=class_name)
 
 
 def _cell_named(
@@ -153,6 +155,8 @@ def _cell_named(
     if written is None:
         return _without_class(path, "no_class", options)
     cell_class = options.vocabulary.class_of(written)
+    if cell_class is None and named_by == "prefix":  # such as the counter IMG_0001 of a camera
+        return _without_class(path, "unknown_class", options, class_name=written)
     if cell_class is None:
         return Ignored(path=path, reason="unknown_class", class_name=written)
     if cell_class == IGNORE:
@@ -180,8 +184,8 @@ def _remedy(case: Case) -> str:
         if file.reason in ("no_class", "unsigned_no_class"):
             return (
                 f"nothing says the class of {file.path!r}: give --cell-type if all cells are of "
-                "one class, name their folder in a file for --class-map, or let a model name the "
-                "cells with --types-from"
+                "one class, name their folder in a file for --class-map, or score them with "
+                "--types-from"
             )
     if any(file.reason == "link_leaves_case" for file in case.ignored):
         return LINKS_REMEDY

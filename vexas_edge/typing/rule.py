@@ -96,7 +96,9 @@ def meant_by(name: str) -> tuple[str, ...]:
 
 
 def is_of(name: str, classes: Sequence[str]) -> bool:
-    """Whether every cell of this name is of one of these classes.
+    """Whether a model that takes these classes takes a cell of this name.
+
+    A wide name counts if the model takes every class that it may mean, a fine one if it is named.
 
     >>> is_of("neutrophil", ["neutrophil_segmented", "neutrophil_band"])
     True

@@ -124,7 +124,13 @@ class Scorer:
                 if known := self.ledger.known.same_files(name, self._series, content):
                     case.close()
                     return replace(looked, known=known)
-            read = read_smear(case, self._bundle.manifest, progress, threads=self.sessions.threads)
+            read = read_smear(
+                case,
+                self._bundle.manifest,
+                progress,
+                threads=self.sessions.threads,
+                whole=self._reads_all,
+            )
         except BaseException:
             case.close()
             raise
@@ -133,7 +139,7 @@ class Scorer:
     def _files(self, case: Case) -> Iterator[tuple[str, str, str]]:
         """Path as shown, class and hash of the files of all cells that a model looks at."""
         classes = {c for model in self._bundle.manifest.models.values() for c in model.cells}
-        for cell in case.cells if case.unnamed else case.cells_of(classes):
+        for cell in case.cells if self._reads_all else case.cells_of(classes):
             sha256 = ""
             with suppress(CellError):  # what cannot be read has no hash in its result either
                 sha256 = hashlib.sha256(case.source.read(cell.path)).hexdigest()
@@ -290,6 +296,11 @@ class Scorer:
     @property
     def _bundle(self) -> Bundle:
         return self.sessions.bundle
+
+    @property
+    def _reads_all(self) -> bool:
+        """Whether all cells of a smear are read, and not those of the models' classes alone."""
+        return self.sessions.typers is not None
 
     @property
     def _series(self) -> str:

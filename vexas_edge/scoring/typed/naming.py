@@ -32,7 +32,7 @@ def typed_smear(read: ReadSmear, types: Manifest, ask: Ask, manifest: Manifest) 
         manifest: of the models that score.
     """
     if read.unnamed is None:
-        return TypedSmear(read=read)
+        return TypedSmear(read=read, is_whole=True)
     models = types.typing
     largest_px = min(model.largest_px for model in models.values())
     shown = [cell for cell in read.unnamed.distinct if max(cell.size_px) <= largest_px]
@@ -63,8 +63,12 @@ def typed_smear(read: ReadSmear, types: Manifest, ask: Ask, manifest: Manifest) 
 def typed_as_known(read: ReadSmear, known: CaseScore, manifest: Manifest) -> TypedSmear:
     """The smear with the names that its cells have in a known result, without an engine."""
     if read.unnamed is None or known.typing is None:
-        return TypedSmear(read=read)
-    by_identity = {cell.identity: cell for cell in known.typed_cells if cell.status != "duplicate"}
+        return TypedSmear(read=read, is_whole=bool(known.differential))
+    by_identity = {
+        cell.identity: cell
+        for cell in known.typed_cells
+        if cell.identity and cell.status != "duplicate"
+    }
     cells = [
         replace(by_identity[record.identity], path=record.path, sha256=record.sha256)
         if record.identity in by_identity and record.status != "duplicate"
@@ -88,8 +92,8 @@ def _with_names(
     for record in said.records:
         if record.identity in by_identity:
             yield _with_name(before[record.path], by_identity[record.identity])
-        else:
-            yield record
+        else:  # it could not be put on the canvas; the name before stays
+            yield before[record.path] if model.of else record
 
 
 def _with_name(record: UsedCell, said: NamedCell) -> UsedCell:
@@ -120,6 +124,7 @@ def _routed(
     return TypedSmear(
         read=replace(read, of_models=order),
         typing=typing,
+        is_whole=True,
         cells=tuple(records[path] for path in sorted(records)),
     )
 

@@ -36,10 +36,12 @@ class TypedSmear:
     read: its models have the cells that were named as theirs, too.
     typing: how cells were named; None where there was nobody to name them, or nothing to name.
     cells: those that nobody had named, by path.
+    is_whole: whether all cells were read, since there is a model that names cells.
     encodings: of cells that were named, float32 (D,), by the model that named them and by identity.
     """
 
     read: ReadSmear
     typing: CellTyping | None = None
     cells: tuple[UsedCell, ...] = ()
+    is_whole: bool = False
     encodings: Mapping[str, Mapping[str, NDArray[np.float32]]] = field(default_factory=dict)
