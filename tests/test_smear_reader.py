@@ -214,7 +214,7 @@ def test_the_cellavision_layout_leaves_other_images_out(tmp_path: Path) -> None:
         (
             ["Blebs/1.jpg"],
             {},
-            "'Blebs/1.jpg': give --cell-type if all cells are of one class, or name",
+            "'Blebs/1.jpg': give --cell-type if all cells are of one class, name",
         ),
         (["Unsigned slides/4711_1.jpg"], {}, "(unsigned_no_class 1); nothing says the class"),
         (
