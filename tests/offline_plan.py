@@ -145,6 +145,12 @@ vexas-workshop train evaluate encodings/encodings.npz --positive vexas --cohort 
 vexas-workshop train bags cohort/cohort.csv --cells neutrophil_segmented --positive vexas
     --backbone compact --preprocessing torchvision --canvas-px 64 --start pn/encoder.safetensors
     --aggregation learned --epochs 2 --folds 2 -o bags
+vexas-workshop train synth --patients 6 --neutrophil 8 --monocyte 8 --lymphocyte 8 -o mixed
+vexas-workshop train typing sources.toml --backbone compact --preprocessing torchvision
+    --start pn/encoder.safetensors --canvas-px 64 --last 1 --epochs 2 --copies 1 --folds 2
+    --precision 0.1 -o types
+vexas-workshop export bundle types/spec.toml -o types.vxb
+vexas-workshop train types types.vxb sources.toml -o judged
 vexas-workshop train fit encodings/encodings.npz --draws 5 --calibration libsvm -o pn.skops
 vexas-workshop export encoder compact --weights pn/encoder.safetensors --canvas-px 160
     -o encoder.onnx
@@ -219,6 +225,7 @@ def write_inputs(work: Path) -> None:
     (work / "lives.py").write_text(LIVES)
     (work / "made.toml").write_text(MADE)
     (work / "chain.toml").write_text(CHAIN)
+    (work / "sources.toml").write_text('[sources.drawn]\ncohort = "mixed/cohort.csv"\n')
     checkout = work / "checkout"
     for name in ("vexas_edge", "training", "export", "calibration", "kit", "examples"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("*.pyc"))
