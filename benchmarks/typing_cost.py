@@ -12,7 +12,6 @@ DATA is a folder with `lymphocytosis/` and `squeezenet11/`.
 import os
 import tempfile
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,9 @@ from vexas_edge import open_bundle, read_case
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.host.cache import FOLDER_VARIABLE
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.encoding import cell_probabilities, encode_cells
-from vexas_edge.scoring.reading import read_smear
-from vexas_edge.scoring.typed.naming import typed_smear
+from vexas_edge.scoring.encoding import encode_cells
+from vexas_edge.scoring.score import named_smear
+from vexas_edge.scoring.smears import read_smear
 from vexas_edge.scoring.typed.sharing import known_encodings
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.talk import silent
@@ -128,9 +127,7 @@ def typing_line(
     with ExitStack() as stack:
         opened = [open_bundle(path) for path in (bundle, types)]
         sessions = stack.enter_context(Sessions(opened[0], precision="fp32", types=opened[1]))
-        typers = sessions.typers
-        assert typers is not None
-        ask = partial(cell_probabilities, sessions=typers, chunk_cells=None, progress=silent)
+        naming = stack.enter_context(Sessions(opened[1]))
         manifest, named = opened[0].manifest, ReadOptions(cell_type=CELL_TYPE)
 
         def encode_alone() -> None:
@@ -140,20 +137,24 @@ def typing_line(
                     own = read.of_models[CELL_TYPE]
                     encode_cells(own, CELL_TYPE, sessions, None, silent)
                     if question == "two":
-                        encode_cells(own, "leukocyte", typers, None, silent)
+                        encode_cells(own, "leukocyte", naming, None, silent)
 
         def name_and_encode() -> None:
             for folder in folders:
                 with read_case(folder, ReadOptions(unnamed=True)) as case:
                     threads = sessions.threads
                     read = read_smear(case, manifest, silent, threads=threads, whole=True)
-                    typed = typed_smear(read, opened[1].manifest, ask, manifest)
+                    typed = named_smear(read, sessions, None, silent)
                     known = known_encodings(typed, CELL_TYPE, sessions)
                     assert bool(known) == (question == "shared")
                     own = typed.read.of_models[CELL_TYPE]
                     encode_cells(own, CELL_TYPE, sessions, None, silent, known)
 
         taken = seconds_in_turns({"named": name_and_encode, "alone": encode_alone}, turns)
+    return _line_from_turns(question, taken)
+
+
+def _line_from_turns(question: str, taken: list[dict[str, float]]) -> dict[str, Any]:
     ratios = np.array([turn["named"] / turn["alone"] for turn in taken])
     beside = {
         "shared": "beside reading and encoding alone, by the same encoder",
@@ -165,7 +166,7 @@ def typing_line(
         "median_s": {
             name: round(float(np.median([turn[name] for turn in taken])), 2) for name in taken[0]
         },
-        "repeats": turns,
+        "repeats": len(taken),
     }
 
 

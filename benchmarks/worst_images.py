@@ -13,6 +13,15 @@ from vexas_edge.cells.images import MAX_PIXELS
 from vexas_edge.smear.case import MAX_FILE_BYTES
 
 _SIDE = int(MAX_PIXELS**0.5)
+_KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("PNG", {"compress_level": 9}),
+    ("JPEG", {"quality": 100, "subsampling": 0}),
+    ("JPEG", {"quality": 100, "progressive": True}),
+    ("BMP", {}),
+    ("TIFF", {"compression": "tiff_lzw"}),
+    ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    ("TIFF", {"compression": "packbits"}),
+)
 
 
 def worst_images() -> Iterator[tuple[str, bytes]]:
@@ -20,15 +29,7 @@ def worst_images() -> Iterator[tuple[str, bytes]]:
     rng = np.random.Generator(np.random.PCG64(0))
     noise = Image.fromarray(rng.integers(0, 256, (_SIDE, _SIDE, 3), dtype=np.uint8))
     flat = Image.new("RGB", (_SIDE, _SIDE), (200, 150, 180))
-    for kind, more in (
-        ("PNG", {"compress_level": 9}),
-        ("JPEG", {"quality": 100, "subsampling": 0}),
-        ("JPEG", {"quality": 100, "progressive": True}),
-        ("BMP", {}),
-        ("TIFF", {"compression": "tiff_lzw"}),
-        ("TIFF", {"compression": "tiff_adobe_deflate"}),
-        ("TIFF", {"compression": "packbits"}),
-    ):
+    for kind, more in _KINDS:
         yield f"{kind} {more} of noise, {_SIDE} px wide", saved(noise, kind, more)
     yield "PNG of RGBA", saved(noise.convert("RGBA"), "PNG", {})
     yield "PNG of one colour", saved(flat, "PNG", {})

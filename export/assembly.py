@@ -16,6 +16,7 @@ import sklearn
 from onnx import ModelProto
 
 from export.card import card_from_manifest
+from export.entry import entry_of
 from export.fuse import encoder_sha256, fuse_graphs, head_graph
 from export.golden import golden_npz
 from export.graph import OPSET
@@ -122,7 +123,7 @@ def export_model(sources: ModelSources, label_rule: LabelRule | None = None) -> 
     files = _files(fused, graph, sources)
     entries = _entries(files, {FUSED: parity.fused, HEAD: parity.head})
     entries[FUSED] = msgspec.structs.replace(entries[FUSED], encoder=encoder_sha256(fused))
-    return ExportedModel(entry=_entry(sources, entries, label_rule), files=files, sources=sources)
+    return ExportedModel(entry=entry_of(sources, entries, label_rule), files=files, sources=sources)
 
 
 def _compared_with_reference(
@@ -186,75 +187,15 @@ def _by_model(spec: Spec, given: Any) -> Mapping[str, Any]:
     return dict.fromkeys(spec.models, given)
 
 
-def _entry(
-    sources: ModelSources, files: dict[str, schema.FileEntry], label_rule: LabelRule | None
-) -> schema.Network:
-    """What the manifest says of a model."""
-    spec = sources.spec
-    if spec.role == "patients":
-        return schema.Model(
-            **_network_fields(sources, files, label_rule),
-            cells=spec.cells,
-            covariates=sources.covariates,
-            minimum_cells=spec.minimum_cells,
-            threshold=spec.threshold,
-            judged_typed=spec.judged_typed,
-        )
-    assert spec.largest_px is not None  # a spec has it for this role
-    return schema.TypingModel(
-        **_network_fields(sources, files, label_rule),
-        of=spec.of,
-        limits=spec.limits,
-        largest_px=spec.largest_px,
-    )
-
-
-def _network_fields(
-    sources: ModelSources, files: dict[str, schema.FileEntry], label_rule: LabelRule | None
-) -> dict[str, Any]:
-    """What the manifest says of every kind of model."""
-    spec, chosen = sources.spec, sources.preprocessing
-    name = spec.preprocessing if isinstance(spec.preprocessing, str) else "explicit"
-    return {
-        "canvas_px": spec.canvas_px,
-        "larger": spec.larger,
-        "preprocessing": schema.Preprocessing(
-            name=name, mean=chosen.mean, scale=chosen.scale, bgr=chosen.bgr
-        ),
-        "aggregation": sources.aggregation(label_rule),
-        "classes": sources.classes,
-        "encoding": sources.encoding,
-        "encoding_width": sources.n_features,
-        "files": files,
-        "isolation": spec.isolation if spec.isolate else None,
-        "normalise": spec.normalise,
-        "background": spec.background,
-    }
-
-
 def _assembled(
     spec: Spec, models: Mapping[str, ExportedModel]
 ) -> tuple[Manifest, dict[str, bytes]]:
     patients = {n: m.entry for n, m in models.items() if isinstance(m.entry, schema.Model)}
     cells = {n: m.entry for n, m in models.items() if isinstance(m.entry, schema.TypingModel)}
     for name, naming in cells.items():
-        if unknown := [one for one in naming.classes if one not in CELL_CLASSES]:
-            raise UsageError(
-                f"model {name!r} is to name cells, but its classes {', '.join(unknown)} are not "
-                f"among {', '.join(CELL_CLASSES)}"
-            )
+        _check_cell_classes(name, naming)
     for name, entry in patients.items():
-        if spec.positive not in entry.classes:
-            raise UsageError(
-                f"positive = {spec.positive!r} is not one of the classes of model {name!r}, "
-                f"{', '.join(entry.classes)}"
-            )
-        looks_for = entry.classes[1]
-        if isinstance(entry.aggregation, schema.Bag) and looks_for != spec.positive:
-            raise UsageError(
-                f"positive = {spec.positive!r}, but model {name!r} is a bag that looks for "
-                f"{looks_for!r}"
-            )
+        _check_positive(spec.positive, name, entry)
     manifest = Manifest(
         schema_version=MANIFEST_SCHEMA,
         name=spec.name,
@@ -281,6 +222,28 @@ def _assembled(
     for name, model in models.items():
         files.update({f"models/{name}/{file}": data for file, data in model.files.items()})
     return msgspec.structs.replace(manifest, files={CARD: file_entry(card)}), files
+
+
+def _check_cell_classes(name: str, entry: schema.TypingModel) -> None:
+    if unknown := [one for one in entry.classes if one not in CELL_CLASSES]:
+        raise UsageError(
+            f"model {name!r} is to name cells, but its classes {', '.join(unknown)} are not "
+            f"among {', '.join(CELL_CLASSES)}"
+        )
+
+
+def _check_positive(positive: str | None, name: str, entry: schema.Model) -> None:
+    """Check that a model tells the positive class from another."""
+    if positive not in entry.classes:
+        raise UsageError(
+            f"positive = {positive!r} is not one of the classes of model {name!r}, "
+            f"{', '.join(entry.classes)}"
+        )
+    looks_for = entry.classes[1]
+    if isinstance(entry.aggregation, schema.Bag) and looks_for != positive:
+        raise UsageError(
+            f"positive = {positive!r}, but model {name!r} is a bag that looks for {looks_for!r}"
+        )
 
 
 def _today() -> str:

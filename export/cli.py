@@ -80,7 +80,7 @@ def init(out: Path) -> None:
       vexas-workshop export init -o spec.toml
     """
     from export.preprocessing import PREPROCESSINGS
-    from export.spec import TEMPLATE
+    from export.template import TEMPLATE
 
     if out.exists():
         raise HostError(f"{out} already exists; name another file with -o")

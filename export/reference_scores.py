@@ -151,11 +151,7 @@ def compare_with_reference(
     """
     rows = read_cohort(cohort)
     wanted = read_reference_scores(scores, rows)
-    manifest = bundle.manifest
-    model = manifest.models[name]
-    alone = replace(
-        bundle, manifest=msgspec.structs.replace(manifest, models={name: model}, lead=None)
-    )
+    alone, model = _of_one_model(bundle, name), bundle.manifest.models[name]
     found = []
     with Sessions(alone, EngineOptions(engine="onnxruntime", device="cpu"), "fp32") as sessions:
         for row in rows:
@@ -178,6 +174,11 @@ def compare_with_reference(
             )
     _check_telling(found, len(wanted), name, scores)
     return tuple(found)
+
+
+def _of_one_model(bundle: Bundle, name: str) -> Bundle:
+    manifest, models = bundle.manifest, {name: bundle.manifest.models[name]}
+    return replace(bundle, manifest=msgspec.structs.replace(manifest, models=models, lead=None))
 
 
 def _check_telling(found: Sequence[Compared], n_wanted: int, name: str, scores: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from test_calibration_command import LENIENT, Calibration
 from test_calibration_command import calibration as calibration
 from test_calibration_command import cohort as cohort
-from tiny import rewritten
+from tiny import rewritten, there
 from tiny_bag import BagKind, bag_bundle
 
 from calibration.cosines import cosines
@@ -65,9 +65,7 @@ def test_a_bag_is_calibrated_and_scores_in_integers(
             (found[precision],) = score_case(
                 case, calibrated, sessions, covariates={"age_years": age}
             ).models
-    exact, rounded = found["fp32"].score, found["int8"].score
-    assert exact is not None
-    assert rounded is not None
+    exact, rounded = (there(found[precision].score) for precision in ("fp32", "int8"))
     # Random weights behind a random encoder enlarge its rounding; the gate measured by how much.
     measured = max(file["gate"]["score_drift_max"] for file in tested)
     assert 0 < abs(exact - rounded) <= measured + 1e-6

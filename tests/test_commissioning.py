@@ -24,7 +24,7 @@ from site_slides import (
     write_site,
     write_slide,
 )
-from tiny import Ended, kept, recorded, rewritten, write_case
+from tiny import Ended, kept, recorded, rewritten, there, write_case
 from tiny_bag import BagKind, bag_bundle
 from tiny_gate import small_reference
 
@@ -196,9 +196,7 @@ def test_a_bundle_is_measured_with_its_own_gate(
     (answered,), (past,) = here.models, measured.models
     assert (here.status, answered.score) == ("scored", past.score)
     assert (here.site is None, measured.site) == (False, None)
-    assert answered.domain is not None
-    assert past.domain is not None
-    assert past.domain.margin > 0 > answered.domain.margin
+    assert there(past.domain).margin > 0 > there(answered.domain).margin
 
 
 def test_a_replay_wants_the_site_file_of_its_time(
@@ -412,8 +410,7 @@ def test_a_model_is_judged_although_the_one_before_it_was_refused(
     done = commission(site[0], bundle, site[1])
     assert done.status == 0
     assert list(open_bundle(bundle).manifest.models) == ["monocyte", MODEL]
-    found = site_of(open_bundle(bundle))
-    assert found is not None
+    found = there(site_of(open_bundle(bundle)))
     assert found.id.opens == (MODEL,)
 
 
@@ -559,8 +556,7 @@ def test_no_slide_vouches_for_itself(
     means, centres = [], []
 
     def judged(counted: Examined, reference: Reference, centre: np.ndarray) -> Examined:
-        assert counted.encoded is not None
-        means.append(counted.encoded.encodings.mean(axis=0, dtype=np.float64))
+        means.append(there(counted.encoded).encodings.mean(axis=0, dtype=np.float64))
         centres.append(centre)
         return judged_cells(counted, reference, centre)
 
@@ -570,8 +566,7 @@ def test_no_slide_vouches_for_itself(
     for place, centre in enumerate(centres):
         others = np.mean([*means[:place], *means[place + 1 :]], axis=0)
         np.testing.assert_allclose(centre, others, rtol=1e-5)
-    found = site_of(open_bundle(bundle))
-    assert found is not None
+    found = there(site_of(open_bundle(bundle)))
     np.testing.assert_allclose(found.site.models[MODEL].centre, np.mean(means, axis=0), rtol=1e-5)
 
 
@@ -586,8 +581,7 @@ def test_one_model_may_be_opened_and_another_not(
     assert "domain gate: centred on this site" in done.out
     assert "answers for 0 of 34 cases; abstains: too_few_cells 34\n" in done.out
     assert "it answers for 0 known negatives and 0 known positives" in done.out
-    found = site_of(open_bundle(bundle))
-    assert found is not None
+    found = there(site_of(open_bundle(bundle)))
     assert found.id.opens == (MODEL,)
     assert found.site.models["monocyte"].centre == ()
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from test_runtime_choice import with_graphs
-from tiny import bundle_content, rewritten
+from tiny import bundle_content, rewritten, there
 
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.contract import ENCODINGS
@@ -109,8 +109,7 @@ def scores_of(result: CaseScore) -> dict[str, float | None]:
 def test_the_scores_are_those_of_a_whole_graph(tiny_bundle: Path, tiny_case: Path) -> None:
     alone = scored(tiny_bundle, tiny_case, TENSORRT)
     whole = scored(tiny_bundle, tiny_case, EngineOptions(engine="onnxruntime", threads=2))
-    assert alone.run is not None
-    assert (alone.run.engine, alone.run.engine_version) == ("tensorrt", "RTX 0")
+    assert (there(alone.run).engine, there(alone.run).engine_version) == ("tensorrt", "RTX 0")
     assert scores_of(alone) == scores_of(whole)
     assert scores_of(alone)["neutrophil"] == pytest.approx(0.232, abs=0.001)
 

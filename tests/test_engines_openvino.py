@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tiny import CANVAS_PX, library_or_skip
+from tiny import CANVAS_PX, library_or_skip, there
 
 from vexas_edge import read_case, score_case
 from vexas_edge.bundle.archive import open_bundle
@@ -217,8 +217,7 @@ def test_a_smear_is_scored_on_an_intel_gpu_that_is_named(
         with read_case(tiny_case) as case, Sessions(bundle, options) as sessions:
             results.append(score_case(case, bundle, sessions))
     on_cpu, on_gpu = results
-    assert on_gpu.run is not None
-    assert (on_gpu.run.engine, on_gpu.run.device) == ("openvino", "intel-gpu")
+    assert (there(on_gpu.run).engine, there(on_gpu.run).device) == ("openvino", "intel-gpu")
     for one, other in zip(on_cpu.models, on_gpu.models, strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-4)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny import there
 
 from vexas_edge.bundle.contract import HeadSizes, fused_contract
 from vexas_edge.choices import Precision
@@ -95,8 +96,7 @@ def test_a_tensor_without_a_size_gets_no_memory() -> None:
 def test_a_gpu_is_of_the_kind_of_turing_or_of_the_newer_ones(
     capability: str, expected: str
 ) -> None:
-    kind = kind_of(capability)
-    assert kind is not None
+    kind = there(kind_of(capability))
     assert kind[0] == expected
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from export.spec import TEMPLATE, spec_from_fields, spec_from_file
+from export.spec import spec_from_fields, spec_from_file
+from export.template import TEMPLATE
 from vexas_edge.errors import InputError, UsageError
 
 

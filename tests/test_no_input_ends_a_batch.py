@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tiny import Ended, case_files, cell_pixels, kept, rewritten, write_case
+from tiny import Ended, case_files, cell_pixels, kept, rewritten, there, write_case
 
 from export.encoder import onnx_from_file
 from export.inputs import load_classifier
@@ -573,10 +573,8 @@ def test_a_reader_that_goes_away_does_not_end_a_batch_that_is_kept(
     with subprocess.Popen(
         [*asked, "-o", tmp_path / "out"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert "Traceback" not in process.stderr.read()
+        there(process.stdout).close()
+        assert "Traceback" not in there(process.stderr).read()
     assert process.returncode == 0
     assert case_files(tmp_path / "out") == ["A", "B", "C"]
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import cell_pixels
+from tiny import cell_pixels, there
 
 from vexas_edge.quality.statistics import CASE_STATISTICS
 from vexas_edge.report.answers import (
@@ -31,16 +31,8 @@ from vexas_edge.report.pictures import LONGEST_SIDE_PX, pictures_of
 from vexas_edge.report.strip import WIDTH, strip_of
 from vexas_edge.results.answers import AnswerKind, answer_kind
 from vexas_edge.results.grounds import DomainFinding, Statistic
-from vexas_edge.results.values import (
-    NOTICE,
-    BundleId,
-    CaseScore,
-    ModelScore,
-    Pull,
-    Pulls,
-    Run,
-    UsedCell,
-)
+from vexas_edge.results.run import Run
+from vexas_edge.results.values import NOTICE, BundleId, CaseScore, ModelScore, Pull, Pulls, UsedCell
 
 BUNDLE = BundleId(name="site", version="1", sha256="0" * 64, positive="VEXAS & co", synthetic=False)
 RUN = Run(
@@ -257,8 +249,7 @@ def test_a_page_holds_all_it_shows_and_asks_nobody() -> None:
 def test_the_policy_lets_in_its_own_style_and_pictures_alone() -> None:
     html = page(result())
     (policy,) = [m["content"] for m in Tags(html).of("meta") if m.get("http-equiv")]
-    found = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
-    assert found is not None
+    found = there(re.search(r"<style>(.*?)</style>", html, re.DOTALL))
     digest = base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()
     assert policy == (
         f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; "
@@ -355,8 +346,7 @@ def test_pictures_are_found_again_on_a_page() -> None:
 
 
 def test_the_strip_is_drawn_to_scale() -> None:
-    strip = strip_of(model(score=0.25, interval_low=0.1, interval_high=0.5, threshold=0.75))
-    assert strip is not None
+    strip = there(strip_of(model(score=0.25, interval_low=0.1, interval_high=0.5, threshold=0.75)))
     assert (strip.score, strip.low, strip.high) == (WIDTH / 4, WIDTH / 10, WIDTH / 2)
     assert (strip.threshold, strip.patients) == (WIDTH * 3 / 4, 35)
     assert [bar.patients for bar in strip.bars] == [10, *([0] * 18), 25]
@@ -365,8 +355,7 @@ def test_the_strip_is_drawn_to_scale() -> None:
 
 
 def test_few_training_patients_are_not_shown() -> None:
-    strip = strip_of(model(training_scores=()))
-    assert strip is not None
+    strip = there(strip_of(model(training_scores=())))
     assert strip.bars == ()
     assert (
         "training patients"

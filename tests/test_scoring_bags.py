@@ -8,7 +8,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
-from tiny import library_or_skip, rewritten, write_cells
+from tiny import library_or_skip, rewritten, there, write_cells
 from tiny_bag import BagKind, bag_bundle
 
 from export.bags.aggregation import AggregationOptions
@@ -46,9 +46,7 @@ def scored(bundle: Path, smear: Path, **given: str | float) -> ModelScore:
 
 def test_a_covariate_moves_the_score_and_not_that_of_the_image(bundle: Path, smear: Path) -> None:
     young, old = (scored(bundle, smear, age_years=age) for age in ("40", "80"))
-    assert young.score is not None
-    assert old.score is not None
-    assert young.score < old.score
+    assert there(young.score) < there(old.score)
     assert young.image_score == old.image_score
     age, sex = old.covariates
     assert (age.name, age.given, age.value, age.assumed) == ("age_years", "80", 80.0, False)
@@ -56,7 +54,7 @@ def test_a_covariate_moves_the_score_and_not_that_of_the_image(bundle: Path, sme
     assert old.n_draws is None
     assert old.label_shares == {}
     assert sum(old.probabilities.values()) == pytest.approx(1)
-    assert old.probabilities["tumoral"] == old.score
+    assert old.probabilities["tumoral"] == there(old.score)
 
 
 @pytest.mark.parametrize(
@@ -99,8 +97,7 @@ def test_a_pull_is_what_the_score_loses_without_the_cell(
     bundle: Path, smear: Path, tmp_path: Path
 ) -> None:
     whole = scored(bundle, smear, age_years="60")
-    assert whole.pulls is not None
-    for pull in (whole.pulls.up[0], whole.pulls.down[0]):
+    for pull in (there(whole.pulls).up[0], there(whole.pulls).down[0]):
         (gone,) = [cell.path for cell in whole.cells if cell.identity == pull.identity]
         folder = tmp_path / pull.identity[:8] / "neutrophil"
         folder.mkdir(parents=True)
@@ -108,9 +105,7 @@ def test_a_pull_is_what_the_score_loses_without_the_cell(
             if file.name != Path(gone).name:
                 (folder / file.name).write_bytes(file.read_bytes())
         without = scored(bundle, folder.parent, age_years="60")
-        assert without.score is not None
-        assert whole.score is not None
-        assert whole.score - without.score == pytest.approx(pull.change, abs=1e-6)
+        assert there(whole.score) - there(without.score) == pytest.approx(pull.change, abs=1e-6)
 
 
 def test_the_heaviest_cells_come_first(bundle: Path, smear: Path) -> None:
@@ -286,10 +281,6 @@ def test_one_cell_or_two_have_a_score_and_a_wide_interval(
     for file in sorted((smear / "neutrophil").iterdir())[:n]:
         (few / file.name).write_bytes(file.read_bytes())
     model = scored(bundle, few.parent, age_years="60")
-    assert model.score is not None
-    assert model.interval_low is not None
-    assert model.interval_high is not None
-    assert model.interval_low <= model.score <= model.interval_high
-    assert model.interval_high - model.interval_low > 0.9
-    assert model.pulls is not None
-    assert n > 1 or model.pulls.up == model.pulls.down == ()
+    assert there(model.interval_low) <= there(model.score) <= there(model.interval_high)
+    assert there(model.interval_high) - there(model.interval_low) > 0.9
+    assert n > 1 or there(model.pulls).up == there(model.pulls).down == ()

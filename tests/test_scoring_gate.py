@@ -20,6 +20,7 @@ from tiny import (
     export_tiny,
     png,
     rewritten,
+    there,
     write_case,
 )
 from tiny_gate import gate, gated, small_reference
@@ -89,8 +90,7 @@ def test_an_abstaining_model_says_why_and_shows_no_number(
     assert model.explanations[0].endswith("check the staining batch")
     assert {name: getattr(model, name) for name in NUMBERS} == dict.fromkeys(NUMBERS)
     assert (model.probabilities, model.label_shares) == ({}, {})
-    assert model.domain is not None
-    assert model.domain.family == "stain"
+    assert there(model.domain).family == "stain"
     assert of_model(result, MONOCYTE).status == "scored"
     row = case_rows(result, "")[0]
     assert (row["family"], row["reasons"]) == ("stain", "stain")
@@ -139,12 +139,10 @@ def test_nothing_of_an_abstaining_case_depends_on_the_classifier(
     for bundle in (one, differing):
         result = scored(case, bundle)
         assert result.status == "abstained"
-        assert result.bundle is not None
-        assert result.run is not None
         result = replace(
             result,
-            bundle=replace(result.bundle, sha256=""),
-            run=replace(result.run, started="", seconds=0),
+            bundle=replace(there(result.bundle), sha256=""),
+            run=replace(there(result.run), started="", seconds=0),
         )
         tables = StringIO()
         csv.DictWriter(tables, CASE_COLUMNS).writerows(case_rows(result, ""))

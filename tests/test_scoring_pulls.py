@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_scoring_draws import identities
-from tiny import write_case
+from tiny import there, write_case
 
 from vexas_edge import open_bundle, read_case
 from vexas_edge.results.values import CaseScore, ModelScore, Pull, Pulls
@@ -54,10 +54,8 @@ def test_the_cells_that_move_the_score_most_are_found() -> None:
     cells = identities(20)
     assert {pull.identity for pull in found.up[:2]} == {cells[4].hex(), cells[11].hex()}
     assert found.down[0].identity == cells[7].hex()
-    assert found.without_up is not None
-    assert found.without_up < 0.5
-    assert found.without_down is not None
-    assert found.without_down > 0.5
+    assert there(found.without_up) < 0.5
+    assert there(found.without_down) > 0.5
 
 
 def test_cells_that_are_alike_pull_nowhere() -> None:
@@ -95,9 +93,7 @@ def neutrophils(result: CaseScore) -> ModelScore:
 
 
 def score_and_pulls(model: ModelScore) -> tuple[float, Pulls]:
-    assert model.score is not None
-    assert model.pulls is not None
-    return model.score, model.pulls
+    return there(model.score), there(model.pulls)
 
 
 @pytest.mark.parametrize("side", ["up", "down"])

@@ -23,6 +23,7 @@ from tiny import (
     on_canvas,
     png,
     rewritten,
+    there,
     write_case,
     write_cells,
 )
@@ -64,8 +65,7 @@ def model_of(result: CaseScore, name: str) -> ModelScore:
 
 
 def score_of(found: ModelScore) -> float:
-    assert found.score is not None
-    return found.score
+    return there(found.score)
 
 
 def numbers(result: CaseScore) -> list[dict[str, Any]]:
@@ -116,9 +116,7 @@ def test_the_draws_vary_so_that_these_tests_show_something(
 ) -> None:
     for name in ("neutrophil", "monocyte"):
         found = model_of(score(tiny_case), name)
-        assert found.draws_low is not None
-        assert found.draws_high is not None
-        assert found.draws_high - found.draws_low > 0.05
+        assert there(found.draws_high) - there(found.draws_low) > 0.05
 
 
 @pytest.mark.parametrize("chunk_cells", [1, 2, 7, 1000])
@@ -243,8 +241,11 @@ def test_a_model_without_any_cell_abstains(tiny_bundle: Path, tmp_path: Path) ->
         ("abstained", 0, ("too_few_cells",))
     ] * 3
     assert (result.status, result.classes) == ("abstained", {"eosinophil": 3})
-    assert result.run is not None
-    assert (result.run.engine, result.run.device, result.run.threads) == (None, None, None)
+    assert (there(result.run).engine, there(result.run).device, there(result.run).threads) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_without_a_lead_model_a_case_is_scored_when_any_model_scored(
@@ -276,10 +277,8 @@ def test_a_threshold_inside_the_interval_makes_the_call_uncertain(
     score: Callable[..., CaseScore], tiny_bundle: Path, tiny_case: Path, tmp_path: Path
 ) -> None:
     known = model_of(score(tiny_case), "neutrophil")
-    assert known.interval_low is not None
-    assert known.interval_high is not None
-    assert 0.01 < known.interval_low < score_of(known) < known.interval_high < 0.99
-    at, low, high = score_of(known), known.interval_low, known.interval_high
+    assert 0.01 < there(known.interval_low) < score_of(known) < there(known.interval_high) < 0.99
+    at, low, high = score_of(known), there(known.interval_low), there(known.interval_high)
     for threshold, call, uncertain in (
         (at, True, True),
         (np.nextafter(at, 1), False, True),
@@ -301,8 +300,7 @@ def test_a_synthetic_bundle_says_so_in_every_result(
     bundle = open_bundle(rewritten(tiny_bundle, tmp_path / "b.vxb", synthetic=True))
     result = score_case(read_case(tiny_case), bundle)
     assert result.notice == f"{SYNTHETIC_NOTICE} {NOTICE}"
-    assert result.bundle is not None
-    assert result.bundle.synthetic
+    assert there(result.bundle).synthetic
 
 
 def test_a_result_says_what_made_it(
@@ -310,12 +308,10 @@ def test_a_result_says_what_made_it(
 ) -> None:
     result = score(tiny_case)
     assert (result.case, result.notice) == ("P1", NOTICE)
-    assert result.bundle is not None
-    assert result.bundle.sha256 == sessions.bundle.sha256
-    assert result.run is not None
-    assert (result.run.engine, result.run.device) == ("onnxruntime", "cpu")
-    assert (result.run.threads, result.run.precision) == (2, "fp32")
-    assert result.run.seeds == {"neutrophil": 0, "monocyte": 0, "lymphocyte": 0}
+    assert there(result.bundle).sha256 == sessions.bundle.sha256
+    assert (there(result.run).engine, there(result.run).device) == ("onnxruntime", "cpu")
+    assert (there(result.run).threads, there(result.run).precision) == (2, "fp32")
+    assert there(result.run).seeds == {"neutrophil": 0, "monocyte": 0, "lymphocyte": 0}
     assert result.classes == {"lymphocyte": 3, "monocyte": 9, "neutrophil": 12}
 
 
@@ -437,8 +433,7 @@ def test_images_are_kept_up_to_a_bound_and_decoded_again_beyond_it(
 
     def watched(*given: Any) -> DecodedCell:
         cell = decode_cell(*given)
-        assert cell.pixels is not None
-        held.add(pixels := cell.pixels.view(Watched))
+        held.add(pixels := there(cell.pixels).view(Watched))
         counts.append(len(held))
         return replace(cell, pixels=pixels)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import Ended, kept, png, recorded, write_case
+from tiny import Ended, kept, png, recorded, there, write_case
 from tiny_types import CLASS_OF_TINT, types_bundle, write_tinted
 
 from vexas_edge import open_bundle, read_case, score_case
@@ -52,12 +52,11 @@ def test_nameless_cells_are_named_and_scored_by_the_models_of_their_class(
     flat: Path, tiny_bundle: Path, types: Path
 ) -> None:
     result = scored(flat, tiny_bundle, types)
-    assert result.typing is not None
-    assert (result.typing.n_asked, result.typing.models) == (45, ("leukocyte",))
+    assert (there(result.typing).n_asked, there(result.typing).models) == (45, ("leukocyte",))
     truth = {f"{i}.png": CLASS_OF_TINT[i % 3] for i in range(45)}
     given = {cell.path: cell for cell in result.typed_cells if cell.named_by == "model"}
     right = [cell.cell_class == truth[path] for path, cell in given.items()]
-    assert result.typing.n_named == len(given) > 30
+    assert there(result.typing).n_named == len(given) > 30
     assert np.mean(right) > 0.8
     for model in result.models:
         own = {cell.path for cell in model.cells if cell.status == "used"}
@@ -66,8 +65,7 @@ def test_nameless_cells_are_named_and_scored_by_the_models_of_their_class(
         assert model.n_typed == model.n_cells == len(own)
         assert model.typing_unjudged
         assert model.status == "scored"
-    assert result.types is not None
-    assert result.types.sha256 == open_bundle(types).sha256
+    assert there(result.types).sha256 == open_bundle(types).sha256
     assert result.classes == {}
     assert result.ignored == {}
 
@@ -78,8 +76,7 @@ def test_each_cell_says_what_a_model_took_it_for_and_how_sure_it_was(
     result = scored(flat, tiny_bundle, types)
     for cell in result.typed_cells:
         assert cell.predicted_class in CLASS_OF_TINT
-        assert cell.probability is not None
-        assert (cell.named_by == "model") == (cell.probability >= 0.5)
+        assert (cell.named_by == "model") == (there(cell.probability) >= 0.5)
         assert cell.cell_class == (cell.predicted_class if cell.named_by == "model" else "")
     assert {cell.named_by for cell in result.typed_cells} <= {"model", "nobody"}
 
@@ -140,8 +137,7 @@ def test_a_nameless_copy_of_a_named_cell_counts_once_whatever_its_class(
     for i, path in enumerate((*signed[:2], *blasts)):
         shutil.copy(path, smear / "Unsigned slides" / f"copy{i}.png")
     result = scored(smear, tiny_bundle, types)
-    assert result.typing is not None
-    assert result.typing.n_asked == len(unsigned)
+    assert there(result.typing).n_asked == len(unsigned)
     copies = [cell for cell in result.typed_cells if cell.status == "duplicate"]
     assert len(copies) == 5
     assert len(result.duplicates) == 5
@@ -158,8 +154,7 @@ def test_an_image_larger_than_any_cell_is_not_shown_to_the_model(
     rng = np.random.default_rng(0)
     (flat / "overview.png").write_bytes(png(rng.integers(0, 255, (30, 40, 3), np.uint8)))
     result = scored(flat, tiny_bundle, types)
-    assert result.typing is not None
-    assert (result.typing.n_asked, result.typing.n_too_large) == (45, 1)
+    assert (there(result.typing).n_asked, there(result.typing).n_too_large) == (45, 1)
     (cell,) = result.rejected
     assert (cell.path, cell.reason, cell.cell_class) == ("overview.png", "not_one_cell", "")
 
@@ -168,11 +163,10 @@ def test_a_cell_that_the_model_is_not_sure_of_has_no_name_and_no_part_in_a_score
     flat: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     result = scored(flat, tiny_bundle, types_bundle(tmp_path, {"monocyte": 0.9}))
-    assert result.typing is not None
     assert {cell.cell_class for cell in result.typed_cells} == {"monocyte", ""}
-    assert 0 < result.typing.n_named < 15
+    assert 0 < there(result.typing).n_named < 15
     by_name = {model.model: model for model in result.models}
-    assert by_name["monocyte"].n_cells == result.typing.n_named
+    assert by_name["monocyte"].n_cells == there(result.typing).n_named
     assert by_name["lymphocyte"].reasons == ("too_few_cells",)
 
 
@@ -201,14 +195,11 @@ def test_the_differential_gives_every_share_with_its_interval(
     flat: Path, tiny_bundle: Path, types: Path
 ) -> None:
     result = scored(flat, tiny_bundle, types)
-    assert result.typing is not None
     total = sum(count.n for count in result.differential.values())
-    assert total == result.typing.n_named
+    assert total == there(result.typing).n_named
     for count in result.differential.values():
         assert count.share == pytest.approx(count.n / total)
-        assert count.low is not None
-        assert count.high is not None
-        assert 0 <= count.low < count.n / total < count.high <= 1
+        assert 0 <= there(count.low) < count.n / total < there(count.high) <= 1
 
 
 def test_a_bundle_that_names_cells_alone_gives_the_count(
@@ -282,8 +273,7 @@ def test_files_with_a_counter_or_a_word_for_a_name_are_nameless_too(
     for path in sorted(flat.iterdir()):
         path.rename(flat / f"IMG_{int(path.stem):04}.png")
     result = scored(flat, tiny_bundle, types)
-    assert result.typing is not None
-    assert result.typing.n_asked == 45
+    assert there(result.typing).n_asked == 45
 
 
 def test_signed_smears_are_told_apart_by_a_bundle_that_names_cells_alone(
@@ -338,8 +328,7 @@ def test_the_count_allows_for_cells_without_a_name(
     result = scored(flat, tiny_bundle, types_bundle(tmp_path, {"monocyte": 0.6}))
     (count,) = result.differential.values()
     assert count.share == 1.0
-    assert count.low is not None
-    assert count.low < count.n / 45 < 1.0 == pytest.approx(count.high, abs=1e-9)
+    assert there(count.low) < count.n / 45 < 1.0 == pytest.approx(count.high, abs=1e-9)
 
 
 def test_commands_about_patients_say_that_there_are_none(vexas_edge: Command, types: Path) -> None:
@@ -407,7 +396,7 @@ def test_an_encoder_that_both_models_have_sees_each_cell_once(
     assert seen["leukocyte"] == 45
     assert seen["neutrophil"] == 0
     assert seen["lymphocyte"] == by_name["lymphocyte"].n_cells > 0
-    assert by_name["neutrophil"].score is not None
+    assert by_name["neutrophil"].status == "scored"
 
 
 def test_encoders_that_differ_have_different_hashes(tiny_bundle: Path, types: Path) -> None:

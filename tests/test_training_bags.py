@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from tiny import there
 from torch import Tensor, nn
 from training_command import Training
 from training_command import training as training
@@ -411,9 +412,7 @@ def check_model(file: Path, start: str) -> None:
     facts = bag.facts
     assert (facts.positive, facts.others, facts.canvas_px) == ("vexas", "control", 64)
     assert 1 <= facts.training["epochs"] <= 2
-    assert facts.image is not None
-    assert facts.both is not None
-    assert [len(one.weights) for one in (facts.image, facts.both)] == [1, 2]
+    assert [len(one.weights) for one in (there(facts.image), there(facts.both))] == [1, 2]
     (age,) = facts.covariates
     assert (age.name, age.unit, age.missing) == ("age_years", "years", "abstain")
     for name, tensor in build_from(start).state_dict().items():
@@ -437,9 +436,7 @@ def check_bundle(file: Path, cohort_file: Path) -> None:
         )
     (model,) = result.models
     assert result.status == "scored"
-    assert model.score is not None
-    assert model.image_score is not None
-    assert model.score != model.image_score
+    assert there(model.score) != there(model.image_score)
 
 
 def test_the_command_judges_beside_covariates_and_goes_on(

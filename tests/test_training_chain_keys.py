@@ -261,7 +261,7 @@ def test_cells_to_probe_are_isolated_already_and_brought_to_no_other_slide(
 ) -> None:
     workshop.replace("spec.toml", 'weights = "other', 'normalise = "background"\nweights = "other')
     given = {name: json.loads(key)["given"] for name, key in workshop.run().items()}
-    assert given["neutrophil/isolate"]["background"] is not None
+    assert len(given["neutrophil/isolate"]["background"]) == 3
     assert given["neutrophil/encode"]["background"] is None
     assert given["neutrophil/probe"]["encode"]["background"] is None
 

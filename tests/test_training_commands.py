@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny import mask_network
+from tiny import mask_network, there
 from training_command import Training
 from training_command import training as training
 
@@ -72,8 +72,7 @@ def encoded(training: Training, folder: Path, weights: Path, *synth: str) -> Enc
 def separation_of(found: Encodings) -> Separation:
     options = SvmOptions(draws=DrawOptions(draws=20))
     judged = judge_out_of_fold(patients_from_encodings(found), "vexas", options)
-    assert judged.separation is not None
-    return judged.separation
+    return there(judged.separation)
 
 
 def test_strength_decides_whether_patients_are_told_apart(

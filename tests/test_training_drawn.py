@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from tiny import there
 
 from training.drawn.paint import CellTraits, Stain, paint_cell
 from training.drawn.scenery import CROP_PX, paint_crop
@@ -158,8 +159,7 @@ def test_a_demo_smear_stays_small(tmp_path: Path) -> None:
 
 
 def classes_of(crop: SmearCell) -> NDArray[np.uint8]:
-    assert crop.classes is not None
-    return crop.classes
+    return there(crop.classes)
 
 
 def test_a_crop_shows_the_same_kind_of_cell_among_red_cells_and_says_where_it_is() -> None:

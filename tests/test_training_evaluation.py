@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny import there
 from training_command import Training
 from training_command import training as training
 
@@ -77,8 +78,7 @@ def test_aggregates_are_medians_of_the_patients_own_cells() -> None:
 
 
 def separation_of(judged: JudgedPatients) -> Separation:
-    assert judged.separation is not None
-    return judged.separation
+    return there(judged.separation)
 
 
 def test_strong_groups_are_told_apart_by_patient() -> None:
@@ -249,9 +249,7 @@ def test_intervals_hold_what_they_are_of() -> None:
     assert (share.k, share.n) == (9, 11)
     assert (share.low, share.high) == pytest.approx((0.4822, 0.9772), abs=1e-4)
     mean = mean_of([0.8, 0.9, 1.0, 0.7])
-    assert mean.low is not None
-    assert mean.high is not None
-    assert mean.low < mean.mean < mean.high
+    assert there(mean.low) < mean.mean < there(mean.high)
     assert mean_of([1.0, 1.0]).low is None
 
 

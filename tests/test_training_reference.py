@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.svm import SVC
 from test_domain_gate import clean_case
-from tiny import CLASSES, cell_pixels, folder_from_bundle, png, rewritten, write_case
+from tiny import CLASSES, cell_pixels, folder_from_bundle, png, rewritten, there, write_case
 from tiny_bag import BagKind, bag_bundle
 from training_command import Training
 from training_command import training as training
@@ -43,6 +43,7 @@ from vexas_edge.cells.canvas import Canvas
 from vexas_edge.domain.performance import Performance
 from vexas_edge.domain.reference import Reference, reference_from_bytes
 from vexas_edge.errors import InputError, RejectedCellError
+from vexas_edge.quality.statistics import CASE_STATISTICS
 from vexas_edge.runtime.session import reference_of
 from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.talk import time_left
@@ -271,8 +272,7 @@ def test_too_few_patients_to_be_scored_still_have_ranges(
     cohort.write_text(cohort.read_text().replace("P1,", "P3,"))
     done = training("reference", one_model, "--cohort", cohort, "-o", tmp_path / "b.vxb")
     assert done.status == 0, done.err
-    reference = reference_of(open_bundle(tmp_path / "b.vxb"), "neutrophil")
-    assert reference is not None
+    reference = there(reference_of(open_bundle(tmp_path / "b.vxb"), "neutrophil"))
     assert (reference.n_patients, len(reference.clean_scores)) == (5, 0)
     groups = {f"P{n}": CLASSES[n > 1] for n in range(40)}
     with pytest.raises(InputError, match="2 patients of the group 'MDS'"):
@@ -328,12 +328,11 @@ def test_cells_that_a_change_makes_unusable_are_left_out() -> None:
     bench = rejecting_bench(lambda pixels: bool(pixels.mean() < 90))
     half = Change(kind="brightness", strength=0.5)
     three_quarters = Change(kind="brightness", strength=0.75)
-    lost, some = changed_bags(raw, bench, [half, three_quarters], "x", lambda *_: None)
+    lost, found = changed_bags(raw, bench, [half, three_quarters], "x", lambda *_: None)
     assert lost is None
-    assert some is not None
+    some = there(found)
     assert some.kept.tolist() == [False, True, True]
-    alone = changed_bags(raw[1:], bench, [three_quarters], "x", lambda *_: None)[0]
-    assert alone is not None
+    alone = there(changed_bags(raw[1:], bench, [three_quarters], "x", lambda *_: None)[0])
     np.testing.assert_array_equal(some.encodings, alone.encodings)
     np.testing.assert_array_equal(some.statistics, alone.statistics)
 
@@ -471,4 +470,4 @@ def test_a_bundle_of_a_bag_learns_how_its_patients_look(
     assert (reference.n_patients, len(reference.clean_scores)) == (12, 0)
     with read_case(twelve.parent / "S1") as case:
         result = score_case(case, open_bundle(tmp_path / "b.vxb"), covariates={"age_years": "60"})
-    assert result.models[0].domain is not None
+    assert set(there(result.models[0].domain).statistics) == set(CASE_STATISTICS)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
-from tiny import Ended, cell_pixels, kept, png
+from tiny import Ended, cell_pixels, kept, png, there
 
 from export.backbones import build_backbone
 from training.typing.acceptance import acceptance_of, sureness_of
@@ -329,13 +329,11 @@ def test_tables_have_the_figures_of_scikit_learn() -> None:
     classes = ("lymphocyte", "monocyte", "neutrophil_band", "neutrophil_segmented")
     labels = rng.choice(classes, 200).tolist()
     said = [x if rng.random() < 0.7 else str(rng.choice(classes)) for x in labels]
-    table = table_of(judged(labels, said, classes), "eleven")
-    assert table is not None
+    table = there(table_of(judged(labels, said, classes), "eleven"))
     assert table.accuracy == pytest.approx(accuracy_score(labels, said))
     assert table.balanced_accuracy.value == pytest.approx(balanced_accuracy_score(labels, said))
     assert table.macro_f1 == pytest.approx(f1_score(labels, said, average="macro"))
-    five = table_of(judged(labels, said, classes), "five")
-    assert five is not None
+    five = there(table_of(judged(labels, said, classes), "five"))
     wide = {name: name.partition("_")[0] for name in classes}
     expected = balanced_accuracy_score([wide[x] for x in labels], [wide[x] for x in said])
     assert five.balanced_accuracy.value == pytest.approx(expected)

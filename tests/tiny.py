@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -44,6 +44,15 @@ def library_or_skip(module: str) -> Any:
         return load_library(module)
     except ImportError as error:
         pytest.skip(f"{module} cannot be loaded ({error})", allow_module_level=True)
+
+
+T = TypeVar("T")
+
+
+def there(value: T | None) -> T:
+    """The value, which must be there for what a test says of it."""
+    assert value is not None
+    return value
 
 
 def cell_pixels(seed: int, tint: int | None = None) -> np.ndarray:

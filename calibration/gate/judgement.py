@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import ModelProto
 
-from calibration.fp16 import LARGEST, emulated_half_precision
-from calibration.gate.samples import BATCH
+from calibration.gate.graphs import encoded_by, session_of
 from calibration.gate.smears import Smear, canvas_of, canvas_of_smear, cells_of, raw_images
-from calibration.proof.exact import exact_session
-from export.execution import session_from, session_options
+from export.execution import session_from
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import (
     DECISIONS,
     ENCODINGS,
     PROBABILITIES,
     Feeds,
-    GraphContract,
     contract_of,
 )
 from vexas_edge.bundle.graphs import FUSED, HEAD
@@ -40,7 +37,7 @@ from vexas_edge.scoring.heads.inputs import inputs_of_head
 from vexas_edge.talk import Progress
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    pass
 
 onnxruntime = load_library("onnxruntime")
 
@@ -144,8 +141,7 @@ def judge(
         graphs: by kind, including "fp32"; an fp16 graph is run as its own emulation.
 
     Raises:
-        InputError: no smear of a class has enough cells to be scored, or a smear has too many that
-            cannot be read.
+        InputError: all smears of a class have too few cells, or one has too many unreadable ones.
     """
     model = bundle.manifest.models[name]
     judge_one = _Judge(bundle, name, head, graphs)
@@ -161,17 +157,23 @@ def judge(
             else:
                 found.append(judge_one(smear, usable, taken))
             progress(f"{name}, smears judged", done, len(smears))
-    if len({smear.positive for smear in found}) < 2:
-        raise InputError(
-            f"model {name!r}: no smear of one of the classes has the {model.minimum_cells} cells "
-            f"that scoring needs ({len(abstained)} of the gate's {len(smears)} have too few)"
-        )
-    return Judgement(
+    judgement = Judgement(
         model=name,
         smears=tuple(found),
         abstained=tuple(abstained),
         unreadable=tuple(unreadable),
     )
+    _check_both_classes(judgement, model, len(smears))
+    return judgement
+
+
+def _check_both_classes(judgement: Judgement, model: Model, n_smears: int) -> None:
+    if len({smear.positive for smear in judgement.smears}) < 2:
+        raise InputError(
+            f"model {judgement.model!r}: no smear of one of the classes has the "
+            f"{model.minimum_cells} cells that scoring needs ({len(judgement.abstained)} of the "
+            f"gate's {n_smears} have too few)"
+        )
 
 
 def _abstains(name: str, smear: Smear, counts: CellCounts, model: Model) -> bool:
@@ -271,33 +273,3 @@ class _Judge:
         if self._reference is None or statistics is None or len(encodings) < 2:
             return None
         return judge_domain(self._reference, statistics, encodings).finding.margin
-
-
-def encoded_by(
-    session: "InferenceSession", contract: GraphContract, pixels: np.ndarray
-) -> tuple[np.ndarray, float | None]:
-    """Encodings float32 (N, D) of cells by a graph, and its largest activation if that is measured.
-
-    Args:
-        contract: of the fused graph.
-        pixels: uint8 (N, H, W, 3).
-    """
-    names = [output.name for output in session.get_outputs()]
-    wanted = [name for name in (ENCODINGS, LARGEST) if name in names]
-    outputs = [
-        session.run(wanted, contract.feeds_of_cells(pixels[start : start + BATCH]))
-        for start in range(0, len(pixels), BATCH)
-    ]
-    # np.max, since Python's max may ignore NaN.
-    largest = float(np.max([output[1] for output in outputs])) if LARGEST in names else None
-    return np.concatenate([output[0] for output in outputs]), largest
-
-
-def session_of(kind: str, graph: ModelProto | bytes) -> "InferenceSession":
-    """A session on this CPU that computes in the graph's precision, for fp16 by emulation."""
-    if kind != "fp16":
-        return exact_session(graph)
-    half = ModelProto.FromString(graph) if isinstance(graph, bytes) else graph
-    options = session_options()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return session_from(emulated_half_precision(half), options)

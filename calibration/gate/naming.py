@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import ModelProto
 
 from calibration.cosines import cosines
 from calibration.gate.figures import distance_of, unless, unlike_calibration, unlike_cosine
-from calibration.gate.judgement import REFERENCE, encoded_by, session_of
+from calibration.gate.graphs import encoded_by, session_of
+from calibration.gate.judgement import REFERENCE
 from calibration.gate.smears import Smear, canvas_of, canvas_of_smear, cells_of
 from export.execution import session_from
 from vexas_edge.bundle.archive import Bundle
@@ -19,6 +21,9 @@ from vexas_edge.cells.canvas import decode_cell
 from vexas_edge.errors import InputError
 from vexas_edge.talk import Progress
 from vexas_edge.typing.rule import meant_by, named
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 # Of fewer cells a recall says little.
 LEAST_OF_CLASS = 10
@@ -84,10 +89,28 @@ def judge_naming(
     Raises:
         InputError: no cell can be used.
     """
+    labelled, unreadable = _placed_cells(smears, bundle, name)
+    if not labelled:
+        raise InputError(f"model {name!r}: no cell of the gate's smears can be used")
+    pixels = np.stack([cell for _, cell in labelled])
+    by_kind = {}
+    for done, (kind, graph) in enumerate(graphs.items(), start=1):
+        by_kind[kind] = _named_by(session_of(kind, graph), bundle, name, pixels)
+        progress(f"{name}, graphs judged", done, len(graphs))
+    return NamingJudgement(
+        labels=tuple(label for label, _ in labelled),
+        n_patients=len({smear.row.patient for smear in smears}),
+        by_kind=by_kind,
+        unreadable=tuple(unreadable),
+    )
+
+
+def _placed_cells(
+    smears: Sequence[Smear], bundle: Bundle, name: str
+) -> tuple[list[tuple[str, np.ndarray]], list[str]]:
+    """The class and the canvas of each cell, and what there is to say of unreadable ones."""
     model = bundle.manifest.typing[name]
-    placed: list[np.ndarray] = []
-    labels: list[str] = []
-    unreadable: list[str] = []
+    placed, unreadable = [], []
     with canvas_of(bundle, name) as canvas:
         for smear in smears:
             own = canvas_of_smear(smear, model, canvas)
@@ -96,29 +119,23 @@ def judge_naming(
                 if decoded.pixels is None:
                     unreadable.append(f"{smear.row.sample}: {decoded.fault}")
                 else:
-                    placed.append(decoded.pixels)
-                    labels.append(cell.cell_class)
-    if not placed:
-        raise InputError(f"model {name!r}: no cell of the gate's smears can be used")
-    pixels, by_kind = np.stack(placed), {}
-    head = session_from(bundle.model_file(name, HEAD))
-    for done, (kind, graph) in enumerate(graphs.items(), start=1):
-        encodings, largest = encoded_by(session_of(kind, graph), contract_of(model, FUSED), pixels)
-        draws = np.arange(len(pixels), dtype=np.int64)[:, None]
-        (probabilities,) = head.run([PROBABILITIES], {ENCODINGS: encodings, DRAWS: draws})
-        found = named(probabilities.astype(np.float64), model.classes, model.limits)
-        by_kind[kind] = NamedByGraph(
-            encodings=encodings,
-            predicted=tuple(cell.predicted for cell in found),
-            names=tuple(cell.name for cell in found),
-            largest_activation=largest,
-        )
-        progress(f"{name}, graphs judged", done, len(graphs))
-    return NamingJudgement(
-        labels=tuple(labels),
-        n_patients=len({smear.row.patient for smear in smears}),
-        by_kind=by_kind,
-        unreadable=tuple(unreadable),
+                    placed.append((cell.cell_class, decoded.pixels))
+    return placed, unreadable
+
+
+def _named_by(
+    encoder: "InferenceSession", bundle: Bundle, name: str, pixels: np.ndarray
+) -> NamedByGraph:
+    model, head = bundle.manifest.typing[name], session_from(bundle.model_file(name, HEAD))
+    encodings, largest = encoded_by(encoder, contract_of(model, FUSED), pixels)
+    draws = np.arange(len(pixels), dtype=np.int64)[:, None]
+    (probabilities,) = head.run([PROBABILITIES], {ENCODINGS: encodings, DRAWS: draws})
+    found = named(probabilities.astype(np.float64), model.classes, model.limits)
+    return NamedByGraph(
+        encodings=encodings,
+        predicted=tuple(cell.predicted for cell in found),
+        names=tuple(cell.name for cell in found),
+        largest_activation=largest,
     )
 
 

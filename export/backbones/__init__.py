@@ -100,6 +100,25 @@ def build_backbone(name: str) -> "Backbone":
     return BACKBONES[name]()
 
 
+def seeded_backbone(name: str, start: str | None, seed: int) -> "Backbone":
+    """The encoder that training begins with: the same for the same seed.
+
+    Args:
+        start: the file of its weights; without one they are random.
+
+    Raises:
+        UsageError, InputError: as `build_backbone` and `load_weights`.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        backbone = build_backbone(name)
+    if start:
+        load_weights(backbone, start)
+    return backbone
+
+
 def load_weights(module: "nn.Module", path: str | Path) -> str:
     """Load the weights in `path` into `module`: a state_dict (.safetensors, .pt or .pth) or .onnx.
 

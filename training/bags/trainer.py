@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from export.backbones import build_backbone, load_weights
+from export.backbones import seeded_backbone
 from export.backbones.backbone import Backbone, keep_statistics
 from export.backbones.halves import Trained, cut_backbone
 from export.bags.aggregation import AggregationOptions
@@ -224,7 +224,7 @@ def _optimizer(network: BagNetwork, options: BagOptions) -> torch.optim.AdamW:
 
 def new_network(options: BagOptions, n_covariates: int) -> tuple[Backbone, BagNetwork]:
     """The encoder, and the network before it is trained; the same for the same seed."""
-    backbone = _backbone(options)
+    backbone = seeded_backbone(options.backbone, options.start, options.seed)
     halves = cut_backbone(backbone, options.train, options.last)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(options.seed)
@@ -250,12 +250,3 @@ def loss_of(logits: np.ndarray, positive: np.ndarray, *, balanced: bool) -> floa
     if not balanced:
         return float(losses.mean())
     return float((losses[positive].mean() + losses[~positive].mean()) / 2)
-
-
-def _backbone(options: BagOptions) -> Backbone:
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(options.seed)
-        backbone = build_backbone(options.backbone)
-    if options.start:
-        load_weights(backbone, options.start)
-    return backbone

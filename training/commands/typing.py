@@ -157,8 +157,8 @@ def typing(
         skip_unreadable=skip_unreadable,
         say=talk.say,
     )
-    echo_lines([*lines_from_judgement(found), "", f"{out / PAGE}"])
-    echo(f"{out / 'spec.toml'}: build the bundle with vexas-workshop export bundle")
+    build = f"{out / 'spec.toml'}: build the bundle with vexas-workshop export bundle"
+    echo_lines([*lines_from_judgement(found), "", str(out / PAGE), build])
 
 
 @click.command()

@@ -7,8 +7,7 @@ once, and every epoch takes one of these.
 import torch
 from torch import Generator, Tensor, nn
 
-from export.backbones import build_backbone, load_weights
-from export.backbones.backbone import Backbone
+from export.backbones import seeded_backbone
 from export.backbones.halves import cut_backbone
 from export.preprocessing import preprocessing_named
 from training.pretraining.cell_stack import CellStack
@@ -35,7 +34,7 @@ class ShownCells:
         self._cells, self._options = cells, options
         self._scaling = scaling_on(torch.device("cpu"), preprocessing_named(options.preprocessing))
         self._kept: Tensor | None = None
-        backbone = fresh_backbone(options).eval()
+        backbone = seeded_backbone(options.backbone, options.start, options.seed).eval()
         early = cut_backbone(backbone, options.train, options.last).early
         if len(early):
             early.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -90,13 +89,3 @@ class ShownCells:
                     shown = self._views(some, draw) if place else self._middles(some)
                     kept[place, some] = self._pool(early(shown)).half()
         return kept
-
-
-def fresh_backbone(options: TypingOptions) -> Backbone:
-    """The encoder before it is trained; the same for the same seed."""
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(options.seed)
-        backbone = build_backbone(options.backbone)
-    if options.start:
-        load_weights(backbone, options.start)
-    return backbone

@@ -8,10 +8,11 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from export.backbones import seeded_backbone
 from export.backbones.backbone import Backbone, keep_statistics
 from export.backbones.halves import cut_backbone
 from training.typing.classes import LearntClasses
-from training.typing.inputs import ShownCells, fresh_backbone
+from training.typing.inputs import ShownCells
 from training.typing.options import TypingOptions
 from vexas_edge.errors import InputError
 
@@ -31,7 +32,7 @@ class TypingNetwork(nn.Module):
 
     def __init__(self, options: TypingOptions, n_classes: int) -> None:
         super().__init__()
-        self.backbone: Backbone = fresh_backbone(options)
+        self.backbone: Backbone = seeded_backbone(options.backbone, options.start, options.seed)
         self._is_pooled = options.train == "head"
         self._dropout = options.dropout
         self.late = cut_backbone(self.backbone, options.train, options.last).late

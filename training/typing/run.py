@@ -11,7 +11,7 @@ from training.typing.judging import Judgement, judged_by_folds
 from training.typing.learning import TypingLearning
 from training.typing.options import TypingOptions
 from training.typing.report import write_judgement
-from training.typing.sources import labelled_cells, sources_from_file
+from training.typing.sources import LabelledCells, labelled_cells, sources_from_file
 from training.typing.writing import write_typer
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.fields import Name
@@ -47,25 +47,11 @@ def judged_and_taught(
         side_px=options.side_px,
         skip_unreadable=skip_unreadable,
     )
-    for line in labelled.lost:
-        say(f"warning: left out: {line}")
-    cells = labelled.cells
-    classes = learnt_classes(cells.labels, cells.patients)
-    owners = len(set(cells.patients))
-    say(f"{len(cells)} cells of {owners} patients or sources; {len(classes.names)} classes")
-    (folder / _TRAININGS).mkdir(parents=True, exist_ok=True)
-    learning = TypingLearning(
-        cells=cells,
-        classes=classes,
-        options=options,
-        shown=ShownCells(cells, options, say),
-        folder=folder / _TRAININGS,
-        say=say,
-    )
+    learning = _learning(labelled, options, folder / _TRAININGS, say)
     judgement = judged_by_folds(learning, folds)
     write_judgement(judgement, name, folder)
     say("learning from all cells")
-    typer = learning(np.arange(len(cells)))
+    typer = learning(np.arange(len(labelled.cells)))
     if not typer.limits:
         raise InputError(
             "no class can be told surely enough to name a cell; ask for a lower --precision, or "
@@ -73,6 +59,27 @@ def judged_and_taught(
         )
     write_typer(typer, labelled, options, name, folder)
     return judgement
+
+
+def _learning(
+    labelled: LabelledCells, options: TypingOptions, folder: Path, say: Say
+) -> TypingLearning:
+    """What learns from these cells; its finished trainings lie in the folder."""
+    for line in labelled.lost:
+        say(f"warning: left out: {line}")
+    cells = labelled.cells
+    classes = learnt_classes(cells.labels, cells.patients)
+    owners = len(set(cells.patients))
+    say(f"{len(cells)} cells of {owners} patients or sources; {len(classes.names)} classes")
+    folder.mkdir(parents=True, exist_ok=True)
+    return TypingLearning(
+        cells=cells,
+        classes=classes,
+        options=options,
+        shown=ShownCells(cells, options, say),
+        folder=folder,
+        say=say,
+    )
 
 
 def _check_name(name: str) -> None:

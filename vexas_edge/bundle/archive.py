@@ -195,19 +195,26 @@ def write_zip(
     remove_partials(to.parent, to.name.__eq__)
     with replacing(to) as partial:
         _pack({MANIFEST: text, **files}, partial)
-        try:
-            written = open_bundle(partial)
-            check(written)
-        except BundleError as error:
-            raise HostError(
-                f"bundle {to} is as it was: the new one did not read back as it was written "
-                f"({error}); is the disk full or failing?"
-            ) from error
-        if written.sha256 != hashlib.sha256(text).hexdigest():
-            raise HostError(
-                f"bundle {to} is as it was: another program changed the new one while it was "
-                "written; try again"
-            )
+        _check_written(partial, to, text, check)
+
+
+def _check_written(
+    partial: Path, to: Path, manifest: bytes, check: Callable[[Bundle], None]
+) -> None:
+    """Check the new bundle, which is to be called `to`."""
+    try:
+        written = open_bundle(partial)
+        check(written)
+    except BundleError as error:
+        raise HostError(
+            f"bundle {to} is as it was: the new one did not read back as it was written "
+            f"({error}); is the disk full or failing?"
+        ) from error
+    if written.sha256 != hashlib.sha256(manifest).hexdigest():
+        raise HostError(
+            f"bundle {to} is as it was: another program changed the new one while it was written; "
+            "try again"
+        )
 
 
 def _pack(files: Mapping[str, bytes], to: Path) -> None:

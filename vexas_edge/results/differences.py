@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from vexas_edge.results.values import CaseScore, ModelScore, Run
+from vexas_edge.results.run import Run
+from vexas_edge.results.values import CaseScore, ModelScore
 
 _OF_CASE = ("status", "call", "lead", "missing_gate", "notice", "error")
 # What made the numbers, as a record has it.

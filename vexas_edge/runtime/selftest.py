@@ -70,6 +70,20 @@ def golden_from_npz(content: bytes) -> dict[str, NDArray[Any]]:
     return golden
 
 
+def check_shapes(model: str, file: str, engine: Engine, contract: GraphContract) -> None:
+    """Check that a graph takes and returns what the manifest says.
+
+    Raises:
+        BundleError: it does not.
+    """
+    if wanted := contract.missing_from(engine.shapes):
+        raise BundleError(
+            f"{file} of model {model!r} has {wanted.name} of shape "
+            f"{engine.shapes.get(wanted.name)}, but the manifest says {wanted.shape}; the bundle "
+            "contradicts itself, so export it again"
+        )
+
+
 def check_engine(
     model: str,
     file: str,

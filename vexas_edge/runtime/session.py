@@ -1,6 +1,5 @@
 """A bundle's graphs, loaded into engines on this PC and kept for the next case."""
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
@@ -35,6 +34,7 @@ from vexas_edge.runtime.selftest import (
     check_canvas,
     check_engine,
     check_head,
+    check_shapes,
     golden_from_npz,
     repeated,
 )
@@ -251,7 +251,9 @@ class Sessions:
             with ExitStack() as opening:  # an engine that fails here is closed and not kept
                 graph = self.bundle.model_file(model, file)
                 engine = opening.enter_context(open_engine(graph, options))
-                self._check_shapes(model, file, engine)
+                contract = self.contract(model, file)
+                of_cells = file not in _OTHERS and not self.run_whole_graphs
+                check_shapes(model, file, engine, contract.of_cells() if of_cells else contract)
                 if not self._is_trusted(file):
                     self._self_test(model, file, engine)
                 self._stack.push(opening.pop_all())
@@ -263,12 +265,7 @@ class Sessions:
         if file in _OTHERS or self.run_whole_graphs:
             return check_engine(model, file, engine, self.contract(model, file), golden)
         check_head(model, self.head(model), self.contract(model, HEAD), golden)
-        return self._test_of_a_call(model, file, engine, golden)
-
-    def _test_of_a_call(
-        self, model: str, file: str, engine: Engine, golden: Mapping[str, NDArray[Any]]
-    ) -> Check:
-        """The self-test in a call as large as those of scoring, or as the GPU has memory for."""
+        # In a call as large as those of scoring, or as the GPU has memory for.
         while True:
             n_cells = self.limits.of(model, self.cells_per_call(model))
             cells = repeated(golden, max(n_cells, GOLDEN_CELLS))
@@ -278,17 +275,6 @@ class Sessions:
                 if n_cells == 1:
                     raise
                 self.limits.halve(model, n_cells)
-
-    def _check_shapes(self, model: str, file: str, engine: Engine) -> None:
-        contract = self.contract(model, file)
-        if file not in _OTHERS and not self.run_whole_graphs:
-            contract = contract.of_cells()
-        if wanted := contract.missing_from(engine.shapes):
-            raise BundleError(
-                f"{self.bundle.path}: {file} of model {model!r} has {wanted.name} of shape "
-                f"{engine.shapes.get(wanted.name)}, but the manifest says {wanted.shape}; the "
-                "bundle contradicts itself, so export it again"
-            )
 
     @property
     def run_whole_graphs(self) -> bool:

@@ -131,22 +131,7 @@ def encode_cells(
     size = chunk_cells or chunk_size(sessions, name, len(cells))
     size = min(size, sessions.fused(name).most_rows.get(CELLS, size))
     chunks = [cells[start : start + size] for start in range(0, len(cells), size)]
-    done: list[_Call] = []
-    n_done = 0
-    work = run_ahead(
-        lambda index: calls.run(chunks[index], checked=index == 0),
-        range(len(chunks)),
-        threads=sessions.fused(name).threads,
-    )
-    with closing(work) as finished:
-        for call in finished:
-            done.append(call)
-            n_done += len(call.records)
-            progress(name, n_done, len(cells))
-    usable = next((index for index, call in enumerate(done) if len(call.encodings)), 0)
-    if usable:  # no cell of the first call could be used
-        done[usable] = calls.run(chunks[usable], checked=True)
-    done += _known_calls(read, known)
+    done = [*_run_all(calls, chunks, progress), *_known_calls(read, known)]
     encoded = _joined(done, read, calls.model)
     if not np.isfinite(encoded.encodings).all():
         raise HostError(
@@ -154,6 +139,28 @@ def encode_cells(
             "run `vexas-edge verify` on this PC"
         )
     return encoded
+
+
+def _run_all(
+    calls: _Calls, chunks: Sequence[Sequence[ReadCell]], progress: Progress
+) -> list[_Call]:
+    """All calls, of which the first with a usable cell is checked."""
+    done: list[_Call] = []
+    n_done, n_cells = 0, sum(map(len, chunks))
+    work = run_ahead(
+        lambda index: calls.run(chunks[index], checked=index == 0),
+        range(len(chunks)),
+        threads=calls.sessions.fused(calls.name).threads,
+    )
+    with closing(work) as finished:
+        for call in finished:
+            done.append(call)
+            n_done += len(call.records)
+            progress(calls.name, n_done, n_cells)
+    usable = next((index for index, call in enumerate(done) if len(call.encodings)), 0)
+    if usable:  # no cell of the first call could be used
+        done[usable] = calls.run(chunks[usable], checked=True)
+    return done
 
 
 def chunk_size(sessions: Sessions, name: str, n_cells: int) -> int:

@@ -4,18 +4,16 @@ How bright the bare slide of the case is must be known before its first cell can
 copies are found before they cost the engine anything.
 """
 
-import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from vexas_edge.ahead import run_ahead
-from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.cells.background import (
     Background,
     background_of_image,
@@ -23,11 +21,10 @@ from vexas_edge.cells.background import (
     middle_background,
 )
 from vexas_edge.cells.canvas import AS_IT_IS, DecodedCell, decode_cell
-from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.cells.likeness import near_copies, shows_nothing, signature_of_image
-from vexas_edge.errors import CellError, InputError
+from vexas_edge.errors import InputError
 from vexas_edge.results.values import UsedCell
-from vexas_edge.smear.case import UNNAMED, Case, Cell
+from vexas_edge.smear.case import Case, Cell, Source
 from vexas_edge.talk import Progress
 
 # Images are kept until the engine wants them, up to this size a case, which is over 600 cells of
@@ -103,140 +100,8 @@ class ReadCells:
         found, known = again.record, read.record
         same = (found.identity, found.sha256) == (known.identity, known.sha256)
         if again.pixels is None or not same:
-            raise _changed(read.cell.path)
+            raise changed(read.cell.path)
         return again.pixels
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadSmear:
-    """All cells of a case that a bundle's models look at, read once.
-
-    of_models: by model, those that have a cell of their classes.
-    unnamed: those that nobody has named, and that are no copy of one with a name; None where there
-    are none.
-    bystanders: those with a name that no model looks at, where all cells are read.
-    started, clock: when reading began, as UTC and as `time.perf_counter` counts.
-    """
-
-    case: Case
-    of_models: dict[str, ReadCells]
-    unnamed: ReadCells | None = None
-    bystanders: ReadCells | None = None
-    started: datetime
-    clock: float
-
-    @property
-    def groups(self) -> tuple[ReadCells, ...]:
-        """All that were read."""
-        others = (one for one in (self.unnamed, self.bystanders) if one is not None)
-        return (*self.of_models.values(), *others)
-
-    @property
-    def records(self) -> Iterator[UsedCell]:
-        """Of every cell that was read, by a model at a time."""
-        return (record for cells in self.groups for record in cells.records)
-
-    def pixels(self, record: UsedCell) -> NDArray[np.uint8]:
-        """The image of a cell that could be read, uint8 (H, W, 3).
-
-        Raises:
-            InputError: it is not what it was.
-        """
-        for cells in self.groups:
-            for read in cells.distinct:
-                if read.record.path == record.path:
-                    return cells.pixels(read)
-        try:
-            return rgb_from_bytes(self.case.source.read(record.path))
-        except CellError as error:
-            raise _changed(record.path) from error
-
-
-def read_smear(
-    case: Case, manifest: Manifest, progress: Progress, *, threads: int, whole: bool = False
-) -> ReadSmear:
-    """All cells that the bundle's models look at, decoded once; no engine is needed.
-
-    Args:
-        whole: whether all other cells are read, too, as where a model names cells.
-
-    Raises:
-        InputError: no image can be read, or the disk fails, which says nothing about the cells.
-        MemoryError: the PC fails.
-    """
-    started, clock, room = datetime.now(UTC), time.perf_counter(), KEPT_BYTES
-    of_models: dict[str, ReadCells] = {}
-    for name, model in manifest.models.items():
-        if not case.cells_of(model.cells):
-            continue
-        read = read_cells(case, name, model.cells, progress, threads=threads, room=room)
-        room -= _kept_bytes(read)
-        of_models[name] = read
-    found = ReadSmear(case=case, of_models=of_models, started=started, clock=clock)
-    if whole:
-        found = _with_all_others(found, progress, threads=threads, room=room)
-    _check_any_readable(found)
-    return found
-
-
-def _kept_bytes(read: ReadCells) -> int:
-    """How many bytes of images are kept."""
-    return sum(cell.pixels.nbytes for cell in read.distinct if cell.pixels is not None)
-
-
-def _with_all_others(read: ReadSmear, progress: Progress, *, threads: int, room: int) -> ReadSmear:
-    """The same smear with the cells that no model looks at, and those that nobody has named.
-
-    A cell that lies in another folder with a name is known by that name, whatever a model would
-    say; and all cells are counted.
-    """
-    case, looked_at = read.case, {cell.path for cell in read.records}
-    classes = {cell.cell_class for cell in case.cells if cell.path not in looked_at} - {UNNAMED}
-    bystanders = None
-    if classes:
-        bystanders = read_cells(case, "others", classes, progress, threads=threads, room=0)
-    if not case.unnamed:
-        return replace(read, bystanders=bystanders)
-    unnamed = read_cells(case, "unnamed", (UNNAMED,), progress, threads=threads, room=room)
-    named = [*read.of_models.values(), *([bystanders] if bystanders else [])]
-    distinct = [cell for cells in named for cell in cells.distinct]
-    return replace(read, bystanders=bystanders, unnamed=_without_copies_of(distinct, unnamed))
-
-
-def _without_copies_of(named: Sequence[ReadCell], unnamed: ReadCells) -> ReadCells:
-    """The unnamed cells but those that show a named one; these are copies."""
-    if not named:
-        return unnamed
-    by_identity = {cell.record.identity: cell.record.path for cell in named}
-    signatures = [cell.signature for cell in (*named, *unnamed.distinct)]
-    near = near_copies(signatures)
-    kept, copies = [], []
-    for number, cell in enumerate(unnamed.distinct, start=len(named)):
-        original = near.get(number, len(named))
-        if cell.record.identity in by_identity:
-            same = f"same pixels as {by_identity[cell.record.identity]}"
-            copies.append(_copied(cell.record, "same_pixels", same))
-        elif original < len(named):
-            same = f"shows the same as {named[original].record.path}"
-            copies.append(_copied(cell.record, "nearly_same_pixels", same))
-        else:
-            kept.append(cell)
-    return replace(unnamed, distinct=tuple(kept), others=(*unnamed.others, *copies))
-
-
-def _check_any_readable(read: ReadSmear) -> None:
-    """Check that not every image is unreadable, which says something of the export and not of it.
-
-    Raises:
-        InputError: every one is.
-    """
-    records = list(read.records)
-    if records and all(record.status == "unreadable" for record in records):
-        first = records[0]
-        raise InputError(
-            f"none of its {len(records)} images can be read ({first.path}: {first.detail}); export "
-            "or copy the smear again"
-        )
 
 
 def read_cells(
@@ -260,13 +125,8 @@ def read_cells(
     cells = case.cells_of(classes)
     first: dict[str, ReadCell] = {}
     others: list[UsedCell] = []
-
-    def work(cell: Cell) -> tuple[DecodedCell, ReadCell | None]:
-        decoded = decode_cell(case.source, cell, AS_IT_IS)
-        pixels = decoded.pixels
-        return decoded, None if pixels is None else _measured(cell, decoded.record, pixels)
-
-    with closing(run_ahead(work, cells, threads=threads)) as looked_at:
+    look = partial(_looked_at, case.source)
+    with closing(run_ahead(look, cells, threads=threads)) as looked_at:
         for done, (decoded, measured) in enumerate(looked_at, start=1):
             record = decoded.record
             if measured is None:
@@ -275,13 +135,19 @@ def read_cells(
                 others.append(empty_cell(record))
             elif record.identity in first:
                 same = f"same pixels as {first[record.identity].record.path}"
-                others.append(_copied(record, "same_pixels", same))
+                others.append(copied(record, "same_pixels", same))
             else:
                 room -= 0 if measured.pixels is None else measured.pixels.nbytes
                 first[record.identity] = measured if room >= 0 else replace(measured, pixels=None)
             progress(f"{name} read", done, len(cells))
     distinct, copies = _without_near_copies(list(first.values()))
     return ReadCells(case=case, distinct=remarked(distinct), others=(*others, *copies))
+
+
+def _looked_at(source: Source, cell: Cell) -> tuple[DecodedCell, ReadCell | None]:
+    decoded = decode_cell(source, cell, AS_IT_IS)
+    pixels = decoded.pixels
+    return decoded, None if pixels is None else _measured(cell, decoded.record, pixels)
 
 
 def _measured(cell: Cell, record: UsedCell, pixels: NDArray[np.uint8]) -> ReadCell:
@@ -305,7 +171,7 @@ def _without_near_copies(cells: list[ReadCell]) -> tuple[list[ReadCell], list[Us
     ordered = sorted(cells, key=lambda read: read.record.identity)
     copies = near_copies([read.signature for read in ordered])
     records = [
-        _copied(
+        copied(
             ordered[number].record,
             "nearly_same_pixels",
             f"shows the same as {ordered[original].record.path}",
@@ -337,7 +203,7 @@ def _area_px(read: ReadCell) -> int:
     return read.size_px[0] * read.size_px[1]
 
 
-def _changed(path: str) -> InputError:
+def changed(path: str) -> InputError:
     return InputError(f"{path} changed while its case was being scored; score the case again")
 
 
@@ -347,5 +213,5 @@ def empty_cell(record: UsedCell) -> UsedCell:
     return replace(record, status="rejected", reason="empty", detail=detail)
 
 
-def _copied(record: UsedCell, reason: str, detail: str) -> UsedCell:
+def copied(record: UsedCell, reason: str, detail: str) -> UsedCell:
     return replace(record, status="duplicate", reason=reason, detail=detail)

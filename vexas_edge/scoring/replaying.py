@@ -15,7 +15,8 @@ from vexas_edge.ledger.journal import record_from_json, score_from_json
 from vexas_edge.ledger.reading import RUNS, place_of_result, read_numbered
 from vexas_edge.ledger.runs import Asked, RunStarted
 from vexas_edge.results.names import numbered_name
-from vexas_edge.results.values import BundleId, CaseScore, Run, SiteId
+from vexas_edge.results.run import Run
+from vexas_edge.results.values import BundleId, CaseScore, SiteId
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import score_case
 from vexas_edge.smear.case import FoundCase
@@ -53,10 +54,7 @@ def replayed(
     _check_same_types(others, recorded.types)
     site = site_of(opened)
     _check_same_site(recorded.site, site.id if site else None, site_path(opened.path))
-    started = f"{RUNS}/{numbered_name(entry.run, 'started')}"
-    record = record_from_json(started, read_numbered(folder, started))
-    if not isinstance(record, RunStarted):
-        raise InputError(f"{started} is not the start of a run")
+    record = _start_of_run(folder, entry.run)
     options = _engine_of(run, engine, device)
     precision = msgspec.convert(run.precision, Precision)
     found = FoundCase(name=entry.given, path=smear, alone=record.asked.recursive)
@@ -66,6 +64,14 @@ def replayed(
     ):
         covariates = values_from_models(recorded.models)
         return recorded, score_case(case, opened, sessions, covariates=covariates)
+
+
+def _start_of_run(folder: Path, number: int) -> RunStarted:
+    started = f"{RUNS}/{numbered_name(number, 'started')}"
+    record = record_from_json(started, read_numbered(folder, started))
+    if not isinstance(record, RunStarted):
+        raise InputError(f"{started} is not the start of a run")
+    return record
 
 
 def _check_same(bundle: Bundle, recorded: BundleId) -> None:

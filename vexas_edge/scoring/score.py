@@ -14,11 +14,7 @@ from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.site_file import site_of
 from vexas_edge.covariates.given import texts_of
 from vexas_edge.errors import UsageError
-from vexas_edge.results.values import (
-    CaseScore,
-    ModelScore,
-    UsedCell,
-)
+from vexas_edge.results.values import CaseScore, ModelScore, UsedCell
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.answering import answered, answered_past_the_gate
 from vexas_edge.scoring.encoded import Examined
@@ -30,9 +26,9 @@ from vexas_edge.scoring.examining import (
     with_slide_faults,
     without_cells,
 )
-from vexas_edge.scoring.reading import ReadSmear, read_smear
+from vexas_edge.scoring.smears import ReadSmear, TypedSmear, read_smear
 from vexas_edge.scoring.typed.naming import typed_as_known, typed_smear
-from vexas_edge.scoring.typed.said import NONE_KNOWN, TypedSmear
+from vexas_edge.scoring.typed.said import NONE_KNOWN
 from vexas_edge.scoring.typed.sharing import known_encodings
 from vexas_edge.scoring.whole import MadeBy, case_score, run_facts, types_id
 from vexas_edge.smear.case import Case
@@ -130,7 +126,7 @@ def score_smear(
     Raises:
         HostError, BundleError: as `score_case`.
     """
-    typed = _typed(read, sessions, chunk_cells, progress)
+    typed = named_smear(read, sessions, chunk_cells, progress)
     read = typed.read
     found = [
         with_covariates(
@@ -146,10 +142,14 @@ def score_smear(
     return case_score(typed, models, made_by)
 
 
-def _typed(
+def named_smear(
     read: ReadSmear, sessions: Sessions, chunk_cells: int | None, progress: Progress
 ) -> TypedSmear:
-    """The smear with the names that models give its unnamed cells."""
+    """The smear with the names that models give its unnamed cells, if any names cells.
+
+    Raises:
+        HostError, BundleError, InputError: as `score_case`.
+    """
     typers = sessions.typers
     if typers is None:
         return TypedSmear(read=read)

@@ -12,6 +12,7 @@ from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.models import Medians
 from vexas_edge.bundle.words import missing_gate
 from vexas_edge.cells.images import decoder
+from vexas_edge.results.run import Run
 from vexas_edge.results.typing import ClassCount
 from vexas_edge.results.values import (
     NOTICE,
@@ -19,13 +20,12 @@ from vexas_edge.results.values import (
     BundleId,
     CaseScore,
     ModelScore,
-    Run,
     SiteId,
     Status,
     UsedCell,
 )
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.typed.said import TypedSmear
+from vexas_edge.scoring.smears import TypedSmear
 from vexas_edge.smear.case import UNNAMED, Case
 from vexas_edge.text import unicode_text
 from vexas_edge.typing.differential import differential

@@ -8,12 +8,14 @@ from typing import Literal
 from msgspec import UNSET
 
 from vexas_edge.bundle.archive import Bundle, open_bundle
+from vexas_edge.bundle.site import KnownSite
 from vexas_edge.choices import PageKind, Precision
 from vexas_edge.commands.console import say
 from vexas_edge.covariates.given import CovariateOptions, GivenCovariates
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.ledger.runs import Asked
 from vexas_edge.naming.case_ids import Naming, NamingOptions
+from vexas_edge.runtime.session import Sessions
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.text import path_as_given
 
@@ -88,6 +90,12 @@ class OpenedBundles:
     bundle: Bundle
     types: Bundle | None
     reading: ReadOptions
+
+    def sessions(
+        self, engine: EngineOptions, precision: Literal["auto"] | Precision, site: KnownSite | None
+    ) -> Sessions:
+        """The engines that score; arguments are as `Sessions` has them."""
+        return Sessions(self.bundle, engine, precision, site, self.types)
 
 
 def opened_bundles(asked: SmearsAsked) -> OpenedBundles:

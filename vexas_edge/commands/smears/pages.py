@@ -6,7 +6,7 @@ from vexas_edge.choices import PageKind
 from vexas_edge.report.page import cells_on_page
 from vexas_edge.report.pictures import Pictures, pictures_from_smear, pictures_of
 from vexas_edge.results.values import CaseScore
-from vexas_edge.scoring.reading import ReadSmear
+from vexas_edge.scoring.smears import ReadSmear
 
 
 def pictures_from_read(kind: PageKind, score: CaseScore, read: ReadSmear) -> Pictures | None:

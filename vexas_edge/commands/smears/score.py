@@ -10,12 +10,12 @@ from vexas_edge.commands.smears.asked import ScoringRun, given_for_run, opened_b
 from vexas_edge.commands.smears.batch import Batch, show
 from vexas_edge.commands.smears.cut_off import begin_run, break_off
 from vexas_edge.commands.smears.scorer import Scorer
+from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.host.process import lower_priority, polite_threads
 from vexas_edge.host.stopping import undisturbed
 from vexas_edge.ledger.reading import INDEX
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
-from vexas_edge.runtime.session import Sessions
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.finding import wanted_cases
 
@@ -30,16 +30,11 @@ def run_scoring(asked: ScoringRun) -> int:
     given, site = given_for_run(asked, opened.bundle), site_of(opened.bundle, say)
     wanted = wanted_cases(asked.cases, opened.reading, recursive=asked.recursive, say=say)
     given.check_cases([naming.id_of(f) if naming.is_named(f) else f.name for f in wanted])
-    engine = asked.engine
-    if asked.polite:
-        lower_priority()
-        engine = replace(engine, threads=engine.threads or polite_threads())
+    engine = _polite(asked.engine) if asked.polite else asked.engine
     batch = Batch(n_cases=len(wanted))
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger(asked.out, say=say)) if asked.out else None
-        sessions = stack.enter_context(
-            Sessions(opened.bundle, engine, asked.precision, site, opened.types)
-        )
+        sessions = stack.enter_context(opened.sessions(engine, asked.precision, site))
         if ledger:
             begin_run(ledger, asked, naming, sessions)
         if sessions.graph.stale:
@@ -63,6 +58,12 @@ def run_scoring(asked: ScoringRun) -> int:
             ledger.end(None, batch.n_known)
     _say_the_end(asked, batch)
     return batch.exit_status
+
+
+def _polite(engine: EngineOptions) -> EngineOptions:
+    """Let other programs of this PC go first."""
+    lower_priority()
+    return replace(engine, threads=engine.threads or polite_threads())
 
 
 def _say_the_end(asked: ScoringRun, batch: Batch) -> None:

@@ -4,22 +4,22 @@ A smear is looked at, answered by the engine, and its result kept. Looking needs
 the next smear may be looked at meanwhile.
 """
 
-import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.choices import PageKind
 from vexas_edge.commands.smears.batch import Outcome
+from vexas_edge.commands.smears.identity import files_of, smear_of
 from vexas_edge.commands.smears.net import caught
 from vexas_edge.commands.smears.pages import pictures_again, pictures_from_read
 from vexas_edge.commands.smears.steps import Answered, Looked
 from vexas_edge.covariates.given import NOTHING_KNOWN, GivenCovariates
 from vexas_edge.covariates.taken import values_from_models
-from vexas_edge.errors import CellError, InputError
-from vexas_edge.ledger.lines import CaseLine, marks_from_identities
+from vexas_edge.errors import InputError
+from vexas_edge.ledger.lines import CaseLine
 from vexas_edge.ledger.remarks import remarks_from_line, shown_result
 from vexas_edge.ledger.smears import (
     Placing,
@@ -32,12 +32,12 @@ from vexas_edge.ledger.smears import (
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
 from vexas_edge.report.pictures import Pictures
-from vexas_edge.results.values import CaseScore, UsedCell
+from vexas_edge.results.values import CaseScore
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.reading import ReadSmear, read_smear
 from vexas_edge.scoring.score import score_as_known, score_smear
+from vexas_edge.scoring.smears import ReadSmear, read_smear
 from vexas_edge.scoring.whole import failed_case, types_id
-from vexas_edge.smear.case import Case, Cell, FoundCase
+from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
 from vexas_edge.smear.stamp import stamp_of
@@ -120,7 +120,8 @@ class Scorer:
         case, name = read_case(looked.named, self.reading), looked.named.name
         try:
             if self.ledger and not self.again and self.ledger.known.has_name(name, self._series):
-                content = content_of(self._files(case), looked.covariates)
+                files = files_of(case, self._bundle.manifest, self.naming, whole=self._reads_all)
+                content = content_of(files, looked.covariates)
                 if known := self.ledger.known.same_files(name, self._series, content):
                     case.close()
                     return replace(looked, known=known)
@@ -135,18 +136,6 @@ class Scorer:
             case.close()
             raise
         return replace(looked, read=read)
-
-    def _files(self, case: Case) -> Iterator[tuple[str, str, str]]:
-        """Path as shown, class and hash of the files of all cells that a model looks at."""
-        classes = {c for model in self._bundle.manifest.models.values() for c in model.cells}
-        for cell in case.cells if self._reads_all else case.cells_of(classes):
-            sha256 = ""
-            with suppress(CellError):  # what cannot be read has no hash in its result either
-                sha256 = hashlib.sha256(case.source.read(cell.path)).hexdigest()
-            yield self._shown_path(cell), cell.cell_class, sha256
-
-    def _shown_path(self, cell: Cell | UsedCell) -> str:
-        return self.naming.shown_path(cell.cell_class, cell.path)
 
     def answer(self, looked: Looked, progress: Progress) -> Answered:
         """What comes of a smear, after the least work that it takes to know it.
@@ -168,7 +157,7 @@ class Scorer:
     def _scored(self, looked: Looked, read: ReadSmear, progress: Progress) -> Answered:
         if self.ledger is None:
             return Answered(looked=looked, score=self._new_score(looked, read, progress))
-        smear = self._smear(looked, read)
+        smear = smear_of(looked, read, self._series, self.naming)
         place = self.ledger.known.place(smear, again=self.again)
         if place.known:
             return Answered(looked=looked, known=place.known)
@@ -205,18 +194,6 @@ class Scorer:
 
     def _new_score(self, looked: Looked, read: ReadSmear, progress: Progress) -> CaseScore:
         return score_smear(read, self.sessions, covariates=looked.covariates, progress=progress)
-
-    def _smear(self, looked: Looked, read: ReadSmear) -> Smear:
-        records, covariates = list(read.records), looked.covariates
-        files = ((self._shown_path(r), r.cell_class, r.sha256) for r in records)
-        return Smear(
-            given=looked.named.name,
-            series=self._series,
-            stamp=looked.stamp,
-            content=content_of(files, covariates),
-            key=key_of(self._series, records, covariates),
-            marks=marks_from_identities(record.identity for record in records),
-        )
 
     def keep(self, answered: Answered) -> Outcome:
         """The result of a smear, which is in the ledger from now on; a failure has one, too.

@@ -8,7 +8,7 @@ from vexas_edge.ledger.lines import CaseLine
 from vexas_edge.ledger.smears import Placing, Smear
 from vexas_edge.report.pictures import Pictures
 from vexas_edge.results.values import CaseScore
-from vexas_edge.scoring.reading import ReadSmear
+from vexas_edge.scoring.smears import ReadSmear
 from vexas_edge.smear.case import FoundCase
 
 

@@ -23,7 +23,6 @@ from vexas_edge.ledger.lock import TakenOverError
 from vexas_edge.ledger.smears import covariate_facts
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
-from vexas_edge.runtime.session import Sessions
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.walk import is_folder, is_there
 from vexas_edge.talk import silent
@@ -195,9 +194,7 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
     with ExitStack() as stack:
         stop = stack.enter_context(Stop(say))
         ledger = stack.enter_context(Ledger(out, say=say))
-        sessions = stack.enter_context(
-            Sessions(opened.bundle, engine, run.precision, site, opened.types)
-        )
+        sessions = stack.enter_context(opened.sessions(engine, run.precision, site))
         begin_run(ledger, run, naming, sessions)
         scorer = Scorer(
             sessions=sessions,

@@ -49,9 +49,7 @@ def scored_as_bag(
     encodings, inputs = encoded.encodings[order], {COVARIATES: covariates}
     identities = [encoded.identities[place] for place in order]
     outputs = run(encodings, inputs)
-    logits, weights = (
-        outputs[name][:, 0].astype(np.float64) for name in (CELL_LOGITS, CELL_WEIGHTS)
-    )
+    logits, weights = (outputs[of][:, 0].astype(float) for of in (CELL_LOGITS, CELL_WEIGHTS))
 
     def score_without(cells: Collection[int]) -> float:
         left = np.delete(encodings, list(cells), axis=0)

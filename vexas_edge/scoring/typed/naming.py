@@ -14,8 +14,9 @@ from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.bundle.models import TypingModel
 from vexas_edge.results.typing import CellTyping
 from vexas_edge.results.values import CaseScore, UsedCell
-from vexas_edge.scoring.reading import ReadCell, ReadCells, ReadSmear, remarked
-from vexas_edge.scoring.typed.said import SaidOfCells, TypedSmear
+from vexas_edge.scoring.reading import ReadCell, ReadCells, remarked
+from vexas_edge.scoring.smears import ReadSmear, TypedSmear
+from vexas_edge.scoring.typed.said import SaidOfCells
 from vexas_edge.smear.case import UNNAMED
 from vexas_edge.typing.rule import NamedCell, is_of, named
 
@@ -57,7 +58,7 @@ def typed_smear(read: ReadSmear, types: Manifest, ask: Ask, manifest: Manifest) 
         n_too_large=len(too_large),
     )
     cells = (*records.values(), *too_large, *read.unnamed.others)
-    return replace(_routed(read, cells, typing, manifest), encodings=encodings)
+    return replace(_routed(read, read.unnamed, cells, typing, manifest), encodings=encodings)
 
 
 def typed_as_known(read: ReadSmear, known: CaseScore, manifest: Manifest) -> TypedSmear:
@@ -75,7 +76,7 @@ def typed_as_known(read: ReadSmear, known: CaseScore, manifest: Manifest) -> Typ
         else record
         for record in read.unnamed.records
     ]
-    return _routed(read, cells, known.typing, manifest)
+    return _routed(read, read.unnamed, cells, known.typing, manifest)
 
 
 def _with_names(
@@ -105,20 +106,27 @@ def _with_name(record: UsedCell, said: NamedCell) -> UsedCell:
 
 
 def _routed(
-    read: ReadSmear, cells: Iterable[UsedCell], typing: CellTyping, manifest: Manifest
+    read: ReadSmear,
+    unnamed: ReadCells,
+    cells: Iterable[UsedCell],
+    typing: CellTyping,
+    manifest: Manifest,
 ) -> TypedSmear:
-    """The smear whose models have these cells, too, each the ones that are of its classes."""
-    assert read.unnamed is not None  # of which these cells are
+    """The smear whose models have these cells, too, each the ones that are of its classes.
+
+    Args:
+        unnamed: the smear's, with the images of these cells.
+    """
     records = {record.path: record for record in cells}
     with_names = [
         _renamed(cell, records[cell.record.path])
-        for cell in read.unnamed.distinct
+        for cell in unnamed.distinct
         if records[cell.record.path].cell_class != UNNAMED
     ]
     of_models = dict(read.of_models)
     for name, model in manifest.models.items():
         if own := [cell for cell in with_names if is_of(cell.record.cell_class, model.cells)]:
-            before = of_models.get(name, replace(read.unnamed, distinct=(), others=()))
+            before = of_models.get(name, replace(unnamed, distinct=(), others=()))
             of_models[name] = _joined(before, own)
     order = {name: of_models[name] for name in manifest.models if name in of_models}
     return TypedSmear(

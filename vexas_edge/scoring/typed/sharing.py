@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from vexas_edge.bundle.models import Network
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.typed.said import NONE_KNOWN, TypedSmear
+from vexas_edge.scoring.smears import TypedSmear
+from vexas_edge.scoring.typed.said import NONE_KNOWN
 
 
 def known_encodings(
@@ -19,8 +20,9 @@ def known_encodings(
 ) -> Mapping[str, NDArray[np.float32]]:
     """The encodings of cells, float32 (D,), that a model is known to give, by identity."""
     model, typers = sessions.bundle.manifest.models[name], sessions.typers
+    if typers is None:
+        return NONE_KNOWN
     for other, encodings in typed.encodings.items():
-        assert typers is not None  # who made the encodings
         naming = typers.bundle.manifest.typing[other]
         own, theirs = model.files[sessions.graph.file], naming.files[typers.graph.file]
         same_engine = sessions.options == typers.options
