@@ -45,7 +45,7 @@ def bundle(spec: Path, out: Path) -> None:
 
     manifest = write_bundle(spec, to=out)
     echo_lines(lines_from_bundle(open_bundle(out)))
-    for name, model in manifest.models.items():
+    for name, model in manifest.networks.items():
         if prefix := manifest.provenance["sources"][name].get("weights_prefix"):
             say(prefix_words(prefix, f"the weights of model {name}"))
         cosine = model.files[FUSED].measured["mean_pairwise_cosine"]

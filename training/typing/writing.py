@@ -14,9 +14,8 @@ from training.typing.options import TypingOptions
 from training.typing.sources import LabelledCells
 from vexas_edge.files import write_atomically
 
-_ENCODER, _CLASSIFIER, _SPEC, _PARITY = (
-    *("encoder.safetensors", "classifier.skops", "spec.toml", "parity_cells"),
-)
+_ENCODER, _CLASSIFIER = "encoder.safetensors", "classifier.skops"
+_SPEC, _PARITY = "spec.toml", "parity_cells"
 _PARITY_CELLS = 40
 
 
