@@ -46,7 +46,9 @@ def judged_bundle(
     typing = sessions.bundle.manifest.typing
     if not typing:
         raise UsageError(f"{sessions.bundle.path} holds no model that names cells")
-    name, model = next(iter(typing.items()))
+    (name, model), *others = typing.items()
+    for other, _ in others:
+        say(f"warning: model {other} is not judged, only {name}, which is asked first")
     said = [
         one
         for source_name, source in sources.items()
