@@ -54,7 +54,7 @@ from vexas_edge.results.values import ModelScore
 from vexas_edge.runtime.selftest import golden_from_npz
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.runtime.verification import run_selftest
-from vexas_edge.scoring import reading
+from vexas_edge.scoring import reading, smears
 from vexas_edge.smear.case import Case
 from vexas_edge.smear.cohort import read_cohort
 from vexas_edge.smear.options import ReadOptions
@@ -225,7 +225,7 @@ def test_names_order_chunks_copies_and_memory_do_not_matter(
     other = write_smear(tmp_path / "b", [*turned, CROPS[3]])
     for chunk_cells in (None, 1, 4, 100):
         assert numbers(scored(other, bundle, chunk_cells=chunk_cells)) == expected
-    monkeypatch.setattr(reading, "KEPT_BYTES", 3 * CROPS[0].nbytes)
+    monkeypatch.setattr(smears, "KEPT_BYTES", 3 * CROPS[0].nbytes)
     assert numbers(scored(other, bundle)) == expected
     with Sessions(open_bundle(bundle), EngineOptions(threads=1)) as sessions:
         write_smear(tmp_path / "between", [crop(50), crop(51), crop(52)])

@@ -39,7 +39,7 @@ from vexas_edge.results.values import NOTICE, SYNTHETIC_NOTICE, CaseScore, Model
 from vexas_edge.runtime import session as sessions_module
 from vexas_edge.runtime.choice import cells_per_call
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring import encoding, reading
+from vexas_edge.scoring import encoding, reading, smears
 from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.scoring.figures.interval import prediction_interval
 
@@ -438,7 +438,7 @@ def test_images_are_kept_up_to_a_bound_and_decoded_again_beyond_it(
         return replace(cell, pixels=pixels)
 
     monkeypatch.setattr(reading, "decode_cell", watched)
-    monkeypatch.setattr(reading, "KEPT_BYTES", 30 * 14 * 14 * 3)
+    monkeypatch.setattr(smears, "KEPT_BYTES", 30 * 14 * 14 * 3)
     bounded = score_case(read_case(case), sessions.bundle, sessions, chunk_cells=10)
     assert bounded.models == whole.models
     assert 480 < len(counts) < 570  # all once, and those that were not kept once more
@@ -452,7 +452,7 @@ def test_a_cell_that_changes_while_its_case_is_scored_fails_it(
     cell = case / "neutrophil" / "3.bmp"
     pixels = cell_pixels(7)
     Image.fromarray(pixels).save(cell)
-    monkeypatch.setattr(reading, "KEPT_BYTES", 0)
+    monkeypatch.setattr(smears, "KEPT_BYTES", 0)
 
     def change(model: str, done: int, total: int) -> None:
         if (model, done) == ("neutrophil read", total):
