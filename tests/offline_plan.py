@@ -151,6 +151,7 @@ vexas-workshop train typing sources.toml --backbone compact --preprocessing torc
     --precision 0.1 -o types
 vexas-workshop export bundle types/spec.toml -o types.vxb
 vexas-workshop train types types.vxb sources.toml -o judged
+vexas-workshop train blind site.vxb mixed/cohort.csv --types-from types.vxb -o blind
 vexas-workshop train fit encodings/encodings.npz --draws 5 --calibration libsvm -o pn.skops
 vexas-workshop export encoder compact --weights pn/encoder.safetensors --canvas-px 160
     -o encoder.onnx

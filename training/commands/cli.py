@@ -10,7 +10,7 @@ from training.commands.judge import evaluate, fit, probe
 from training.commands.learn import pretrain
 from training.commands.make import encode, synth
 from training.commands.reference import reference
-from training.commands.typing import types, typing
+from training.commands.typing import blind, types, typing
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +40,7 @@ for _command in (
     bags,
     typing,
     types,
+    blind,
     reference,
 ):
     cli.add_command(_command)

@@ -1,4 +1,4 @@
-"""The commands that learn which class each cell is of, `typing`, and judge it, `types`."""
+"""The commands that learn which class each cell is of, `typing`, and judge it: `types`, `blind`."""
 
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from training.commands.learning_options import (
     use_threads,
 )
 from vexas_edge.commands.console import echo, echo_lines
+from vexas_edge.commands.options import reading_options, types_option
+from vexas_edge.smear.options import ReadOptions
 
 _PATH = click.Path(path_type=Path)
 _AT_LEAST_ONE, _NOT_NEGATIVE = click.IntRange(1), click.FloatRange(0)
@@ -193,6 +195,51 @@ def types(bundle: Path, sources: Path, out: Path | None, threads: int | None) ->
     if out:
         write_judgement(found, opened.manifest.name, out)
         echo(f"{out / PAGE}")
+
+
+@click.command()
+@click.argument("bundle", type=_PATH)
+@click.argument("cohort", type=_PATH)
+@types_option()
+@click.option("--split", default="judge", show_default=True, help="The cohort's split to score.")
+@reading_options
+@click.option("--threads", type=click.IntRange(1), help="CPU threads to use.  [default: all cores]")
+@click.option(
+    "-o", "out", type=_PATH, help="Folder for blind.html and blind.json.  [default: none]"
+)
+def blind(
+    bundle: Path,
+    cohort: Path,
+    types: Path | None,
+    split: str,
+    reading: ReadOptions,
+    threads: int | None,
+    out: Path | None,
+) -> None:
+    """Score each signed case of COHORT (.csv) by BUNDLE (.vxb) twice: as signed, and blindly.
+
+    The second time all names are hidden, so that a model decides which cells each score stands on.
+    How far scores move says whether `judged_typed` may stand in the bundle's spec. The patients
+    must be others than those that either model was fitted on; nothing can check that here.
+
+    \b
+    Example:
+      vexas-workshop train blind site.vxb cohort.csv --types-from TYPES.vxb -o blind
+    """
+    from training.typed.blind import scored_blind
+    from training.typed.report import lines_from_blind, write_blind
+    from vexas_edge.bundle.archive import open_bundle
+    from vexas_edge.engines.contract import EngineOptions
+    from vexas_edge.runtime.session import Sessions
+    from vexas_edge.smear.cohort import cases_of_split, read_cohort
+
+    rows, opened = cases_of_split(read_cohort(cohort), split), open_bundle(bundle)
+    named_by = open_bundle(types) if types else None
+    with Sessions(opened, EngineOptions(threads=threads), types=named_by) as sessions:
+        found = scored_blind(rows, reading, sessions, console_talk("blind"))
+    echo_lines(lines_from_blind(found))
+    if out:
+        echo(f"{write_blind(found, f'{opened.manifest.name}: cells named by a model', out)}")
 
 
 def _options(asked: dict[str, Any]) -> Any:

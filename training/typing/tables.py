@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.judging.comparison import Bounded
+from training.judging.comparison import Bounded, bounded
 from vexas_edge.typing.rule import meant_by
 
 # For each table, its classes and the canonical classes that each of them is made of.
@@ -29,7 +29,7 @@ TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "subclasses": {name: (name,) for name in _GRANULOCYTES},
     "eleven": {name: meant_by(name) for name in (*_GRANULOCYTES, *_OTHERS)},
 }
-_RESAMPLES, _CONFIDENCE = 2000, (2.5, 97.5)
+_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,15 +107,15 @@ def table_of(judged: JudgedCells, name: str, frozen: np.ndarray | None = None) -
         called = np.array([list(groups).index(one) if one else -1 for one in frozen])
         theirs = _confusions(truth[rows], called[rows], np.array(judged.owners)[rows], len(groups))
         others = _balanced(drawn, theirs)
-        frozen_figure = _bounded(_balanced_accuracy(theirs.sum(axis=0)), others)
+        frozen_figure = bounded(_balanced_accuracy(theirs.sum(axis=0)), others)
         difference = _balanced_accuracy(confusion) - _balanced_accuracy(theirs.sum(axis=0))
-        gain = _bounded(difference, resampled - others)
+        gain = bounded(difference, resampled - others)
     return Table(
         name=name,
         n=len(rows),
         n_owners=len(per_owner),
         accuracy=float(np.trace(confusion) / confusion.sum()),
-        balanced_accuracy=_bounded(_balanced_accuracy(confusion), resampled),
+        balanced_accuracy=bounded(_balanced_accuracy(confusion), resampled),
         macro_f1=float(np.mean([figures.f1 for figures in found.values()])),
         classes=found,
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
@@ -175,11 +175,6 @@ def _balanced(drawn: np.ndarray, per_owner: np.ndarray) -> np.ndarray:
 def _balanced_accuracy(confusion: np.ndarray) -> float:
     n = confusion.sum(axis=1)
     return float(np.mean(np.diagonal(confusion)[n > 0] / n[n > 0]))
-
-
-def _bounded(value: float, resampled: np.ndarray) -> Bounded:
-    low, high = np.percentile(resampled, _CONFIDENCE)
-    return Bounded(value=value, low=float(low), high=float(high))
 
 
 def _figures(confusion: np.ndarray, place: int) -> ClassFigures:

@@ -1,0 +1,1 @@
+"""What it does to patients' scores that a model names their cells."""
