@@ -25,6 +25,7 @@ from vexas_edge.commands.options import (
     page_options,
     reading_options,
     record_host_option,
+    retype_option,
     types_option,
 )
 from vexas_edge.commands.results import replay, report, results
@@ -53,6 +54,7 @@ def cli() -> None:
 @naming_options
 @covariate_options(single=True)
 @types_option()
+@retype_option()
 @page_options
 @engine_options
 @click.option(
@@ -97,6 +99,7 @@ def _say_status(ctx: click.Context, _: click.Parameter, results_folder: Path | N
 @naming_options
 @covariate_options(single=False)
 @types_option()
+@retype_option()
 @page_options
 @engine_options
 @record_host_option()

@@ -151,6 +151,17 @@ def covariate_options(*, single: bool) -> Command:
     return add
 
 
+def retype_option() -> Command:
+    """The option --retype."""
+    return click.option(
+        "--retype",
+        is_flag=True,
+        help="Let the model that names cells look at those with a class, too, and say which it "
+        "would name otherwise; nothing goes by that. Results that are there already stay as they "
+        "are.",
+    )
+
+
 def types_option() -> Command:
     """The option --types-from."""
     return click.option(

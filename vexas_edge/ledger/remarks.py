@@ -53,7 +53,9 @@ def _held_back(score: CaseScore, others: Sequence[str], folder: str) -> CaseScor
         )
         for model in score.models
     )
-    return replace(score, status="abstained", call=None, models=models, differential={})
+    return replace(
+        score, status="abstained", call=None, models=models, differential={}, retyping=None
+    )
 
 
 def remarks_from_line(line: CaseLine, known: Known, held: Sequence[str]) -> Iterator[str]:

@@ -20,6 +20,7 @@ class Asked:
     case_id, worklist: how cases were named; left out where they were named after their folders.
     covariates: the table of covariates; left out where there was none.
     types: the bundle whose models name cells; left out where none was given.
+    retype: whether these were asked of cells that have a name, too.
     hash_ids: the mark of the key that ids were hashed with, and paths of cases; empty for none.
     again: whether cases that had a result were scored again.
     as_json: whether results were printed as JSON.
@@ -39,6 +40,7 @@ class Asked:
     worklist: str | UnsetType = UNSET
     covariates: str | UnsetType = UNSET
     types: str | UnsetType = UNSET
+    retype: bool = False
     hash_ids: str = ""
     engine: str
     device: str

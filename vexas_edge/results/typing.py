@@ -34,3 +34,18 @@ class CellTyping:
     n_asked: int
     n_named: int
     n_too_large: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retyping:
+    """What models that name cells said of those that had a name; nothing goes by it.
+
+    n_asked: how many distinct cells they were shown.
+    n_sure: how many of these they were sure enough of to name them.
+    otherwise: by class, how many of its cells they would give each other name. A wider name for the
+    same, such as neutrophil for a segmented one, and a finer one are no other.
+    """
+
+    n_asked: int
+    n_sure: int
+    otherwise: dict[str, dict[str, int]]

@@ -6,7 +6,7 @@ from typing import Literal
 from vexas_edge.fields import Hash256OrEmpty, Sha256
 from vexas_edge.results.grounds import DomainFinding, UsedCovariate
 from vexas_edge.results.run import Run
-from vexas_edge.results.typing import CellTyping, ClassCount
+from vexas_edge.results.typing import CellTyping, ClassCount, Retyping
 from vexas_edge.smear.case import UNNAMED, Conflict, NamedBy
 
 RESULT_SCHEMA = 8
@@ -39,8 +39,9 @@ class UsedCell:
     cell_class: empty where nobody named one, and no model was sure enough.
     named_by: what named it: "folder" and "prefix" of its file, as the analyzer or an expert has it,
     "declared" by whoever scores, "model", or "nobody".
-    predicted_class, probability: what a model took for the likeliest class of a cell that nobody
-    had named, and how likely that was to it.
+    predicted_class, probability: what a model that names cells took for the likeliest class, and
+    how likely that was to it, where it was asked: of cells that nobody had named, and of all by
+    `--retype`.
     """
 
     path: str
@@ -249,6 +250,7 @@ class CaseScore:
     ignored: how many files were not taken as cells, by reason.
     classes: how many images there are of each class; those that a model named are not among them.
     typing: how a model named cells; null where none was asked.
+    retyping: what it said of cells that had a name; null where it was not asked.
     typed_cells: the cells that nobody had named, as the model saw them.
     bystanders: the cells with names that no model takes, which were read since unnamed ones might
     be their copies.
@@ -275,6 +277,7 @@ class CaseScore:
     conflicts: tuple[Conflict, ...] = ()
     classes: dict[str, int] = field(default_factory=dict)
     typing: CellTyping | None = None
+    retyping: Retyping | None = None
     typed_cells: tuple[UsedCell, ...] = ()
     bystanders: tuple[UsedCell, ...] = ()
     differential: dict[str, ClassCount] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from collections import Counter
 
 import msgspec
 
+from vexas_edge.results.typing import Retyping
 from vexas_edge.results.values import CaseScore, ModelScore
 from vexas_edge.smear.case import LINKS_REMEDY
 
@@ -43,6 +44,8 @@ def remarks_from_score(result: CaseScore) -> list[str]:
             f"note: {case}: of {typing.n_asked} cells without a class a model named "
             f"{typing.n_named}; the others are not scored"
         )
+    if result.retyping:
+        lines.append(f"note: {case}: {_retyping_text(result.retyping)}")
     for model in result.models:
         if model.typing_unjudged:
             lines.append(
@@ -55,6 +58,21 @@ def remarks_from_score(result: CaseScore) -> list[str]:
     if "link_leaves_case" in result.ignored:
         lines.append(f"note: {case}: {LINKS_REMEDY}")
     return lines
+
+
+def _retyping_text(found: Retyping) -> str:
+    """What models would name otherwise, in one line."""
+    pairs = [
+        (n, f"{given.replace('_', ' ')} as {name.replace('_', ' ')} {n}")
+        for given, names in found.otherwise.items()
+        for name, n in names.items()
+    ]
+    shown = ", ".join(text for _, text in sorted(pairs, key=lambda pair: -pair[0]))
+    n_other = sum(n for n, _ in pairs)
+    return (
+        f"of {found.n_asked} cells with a class a model was sure of {found.n_sure} and would name "
+        f"{n_other} otherwise, by which nothing goes{': ' if shown else ''}{shown}"
+    )
 
 
 def line_from_score(result: CaseScore) -> str:

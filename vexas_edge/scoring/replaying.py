@@ -63,7 +63,8 @@ def replayed(
         read_case(found, _reading_of(record.asked, sessions)) as case,
     ):
         covariates = values_from_models(recorded.models)
-        return recorded, score_case(case, opened, sessions, covariates=covariates)
+        retype = recorded.retyping is not None
+        return recorded, score_case(case, opened, sessions, covariates=covariates, retype=retype)
 
 
 def _start_of_run(folder: Path, number: int) -> RunStarted:

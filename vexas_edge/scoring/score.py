@@ -27,7 +27,7 @@ from vexas_edge.scoring.examining import (
     without_cells,
 )
 from vexas_edge.scoring.smears import ReadSmear, TypedSmear, read_smear
-from vexas_edge.scoring.typed.naming import typed_as_known, typed_smear
+from vexas_edge.scoring.typed.naming import retyped_smear, typed_as_known, typed_smear
 from vexas_edge.scoring.typed.said import NONE_KNOWN
 from vexas_edge.scoring.typed.sharing import known_encodings
 from vexas_edge.scoring.whole import MadeBy, case_score, run_facts, types_id
@@ -45,6 +45,7 @@ def score_case(
     sessions: Sessions | None = None,
     *,
     covariates: Mapping[str, str | float] = NONE_GIVEN,
+    retype: bool = False,
     chunk_cells: int | None = None,
     progress: Progress | None = None,
 ) -> CaseScore:
@@ -55,13 +56,16 @@ def score_case(
             with the site file beside the bundle.
         covariates: what is known of the patient, by the covariate's name, for the models that take
             it; each abstains without what it must know.
+        retype: whether models that name cells are asked of those that have a name, too; the result
+            says what they would name otherwise, and nothing goes by it.
         chunk_cells: how many cells go into one call of the engine; None chooses a suitable number.
             The scores do not depend on it.
         progress: called with (model, cells done, cells in all), and before that with
             ("MODEL read", cells read, cells in all).
 
     Raises:
-        UsageError: the sessions are those of another bundle, or no model takes a covariate.
+        UsageError: the sessions are those of another bundle, no model takes a covariate, or none
+            names cells that are to be named anew.
         HostError: the engine is not available, or returns numbers that fail the cross-check.
         BundleError: a file of the bundle does not match its hash, or the site file is damaged.
 
@@ -78,7 +82,12 @@ def score_case(
     with own as opened:
         read = _read_checked(case, bundle, opened, progress)
         return score_smear(
-            read, opened, covariates=texts, chunk_cells=chunk_cells, progress=progress
+            read,
+            opened,
+            covariates=texts,
+            retype=retype,
+            chunk_cells=chunk_cells,
+            progress=progress,
         )
 
 
@@ -113,6 +122,7 @@ def score_smear(
     sessions: Sessions,
     *,
     covariates: Mapping[str, str] = NONE_GIVEN,
+    retype: bool = False,
     answer: Answer = answered,
     chunk_cells: int | None = None,
     progress: Progress,
@@ -121,12 +131,12 @@ def score_smear(
 
     Args:
         answer: gives each model's result, once its cells are examined.
-        covariates, chunk_cells, progress: as `score_case` has them.
+        covariates, retype, chunk_cells, progress: as `score_case` has them.
 
     Raises:
-        HostError, BundleError: as `score_case`.
+        UsageError, HostError, BundleError: as `score_case`.
     """
-    typed = named_smear(read, sessions, chunk_cells, progress)
+    typed = named_smear(read, sessions, chunk_cells, progress, retype=retype)
     read = typed.read
     found = [
         with_covariates(
@@ -143,18 +153,27 @@ def score_smear(
 
 
 def named_smear(
-    read: ReadSmear, sessions: Sessions, chunk_cells: int | None, progress: Progress
+    read: ReadSmear,
+    sessions: Sessions,
+    chunk_cells: int | None,
+    progress: Progress,
+    *,
+    retype: bool = False,
 ) -> TypedSmear:
     """The smear with the names that models give its unnamed cells, if any names cells.
 
     Raises:
-        HostError, BundleError, InputError: as `score_case`.
+        UsageError, HostError, BundleError, InputError: as `score_case`.
     """
     typers = sessions.typers
     if typers is None:
+        if retype:
+            raise UsageError(f"{sessions.bundle.path} holds no model that names cells")
         return TypedSmear(read=read)
     ask = partial(cell_probabilities, sessions=typers, chunk_cells=chunk_cells, progress=progress)
-    return typed_smear(read, typers.bundle.manifest, ask, sessions.bundle.manifest)
+    types = typers.bundle.manifest
+    anew = retyped_smear(read, types, ask) if retype else TypedSmear(read=read)
+    return typed_smear(anew, types, ask, sessions.bundle.manifest)
 
 
 def score_as_known(read: ReadSmear, known: CaseScore, bundle: Bundle) -> CaseScore:
@@ -174,7 +193,8 @@ def score_as_known(read: ReadSmear, known: CaseScore, bundle: Bundle) -> CaseSco
         for model in known.models
     )
     made_by = MadeBy(bundle=bundle, types=known.types, site=known.site, run=known.run)
-    return case_score(typed, models, made_by)
+    score = case_score(typed, models, made_by)
+    return replace(score, bystanders=_cells_as_known(score.bystanders, known.bystanders))
 
 
 def _cells_as_known(
@@ -187,7 +207,14 @@ def _cells_as_known(
         if record.status != "used":
             return record
         same = became[record.identity]
-        return replace(record, status=same.status, reason=same.reason, detail=same.detail)
+        return replace(
+            record,
+            status=same.status,
+            reason=same.reason,
+            detail=same.detail,
+            predicted_class=same.predicted_class,
+            probability=same.probability,
+        )
 
     return tuple(map(as_known, records))
 

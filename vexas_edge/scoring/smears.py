@@ -12,7 +12,7 @@ from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.cells.likeness import near_copies
 from vexas_edge.errors import CellError, InputError
-from vexas_edge.results.typing import CellTyping
+from vexas_edge.results.typing import CellTyping, Retyping
 from vexas_edge.results.values import UsedCell
 from vexas_edge.scoring.reading import KEPT_BYTES, ReadCell, ReadCells, changed, copied, read_cells
 from vexas_edge.smear.case import UNNAMED, Case
@@ -70,13 +70,16 @@ class TypedSmear:
 
     read: its models have the cells that were named as theirs, too.
     typing: how cells were named; None where there was nobody to name them, or nothing to name.
+    retyping: what was said of cells that had a name; None where that was not asked.
     cells: those that nobody had named, by path.
     is_whole: whether all cells were read, since there is a model that names cells.
-    encodings: of cells that were named, float32 (D,), by the model that named them and by identity.
+    encodings: of cells that were shown to a model that names them, float32 (D,), by this model and
+    by identity.
     """
 
     read: ReadSmear
     typing: CellTyping | None = None
+    retyping: Retyping | None = None
     cells: tuple[UsedCell, ...] = ()
     is_whole: bool = False
     encodings: Mapping[str, Mapping[str, NDArray[np.float32]]] = field(default_factory=dict)

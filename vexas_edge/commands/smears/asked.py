@@ -13,6 +13,7 @@ from vexas_edge.choices import PageKind, Precision
 from vexas_edge.commands.console import say
 from vexas_edge.covariates.given import CovariateOptions, GivenCovariates
 from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.errors import UsageError
 from vexas_edge.ledger.runs import Asked
 from vexas_edge.naming.case_ids import Naming, NamingOptions
 from vexas_edge.runtime.session import Sessions
@@ -25,11 +26,13 @@ class SmearsAsked:
     """Which smears are looked at, what they are called, and with what.
 
     types: another bundle, whose models name cells.
+    retype: whether these are asked of cells that have a name, too.
     """
 
     cases: tuple[Path, ...]
     bundle: Path
     types: Path | None = None
+    retype: bool = False
     recursive: bool = False
     reading: ReadOptions = field(default_factory=ReadOptions)
     naming: NamingOptions = field(default_factory=NamingOptions)
@@ -66,6 +69,7 @@ def asked_from_run(run: ScoringRun, naming: Naming) -> Asked:
         worklist=path_as_given(run.naming.worklist) if run.naming.worklist else UNSET,
         covariates=path_as_given(run.covariates.table) if run.covariates.table else UNSET,
         types=path_as_given(run.types) if run.types else UNSET,
+        retype=run.retype,
         hash_ids=naming.mark,
         engine=engine.engine,
         device=engine.device,
@@ -99,9 +103,17 @@ class OpenedBundles:
 
 
 def opened_bundles(asked: SmearsAsked) -> OpenedBundles:
-    """Open what a run scores with. Raises BundleError as `open_bundle` does."""
+    """Open what a run scores with.
+
+    Raises:
+        BundleError: as `open_bundle`.
+        UsageError: nothing names cells that are to be named anew.
+    """
     bundle, types = open_bundle(asked.bundle), open_bundle(asked.types) if asked.types else None
-    reading = replace(asked.reading, unnamed=bool((types or bundle).manifest.typing))
+    names_cells = bool((types or bundle).manifest.typing)
+    if asked.retype and not names_cells:
+        raise UsageError("--retype needs a model that names cells; give one with --types-from")
+    reading = replace(asked.reading, unnamed=names_cells)
     return OpenedBundles(bundle=bundle, types=types, reading=reading)
 
 

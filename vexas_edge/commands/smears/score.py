@@ -45,6 +45,7 @@ def run_scoring(asked: ScoringRun) -> int:
             naming=naming,
             given=given,
             ledger=ledger,
+            retype=asked.retype,
             pages=asked.pages,
             again=asked.again,
         )

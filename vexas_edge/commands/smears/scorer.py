@@ -53,6 +53,7 @@ class Scorer:
     given: what is known of the patients.
     ledger: where results are kept, on which a run was started; None keeps none.
     pages: what pages results get there.
+    retype: whether models that name cells are asked of those that have a name, too.
     again: whether a smear that has its result is scored once more.
     brief: whether results that are known already are left unopened.
     """
@@ -63,6 +64,7 @@ class Scorer:
     given: GivenCovariates = NOTHING_KNOWN
     ledger: Ledger | None = None
     pages: PageKind = "with pictures"
+    retype: bool = False
     again: bool = False
     brief: bool = False
 
@@ -193,7 +195,8 @@ class Scorer:
         return Answered(looked=looked, known=line, remarks=(remark,))
 
     def _new_score(self, looked: Looked, read: ReadSmear, progress: Progress) -> CaseScore:
-        return score_smear(read, self.sessions, covariates=looked.covariates, progress=progress)
+        known, retype = looked.covariates, self.retype
+        return score_smear(read, self.sessions, covariates=known, retype=retype, progress=progress)
 
     def keep(self, answered: Answered) -> Outcome:
         """The result of a smear, which is in the ledger from now on; a failure has one, too.
@@ -265,7 +268,10 @@ class Scorer:
             reasons = frozenset(["held"] if is_held else ())
             told = tuple(remark for remark in remarks if remark.startswith("warning:"))
             return Outcome(status=status, reasons=reasons, made=False, remarks=told)
-        score = shown_result(ledger.result(line), line, known, ledger.folder)
+        result = ledger.result(line)
+        score = shown_result(result, line, known, ledger.folder)
+        if self.retype and result.retyping is None and result.error is None:
+            remarks += (f"note: {line.case}: no model was asked of its named cells; --again does",)
         held = ledger.pages.others.of(line).held
         remarks = (*remarks, *remarks_from_line(line, known, held))
         return _outcome(score, remarks, made=made)

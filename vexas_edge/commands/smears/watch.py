@@ -202,6 +202,7 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
             naming=naming,
             given=given,
             ledger=ledger,
+            retype=run.retype,
             pages=run.pages,
             brief=True,
         )
