@@ -15,7 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from tiny import Ended, cell_pixels, kept, png, there
 
 from export.backbones import build_backbone
-from training.typing.acceptance import acceptance_of, sureness_of
+from training.typed.acceptance import acceptance_of, sureness_of
+from training.typed.tables import JudgedCells, table_of
 from training.typing.classes import learnt_classes
 from training.typing.inputs import ShownCells
 from training.typing.learning import TypingLearning, folds_of, regression_of
@@ -23,7 +24,6 @@ from training.typing.limits import limits_for, softmax, temperature_of
 from training.typing.network import encoded, trained_network
 from training.typing.options import TypingOptions, default_views
 from training.typing.sources import labelled_cells, sources_from_file
-from training.typing.tables import JudgedCells, table_of
 from vexas_edge.errors import InputError, UsageError
 
 Command = Callable[..., Ended]

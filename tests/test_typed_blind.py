@@ -12,7 +12,7 @@ from tiny_types import CLASS_OF_TINT, types_bundle, write_tinted
 
 from training.talk import Talk
 from training.typed.blind import Answer, BothAnswers, moves_of, scored_blind
-from training.typed.report import sentences_of
+from training.typed.blind_report import sentences_of
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.errors import InputError
 from vexas_edge.results.values import ModelScore

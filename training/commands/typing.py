@@ -145,8 +145,8 @@ def typing(
       vexas-workshop train typing sources.toml --backbone squeezenet11 \\
         --preprocessing keras-caffe --start squeezenet11.onnx -o types
     """
-    from training.typing.report import PAGE, lines_from_judgement
-    from training.typing.run import judged_and_taught
+    from training.typed.report import PAGE, lines_from_judgement
+    from training.typed.run import judged_and_taught
 
     use_threads(threads)
     talk = console_talk("typing", "trainings")
@@ -181,8 +181,8 @@ def types(bundle: Path, sources: Path, out: Path | None, threads: int | None) ->
     Example:
       vexas-workshop train types TYPES.vxb sources.toml -o judged
     """
-    from training.typing.bundled import judged_bundle
-    from training.typing.report import PAGE, lines_from_judgement, write_judgement
+    from training.typed.bundled import judged_bundle
+    from training.typed.report import PAGE, lines_from_judgement, write_judgement
     from training.typing.sources import sources_from_file
     from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.engines.contract import EngineOptions
@@ -227,7 +227,7 @@ def blind(
       vexas-workshop train blind site.vxb cohort.csv --types-from TYPES.vxb -o blind
     """
     from training.typed.blind import scored_blind
-    from training.typed.report import lines_from_blind, write_blind
+    from training.typed.blind_report import lines_from_blind, write_blind
     from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.engines.contract import EngineOptions
     from vexas_edge.runtime.session import Sessions

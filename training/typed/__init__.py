@@ -1,1 +1,1 @@
-"""What it does to patients' scores that a model names their cells."""
+"""How well cells are named, and what it does to scores of patients that a model names them."""

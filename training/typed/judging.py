@@ -10,11 +10,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from training.judging.folds import Fold
-from training.typing.acceptance import Acceptance, Sureness, acceptance_of, sureness_of
+from training.typed.acceptance import Acceptance, Sureness, acceptance_of, sureness_of
+from training.typed.tables import TABLES, JudgedCells, Table, groups_of, places_in, table_of
 from training.typing.inputs import ShownCells
 from training.typing.learning import TypingLearning, folds_of
 from training.typing.network import TypingNetwork, encoded
-from training.typing.tables import TABLES, JudgedCells, Table, groups_of, places_in, table_of
 from vexas_edge.typing.rule import named
 
 _FROZEN_C = 1.0

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.typed.tables import JudgedCells
 from training.typing.classes import taken_as
-from training.typing.tables import JudgedCells
 from vexas_edge.smear.vocabulary import SUBCLASSES
 from vexas_edge.typing.rule import meant_by
 

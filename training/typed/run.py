@@ -5,12 +5,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from training.typed.judging import Judgement, judged_by_folds
+from training.typed.report import write_judgement
 from training.typing.classes import learnt_classes
 from training.typing.inputs import ShownCells
-from training.typing.judging import Judgement, judged_by_folds
 from training.typing.learning import TypingLearning
 from training.typing.options import TypingOptions
-from training.typing.report import write_judgement
 from training.typing.sources import LabelledCells, labelled_cells, sources_from_file
 from training.typing.writing import write_typer
 from vexas_edge.errors import InputError, UsageError

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training.typing.judging import Judgement, judgement_of
+from training.typed.judging import Judgement, judgement_of
+from training.typed.tables import JudgedCells
 from training.typing.sources import CellSource, cases_of
-from training.typing.tables import JudgedCells
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoding import cell_probabilities

@@ -1,7 +1,7 @@
 """How well cells are told apart: tables of some classes, as the Leukopy study prints them.
 
 In a table only cells of its classes count, and only its classes can be said; how well a model keeps
-from naming other cells is judged by `training.typing.acceptance`.
+from naming other cells is judged by `training.typed.acceptance`.
 """
 
 from collections.abc import Mapping, Sequence
