@@ -350,3 +350,11 @@ def test_every_change_of_content_changes_the_bundles_hash(
     assert open_bundle(other).sha256 != open_bundle(tiny_bundle).sha256
     assert open_bundle(other).card() == "another card"
     assert msgspec.structs.asdict(open_bundle(other).manifest)["name"] == "tiny"
+
+
+def test_a_bundle_that_contradicts_itself_is_not_written(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = open_bundle(tiny_bundle)
+    wrong = msgspec.structs.replace(bundle.manifest, lead="basophil")
+    with pytest.raises(BundleError, match=r"new\.vxb was not written: .*'basophil' is not in"):
+        write_zip(wrong, {}, tmp_path / "new.vxb")
+    assert not (tmp_path / "new.vxb").exists()

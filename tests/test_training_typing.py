@@ -13,13 +13,14 @@ from safetensors.torch import load_file, save_file
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from tiny import Ended, cell_pixels, kept, png, there
+from tiny_types import write_tinted_patients
 
 from export.backbones import build_backbone
 from training.typed.acceptance import acceptance_of, sureness_of
 from training.typed.tables import JudgedCells, table_of
 from training.typing.classes import learnt_classes
 from training.typing.inputs import ShownCells
-from training.typing.learning import TypingLearning, folds_of, regression_of
+from training.typing.learning import TypingLearning, class_probabilities, folds_of, regression_of
 from training.typing.limits import limits_for, softmax, temperature_of
 from training.typing.network import encoded, trained_network
 from training.typing.options import TypingOptions, default_views
@@ -27,30 +28,12 @@ from training.typing.sources import labelled_cells, sources_from_file
 from vexas_edge.errors import InputError, UsageError
 
 Command = Callable[..., Ended]
-# The class of each tint, as an analyzer writes it.
-FOLDERS = ("Segmented neutrophils", "Monocyte", "Lymphocyte")
 CANVAS_PX = 24
-
-
-def write_patients(folder: Path, n: int, each: int = 6) -> Path:
-    """A cohort of smears with class folders; the tint of a cell is its class."""
-    lines = ["patient,sample,path,label,split"]
-    for patient in range(n):
-        for tint, name in enumerate(FOLDERS):
-            own = folder / f"S{patient}" / "Signed slides" / name
-            own.mkdir(parents=True)
-            for i in range(each):
-                pixels = cell_pixels(10_000 * tint + 100 * patient + i, tint)
-                (own / f"{i}.png").write_bytes(png(pixels))
-        lines.append(f"P{patient},S{patient},S{patient},any,fit")
-    (folder / "cohort.csv").write_text("\n".join(lines) + "\n")
-    (folder / "sources.toml").write_text('[sources.site]\ncohort = "cohort.csv"\n')
-    return folder / "sources.toml"
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_patients(tmp_path_factory.mktemp("cohort"), 9)
+    return write_tinted_patients(tmp_path_factory.mktemp("cohort"), 9)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +111,7 @@ def test_sources_of_three_kinds_are_joined_by_their_vocabularies(
 
 
 def test_a_cell_with_two_classes_is_learnt_as_neither(tmp_path: Path) -> None:
-    sources = write_patients(tmp_path, 3)
+    sources = write_tinted_patients(tmp_path, 3)
     signed = tmp_path / "S0" / "Signed slides"
     shutil.copy(signed / "Monocyte" / "0.png", signed / "Lymphocyte" / "again.png")
     found = labelled_cells(sources_from_file(sources), tmp_path, side_px=20, skip_unreadable=False)
@@ -175,7 +158,7 @@ def test_an_unknown_class_and_a_missing_file_are_named(tmp_path: Path) -> None:
 
 
 def test_unreadable_cells_are_an_error_unless_they_are_to_be_skipped(tmp_path: Path) -> None:
-    sources = write_patients(tmp_path, 3)
+    sources = write_tinted_patients(tmp_path, 3)
     (tmp_path / "S0" / "Signed slides" / "Monocyte" / "0.png").write_bytes(b"nothing")
     found = sources_from_file(sources)
     with pytest.raises(InputError, match="1 cells cannot be read"):
@@ -270,10 +253,11 @@ def test_each_recipe_learns_to_tell_tints_apart(
 ) -> None:
     learning = learning_of(sources, options(start, train=train, head=head), tmp_path)
     fit, judge = folds_of(learning.cells.labels, learning.cells.patients, 3)[0]
-    typer = learning(fit, n_folds=2)
+    taught = learning(fit, n_folds=2)
     kind = LogisticRegression if head == "softmax" else CalibratedClassifierCV
-    assert isinstance(typer.classifier, kind)
-    said = learning.probabilities(typer, judge)
+    assert isinstance(taught.classifier, kind)
+    shown = encoded(taught.network, learning.shown, judge)
+    said = class_probabilities(taught.classifier, shown)
     assert said.sum(axis=1) == pytest.approx(np.ones(len(judge)))
     right = said.argmax(axis=1) == learning.classes.truth[judge]
     assert right.mean() > 0.6  # a third by chance
@@ -286,10 +270,10 @@ def test_training_is_the_same_twice_and_is_not_repeated(
     for learning in (first, second):
         learning.folder.mkdir()
     rows = np.arange(len(first.cells))
-    limits = first(rows, n_folds=2).limits
-    assert second(rows, n_folds=2).limits == limits
+    held_out = first(rows, n_folds=2).held_out
+    assert np.array_equal(second(rows, n_folds=2).held_out, held_out)
     monkeypatch.setattr("training.typing.learning.trained_network", None)
-    assert first(rows, n_folds=2).limits == limits
+    assert np.array_equal(first(rows, n_folds=2).held_out, held_out)
 
 
 def test_frozen_stages_stay_as_they_are(sources: Path, start: Path, tmp_path: Path) -> None:

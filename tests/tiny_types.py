@@ -19,6 +19,8 @@ from export import write_bundle
 
 # The class of each tint. A model of the two halves of neutrophils is not needed here.
 CLASS_OF_TINT = ("neutrophil_segmented", "monocyte", "lymphocyte")
+# The same as an analyzer writes it.
+FOLDER_OF_TINT = ("Segmented neutrophils", "Monocyte", "Lymphocyte")
 LIMITS = dict.fromkeys(CLASS_OF_TINT, 0.5)
 
 
@@ -69,3 +71,21 @@ def write_tinted(folder: Path, n: int, seed: int = 0, tint: int | None = None) -
     for i, path in enumerate(paths):
         path.write_bytes(png(cell_pixels(9000 + 1000 * seed + i, i % 3 if tint is None else tint)))
     return paths
+
+
+def write_tinted_patients(
+    folder: Path, n: int, each: int = 6, folders: tuple[str, ...] = FOLDER_OF_TINT
+) -> Path:
+    """A cohort of smears with class folders, a tint each; gives sources.toml."""
+    lines = ["patient,sample,path,label,split"]
+    for patient in range(n):
+        for tint, name in enumerate(folders):
+            own = folder / f"S{patient}" / "Signed slides" / name
+            own.mkdir(parents=True)
+            for i in range(each):
+                pixels = cell_pixels(10_000 * tint + 100 * patient + i, tint)
+                (own / f"{i}.png").write_bytes(png(pixels))
+        lines.append(f"P{patient},S{patient},S{patient},any,fit")
+    (folder / "cohort.csv").write_text("\n".join(lines) + "\n")
+    (folder / "sources.toml").write_text('[sources.site]\ncohort = "cohort.csv"\n')
+    return folder / "sources.toml"

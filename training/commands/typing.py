@@ -106,6 +106,12 @@ _LEARNING: Rows = (
     show_default=True,
     help="Folds of patients; the cells of each are judged by what the others teach.",
 )
+@click.option(
+    "--cascade",
+    is_flag=True,
+    help="Tell wide classes first; a second model tells segmented from band neutrophils, and "
+    "immature granulocytes apart.",
+)
 @click.option("--name", default="leukocytes", show_default=True, help="The bundle's name.")
 @click.option(
     "--skip-unreadable",
@@ -123,6 +129,7 @@ _LEARNING: Rows = (
 def typing(
     sources: Path,
     folds: int,
+    cascade: bool,
     name: str,
     skip_unreadable: bool,
     threads: int | None,
@@ -155,6 +162,7 @@ def typing(
         _options(asked),
         out,
         folds=folds,
+        cascade=cascade,
         name=name,
         skip_unreadable=skip_unreadable,
         say=talk.say,

@@ -15,7 +15,7 @@ from training.typed.tables import TABLES, JudgedCells, Table, groups_of, places_
 from training.typing.inputs import ShownCells
 from training.typing.learning import TypingLearning, folds_of
 from training.typing.network import TypingNetwork, encoded
-from vexas_edge.typing.rule import named
+from training.typing.typers import TypersLearning
 
 _FROZEN_C = 1.0
 
@@ -67,31 +67,28 @@ class FrozenFeatures:
         return found
 
 
-def judged_by_folds(learning: TypingLearning, n_folds: int) -> Judgement:
+def judged_by_folds(learning: TypersLearning, n_folds: int) -> Judgement:
     """The judgement of cells by what others of other patients taught.
 
     Raises:
         InputError: there are fewer patients than folds.
     """
-    cells, classes = learning.cells, learning.classes
+    first, cells = learning.first, learning.first.cells
     folds = folds_of(cells.labels, cells.patients, n_folds)
-    probabilities = np.zeros((len(cells), len(classes.names)))
-    names = np.full(len(cells), "", dtype=object)
+    said = []
     for number, (fit, judge) in enumerate(folds, start=1):
-        learning.say(f"fold {number} of {n_folds}")
-        typer = learning(fit)
-        probabilities[judge] = learning.probabilities(typer, judge)
-        found = named(probabilities[judge], classes.names, typer.limits)
-        names[judge] = [cell.name for cell in found]
+        first.say(f"fold {number} of {n_folds}")
+        said.append(learning.said(learning(fit), judge))
+    order = np.argsort(np.concatenate([judge for _, judge in folds]))
     judged = JudgedCells(
         labels=cells.labels,
         owners=cells.patients,
         sources=cells.samples,
-        classes=classes.names,
-        probabilities=probabilities,
-        names=tuple(names.tolist()),
+        classes=said[0].classes,
+        probabilities=np.concatenate([one.probabilities for one in said])[order],
+        names=tuple(np.concatenate([one.names for one in said])[order].tolist()),
     )
-    frozen = None if learning.options.start is None else FrozenFeatures(learning=learning)
+    frozen = None if first.options.start is None else FrozenFeatures(learning=first)
     return judgement_of(judged, f"{n_folds} folds of patients", frozen, folds)
 
 

@@ -7,12 +7,10 @@ import numpy as np
 
 from training.typed.judging import Judgement, judged_by_folds
 from training.typed.report import write_judgement
-from training.typing.classes import learnt_classes
-from training.typing.inputs import ShownCells
-from training.typing.learning import TypingLearning
 from training.typing.options import TypingOptions
-from training.typing.sources import LabelledCells, labelled_cells, sources_from_file
-from training.typing.writing import write_typer
+from training.typing.sources import labelled_cells, sources_from_file
+from training.typing.typers import TypersLearning, learning_of
+from training.typing.writing import write_typers
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.fields import Name
 from vexas_edge.talk import Say
@@ -26,6 +24,7 @@ def judged_and_taught(
     folder: Path,
     *,
     folds: int,
+    cascade: bool,
     name: str,
     skip_unreadable: bool,
     say: Say,
@@ -34,6 +33,7 @@ def judged_and_taught(
 
     Args:
         sources: the TOML file that names them.
+        cascade: whether two models tell classes in turn.
         folder: it gets everything; its `trainings` are finished ones, which are not repeated.
         name: of the bundle.
 
@@ -47,39 +47,31 @@ def judged_and_taught(
         side_px=options.side_px,
         skip_unreadable=skip_unreadable,
     )
-    learning = _learning(labelled, options, folder / _TRAININGS, say)
+    for line in labelled.lost:
+        say(f"warning: left out: {line}")
+    learning = learning_of(labelled.cells, options, folder / _TRAININGS, say, cascade=cascade)
+    say(_sentence(learning))
     judgement = judged_by_folds(learning, folds)
     write_judgement(judgement, name, folder)
     say("learning from all cells")
-    typer = learning(np.arange(len(labelled.cells)))
-    if not typer.limits:
-        raise InputError(
-            "no class can be told surely enough to name a cell; ask for a lower --precision, or "
-            "give more cells"
-        )
-    write_typer(typer, labelled, options, name, folder)
+    typers = learning(np.arange(len(labelled.cells)))
+    for typer in typers:
+        if not typer.limits:
+            raise InputError(
+                f"model {typer.name} tells no class surely enough to name a cell; ask for a lower "
+                "--precision, or give more cells"
+            )
+    write_typers(typers, labelled, options, name, folder)
     return judgement
 
 
-def _learning(
-    labelled: LabelledCells, options: TypingOptions, folder: Path, say: Say
-) -> TypingLearning:
-    """What learns from these cells; its finished trainings lie in the folder."""
-    for line in labelled.lost:
-        say(f"warning: left out: {line}")
-    cells = labelled.cells
-    classes = learnt_classes(cells.labels, cells.patients)
+def _sentence(learning: TypersLearning) -> str:
+    """What is to be learnt from, for people."""
+    cells = learning.first.cells
+    each = [one for one in (learning.first, learning.second) if one]
+    classes = ", then ".join(str(len(one.classes.names)) for one in each)
     owners = len(set(cells.patients))
-    say(f"{len(cells)} cells of {owners} patients or sources; {len(classes.names)} classes")
-    folder.mkdir(parents=True, exist_ok=True)
-    return TypingLearning(
-        cells=cells,
-        classes=classes,
-        options=options,
-        shown=ShownCells(cells, options, say),
-        folder=folder,
-        say=say,
-    )
+    return f"{len(cells)} cells of {owners} patients or sources; {classes} classes"
 
 
 def _check_name(name: str) -> None:

@@ -1,4 +1,4 @@
-"""What some cells teach of all classes: a network, its classifier, and how sure a name must be."""
+"""What some cells teach of all classes: a network and its classifier."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from training.judging.folds import Fold
 from training.pretraining.cell_stack import CellStack
 from training.typing.classes import LearntClasses
 from training.typing.inputs import ShownCells
-from training.typing.limits import limits_for, softmax, temperature_of
+from training.typing.limits import softmax, temperature_of
 from training.typing.network import TypingNetwork, encoded, trained_network
 from training.typing.options import TypingOptions
 from vexas_edge.errors import InputError
@@ -38,17 +38,18 @@ CellClassifier: TypeAlias = LogisticRegression | CalibratedClassifierCV
 
 
 @dataclass(frozen=True, kw_only=True)
-class Typer:
+class Taught:
     """What some cells taught.
 
     network: the encoder, trained.
     classifier: of its encodings; its classes are those that are learnt, in their order.
-    limits: the least probability with which a cell gets each name.
+    held_out: what such a network and classifier say of these cells if they had learnt from those of
+        other patients alone, float64 (n, C).
     """
 
     network: TypingNetwork
     classifier: CellClassifier
-    limits: dict[str, float]
+    held_out: np.ndarray
 
 
 def folds_of(
@@ -84,8 +85,8 @@ class TypingLearning:
     folder: Path
     say: Say
 
-    def __call__(self, fit: np.ndarray, *, n_folds: int = INNER_FOLDS) -> Typer:
-        """Learn from these cells; limits are from inner folds of their patients.
+    def __call__(self, fit: np.ndarray, *, n_folds: int = INNER_FOLDS) -> Taught:
+        """Learn from these cells, and from inner folds of their patients.
 
         Args:
             fit: rows of cells, int64 (n,).
@@ -94,7 +95,8 @@ class TypingLearning:
         if len(set(owners)) < self._least_owners:
             raise InputError(
                 f"cells of {len(set(owners))} patients, or sources where these are not known, are "
-                f"to be learnt from; limits need {self._least_owners}: give more, or more --folds"
+                f"to be learnt from; inner folds need {self._least_owners}: give more, or more "
+                "--folds"
             )
         raw = np.zeros((len(fit), len(self.classes.names)))
         for inner, judged in folds_of(labels, owners, min(n_folds, len(set(owners)))):
@@ -107,17 +109,12 @@ class TypingLearning:
             temperature = temperature_of(raw[known], self.classes.allowed[fit][known])
             classifier = _cooled(classifier, temperature)
             raw = softmax(raw, temperature)
-        limits = limits_for(raw, self.classes.names, labels, self.options.precision)
-        return Typer(network=network, classifier=classifier, limits=limits)
+        return Taught(network=network, classifier=classifier, held_out=raw)
 
     @property
     def _least_owners(self) -> int:
         """Inner folds leave one to learn from at the least, and an SVM's own folds need two."""
         return 4 if self.options.head == "svm" else 2
-
-    def probabilities(self, typer: Typer, rows: np.ndarray) -> np.ndarray:
-        """What a typer says of cells, float64 (n, C)."""
-        return class_probabilities(typer.classifier, encoded(typer.network, self.shown, rows))
 
     def _raw(
         self, network: TypingNetwork, classifier: CellClassifier, rows: np.ndarray

@@ -1,5 +1,6 @@
 """Writes what was learnt of cells' classes as parts of a bundle, and the spec that names them."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,20 +10,28 @@ from safetensors.torch import save
 
 from training.png import png_from_pixels
 from training.pretraining.cell_stack import CellStack
-from training.typing.learning import Typer
 from training.typing.options import TypingOptions
 from training.typing.sources import LabelledCells
+from training.typing.typers import Typer
 from vexas_edge.files import write_atomically
 
-_ENCODER, _CLASSIFIER = "encoder.safetensors", "classifier.skops"
 _SPEC, _PARITY = "spec.toml", "parity_cells"
 _PARITY_CELLS = 40
+_HEAD = """\
+# Build the bundle with: vexas-workshop export bundle THIS_FILE -o TYPES.vxb
+name = "%s"
+version = "1.0.0"
+"""
 
 
-def write_typer(
-    typer: Typer, labelled: LabelledCells, options: TypingOptions, name: str, folder: Path
+def write_typers(
+    typers: Sequence[Typer],
+    labelled: LabelledCells,
+    options: TypingOptions,
+    name: str,
+    folder: Path,
 ) -> None:
-    """Write weights, classifier, some of the cells and a spec for `export bundle`.
+    """Write weights, classifiers, some of the cells and a spec for `export bundle`.
 
     Args:
         name: the bundle's.
@@ -31,37 +40,36 @@ def write_typer(
         HostError: a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = typer.network.backbone.state_dict()
-    weights = {key: tensor.contiguous().clone() for key, tensor in state.items()}
-    write_atomically(folder / _ENCODER, save(weights))
-    write_atomically(folder / _CLASSIFIER, skops.io.dumps(typer.classifier))
+    for typer in typers:
+        state = typer.network.backbone.state_dict()
+        weights = {key: tensor.contiguous().clone() for key, tensor in state.items()}
+        write_atomically(folder / f"{typer.name}.safetensors", save(weights))
+        write_atomically(folder / f"{typer.name}.skops", skops.io.dumps(typer.classifier))
     _write_cells(labelled.cells, options, folder / _PARITY)
-    spec = _spec(typer, options, name, labelled.largest_px)
-    write_atomically(folder / _SPEC, spec.encode())
+    models = [_model(typer, options, labelled.largest_px) for typer in typers]
+    write_atomically(folder / _SPEC, (_HEAD % name + "".join(models)).encode())
 
 
-def _spec(typer: Typer, options: TypingOptions, name: str, largest_px: int) -> str:
+def _model(typer: Typer, options: TypingOptions, largest_px: int) -> str:
+    """What the spec says of one model."""
     limits = "\n".join(f"{key} = {value!r}" for key, value in sorted(typer.limits.items()))
-    return f"""\
-# Build the bundle with: vexas-workshop export bundle THIS_FILE -o TYPES.vxb
-name = "{name}"
-version = "1.0.0"
-
-[models.leukocyte]
+    of = f"of = {json.dumps(typer.of)}\n" if typer.of else ""
+    return f"""
+[models.{typer.name}]
 role = "typing"
 encoder = "{options.backbone}"
-weights = "{_ENCODER}"
+weights = "{typer.name}.safetensors"
 preprocessing = "{options.preprocessing}"
 encoding = "raw"
 canvas_px = {options.canvas_px}
 larger = "crop"
-classifier = "{_CLASSIFIER}"
+classifier = "{typer.name}.skops"
 parity_cells = "{_PARITY}"
 largest_px = {largest_px}
-
+{of}
 # The least probability with which a cell gets each name. At least {options.precision:g} of the
 # held-out cells that chose it were right, of others somewhat less; no other name is given.
-[models.leukocyte.limits]
+[models.{typer.name}.limits]
 {limits}
 """
 

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vexas_edge.bundle.manifest import CARD, Manifest, json_from_manifest, manifest_from_json
+from vexas_edge.bundle.manifest import (
+    CARD,
+    Manifest,
+    check_consistency,
+    json_from_manifest,
+    manifest_from_json,
+)
 from vexas_edge.bundle.models import FileEntry
 from vexas_edge.bundle.operators import check_operators
 from vexas_edge.errors import BundleError, HostError, UsageError
@@ -181,9 +187,13 @@ def write_zip(
         check: examines the new bundle; raises BundleError if it is not right.
 
     Raises:
-        BundleError: the files are not those that the manifest lists.
+        BundleError: the manifest contradicts itself, or the files are not those that it lists.
         HostError: it cannot be written, or did not read back as it was written.
     """
+    try:
+        check_consistency(manifest)
+    except BundleError as error:
+        raise BundleError(f"{to} was not written: {error}") from error
     text = json_from_manifest(manifest)
     if strange := sorted(files.keys() ^ listed_files(manifest).keys()):
         raise BundleError(

@@ -97,7 +97,7 @@ def manifest_from_json(text: bytes) -> Manifest:
         manifest = msgspec.json.decode(text, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"the bundle's manifest.json is not valid: {error}") from error
-    _check_consistency(manifest)
+    check_consistency(manifest)
     return manifest
 
 
@@ -106,7 +106,12 @@ def json_from_manifest(manifest: Manifest) -> bytes:
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
-def _check_consistency(manifest: Manifest) -> None:
+def check_consistency(manifest: Manifest) -> None:
+    """Check that nothing that the manifest says contradicts the rest of it.
+
+    Raises:
+        BundleError: something does.
+    """
     if CARD not in manifest.files:
         raise BundleError(f"manifest.json lists no {CARD}; a bundle must say what it is for")
     if not manifest.networks:

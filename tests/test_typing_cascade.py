@@ -1,0 +1,123 @@
+"""Two models that name cells in turn: how what they say is joined, learnt, exported and scored."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from tiny import Ended, kept
+from tiny_types import write_tinted_patients
+
+from export.backbones import build_backbone
+from training.typing.turns import OneSaid, said_in_turn
+from vexas_edge import open_bundle
+
+Command = Callable[..., Ended]
+CANVAS_PX = 24
+FINE = ("Segmented neutrophils", "Band neutrophils", "Lymphocyte")
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("start") / "compact.safetensors"
+    save_file(build_backbone("compact").state_dict(), path)
+    return path
+
+
+def test_a_later_model_shares_out_what_its_classes_had_and_names_its_cells_anew() -> None:
+    first = OneSaid(
+        classes=("lymphocyte", "neutrophil"),
+        probabilities=np.array([[0.1, 0.9], [0.2, 0.8], [0.9, 0.1], [0.5, 0.5]]),
+        limits={"lymphocyte": 0.7, "neutrophil": 0.7},
+    )
+    second = OneSaid(
+        classes=("neutrophil_band", "neutrophil_segmented"),
+        probabilities=np.array([[0.2, 0.8], [0.45, 0.55], [0.0, 1.0], [0.0, 1.0]]),
+        limits={"neutrophil_segmented": 0.75},
+        of=("neutrophil",),
+    )
+    said = said_in_turn(first, second)
+    assert said.classes == ("lymphocyte", "neutrophil_band", "neutrophil_segmented")
+    assert said.probabilities[0] == pytest.approx([0.1, 0.18, 0.72])
+    assert said.probabilities.sum(axis=1) == pytest.approx(np.ones(4))
+    assert said.names.tolist() == ["neutrophil_segmented", "neutrophil", "lymphocyte", ""]
+
+
+def test_a_later_model_may_say_a_class_that_the_first_has_too() -> None:
+    first = OneSaid(
+        classes=("blast", "lymphocyte", "monocyte"),
+        probabilities=np.array([[0.2, 0.5, 0.3]]),
+        limits={"lymphocyte": 0.4},
+    )
+    second = OneSaid(
+        classes=("blast", "lymphocyte"),
+        probabilities=np.array([[0.6, 0.4]]),
+        limits={"blast": 0.5},
+        of=("lymphocyte",),
+    )
+    said = said_in_turn(first, second)
+    assert dict(zip(said.classes, said.probabilities[0].round(6).tolist(), strict=True)) == {
+        "blast": 0.5,
+        "lymphocyte": 0.2,
+        "monocyte": 0.3,
+    }
+    assert said.names.tolist() == ["blast"]
+
+
+def test_from_labelled_smears_to_fine_names_by_public_commands(
+    vexas_workshop: Command, vexas_edge: Command, start: Path, tmp_path: Path
+) -> None:
+    """What `train types` says of the bundle is what `score` names."""
+    sources = write_tinted_patients(tmp_path / "cohort", 9, folders=FINE)
+    out, bundle, judged = tmp_path / "types", tmp_path / "T.vxb", tmp_path / "judged"
+    network = ("--backbone", "compact", "--preprocessing", "torchvision", "--start", start)
+    trained = vexas_workshop(
+        *("train", "typing", sources, *network, "--cascade", "--canvas-px", str(CANVAS_PX)),
+        *("--train", "head", "--epochs", "16", "--copies", "2", "--precision", "0.6"),
+        *("--folds", "3", "-o", out),
+    )
+    assert trained.status == 0, trained.err
+    assert "162 cells of 9 patients or sources; 2, then 2 classes" in trained.err
+    figures = json.loads((out / "typing.json").read_text())
+    assert figures["classes"] == ["lymphocyte", "neutrophil_band", "neutrophil_segmented"]
+    assert figures["tables"]["eleven"]["balanced_accuracy"]["value"] > 0.5  # a third by chance
+    exported = vexas_workshop("export", "bundle", out / "spec.toml", "-o", bundle)
+    assert exported.status == 0, exported.err
+    typing = open_bundle(bundle).manifest.typing
+    assert list(typing) == ["leukocyte", "granulocyte"]
+    assert typing["granulocyte"].of == ("neutrophil",)
+    again = vexas_workshop("train", "types", bundle, sources, "-o", judged)
+    assert again.status == 0, again.err
+    assert "leukocyte, then granulocyte" in again.out
+    said = json.loads((judged / "typing.json").read_text())["acceptance"]["of_labels"]
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for i, cell in enumerate(sorted((tmp_path / "cohort").rglob("*.png"))):
+        shutil.copy(cell, flat / f"{i}.png")
+    ended = vexas_edge("score", flat, "--bundle", bundle, "-o", tmp_path / "results")
+    assert ended.status == 0, ended.err
+    counts = kept(tmp_path / "results", "flat")["differential"]
+    named = sum((Counter(of) for of in said.values()), Counter())
+    del named[""]
+    assert {name: count["n"] for name, count in counts.items()} == named
+    assert named["neutrophil_segmented"] > 20
+    assert named["neutrophil_band"] > 5
+
+
+def test_a_cascade_without_finer_classes_is_refused(
+    vexas_workshop: Command, start: Path, tmp_path: Path
+) -> None:
+    sources = write_tinted_patients(tmp_path / "cohort", 4)
+    ended = vexas_workshop(
+        *("train", "typing", sources, "--backbone", "compact", "--preprocessing", "torchvision"),
+        *("--start", start, "--cascade", "--canvas-px", str(CANVAS_PX), "--folds", "2"),
+        *("-o", tmp_path / "out"),
+    )
+    assert ended.status == 5
+    assert "there are enough of neutrophil_segmented: leave --cascade out" in ended.err
