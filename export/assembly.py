@@ -28,12 +28,13 @@ from export.spec import Spec, spec_from_fields, spec_from_file
 from export.written import check_written
 from vexas_edge.bundle import models as schema
 from vexas_edge.bundle.archive import file_entry, open_bundle, write_zip
-from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
+from vexas_edge.bundle.graphs import FAMILIAR, FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.bundle.manifest import CARD, MANIFEST_SCHEMA, Manifest
 from vexas_edge.bundle.models import LabelRule
 from vexas_edge.errors import UsageError
 from vexas_edge.host.libraries import load_library
 from vexas_edge.smear.vocabulary import CELL_CLASSES
+from vexas_edge.typing.familiar import bytes_from_familiar
 from vexas_edge.version import __version__
 
 onnxruntime = load_library("onnxruntime")
@@ -121,7 +122,13 @@ def export_model(sources: ModelSources, label_rule: LabelRule | None = None) -> 
         head=head,
     )
     files = _files(fused, graph, sources)
-    entries = _entries(files, {FUSED: parity.fused, HEAD: parity.head})
+    measured = {FUSED: parity.fused, HEAD: parity.head}
+    entries = _entries(files, measured)
+    if sources.familiar:
+        entries[FAMILIAR] = msgspec.structs.replace(
+            entries[FAMILIAR],
+            measured={"cases": sources.familiar.n_cases, "farthest": sources.familiar.farthest},
+        )
     entries[FUSED] = msgspec.structs.replace(entries[FUSED], encoder=encoder_sha256(fused))
     return ExportedModel(entry=entry_of(sources, entries, label_rule), files=files, sources=sources)
 
@@ -154,7 +161,9 @@ def _files(fused: ModelProto, head: ModelProto, sources: ModelSources) -> dict[s
         background=spec.background,
         head=sources.head.sizes,
     )
-    return {**files, GOLDEN: golden}
+    familiar = sources.familiar
+    known = {} if familiar is None else {FAMILIAR: bytes_from_familiar(familiar)}
+    return {**files, GOLDEN: golden, **known}
 
 
 def _entries(

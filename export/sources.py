@@ -21,9 +21,10 @@ from vexas_edge.bundle.models import Aggregation, Bag, EncodingKind, LabelRule, 
 from vexas_edge.bundle.operators import check_operators
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.covariates.covariate import Covariate
-from vexas_edge.errors import InputError, UsageError
+from vexas_edge.errors import BundleError, InputError, UsageError
 from vexas_edge.inputs import read_file
 from vexas_edge.runtime.isolator import opened_isolator
+from vexas_edge.typing.familiar import Familiar, familiar_from_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class ModelSources:
     folder: where the spec's paths start.
     decides: the classifier of medians, or the trained bag.
     masks: the mask network's file; None if the spec names none.
+    familiar: what the cells look like that it was fitted on; None if the spec does not say.
     """
 
     spec: ModelSpec
@@ -42,6 +44,7 @@ class ModelSources:
     decides: Classifier | TrainedBag
     preprocessing: Preprocessing
     masks: bytes | None
+    familiar: Familiar | None = None
 
     @property
     def n_features(self) -> int:
@@ -149,7 +152,17 @@ def load_sources(
         decides=bag or _classifier(spec, folder, classifier, embedding_width(encoder.model)),
         preprocessing=_preprocessing(spec),
         masks=masks,
+        familiar=_familiar_at(folder / spec.familiar) if spec.familiar else None,
     )
+
+
+def _familiar_at(path: Path) -> Familiar:
+    try:
+        return familiar_from_bytes(read_file(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except BundleError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def spec_of_bag(spec: ModelSpec, bag: TrainedBag) -> ModelSpec:

@@ -28,7 +28,7 @@ _BESIDE_BAG = (
 Role = Literal["patients", "typing"]
 # What does not belong to models of each role.
 _FOREIGN: dict[Role, tuple[str, ...]] = {
-    "patients": ("limits", "largest_px", "of"),
+    "patients": ("limits", "largest_px", "of", "familiar"),
     "typing": (
         *(_CELLS, "bag", "judged_typed", "minimum_cells", "threshold", "draw_size", "fit_draws"),
         *("score_draws", "seed", "reference_scores", "cohort", "reading"),
@@ -78,6 +78,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: where it names cells, the least probability with which a cell gets each name.
     largest_px: where it names cells, the longest side of the images that it was fitted on.
     of: where it names cells, the names given by models before it whose cells it names anew.
+    familiar: where it names cells, the file that says what those look like that it was fitted on,
+    by which a smear that is unlike them gets no names; `vexas-workshop train typing` writes it.
     judged_typed: whether its performance was measured on cells that a model had named.
     bag: a file of `vexas-workshop train bags`, in place of encoder, classifier and all that the
     file says itself.
@@ -116,6 +118,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: dict[str, Annotated[float, Meta(ge=0, le=1)]] = {}
     largest_px: Annotated[int, Meta(ge=1)] | None = None
     of: tuple[str, ...] = ()
+    familiar: str | None = None
     judged_typed: bool = False
     parity_cells: str
     bag: str | None = None

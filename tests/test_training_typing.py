@@ -257,7 +257,7 @@ def test_each_recipe_learns_to_tell_tints_apart(
     kind = LogisticRegression if head == "softmax" else CalibratedClassifierCV
     assert isinstance(taught.classifier, kind)
     shown = encoded(taught.network, learning.shown, judge)
-    said = class_probabilities(taught.classifier, shown)
+    said = class_probabilities(taught.classifier, shown, learning.classes.names)
     assert said.sum(axis=1) == pytest.approx(np.ones(len(judge)))
     right = said.argmax(axis=1) == learning.classes.truth[judge]
     assert right.mean() > 0.6  # a third by chance
@@ -302,6 +302,7 @@ def judged(labels: list[str], said: list[str], classes: tuple[str, ...]) -> Judg
         classes=classes,
         probabilities=np.eye(len(classes))[places] * 0.9 + 0.1 / len(classes),
         names=tuple(said),
+        strange=(False,) * len(labels),
     )
 
 

@@ -14,7 +14,6 @@ from training.talk import Talk
 from training.typed.blind import Answer, BothAnswers, moves_of, scored_blind
 from training.typed.blind_report import sentences_of
 from vexas_edge import open_bundle, read_case, score_case
-from vexas_edge.errors import InputError
 from vexas_edge.results.values import ModelScore
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.smear.cohort import read_cohort
@@ -53,7 +52,7 @@ def test_scores_are_those_of_the_signed_smear_and_of_its_cells_in_one_flat_folde
 ) -> None:
     bundle = open_bundle(tiny_bundle)
     with Sessions(bundle, types=open_bundle(types)) as sessions:
-        found = scored_blind(read_cohort(cohort), ReadOptions(), sessions, QUIET)
+        found = scored_blind(read_cohort(cohort), "all", ReadOptions(), sessions, QUIET)
         flat = tmp_path / "flat"
         flat.mkdir()
         for number, cell in enumerate(sorted((tmp_path / "S3" / "Signed slides").rglob("*.png"))):
@@ -70,11 +69,11 @@ def test_scores_are_those_of_the_signed_smear_and_of_its_cells_in_one_flat_folde
         model.model: model.score for model in nameless.models
     }
     for one, before, after in zip(own.values(), signed.models, nameless.models, strict=True):
-        assert there(one.moved) == abs(there(one.blind.score) - there(one.signed.score))
+        assert there(one.shift) == there(one.blind.score) - there(one.signed.score)
         assert one.n_same == len(used(before) & used(after)) > 5
 
 
-def test_figures_are_of_the_cases_that_have_a_score_both_ways() -> None:
+def test_figures_are_of_the_patients_that_have_a_score_both_ways() -> None:
     answers = [
         *(_answers(f"P{i}", 0.1 * i, 0.1 * i + 0.01 * i) for i in range(1, 10)),
         _answers("P10", 0.5, None),
@@ -83,12 +82,28 @@ def test_figures_are_of_the_cases_that_have_a_score_both_ways() -> None:
     ]
     moves = moves_of("neutrophil", answers)
     assert (moves.n_cases, moves.n_answered, moves.n_lost, moves.n_gained) == (12, 9, 1, 1)
+    assert moves.n_patients == 9
     assert there(moves.median).value == pytest.approx(0.05)
-    assert there(moves.most).value == pytest.approx(0.082)
+    assert there(moves.shift).value == pytest.approx(0.05)
+    assert there(moves.most).value == pytest.approx(0.09)  # eight of nine are under it, too few
     assert there(moves.median).low < 0.05 < there(moves.median).high
     assert there(moves.spread) == pytest.approx(np.std([0.1 * i for i in range(1, 10)], ddof=1))
     assert there(moves.calls_changed).k == 0
     assert (moves.n_cells, moves.n_same, moves.n_others) == (120, 96, 12)
+
+
+def test_a_patient_with_many_samples_is_one_patient() -> None:
+    answers = [
+        *(_answers(f"P{i}", 0.2, 0.2) for i in range(9)),
+        *(_answers("P9", 0.6, 0.2 + 0.02 * (i % 2)) for i in range(12)),
+    ]
+    moves = moves_of("neutrophil", answers)
+    assert (moves.n_answered, moves.n_patients) == (21, 10)
+    assert there(moves.median).value == 0.0
+    assert there(moves.calls_changed).k == 1
+    one = moves_of("neutrophil", answers[9:])
+    assert there(one.median).value == pytest.approx(0.39)
+    assert there(one.shift).value == pytest.approx(-0.39)
 
 
 def test_a_call_that_changes_and_scores_that_hardly_differ_are_told() -> None:
@@ -120,7 +135,7 @@ def test_the_command_writes_a_page_and_says_why_a_case_abstains(
 
 
 def test_what_cannot_be_judged_is_refused(
-    vexas_workshop: Command, cohort: Path, tiny_bundle: Path, types: Path, tmp_path: Path
+    vexas_workshop: Command, cohort: Path, tiny_bundle: Path, types: Path
 ) -> None:
     ended = vexas_workshop("train", "blind", tiny_bundle, cohort)
     assert ended.status == 2
@@ -128,13 +143,26 @@ def test_what_cannot_be_judged_is_refused(
     ended = vexas_workshop("train", "blind", types, cohort)
     assert ended.status == 2
     assert "holds no model that scores patients" in ended.err
+
+
+def test_a_case_in_which_nobody_named_a_cell_is_left_out_and_told(
+    vexas_workshop: Command, cohort: Path, tiny_bundle: Path, types: Path, tmp_path: Path
+) -> None:
     shutil.rmtree(tmp_path / "S0" / "Signed slides")
     write_tinted(tmp_path / "S0" / "Unsigned slides", 3)
-    with (
-        Sessions(open_bundle(tiny_bundle), types=open_bundle(types)) as sessions,
-        pytest.raises(InputError, match="S0 holds no cell to score"),
-    ):
-        scored_blind(read_cohort(cohort), ReadOptions(), sessions, QUIET)
+    arguments = ("train", "blind", tiny_bundle, cohort, "--types-from", types)
+    ended = vexas_workshop(*arguments, "-o", tmp_path / "out")
+    assert ended.status == 0, ended.err
+    assert "warning: left out: " in ended.err
+    assert "S0 holds no cell to score" in ended.err
+    found = json.loads((tmp_path / "out" / "blind.json").read_text())
+    assert len(found["left_out"]) == 1
+    assert {one["patient"] for one in found["answers"]} == {"P1", "P2", "P3"}
+    for number in range(1, 4):
+        shutil.rmtree(tmp_path / f"S{number}")
+    ended = vexas_workshop(*arguments)
+    assert ended.status == 5
+    assert "none of the 4 cases can be scored" in ended.err
 
 
 def _answers(patient: str, signed: float | None, blind: float | None) -> BothAnswers:

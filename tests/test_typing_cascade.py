@@ -70,6 +70,25 @@ def test_a_later_model_may_say_a_class_that_the_first_has_too() -> None:
     assert said.names.tolist() == ["blast"]
 
 
+def test_classes_are_the_same_in_all_folds_whatever_names_have_limits() -> None:
+    """Probability is shared out whether or not the first model is sure enough to name a class."""
+    first = OneSaid(
+        classes=("immature_granulocyte", "lymphocyte", "neutrophil"),
+        probabilities=np.array([[0.3, 0.1, 0.6]]),
+        limits={"neutrophil": 0.5},
+    )
+    second = OneSaid(
+        classes=("myelocyte", "neutrophil_band"),
+        probabilities=np.array([[0.5, 0.5]]),
+        limits={},
+        of=("neutrophil", "immature_granulocyte"),
+    )
+    said = said_in_turn(first, second)
+    assert said.classes == ("lymphocyte", "myelocyte", "neutrophil_band")
+    assert said.probabilities[0] == pytest.approx([0.1, 0.45, 0.45])
+    assert said.names.tolist() == ["neutrophil"]
+
+
 def test_from_labelled_smears_to_fine_names_by_public_commands(
     vexas_workshop: Command, vexas_edge: Command, start: Path, tmp_path: Path
 ) -> None:
@@ -120,4 +139,4 @@ def test_a_cascade_without_finer_classes_is_refused(
         *("-o", tmp_path / "out"),
     )
     assert ended.status == 5
-    assert "there are enough of neutrophil_segmented: leave --cascade out" in ended.err
+    assert "there are too few of neutrophil, neutrophil_band; of immature_granul" in ended.err

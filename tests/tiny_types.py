@@ -38,7 +38,10 @@ def tint_classifier(n: int = 300) -> LogisticRegression:
 
 
 def types_bundle(
-    folder: Path, limits: dict[str, float] | None = None, largest_px: int = 20
+    folder: Path,
+    limits: dict[str, float] | None = None,
+    largest_px: int = 20,
+    familiar: str | None = None,
 ) -> Path:
     """A bundle that names cells alone, TYPES.vxb in the folder."""
     cells = folder / "parity"
@@ -57,6 +60,7 @@ def types_bundle(
                 "canvas_px": CANVAS_PX,
                 "limits": LIMITS if limits is None else limits,
                 "largest_px": largest_px,
+                **({"familiar": str(folder / familiar)} if familiar else {}),
             }
         },
     }

@@ -139,9 +139,9 @@ def typing(
     """Learn which class each cell is of from the labelled cells that SOURCES (.toml) names.
 
     SOURCES has a table for each place: `[sources.NAME]` with `cohort = "cohort.csv"`, whose cases
-    have class folders, `folder = "..."`, with a folder for each class, or `labels = "labels.csv"`,
-    with the columns file, cell_class and, if known, patient. `reading = { class_map = "munich" }`
-    says what names of classes mean there.
+    have class folders (`split = "fit"` takes that split alone), `folder = "..."`, with a folder for
+    each class, or `labels = "labels.csv"`, with the columns file, cell_class and, if known,
+    patient. `reading = { class_map = "munich" }` says what names of classes mean there.
 
     It is judged by folds of patients (typing.html, typing.json), beside features that nobody
     trained; then everything is learnt from. The folder receives spec.toml and the parts that it
@@ -228,7 +228,8 @@ def blind(
 
     The second time all names are hidden, so that a model decides which cells each score stands on.
     How far scores move says whether `judged_typed` may stand in the bundle's spec. The patients
-    must be others than those that either model was fitted on; nothing can check that here.
+    must be others than those that either model was fitted on, so `train typing` must have had the
+    other split alone; nothing can check that here.
 
     \b
     Example:
@@ -244,7 +245,8 @@ def blind(
     rows, opened = cases_of_split(read_cohort(cohort), split), open_bundle(bundle)
     named_by = open_bundle(types) if types else None
     with Sessions(opened, EngineOptions(threads=threads), types=named_by) as sessions:
-        found = scored_blind(rows, reading, sessions, console_talk("blind"))
+        cases = f"split {split} of {cohort.name}, {len(rows)} cases"
+        found = scored_blind(rows, cases, reading, sessions, console_talk("blind"))
     echo_lines(lines_from_blind(found))
     if out:
         echo(f"{write_blind(found, f'{opened.manifest.name}: cells named by a model', out)}")

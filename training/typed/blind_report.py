@@ -42,7 +42,7 @@ def write_blind(found: Blind, title: str, folder: Path) -> Path:
 
 def lines_from_blind(found: Blind) -> list[str]:
     """What moved, for the console."""
-    lines = [f"scored by {found.bundle}", f"named by {found.types}"]
+    lines = [f"{found.cases}, scored by {found.bundle}", f"named by {found.types}"]
     for moves in found.moves:
         why = Counter(
             reason
@@ -62,11 +62,12 @@ def sentences_of(moves: Moves) -> list[str]:
         f"{moves.n_cases} cases: {moves.n_answered} with a score both ways, {moves.n_lost} only as "
         f"signed, {moves.n_gained} only without names; {kept}"
     ]
-    if moves.median and moves.most and moves.calls_changed:
+    if moves.median and moves.most and moves.shift and moves.calls_changed:
         lines += [
-            f"the score moved by {text_of_bounded(moves.median)} in the median, and by no more "
-            f"than {text_of_bounded(moves.most)} in nine of ten cases",
-            f"another call in {text_of_share(moves.calls_changed)}",
+            f"of {moves.n_patients} patients the score moved by {text_of_bounded(moves.median)} in "
+            f"the median, and by no more than {text_of_bounded(moves.most)} in nine of ten; it is "
+            f"{text_of_bounded(moves.shift, signed=True)} higher in the median",
+            f"another call in {text_of_share(moves.calls_changed)} of patients",
         ]
     if moves.spread is not None:
         hardly = "; so little is said by how far they move" if moves.spread < _HARDLY else ""
@@ -79,7 +80,7 @@ def moves_plot(found: Blind, model: str) -> bytes:
     figure: Figure = matplotlib_figure.Figure(figsize=(4.4, 4.4), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="#cccccc", linewidth=1)
-    both = [one for one in found.answers if one.model == model and one.moved is not None]
+    both = [one for one in found.answers if one.model == model and one.shift is not None]
     for colour, same in ((COLOURS[1], True), (COLOURS[0], False)):
         own = [one for one in both if (one.signed.call == one.blind.call) == same]
         points = np.array([(one.signed.score, one.blind.score) for one in own]).reshape(-1, 2)

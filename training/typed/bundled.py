@@ -29,6 +29,7 @@ class _Said:
     source: str
     probabilities: np.ndarray
     name: str
+    is_strange: bool
 
 
 def judged_bundle(
@@ -55,8 +56,17 @@ def judged_bundle(
                 labels, found = _said_of(cells, sessions)
             classes = found.classes
             said += [
-                _Said(label=label, owner=owner, source=source_name, probabilities=row, name=name)
-                for label, row, name in zip(labels, found.probabilities, found.names, strict=True)
+                _Said(
+                    label=label,
+                    owner=owner,
+                    source=source_name,
+                    probabilities=row,
+                    name=name,
+                    is_strange=far,
+                )
+                for label, row, name, far in zip(
+                    labels, found.probabilities, found.names, found.strange, strict=True
+                )
             ]
     if not said:
         raise InputError("the sources hold no readable cell of a known class")
@@ -67,6 +77,7 @@ def judged_bundle(
         classes=classes,
         probabilities=np.stack([one.probabilities for one in said]),
         names=tuple(one.name for one in said),
+        strange=tuple(one.is_strange for one in said),
     )
     manifest, models = sessions.bundle.manifest, ", then ".join(typing)
     how = f"by {manifest.name} {manifest.version}, {models}, {sessions.graph.precision}"
@@ -91,7 +102,8 @@ def _said_of(cells: ReadCells, sessions: Sessions) -> tuple[list[str], SaidInTur
     """The labels of the cells that all models can be shown, and what these say in turn."""
     typing = sessions.bundle.manifest.typing
     ask = partial(cell_probabilities, sessions=sessions, chunk_cells=None, progress=silent)
-    rows = {name: ask(cells, name).probabilities for name in typing}
+    found = {name: ask(cells, name) for name in typing}
+    rows = {name: one.probabilities for name, one in found.items()}
     kept = [
         cell.record
         for cell in cells.distinct
@@ -108,4 +120,9 @@ def _said_of(cells: ReadCells, sessions: Sessions) -> tuple[list[str], SaidInTur
         )
         for name, model in typing.items()
     ]
-    return [one.cell_class for one in kept], said_in_turn(*each)
+    said = said_in_turn(*each)
+    strangeness = next(iter(found.values())).strangeness
+    is_strange = bool(strangeness and strangeness.is_strange)
+    names = np.where(is_strange, "", said.names)
+    far = np.full(len(kept), is_strange)
+    return [one.cell_class for one in kept], replace(said, names=names, strange=far)

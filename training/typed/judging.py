@@ -26,6 +26,8 @@ class Judgement:
 
     how: what the cells were judged by, for people.
     classes: that the model gives.
+    unlike: the patients or sources that are so unlike those fitted on that no cell of theirs is
+        named.
     """
 
     how: str
@@ -33,6 +35,7 @@ class Judgement:
     n_owners: int
     classes: tuple[str, ...]
     tables: dict[str, Table]
+    unlike: tuple[str, ...]
     acceptance: Acceptance
     sureness: Sureness
 
@@ -87,6 +90,7 @@ def judged_by_folds(learning: TypersLearning, n_folds: int) -> Judgement:
         classes=said[0].classes,
         probabilities=np.concatenate([one.probabilities for one in said])[order],
         names=tuple(np.concatenate([one.names for one in said])[order].tolist()),
+        strange=tuple(np.concatenate([one.strange for one in said])[order].tolist()),
     )
     frozen = None if first.options.start is None else FrozenFeatures(learning=first)
     return judgement_of(judged, f"{n_folds} folds of patients", frozen, folds)
@@ -110,6 +114,11 @@ def judgement_of(
         n_cells=len(judged.labels),
         n_owners=len(set(judged.owners)),
         classes=judged.classes,
+        unlike=tuple(
+            dict.fromkeys(
+                owner for owner, far in zip(judged.owners, judged.strange, strict=True) if far
+            )
+        ),
         tables=tables,
         acceptance=acceptance_of(judged),
         sureness=sureness_of(judged),

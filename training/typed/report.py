@@ -15,6 +15,7 @@ from training.typed.judging import Judgement
 from training.typed.tables import Table
 from vexas_edge.files import write_atomically
 from vexas_edge.host.libraries import load_library
+from vexas_edge.text import listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,6 +59,7 @@ def lines_from_judgement(found: Judgement) -> list[str]:
     return [
         *lines,
         *["", "over all cells, of any class:"],
+        *_unlike_lines(found),
         *aligned([("name", "given to", "right", "of its own cells"), *named]),
         *["", *aligned([("cells of", "all", "named"), *of_labels])],
         *[
@@ -65,6 +67,15 @@ def lines_from_judgement(found: Judgement) -> list[str]:
             f"mean difference of probability and share that is right: {found.sureness.error:.3f}",
         ],
     ]
+
+
+def _unlike_lines(found: Judgement) -> Iterator[str]:
+    """Of whom no cell was named, if of any."""
+    if found.unlike:
+        yield (
+            f"no cell is named of {len(found.unlike)} that are unlike those fitted on: "
+            f"{listed(found.unlike)}"
+        )
 
 
 def _lines_of_table(table: Table) -> Iterator[str]:

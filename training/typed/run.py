@@ -1,5 +1,6 @@
 """One run of `vexas-workshop train typing`: labelled cells are read, judged and learnt from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ from training.typed.judging import Judgement, judged_by_folds
 from training.typed.report import write_judgement
 from training.typing.options import TypingOptions
 from training.typing.sources import labelled_cells, sources_from_file
-from training.typing.typers import TypersLearning, learning_of
+from training.typing.typers import Typer, TypersLearning, learning_of
 from training.typing.writing import write_typers
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.fields import Name
@@ -55,14 +56,30 @@ def judged_and_taught(
     write_judgement(judgement, name, folder)
     say("learning from all cells")
     typers = learning(np.arange(len(labelled.cells)))
-    for typer in typers:
-        if not typer.limits:
-            raise InputError(
-                f"model {typer.name} tells no class surely enough to name a cell; ask for a lower "
-                "--precision, or give more cells"
-            )
+    _check_useful(typers)
     write_typers(typers, labelled, options, name, folder)
     return judgement
+
+
+def _check_useful(typers: Sequence[Typer]) -> None:
+    """Check that each model gives a name, and that the second is asked at all."""
+    first, *others = typers
+    if not first.limits:
+        raise InputError(
+            "no class can be told surely enough to name a cell; ask for a lower --precision, or "
+            "give more cells"
+        )
+    for typer in others:
+        if not set(typer.of) & set(first.limits):
+            raise InputError(
+                f"no cell can be named {' or '.join(typer.of)} surely enough, so the second model "
+                "would never be asked; leave --cascade out, or ask for a lower --precision"
+            )
+        if not typer.limits:
+            raise InputError(
+                f"the second model tells none of {', '.join(typer.classes)} surely enough; leave "
+                "--cascade out, or ask for a lower --precision"
+            )
 
 
 def _sentence(learning: TypersLearning) -> str:

@@ -73,6 +73,7 @@ class JudgedCells:
     owners: patients, or sources where they are not known.
     classes: C that are learnt. probabilities: float64 (N, C).
     names: the name that each got, or an empty text.
+    strange: whether it got none since its patient or source is unlike those fitted on.
     """
 
     labels: tuple[str, ...]
@@ -81,6 +82,7 @@ class JudgedCells:
     classes: tuple[str, ...]
     probabilities: np.ndarray
     names: tuple[str, ...]
+    strange: tuple[bool, ...]
 
 
 def table_of(judged: JudgedCells, name: str, frozen: np.ndarray | None = None) -> Table | None:

@@ -22,6 +22,7 @@ from export.inputs import sha256_of_file
 from training.judging.folds import Fold
 from training.pretraining.cell_stack import CellStack
 from training.typing.classes import LearntClasses
+from training.typing.familiarity import familiar_from_shape, fitted_shape
 from training.typing.inputs import ShownCells
 from training.typing.limits import softmax, temperature_of
 from training.typing.network import TypingNetwork, encoded, trained_network
@@ -29,6 +30,7 @@ from training.typing.options import TypingOptions
 from vexas_edge.errors import InputError
 from vexas_edge.files import write_atomically
 from vexas_edge.talk import Say
+from vexas_edge.typing.familiar import Familiar, distances
 from vexas_edge.version import __version__
 
 INNER_FOLDS = 3
@@ -43,12 +45,15 @@ class Taught:
 
     network: the encoder, trained.
     classifier: of its encodings; its classes are those that are learnt, in their order.
+    familiar: what these cells look like to the encoder; None if too few patients tell how they
+        differ.
     held_out: what such a network and classifier say of these cells if they had learnt from those of
         other patients alone, float64 (n, C).
     """
 
     network: TypingNetwork
     classifier: CellClassifier
+    familiar: Familiar | None
     held_out: np.ndarray
 
 
@@ -98,10 +103,13 @@ class TypingLearning:
                 f"to be learnt from; inner folds need {self._least_owners}: give more, or more "
                 "--folds"
             )
-        raw = np.zeros((len(fit), len(self.classes.names)))
+        raw, far = np.zeros((len(fit), len(self.classes.names))), np.zeros(len(fit))
         for inner, judged in folds_of(labels, owners, min(n_folds, len(set(owners)))):
             network = self._network(fit[inner])
             raw[judged] = self._raw(network, self._classifier(network, fit[inner]), fit[judged])
+            far[judged] = distances(
+                encoded(network, self.shown, fit[judged]), *self._shape(network, fit[inner])
+            )
         network = self._network(fit)
         classifier = self._classifier(network, fit)
         if isinstance(classifier, LogisticRegression):
@@ -109,7 +117,8 @@ class TypingLearning:
             temperature = temperature_of(raw[known], self.classes.allowed[fit][known])
             classifier = _cooled(classifier, temperature)
             raw = softmax(raw, temperature)
-        return Taught(network=network, classifier=classifier, held_out=raw)
+        familiar = familiar_from_shape(self._shape(network, fit), far, owners)
+        return Taught(network=network, classifier=classifier, familiar=familiar, held_out=raw)
 
     @property
     def _least_owners(self) -> int:
@@ -124,10 +133,11 @@ class TypingLearning:
         if isinstance(classifier, LogisticRegression):
             logits = encodings @ classifier.coef_.T + classifier.intercept_
             return logits if logits.shape[1] > 1 else np.hstack([np.zeros_like(logits), logits])
-        found = np.zeros((len(rows), len(self.classes.names)))
-        columns = np.searchsorted(self.classes.names, classifier.classes_)
-        found[:, columns] = class_probabilities(classifier, encodings)
-        return found
+        return class_probabilities(classifier, encodings, self.classes.names)
+
+    def _shape(self, network: TypingNetwork, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where these cells lie, as `fitted_shape` has it."""
+        return fitted_shape(encoded(network, self.shown, rows), self.classes.truth[rows])
 
     def _classifier(self, network: TypingNetwork, rows: np.ndarray) -> CellClassifier:
         if self.options.head == "softmax":
@@ -181,9 +191,18 @@ class TypingLearning:
         return [values[row] for row in rows]
 
 
-def class_probabilities(classifier: CellClassifier, encodings: np.ndarray) -> np.ndarray:
-    """What the classifier says of cells, float64 (n, C), as scikit-learn computes it."""
-    return np.asarray(classifier.predict_proba(encodings.astype(np.float64)))
+def class_probabilities(
+    classifier: CellClassifier, encodings: np.ndarray, names: Sequence[str]
+) -> np.ndarray:
+    """What the classifier says of cells, float64 (n, C), as scikit-learn computes it.
+
+    Args:
+        names: C classes in alphabetical order; those of which it saw no cell are never said.
+    """
+    found = np.zeros((len(encodings), len(names)))
+    columns = np.searchsorted(names, classifier.classes_)
+    found[:, columns] = classifier.predict_proba(encodings.astype(np.float64))
+    return found
 
 
 def regression_of(

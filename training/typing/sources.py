@@ -2,6 +2,7 @@
 
     [sources.hospital]
     cohort = "cohort.csv"         # cases with class folders, whose patients are known
+    split = "fit"                 # of these, the ones of this split alone
 
     [sources.barcelona]
     folder = "barcelona"          # a folder for each class
@@ -35,7 +36,7 @@ from vexas_edge.fields import Name
 from vexas_edge.host.process import default_threads
 from vexas_edge.inputs import table_from_csv
 from vexas_edge.smear.case import Case, Cell
-from vexas_edge.smear.cohort import read_cohort, read_row
+from vexas_edge.smear.cohort import cases_of_split, read_cohort, read_row
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
 from vexas_edge.smear.sources import open_source
@@ -50,11 +51,13 @@ _USUAL, _LARGER = 0.99, 1.5
 class CellSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One place that labelled cells are in: exactly one of cohort, folder and labels.
 
+    split: of a cohort, the split whose patients are taken; None for all.
     images: the folder of the files that labels name; None for the table's own.
     reading: how names of files and classes are understood.
     """
 
     cohort: str | None = None
+    split: str | None = None
     folder: str | None = None
     labels: str | None = None
     images: str | None = None
@@ -142,6 +145,8 @@ def sources_from_file(path: Path) -> dict[str, CellSource]:
             raise UsageError(
                 f"{path}: sources.{name}: expected exactly one of cohort, folder and labels"
             )
+        if source.split is not None and source.cohort is None:
+            raise UsageError(f"{path}: sources.{name}: only a cohort has a split")
     if not found:
         raise UsageError(f"{path} names no source; see `vexas-workshop train typing --help`")
     return found
@@ -190,7 +195,8 @@ def cases_of(name: str, source: CellSource, folder: Path) -> Iterator[tuple[str,
     """The cases of a source, each with what its cells are kept together by."""
     reading = source.reading.options(folder)
     if source.cohort is not None:
-        for row in read_cohort(folder / source.cohort):
+        rows = read_cohort(folder / source.cohort)
+        for row in cases_of_split(rows, source.split) if source.split else rows:
             yield f"{name}/{row.patient}", _checked(read_row(row, reading), name)
     elif source.folder is not None:
         yield name, _checked(read_case(folder / source.folder, reading), name)

@@ -4,7 +4,7 @@ The first is asked of all cells. A later one names anew those with certain names
 among its classes the probability that their classes had.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,7 +17,8 @@ class OneSaid:
 
     classes: C of them. probabilities: float64 (N, C).
     limits: the least probability with which a cell gets each name.
-    of: the names whose cells it names anew; empty for the first.
+    of: the names whose cells it names anew, and whose probability it shares out; empty for the
+        first.
     """
 
     classes: tuple[str, ...]
@@ -34,11 +35,16 @@ class OneSaid:
 
 @dataclass(frozen=True, kw_only=True)
 class SaidInTurn:
-    """What all of them say: the classes that are told in the end, and the name of each cell."""
+    """What all of them say: the classes that are told in the end, and the name of each cell.
+
+    strange: whether its patient is so unlike those fitted on that the cell has no name, bool (N,);
+        empty where nothing tells.
+    """
 
     classes: tuple[str, ...]
     probabilities: np.ndarray
     names: np.ndarray
+    strange: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
 
 
 def said_in_turn(first: OneSaid, *others: OneSaid) -> SaidInTurn:

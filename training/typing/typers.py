@@ -1,6 +1,6 @@
 """What names cells: one model, or two in turn, and how sure each must be.
 
-Of two, the first tells wide classes, and the second tells what two of these hold: neutrophils are
+Of two, the first tells wide classes, and the second tells what these hold: neutrophils are
 segmented or band ones; immature granulocytes are metamyelocytes, myelocytes or promyelocytes.
 """
 
@@ -21,10 +21,10 @@ from training.typing.turns import OneSaid, SaidInTurn, said_in_turn
 from vexas_edge.errors import InputError
 from vexas_edge.smear.vocabulary import SUBCLASSES
 from vexas_edge.talk import Say
+from vexas_edge.typing.familiar import Familiar
 
-FIRST, SECOND = "leukocyte", "granulocyte"
+_FIRST, _SECOND = "leukocyte", "granulocyte"
 _WIDE = ("neutrophil", "immature_granulocyte")
-_WIDE_OF = {fine: wide for wide in _WIDE for fine in SUBCLASSES[wide]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,8 @@ class Typer:
     network: the encoder, trained.
     classifier: of its encodings; its classes are those that are learnt, in their order.
     limits: the least probability with which a cell gets each name.
-    of: the names whose cells it names anew; empty for the first.
+    familiar: by which a smear that is unlike these cells gets no names; None if nothing tells.
+    of: the classes of the first whose cells it names anew; empty for the first.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Typer:
     classifier: CellClassifier
     classes: tuple[str, ...]
     limits: dict[str, float]
+    familiar: Familiar | None
     of: tuple[str, ...] = ()
 
 
@@ -50,10 +52,12 @@ class TypersLearning:
     """Learning from rows of the same cells.
 
     first, second: of each model; the second is None where there is one alone.
+    of: the classes of the first whose cells the second names anew.
     """
 
     first: TypingLearning
     second: TypingLearning | None = None
+    of: tuple[str, ...] = ()
 
     def __call__(self, fit: np.ndarray) -> tuple[Typer, ...]:
         """Learn from these cells; limits are from inner folds of their patients.
@@ -65,8 +69,7 @@ class TypersLearning:
         """
         typers: list[Typer] = []
         said: list[OneSaid] = []
-        for name, learning, wide in self._in_turn:
-            of = tuple(one for one in wide if one in typers[0].limits)
+        for name, learning, of in self._in_turn:
             taught = learning(fit)
             rows = np.isin(said_in_turn(*said).names, of) if said else np.ones(len(fit), bool)
             labels = [learning.cells.labels[row] for row in fit[rows]]
@@ -78,6 +81,7 @@ class TypersLearning:
                 classifier=taught.classifier,
                 classes=names,
                 limits=limits,
+                familiar=None if of else taught.familiar,
                 of=of,
             )
             typers.append(one)
@@ -85,19 +89,25 @@ class TypersLearning:
         return tuple(typers)
 
     def said(self, typers: tuple[Typer, ...], rows: np.ndarray) -> SaidInTurn:
-        """What the models say of cells of these rows."""
-        shown = self.first.shown
+        """What the models say of cells of these rows; those of a strange patient have no names."""
+        encodings = [encoded(one.network, self.first.shown, rows) for one in typers]
         each = [
-            _said(one, class_probabilities(one.classifier, encoded(one.network, shown, rows)))
-            for one in typers
+            _said(one, class_probabilities(one.classifier, own, one.classes))
+            for one, own in zip(typers, encodings, strict=True)
         ]
-        return said_in_turn(*each)
+        said, strange = said_in_turn(*each), np.zeros(len(rows), bool)
+        owners = np.array(self.first.cells.patients)[rows]
+        for owner in np.unique(owners):
+            familiar, own = typers[0].familiar, owners == owner
+            found = familiar.strangeness(encodings[0][own]) if familiar else None
+            strange |= own & bool(found and found.is_strange)
+        return replace(said, names=np.where(strange, "", said.names), strange=strange)
 
     @property
     def _in_turn(self) -> Iterator[tuple[str, TypingLearning, tuple[str, ...]]]:
-        yield FIRST, self.first, ()
+        yield _FIRST, self.first, ()
         if self.second:
-            yield SECOND, self.second, _WIDE
+            yield _SECOND, self.second, self.of
 
 
 def _said(typer: Typer, probabilities: np.ndarray) -> OneSaid:
@@ -119,29 +129,51 @@ def learning_of(
         InputError: there are too few cells of too few classes.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    classes = learnt_classes(cells.labels, cells.patients)
+    of = _whole(classes) if cascade else ()
     shown = ShownCells(cells, options, say)
 
-    def of(classes: LearntClasses) -> TypingLearning:
+    def learning(own: LearntClasses) -> TypingLearning:
         return TypingLearning(
-            cells=cells, classes=classes, options=options, shown=shown, folder=folder, say=say
+            cells=cells, classes=own, options=options, shown=shown, folder=folder, say=say
         )
 
-    if not cascade:
-        return TypersLearning(first=of(learnt_classes(cells.labels, cells.patients)))
-    wide, fine = _cascade_classes(cells)
-    return TypersLearning(first=of(wide), second=of(fine))
+    if not of:
+        return TypersLearning(first=learning(classes))
+    return TypersLearning(
+        first=learning(_wide(cells, of)), second=learning(_fine(classes, of)), of=of
+    )
 
 
-def _cascade_classes(cells: CellStack) -> tuple[LearntClasses, LearntClasses]:
-    """The classes of the first model and of the second."""
-    fine = learnt_classes(cells.labels, cells.patients)
-    places = [place for place, name in enumerate(fine.names) if name in _WIDE_OF]
-    if len(places) < 2:
-        told = ", ".join(fine.names[place] for place in places) or "none"
+def _whole(classes: LearntClasses) -> tuple[str, ...]:
+    """The wide classes of which every finer one is learnt, so that a second model knows them all.
+
+    Raises:
+        InputError: there is none.
+    """
+    whole = tuple(name for name in _WIDE if set(SUBCLASSES[name]) <= set(classes.names))
+    if not whole:
+        missing = {
+            wide: ", ".join(name for name in SUBCLASSES[wide] if name not in classes.names)
+            for wide in _WIDE
+        }
+        lacking = "; ".join(f"of {wide}, {names}" for wide, names in missing.items())
         raise InputError(
-            f"a second model needs cells enough of two of {', '.join(_WIDE_OF)}; there are enough "
-            f"of {told}: leave --cascade out"
+            "a second model needs cells enough of every class that neutrophils or immature "
+            f"granulocytes are made of; there are too few {lacking}: leave --cascade out"
         )
-    names = tuple(fine.names[place] for place in places)
-    wide = learnt_classes([_WIDE_OF.get(label, label) for label in cells.labels], cells.patients)
-    return wide, replace(fine, names=names, allowed=fine.allowed[:, places])
+    return whole
+
+
+def _wide(cells: CellStack, of: tuple[str, ...]) -> LearntClasses:
+    """The classes of the first model."""
+    wide_of = {fine: wide for wide in of for fine in SUBCLASSES[wide]}
+    return learnt_classes([wide_of.get(label, label) for label in cells.labels], cells.patients)
+
+
+def _fine(classes: LearntClasses, of: tuple[str, ...]) -> LearntClasses:
+    """The classes of the second model."""
+    wanted = {fine for wide in of for fine in SUBCLASSES[wide]}
+    places = [place for place, name in enumerate(classes.names) if name in wanted]
+    names = tuple(classes.names[place] for place in places)
+    return replace(classes, names=names, allowed=classes.allowed[:, places])

@@ -14,6 +14,7 @@ from training.typing.options import TypingOptions
 from training.typing.sources import LabelledCells
 from training.typing.typers import Typer
 from vexas_edge.files import write_atomically
+from vexas_edge.typing.familiar import bytes_from_familiar
 
 _SPEC, _PARITY = "spec.toml", "parity_cells"
 _PARITY_CELLS = 40
@@ -45,15 +46,29 @@ def write_typers(
         weights = {key: tensor.contiguous().clone() for key, tensor in state.items()}
         write_atomically(folder / f"{typer.name}.safetensors", save(weights))
         write_atomically(folder / f"{typer.name}.skops", skops.io.dumps(typer.classifier))
+        if typer.familiar:
+            familiar = bytes_from_familiar(typer.familiar)
+            write_atomically(folder / _familiar_file(typer), familiar)
     _write_cells(labelled.cells, options, folder / _PARITY)
-    models = [_model(typer, options, labelled.largest_px) for typer in typers]
+    first = typers[0]
+    models = [_model(typer, first, options, labelled.largest_px) for typer in typers]
     write_atomically(folder / _SPEC, (_HEAD % name + "".join(models)).encode())
 
 
-def _model(typer: Typer, options: TypingOptions, largest_px: int) -> str:
-    """What the spec says of one model."""
+def _familiar_file(typer: Typer) -> str:
+    return f"{typer.name}.familiar.npz"
+
+
+def _model(typer: Typer, first: Typer, options: TypingOptions, largest_px: int) -> str:
+    """What the spec says of one model.
+
+    Args:
+        first: the one that is asked first, which may be the same.
+    """
     limits = "\n".join(f"{key} = {value!r}" for key, value in sorted(typer.limits.items()))
-    of = f"of = {json.dumps(typer.of)}\n" if typer.of else ""
+    of = [name for name in typer.of if name in first.limits]
+    more = f"of = {json.dumps(of)}\n" if of else ""
+    more += f'familiar = "{_familiar_file(typer)}"\n' if typer.familiar else ""
     return f"""
 [models.{typer.name}]
 role = "typing"
@@ -66,9 +81,10 @@ larger = "crop"
 classifier = "{typer.name}.skops"
 parity_cells = "{_PARITY}"
 largest_px = {largest_px}
-{of}
+{more}
 # The least probability with which a cell gets each name. At least {options.precision:g} of the
-# held-out cells that chose it were right, of others somewhat less; no other name is given.
+# held-out cells that chose it were right, those with a finer name of the same class included; of
+# others somewhat less. No other name is given.
 [models.{typer.name}.limits]
 {limits}
 """

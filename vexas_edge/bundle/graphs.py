@@ -27,6 +27,8 @@ GOLDEN = "golden.npz"
 ISOLATE = "isolate.onnx"
 # What the model's training patients looked like, for its domain gate; a model can be without.
 REFERENCE = "reference.npz"
+# What the cells look like that a model which names cells was fitted on; it can be without.
+FAMILIAR = "familiar.npz"
 REQUIRED_FILES = (FUSED, HEAD, GOLDEN)
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.graphs import CHEAPER, REFERENCE, graph_file
+from vexas_edge.bundle.graphs import CHEAPER, FAMILIAR, REFERENCE, graph_file
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.bundle.models import Aggregation, Bag, Model, Network, TypingModel, Weighting
 from vexas_edge.covariates.covariate import Covariate
@@ -81,7 +81,17 @@ def lines_of_typing(model: TypingModel) -> list[str]:
     return [
         f"names cells {whose}, each for itself; images over {model.largest_px} px are no cells",
         f"names by the least probability: {limits or 'none'}",
+        _familiar_text(model),
     ]
+
+
+def _familiar_text(model: TypingModel) -> str:
+    """Which smears get names at all."""
+    if FAMILIAR in model.files:
+        return "names no cell of a smear that is unlike those it was fitted on"
+    if model.of:
+        return "names cells of the smears that the model before it names"
+    return "names cells of any smear, as nothing says what those look like that it was fitted on"
 
 
 def _cells_lines(model: Model) -> list[str]:

@@ -1,15 +1,18 @@
 """What differs between a recorded result and one that was made again from the same smear."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from vexas_edge.results.run import Run
-from vexas_edge.results.values import CaseScore, ModelScore
+from vexas_edge.results.values import CaseScore, ModelScore, UsedCell
 
-_OF_CASE = ("status", "call", "lead", "missing_gate", "notice", "error")
+_OF_CASE = (
+    *("status", "call", "lead", "missing_gate", "notice", "error"),
+    *("typing", "retyping", "differential"),
+)
 # What made the numbers, as a record has it.
 _OF_RUN = ("vexas_edge", "python", "numpy", "decoder", "engine", "engine_version", "device")
 
@@ -20,7 +23,10 @@ def differences(recorded: CaseScore, now: CaseScore) -> Iterator[str]:
     Names and paths do not count: a smear may have been moved, and its files renamed.
     """
     for name in _OF_CASE:
-        yield from _differing(name, getattr(recorded, name), getattr(now, name))
+        before, after = (msgspec.to_builtins(getattr(one, name)) for one in (recorded, now))
+        yield from _differing(name, before, after)
+    for name in ("typed_cells", "bystanders"):
+        yield from _of_cells(name, getattr(recorded, name), getattr(now, name))
     models = {model.model: model for model in now.models}
     for old in recorded.models:
         if old.model in models:
@@ -39,15 +45,23 @@ def _of_model(old: ModelScore, new: ModelScore) -> Iterator[str]:
     before, after = (msgspec.to_builtins(model) for model in (old, new))
     for name in sorted(before.keys() - {"cells"}):
         yield from _differing(f"{old.model}.{name}", before[name], after[name])
-    gone, come = _cells(old) - _cells(new), _cells(new) - _cells(old)
+    yield from _of_cells(f"{old.model}.cells", old.cells, new.cells)
+
+
+def _of_cells(name: str, old: Iterable[UsedCell], new: Iterable[UsedCell]) -> Iterator[str]:
+    before, after = _counted(old), _counted(new)
+    gone, come = before - after, after - before
     if gone or come:
-        yield f"{old.model}.cells: {gone.total()} are no longer so, {come.total()} are so now"
+        yield f"{name}: {gone.total()} are no longer so, {come.total()} are so now"
 
 
-def _cells(model: ModelScore) -> Counter[tuple[str, ...]]:
+def _counted(cells: Iterable[UsedCell]) -> Counter[tuple[object, ...]]:
     return Counter(
-        (cell.cell_class, cell.identity or cell.sha256, cell.status, cell.reason)
-        for cell in model.cells
+        (
+            *(cell.cell_class, cell.identity or cell.sha256, cell.status, cell.reason),
+            *(cell.named_by, cell.predicted_class, cell.probability),
+        )
+        for cell in cells
     )
 
 

@@ -125,10 +125,12 @@ def _given(row: Row) -> Row:
 def cell_rows(score: CaseScore, file: str) -> list[Row]:
     """The result's rows of cells.csv: one per model and cell that it looked at.
 
-    Those that nobody had named have a row by the models that were asked for their names, too.
+    Those that nobody had named have a row by the models that were asked for their names, too; so
+    have those that no model scores, where they were asked of all.
     """
     seen = [(model.model, model.cells) for model in score.models]
     seen += [("+".join(score.typing.models), score.typed_cells)] if score.typing else []
+    seen += [("+".join(score.retyping.models), score.bystanders)] if score.retyping else []
     return [
         {
             "case": score.case,

@@ -4,9 +4,10 @@ from collections import Counter
 
 import msgspec
 
-from vexas_edge.results.typing import Retyping
+from vexas_edge.results.typing import CellTyping, Retyping
 from vexas_edge.results.values import CaseScore, ModelScore
 from vexas_edge.smear.case import LINKS_REMEDY
+from vexas_edge.text import listed
 
 _CELLS_NAMED_AT_MOST = 5
 
@@ -39,12 +40,8 @@ def remarks_from_score(result: CaseScore) -> list[str]:
         n = len(result.duplicates)
         lines.append(f"note: {case}: copies of other cells, counted once: {n}")
     if result.typing:
-        typing = result.typing
-        lines.append(
-            f"note: {case}: of {typing.n_asked} cells without a class a model named "
-            f"{typing.n_named}; the others are not scored"
-        )
-    if result.retyping:
+        lines.append(_typing_text(case, result.typing))
+    if result.retyping and result.retyping.n_asked:
         lines.append(f"note: {case}: {_retyping_text(result.retyping)}")
     for model in result.models:
         if model.typing_unjudged:
@@ -60,18 +57,39 @@ def remarks_from_score(result: CaseScore) -> list[str]:
     return lines
 
 
+def _typing_text(case: str, typing: CellTyping) -> str:
+    """How cells were named, in one line."""
+    strangeness = typing.strangeness
+    if strangeness and strangeness.is_strange:
+        return (
+            f"warning: {case}: none of its {typing.n_asked} cells without a class is named, since "
+            "they look unlike those that the model was fitted on (median distance "
+            f"{strangeness.distance:.2f}, at most {strangeness.farthest:.2f}): another analyzer, "
+            "stain or focus, or other cells"
+        )
+    return (
+        f"note: {case}: of {typing.n_asked} cells without a class a model named {typing.n_named}; "
+        "the others are not scored"
+    )
+
+
 def _retyping_text(found: Retyping) -> str:
     """What models would name otherwise, in one line."""
+    if found.strangeness and found.strangeness.is_strange:
+        return (
+            f"the {found.n_asked} cells with a class look unlike those that the model was fitted "
+            "on, so it is asked of none"
+        )
     pairs = [
         (n, f"{given.replace('_', ' ')} as {name.replace('_', ' ')} {n}")
         for given, names in found.otherwise.items()
         for name, n in names.items()
     ]
-    shown = ", ".join(text for _, text in sorted(pairs, key=lambda pair: -pair[0]))
+    shown = listed(text for _, text in sorted(pairs, key=lambda pair: -pair[0]))
     n_other = sum(n for n, _ in pairs)
     return (
-        f"of {found.n_asked} cells with a class a model was sure of {found.n_sure} and would name "
-        f"{n_other} otherwise, by which nothing goes{': ' if shown else ''}{shown}"
+        f"of {found.n_asked} cells of classes that it knows a model was sure of {found.n_sure} and "
+        f"would name {n_other} otherwise, by which nothing goes{': ' if shown else ''}{shown}"
     )
 
 

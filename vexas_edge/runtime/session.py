@@ -16,7 +16,7 @@ from vexas_edge.bundle.contract import (
     GraphContract,
     contract_of,
 )
-from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE, REFERENCE, precision_of
+from vexas_edge.bundle.graphs import FAMILIAR, FUSED, GOLDEN, HEAD, ISOLATE, REFERENCE, precision_of
 from vexas_edge.bundle.site import KnownSite
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.choices import Precision
@@ -38,6 +38,7 @@ from vexas_edge.runtime.selftest import (
     golden_from_npz,
     repeated,
 )
+from vexas_edge.typing.familiar import Familiar, familiar_from_bytes
 
 # The graphs beside the fused ones, which always run in onnxruntime on the CPU.
 _OTHERS = (HEAD, ISOLATE)
@@ -61,6 +62,24 @@ def reference_of(bundle: Bundle, model: str) -> Reference | None:
             f"{entry.encoding_width}; make it anew with `vexas-workshop train reference`"
         )
     return reference
+
+
+def familiar_of(bundle: Bundle, model: str) -> Familiar | None:
+    """What a model that names cells was fitted on; None if the bundle does not say.
+
+    Raises:
+        BundleError: it is damaged, or of another model.
+    """
+    entry = bundle.manifest.typing[model]
+    if FAMILIAR not in entry.files:
+        return None
+    found = familiar_from_bytes(bundle.model_file(model, FAMILIAR))
+    if found.means.shape[1] != entry.encoding_width:
+        raise BundleError(
+            f"{bundle.path}: {FAMILIAR} of model {model!r} is of encodings of "
+            f"{found.means.shape[1]}, but the manifest says {entry.encoding_width}"
+        )
+    return found
 
 
 class Sessions:
@@ -105,6 +124,7 @@ class Sessions:
         self.options, self.graph = choose(bundle, options or EngineOptions(), precision)
         self._opened: dict[tuple[str, str, EngineOptions], Engine] = {}
         self._references: dict[str, Reference | None] = {}
+        self._familiar: dict[str, Familiar | None] = {}
         self._stack = ExitStack()
 
     @property
@@ -205,6 +225,16 @@ class Sessions:
         if model not in self._references:
             self._references[model] = reference_of(self.bundle, model)
         return self._references[model]
+
+    def familiar(self, model: str) -> Familiar | None:
+        """What a model that names cells was fitted on, read once; None if the bundle says nothing.
+
+        Raises:
+            BundleError: what it says is damaged, or of another model.
+        """
+        if model not in self._familiar:
+            self._familiar[model] = familiar_of(self.bundle, model)
+        return self._familiar[model]
 
     @property
     def site_id(self) -> SiteId | None:

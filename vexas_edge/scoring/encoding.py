@@ -215,8 +215,10 @@ def cell_probabilities(
     encodings = encoded.encodings[order]
     rows = sessions.classify(name, encodings, {DRAWS: draws})[PROBABILITIES].astype(np.float64)
     identities = [encoded.identities[place].hex() for place in order]
+    familiar = sessions.familiar(name)
     return SaidOfCells(
         records=encoded.records,
         probabilities=dict(zip(identities, rows, strict=True)),
         encodings=dict(zip(identities, encodings, strict=True)),
+        strangeness=familiar.strangeness(encodings) if familiar else None,
     )

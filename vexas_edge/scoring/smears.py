@@ -73,8 +73,7 @@ class TypedSmear:
     retyping: what was said of cells that had a name; None where that was not asked.
     cells: those that nobody had named, by path.
     is_whole: whether all cells were read, since there is a model that names cells.
-    encodings: of cells that were shown to a model that names them, float32 (D,), by this model and
-    by identity.
+    encodings: of cells that were named, float32 (D,), by the model that named them and by identity.
     """
 
     read: ReadSmear

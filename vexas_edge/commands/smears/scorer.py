@@ -45,6 +45,8 @@ from vexas_edge.talk import Progress, silent
 from vexas_edge.text import without_folders
 from vexas_edge.version import __version__
 
+_NOT_RETYPED = "it was scored without --retype; `vexas-edge score --again` makes up for it"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scorer:
@@ -271,7 +273,7 @@ class Scorer:
         result = ledger.result(line)
         score = shown_result(result, line, known, ledger.folder)
         if self.retype and result.retyping is None and result.error is None:
-            remarks += (f"note: {line.case}: no model was asked of its named cells; --again does",)
+            remarks += (f"note: {line.case}: {_NOT_RETYPED}",)
         held = ledger.pages.others.of(line).held
         remarks = (*remarks, *remarks_from_line(line, known, held))
         return _outcome(score, remarks, made=made)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.bundle.models import TypingModel
-from vexas_edge.results.typing import CellTyping, Retyping
+from vexas_edge.results.typing import CellTyping, Retyping, Strangeness
 from vexas_edge.results.values import CaseScore, UsedCell
 from vexas_edge.scoring.reading import ReadCell, ReadCells, remarked
 from vexas_edge.scoring.smears import ReadSmear, TypedSmear
@@ -33,11 +33,13 @@ class _Asked:
     records: of those that they were shown, by path.
     too_large: of images that are no single cell.
     encodings: as `TypedSmear` has them.
+    strangeness: of the smear; no cell of a strange one has a name.
     """
 
     records: dict[str, UsedCell]
     too_large: tuple[UsedCell, ...]
     encodings: dict[str, Mapping[str, NDArray[np.float32]]]
+    strangeness: Strangeness | None = None
 
     @property
     def n_named(self) -> int:
@@ -61,52 +63,70 @@ def typed_smear(before: TypedSmear, types: Manifest, ask: Ask, manifest: Manifes
         n_asked=len(asked.records),
         n_named=asked.n_named,
         n_too_large=len(asked.too_large),
+        strangeness=asked.strangeness,
     )
     cells = (*asked.records.values(), *asked.too_large, *read.unnamed.others)
     routed = _routed(read, read.unnamed, cells, typing, manifest)
-    encodings = dict(before.encodings)
-    for name, found in asked.encodings.items():
-        encodings[name] = {**encodings.get(name, {}), **found}
-    return replace(routed, retyping=before.retyping, encodings=encodings)
+    return replace(routed, retyping=before.retyping, encodings=asked.encodings)
 
 
 def retyped_smear(read: ReadSmear, types: Manifest, ask: Ask) -> TypedSmear:
     """The smear with what models that name cells say of those that have a name.
 
-    Each cell keeps that name; the record of it says what the models took it for.
+    Each cell keeps that name; the record of it says what the models took it for. Scoring encodes
+    the cells as if nobody had been asked.
     """
     groups = [*read.of_models.values(), *([read.bystanders] if read.bystanders else [])]
-    cells = {cell.record.path: cell for group in groups for cell in group.distinct}
-    nameless = [replace(c, record=replace(c.record, cell_class=UNNAMED)) for c in cells.values()]
-    said = _Asked(records={}, too_large=(), encodings={})
+    named_cells = {cell.record.path: cell for group in groups for cell in group.distinct}.values()
+    classes = {name for model in types.typing.values() for name in model.classes}
+    known = [cell for cell in named_cells if _is_among(cell.record.cell_class, classes)]
+    by_identity = {cell.record.identity: cell for cell in known}
+    nameless = (
+        replace(cell, record=replace(cell.record, cell_class=UNNAMED))
+        for cell in by_identity.values()
+    )
+    asked = _Asked(records={}, too_large=(), encodings={})
     if groups:
-        said = _asked(replace(groups[0], distinct=tuple(nameless), others=()), types, ask)
+        asked = _asked(replace(groups[0], distinct=tuple(nameless), others=()), types, ask)
+    said = {record.identity: record for record in asked.records.values()}
     by_class: dict[str, Counter[str]] = {}
-    for path, record in said.records.items():
-        given, name = cells[path].record.cell_class, record.cell_class
-        if name != UNNAMED and given not in meant_by(name) and name not in meant_by(given):
-            by_class.setdefault(given, Counter())[name] += 1
+    for cell in known:
+        given, found = cell.record.cell_class, said.get(cell.record.identity)
+        if found and found.cell_class != UNNAMED and not _same(given, found.cell_class):
+            by_class.setdefault(given, Counter())[found.cell_class] += 1
     retyping = Retyping(
-        n_asked=len(said.records),
-        n_sure=said.n_named,
+        models=tuple(types.typing),
+        n_asked=len(said),
+        n_sure=asked.n_named,
+        n_unknown=len({cell.record.identity for cell in named_cells} - by_identity.keys()),
+        n_too_large=len(asked.too_large),
         otherwise={given: dict(names) for given, names in sorted(by_class.items())},
+        strangeness=asked.strangeness,
     )
     return TypedSmear(
         read=replace(
             read,
-            of_models={name: _with_said(own, said.records) for name, own in read.of_models.items()},
-            bystanders=read.bystanders and _with_said(read.bystanders, said.records),
+            of_models={name: _with_said(own, said) for name, own in read.of_models.items()},
+            bystanders=read.bystanders and _with_said(read.bystanders, said),
         ),
         retyping=retyping,
-        encodings=said.encodings,
     )
 
 
+def _same(one: str, other: str) -> bool:
+    """Whether two names may be of the same cell, one of them perhaps wider."""
+    return one in meant_by(other) or other in meant_by(one)
+
+
+def _is_among(name: str, classes: Iterable[str]) -> bool:
+    return any(_same(name, one) for one in classes)
+
+
 def _with_said(read: ReadCells, said: Mapping[str, UsedCell]) -> ReadCells:
-    """The cells with what was said of them; they keep their names."""
+    """The cells with what was said of them, by identity; they keep their names."""
 
     def seen(cell: ReadCell) -> ReadCell:
-        found = said.get(cell.record.path)
+        found = said.get(cell.record.identity)
         if found is None:
             return cell
         own = replace(
@@ -125,15 +145,21 @@ def _asked(unnamed: ReadCells, types: Manifest, ask: Ask) -> _Asked:
     large = [cell.record for cell in unnamed.distinct if max(cell.size_px) > largest_px]
     records = {cell.record.path: cell.record for cell in shown}
     encodings: dict[str, Mapping[str, NDArray[np.float32]]] = {}
+    strangeness: Strangeness | None = None
     for name, model in models.items():
         whose = model.of or (UNNAMED,)
         asked = tuple(cell for cell in shown if records[cell.record.path].cell_class in whose)
         if asked:
             found = ask(replace(unnamed, distinct=asked, others=()), name)
-            records |= {one.path: one for one in _with_names(found, records, model)}
             encodings[name] = found.encodings
+            if not model.of:
+                strangeness = found.strangeness
+            limits = {} if strangeness and strangeness.is_strange else model.limits
+            records |= {one.path: one for one in _with_names(found, records, model, limits)}
     too_large = tuple(_no_cell(record, largest_px) for record in large)
-    return _Asked(records=records, too_large=too_large, encodings=encodings)
+    return _Asked(
+        records=records, too_large=too_large, encodings=encodings, strangeness=strangeness
+    )
 
 
 def typed_as_known(read: ReadSmear, known: CaseScore, manifest: Manifest) -> TypedSmear:
@@ -156,15 +182,19 @@ def typed_as_known(read: ReadSmear, known: CaseScore, manifest: Manifest) -> Typ
 
 
 def _with_names(
-    said: SaidOfCells, before: Mapping[str, UsedCell], model: TypingModel
+    said: SaidOfCells,
+    before: Mapping[str, UsedCell],
+    model: TypingModel,
+    limits: Mapping[str, float],
 ) -> Iterator[UsedCell]:
     """The records of cells with what one model says of them.
 
     Args:
         before: their records by path, with the names that models before this one gave.
+        limits: the least probability with which a cell gets each name.
     """
     rows = list(said.probabilities.values())
-    found = named(np.array(rows), model.classes, model.limits) if rows else []
+    found = named(np.array(rows), model.classes, limits) if rows else []
     by_identity = dict(zip(said.probabilities, found, strict=True))
     for record in said.records:
         if record.identity in by_identity:
