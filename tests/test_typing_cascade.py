@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,10 @@ from tiny_types import write_tinted_patients
 from export.backbones import build_backbone
 from training.typing.turns import OneSaid, said_in_turn
 from vexas_edge import open_bundle
+from vexas_edge.bundle.graphs import FUSED
+from vexas_edge.scoring import encoding
+from vexas_edge.scoring.encoded import Encoded
+from vexas_edge.scoring.reading import ReadCells
 
 Command = Callable[..., Ended]
 CANVAS_PX = 24
@@ -90,7 +95,11 @@ def test_classes_are_the_same_in_all_folds_whatever_names_have_limits() -> None:
 
 
 def test_from_labelled_smears_to_fine_names_by_public_commands(
-    vexas_workshop: Command, vexas_edge: Command, start: Path, tmp_path: Path
+    vexas_workshop: Command,
+    vexas_edge: Command,
+    start: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What `train types` says of the bundle is what `score` names."""
     sources = write_tinted_patients(tmp_path / "cohort", 9, folders=FINE)
@@ -119,12 +128,23 @@ def test_from_labelled_smears_to_fine_names_by_public_commands(
     flat.mkdir()
     for i, cell in enumerate(sorted((tmp_path / "cohort").rglob("*.png"))):
         shutil.copy(cell, flat / f"{i}.png")
+    counted: Counter[str] = Counter()
+    whole = encoding.encode_cells
+
+    def counting(read: ReadCells, name: str, *others: Any) -> Encoded:
+        counted[name] += sum(cell.record.identity not in others[3] for cell in read.distinct)
+        return whole(read, name, *others)
+
+    monkeypatch.setattr(encoding, "encode_cells", counting)
     ended = vexas_edge("score", flat, "--bundle", bundle, "-o", tmp_path / "results")
     assert ended.status == 0, ended.err
     counts = kept(tmp_path / "results", "flat")["differential"]
     named = sum((Counter(of) for of in said.values()), Counter())
     del named[""]
     assert {name: count["n"] for name, count in counts.items()} == named
+    first, second = open_bundle(bundle).manifest.typing.values()
+    assert first.files[FUSED].encoder == second.files[FUSED].encoder  # each cell is seen once
+    assert sum(counted.values()) == 162
     assert named["neutrophil_segmented"] > 20
     assert named["neutrophil_band"] > 5
 

@@ -200,13 +200,17 @@ def cell_probabilities(
     sessions: Sessions,
     chunk_cells: int | None,
     progress: Progress,
+    known: Mapping[str, NDArray[np.float32]] = NONE_KNOWN,
 ) -> SaidOfCells:
     """What a model that names cells says of each, a cell a draw.
+
+    Args:
+        chunk_cells, known: as `encode_cells` has them.
 
     Raises:
         HostError, BundleError, InputError: as `score_case`.
     """
-    encoded = encode_cells(cells, name, sessions, chunk_cells, progress)
+    encoded = encode_cells(cells, name, sessions, chunk_cells, progress, known)
     check_call(name, encoded.checked, partial(sessions.classify, name))
     order = encoded.by_identity
     if not order:

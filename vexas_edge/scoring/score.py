@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -26,10 +25,11 @@ from vexas_edge.scoring.examining import (
     with_slide_faults,
     without_cells,
 )
+from vexas_edge.scoring.reading import ReadCells
 from vexas_edge.scoring.smears import ReadSmear, TypedSmear, read_smear
-from vexas_edge.scoring.typed.naming import retyped_smear, typed_as_known, typed_smear
-from vexas_edge.scoring.typed.said import NONE_KNOWN
-from vexas_edge.scoring.typed.sharing import known_encodings
+from vexas_edge.scoring.typed.naming import Ask, retyped_smear, typed_as_known, typed_smear
+from vexas_edge.scoring.typed.said import NONE_KNOWN, SaidOfCells
+from vexas_edge.scoring.typed.sharing import known_encodings, known_of_typer
 from vexas_edge.scoring.whole import MadeBy, case_score, run_facts, types_id
 from vexas_edge.smear.case import Case
 from vexas_edge.talk import Progress, silent
@@ -170,10 +170,31 @@ def named_smear(
         if retype:
             raise UsageError(f"{sessions.bundle.path} holds no model that names cells")
         return TypedSmear(read=read)
-    ask = partial(cell_probabilities, sessions=typers, chunk_cells=chunk_cells, progress=progress)
-    types = typers.bundle.manifest
-    anew = retyped_smear(read, types, ask) if retype else TypedSmear(read=read)
-    return typed_smear(anew, types, ask, sessions.bundle.manifest)
+    types, before = typers.bundle.manifest, TypedSmear(read=read)
+    if retype:
+        before = retyped_smear(read, types, _asking(typers, chunk_cells, progress))
+    ask = _asking(typers, chunk_cells, progress)
+    return typed_smear(before, types, ask, sessions.bundle.manifest)
+
+
+def _asking(typers: Sessions, chunk_cells: int | None, progress: Progress) -> Ask:
+    """Asks models that name cells, of which those with one encoder see each cell once."""
+    given: dict[str, Mapping[str, NDArray[np.float32]]] = {}
+
+    def ask(cells: ReadCells, name: str) -> SaidOfCells:
+        known = known_of_typer(given, name, typers)
+        said = cell_probabilities(
+            cells,
+            name,
+            sessions=typers,
+            chunk_cells=chunk_cells,
+            progress=progress,
+            known=known,
+        )
+        given[name] = said.encodings
+        return said
+
+    return ask
 
 
 def score_as_known(read: ReadSmear, known: CaseScore, bundle: Bundle) -> CaseScore:

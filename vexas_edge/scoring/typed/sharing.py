@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.bundle.models import Network
+from vexas_edge.bundle.models import FileEntry, Network
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.smears import TypedSmear
 from vexas_edge.scoring.typed.said import NONE_KNOWN
@@ -22,14 +22,32 @@ def known_encodings(
     model, typers = sessions.bundle.manifest.models[name], sessions.typers
     if typers is None:
         return NONE_KNOWN
+    if sessions.options != typers.options:
+        return NONE_KNOWN
+    own = model.files[sessions.graph.file]
     for other, encodings in typed.encodings.items():
         naming = typers.bundle.manifest.typing[other]
-        own, theirs = model.files[sessions.graph.file], naming.files[typers.graph.file]
-        same_engine = sessions.options == typers.options
-        same_encoder = own.encoder is not None and own.encoder == theirs.encoder
-        if same_engine and same_encoder and _placing(model) == _placing(naming):
+        if _encode_alike(model, own, naming, naming.files[typers.graph.file]):
             return encodings
     return NONE_KNOWN
+
+
+def known_of_typer(
+    given: Mapping[str, Mapping[str, NDArray[np.float32]]], name: str, typers: Sessions
+) -> Mapping[str, NDArray[np.float32]]:
+    """The same for a model that names cells, from what others before it gave."""
+    models, file = typers.bundle.manifest.typing, typers.graph.file
+    for other, encodings in given.items():
+        one, before = models[name], models[other]
+        if _encode_alike(one, one.files[file], before, before.files[file]):
+            return encodings
+    return NONE_KNOWN
+
+
+def _encode_alike(one: Network, own: FileEntry, other: Network, theirs: FileEntry) -> bool:
+    """Whether two models give the same encodings, by the graphs that run of each."""
+    same = own.encoder is not None and own.encoder == theirs.encoder
+    return same and _placing(one) == _placing(other)
 
 
 def _placing(model: Network) -> tuple[object, ...]:
