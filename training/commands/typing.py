@@ -82,7 +82,7 @@ _LEARNING: Rows = (
         "--precision",
         click.FloatRange(0, 1, min_open=True),
         "Share of cells of each name that must be right; cells that are less sure get none.  "
-        "[default: 0.92]",
+        "[default: 0.9]",
     ),
     ("--seed", click.IntRange(0), "Seed of first weights, batches and views.  [default: 0]"),
 )

@@ -54,7 +54,7 @@ class TypingOptions:
     class_power: float = 0.5
     epochs: int = 12
     batch_size: int = 32
-    precision: float = 0.92
+    precision: float = 0.9
     seed: int = 0
 
     def __post_init__(self) -> None:
