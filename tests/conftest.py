@@ -16,7 +16,7 @@ from tiny import (
 )
 
 from vexas_edge.commands.cli import main
-from vexas_edge.commands.smears import net
+from vexas_edge.commands.smears import net, watch
 from vexas_edge.host.cache import FOLDER_VARIABLE
 from vexas_edge.workshop import run_workshop
 
@@ -37,6 +37,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def no_net(monkeypatch: pytest.MonkeyPatch) -> None:
     """No net under smears: a bug that it would catch ends the test."""
     monkeypatch.setattr(net, "ESCAPED", ())
+
+
+@pytest.fixture(autouse=True)
+def own_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watching in this process does not slow down all tests after it."""
+    monkeypatch.setattr(watch, "lower_priority", lambda: None)
 
 
 @pytest.fixture(scope="session", autouse=True)
