@@ -141,6 +141,7 @@ def test_cells_of_a_strange_smear_get_no_names_and_no_score(
     assert {cell.named_by for cell in found.typed_cells} == {"nobody"}
     assert all(cell.predicted_class for cell in found.typed_cells if cell.status == "used")
     assert found.status == "abstained"
+    assert {model.reasons for model in found.models} == {("cells_not_named",)}
     out = tmp_path / "out"
     ended = vexas_edge(
         *("score", strange, "--bundle", tiny_bundle, "--types-from", guarded, "-o", out)

@@ -122,6 +122,8 @@ _OF_PATIENT = {
 _BY_REASON = {
     **{family.replace(" ", "_"): f"Check {remedy}." for family, (_, remedy) in SEEN.items()},
     "lamp": "Check lamp, exposure and white balance.",
+    "cells_not_named": "Export the cells with their classes, or have a model that names cells "
+    "fitted on smears of this analyzer.",
     "too_few_cells": _MORE_CELLS,
     "too_many_unreadable": "Export or copy the smear again.",
     "too_many_rejected": "Look for touching or cut cells, and check focus and stain.",

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from vexas_edge.results.typing import CellTyping
 from vexas_edge.results.values import UsedCell
 
 # Of a model's distinct cells, at most this share may be unreadable, and at most that share may be
@@ -96,6 +97,21 @@ def reasons_to_abstain(counts: CellCounts, minimum_cells: int) -> tuple[Reason, 
         text = f"{what}: {_REMEDIES.get(counts.mostly, _LOOK_AT_CELLS)}"
         reasons.append(Reason(code="too_many_rejected", text=text))
     return tuple(reasons)
+
+
+def with_unnamed(reasons: tuple[Reason, ...], typing: CellTyping | None) -> tuple[Reason, ...]:
+    """The same reasons; if none without a class was named, this stands in place of too few cells."""
+    strangeness = typing.strangeness if typing else None
+    others = tuple(reason for reason in reasons if reason.code != "too_few_cells")
+    is_short = len(others) < len(reasons)
+    if typing is None or strangeness is None or not (strangeness.is_strange and is_short):
+        return reasons
+    text = (
+        f"none of {typing.n_asked} cells without a class was named, as they look unlike those that "
+        f"the model which names cells was fitted on (median distance {strangeness.distance:.2f}, "
+        f"at most {strangeness.farthest:.2f})"
+    )
+    return (Reason(code="cells_not_named", text=text), *others)
 
 
 def reason_for_cut_out(n_cut_out: int, counts: CellCounts) -> tuple[Reason, ...]:

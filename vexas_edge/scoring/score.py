@@ -15,6 +15,7 @@ from vexas_edge.covariates.given import texts_of
 from vexas_edge.errors import UsageError
 from vexas_edge.results.values import CaseScore, ModelScore, UsedCell
 from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.abstention import with_unnamed
 from vexas_edge.scoring.answering import answered, answered_past_the_gate
 from vexas_edge.scoring.encoded import Examined
 from vexas_edge.scoring.encoding import cell_probabilities, encode_cells
@@ -144,7 +145,11 @@ def score_smear(
         )
         for name, model in sessions.bundle.manifest.models.items()
     ]
-    models = tuple(answer(examined, sessions) for examined in with_slide_faults(found))
+    judged = (
+        replace(one, reasons=with_unnamed(one.reasons, typed.typing))
+        for one in with_slide_faults(found)
+    )
+    models = tuple(answer(examined, sessions) for examined in judged)
     run = run_facts(sessions, read.started, time.perf_counter() - read.clock)
     made_by = MadeBy(
         bundle=sessions.bundle, types=types_id(sessions), site=sessions.site_id, run=run
