@@ -100,7 +100,7 @@ def reasons_to_abstain(counts: CellCounts, minimum_cells: int) -> tuple[Reason, 
 
 
 def with_unnamed(reasons: tuple[Reason, ...], typing: CellTyping | None) -> tuple[Reason, ...]:
-    """The same reasons; if none without a class was named, this stands in place of too few cells."""
+    """The same reasons; that no cell was named stands in place of there being too few."""
     strangeness = typing.strangeness if typing else None
     others = tuple(reason for reason in reasons if reason.code != "too_few_cells")
     is_short = len(others) < len(reasons)
