@@ -1,0 +1,1 @@
+"""Cells that are rows of numbers, such as counts of genes, and not images."""

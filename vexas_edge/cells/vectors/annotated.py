@@ -1,0 +1,93 @@
+"""Cells in an .h5ad file, read by anndata, which is an extra of this package."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vexas_edge.cells.vectors.table import Block, FeatureNames, SparseRows, sparse_rows
+from vexas_edge.errors import HostError, InputError
+
+# Columns of the features that other names of them may stand in.
+_OTHER_NAMES = ("gene_ids", "gene_symbols", "feature_name")
+_ROWS_PER_BLOCK = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatedTable:
+    """Such a file, whose names are read; its numbers stay in it."""
+
+    path: Path
+    features: FeatureNames
+    cells: tuple[str, ...]
+
+    def blocks(self) -> Iterator[Block]:
+        """As `FeatureTable` has it."""
+        with _opened(self.path) as data:
+            for first in range(0, len(self.cells), _ROWS_PER_BLOCK):
+                some = slice(first, first + _ROWS_PER_BLOCK)
+                yield Block(names=self.cells[some], rows=_rows(data.X[some]))
+
+
+def annotated_table(path: Path) -> AnnotatedTable:
+    """The table in a file.
+
+    Raises:
+        HostError: anndata is not installed.
+        InputError: it cannot be read, or holds no numbers.
+    """
+    with _opened(path) as data:
+        if not _has_numbers(data):
+            raise InputError(f"{path} holds no numbers (it has no X)")
+        other = next((name for name in _OTHER_NAMES if name in data.var), None)
+        return AnnotatedTable(
+            path=path,
+            features=FeatureNames(
+                names=tuple(map(str, data.var_names)),
+                others=tuple(map(str, data.var[other])) if other else (),
+            ),
+            cells=tuple(map(str, data.obs_names)),
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file, opened so that its numbers are read when they are asked for."""
+    try:
+        import anndata  # an extra, and slow to load
+    except ImportError as error:
+        raise HostError(
+            f"{path} is read by anndata, which is not installed: install vexas-edge[h5ad]"
+        ) from error
+    try:
+        data = anndata.read_h5ad(path, backed="r")
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    try:
+        yield data
+    finally:
+        data.file.close()
+
+
+def _has_numbers(data: Any) -> bool:
+    try:
+        return data.X is not None
+    except KeyError:  # as it is where the file has none
+        return False
+
+
+def _rows(found: Any) -> SparseRows:
+    """Rows as the file has them, sparse or not."""
+    if isinstance(found, np.ndarray):
+        return sparse_rows(found.astype(np.float32))
+    rows = found.tocsr()
+    rows.sum_duplicates()
+    return SparseRows(
+        values=rows.data.astype(np.float32),
+        columns=rows.indices.astype(np.int32),
+        starts=rows.indptr.astype(np.int64),
+        n_columns=rows.shape[1],
+    )

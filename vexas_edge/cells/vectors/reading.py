@@ -1,0 +1,36 @@
+"""The table of cells in a file or folder, by its kind."""
+
+from pathlib import Path
+
+from vexas_edge.cells.vectors.annotated import annotated_table
+from vexas_edge.cells.vectors.arrays import array_table
+from vexas_edge.cells.vectors.matrix_market import MATRIX, matrix_folder
+from vexas_edge.cells.vectors.table import FeatureTable
+from vexas_edge.cells.vectors.text_tables import DELIMITERS, text_table
+from vexas_edge.errors import InputError
+
+
+def feature_table(path: Path) -> FeatureTable:
+    """The table in a file (.csv, .tsv, .txt, plain or gzipped, .npz, .h5ad) or a matrix's folder.
+
+    Nothing is read of it but the names of its features.
+
+    Raises:
+        InputError: it cannot be read, or is of no kind that is known.
+        HostError: what reads .h5ad is not installed.
+    """
+    if path.is_dir():
+        return matrix_folder(path)
+    if path.name.removesuffix(".gz") == MATRIX:
+        return matrix_folder(path.parent)
+    if path.suffix == ".npz":
+        return array_table(path)
+    if path.suffix == ".h5ad":
+        return annotated_table(path)
+    delimiter = DELIMITERS.get(Path(path.name.removesuffix(".gz")).suffix.casefold())
+    if delimiter is None:
+        raise InputError(
+            f"{path} is no table of cells that is known: .csv, .tsv or .txt, plain or as .gz, "
+            f".npz, .h5ad, or a folder with {MATRIX}"
+        )
+    return text_table(path, delimiter)

@@ -1,0 +1,125 @@
+"""Tables of cells as text: a row for each cell, after its name, and a column for each feature."""
+
+import csv
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vexas_edge.cells.vectors.table import Block, FeatureNames, sparse_rows
+from vexas_edge.errors import InputError
+from vexas_edge.inputs import open_file
+
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+_ROWS_PER_BLOCK = 256
+_LONGEST_FIELD = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTable:
+    """A table of text, plain or gzipped.
+
+    features: of its header.
+    is_short: whether the header has no field above the names of the cells, as R writes it.
+    """
+
+    path: Path
+    delimiter: str
+    features: FeatureNames
+    is_short: bool
+
+    def blocks(self) -> Iterator[Block]:
+        """As `FeatureTable` has it."""
+        names: list[str] = []
+        rows: list[NDArray[np.float32]] = []
+        for name, numbers in self._rows():
+            names.append(name)
+            rows.append(numbers)
+            if len(rows) == _ROWS_PER_BLOCK:
+                yield Block(names=tuple(names), rows=sparse_rows(np.stack(rows)))
+                names, rows = [], []
+        if rows:
+            yield Block(names=tuple(names), rows=sparse_rows(np.stack(rows)))
+
+    def _rows(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        wanted = len(self.features.names)
+        with opened_text(self.path) as text:
+            lines = csv.reader(text, delimiter=self.delimiter)
+            next(lines)
+            for row in lines:
+                if not any(row):
+                    continue
+                name, *numbers = row
+                if len(numbers) != wanted:
+                    raise InputError(
+                        f"{self.path}, line {lines.line_num}: {len(numbers)} values for {wanted} "
+                        "features"
+                    )
+                yield name, self._numbers(numbers, lines.line_num)
+
+    def _numbers(self, texts: list[str], line: int) -> NDArray[np.float32]:
+        try:
+            return np.array(texts, np.float32)
+        except ValueError:
+            for feature, text in zip(self.features.names, texts, strict=True):
+                if not _is_number(text):
+                    raise InputError(
+                        f"{self.path}, line {line}, {feature}: {text!r} is no number"
+                    ) from None
+            raise
+
+
+def text_table(path: Path, delimiter: str) -> TextTable:
+    """The table in a file, whose header is read.
+
+    Raises:
+        InputError: it cannot be read, or is no such table.
+    """
+    with opened_text(path) as text:
+        lines = csv.reader(text, delimiter=delimiter)
+        header, first = next(lines, []), next(lines, [])
+    if len(header) < 2 or not first:
+        raise InputError(
+            f"{path} is no table of cells: expected a header with the names of features and a row "
+            "for each cell"
+        )
+    is_short = len(first) == len(header) + 1
+    names = tuple(header if is_short else header[1:])
+    return TextTable(
+        path=path, delimiter=delimiter, features=FeatureNames(names=names), is_short=is_short
+    )
+
+
+@contextmanager
+def opened_text(path: Path) -> Iterator[TextIOWrapper]:
+    """A file of text, plain or gzipped.
+
+    Raises:
+        InputError: it cannot be read, is damaged, or is not UTF-8.
+    """
+    csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        with open_file(path) as file:
+            is_gzip = path.suffix == ".gz"
+            with gzip.GzipFile(fileobj=file) if is_gzip else file as stream:
+                yield TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8: {error}") from error
+    except csv.Error as error:
+        raise InputError(f"{path} is no table: {error}") from error
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
