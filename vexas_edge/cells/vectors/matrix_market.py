@@ -4,6 +4,7 @@ Features are the matrix's rows there, and cells its columns, in whose order its 
 """
 
 import csv
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -100,8 +101,11 @@ class MatrixFolder:
         last = 0.0
         while lines := list(islice(text, _LINES_PER_READING)):
             try:
-                found = np.array("".join(lines).split(), np.float64).reshape(-1, 3)
-            except ValueError:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")  # numpy warns of what is no number, and ends
+                    numbers = np.fromstring("".join(lines), np.float64, sep=" ")
+                found = numbers.reshape(len(lines), 3)
+            except (ValueError, DeprecationWarning):
                 raise InputError(f"{self.matrix} holds an entry that is no three numbers") from None
             found[:, :2] -= 1
             self._check(found, last)
