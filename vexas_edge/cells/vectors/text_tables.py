@@ -18,7 +18,6 @@ from vexas_edge.inputs import open_file
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 _ROWS_PER_BLOCK = 256
-_LONGEST_FIELD = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +102,6 @@ def opened_text(path: Path) -> Iterator[TextIOWrapper]:
     Raises:
         InputError: it cannot be read, is damaged, or is not UTF-8.
     """
-    csv.field_size_limit(_LONGEST_FIELD)
     try:
         with open_file(path) as file:
             is_gzip = path.suffix == ".gz"
