@@ -10,13 +10,13 @@ import msgspec
 from onnx import ModelProto
 
 from calibration.proof.exact import exact_session
+from export.bundle_file import check_written, write_zip
 from export.card import card_from_manifest
 from export.execution import run_session
 from export.fuse import encoder_sha256
 from export.golden import npz_from_arrays
 from export.graph import OPSET
-from export.written import check_written
-from vexas_edge.bundle.archive import Bundle, file_entry, write_zip
+from vexas_edge.bundle.archive import Bundle, file_entry
 from vexas_edge.bundle.contract import GraphContract, contract_of
 from vexas_edge.bundle.graphs import FUSED, GOLDEN
 from vexas_edge.bundle.manifest import CARD, Manifest

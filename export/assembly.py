@@ -15,6 +15,7 @@ import skl2onnx
 import sklearn
 from onnx import ModelProto
 
+from export.bundle_file import check_written, write_zip
 from export.card import card_from_manifest
 from export.entry import entry_of
 from export.fuse import encoder_sha256, fuse_graphs, head_graph
@@ -25,9 +26,8 @@ from export.parity import check_parity
 from export.reference_check import names_reference, reference_figures
 from export.sources import ModelSources, load_sources
 from export.spec import Spec, spec_from_fields, spec_from_file
-from export.written import check_written
 from vexas_edge.bundle import models as schema
-from vexas_edge.bundle.archive import file_entry, open_bundle, write_zip
+from vexas_edge.bundle.archive import file_entry, open_bundle
 from vexas_edge.bundle.graphs import FAMILIAR, FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.bundle.manifest import CARD, MANIFEST_SCHEMA, Manifest
 from vexas_edge.bundle.models import LabelRule

@@ -152,13 +152,13 @@ def load_sources(
         decides=bag or _classifier(spec, folder, classifier, embedding_width(encoder.model)),
         preprocessing=_preprocessing(spec),
         masks=masks,
-        familiar=_familiar_at(folder / spec.familiar) if spec.familiar else None,
+        familiar=_familiar_at(folder / spec.familiar, encoder) if spec.familiar else None,
     )
 
 
-def _familiar_at(path: Path) -> Familiar:
+def _familiar_at(path: Path, encoder: Encoder) -> Familiar:
     try:
-        return familiar_from_bytes(read_file(path))
+        return familiar_from_bytes(read_file(path), embedding_width(encoder.model))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except BundleError as error:

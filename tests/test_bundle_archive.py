@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from tiny import bundle_content, folder_from_bundle, rewritten
 
-from export.written import check_written
-from vexas_edge.bundle.archive import listed_files, open_bundle, write_zip
+from export.bundle_file import check_written, write_zip
+from vexas_edge.bundle.archive import listed_files, open_bundle
 from vexas_edge.bundle.manifest import json_from_manifest
 from vexas_edge.errors import BundleError, HostError
 

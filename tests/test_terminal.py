@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from tiny import Ended, bundle_content, write_case
 
-from vexas_edge.bundle.archive import write_zip
+from export.bundle_file import write_zip
 from vexas_edge.commands.console import ProgressLine
 from vexas_edge.text import one_line
 

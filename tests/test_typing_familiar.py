@@ -78,11 +78,10 @@ def test_what_was_written_is_read_and_what_is_damaged_is_refused() -> None:
     means, whitening = fitted_shape(encodings, truth)
     familiar = Familiar(means=means, whitening=whitening, farthest=1.5, n_cases=20)
     content = bytes_from_familiar(familiar)
-    again = familiar_from_bytes(content)
+    again = familiar_from_bytes(content, 6)
     assert bytes_from_familiar(again) == content
     arrays = dict(np.load(BytesIO(content)))
     for wrong in (
-        {"means": means[:, :3]},
         {"means": np.full_like(means, np.nan)},
         {"whitening": whitening.astype(np.float64)},
         {"farthest": np.array(-1.0)},
@@ -92,9 +91,11 @@ def test_what_was_written_is_read_and_what_is_damaged_is_refused() -> None:
         file = BytesIO()
         np.savez(file, **{**arrays, **wrong})
         with pytest.raises(BundleError, match=r"familiar\.npz"):
-            familiar_from_bytes(file.getvalue())
+            familiar_from_bytes(file.getvalue(), 6)
+    with pytest.raises(BundleError, match="is of encodings of 6, and the model's have 512"):
+        familiar_from_bytes(content, 512)
     with pytest.raises(BundleError, match="cannot be read"):
-        familiar_from_bytes(content[:100])
+        familiar_from_bytes(content[:100], 6)
 
 
 @pytest.fixture(scope="module")

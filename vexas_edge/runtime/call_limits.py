@@ -1,15 +1,18 @@
 """How many cells a call of the GPU has had memory for, kept for the next run on this PC."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
+from typing import TypeVar
 
 import msgspec
 
-from vexas_edge.errors import HostError
+from vexas_edge.errors import DeviceMemoryError, HostError
 from vexas_edge.fields import Count
 from vexas_edge.host.cache import Key, find_value, store
 
 _KIND = "fitting"
+T = TypeVar("T")
 
 
 class CallLimits:
@@ -47,6 +50,21 @@ class CallLimits:
             self._now[self._name(model)] = self.of(model, -(-failed // 2))
             with suppress(HostError):
                 store(_KIND, self._key, msgspec.json.encode(self._now))
+
+    def within_memory(self, model: str, n_cells: int, call: Callable[[int], T]) -> T:
+        """What `call` gives for as many of `n_cells` cells at once as there is memory for.
+
+        Raises:
+            DeviceMemoryError: there is none for a single cell.
+        """
+        while True:
+            size = self.of(model, n_cells)
+            try:
+                return call(size)
+            except DeviceMemoryError:
+                if size == 1:
+                    raise
+                self.halve(model, size)
 
     def _name(self, model: str) -> str:
         return f"{self._way} {model}"

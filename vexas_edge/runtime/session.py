@@ -2,20 +2,14 @@
 
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.contract import (
-    ENCODINGS,
-    GOLDEN_CELLS,
-    Feeds,
-    GraphContract,
-    contract_of,
-)
+from vexas_edge.bundle.contract import ENCODINGS, Feeds, GraphContract, contract_of
 from vexas_edge.bundle.graphs import FAMILIAR, FUSED, GOLDEN, HEAD, ISOLATE, REFERENCE, precision_of
 from vexas_edge.bundle.site import KnownSite
 from vexas_edge.cells.canvas import Canvas
@@ -23,7 +17,7 @@ from vexas_edge.choices import Precision
 from vexas_edge.domain.reference import Reference, reference_from_bytes
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import abilities_of, device_of, open_engine
-from vexas_edge.errors import BundleError, DeviceMemoryError, UsageError
+from vexas_edge.errors import BundleError, UsageError
 from vexas_edge.host.process import default_threads
 from vexas_edge.results.values import SiteId
 from vexas_edge.runtime.call_limits import CallLimits
@@ -36,7 +30,6 @@ from vexas_edge.runtime.selftest import (
     check_head,
     check_shapes,
     golden_from_npz,
-    repeated,
 )
 from vexas_edge.typing.familiar import Familiar, familiar_from_bytes
 
@@ -62,24 +55,6 @@ def reference_of(bundle: Bundle, model: str) -> Reference | None:
             f"{entry.encoding_width}; make it anew with `vexas-workshop train reference`"
         )
     return reference
-
-
-def familiar_of(bundle: Bundle, model: str) -> Familiar | None:
-    """What a model that names cells was fitted on; None if the bundle does not say.
-
-    Raises:
-        BundleError: it is damaged, or of another model.
-    """
-    entry = bundle.manifest.typing[model]
-    if FAMILIAR not in entry.files:
-        return None
-    found = familiar_from_bytes(bundle.model_file(model, FAMILIAR))
-    if found.means.shape[1] != entry.encoding_width:
-        raise BundleError(
-            f"{bundle.path}: {FAMILIAR} of model {model!r} is of encodings of "
-            f"{found.means.shape[1]}, but the manifest says {entry.encoding_width}"
-        )
-    return found
 
 
 class Sessions:
@@ -227,13 +202,15 @@ class Sessions:
         return self._references[model]
 
     def familiar(self, model: str) -> Familiar | None:
-        """What a model that names cells was fitted on, read once; None if the bundle says nothing.
+        """What a model that names cells was fitted on, read once; None if the bundle does not say.
 
-        Raises:
-            BundleError: what it says is damaged, or of another model.
+        Raises BundleError where what it says is damaged, or of another model.
         """
         if model not in self._familiar:
-            self._familiar[model] = familiar_of(self.bundle, model)
+            entry = self.bundle.manifest.typing[model]
+            data = self.bundle.model_file(model, FAMILIAR) if FAMILIAR in entry.files else None
+            width = entry.encoding_width
+            self._familiar[model] = familiar_from_bytes(data, width) if data else None
         return self._familiar[model]
 
     @property
@@ -296,15 +273,9 @@ class Sessions:
             return check_engine(model, file, engine, self.contract(model, file), golden)
         check_head(model, self.head(model), self.contract(model, HEAD), golden)
         # In a call as large as those of scoring, or as the GPU has memory for.
-        while True:
-            n_cells = self.limits.of(model, self.cells_per_call(model))
-            cells = repeated(golden, max(n_cells, GOLDEN_CELLS))
-            try:
-                return check_engine(model, file, engine, self.contract(model, file), cells)
-            except DeviceMemoryError:
-                if n_cells == 1:
-                    raise
-                self.limits.halve(model, n_cells)
+        contract = self.contract(model, file)
+        check = partial(check_engine, model, file, engine, contract, golden)
+        return self.limits.within_memory(model, self.cells_per_call(model), check)
 
     @property
     def run_whole_graphs(self) -> bool:

@@ -79,18 +79,19 @@ class _Calls:
 
     def _encoded(self, cells: Sequence[DecodedCell], *, checked: bool) -> list[_Outputs]:
         """The engine's outputs for these cells, in as few calls as its memory allows."""
-        limits = self.sessions.limits if self.sessions.on_gpu else None
-        while True:
-            size = limits.of(self.name, len(cells)) if limits else len(cells)
+
+        def run(size: int) -> list[_Outputs]:
             starts = range(0, len(cells), size)
-            try:
-                return [self._outputs(cells[s : s + size], checked and s == 0) for s in starts]
-            except DeviceMemoryError as error:
-                if limits is None or size == 1:
-                    raise HostError(
-                        f"model {self.name}, a call of {size} cells: {error}"
-                    ) from error
-                limits.halve(self.name, size)
+            return [self._outputs(cells[s : s + size], checked and s == 0) for s in starts]
+
+        on_gpu = self.sessions.on_gpu
+        try:
+            if on_gpu:
+                return self.sessions.limits.within_memory(self.name, len(cells), run)
+            return run(len(cells))
+        except DeviceMemoryError as error:
+            size = 1 if on_gpu else len(cells)
+            raise HostError(f"model {self.name}, a call of {size} cells: {error}") from error
 
     def _outputs(self, cells: Sequence[DecodedCell], checked: bool) -> _Outputs:
         inputs = inputs_of_call(self.model, [c.identity for c in cells], checked=checked)

@@ -75,11 +75,14 @@ def bytes_from_familiar(familiar: Familiar) -> bytes:
     return file.getvalue()
 
 
-def familiar_from_bytes(data: bytes) -> Familiar:
+def familiar_from_bytes(data: bytes, width: int) -> Familiar:
     """What `bytes_from_familiar` wrote.
 
+    Args:
+        width: D of the model's encodings.
+
     Raises:
-        BundleError: it is damaged, or of another schema.
+        BundleError: it is damaged, of another schema, or of another model.
     """
     try:
         arrays = arrays_from_npz(data)
@@ -89,7 +92,10 @@ def familiar_from_bytes(data: bytes) -> Familiar:
     if {name: array.ndim for name, array in arrays.items()} != wanted:
         raise BundleError(f"familiar.npz holds {', '.join(sorted(arrays))}, not what it should")
     means, whitening, farthest = (arrays[name] for name in ("means", "whitening", "farthest"))
-    width = means.shape[1]
+    if means.shape[1] != width:
+        raise BundleError(
+            f"familiar.npz is of encodings of {means.shape[1]}, and the model's have {width}"
+        )
     is_sound = (
         arrays["schema"] == _SCHEMA
         and means.dtype == whitening.dtype == np.float32
