@@ -98,7 +98,7 @@ def test_a_smear_that_was_copied_over_is_not_decoded_again(
     score(write_case(tmp_path / "P1"))
     encoded.clear()
     write_case(tmp_path / "P1")  # the same bytes at another time
-    monkeypatch.setattr("vexas_edge.commands.smears.scorer.read_smear", None)
+    monkeypatch.setattr("vexas_edge.commands.smears.scorer.read_for", None)
     score(tmp_path / "P1")
     assert (case_files(out), encoded) == (["P1"], [])
 

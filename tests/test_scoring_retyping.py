@@ -11,12 +11,14 @@ import pytest
 from tiny import Ended, kept, recorded, there
 from tiny_types import types_bundle, write_tinted
 
-from vexas_edge import open_bundle, read_case, score_case
+from vexas_edge import open_bundle, read_case
 from vexas_edge.errors import UsageError
 from vexas_edge.ledger.checking import problems_of_folder
 from vexas_edge.results.values import CaseScore, UsedCell
 from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.score import read_for, retyped_smear, score_smear
 from vexas_edge.smear.options import ReadOptions
+from vexas_edge.talk import silent
 
 Command = Callable[..., Ended]
 
@@ -45,7 +47,10 @@ def scored(smear: Path, bundle: Path, types: Path, *, retype: bool) -> CaseScore
         Sessions(open_bundle(bundle), types=open_bundle(types)) as sessions,
         read_case(smear, ReadOptions(unnamed=True)) as case,
     ):
-        return score_case(case, sessions.bundle, sessions, retype=retype)
+        read = read_for(case, sessions, silent)
+        if retype:
+            read = retyped_smear(read, sessions, silent)
+        return score_smear(read, sessions, progress=silent)
 
 
 def as_without(score: CaseScore) -> CaseScore:
@@ -171,5 +176,7 @@ def test_it_needs_a_model_that_names_cells(
     assert ended.status == 2
     assert "--retype needs a model that names cells; give one with --types-from" in ended.err
     bundle = open_bundle(tiny_bundle)
-    with read_case(signed) as case, pytest.raises(UsageError, match="no model that names cells"):
-        score_case(case, bundle, retype=True)
+    with Sessions(bundle) as sessions, read_case(signed) as case:
+        read = read_for(case, sessions, silent)
+        with pytest.raises(UsageError, match="no model that names cells"):
+            retyped_smear(read, sessions, silent)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from tiny import Ended, case_files, kept, recorded, write_case, write_cells
@@ -336,20 +335,17 @@ def test_a_look_lists_few_folders(root: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(set(listed)) == 81
 
 
-class Passing(Stop):
+def passing(waits: list[float], is_over: Callable[[], bool]) -> type[Stop]:
     """Time that passes at once, until there is a result and nothing to do; then it is stopped."""
 
-    waits: ClassVar[list[float]] = []
+    class Passing(Stop):
+        def wait(self, seconds: float) -> None:
+            waits.append(seconds)
+            time.sleep(0.02)
+            if len(waits) > 200 or (seconds == EVERY and is_over()):
+                self._asked.set()
 
-    def wait(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        time.sleep(0.02)
-        if len(self.waits) > 200 or (seconds == EVERY and self.is_over()):
-            self._asked.set()
-
-    @staticmethod
-    def is_over() -> bool:
-        raise NotImplementedError
+    return Passing
 
 
 EVERY = 0.125
@@ -371,13 +367,11 @@ def test_the_loop_waits_longer_and_longer_for_a_full_disk_and_then_goes_on(
 
     lowered: list[bool] = []
     monkeypatch.setattr(Path, "write_bytes", full)
-    monkeypatch.setattr(watch, "Stop", Passing)
     monkeypatch.setattr(watch, "_PAUSE_SECONDS", (0.5, 1.5))
     monkeypatch.setattr(watch, "lower_priority", lambda: lowered.append(True))
     monkeypatch.setattr("vexas_edge.watching.arrivals.RETRY_SECONDS", (0.01,) * 5)
     waits: list[float] = []
-    monkeypatch.setattr(Passing, "waits", waits)
-    monkeypatch.setattr(Passing, "is_over", staticmethod(lambda: bool(case_files(out))))
+    monkeypatch.setattr(watch, "Stop", passing(waits, lambda: bool(case_files(out))))
     run = ScoringRun(cases=(root,), bundle=tiny_bundle, out=out)
     how = Watching(every_seconds=EVERY, settle_seconds=0)
     assert run_watch(run, how) == 0
@@ -437,9 +431,7 @@ def test_a_smear_that_changes_while_another_one_is_scored_is_left_to_settle(
         return answer
 
     monkeypatch.setattr(Scorer, "answer", slow)
-    monkeypatch.setattr(watch, "Stop", Passing)
-    monkeypatch.setattr(Passing, "waits", waits)
-    monkeypatch.setattr(Passing, "is_over", staticmethod(lambda: len(case_files(out)) == 2))
+    monkeypatch.setattr(watch, "Stop", passing(waits, lambda: len(case_files(out)) == 2))
     run = ScoringRun(cases=(root,), bundle=tiny_bundle, out=out)
     run_watch(run, Watching(every_seconds=EVERY, settle_seconds=0.2))
     assert kept(out, "P2")["models"][0]["n_cells"] == 6

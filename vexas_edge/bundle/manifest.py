@@ -51,8 +51,12 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def positive_class(self) -> str:
-        """The positive class of a bundle that is known to have models of patients."""
-        assert self.positive is not None
+        """The class that models of patients look for.
+
+        Raises BundleError where there is none, since the bundle only names cells.
+        """
+        if self.positive is None:
+            raise BundleError(f"bundle {self.name} only names cells, and has no positive class")
         return self.positive
 
     @property

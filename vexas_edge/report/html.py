@@ -24,15 +24,14 @@ def filled(template: str, **values: Any) -> str:
 
 @cache
 def _environment() -> Environment:
+    loader = PackageLoader("vexas_edge.report")
     environment = Environment(
-        loader=PackageLoader("vexas_edge.report"),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    loader = environment.loader
-    assert loader is not None
     source, _, _ = loader.get_source(environment, _STYLE)
     style = "\n".join(source.splitlines())  # as a browser hashes it, whatever a checkout made of it
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

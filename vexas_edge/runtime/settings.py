@@ -4,6 +4,7 @@ One way is open at a time, as each takes memory of the GPU, and with all models 
 scoring.
 """
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -52,8 +53,8 @@ def fewest_cells(timed: Sequence[Measured]) -> Measured:
 
 
 def _ms(way: Measured) -> float:
-    assert way.ms_per_cell is not None
-    return way.ms_per_cell
+    """The time per cell; a way that has none is the slowest."""
+    return math.inf if way.ms_per_cell is None else way.ms_per_cell
 
 
 def _tried(bundle: Bundle, way: Measured, asked: TimingOptions) -> Measured:

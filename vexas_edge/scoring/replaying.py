@@ -18,10 +18,11 @@ from vexas_edge.results.names import numbered_name
 from vexas_edge.results.run import Run
 from vexas_edge.results.values import BundleId, CaseScore, SiteId
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.score import score_case
+from vexas_edge.scoring.score import read_for, retyped_smear, score_smear
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
+from vexas_edge.talk import silent
 
 
 def replayed(
@@ -63,8 +64,10 @@ def replayed(
         read_case(found, _reading_of(record.asked, sessions)) as case,
     ):
         covariates = values_from_models(recorded.models)
-        retype = recorded.retyping is not None
-        return recorded, score_case(case, opened, sessions, covariates=covariates, retype=retype)
+        read = read_for(case, sessions, silent)
+        if recorded.retyping:
+            read = retyped_smear(read, sessions, silent)
+        return recorded, score_smear(read, sessions, covariates=covariates, progress=silent)
 
 
 def _start_of_run(folder: Path, number: int) -> RunStarted:

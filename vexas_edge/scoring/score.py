@@ -28,9 +28,11 @@ from vexas_edge.scoring.examining import (
 )
 from vexas_edge.scoring.reading import ReadCells
 from vexas_edge.scoring.smears import ReadSmear, TypedSmear, read_smear
-from vexas_edge.scoring.typed.naming import Ask, retyped_smear, typed_as_known, typed_smear
+from vexas_edge.scoring.typed.asking import Ask
+from vexas_edge.scoring.typed.naming import typed_as_known, typed_smear
+from vexas_edge.scoring.typed.retyping import retyped
 from vexas_edge.scoring.typed.said import NONE_KNOWN, SaidOfCells
-from vexas_edge.scoring.typed.sharing import known_encodings, known_of_typer
+from vexas_edge.scoring.typed.sharing import known_encodings, shared_encodings
 from vexas_edge.scoring.whole import MadeBy, case_score, run_facts, types_id
 from vexas_edge.smear.case import Case
 from vexas_edge.talk import Progress, silent
@@ -46,7 +48,6 @@ def score_case(
     sessions: Sessions | None = None,
     *,
     covariates: Mapping[str, str | float] = NONE_GIVEN,
-    retype: bool = False,
     chunk_cells: int | None = None,
     progress: Progress | None = None,
 ) -> CaseScore:
@@ -57,16 +58,13 @@ def score_case(
             with the site file beside the bundle.
         covariates: what is known of the patient, by the covariate's name, for the models that take
             it; each abstains without what it must know.
-        retype: whether models that name cells are asked of those that have a name, too; the result
-            says what they would name otherwise, and nothing goes by it.
         chunk_cells: how many cells go into one call of the engine; None chooses a suitable number.
             The scores do not depend on it.
         progress: called with (model, cells done, cells in all), and before that with
             ("MODEL read", cells read, cells in all).
 
     Raises:
-        UsageError: the sessions are those of another bundle, no model takes a covariate, or none
-            names cells that are to be named anew.
+        UsageError: the sessions are those of another bundle, or no model takes a covariate.
         HostError: the engine is not available, or returns numbers that fail the cross-check.
         BundleError: a file of the bundle does not match its hash, or the site file is damaged.
 
@@ -86,7 +84,6 @@ def score_case(
             read,
             opened,
             covariates=texts,
-            retype=retype,
             chunk_cells=chunk_cells,
             progress=progress,
         )
@@ -114,8 +111,17 @@ def _read_checked(case: Case, bundle: Bundle, sessions: Sessions, progress: Prog
             "the sessions are those of another bundle than the one to score with; open some for "
             "this bundle, or leave them out"
         )
-    whole = sessions.typers is not None
-    return read_smear(case, bundle.manifest, progress, threads=sessions.threads, whole=whole)
+    return read_for(case, sessions, progress)
+
+
+def read_for(case: Case, sessions: Sessions, progress: Progress) -> ReadSmear:
+    """All cells that these sessions look at: all of the case's where a model names cells.
+
+    Raises:
+        InputError, MemoryError: as `read_smear`.
+    """
+    manifest, whole = sessions.bundle.manifest, sessions.typers is not None
+    return read_smear(case, manifest, progress, threads=sessions.threads, whole=whole)
 
 
 def score_smear(
@@ -123,7 +129,6 @@ def score_smear(
     sessions: Sessions,
     *,
     covariates: Mapping[str, str] = NONE_GIVEN,
-    retype: bool = False,
     answer: Answer = answered,
     chunk_cells: int | None = None,
     progress: Progress,
@@ -132,12 +137,12 @@ def score_smear(
 
     Args:
         answer: gives each model's result, once its cells are examined.
-        covariates, retype, chunk_cells, progress: as `score_case` has them.
+        covariates, chunk_cells, progress: as `score_case` has them.
 
     Raises:
-        UsageError, HostError, BundleError: as `score_case`.
+        HostError, BundleError: as `score_case`.
     """
-    typed = named_smear(read, sessions, chunk_cells, progress, retype=retype)
+    typed = named_smear(read, sessions, chunk_cells, progress)
     read = typed.read
     found = [
         with_covariates(
@@ -158,28 +163,31 @@ def score_smear(
 
 
 def named_smear(
-    read: ReadSmear,
-    sessions: Sessions,
-    chunk_cells: int | None,
-    progress: Progress,
-    *,
-    retype: bool = False,
+    read: ReadSmear, sessions: Sessions, chunk_cells: int | None, progress: Progress
 ) -> TypedSmear:
     """The smear with the names that models give its unnamed cells, if any names cells.
 
     Raises:
-        UsageError, HostError, BundleError, InputError: as `score_case`.
+        HostError, BundleError, InputError: as `score_case`.
     """
     typers = sessions.typers
     if typers is None:
-        if retype:
-            raise UsageError(f"{sessions.bundle.path} holds no model that names cells")
         return TypedSmear(read=read)
-    types, before = typers.bundle.manifest, TypedSmear(read=read)
-    if retype:
-        before = retyped_smear(read, types, _asking(typers, chunk_cells, progress))
     ask = _asking(typers, chunk_cells, progress)
-    return typed_smear(before, types, ask, sessions.bundle.manifest)
+    return typed_smear(read, typers.bundle.manifest, ask, sessions.bundle.manifest)
+
+
+def retyped_smear(read: ReadSmear, sessions: Sessions, progress: Progress) -> ReadSmear:
+    """The smear with what models that name cells say of those that have a name.
+
+    Raises:
+        UsageError: no model names cells.
+        HostError, BundleError, InputError: as `score_case`.
+    """
+    typers = sessions.typers
+    if typers is None:
+        raise UsageError(f"{sessions.bundle.path} holds no model that names cells")
+    return retyped(read, typers.bundle.manifest, _asking(typers, None, progress))
 
 
 def _asking(typers: Sessions, chunk_cells: int | None, progress: Progress) -> Ask:
@@ -187,7 +195,7 @@ def _asking(typers: Sessions, chunk_cells: int | None, progress: Progress) -> As
     given: dict[str, Mapping[str, NDArray[np.float32]]] = {}
 
     def ask(cells: ReadCells, name: str) -> SaidOfCells:
-        known = known_of_typer(given, name, typers)
+        known = shared_encodings(given, typers, name, typers)
         said = cell_probabilities(
             cells,
             name,

@@ -27,6 +27,7 @@ class ReadSmear:
     unnamed: those that nobody has named, and that are no copy of one with a name; None where there
     are none.
     bystanders: those with a name that no model looks at, where all cells are read.
+    retyping: what models that name cells said of those with a name; None where that was not asked.
     started, clock: when reading began, as UTC and as `time.perf_counter` counts.
     """
 
@@ -34,6 +35,7 @@ class ReadSmear:
     of_models: dict[str, ReadCells]
     unnamed: ReadCells | None = None
     bystanders: ReadCells | None = None
+    retyping: Retyping | None = None
     started: datetime
     clock: float
 
@@ -70,7 +72,6 @@ class TypedSmear:
 
     read: its models have the cells that were named as theirs, too.
     typing: how cells were named; None where there was nobody to name them, or nothing to name.
-    retyping: what was said of cells that had a name; None where that was not asked.
     cells: those that nobody had named, by path.
     is_whole: whether all cells were read, since there is a model that names cells.
     encodings: of cells that were named, float32 (D,), by the model that named them and by identity.
@@ -78,7 +79,6 @@ class TypedSmear:
 
     read: ReadSmear
     typing: CellTyping | None = None
-    retyping: Retyping | None = None
     cells: tuple[UsedCell, ...] = ()
     is_whole: bool = False
     encodings: Mapping[str, Mapping[str, NDArray[np.float32]]] = field(default_factory=dict)

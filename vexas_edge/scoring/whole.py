@@ -104,7 +104,7 @@ def case_score(typed: TypedSmear, models: tuple[ModelScore, ...], made_by: MadeB
         conflicts=case.conflicts,
         classes=_classes(case),
         typing=typed.typing,
-        retyping=typed.retyping,
+        retyping=typed.read.retyping,
         typed_cells=typed.cells,
         bystanders=bystanders.records if bystanders else (),
         differential=_differential(typed) if typed.is_whole else {},

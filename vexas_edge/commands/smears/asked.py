@@ -23,16 +23,10 @@ from vexas_edge.text import path_as_given
 
 @dataclass(frozen=True, kw_only=True)
 class SmearsAsked:
-    """Which smears are looked at, what they are called, and with what.
-
-    types: another bundle, whose models name cells.
-    retype: whether these are asked of cells that have a name, too.
-    """
+    """Which smears are looked at, what they are called, and with what."""
 
     cases: tuple[Path, ...]
     bundle: Path
-    types: Path | None = None
-    retype: bool = False
     recursive: bool = False
     reading: ReadOptions = field(default_factory=ReadOptions)
     naming: NamingOptions = field(default_factory=NamingOptions)
@@ -42,8 +36,14 @@ class SmearsAsked:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringRun(SmearsAsked):
-    """What was asked for: the arguments and options of `vexas-edge score`."""
+    """What was asked for: the arguments and options of `vexas-edge score`.
 
+    types: another bundle, whose models name cells.
+    retype: whether models that name cells are asked of those that have a name, too.
+    """
+
+    types: Path | None = None
+    retype: bool = False
     out: Path | None = None
     polite: bool = False
     again: bool = False
@@ -102,7 +102,7 @@ class OpenedBundles:
         return Sessions(self.bundle, engine, precision, site, self.types)
 
 
-def opened_bundles(asked: SmearsAsked) -> OpenedBundles:
+def opened_bundles(asked: ScoringRun) -> OpenedBundles:
     """Open what a run scores with.
 
     Raises:

@@ -34,8 +34,8 @@ from vexas_edge.naming.case_ids import Naming
 from vexas_edge.report.pictures import Pictures
 from vexas_edge.results.values import CaseScore
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.score import score_as_known, score_smear
-from vexas_edge.scoring.smears import ReadSmear, read_smear
+from vexas_edge.scoring.score import read_for, retyped_smear, score_as_known, score_smear
+from vexas_edge.scoring.smears import ReadSmear
 from vexas_edge.scoring.whole import failed_case, types_id
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.options import ReadOptions
@@ -129,13 +129,7 @@ class Scorer:
                 if known := self.ledger.known.same_files(name, self._series, content):
                     case.close()
                     return replace(looked, known=known)
-            read = read_smear(
-                case,
-                self._bundle.manifest,
-                progress,
-                threads=self.sessions.threads,
-                whole=self._reads_all,
-            )
+            read = read_for(case, self.sessions, progress)
         except BaseException:
             case.close()
             raise
@@ -197,8 +191,9 @@ class Scorer:
         return Answered(looked=looked, known=line, remarks=(remark,))
 
     def _new_score(self, looked: Looked, read: ReadSmear, progress: Progress) -> CaseScore:
-        known, retype = looked.covariates, self.retype
-        return score_smear(read, self.sessions, covariates=known, retype=retype, progress=progress)
+        if self.retype:
+            read = retyped_smear(read, self.sessions, progress)
+        return score_smear(read, self.sessions, covariates=looked.covariates, progress=progress)
 
     def keep(self, answered: Answered) -> Outcome:
         """The result of a smear, which is in the ledger from now on; a failure has one, too.

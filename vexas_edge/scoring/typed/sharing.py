@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.bundle.models import FileEntry, Network
+from vexas_edge.bundle.models import Network
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.smears import TypedSmear
 from vexas_edge.scoring.typed.said import NONE_KNOWN
@@ -19,35 +19,32 @@ def known_encodings(
     typed: TypedSmear, name: str, sessions: Sessions
 ) -> Mapping[str, NDArray[np.float32]]:
     """The encodings of cells, float32 (D,), that a model is known to give, by identity."""
-    model, typers = sessions.bundle.manifest.models[name], sessions.typers
-    if typers is None:
+    typers = sessions.typers
+    if typers is None or sessions.options != typers.options:
         return NONE_KNOWN
-    if sessions.options != typers.options:
-        return NONE_KNOWN
-    own = model.files[sessions.graph.file]
-    for other, encodings in typed.encodings.items():
-        naming = typers.bundle.manifest.typing[other]
-        if _encode_alike(model, own, naming, naming.files[typers.graph.file]):
-            return encodings
-    return NONE_KNOWN
+    return shared_encodings(typed.encodings, sessions, name, typers)
 
 
-def known_of_typer(
-    given: Mapping[str, Mapping[str, NDArray[np.float32]]], name: str, typers: Sessions
+def shared_encodings(
+    given: Mapping[str, Mapping[str, NDArray[np.float32]]],
+    sessions: Sessions,
+    name: str,
+    typers: Sessions,
 ) -> Mapping[str, NDArray[np.float32]]:
-    """The same for a model that names cells, from what others before it gave."""
-    models, file = typers.bundle.manifest.typing, typers.graph.file
+    """The encodings that a model would give, too, among those that models which name cells gave.
+
+    Args:
+        given: by the models that gave them.
+        sessions, name: of the model; the engines are those of `typers`, or opened alike.
+    """
+    model = sessions.bundle.manifest.networks[name]
+    own = model.files[sessions.graph.file].encoder
     for other, encodings in given.items():
-        one, before = models[name], models[other]
-        if _encode_alike(one, one.files[file], before, before.files[file]):
+        naming = typers.bundle.manifest.typing[other]
+        same = own is not None and own == naming.files[typers.graph.file].encoder
+        if same and _placing(model) == _placing(naming):
             return encodings
     return NONE_KNOWN
-
-
-def _encode_alike(one: Network, own: FileEntry, other: Network, theirs: FileEntry) -> bool:
-    """Whether two models give the same encodings, by the graphs that run of each."""
-    same = own.encoder is not None and own.encoder == theirs.encoder
-    return same and _placing(one) == _placing(other)
 
 
 def _placing(model: Network) -> tuple[object, ...]:
