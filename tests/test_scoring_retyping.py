@@ -139,7 +139,7 @@ def test_lines_page_tables_and_replay_have_it(
     assert "retyping.n_sure" in vexas_edge(*again).out
 
 
-def test_an_answer_that_is_taken_over_has_it(
+def test_a_copy_of_the_smear_under_another_name_takes_its_answer_over(
     vexas_edge: Command, signed: Path, tiny_bundle: Path, types: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(signed, tmp_path / "P2")
@@ -149,8 +149,9 @@ def test_an_answer_that_is_taken_over_has_it(
         vexas_edge("score", smear, *options)
     first, second = (kept(out, name) for name in ("P1", "P2"))
     assert second["entry"]["same_cells_as"] == first["entry"]["number"]
-    for name in ("models", "retyping", "bystanders", "typed_cells"):
+    for name in ("models", "typing", "typed_cells", "differential", "retyping", "bystanders"):
         assert second[name] == first[name]
+    assert problems_of_folder(out) == []
 
 
 def test_a_result_that_was_made_without_it_stays_and_says_so(

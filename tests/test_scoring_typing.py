@@ -240,20 +240,6 @@ def test_results_of_nameless_cells_are_sound_kept_and_replayed(
     assert "name that bundle with --types-from" in without.err
 
 
-def test_a_copy_of_the_smear_under_another_name_takes_its_answer_over(
-    vexas_edge: Command, flat: Path, tiny_bundle: Path, types: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(flat, tmp_path / "P2")
-    out = tmp_path / "out"
-    for smear in (flat, tmp_path / "P2"):
-        vexas_edge("score", smear, "--bundle", tiny_bundle, "--types-from", types, "-o", out)
-    first, second = (kept(out, name) for name in ("P1", "P2"))
-    assert second["entry"]["same_cells_as"] == first["entry"]["number"]
-    for name in ("models", "typing", "typed_cells", "differential"):
-        assert second[name] == first[name]
-    assert problems_of_folder(out) == []
-
-
 def test_hashed_ids_hide_the_paths_of_nameless_cells(
     vexas_edge: Command, flat: Path, tiny_bundle: Path, types: Path, tmp_path: Path
 ) -> None:

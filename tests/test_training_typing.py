@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from tiny import Ended, cell_pixels, kept, png, there
-from tiny_types import write_tinted_patients
+from tiny_types import compact_weights, write_tinted_patients
 
 from export.backbones import build_backbone
 from training.typed.acceptance import acceptance_of, sureness_of
@@ -25,6 +25,7 @@ from training.typing.limits import limits_for, softmax, temperature_of
 from training.typing.network import encoded, trained_network
 from training.typing.options import TypingOptions, default_views
 from training.typing.sources import labelled_cells, sources_from_file
+from training.typing.turns import SaidInTurn
 from vexas_edge.errors import InputError, UsageError
 
 Command = Callable[..., Ended]
@@ -38,10 +39,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("start") / "compact.safetensors"
-    save_file(build_backbone("compact").state_dict(), path)
-    return path
+    return compact_weights(tmp_path_factory.mktemp("start"))
 
 
 def options(start: Path | None, **other: Any) -> TypingOptions:
@@ -299,10 +297,12 @@ def judged(labels: list[str], said: list[str], classes: tuple[str, ...]) -> Judg
         labels=tuple(labels),
         owners=tuple(f"P{i % 4}" for i in range(len(labels))),
         sources=tuple("ab"[i % 2] for i in range(len(labels))),
-        classes=classes,
-        probabilities=np.eye(len(classes))[places] * 0.9 + 0.1 / len(classes),
-        names=tuple(said),
-        strange=(False,) * len(labels),
+        said=SaidInTurn(
+            classes=classes,
+            probabilities=np.eye(len(classes))[places] * 0.9 + 0.1 / len(classes),
+            names=np.array(said, dtype=object),
+            strange=np.zeros(len(labels), bool),
+        ),
     )
 
 

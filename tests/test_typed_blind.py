@@ -142,7 +142,7 @@ def test_what_cannot_be_judged_is_refused(
     assert "--types-from" in ended.err
     ended = vexas_workshop("train", "blind", types, cohort)
     assert ended.status == 2
-    assert "holds no model that scores patients" in ended.err
+    assert "only names cells and scores no patients" in ended.err
 
 
 def test_a_case_in_which_nobody_named_a_cell_is_left_out_and_told(

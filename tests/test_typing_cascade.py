@@ -9,12 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 from tiny import Ended, kept
-from tiny_types import write_tinted_patients
+from tiny_types import compact_weights, write_tinted_patients
 
-from export.backbones import build_backbone
 from training.typing.turns import OneSaid, said_in_turn
 from vexas_edge import open_bundle
 from vexas_edge.bundle.graphs import FUSED
@@ -29,10 +26,7 @@ FINE = ("Segmented neutrophils", "Band neutrophils", "Lymphocyte")
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("start") / "compact.safetensors"
-    save_file(build_backbone("compact").state_dict(), path)
-    return path
+    return compact_weights(tmp_path_factory.mktemp("start"))
 
 
 def test_a_later_model_shares_out_what_its_classes_had_and_names_its_cells_anew() -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import torch
+from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 from tiny import (
     CANVAS_PX,
@@ -16,6 +18,7 @@ from tiny import (
 )
 
 from export import write_bundle
+from export.backbones import build_backbone
 
 # The class of each tint. A model of the two halves of neutrophils is not needed here.
 CLASS_OF_TINT = ("neutrophil_segmented", "monocyte", "lymphocyte")
@@ -35,6 +38,13 @@ def tint_classifier(n: int = 300) -> LogisticRegression:
     cells = np.stack([on_canvas(cell_pixels(5000 + i, int(tint))) for i, tint in enumerate(tints)])
     names = np.array(CLASS_OF_TINT)[tints]
     return LogisticRegression(C=1e4, max_iter=2000).fit(encodings_of(kernels(), cells), names)
+
+
+def compact_weights(folder: Path) -> Path:
+    """The file of a small backbone's weights, drawn by chance, in the folder."""
+    torch.manual_seed(0)
+    save_file(build_backbone("compact").state_dict(), folder / "compact.safetensors")
+    return folder / "compact.safetensors"
 
 
 def types_bundle(

@@ -126,16 +126,7 @@ _LEARNING: Rows = (
     required=True,
     help="Folder for the results; an interrupted run in it is continued.",
 )
-def typing(
-    sources: Path,
-    folds: int,
-    cascade: bool,
-    name: str,
-    skip_unreadable: bool,
-    threads: int | None,
-    out: Path,
-    **asked: Any,
-) -> None:
+def typing(sources: Path, threads: int | None, out: Path, **asked: Any) -> None:
     """Learn which class each cell is of from the labelled cells that SOURCES (.toml) names.
 
     SOURCES has a table for each place: `[sources.NAME]` with `cohort = "cohort.csv"`, whose cases
@@ -156,17 +147,10 @@ def typing(
     from training.typed.run import judged_and_taught
 
     use_threads(threads)
+    words = ("folds", "cascade", "name", "skip_unreadable")
+    own = {word: asked.pop(word) for word in words}
     talk = console_talk("typing", "trainings")
-    found = judged_and_taught(
-        sources,
-        _options(asked),
-        out,
-        folds=folds,
-        cascade=cascade,
-        name=name,
-        skip_unreadable=skip_unreadable,
-        say=talk.say,
-    )
+    found = judged_and_taught(sources, _options(asked), out, say=talk.say, **own)
     build = f"{out / 'spec.toml'}: build the bundle with vexas-workshop export bundle"
     echo_lines([*lines_from_judgement(found), "", str(out / PAGE), build])
 

@@ -55,14 +55,11 @@ class Sureness:
 
 def acceptance_of(judged: JudgedCells) -> Acceptance:
     """Names beside labels."""
-    given = {name for name in judged.names if name}
+    names, truth = judged.said.names, np.array(judged.labels)
+    given = {name for name in names if name}
     wide = {wide for wide, finer in SUBCLASSES.items() if given & {wide, *finer}}
-    of_labels = {
-        label: dict(
-            Counter(n for n, own in zip(judged.names, judged.labels, strict=True) if own == label)
-        )
-        for label in sorted(set(judged.labels))
-    }
+    labels = sorted(set(judged.labels))
+    of_labels = {label: dict(Counter(names[truth == label].tolist())) for label in labels}
     return Acceptance(
         of_names={name: _figures(judged, name) for name in sorted(given | wide)},
         of_labels=of_labels,
@@ -70,7 +67,7 @@ def acceptance_of(judged: JudgedCells) -> Acceptance:
 
 
 def _figures(judged: JudgedCells, name: str) -> NameFigures:
-    is_named = np.isin(judged.names, meant_by(name))
+    is_named = np.isin(judged.said.names, meant_by(name))
     is_of_class = np.isin(judged.labels, meant_by(name))
     n_named, n_right, n = (
         int(is_named.sum()),
@@ -89,9 +86,9 @@ def _figures(judged: JudgedCells, name: str) -> NameFigures:
 def sureness_of(judged: JudgedCells) -> Sureness:
     """Calibration over the cells of learnt classes."""
     labels = np.array([taken_as(label) for label in judged.labels])
-    known = np.isin(labels, judged.classes)
-    probability = judged.probabilities.max(axis=1)[known]
-    best = np.array(judged.classes)[judged.probabilities.argmax(axis=1)][known]
+    known = np.isin(labels, judged.said.classes)
+    probability = judged.said.probabilities.max(axis=1)[known]
+    best = np.array(judged.said.classes)[judged.said.probabilities.argmax(axis=1)][known]
     right = best == labels[known]
     place = np.minimum((probability * _BINS).astype(int), _BINS - 1)
     bins = tuple(

@@ -126,13 +126,7 @@ def scored_blind(
         UsageError: there is no model that names cells, or none to score with.
         InputError: no case can be scored.
     """
-    if sessions.typers is None:
-        raise UsageError(
-            f"{sessions.bundle.path} holds no model that names cells; give another bundle that "
-            "does with --types-from"
-        )
-    if not sessions.bundle.manifest.models:
-        raise UsageError(f"{sessions.bundle.path} holds no model that scores patients")
+    typers = _typers_of(sessions)
     answers: list[BothAnswers] = []
     left_out: list[str] = []
     for done, row in enumerate(rows):
@@ -149,12 +143,23 @@ def scored_blind(
     models = sessions.bundle.manifest.models
     return Blind(
         bundle=_id(sessions),
-        types=_id(sessions.typers),
+        types=_id(typers),
         cases=cases,
         moves=tuple(moves_of(name, [a for a in answers if a.model == name]) for name in models),
         answers=tuple(answers),
         left_out=tuple(left_out),
     )
+
+
+def _typers_of(sessions: Sessions) -> Sessions:
+    """The engines of the models that name cells, where there are others that score."""
+    if sessions.typers is None:
+        raise UsageError(
+            f"{sessions.bundle.path} holds no model that names cells; give another bundle that "
+            "does with --types-from"
+        )
+    sessions.bundle.check_scores_patients("train blind")
+    return sessions.typers
 
 
 def without_names(case: Case) -> Case:
@@ -172,7 +177,7 @@ def moves_of(model: str, answers: Sequence[BothAnswers]) -> Moves:
     gained = [still and not was for was, still in zip(signed, blind, strict=True)]
     patients = list(dict.fromkeys(one.patient for one in both))
     of_patients = [[one for one in both if one.patient == patient] for patient in patients]
-    scores = [np.mean([one.signed.score or 0.0 for one in own]) for own in of_patients]
+    scores = [np.array([one.signed.score for one in own], float).mean() for own in of_patients]
     median, most, shift = _figures(of_patients) if both else (None, None, None)
     changed = [any(one.signed.call != one.blind.call for one in own) for own in of_patients]
     return Moves(
@@ -194,10 +199,9 @@ def moves_of(model: str, answers: Sequence[BothAnswers]) -> Moves:
 
 
 def _both(row: CohortCase, case: Case, sessions: Sessions) -> Iterator[BothAnswers]:
-    signed = score_case(case, sessions.bundle, sessions, covariates=_known(row, sessions))
-    blind = score_case(
-        without_names(case), sessions.bundle, sessions, covariates=_known(row, sessions)
-    )
+    bundle, known = sessions.bundle, _known(row, sessions)
+    signed = score_case(case, bundle, sessions, covariates=known)
+    blind = score_case(without_names(case), bundle, sessions, covariates=known)
     for one, other in zip(signed.models, blind.models, strict=True):
         yield BothAnswers(
             patient=row.patient,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,25 +11,13 @@ import numpy as np
 from training.typed.judging import Judgement, judgement_of
 from training.typed.tables import JudgedCells
 from training.typing.sources import CellSource, cases_of
-from training.typing.turns import OneSaid, SaidInTurn, said_in_turn
+from training.typing.turns import OneSaid, SaidInTurn, said_in_turn, said_of_all
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoding import cell_probabilities
 from vexas_edge.scoring.reading import ReadCells, read_cells
 from vexas_edge.smear.case import Case
 from vexas_edge.talk import Say, silent
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Said:
-    """Of one cell: its class as labelled, its owner and source, and what is said of it."""
-
-    label: str
-    owner: str
-    source: str
-    probabilities: np.ndarray
-    name: str
-    is_strange: bool
 
 
 def judged_bundle(
@@ -48,36 +36,23 @@ def judged_bundle(
     typing = sessions.bundle.manifest.typing
     if not typing:
         raise UsageError(f"{sessions.bundle.path} holds no model that names cells")
-    said, classes = list[_Said](), tuple[str, ...]()
-    for source_name, source in sources.items():
-        for owner, case in cases_of(source_name, source, folder):
+    labels, owners, places = list[str](), list[str](), list[str]()
+    parts: list[SaidInTurn] = []
+    for name, source in sources.items():
+        for owner, case in cases_of(name, source, folder):
             with closing(case):
-                cells = _single_cells(case, source_name, sessions, say)
-                labels, found = _said_of(cells, sessions)
-            classes = found.classes
-            said += [
-                _Said(
-                    label=label,
-                    owner=owner,
-                    source=source_name,
-                    probabilities=row,
-                    name=name,
-                    is_strange=far,
-                )
-                for label, row, name, far in zip(
-                    labels, found.probabilities, found.names, found.strange, strict=True
-                )
-            ]
-    if not said:
+                own, said = _said_of(_single_cells(case, name, sessions, say), sessions)
+            labels += own
+            owners += [owner] * len(own)
+            places += [name] * len(own)
+            parts.append(said)
+    if not labels:
         raise InputError("the sources hold no readable cell of a known class")
     judged = JudgedCells(
-        labels=tuple(one.label for one in said),
-        owners=tuple(one.owner for one in said),
-        sources=tuple(one.source for one in said),
-        classes=classes,
-        probabilities=np.stack([one.probabilities for one in said]),
-        names=tuple(one.name for one in said),
-        strange=tuple(one.is_strange for one in said),
+        labels=tuple(labels),
+        owners=tuple(owners),
+        sources=tuple(places),
+        said=said_of_all(parts),
     )
     manifest, models = sessions.bundle.manifest, ", then ".join(typing)
     how = f"by {manifest.name} {manifest.version}, {models}, {sessions.graph.precision}"
@@ -120,9 +95,6 @@ def _said_of(cells: ReadCells, sessions: Sessions) -> tuple[list[str], SaidInTur
         )
         for name, model in typing.items()
     ]
-    said = said_in_turn(*each)
     strangeness = next(iter(found.values())).strangeness
-    is_strange = bool(strangeness and strangeness.is_strange)
-    names = np.where(is_strange, "", said.names)
-    far = np.full(len(kept), is_strange)
-    return [one.cell_class for one in kept], replace(said, names=names, strange=far)
+    strange = np.full(len(kept), bool(strangeness and strangeness.is_strange))
+    return [one.cell_class for one in kept], said_in_turn(*each).without_strange(strange)

@@ -15,6 +15,7 @@ from training.typed.tables import TABLES, JudgedCells, Table, groups_of, places_
 from training.typing.inputs import ShownCells
 from training.typing.learning import TypingLearning, folds_of
 from training.typing.network import TypingNetwork, encoded
+from training.typing.turns import said_of_all
 from training.typing.typers import TypersLearning
 
 _FROZEN_C = 1.0
@@ -78,19 +79,16 @@ def judged_by_folds(learning: TypersLearning, n_folds: int) -> Judgement:
     """
     first, cells = learning.first, learning.first.cells
     folds = folds_of(cells.labels, cells.patients, n_folds)
-    said = []
+    parts = []
     for number, (fit, judge) in enumerate(folds, start=1):
         first.say(f"fold {number} of {n_folds}")
-        said.append(learning.said(learning(fit), judge))
+        parts.append(learning.said(learning(fit), judge))
     order = np.argsort(np.concatenate([judge for _, judge in folds]))
     judged = JudgedCells(
         labels=cells.labels,
         owners=cells.patients,
         sources=cells.samples,
-        classes=said[0].classes,
-        probabilities=np.concatenate([one.probabilities for one in said])[order],
-        names=tuple(np.concatenate([one.names for one in said])[order].tolist()),
-        strange=tuple(np.concatenate([one.strange for one in said])[order].tolist()),
+        said=said_of_all(parts).of_rows(order),
     )
     frozen = None if first.options.start is None else FrozenFeatures(learning=first)
     return judgement_of(judged, f"{n_folds} folds of patients", frozen, folds)
@@ -103,7 +101,7 @@ def judgement_of(
     folds: Sequence[Fold] = (),
 ) -> Judgement:
     """All tables of what was said of cells."""
-    tables = {}
+    tables, owners = {}, np.array(judged.owners)
     for name in TABLES:
         groups = groups_of(judged, name)
         beside = frozen.said(judged.labels, groups, folds) if frozen and len(groups) > 1 else None
@@ -113,12 +111,8 @@ def judgement_of(
         how=how,
         n_cells=len(judged.labels),
         n_owners=len(set(judged.owners)),
-        classes=judged.classes,
-        unlike=tuple(
-            dict.fromkeys(
-                owner for owner, far in zip(judged.owners, judged.strange, strict=True) if far
-            )
-        ),
+        classes=judged.said.classes,
+        unlike=tuple(dict.fromkeys(owners[judged.said.strange].tolist())),
         tables=tables,
         acceptance=acceptance_of(judged),
         sureness=sureness_of(judged),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.judging.comparison import Bounded, bounded
+from training.typing.turns import SaidInTurn
 from vexas_edge.typing.rule import meant_by
 
 # For each table, its classes and the canonical classes that each of them is made of.
@@ -71,18 +72,13 @@ class JudgedCells:
 
     labels: canonical classes.
     owners: patients, or sources where they are not known.
-    classes: C that are learnt. probabilities: float64 (N, C).
-    names: the name that each got, or an empty text.
-    strange: whether it got none since its patient or source is unlike those fitted on.
+    said: of them.
     """
 
     labels: tuple[str, ...]
     owners: tuple[str, ...]
     sources: tuple[str, ...]
-    classes: tuple[str, ...]
-    probabilities: np.ndarray
-    names: tuple[str, ...]
-    strange: tuple[bool, ...]
+    said: SaidInTurn
 
 
 def table_of(judged: JudgedCells, name: str, frozen: np.ndarray | None = None) -> Table | None:
@@ -132,7 +128,7 @@ def groups_of(judged: JudgedCells, name: str) -> dict[str, tuple[str, ...]]:
     return {
         group: meant
         for group, meant in TABLES[name].items()
-        if set(meant) & set(judged.labels) and set(meant) & set(judged.classes)
+        if set(meant) & set(judged.labels) and set(meant) & set(judged.said.classes)
     }
 
 
@@ -143,8 +139,8 @@ def places_in(labels: Sequence[str], groups: Mapping[str, Sequence[str]]) -> np.
 
 
 def _share_of(judged: JudgedCells, meant: Sequence[str]) -> np.ndarray:
-    columns = [place for place, name in enumerate(judged.classes) if name in meant]
-    return judged.probabilities[:, columns].sum(axis=1)
+    columns = [place for place, name in enumerate(judged.said.classes) if name in meant]
+    return judged.said.probabilities[:, columns].sum(axis=1)
 
 
 def _confusions(

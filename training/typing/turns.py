@@ -4,7 +4,8 @@ The first is asked of all cells. A later one names anew those with certain names
 among its classes the probability that their classes had.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,27 +36,56 @@ class OneSaid:
 
 @dataclass(frozen=True, kw_only=True)
 class SaidInTurn:
-    """What all of them say: the classes that are told in the end, and the name of each cell.
+    """What all of them say of N cells.
 
-    strange: whether its patient is so unlike those fitted on that the cell has no name, bool (N,);
-        empty where nothing tells.
+    classes: the C that are told in the end. probabilities: float64 (N, C).
+    names: the name of each, str (N,); empty where nothing is sure enough.
+    strange: whether it has none since its patient is unlike those fitted on, bool (N,).
     """
 
     classes: tuple[str, ...]
     probabilities: np.ndarray
     names: np.ndarray
-    strange: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    strange: np.ndarray
+
+    def without_strange(self, strange: np.ndarray) -> "SaidInTurn":
+        """The same, but these cells, bool (N,), have no names."""
+        return replace(self, names=np.where(strange, "", self.names), strange=strange)
+
+    def of_rows(self, rows: np.ndarray) -> "SaidInTurn":
+        """What is said of some of the cells, int64 (M,)."""
+        return replace(
+            self,
+            probabilities=self.probabilities[rows],
+            names=self.names[rows],
+            strange=self.strange[rows],
+        )
+
+
+def said_of_all(parts: Sequence[SaidInTurn]) -> SaidInTurn:
+    """What is said of several lots of cells, of one lot after the other."""
+    return SaidInTurn(
+        classes=parts[0].classes,
+        probabilities=np.concatenate([one.probabilities for one in parts]),
+        names=np.concatenate([one.names for one in parts]),
+        strange=np.concatenate([one.strange for one in parts]),
+    )
 
 
 def said_in_turn(first: OneSaid, *others: OneSaid) -> SaidInTurn:
     """Join what models say of the same cells."""
-    said = SaidInTurn(classes=first.classes, probabilities=first.probabilities, names=first.names)
+    said = SaidInTurn(
+        classes=first.classes,
+        probabilities=first.probabilities,
+        names=first.names,
+        strange=np.zeros(len(first.probabilities), bool),
+    )
     for one in others:
-        said = _joined(said, one)
+        said = _named_anew(said, one)
     return said
 
 
-def _joined(before: SaidInTurn, one: OneSaid) -> SaidInTurn:
+def _named_anew(before: SaidInTurn, one: OneSaid) -> SaidInTurn:
     whose = {name for wide in one.of for name in meant_by(wide)}
     shared = [place for place, name in enumerate(before.classes) if name in whose]
     columns = {
@@ -67,7 +97,8 @@ def _joined(before: SaidInTurn, one: OneSaid) -> SaidInTurn:
     for name, own in zip(one.classes, one.probabilities.T, strict=True):
         columns[name] = columns.get(name, 0.0) + mass * own
     anew = np.isin(before.names, one.of) & (one.names != "")
-    return SaidInTurn(
+    return replace(
+        before,
         classes=tuple(columns),
         probabilities=np.stack(list(columns.values()), axis=1),
         names=np.where(anew, one.names, before.names),

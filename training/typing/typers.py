@@ -95,13 +95,13 @@ class TypersLearning:
             _said(one, class_probabilities(one.classifier, own, one.classes))
             for one, own in zip(typers, encodings, strict=True)
         ]
-        said, strange = said_in_turn(*each), np.zeros(len(rows), bool)
+        strange = np.zeros(len(rows), bool)
         owners = np.array(self.first.cells.patients)[rows]
         for owner in np.unique(owners):
             familiar, own = typers[0].familiar, owners == owner
             found = familiar.strangeness(encodings[0][own]) if familiar else None
             strange |= own & bool(found and found.is_strange)
-        return replace(said, names=np.where(strange, "", said.names), strange=strange)
+        return said_in_turn(*each).without_strange(strange)
 
     @property
     def _in_turn(self) -> Iterator[tuple[str, TypingLearning, tuple[str, ...]]]:

@@ -19,7 +19,7 @@ from vexas_edge.results.run import Run
 from vexas_edge.results.values import BundleId, CaseScore, SiteId
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import read_for, retyped_smear, score_smear
-from vexas_edge.smear.case import FoundCase
+from vexas_edge.smear.case import Case, FoundCase
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case
 from vexas_edge.talk import silent
@@ -63,11 +63,15 @@ def replayed(
         Sessions(opened, options, precision, site, others) as sessions,
         read_case(found, _reading_of(record.asked, sessions)) as case,
     ):
-        covariates = values_from_models(recorded.models)
-        read = read_for(case, sessions, silent)
-        if recorded.retyping:
-            read = retyped_smear(read, sessions, silent)
-        return recorded, score_smear(read, sessions, covariates=covariates, progress=silent)
+        return recorded, _scored_again(recorded, case, sessions)
+
+
+def _scored_again(recorded: CaseScore, case: Case, sessions: Sessions) -> CaseScore:
+    read = read_for(case, sessions, silent)
+    if recorded.retyping:
+        read = retyped_smear(read, sessions, silent)
+    covariates = values_from_models(recorded.models)
+    return score_smear(read, sessions, covariates=covariates, progress=silent)
 
 
 def _start_of_run(folder: Path, number: int) -> RunStarted:

@@ -208,15 +208,20 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
         )
         watcher = Watcher(root, scorer, how)
         _say_the_start(root, out, how)
-        try:
-            (_watch_once if how.once else _watch_on)(watcher, how, stop, ledger)
-        except BaseException as error:
-            with undisturbed():
-                break_off(ledger, watcher.batch, error)
-            raise
-        ledger.end(stop.by or None, watcher.batch.n_known)
+        _watch(watcher, how, stop, ledger)
     _say_the_end(watcher)
     return watcher.batch.exit_status if how.once else 0
+
+
+def _watch(watcher: Watcher, how: Watching, stop: Stop, ledger: Ledger) -> None:
+    """Watch until it is over, whatever ends it; the ledger says how it did."""
+    try:
+        (_watch_once if how.once else _watch_on)(watcher, how, stop, ledger)
+    except BaseException as error:
+        with undisturbed():
+            break_off(ledger, watcher.batch, error)
+        raise
+    ledger.end(stop.by or None, watcher.batch.n_known)
 
 
 def _say_the_start(root: Path, out: Path, how: Watching) -> None:
