@@ -2,7 +2,7 @@
 
     python benchmarks/fuzzing.py -o benchmarks/results/fuzzing.jsonl
 
-Sound inputs of eight readers are changed at random (bits, lengths, numbers, nesting, parts of each
+Sound inputs of twelve readers are changed at random (bits, lengths, numbers, nesting, parts of each
 other) and read, in processes of their own. Counted are inputs that are read, those that are refused
 by an error of ours, and what must not be: any other exception, a process that dies, and one that
 takes longer than the limit. The time and the memory of the worst input are measured, too. Each line

@@ -264,6 +264,10 @@ def test_other_damage_is_told_by_the_file(tmp_path: Path) -> None:
         np.savez(tmp_path / f"{name}.npz", allow_pickle=False, **found)
         with pytest.raises(InputError, match=said):
             feature_table(tmp_path / f"{name}.npz")
+    strange = np.frombuffer(b"\xff\xff\xff\x7f" * len(GENES), "<U1")
+    np.savez(tmp_path / "d.npz", counts=counts(), genes=strange)
+    with pytest.raises(InputError, match="holds a name that is no text"):
+        feature_table(tmp_path / "d.npz")
     with pytest.raises(InputError, match="no table of cells that is known"):
         feature_table(tmp_path / "cells.xlsx")
 

@@ -64,12 +64,12 @@ def _opened(path: Path) -> Iterator[Any]:
         ) from error
     try:
         data = anndata.read_h5ad(path, backed="r")
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        try:
+            yield data
+        finally:
+            data.file.close()
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
-    try:
-        yield data
-    finally:
-        data.file.close()
 
 
 def _has_numbers(data: Any) -> bool:

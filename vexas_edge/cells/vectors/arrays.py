@@ -54,10 +54,17 @@ def array_table(path: Path) -> ArrayTable:
             f"{len(names)} cells and {len(features)} features"
         )
     return ArrayTable(
-        features=FeatureNames(names=tuple(map(str, features))),
-        cells=tuple(map(str, names)),
+        features=FeatureNames(names=_texts(path, features)),
+        cells=_texts(path, names),
         counts=counts,
     )
+
+
+def _texts(path: Path, names: NDArray[Any]) -> tuple[str, ...]:
+    try:
+        return tuple(map(str, names.tolist()))
+    except (ValueError, SystemError) as error:  # of what is no character
+        raise InputError(f"{path} holds a name that is no text: {error}") from error
 
 
 def _one_of(path: Path, arrays: dict[str, NDArray[Any]], names: tuple[str, ...]) -> NDArray[Any]:

@@ -22,16 +22,11 @@ _ROWS_PER_BLOCK = 256
 
 @dataclass(frozen=True, kw_only=True)
 class TextTable:
-    """A table of text, plain or gzipped.
-
-    features: of its header.
-    is_short: whether the header has no field above the names of the cells, as R writes it.
-    """
+    """A table of text, plain or gzipped; features are those of its header."""
 
     path: Path
     delimiter: str
     features: FeatureNames
-    is_short: bool
 
     def blocks(self) -> Iterator[Block]:
         """As `FeatureTable` has it."""
@@ -66,12 +61,11 @@ class TextTable:
         try:
             return np.array(texts, np.float32)
         except ValueError:
-            for feature, text in zip(self.features.names, texts, strict=True):
-                if not _is_number(text):
-                    raise InputError(
-                        f"{self.path}, line {line}, {feature}: {text!r} is no number"
-                    ) from None
-            raise
+            place = next(place for place, text in enumerate(texts) if not _is_number(text))
+            raise InputError(
+                f"{self.path}, line {line}, {self.features.names[place]}: {texts[place]!r} is no "
+                "number"
+            ) from None
 
 
 def text_table(path: Path, delimiter: str) -> TextTable:
@@ -88,11 +82,9 @@ def text_table(path: Path, delimiter: str) -> TextTable:
             f"{path} is no table of cells: expected a header with the names of features and a row "
             "for each cell"
         )
-    is_short = len(first) == len(header) + 1
-    names = tuple(header if is_short else header[1:])
-    return TextTable(
-        path=path, delimiter=delimiter, features=FeatureNames(names=names), is_short=is_short
-    )
+    # R writes no field above the names of the cells.
+    names = header if len(first) == len(header) + 1 else header[1:]
+    return TextTable(path=path, delimiter=delimiter, features=FeatureNames(names=tuple(names)))
 
 
 @contextmanager
@@ -117,7 +109,7 @@ def opened_text(path: Path) -> Iterator[TextIOWrapper]:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        np.array([text], np.float32)
     except ValueError:
         return False
     return True
