@@ -11,6 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import skops.io
+from fuzzed_tables import (
+    MATRICES,
+    TEXT_TABLES,
+    array_tables,
+    familiar_seeds,
+    read_array_table,
+    read_matrix,
+    read_text_table,
+)
 from PIL import Image
 from samples import write_drawn_cells, write_file_bundle
 from sklearn.calibration import CalibratedClassifierCV
@@ -22,9 +31,6 @@ from vexas_edge import open_bundle
 from vexas_edge.bench.drawn_smear import drawn_crop
 from vexas_edge.bundle.graphs import GOLDEN
 from vexas_edge.cells.images import cell_from_bytes
-from vexas_edge.cells.vectors.matching import WantedFeatures, checked_blocks, matched_features
-from vexas_edge.cells.vectors.reading import feature_table
-from vexas_edge.cells.vectors.table import FeatureTable
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.host.cache import FOLDER_VARIABLE
 from vexas_edge.runtime.choice import Measured, choose, remember
@@ -34,7 +40,7 @@ from vexas_edge.runtime.verification import run_selftest
 from vexas_edge.smear.cohort import read_cohort
 from vexas_edge.smear.sources import open_source
 from vexas_edge.smear.vocabulary import vocabulary_from
-from vexas_edge.typing.familiar import Familiar, bytes_from_familiar, familiar_from_bytes
+from vexas_edge.typing.familiar import familiar_from_bytes
 
 CANVAS_PX, WIDTH = 32, 8
 _MANIFEST = "manifest.json"
@@ -68,60 +74,12 @@ def readers(folder: Path) -> dict[str, Reader]:
         "cache": Reader(seeds=_cache_entries(bundle, folder), read=_read_cache(bundle)),
         "skops": Reader(seeds=_classifiers(), read=_read_skops),
         "familiar": Reader(
-            seeds=_familiar(), read=lambda data, _: familiar_from_bytes(data, WIDTH)
+            seeds=familiar_seeds(WIDTH), read=lambda data, _: familiar_from_bytes(data, WIDTH)
         ),
-        "text table": Reader(seeds=_TEXT_TABLES, read=_read_table("cells.csv")),
-        "array table": Reader(seeds=_array_tables(), read=_read_table("cells.npz")),
-        "matrix": Reader(seeds=_MATRICES, read=_read_matrix),
+        "text table": Reader(seeds=TEXT_TABLES, read=read_text_table),
+        "array table": Reader(seeds=array_tables(), read=read_array_table),
+        "matrix": Reader(seeds=MATRICES, read=read_matrix),
     }
-
-
-_TEXT_TABLES = [
-    b"cell,CD3D,ISG15\nA-1,3,0\nB-1,0,12\n",
-    b'\xef\xbb\xbf"CD3D","ISG15"\n"A-1",3,1e2\n',
-    b"cell,ENSG00000167286.9,ENSG00000187608\nA,0,1\n\n",
-]
-_MATRICES = [
-    b"%%MatrixMarket matrix coordinate integer general\n%\n2 3 4\n1 1 5\n2 1 1\n1 2 9\n2 3 7\n",
-    b"%%MatrixMarket matrix coordinate real general\n2 3 2\n1 2 0.5\n2 2 1e3\n",
-]
-
-
-def _familiar() -> list[bytes]:
-    rng = np.random.default_rng(0)
-    means = rng.normal(size=(3, WIDTH)).astype(np.float32)
-    whitening = np.eye(WIDTH, dtype=np.float32)
-    familiar = Familiar(means=means, whitening=whitening, farthest=1.5, n_cases=20)
-    return [bytes_from_familiar(familiar)]
-
-
-def _array_tables() -> list[bytes]:
-    stream = BytesIO()
-    counts = np.arange(6, dtype=np.int32).reshape(3, 2)
-    np.savez(stream, counts=counts, genes=np.array(["A", "B"]), cells=np.array(["x", "y", "z"]))
-    return [stream.getvalue()]
-
-
-def _read_table(name: str) -> Callable[[bytes, Path], None]:
-    def read(data: bytes, folder: Path) -> None:
-        (folder / name).write_bytes(data)
-        _match(feature_table(folder / name))
-
-    return read
-
-
-def _read_matrix(data: bytes, folder: Path) -> None:
-    (folder / "features.tsv").write_text("ENSG1\tCD3D\tGene Expression\nENSG2\tISG15\n")
-    (folder / "barcodes.tsv").write_text("A\nB\nC\n")
-    (folder / "matrix.mtx").write_bytes(data)
-    _match(feature_table(folder))
-
-
-def _match(table: FeatureTable) -> None:
-    wanted = WantedFeatures(names=("CD3D", "ISG15"), kind="symbol", are_counts=True)
-    matched = matched_features(wanted, table.features)
-    for block in checked_blocks(table, wanted):
-        block.rows.dense(matched.places, len(wanted.names))
 
 
 def image_seeds() -> list[bytes]:

@@ -14,7 +14,10 @@ from fuzzing import changed
 from vexas_edge.errors import VexasEdgeError
 from vexas_edge.host.cache import FOLDER_VARIABLE
 
-NAMES = ("image", "zip", "bundle", "golden", "class map", "cohort", "cache", "skops")
+NAMES = (
+    *("image", "zip", "bundle", "golden", "class map", "cohort", "cache", "skops"),
+    *("familiar", "text table", "array table", "matrix"),
+)
 N_INPUTS = 120
 
 

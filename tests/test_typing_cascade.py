@@ -106,6 +106,7 @@ def test_from_labelled_smears_to_fine_names_by_public_commands(
     )
     assert trained.status == 0, trained.err
     assert "162 cells of 9 patients or sources; 2, then 2 classes" in trained.err
+    assert "so nothing tells strange smears, and cells of any smear are named" in trained.err
     figures = json.loads((out / "typing.json").read_text())
     assert figures["classes"] == ["lymphocyte", "neutrophil_band", "neutrophil_segmented"]
     assert figures["tables"]["eleven"]["balanced_accuracy"]["value"] > 0.5  # a third by chance

@@ -8,6 +8,7 @@ import numpy as np
 
 from training.typed.judging import Judgement, judged_by_folds
 from training.typed.report import write_judgement
+from training.typing.familiarity import LEAST_CASES
 from training.typing.options import TypingOptions
 from training.typing.sources import labelled_cells, sources_from_file
 from training.typing.typers import Typer, TypersLearning, learning_of
@@ -15,6 +16,7 @@ from training.typing.writing import write_typers
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.fields import Name
 from vexas_edge.talk import Say
+from vexas_edge.typing.familiar import LEAST_CELLS
 
 _TRAININGS = "trainings"
 
@@ -56,18 +58,23 @@ def judged_and_taught(
     write_judgement(judgement, name, folder)
     say("learning from all cells")
     typers = learning(np.arange(len(labelled.cells)))
-    _check_useful(typers)
+    _check_useful(typers, say)
     write_typers(typers, labelled, options, name, folder)
     return judgement
 
 
-def _check_useful(typers: Sequence[Typer]) -> None:
-    """Check that each model gives a name, and that the second is asked at all."""
+def _check_useful(typers: Sequence[Typer], say: Say) -> None:
+    """Check that each model gives a name, and the second is asked; warn if nothing is strange."""
     first, *others = typers
     if not first.limits:
         raise InputError(
             "no class can be told surely enough to name a cell; ask for a lower --precision, or "
             "give more cells"
+        )
+    if first.familiar is None:
+        say(
+            f"warning: under {LEAST_CASES} patients or sources have {LEAST_CELLS} cells, so "
+            "nothing tells strange smears, and cells of any smear are named"
         )
     for typer in others:
         if not set(typer.of) & set(first.limits):

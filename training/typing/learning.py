@@ -103,21 +103,24 @@ class TypingLearning:
                 f"to be learnt from; inner folds need {self._least_owners}: give more, or more "
                 "--folds"
             )
+        truth = self.classes.truth[fit]
         raw, far = np.zeros((len(fit), len(self.classes.names))), np.zeros(len(fit))
         for inner, judged in folds_of(labels, owners, min(n_folds, len(set(owners)))):
             network = self._network(fit[inner])
-            raw[judged] = self._raw(network, self._classifier(network, fit[inner]), fit[judged])
-            far[judged] = distances(
-                encoded(network, self.shown, fit[judged]), *self._shape(network, fit[inner])
-            )
+            encodings = encoded(network, self.shown, fit)
+            classifier = self._classifier(network, fit[inner], encodings[inner])
+            raw[judged] = self._raw(classifier, encodings[judged])
+            shape = fitted_shape(encodings[inner], truth[inner])
+            far[judged] = distances(encodings[judged], *shape)
         network = self._network(fit)
-        classifier = self._classifier(network, fit)
+        encodings = encoded(network, self.shown, fit)
+        classifier = self._classifier(network, fit, encodings)
         if isinstance(classifier, LogisticRegression):
             known = self.classes.allowed[fit].any(axis=1)
             temperature = temperature_of(raw[known], self.classes.allowed[fit][known])
             classifier = _cooled(classifier, temperature)
             raw = softmax(raw, temperature)
-        familiar = familiar_from_shape(self._shape(network, fit), far, owners)
+        familiar = familiar_from_shape(fitted_shape(encodings, truth), far, owners)
         return Taught(network=network, classifier=classifier, familiar=familiar, held_out=raw)
 
     @property
@@ -125,21 +128,17 @@ class TypingLearning:
         """Inner folds leave one to learn from at the least, and an SVM's own folds need two."""
         return 4 if self.options.head == "svm" else 2
 
-    def _raw(
-        self, network: TypingNetwork, classifier: CellClassifier, rows: np.ndarray
-    ) -> np.ndarray:
+    def _raw(self, classifier: CellClassifier, encodings: np.ndarray) -> np.ndarray:
         """Logits of a linear layer, or probabilities of an SVM, float64 (n, C)."""
-        encodings = encoded(network, self.shown, rows)
         if isinstance(classifier, LogisticRegression):
             logits = encodings @ classifier.coef_.T + classifier.intercept_
             return logits if logits.shape[1] > 1 else np.hstack([np.zeros_like(logits), logits])
         return class_probabilities(classifier, encodings, self.classes.names)
 
-    def _shape(self, network: TypingNetwork, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where these cells lie, as `fitted_shape` has it."""
-        return fitted_shape(encoded(network, self.shown, rows), self.classes.truth[rows])
-
-    def _classifier(self, network: TypingNetwork, rows: np.ndarray) -> CellClassifier:
+    def _classifier(
+        self, network: TypingNetwork, rows: np.ndarray, encodings: np.ndarray
+    ) -> CellClassifier:
+        """The network's own, or an SVM on its encodings of cells, float32 (n, D)."""
         if self.options.head == "softmax":
             return regression_of(*network.layer(), self.classes.names)
         truth = self.classes.truth[rows]
@@ -149,7 +148,7 @@ class TypingLearning:
         owners = self._of(self.cells.patients, own)
         folds = folds_of(labels.tolist(), owners, min(_CALIBRATION_FOLDS, len(set(owners))))
         calibrated = CalibratedClassifierCV(svm, cv=folds, ensemble=False)
-        return calibrated.fit(encoded(network, self.shown, own), labels).set_params(cv=None)
+        return calibrated.fit(encodings[truth >= 0], labels).set_params(cv=None)
 
     def _network(self, rows: np.ndarray) -> TypingNetwork:
         """The network that learnt from these cells, from the folder if it is there."""

@@ -78,7 +78,7 @@ def _retyping_text(found: Retyping) -> str:
     if found.strangeness and found.strangeness.is_strange:
         return (
             f"the {found.n_asked} cells with a class look unlike those that the model was fitted "
-            "on, so it is asked of none"
+            "on, so it would name none of them"
         )
     pairs = [
         (n, f"{given.replace('_', ' ')} as {name.replace('_', ' ')} {n}")
