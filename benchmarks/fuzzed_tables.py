@@ -17,7 +17,7 @@ TEXT_TABLES = [
 ]
 MATRICES = [
     b"%%MatrixMarket matrix coordinate integer general\n%\n2 3 4\n1 1 5\n2 1 1\n1 2 9\n2 3 7\n",
-    b"%%MatrixMarket matrix coordinate real general\n2 3 2\n1 2 0.5\n2 2 1e3\n",
+    b"%%MatrixMarket matrix coordinate real general\n2 3 2\n1 2 5.0\n2 2 1e3\n",
 ]
 
 
