@@ -26,7 +26,7 @@ from vexas_edge.bundle.models import Weighting
 from vexas_edge.host.cache import FOLDER_VARIABLE
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoding import encode_cells
-from vexas_edge.scoring.smears import read_smear
+from vexas_edge.scoring.images.smears import read_smear
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.talk import silent
 

@@ -30,11 +30,12 @@ from vexas_edge import open_bundle
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.host.libraries import load_library
+from vexas_edge.scoring.images.canvases import canvas_of
 load_library("onnxruntime")
 with Sessions(open_bundle(sys.argv[1]), EngineOptions(engine="onnxruntime"), "fp32") as sessions:
     started = time.perf_counter()
     for model in sessions.bundle.manifest.models:
-        sessions.fused(model), sessions.head(model), sessions.canvas(model)
+        sessions.fused(model), sessions.head(model), canvas_of(sessions, model)
     print(time.perf_counter() - started)
 """
 

@@ -36,7 +36,7 @@ from vexas_edge.host.cache import FOLDER_VARIABLE
 from vexas_edge.runtime.choice import Measured, choose, remember
 from vexas_edge.runtime.selftest import golden_from_npz
 from vexas_edge.runtime.session import reference_of
-from vexas_edge.runtime.verification import run_selftest
+from vexas_edge.scoring.verification import run_selftest
 from vexas_edge.smear.cohort import read_cohort
 from vexas_edge.smear.sources import open_source
 from vexas_edge.smear.vocabulary import vocabulary_from

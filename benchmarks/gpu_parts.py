@@ -27,7 +27,7 @@ from vexas_edge.naming.case_ids import Naming, NamingOptions
 from vexas_edge.runtime.choice import fastest
 from vexas_edge.runtime.prepare import prepare_bundle
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.smears import read_smear
+from vexas_edge.scoring.images.smears import read_smear
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.talk import silent

@@ -21,7 +21,7 @@ import training.reference.pairs
 import vexas_edge.quality
 from export.fuse import embedding_width, encoding_graph
 from export.inputs import load_encoder
-from export.preprocessing import preprocessing_named
+from export.preprocessing import CanvasScaling, preprocessing_named
 from training.measured.case import MeasuredCase, read_measured, write_measured
 from training.measured.measuring import Bench, changed_bags, statistics_of_cells
 from training.reference.changes import KINDS, RgbPixels, fitted_changes
@@ -153,9 +153,9 @@ def _measured_anew(
 @cache
 def _bench(encoder: Path, background: Background | None) -> Bench:
     loaded = load_encoder(encoder.name, encoder.parent, canvas_px=CANVAS_PX)
-    graph = encoding_graph(loaded.model, preprocessing_named("keras-caffe"), canvas_px=CANVAS_PX)
-    width = embedding_width(loaded.model)
-    contract = encoding_contract(canvas_px=CANVAS_PX, encoding_width=width)
+    scaling = CanvasScaling(preprocessing=preprocessing_named("keras-caffe"), canvas_px=CANVAS_PX)
+    graph = encoding_graph(loaded.model, scaling)
+    contract = encoding_contract(scaling.cells, embedding_width(loaded.model))
     engine = open_engine(
         graph.SerializeToString(), EngineOptions(threads=1, rows=contract.rows(MEASURED_CELLS))
     )

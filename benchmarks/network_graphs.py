@@ -17,7 +17,7 @@ from export.backbones import build_backbone
 from export.encoder import onnx_from_torch, with_known_width
 from export.fuse import embedding_width, fuse_graphs
 from export.heads import MedianHead
-from export.preprocessing import PREPROCESSINGS
+from export.preprocessing import PREPROCESSINGS, CanvasScaling
 from vexas_edge import open_bundle
 from vexas_edge.bundle.graphs import FUSED
 
@@ -48,9 +48,8 @@ def reference_graph(network: str, canvas_px: int) -> ModelProto:
     return fuse_graphs(
         encoder,
         MedianHead(classifier=classifier, draw_size=DRAW_SIZE),
-        PREPROCESSINGS[PREPROCESSED[network]],
+        CanvasScaling(preprocessing=PREPROCESSINGS[PREPROCESSED[network]], canvas_px=canvas_px),
         encoding="l2",
-        canvas_px=canvas_px,
     )
 
 

@@ -195,7 +195,7 @@ def _decoded(files: list[Path], canvas_px: int) -> Iterator[np.ndarray]:
 
 def _from_files(rig: Rig) -> dict[str, Callable[[], object]]:
     files = sorted(rig.folder.iterdir())
-    canvas_px = rig.bundle.manifest.models[CELL_TYPE].canvas_px
+    canvas_px = rig.bundle.manifest.models[CELL_TYPE].images.canvas_px
 
     def script(encode_all: EncodeAll) -> Callable[[], object]:
         return lambda: _probabilities(rig, encode_all(_decoded(files, canvas_px)))

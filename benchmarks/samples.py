@@ -20,7 +20,7 @@ from export import write_bundle
 from export.backbones import build_backbone
 from export.backbones.backbone import Backbone
 from export.bags.aggregation import AggregationOptions
-from export.bags.bag_file import BagFacts, Regression, bag_file
+from export.bags.bag_file import BagFacts, BagOfImages, Regression, bag_file
 from export.bags.network import BagNetwork
 from export.preprocessing import PREPROCESSINGS, pixels_from_cells
 from vexas_edge import open_bundle
@@ -124,9 +124,7 @@ def write_bag_bundle(
     facts = BagFacts(
         positive="b",
         others="a",
-        canvas_px=canvas_px,
-        backbone=name,
-        preprocessing=PREPROCESSING,
+        instances=BagOfImages(canvas_px=canvas_px, backbone=name, preprocessing=PREPROCESSING),
         encoding="l2",
         aggregation=options,
         middle=0.0,

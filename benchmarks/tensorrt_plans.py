@@ -19,7 +19,7 @@ from host import host_facts
 from network_graphs import DRAW_SIZE, FORMS, NETWORKS, reference_graph
 from onnx import ModelProto
 
-from vexas_edge.bundle.contract import HeadSizes, fused_contract
+from vexas_edge.bundle.contract import HeadSizes, fused_contract, images_tensor
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.engines.tensorrt.build import plan_from_graph
 from vexas_edge.engines.tensorrt.library import NAME
@@ -34,7 +34,7 @@ def options_for(graph: ModelProto) -> EngineOptions:
     """How a fused graph is opened in calls of the usual size."""
     (cells, _), (encodings, *_) = graph.graph.input, graph.graph.output
     contract = fused_contract(
-        cells.type.tensor_type.shape.dim[1].dim_value,
+        images_tensor(cells.type.tensor_type.shape.dim[1].dim_value),
         HeadSizes(
             encoding_width=encodings.type.tensor_type.shape.dim[1].dim_value, draw_size=DRAW_SIZE
         ),

@@ -132,7 +132,7 @@ def identity_cost(bundle_file: Path, folder: Path, threads: int, turns: int) -> 
 
 def _rig(network: str, bundle: Bundle, sessions: Sessions, case: Case, folder: Path) -> Rig:
     model = bundle.manifest.models[CELL_TYPE]
-    canvas = Canvas(canvas_px=model.canvas_px, larger=model.larger)
+    canvas = Canvas(canvas_px=model.images.canvas_px, larger=model.images.larger)
     decoded = [decode_cell(case.source, cell, canvas).pixels for cell in case.cells]
     cells = [pixels for pixels in decoded if pixels is not None]
     if len(cells) < len(decoded):
@@ -204,7 +204,7 @@ def _score(rig: Rig) -> None:
 
 def _loop(rig: Rig) -> None:
     """Open, crop and run one cell after the other, like a script with onnxruntime's defaults."""
-    side = rig.bundle.manifest.models[CELL_TYPE].canvas_px
+    side = rig.bundle.manifest.models[CELL_TYPE].images.canvas_px
     for file in sorted(rig.folder.iterdir()):
         image = Image.open(BytesIO(file.read_bytes())).convert("RGB")
         left, top = (image.width - side) // 2, (image.height - side) // 2

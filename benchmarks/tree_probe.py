@@ -123,9 +123,12 @@ def _cells_taken(
     """What the tree's `encode_cells` takes the cells in."""
     if _is_flat():
         return case.source, cells
-    if find_spec("vexas_edge.scoring.reading") is None:
+    rooms = ("vexas_edge.scoring.images", "vexas_edge.scoring")
+    files = (f"{room}.reading" for room in rooms if find_spec(room))
+    reading = next((file for file in files if find_spec(file)), None)
+    if reading is None:
         return (case,)
-    read_cells = import_module("vexas_edge.scoring.reading").read_cells
+    read_cells = import_module(reading).read_cells
     threads = sessions.fused(name).threads
     return (read_cells(case, name, model.cells, _silent, threads=threads),)
 

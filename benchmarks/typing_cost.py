@@ -30,8 +30,8 @@ from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.host.cache import FOLDER_VARIABLE
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoding import encode_cells
+from vexas_edge.scoring.images.smears import read_smear
 from vexas_edge.scoring.score import named_smear
-from vexas_edge.scoring.smears import read_smear
 from vexas_edge.scoring.typed.sharing import known_encodings
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.talk import silent

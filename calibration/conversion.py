@@ -18,11 +18,13 @@ from calibration.candidates import (
     half_candidate,
     integer_candidates,
 )
+from calibration.gate.cases import OpenedCase, open_cases
 from calibration.gate.figures import GateError, manifest_figures
 from calibration.gate.gate import NOT_JUDGED, Gate, JudgedKind
 from calibration.gate.judgement import REFERENCE, check_cohort
-from calibration.gate.samples import draw_samples
-from calibration.gate.smears import Smear, canvas_of, check_apart, check_read, open_smears
+from calibration.gate.samples import draw_rows, draw_samples
+from calibration.gate.smears import Smear, check_apart, check_read, opened_canvas
+from calibration.gate.tables import CohortTable
 from calibration.gate.verdict import AnyResult, Verdict, warning_from_verdict
 from calibration.rehearsal import Rehearsal
 from vexas_edge.bundle.archive import Bundle
@@ -121,16 +123,16 @@ class _Smears:
     canvases: by model; none for fp16, which needs no calibration.
     """
 
-    calibration: tuple[Smear, ...]
-    gate: tuple[Smear, ...]
+    calibration: tuple[OpenedCase, ...]
+    gate: tuple[OpenedCase, ...]
     canvases: dict[str, Canvas]
 
 
 def _open(bundle: Bundle, asked: Conversion, console: Console, stack: ExitStack) -> _Smears:
     """The smears of both splits, with a warning per file that cannot be read."""
     rows = asked.cohort
-    calibration: tuple[Smear, ...] = ()
-    gate: tuple[Smear, ...] = ()
+    calibration: tuple[OpenedCase, ...] = ()
+    gate: tuple[OpenedCase, ...] = ()
     canvases: dict[str, Canvas] = {}
     if asked.kinds != ("fp16",):
         if asked.gate == asked.calibrate:
@@ -138,13 +140,13 @@ def _open(bundle: Bundle, asked: Conversion, console: Console, stack: ExitStack)
                 f"calibration and gate both use the split {asked.gate!r}; name another with "
                 "--calibrate or --gate"
             )
-        calibration = open_smears(rows, asked.calibrate, asked.reading, stack)
+        calibration = open_cases(bundle, rows, asked.calibrate, asked.reading, stack)
         for name in bundle.manifest.networks:
-            canvases[name] = stack.enter_context(canvas_of(bundle, name))
+            canvases[name] = stack.enter_context(opened_canvas(bundle, name))
     if asked.gate == NO_GATE:
         _check_ungated(bundle, asked, rows)
     else:
-        gate = open_smears(rows, asked.gate, asked.reading, stack)
+        gate = open_cases(bundle, rows, asked.gate, asked.reading, stack)
         check_cohort(gate, bundle.manifest)
         check_read(gate)
     check_apart(calibration, gate)
@@ -246,8 +248,13 @@ def _make(
     if asked.kinds == ("fp16",):
         return _Made(candidates=[half_candidate(reference)])
     model = bundle.manifest.networks[name]
-    canvas = smears.canvases[name]
-    sample, rehearsed = draw_samples(smears.calibration, model, canvas, asked.samples, asked.seed)
+    tables = [one for one in smears.calibration if isinstance(one, CohortTable)]
+    if tables:
+        sample, rehearsed = draw_rows(tables, name, asked.samples, asked.seed)
+    else:
+        own = [one for one in smears.calibration if isinstance(one, Smear)]
+        canvas = smears.canvases[name]
+        sample, rehearsed = draw_samples(own, model, canvas, asked.samples, asked.seed)
     for text in sample.unreadable:
         console.warn(f"not used: {text}")
     rehearsal = Rehearsal(reference, rehearsed)
@@ -260,8 +267,8 @@ def _make(
     )
     batches = sample.with_progress(console.progress, f"{name}, activations")
     facts = {
-        "cells": len(sample.cells),
-        "patients": len({smear.row.patient for smear, _ in sample.cells}),
+        "cells": len(sample),
+        "patients": len(set(sample.patients)),
         "cells_sha256": sample.key,
         "seed": asked.seed,
     }

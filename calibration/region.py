@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto
 
-from vexas_edge.bundle.contract import EMBEDDING, LOGITS, PIXELS
+from vexas_edge.bundle.contract import EMBEDDING, LOGITS, SCALED
 from vexas_edge.errors import BundleError
 
 # Operators that compute value by value, of which users make activation functions.
@@ -58,17 +58,24 @@ class Region:
 def encoder_region(model: ModelProto) -> Region:
     """The encoder of a fused graph, up to the input of its final pooling.
 
+    Of cells that are rows of numbers, it goes as far as we can write the operators in another
+    precision: the layers that take all of the numbers come first, and a normalisation, attention or
+    a search for neighbours behind them stays in float32.
+
     Raises:
         BundleError: it is not a fused graph of ours, or has operators that we cannot write in
             another precision; the message names them.
     """
     makers = {name: node for node in model.graph.node for name in node.output}
-    if PIXELS not in makers or EMBEDDING not in makers:
+    if SCALED not in makers or EMBEDDING not in makers:
         raise BundleError(
-            f"the graph has no tensors {PIXELS!r} and {EMBEDDING!r}, so it is not a fused graph of "
+            f"the graph has no tensors {SCALED!r} and {EMBEDDING!r}, so it is not a fused graph of "
             "vexas-workshop; name one from a bundle"
         )
-    return _region(model, PIXELS, _last_map(model, makers))
+    shapes = _shapes(model)
+    if len(shapes[SCALED]) != _MAP_RANK:
+        return _region(model, SCALED, _before_unknown(model))
+    return _region(model, SCALED, _last_map(model, makers))
 
 
 def classifier_region(model: ModelProto) -> Region:
@@ -98,12 +105,12 @@ def mask_region(model: ModelProto) -> Region:
             another precision.
     """
     makers = {name for node in model.graph.node for name in node.output}
-    if not {PIXELS, LOGITS} <= makers:
+    if not {SCALED, LOGITS} <= makers:
         raise BundleError(
-            f"the graph has no tensors {PIXELS!r} and {LOGITS!r}, so it is not a mask network of "
+            f"the graph has no tensors {SCALED!r} and {LOGITS!r}, so it is not a mask network of "
             "vexas-workshop"
         )
-    return _region(model, PIXELS, LOGITS, KNOWN_OPERATORS | _ENLARGING)
+    return _region(model, SCALED, LOGITS, KNOWN_OPERATORS | _ENLARGING)
 
 
 def _region(
@@ -120,6 +127,17 @@ def _region(
     return Region(entry=entry, exit=leave, nodes=nodes)
 
 
+def _before_unknown(model: ModelProto) -> str:
+    """The last tensor of the chain from the scaled numbers on that only known operators make."""
+    name, users = SCALED, users_of(model)
+    while name != EMBEDDING:
+        following = users.get(name, [])
+        if len(following) != 1 or following[0].op_type not in KNOWN_OPERATORS:
+            return name
+        name = following[0].output[0]
+    return name
+
+
 def _last_map(model: ModelProto, makers: dict[str, NodeProto]) -> str:
     """The last tensor with height and width, the input of the final pooling.
 
@@ -130,7 +148,7 @@ def _last_map(model: ModelProto, makers: dict[str, NodeProto]) -> str:
     name = EMBEDDING
     while len(shapes.get(name, ())) != _MAP_RANK:
         inputs = [i for i in makers[name].input if i in makers and i not in constants]
-        if not inputs or name == PIXELS:
+        if not inputs or name == SCALED:
             return EMBEDDING
         name = inputs[0]
     pooled = shapes[name][2:] == (1, 1) and makers[name].op_type in _POOLINGS

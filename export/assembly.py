@@ -21,14 +21,13 @@ from export.entry import entry_of
 from export.fuse import encoder_sha256, fuse_graphs, head_graph
 from export.golden import golden_npz
 from export.graph import OPSET
-from export.inputs import load_cells
 from export.parity import check_parity
 from export.reference_check import names_reference, reference_figures
 from export.sources import ModelSources, load_sources
 from export.spec import Spec, spec_from_fields, spec_from_file
 from vexas_edge.bundle import models as schema
 from vexas_edge.bundle.archive import file_entry, open_bundle
-from vexas_edge.bundle.graphs import FAMILIAR, FUSED, GOLDEN, HEAD, ISOLATE
+from vexas_edge.bundle.graphs import FAMILIAR, FEATURES_FILE, FUSED, GOLDEN, HEAD, ISOLATE
 from vexas_edge.bundle.manifest import CARD, MANIFEST_SCHEMA, Manifest
 from vexas_edge.bundle.models import LabelRule
 from vexas_edge.errors import UsageError
@@ -101,22 +100,20 @@ def export_model(sources: ModelSources, label_rule: LabelRule | None = None) -> 
         InputError: the parity cells cannot be used.
         ParityError: the export changed the numbers.
     """
-    spec, head = sources.spec, sources.head
+    head = sources.head
     fused = fuse_graphs(
         sources.encoder.model,
         head,
-        sources.preprocessing,
+        sources.scaling,
         encoding=sources.encoding,
-        canvas_px=spec.canvas_px,
     )
     graph = head_graph(head)
-    with sources.canvas() as canvas:
-        cells = load_cells(sources.folder / spec.parity_cells, canvas)
+    cells = sources.parity_cells()
     parity = check_parity(
         fused,
         graph,
         cells=cells,
-        preprocessing=sources.preprocessing,
+        scaling=sources.scaling,
         encoding=sources.encoding,
         reference=sources.encoder.reference,
         head=head,
@@ -154,16 +151,11 @@ def _files(fused: ModelProto, head: ModelProto, sources: ModelSources) -> dict[s
         HEAD: head.SerializeToString(deterministic=True),
         **({} if sources.masks is None else {ISOLATE: sources.masks}),
     }
-    spec = sources.spec
-    golden = golden_npz(
-        files,
-        canvas_px=spec.canvas_px,
-        background=spec.background,
-        head=sources.head.sizes,
-    )
-    familiar = sources.familiar
+    golden = golden_npz(files, sources.golden_cells(), sources.scaling.cells, sources.head.sizes)
+    familiar, features = sources.familiar, "".join(f"{name}\n" for name in sources.features)
     known = {} if familiar is None else {FAMILIAR: bytes_from_familiar(familiar)}
-    return {**files, GOLDEN: golden, **known}
+    named = {FEATURES_FILE: features.encode()} if features else {}
+    return {**files, GOLDEN: golden, **known, **named}
 
 
 def _entries(

@@ -6,6 +6,7 @@ from vexas_edge.bundle.words import (
     ENCODING_WORDS,
     aggregation_words,
     covariate_words,
+    lines_of_instances,
     lines_of_typing,
     missing_gate,
     training_patients,
@@ -63,7 +64,7 @@ def _typing(name: str, model: TypingModel) -> list[str]:
         f"### {name}",
         "",
         *(f"- {line}" for line in lines_of_typing(model)),
-        f"- canvas {model.canvas_px} px, preprocessing {model.preprocessing.name}",
+        *(f"- {line}" for line in lines_of_instances(model.instances)),
         f"- classes {', '.join(model.classes)}",
         "",
     ]
@@ -74,19 +75,9 @@ def _model(name: str, model: Model) -> list[str]:
     return [
         f"### {name}",
         "",
-        f"- cells: {', '.join(model.cells)}; at least {model.minimum_cells}",
-        *(
-            [f"- the bare slide of each case is brought to {list(model.background)}, red first"]
-            if model.background
-            else []
-        ),
-        *(
-            ["- each cell is cut out of its image first (`isolate.onnx`)"]
-            if model.isolation
-            else []
-        ),
-        f"- canvas {model.canvas_px} px, preprocessing {model.preprocessing.name}, encodings "
-        f"{ENCODING_WORDS[model.encoding]}",
+        f"- cells: {', '.join(model.cells) or 'all of a table'}; at least {model.minimum_cells}",
+        *(f"- {line}" for line in lines_of_instances(model.instances)),
+        f"- encodings of {model.encoding_width}, {ENCODING_WORDS[model.encoding]}",
         f"- classes {', '.join(model.classes)}",
         f"- {aggregation_words(model.aggregation)}",
         *(f"- beside the cells: {covariate_words(one)}" for one in model.covariates),

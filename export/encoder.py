@@ -1,4 +1,4 @@
-"""Encoders, from torch or from a file, as ONNX with input float32 (N, 3, H, W), output (N, D)."""
+"""Encoders, from torch or from a file, as ONNX with one input, float32, and one output, (N, D)."""
 
 import importlib
 import logging
@@ -49,10 +49,19 @@ def onnx_from_torch(module: "nn.Module", canvas_px: int) -> ModelProto:
         raise InputError(
             f"the encoder returns {found} for 2 cells; it must return (N, D), here (2, D)"
         )
-    return checked_encoder(_exported(module, cells), "the exported encoder")
+    return checked_encoder(exported_module(module, cells, "images"), "the exported encoder")
 
 
-def _exported(module: "nn.Module", cells: "torch.Tensor") -> ModelProto:
+def exported_module(module: "nn.Module", cells: "torch.Tensor", name: str) -> ModelProto:
+    """A module as torch writes it, for any number of cells.
+
+    Args:
+        cells: two of them, as it takes them.
+        name: of its input.
+
+    Raises:
+        InputError: torch cannot export it.
+    """
     import torch
 
     # torch.onnx warns of a missing torchvision and of its own deprecated parts, to no user's use.
@@ -62,7 +71,7 @@ def _exported(module: "nn.Module", cells: "torch.Tensor") -> ModelProto:
             program = torch.onnx.export(
                 module,
                 (cells,),
-                input_names=["images"],
+                input_names=[name],
                 output_names=[EMBEDDING],
                 opset_version=OPSET,
                 dynamic_shapes=({0: torch.export.Dim("N")},),
@@ -99,12 +108,12 @@ def onnx_from_file(path: Path, input_layout: InputLayout = "nchw") -> ModelProto
     return checked_encoder(model, str(path))
 
 
-def checked_encoder(model: ModelProto, source: str) -> ModelProto:
+def checked_encoder(model: ModelProto, source: str, input_rank: int = 4) -> ModelProto:
     """The same encoder with a free batch dimension, once its input and output have been checked.
 
     Raises:
-        InputError: it has more than one input or output, takes anything but float32 images, or
-            returns anything but (N, D).
+        InputError: it has more than one input or output, takes anything but float32 of this rank,
+            or returns anything but (N, D).
     """
     model = without_dead_nodes(standard_model(model, source))
     constants = {t.name for t in model.graph.initializer}
@@ -113,24 +122,23 @@ def checked_encoder(model: ModelProto, source: str) -> ModelProto:
     if len(inputs) != 1 or len(outputs) != 1:
         raise InputError(
             f"{source} has {len(inputs)} inputs and {len(outputs)} outputs; "
-            "an encoder has one of each, images and their encodings"
+            "an encoder has one of each, cells and their encodings"
         )
-    _free_batch(inputs[0], source, rank=4)
-    _free_batch(outputs[0], source, rank=2)
+    _free_batch(inputs[0], source, input_rank, "(N, 3, H, W)" if input_rank == 4 else "(N, G)")
+    _free_batch(outputs[0], source, 2, "(N, D)")
     del model.graph.input[:]
     model.graph.input.extend(inputs)
     return model
 
 
-def _free_batch(value: onnx.ValueInfoProto, source: str, rank: int) -> None:
+def _free_batch(value: onnx.ValueInfoProto, source: str, rank: int, expected: str) -> None:
     kind = value.type.tensor_type
     shape = [d.dim_value or d.dim_param for d in kind.shape.dim]
-    expected = "(N, 3, H, W)" if rank == 4 else "(N, D)"
     if kind.elem_type != TensorProto.FLOAT or len(shape) != rank:
         type_name = TensorProto.DataType.Name(kind.elem_type).lower()
         raise InputError(
             f"{source}: {value.name!r} is {type_name} {tuple(shape)}; "
-            f"an encoder maps float32 (N, 3, H, W) to (N, D), so {expected} was expected here"
+            f"an encoder maps float32 cells to (N, D), so {expected} was expected here"
         )
     kind.shape.dim[0].Clear()
     kind.shape.dim[0].dim_param = "N"

@@ -8,7 +8,6 @@ from vexas_edge.bundle.models import (
     LabelRule,
     Model,
     Network,
-    Preprocessing,
     TypingModel,
 )
 
@@ -40,20 +39,11 @@ def _network_fields(
     sources: ModelSources, files: dict[str, FileEntry], label_rule: LabelRule | None
 ) -> dict[str, Any]:
     """What the manifest says of every kind of model."""
-    spec, chosen = sources.spec, sources.preprocessing
-    name = spec.preprocessing if isinstance(spec.preprocessing, str) else "explicit"
     return {
-        "canvas_px": spec.canvas_px,
-        "larger": spec.larger,
-        "preprocessing": Preprocessing(
-            name=name, mean=chosen.mean, scale=chosen.scale, bgr=chosen.bgr
-        ),
+        "instances": sources.instances,
         "aggregation": sources.aggregation(label_rule),
         "classes": sources.classes,
         "encoding": sources.encoding,
         "encoding_width": sources.n_features,
         "files": files,
-        "isolation": spec.isolation if spec.isolate else None,
-        "normalise": spec.normalise,
-        "background": spec.background,
     }

@@ -7,12 +7,12 @@ from onnx import ModelProto
 
 from export.graph import GraphBuilder, between, declared
 from export.heads import Head
-from export.preprocessing import Preprocessing, add_preprocessing
+from export.scaling import InputScaling
 from vexas_edge.bundle.contract import (
     CELLS,
     EMBEDDING,
     ENCODINGS,
-    PIXELS,
+    SCALED,
     encoding_contract,
     fused_contract,
     head_contract,
@@ -24,38 +24,31 @@ SMALLEST_NORM = 1e-12
 
 
 def fuse_graphs(
-    encoder: ModelProto,
-    head: Head,
-    preprocessing: Preprocessing,
-    *,
-    encoding: EncodingKind,
-    canvas_px: int,
+    encoder: ModelProto, head: Head, scaling: InputScaling, *, encoding: EncodingKind
 ) -> ModelProto:
     """One graph from cells to encodings, probabilities and decisions, all float32.
 
-    Inputs and outputs are those of `fused_contract`. The inner tensors `pixels`, `embedding` and
+    Inputs and outputs are those of `fused_contract`. The inner tensors `scaled`, `embedding` and
     `aggregates` keep these names, so that `export.parity` can compare them.
 
     Args:
-        encoder: from `export.encoder`: one input float32 (N, 3, H, W), one output (N, D).
+        encoder: one input, float32 (N, 3, H, W) or (N, G), and one output, (N, D).
         encoding: what the head was fitted on.
     """
     graph = GraphBuilder()
-    _add_encodings(graph, encoder, preprocessing, encoding, canvas_px)
+    _add_encodings(graph, encoder, scaling, encoding)
     head.add(graph, ENCODINGS, np.float32, fused=True)
-    return graph.model("fused", *declared(fused_contract(canvas_px, head.sizes)))
+    return graph.model("fused", *declared(fused_contract(scaling.cells, head.sizes)))
 
 
-def encoding_graph(
-    encoder: ModelProto, preprocessing: Preprocessing, *, canvas_px: int
-) -> ModelProto:
+def encoding_graph(encoder: ModelProto, scaling: InputScaling) -> ModelProto:
     """The part of the fused graph before the classifier, from `cells` to L2-normalised `encodings`.
 
     The workshop fits on these.
     """
-    contract = encoding_contract(canvas_px=canvas_px, encoding_width=embedding_width(encoder))
+    contract = encoding_contract(scaling.cells, embedding_width(encoder))
     graph = GraphBuilder()
-    _add_encodings(graph, encoder, preprocessing, "l2", canvas_px)
+    _add_encodings(graph, encoder, scaling, "l2")
     return graph.model("encoding", *declared(contract))
 
 
@@ -84,15 +77,11 @@ def embedding_width(encoder: ModelProto) -> int:
 
 
 def _add_encodings(
-    graph: GraphBuilder,
-    encoder: ModelProto,
-    preprocessing: Preprocessing,
-    encoding: EncodingKind,
-    canvas_px: int,
+    graph: GraphBuilder, encoder: ModelProto, scaling: InputScaling, encoding: EncodingKind
 ) -> None:
     """Add the nodes from cells to encodings."""
-    pixels = graph.rename(add_preprocessing(graph, CELLS, preprocessing, canvas_px), PIXELS)
-    outputs = graph.place(encoder, "encoder", {encoder.graph.input[0].name: pixels})
+    scaled = graph.rename(scaling.add(graph, CELLS), SCALED)
+    outputs = graph.place(encoder, "encoder", {encoder.graph.input[0].name: scaled})
     embedding = graph.rename(outputs[encoder.graph.output[0].name], EMBEDDING)
     if encoding == "l2":
         _add_normalised(graph, embedding, ENCODINGS)

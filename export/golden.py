@@ -15,6 +15,7 @@ from vexas_edge.bundle.contract import (
     GOLDEN_CELLS,
     MEMBERS,
     HeadSizes,
+    Tensor,
     fused_contract,
     head_contract,
 )
@@ -22,9 +23,11 @@ from vexas_edge.bundle.graphs import FUSED, HEAD, ISOLATE
 from vexas_edge.cells.background import Background
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.cells.limits import GRID_PX
-from vexas_edge.runtime.selftest import IMAGES, placed_images
+from vexas_edge.scoring.images.canvases import IMAGES, placed_images
 
 _DRAWS = 8
+# The counts of a cell that was read very deeply.
+_LARGEST_LIBRARY = 5_000_000
 # The light on a self-test's slide in tenths of the training cohort's: no two gains are the same.
 _SLIDE_TENTHS = (8, 9, 7)
 
@@ -60,25 +63,51 @@ def golden_images(canvas_px: int, background: Background) -> np.ndarray:
     return (images.astype(np.int64) * _SLIDE_TENTHS // 10).astype(np.uint8)
 
 
+def golden_of_images(canvas_px: int, background: Background | None) -> dict[str, np.ndarray]:
+    """The self-test's `cells`, and where they are normalised the `images` they were made from.
+
+    Args:
+        background: the bare slide that cells are brought to; None where they are not.
+    """
+    if background is None:
+        return {CELLS: golden_cells(canvas_px)}
+    images = golden_images(canvas_px, background)
+    canvas = Canvas(canvas_px=canvas_px, background=background)
+    return {IMAGES: images, CELLS: placed_images(images, canvas)}
+
+
+def golden_of_vectors(n_features: int, *, counts: bool) -> dict[str, np.ndarray]:
+    """The self-test's `cells`, float32 (4, n_features): two drawn, an empty one, a very large one.
+
+    Args:
+        counts: whether they are counts, of which a cell may have millions.
+    """
+    rng = np.random.Generator(np.random.PCG64(7))
+    if counts:
+        rows = rng.negative_binomial(1, 0.5, (GOLDEN_CELLS, n_features)).astype(np.float32)
+        rows[3] *= np.ceil(_LARGEST_LIBRARY / max(1, n_features))
+    else:
+        rows = rng.normal(size=(GOLDEN_CELLS, n_features)).astype(np.float32)
+        rows[3] *= 10
+    rows[1, -1] = np.nan  # a feature that is missing
+    rows[2] = 0
+    return {CELLS: rows}
+
+
 def golden_npz(
-    files: Mapping[str, bytes], *, canvas_px: int, background: Background | None, head: HeadSizes
+    files: Mapping[str, bytes], made: Mapping[str, np.ndarray], cells: Tensor, head: HeadSizes
 ) -> bytes:
     """The content of golden.npz: inputs, and each graph's outputs from onnxruntime's CPU.
 
-    An output is called `<graph file>/<output>`. With a mask network, its `crops` are stored too,
-    and where cells are normalised the `images` that the cells were made from.
+    An output is called `<graph file>/<output>`. With a mask network, its `crops` are stored too.
 
     Args:
         files: the model's graphs by name.
-        background: the bare slide that cells are brought to; None where they are not.
+        made: the cells, as `golden_of_images` and `golden_of_vectors` give them.
+        cells: the fused graph's input of cells.
     """
-    made: dict[str, np.ndarray] = {}
-    cells = golden_cells(canvas_px)
-    if background is not None:
-        made[IMAGES] = golden_images(canvas_px, background)
-        cells = placed_images(made[IMAGES], Canvas(canvas_px=canvas_px, background=background))
-    made |= {CELLS: cells, **_beside_cells(head)}
-    contract = fused_contract(canvas_px, head)
+    made = {**made, **_beside_cells(head)}
+    contract = fused_contract(cells, head)
     outputs = _outputs(FUSED, files[FUSED], contract.feeds(made))
     encodings = outputs[f"{FUSED}/{ENCODINGS}"]
     feeds = head_contract(head).feeds({**made, ENCODINGS: encodings})

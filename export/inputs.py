@@ -52,8 +52,8 @@ _CELLS_PER_BATCH = 8
 class Encoder:
     """An encoder as ONNX, and the source that it was made from.
 
-    reference: maps network input float32 (N, 3, H, W) to embeddings float32 (N, D), computed by
-        the source itself.
+    reference: maps what the network takes, float32 (N, 3, H, W) or (N, G), to embeddings float32
+        (N, D), computed by the source itself.
     source: the source's name and hashes, and the prefix of its weights' names if that was left out,
         for the provenance.
     """

@@ -13,7 +13,7 @@ from export.comparing import ParityError
 from export.execution import run_in_parts
 from export.graph import OPSET, GraphBuilder, declared, standard_model
 from export.unet import BLOCK_PX, DARKEST_LIGHT, UNet, probabilities_from_crops
-from vexas_edge.bundle.contract import CROPS, LOGITS, MASK_CONTRACT, MASKS, PIXELS
+from vexas_edge.bundle.contract import CROPS, LOGITS, MASK_CONTRACT, MASKS, SCALED
 from vexas_edge.cells.limits import GRID_PX
 
 # Largest difference of any probability from torch's.
@@ -31,7 +31,7 @@ def onnx_from_unet(network: UNet) -> ModelProto:
         network: in evaluation mode, on the CPU.
     """
     graph = GraphBuilder()
-    pixels = graph.rename(_add_even_light(graph, CROPS), PIXELS)
+    pixels = graph.rename(_add_even_light(graph, CROPS), SCALED)
     outputs = graph.place(_folded(network), "unet", {"light": pixels})
     logits = graph.rename(outputs["folded_logits"], LOGITS)
     logits = graph.node("DepthToSpace", logits, blocksize=2, mode="CRD")

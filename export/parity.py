@@ -17,14 +17,14 @@ from export.encodings import encoding_tolerance, l2_normalised, mean_pairwise_co
 from export.execution import run_graph, session_from
 from export.graph import between
 from export.heads import Head
-from export.preprocessing import Preprocessing, pixels_from_cells
-from vexas_edge.bundle.contract import CELLS, EMBEDDING, ENCODINGS, PIXELS, PROBABILITIES
+from export.scaling import InputScaling
+from vexas_edge.bundle.contract import CELLS, EMBEDDING, ENCODINGS, PROBABILITIES, SCALED
 from vexas_edge.bundle.models import EncodingKind
 
 # Above this mean pairwise cosine, cells look so alike that their agreement shows little.
 ALIKE = 0.99
 
-PIXEL_TOLERANCE = 1e-3  # in units of a pixel, 0 to 255
+SCALED_TOLERANCE = 1e-3  # of pixels, which go to 255, and of numbers in units of their spread
 EMBEDDING_TOLERANCE = 1e-3  # as a share of the largest element
 FUSED_SCORE_TOLERANCE = 1e-3
 LOG_WEIGHT_TOLERANCE = 1e-4  # of a cell whose positions are weighed
@@ -45,22 +45,23 @@ def check_parity(
     graph: ModelProto,
     *,
     cells: np.ndarray,
-    preprocessing: Preprocessing,
+    scaling: InputScaling,
     encoding: EncodingKind,
     reference: Callable[[np.ndarray], np.ndarray],
     head: Head,
 ) -> Parity:
-    """The largest differences of every step on cells, uint8 (N, H, W, 3), two of them distinct.
+    """The largest differences of every step on some cells, two of them distinct.
 
     Args:
+        cells: as the fused graph takes them.
         graph: that of the head.
 
     Raises:
         ParityError: a tensor differs by more than its tolerance; the first one is named.
     """
     traced = _trace(fused, cells)
-    pixels, encodings = pixels_from_cells(cells, preprocessing), traced[ENCODINGS]
-    embedding, found = reference(pixels), dict(traced)
+    scaled, encodings = scaling(cells), traced[ENCODINGS]
+    embedding, found = reference(scaled), dict(traced)
     log_weights: dict[str, float] = {}
     if head.weighs_positions:
         log_weights["log_weights"] = compared(
@@ -68,7 +69,7 @@ def check_parity(
         )
         embedding = embedding[:, :-1]
         found |= {name: traced[name][:, :-1] for name in (EMBEDDING, ENCODINGS)}
-    of_encoder = encoder_parity(found, pixels, embedding, encoding) | log_weights
+    of_encoder = encoder_parity(found, scaled, embedding, encoding) | log_weights
     feeds = head.feeds(cells)
     of_head, expected = head.check(graph, encodings, feeds)
     tail = between(fused, [ENCODINGS, *feeds], [PROBABILITIES])
@@ -83,11 +84,11 @@ def check_parity(
 
 def encoder_parity(
     traced: Mapping[str, np.ndarray],
-    pixels: np.ndarray,
+    scaled: np.ndarray,
     embedding: np.ndarray,
     encoding: EncodingKind,
 ) -> dict[str, float]:
-    """Differences of the fused graph's pixels, embedding and encodings from NumPy and the source.
+    """Differences of the fused graph's inner tensors and encodings from NumPy and the source.
 
     Args:
         embedding: by the source, float32 (N, D).
@@ -102,7 +103,7 @@ def encoder_parity(
     if encoding == "raw":
         allowed *= float(np.linalg.norm(embedding, axis=1).max())
     return {
-        PIXELS: compared(PIXELS, traced[PIXELS], pixels, PIXEL_TOLERANCE),
+        SCALED: compared(SCALED, traced[SCALED], scaled, SCALED_TOLERANCE),
         EMBEDDING: compared(EMBEDDING, traced[EMBEDDING], embedding, EMBEDDING_TOLERANCE * largest),
         ENCODINGS: compared(ENCODINGS, traced[ENCODINGS], encodings, allowed),
         "encodings_allowed": rounded(allowed),
@@ -112,7 +113,7 @@ def encoder_parity(
 
 def _trace(fused: ModelProto, cells: np.ndarray) -> dict[str, np.ndarray]:
     """Inner tensors of the fused graph for all cells, run in batches as scoring does."""
-    encoder = session_from(between(fused, [CELLS], [PIXELS, EMBEDDING, ENCODINGS]))
+    encoder = session_from(between(fused, [CELLS], [SCALED, EMBEDDING, ENCODINGS]))
     parts = [
         encoder.run(None, {CELLS: cells[i : i + _CELLS_PER_CALL]})
         for i in range(0, len(cells), _CELLS_PER_CALL)

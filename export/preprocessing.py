@@ -11,6 +11,7 @@ import numpy as np
 from onnx import TensorProto
 
 from export.graph import GraphBuilder
+from vexas_edge.bundle.contract import Tensor, images_tensor
 from vexas_edge.errors import UsageError
 
 
@@ -25,6 +26,24 @@ class Preprocessing:
     mean: tuple[float, float, float]
     scale: tuple[float, float, float]
     bgr: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CanvasScaling:
+    """A preprocessing on a canvas, as `InputScaling`."""
+
+    preprocessing: Preprocessing
+    canvas_px: int
+
+    @property
+    def cells(self) -> Tensor:
+        return images_tensor(self.canvas_px)
+
+    def __call__(self, cells: np.ndarray) -> np.ndarray:
+        return pixels_from_cells(cells, self.preprocessing)
+
+    def add(self, graph: GraphBuilder, cells: str) -> str:
+        return add_preprocessing(graph, cells, self.preprocessing, self.canvas_px)
 
 
 PREPROCESSINGS = {

@@ -7,23 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from export.bags.bag_encoder import encoder_of_bag
-from export.bags.bag_file import TrainedBag, load_bag
+from export.bags.bag_file import BagOfVectors, TrainedBag, load_bag
 from export.bags.bag_head import BagHead
 from export.classifier import Classifier, check_supported, own_label_rule, unfrozen
 from export.fuse import embedding_width
+from export.golden import golden_of_images, golden_of_vectors
 from export.heads import Head, MedianHead
-from export.inputs import Encoder, load_classifier, load_encoder
-from export.preprocessing import Preprocessing, preprocessing_named
+from export.inputs import Encoder, load_cells, load_classifier, load_encoder
+from export.preprocessing import CanvasScaling, Preprocessing, preprocessing_named
+from export.scaling import InputScaling
 from export.spec import ModelSpec
+from export.vectors.parity_rows import load_rows
+from vexas_edge.bundle import models as schema
 from vexas_edge.bundle.models import Aggregation, Bag, EncodingKind, LabelRule, Medians
 from vexas_edge.bundle.operators import check_operators
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.covariates.covariate import Covariate
 from vexas_edge.errors import BundleError, InputError, UsageError
 from vexas_edge.inputs import read_file
-from vexas_edge.runtime.isolator import opened_isolator
+from vexas_edge.scoring.images.isolator import opened_isolator
 from vexas_edge.typing.familiar import Familiar, familiar_from_bytes
 
 
@@ -34,6 +39,7 @@ class ModelSources:
     spec: with what a bag's own file says in place of what a spec with a bag leaves out.
     folder: where the spec's paths start.
     decides: the classifier of medians, or the trained bag.
+    scaling: what stands between cells and the encoder.
     masks: the mask network's file; None if the spec names none.
     familiar: what the cells look like that it was fitted on; None if the spec does not say.
     """
@@ -42,7 +48,7 @@ class ModelSources:
     folder: Path
     encoder: Encoder
     decides: Classifier | TrainedBag
-    preprocessing: Preprocessing
+    scaling: InputScaling
     masks: bytes | None
     familiar: Familiar | None = None
 
@@ -50,6 +56,58 @@ class ModelSources:
     def n_features(self) -> int:
         """The number of features that the encoder returns per cell."""
         return embedding_width(self.encoder.model)
+
+    @property
+    def instances(self) -> schema.Instances:
+        """What the model's cells are, as the manifest has it."""
+        if isinstance(self.decides, TrainedBag) and isinstance(
+            self.decides.facts.instances, BagOfVectors
+        ):
+            return self.decides.facts.instances.vectors
+        spec, chosen = self.spec, self.preprocessing
+        name = spec.preprocessing if isinstance(spec.preprocessing, str) else "explicit"
+        return schema.Images(
+            canvas_px=spec.canvas_px,
+            larger=spec.larger,
+            preprocessing=schema.Preprocessing(
+                name=name, mean=chosen.mean, scale=chosen.scale, bgr=chosen.bgr
+            ),
+            isolation=spec.isolation if spec.isolate else None,
+            normalise=spec.normalise,
+            background=spec.background,
+        )
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Of the pixels of a model that is known to take images."""
+        assert isinstance(self.scaling, CanvasScaling)
+        return self.scaling.preprocessing
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the numbers that a cell is; empty where cells are images."""
+        bag = self.decides if isinstance(self.decides, TrainedBag) else None
+        of = bag.facts.instances if bag else None
+        return of.features if isinstance(of, BagOfVectors) else ()
+
+    def parity_cells(self) -> np.ndarray:
+        """The cells that every step of the export is compared on, as the graph takes them.
+
+        Raises:
+            InputError: they cannot be read or used.
+        """
+        path = self.folder / self.spec.parity_cells
+        if isinstance(self.instances, schema.Vectors):
+            return load_rows(path, self.features, self.instances)
+        with self.canvas() as canvas:
+            return load_cells(path, canvas)
+
+    def golden_cells(self) -> dict[str, np.ndarray]:
+        """The made-up cells of the self-test, by the names of its arrays."""
+        if isinstance(self.instances, schema.Vectors):
+            vectors = self.instances
+            return golden_of_vectors(vectors.n_features, counts=vectors.counts)
+        return golden_of_images(self.spec.canvas_px, self.spec.background)
 
     @property
     def encoding(self) -> EncodingKind:
@@ -150,7 +208,7 @@ def load_sources(
         folder=folder,
         encoder=encoder,
         decides=bag or _classifier(spec, folder, classifier, embedding_width(encoder.model)),
-        preprocessing=_preprocessing(spec),
+        scaling=_scaling(spec, bag),
         masks=masks,
         familiar=_familiar_at(folder / spec.familiar, encoder) if spec.familiar else None,
     )
@@ -166,18 +224,40 @@ def _familiar_at(path: Path, encoder: Encoder) -> Familiar:
 
 
 def spec_of_bag(spec: ModelSpec, bag: TrainedBag) -> ModelSpec:
-    """The spec with what its bag says."""
-    facts = bag.facts
+    """The spec with what its bag says.
+
+    Raises:
+        UsageError: it says what belongs to images and the bag's cells are rows of tables, or the
+            other way round.
+    """
+    facts, of = bag.facts, bag.facts.instances
+    encoding: EncodingKind = "raw" if facts.aggregation.level == "position" else facts.encoding
+    spec = msgspec.structs.replace(spec, encoding=encoding, threshold=facts.final.threshold)
+    if bool(spec.cells) == isinstance(of, BagOfVectors):
+        raise UsageError(
+            "the spec names `cells`, the classes that a model of images accepts; the cells of this "
+            "bag are rows of tables, of which it takes all"
+            if spec.cells
+            else "it lacks cells, the classes that it accepts"
+        )
+    if isinstance(of, BagOfVectors):
+        return spec
+    if spec.familiar:
+        raise UsageError("familiar belongs to models that name cells, or that take tables")
     return msgspec.structs.replace(
         spec,
-        canvas_px=facts.canvas_px,
+        canvas_px=of.canvas_px,
         larger="crop",
-        preprocessing=facts.preprocessing,
-        encoding="raw" if facts.aggregation.level == "position" else facts.encoding,
-        threshold=facts.final.threshold,
-        normalise="none" if facts.background is None else "background",
-        background=facts.background,
+        preprocessing=of.preprocessing,
+        normalise="none" if of.background is None else "background",
+        background=of.background,
     )
+
+
+def _scaling(spec: ModelSpec, bag: TrainedBag | None) -> InputScaling:
+    if bag is not None and bag.scaling is not None:
+        return bag.scaling
+    return CanvasScaling(preprocessing=_preprocessing(spec), canvas_px=spec.canvas_px)
 
 
 def _preprocessing(spec: ModelSpec) -> Preprocessing:

@@ -23,12 +23,12 @@ _CELLS = "cells"  # a field of a spec
 _BESIDE_ENCODER = ("preprocessing", "encoding")
 _BESIDE_BAG = (
     *("role", _CELLS, "bag", "parity_cells", "minimum_cells", "isolate", "isolation"),
-    "judged_typed",
+    *("judged_typed", "familiar"),
 )
 Role = Literal["patients", "typing"]
 # What does not belong to models of each role.
 _FOREIGN: dict[Role, tuple[str, ...]] = {
-    "patients": ("limits", "largest_px", "of", "familiar"),
+    "patients": ("limits", "largest_px", "of"),
     "typing": (
         *(_CELLS, "bag", "judged_typed", "minimum_cells", "threshold", "draw_size", "fit_draws"),
         *("score_draws", "seed", "reference_scores", "cohort", "reading"),
@@ -74,15 +74,17 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model. Paths are relative to the spec's folder; the defaults are the VEXAS paper's.
 
     role: whether it scores patients, or names cells that have no class.
-    cells: canonical names of the classes that it accepts; none where it names cells.
+    cells: canonical names of the classes that it accepts; none where it names cells, or where its
+        cells are rows of tables.
     limits: where it names cells, the least probability with which a cell gets each name.
     largest_px: where it names cells, the longest side of the images that it was fitted on.
     of: where it names cells, the names given by models before it whose cells it names anew.
-    familiar: where it names cells, the file that says what those look like that it was fitted on,
-    by which a smear that is unlike them gets no names; `vexas-workshop train typing` writes it.
+    familiar: where it names cells or takes tables, the file that says what those look like that it
+    was fitted on, by which a smear that is unlike them gets no names, and a table no score;
+    `vexas-workshop train typing` and `train expression` write it.
     judged_typed: whether its performance was measured on cells that a model had named.
-    bag: a file of `vexas-workshop train bags`, in place of encoder, classifier and all that the
-    file says itself.
+    bag: a file of `vexas-workshop train bags` or `train expression`, in place of encoder,
+    classifier and all that the file says itself.
     preprocessing: how pixels are scaled for the encoder, by name or as figures.
     encoding: what the classifier was fitted on: "l2" for encodings divided by their L2 norm, "raw"
     for encodings as the encoder returns them.
@@ -90,7 +92,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     were encoded for the classifier; scoring then does the same.
     background: the bare slide of the training cohort, [red, green, blue], 1 to 255, which
     `vexas-workshop train background` measures.
-    parity_cells: a folder of real cells on which every step of the export is compared.
+    parity_cells: a folder of real cells, or a table of them, on which every step of the export is
+        compared.
     encoder: one of our backbones, an .onnx file, or `module:factory`; not needed if the encoder is
         passed in memory.
     weights: the encoder's weights, unless it is an .onnx file.
@@ -256,7 +259,10 @@ def _problem_of_role(model: ModelSpec, written: dict[str, Any]) -> str:
     if strange := [name for name in _FOREIGN[model.role] if name in written]:
         return f'{", ".join(strange)} does not belong to a model of role "{model.role}"'
     if model.role == "patients":
-        return "" if model.cells else "it lacks cells, the classes that it accepts"
+        if model.familiar and not model.bag:
+            return "familiar belongs to models that name cells, or that take tables"
+        # A bag of tables has none, which its file tells.
+        return "" if model.cells or model.bag else "it lacks cells, the classes that it accepts"
     if not model.limits or model.largest_px is None:
         return 'role "typing" needs limits and largest_px; `vexas-workshop train typing` has both'
     unknown = [name for name in (*model.limits, *model.of) if name not in CELL_CLASSES]

@@ -149,7 +149,9 @@ def test_a_new_bundle_whose_graph_breaks_its_contract_is_not_taken(
     tiny_bundle: Path, old: Path
 ) -> None:
     manifest, contents = bundle_content(tiny_bundle)
-    model = msgspec.structs.replace(manifest.models["monocyte"], canvas_px=32)
+    model = manifest.models["monocyte"]
+    wider = msgspec.structs.replace(model.images, canvas_px=32)
+    model = msgspec.structs.replace(model, instances=wider)
     models = {**manifest.models, "monocyte": model}
     wrong = msgspec.structs.replace(manifest, models=models)
     with pytest.raises(HostError, match=r"fused\.fp32\.onnx should have cells \(None, 32, 32, 3\)"):

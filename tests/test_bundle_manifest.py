@@ -17,6 +17,29 @@ BAG = {"method": "bag", "weighting": "mean"}
 AGE = {"name": "age_years", "low": 1.0, "high": 120.0, "mean": 60.0, "scale": 15.0}
 
 
+IMAGES = {
+    "kind": "images",
+    "canvas_px": 16,
+    "larger": "reject",
+    "preprocessing": {
+        "name": "explicit",
+        "mean": [0.0, 0.0, 0.0],
+        "scale": [1.0, 1.0, 1.0],
+        "bgr": False,
+    },
+}
+VECTORS = {
+    "kind": "vectors",
+    "n_features": 3,
+    "names": "symbol",
+    "counts": True,
+    "library_size": 1e4,
+    "log1p": True,
+    "clip": 10.0,
+    "missing_share": 0.2,
+}
+
+
 def fields() -> dict[str, Any]:
     return {
         "schema_version": MANIFEST_SCHEMA,
@@ -29,14 +52,7 @@ def fields() -> dict[str, Any]:
         "models": {
             "neutrophil": {
                 "cells": ["neutrophil"],
-                "canvas_px": 16,
-                "larger": "reject",
-                "preprocessing": {
-                    "name": "explicit",
-                    "mean": [0.0, 0.0, 0.0],
-                    "scale": [1.0, 1.0, 1.0],
-                    "bgr": False,
-                },
+                "instances": IMAGES,
                 "aggregation": {"method": "median", "label_rule": "votes"},
                 "classes": ["control", "VEXAS"],
                 "minimum_cells": 5,
@@ -108,8 +124,23 @@ def model_with(**changes: object) -> Callable[[dict[str, Any]], None]:
         (model_with(aggregation={"method": "mode"}), "Invalid value 'mode'"),
         (model_with(threshold=1.5), "`float` <= 1.0 - at `$.models[...].threshold`"),
         (model_with(minimum_cells=0), "`int` >= 1 - at `$.models[...].minimum_cells`"),
-        (model_with(canvas_px=100_000), "`int` <= 4096 - at `$.models[...].canvas_px`"),
-        (model_with(larger="shrink"), "Invalid enum value 'shrink' - at `$.models[...].larger`"),
+        (
+            model_with(instances={**IMAGES, "canvas_px": 100_000}),
+            "`int` <= 4096 - at `$.models[...].instances.canvas_px`",
+        ),
+        (
+            model_with(instances={**IMAGES, "larger": "shrink"}),
+            "Invalid enum value 'shrink' - at `$.models[...].instances.larger`",
+        ),
+        (model_with(instances={**IMAGES, "kind": "sounds"}), "Invalid value 'sounds'"),
+        (
+            model_with(instances={**VECTORS, "n_features": 0}),
+            "`int` >= 1 - at `$.models[...].instances.n_features`",
+        ),
+        (
+            model_with(instances={**VECTORS, "missing_share": 2}),
+            "`float` <= 1.0 - at `$.models[...].instances.missing_share`",
+        ),
         (
             model_with(aggregation={"method": "median", "label_rule": "votes", "seed": -1}),
             "$.models[...].aggregation.seed`",
@@ -144,6 +175,25 @@ def test_a_field_that_is_not_as_it_must_be_is_named(
         (
             model_with(covariates=[AGE]),
             "manifest.json: model 'neutrophil' takes covariates, which only a bag can",
+        ),
+        (
+            model_with(cells=[]),
+            "manifest.json: model 'neutrophil' accepts cells of the classes (), which only a model "
+            "of images has",
+        ),
+        (
+            model_with(instances=VECTORS),
+            "manifest.json: model 'neutrophil' accepts cells of the classes ('neutrophil',), which "
+            "only a model of images has",
+        ),
+        (
+            model_with(instances=VECTORS, cells=[]),
+            "manifest.json: model 'neutrophil' lists no features.txt",
+        ),
+        (
+            model_with(instances={**VECTORS, "clip": 0.0}, cells=[]),
+            "manifest.json: model 'neutrophil' scales by library_size and clip of (10000.0, 0.0); "
+            "expected more than 0",
         ),
         (
             model_with(aggregation=BAG, covariates=[AGE, AGE]),

@@ -20,7 +20,7 @@ from calibration.region import encoder_region
 from export.encoder import onnx_from_torch, with_known_width
 from export.fuse import fuse_graphs
 from export.heads import MedianHead
-from export.preprocessing import PREPROCESSINGS
+from export.preprocessing import PREPROCESSINGS, CanvasScaling
 from vexas_edge.errors import BundleError
 from vexas_edge.host.libraries import load_library
 
@@ -55,9 +55,8 @@ def fused() -> ModelProto:
     return fuse_graphs(
         encoder,
         MedianHead(classifier=svc, draw_size=3),
-        PREPROCESSINGS["keras-caffe"],
+        CanvasScaling(preprocessing=PREPROCESSINGS["keras-caffe"], canvas_px=PX),
         encoding="l2",
-        canvas_px=PX,
     )
 
 
@@ -71,7 +70,7 @@ def encodings(model: ModelProto, *, optimised: bool = True) -> np.ndarray:
 
 def test_the_region_ends_before_the_final_pooling(fused: ModelProto) -> None:
     region = encoder_region(fused)
-    assert region.entry == "pixels"
+    assert region.entry == "scaled"
     assert [node.op_type for node in region.nodes] == [
         *("Div", "Conv", "Sigmoid", "Mul", "Conv", "Add", "Relu"),
     ]

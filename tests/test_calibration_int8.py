@@ -45,7 +45,7 @@ from export.execution import run_graph, run_session, session_from, session_optio
 from export.fuse import fuse_graphs
 from export.graph import GraphBuilder, rebuilt
 from export.heads import MedianHead
-from export.preprocessing import PREPROCESSINGS
+from export.preprocessing import PREPROCESSINGS, CanvasScaling
 from vexas_edge.errors import BundleError
 from vexas_edge.host.cpu import has_vnni
 
@@ -187,7 +187,7 @@ def test_a_batch_normalisation_of_its_own_becomes_a_depthwise_convolution() -> N
         " g (uint8[N,2,4,4] cells) => (float[N,2] encodings)"
         " <float[2] a = {1.5, 2.0}, float[2] b = {0.1, 0.2}, float[2] m = {9.0, 8.0},"
         "  float[2] v = {4.0, 0.5}, int64[2] axes = {2, 3}>"
-        " { pixels = Cast <to = 1> (cells) p = Relu (pixels)"
+        " { scaled = Cast <to = 1> (cells) p = Relu (scaled)"
         "   n = BatchNormalization <epsilon = 0.001> (p, a, b, m, v)"
         "   embedding = ReduceMean <keepdims = 0> (n, axes) encodings = Identity (embedding) }"
     )
@@ -237,9 +237,8 @@ def test_channels_of_rectified_layers_come_closer_in_range() -> None:
     fused = fuse_graphs(
         encoder,
         MedianHead(classifier=svc, draw_size=3),
-        PREPROCESSINGS["keras-caffe"],
+        CanvasScaling(preprocessing=PREPROCESSINGS["keras-caffe"], canvas_px=PX),
         encoding="l2",
-        canvas_px=PX,
     )
     before = weighted_layers(fused, encoder_region(fused))
     after = weighted_layers(*both(equalise_channels(fused, encoder_region(fused), batches)))
@@ -325,9 +324,8 @@ def fused_from(module: nn.Module) -> ModelProto:
     return fuse_graphs(
         encoder,
         MedianHead(classifier=svc, draw_size=3),
-        PREPROCESSINGS["keras-caffe"],
+        CanvasScaling(preprocessing=PREPROCESSINGS["keras-caffe"], canvas_px=PX),
         encoding="l2",
-        canvas_px=PX,
     )
 
 
@@ -490,19 +488,19 @@ def test_values_that_only_move_share_their_grid() -> None:
     model = onnx.parser.parse_model(
         '<ir_version: 10, opset_import: ["" : 18]>'
         " g (uint8[N,1,4,4] cells) => (float[N,2] encodings) <int64[2] axes = {2, 3}>"
-        " { pixels = Cast <to = 1> (cells) a = Relu (pixels) b = Sigmoid (pixels)"
+        " { scaled = Cast <to = 1> (cells) a = Relu (scaled) b = Sigmoid (scaled)"
         "   c = Concat <axis = 1> (a, b)"
         "   embedding = ReduceMean <keepdims = 0> (c, axes) encodings = Identity (embedding) }"
     )
     ranges = {
-        "pixels": Range(low=0, high=255),
+        "scaled": Range(low=0, high=255),
         "a": Range(low=-2, high=3),
         "b": Range(low=0, high=9),
         "c": Range(low=-2, high=9),
     }
     grids = grids_from_ranges(encoder_region(model), ranges, Scheme())
     assert grids["a"] == grids["b"] == grids["c"] == grid_from_range(ranges["c"], Scheme())
-    assert grids["pixels"] == Grid(scale=1, zero_point=0)
+    assert grids["scaled"] == Grid(scale=1, zero_point=0)
 
 
 @pytest.mark.parametrize("extent", [(-3, 7), (2, 7), (-7, -2), (0, 0)])

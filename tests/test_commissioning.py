@@ -42,8 +42,8 @@ from vexas_edge.results.values import ModelScore
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.answering import answered
 from vexas_edge.scoring.encoded import Examined
-from vexas_edge.scoring.examining import judged_cells
-from vexas_edge.scoring.reading import read_cells
+from vexas_edge.scoring.images.examining import judged_cells
+from vexas_edge.scoring.images.reading import read_cells
 from vexas_edge.scoring.score import score_past_the_gate
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.talk import silent

@@ -118,9 +118,9 @@ def test_another_case_with_the_same_cells_takes_no_answer_for_another_age(
     one, copy, other = (kept(out, name)["models"][0]["score"] for name in ("P1", "P2", "P3"))
     assert one == copy != other
     held = rows(out)[2]
-    assert (held["state"], held["score"], held["image_score"]) == ("held", "", "")
+    assert (held["state"], held["score"], held["cells_alone"]) == ("held", "", "")
     assert held["covariates"] == "age_years=71;sex="
-    assert rows(out)[0]["image_score"] != ""
+    assert rows(out)[0]["cells_alone"] != ""
 
 
 def test_a_case_that_fails_fails_anew_with_another_value(
@@ -227,7 +227,7 @@ def test_json_has_covariates_and_no_single_cells(score: Score, tmp_path: Path) -
         "value": 63.0,
         "assumed": False,
     }
-    assert 0 < model["image_score"] < 1
+    assert 0 < model["cells_alone"] < 1
     assert not {"cells", "pulls", "heaviest", "typical"} & model.keys()
 
 

@@ -25,6 +25,7 @@ MODULES = (
     "vexas_edge.cells.images",
     "vexas_edge.cells.likeness",
     "vexas_edge.cells.vectors.matching",
+    "vexas_edge.cells.vectors.reading",
     "vexas_edge.domain.performance",
     "vexas_edge.domain.words",
     "vexas_edge.ledger.smears",

@@ -11,7 +11,7 @@ from vexas_edge.domain.gate import WORDS, judge
 from vexas_edge.domain.reference import Reference
 from vexas_edge.scoring.abstention import CellCounts
 from vexas_edge.scoring.encoded import Encoded, Examined
-from vexas_edge.scoring.examining import judged_cells, with_slide_faults
+from vexas_edge.scoring.images.examining import judged_cells, with_slide_faults
 
 FOREIGN = {"foreign case", "foreign cells"}
 N_CELLS = 12

@@ -14,7 +14,7 @@ from tiny import CANVAS_PX, library_or_skip, there
 
 from vexas_edge import read_case, score_case
 from vexas_edge.bundle.archive import open_bundle
-from vexas_edge.bundle.contract import HeadSizes, fused_contract
+from vexas_edge.bundle.contract import HeadSizes, fused_contract, images_tensor
 from vexas_edge.choices import Device, EngineName, Precision
 from vexas_edge.engines import openvino as module
 from vexas_edge.engines.contract import EngineOptions
@@ -27,7 +27,9 @@ from vexas_edge.runtime.session import Sessions
 from vexas_edge.runtime.settings import CALL_SIZES
 
 openvino = library_or_skip("openvino")
-ROWS = fused_contract(CANVAS_PX, HeadSizes(encoding_width=12, draw_size=10, n_classes=3)).rows(4)
+ROWS = fused_contract(
+    images_tensor(CANVAS_PX), HeadSizes(encoding_width=12, draw_size=10, n_classes=3)
+).rows(4)
 OPTIONS = EngineOptions(engine="openvino", threads=2, calls_at_once=2, rows=ROWS)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tiny import there
 
-from vexas_edge.bundle.contract import HeadSizes, fused_contract
+from vexas_edge.bundle.contract import HeadSizes, fused_contract, images_tensor
 from vexas_edge.choices import Precision
 from vexas_edge.engines.contract import EngineOptions, RowGroup
 from vexas_edge.engines.tensorrt.plans import (
@@ -33,7 +33,7 @@ from vexas_edge.runtime.choice import cells_per_call
 from vexas_edge.runtime.settings import CALL_SIZES
 
 GPU = Gpu(name="NVIDIA T4", capability="7.5", driver="580.65")
-CONTRACT = fused_contract(272, HeadSizes(encoding_width=3, draw_size=10))
+CONTRACT = fused_contract(images_tensor(272), HeadSizes(encoding_width=3, draw_size=10))
 
 
 # Sizes
@@ -41,7 +41,7 @@ CONTRACT = fused_contract(272, HeadSizes(encoding_width=3, draw_size=10))
 
 @pytest.mark.parametrize("canvas_px", [16, 96, 112, 224, 272, 360, 400, 4096])
 def test_scoring_and_preparing_bring_no_larger_calls_than_plans_take(canvas_px: int) -> None:
-    assert cells_per_call(EngineOptions(engine="tensorrt"), canvas_px) <= MOST_ROWS
+    assert cells_per_call(EngineOptions(engine="tensorrt"), images_tensor(canvas_px)) <= MOST_ROWS
     assert max(CALL_SIZES) <= MOST_ROWS
 
 

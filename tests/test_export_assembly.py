@@ -25,7 +25,7 @@ from export.comparing import ParityError
 from export.fuse import fuse_graphs, head_graph
 from export.heads import MedianHead
 from export.inputs import load_cells, load_classifier, load_encoder
-from export.preprocessing import PREPROCESSINGS
+from export.preprocessing import PREPROCESSINGS, CanvasScaling
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.errors import HostError, InputError, UsageError
@@ -167,7 +167,7 @@ def other_net() -> nn.Module:
 
 @pytest.mark.parametrize(
     ("tensor", "preprocessing", "source"),
-    [("pixels", "keras-tf", net()), ("embedding", "keras-caffe", other_net())],
+    [("scaled", "keras-tf", net()), ("embedding", "keras-caffe", other_net())],
 )
 def test_the_first_tensor_that_diverges_is_named(
     tensor: str, preprocessing: str, source: nn.Module, folder: Path, svc: SVC
@@ -177,28 +177,32 @@ def test_the_first_tensor_that_diverges_is_named(
             return source.eval()(torch.from_numpy(pixels)).numpy()
 
     encoder = load_encoder(None, folder, canvas_px=PX, module=net())
-    caffe, head = PREPROCESSINGS["keras-caffe"], MedianHead(classifier=svc, draw_size=10)
+    caffe, head = on_canvas("keras-caffe"), MedianHead(classifier=svc, draw_size=10)
     with pytest.raises(ParityError, match=f"{tensor} is the first tensor that diverges"):
         parity.check_parity(
-            fuse_graphs(encoder.model, head, caffe, encoding="l2", canvas_px=PX),
+            fuse_graphs(encoder.model, head, caffe, encoding="l2"),
             head_graph(head),
             cells=load_cells(folder / "cells", Canvas(canvas_px=PX, larger="reject")),
-            preprocessing=PREPROCESSINGS[preprocessing],
+            scaling=on_canvas(preprocessing),
             encoding="l2",
             reference=reference,
             head=head,
         )
 
 
+def on_canvas(preprocessing: str) -> CanvasScaling:
+    return CanvasScaling(preprocessing=PREPROCESSINGS[preprocessing], canvas_px=PX)
+
+
 def check(folder: Path, svc: SVC, fused_classifier: SVC | None = None) -> parity.Parity:
     encoder = load_encoder(None, folder, canvas_px=PX, module=net())
-    caffe, head = PREPROCESSINGS["keras-caffe"], MedianHead(classifier=svc, draw_size=10)
+    caffe, head = on_canvas("keras-caffe"), MedianHead(classifier=svc, draw_size=10)
     fused = MedianHead(classifier=fused_classifier or svc, draw_size=10)
     return parity.check_parity(
-        fuse_graphs(encoder.model, fused, caffe, encoding="l2", canvas_px=PX),
+        fuse_graphs(encoder.model, fused, caffe, encoding="l2"),
         head_graph(head),
         cells=load_cells(folder / "cells", Canvas(canvas_px=PX, larger="reject")),
-        preprocessing=caffe,
+        scaling=caffe,
         encoding="l2",
         reference=encoder.reference,
         head=head,

@@ -14,7 +14,7 @@ from export.encoder import onnx_from_torch, with_known_width
 from export.encodings import encoding_tolerance, mean_pairwise_cosine
 from export.fuse import fuse_graphs
 from export.heads import MedianHead
-from export.preprocessing import PREPROCESSINGS, Preprocessing, pixels_from_cells
+from export.preprocessing import PREPROCESSINGS, CanvasScaling, Preprocessing, pixels_from_cells
 from vexas_edge.cells.canvas import place_on_canvas
 from vexas_edge.cells.images import rgb_from_bytes
 from vexas_edge.host.libraries import load_library
@@ -69,7 +69,8 @@ def test_fused_encodings_are_torchs(name: str, real_cells: np.ndarray) -> None:
     svc = SVC(probability=True, random_state=0).fit(expected, np.arange(64) % 2)
     encoder = with_known_width(onnx_from_torch(module, CANVAS_PX), CANVAS_PX, name)
     head = MedianHead(classifier=svc, draw_size=10)
-    fused = fuse_graphs(encoder, head, preprocessing, encoding="l2", canvas_px=CANVAS_PX)
+    scaling = CanvasScaling(preprocessing=preprocessing, canvas_px=CANVAS_PX)
+    fused = fuse_graphs(encoder, head, scaling, encoding="l2")
     session = onnxruntime.InferenceSession(fused.SerializeToString())
     for n in BATCHES:
         feeds = {"cells": real_cells[:n], "draws": np.zeros((1, 10), np.int64)}

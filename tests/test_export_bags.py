@@ -18,6 +18,7 @@ from export import write_bundle
 from export.bags.aggregation import AggregationOptions
 from export.bags.bag_file import TrainedBag, load_bag
 from export.bags.bag_head import BagHead
+from export.bags.network import BagNetwork
 from export.comparing import ParityError
 from export.execution import run_graph
 from export.fuse import head_graph
@@ -42,7 +43,7 @@ SIZES = (1, 3, 40, 1000)
 def encodings_of(bag: TrainedBag, n: int) -> torch.Tensor:
     """Random encodings, spread about what the bag's standardising expects."""
     rng = torch.Generator().manual_seed(n)
-    network = bag.network
+    network = bag.layers
     features = network.mean + network.spread * torch.randn(n, len(network.mean), generator=rng)
     if bag.facts.aggregation.level == "cell":
         return features
@@ -62,9 +63,9 @@ def test_the_head_gives_what_the_network_gives(
     for n in SIZES:
         encodings = encodings_of(bag, n)
         with torch.inference_mode():
-            logit = bag.network.of_encodings(encodings, [n]).bags
+            logit = bag.layers.of_encodings(encodings, [n]).bags
             if in_network:
-                logit = logit + torch.from_numpy(known) @ bag.network.covariates
+                logit = logit + torch.from_numpy(known) @ bag.layers.covariates
         image = (float(logit) - facts.middle) / facts.spread
         first, *others = facts.final.weights
         total = first * image + float(known[0] @ np.array(others or [0, 0])) + facts.final.bias
@@ -93,8 +94,10 @@ def test_a_bundle_gives_what_the_network_gives_from_the_images(name: str, tmp_pa
     cells = load_cells(tmp_path / "S1", Canvas(canvas_px=CANVAS_PX, larger="crop"))
     pixels = pixels_from_cells(cells, preprocessing_named("torchvision"))
     with torch.inference_mode():
-        features = bag.network.features(torch.from_numpy(pixels))
-        logit = float(bag.network.answers(features, [len(cells)]).bags)
+        network = bag.layers
+        assert isinstance(network, BagNetwork)
+        features = network.features(torch.from_numpy(pixels))
+        logit = float(network.answers(features, [len(cells)]).bags)
     regression = bag.facts.final
     image = (logit - bag.facts.middle) / bag.facts.spread
     with read_case(tmp_path / "S1") as case:
@@ -102,7 +105,7 @@ def test_a_bundle_gives_what_the_network_gives_from_the_images(name: str, tmp_pa
     assert result.status == "scored"
     expected = expit(regression.weights[0] * image + regression.bias)
     assert result.models[0].score == pytest.approx(expected, abs=1e-5)
-    assert result.models[0].image_score is None
+    assert result.models[0].cells_alone is None
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -133,7 +136,11 @@ def test_the_manifest_says_what_the_model_takes(tmp_path: Path) -> None:
     model = manifest.models["neutrophil"]
     assert model.covariates == (AGE, SEX)
     assert (model.classes, model.threshold) == (("reactive", "tumoral"), 0.55)
-    assert (model.larger, model.canvas_px, model.encoding) == ("crop", CANVAS_PX, "l2")
+    assert (model.images.larger, model.images.canvas_px, model.encoding) == (
+        "crop",
+        CANVAS_PX,
+        "l2",
+    )
     raw = json.loads((open_bundle(tmp_path / "bag.vxb"))._read("manifest.json", 1 << 20))
     assert raw["models"]["neutrophil"]["aggregation"] == {
         "method": "bag",
@@ -155,7 +162,7 @@ def test_a_head_of_another_bag_is_noticed(tmp_path: Path) -> None:
     bag = tiny_bag(tmp_path / "a", BagKind(weighting=KINDS["learned"]))
     other = tiny_bag(tmp_path / "b", BagKind(weighting=KINDS["learned"]))
     with torch.no_grad():
-        other.network.classify.weight *= 1.01
+        other.layers.classify.weight *= 1.01
     head, encodings = BagHead(bag=bag), encodings_of(bag, 8).numpy()
     feeds = head.feeds(np.zeros((8, 4, 4, 3), np.uint8))
     with pytest.raises(ParityError, match="cell_logits is the first tensor that diverges"):
@@ -226,5 +233,7 @@ def test_a_file_that_is_no_whole_bag_is_refused(kind: str, tmp_path: Path) -> No
     path = tmp_path / "bags.safetensors"
     tiny_bag(path, BagKind())
     damaged(path, kind)
-    with pytest.raises(InputError, match="is no file of `vexas-workshop train bags` that can be"):
+    with pytest.raises(
+        InputError, match="is no file of `vexas-workshop train bags` or `train expression`"
+    ):
         load_bag(path)

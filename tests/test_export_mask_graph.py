@@ -68,7 +68,7 @@ def test_light_is_evened_in_the_graph_as_in_torch(graph: ModelProto) -> None:
     from export.execution import run_graph
     from export.graph import between
 
-    found = run_graph(between(graph, ["crops"], ["pixels"]), {"crops": CROPS})["pixels"]
+    found = run_graph(between(graph, ["crops"], ["scaled"]), {"crops": CROPS})["scaled"]
     expected = lit_evenly(torch.from_numpy(CROPS).permute(0, 3, 1, 2).float())
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
 

@@ -44,7 +44,7 @@ TENSOR_NAMES = frozenset(
     {
         *("cells", "draws", "encodings", "probabilities", "decisions", "crops", "masks"),
         *("members", "cell_logits", "cell_weights", "image_probabilities"),
-        *("pixels", "embedding", "aggregates", "logits", "features"),
+        *("scaled", "embedding", "aggregates", "logits", "features"),
     }
 )
 CONTRACT = "vexas_edge/bundle/contract.py"

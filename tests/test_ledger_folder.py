@@ -288,7 +288,7 @@ def test_cells_csv_has_a_row_for_each_cell_of_each_model(tmp_path: Path) -> None
 
 def test_a_result_holds_its_cells_and_how_it_stands(tmp_path: Path) -> None:
     written = kept(filled(tmp_path, scored(lead="neutrophil")), "P1")
-    assert (written["case"], written["status"], written["schema_version"]) == ("P1", "scored", 8)
+    assert (written["case"], written["status"], written["schema_version"]) == ("P1", "scored", 9)
     assert written["models"][0]["cells"][0]["path"] == "neutrophil/=1.png"
     assert written["entry"]["number"] == 2
     assert recorded(tmp_path, "started")["number"] == written["entry"]["run"] == 1

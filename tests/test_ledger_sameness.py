@@ -62,7 +62,7 @@ def test_a_smear_that_nobody_touched_is_not_opened_again(
     first = score(write_case(tmp_path / "P1"))
     assert encoded
     encoded.clear()
-    monkeypatch.setattr("vexas_edge.commands.smears.scorer.read_case", None)
+    monkeypatch.setattr("vexas_edge.commands.smears.scorer.open_case", None)
     again = score(tmp_path / "P1")
     assert (again.status, again.out) == (first.status, first.out)
     assert "note: known results are shown again (1); --again scores once more" in again.err

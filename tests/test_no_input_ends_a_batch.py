@@ -159,7 +159,7 @@ def test_a_zip_with_a_nameless_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_manifest_that_is_no_utf8_or_nested_without_end_is_refused(tmp_path: Path) -> None:
-    for number, text in enumerate((b'{"schema_version": 6, "name": "\xff"}', b"[" * 100_000)):
+    for number, text in enumerate((b'{"schema_version": 7, "name": "\xff"}', b"[" * 100_000)):
         path = tmp_path / f"{number}.vxb"
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("manifest.json", text)

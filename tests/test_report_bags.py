@@ -28,7 +28,7 @@ HEAVIEST = tuple(
 
 
 def bag(name: str = "neutrophil", **fields: Any) -> ModelScore:
-    known = {"image_score": 0.6543, "covariates": (AGE, NO_SEX), "heaviest": HEAVIEST}
+    known = {"cells_alone": 0.6543, "covariates": (AGE, NO_SEX), "heaviest": HEAVIEST}
     return model(name, **{"n_draws": None, **known, **fields})
 
 
@@ -52,7 +52,7 @@ def test_a_line_names_what_was_known_and_the_score_by_the_cells_alone() -> None:
         "for as many other cells), at or over the threshold 0.5 (30 cells)"
     ) in line_from_score(of_bags())
     assert "neutrophil 0.837 with age_years 71, sex not given (0.71 to 0.90" in line_from_score(
-        of_bags(bag(image_score=None))
+        of_bags(bag(cells_alone=None))
     )
     assert "neutrophil 0.837 (0.71 to 0.90 for as many" in line_from_score(result())
 

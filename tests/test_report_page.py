@@ -197,12 +197,16 @@ def test_a_page_says_what_it_answers_whether_to_use_it_and_what_is_next(kind: An
         [step.format(held="").partition("\n")[0] for step in NEXT[kind]],
     )
     for sentence in (
-        HEADLINES[kind].format(positive="VEXAS & co"),
+        HEADLINES[kind].format(positive="VEXAS & co", sample="smear"),
         MAY_BE_USED[kind],
         *steps,
     ):
         assert sentence in text
-    others = [HEADLINES[other].format(positive="VEXAS & co") for other in OF_KIND if other != kind]
+    others = [
+        HEADLINES[other].format(positive="VEXAS & co", sample="smear")
+        for other in OF_KIND
+        if other != kind
+    ]
     assert not [sentence for sentence in others if sentence in text]
     assert NOTICE in text
 
@@ -295,7 +299,7 @@ def test_without_an_answer_there_is_no_number_in_any_form(kind: AnswerKind) -> N
 
 def test_a_held_page_names_the_other_cases_and_no_folder() -> None:
     text = Tags(page(HELD, others=OtherCases(unclear=("P7", "P8"), held=("P 1",)))).text
-    assert "P1 shares cells with P7, P8: half or more of those of the smaller smear." in text
+    assert "P1 shares cells with P7, P8: half or more of those of the smaller case." in text
     assert 'vexas-edge results confirm RESULTS_FOLDER "P 1"' in text
     assert "/secret" not in text
 
@@ -303,7 +307,7 @@ def test_a_held_page_names_the_other_cases_and_no_folder() -> None:
 def test_a_number_waits_while_another_case_with_its_cells_is_held() -> None:
     text = Tags(page(result(), others=OtherCases(unclear=("P2",), held=("P2", "P 4")))).text
     assert WAITING in text
-    assert HEADLINES["over"].format(positive="VEXAS & co") not in text
+    assert HEADLINES["over"].format(positive="VEXAS & co", sample="smear") not in text
     assert "Not yet. First it must be found out whose cells these are." in text
     assert "Not to be used: 0.837." in text
     assert "P1 shares cells with P2: half or more" in text

@@ -20,7 +20,7 @@ from vexas_edge.runtime import selftest
 from vexas_edge.runtime.choice import int8_file
 from vexas_edge.runtime.selftest import golden_from_npz
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.runtime.verification import run_selftest
+from vexas_edge.scoring.verification import run_selftest
 
 GOLDEN = "models/monocyte/golden.npz"
 

@@ -148,10 +148,10 @@ def test_what_varies_freely_may_hold_anything(written: dict[str, str]) -> None:
 def test_what_only_an_older_writer_leaves_out_is_required(written: dict[str, str]) -> None:
     """The reader fills in these defaults; vexas-edge always writes them."""
     manifest = json.loads(written["manifest"])
-    del manifest["budgets"], manifest["models"]["monocyte"]["normalise"]
+    del manifest["budgets"], manifest["models"]["monocyte"]["judged_typed"]
     assert sorted(faults("manifest", manifest)) == [
         '/: "budgets" is a required property',
-        '/models/monocyte: "normalise" is a required property',
+        '/models/monocyte: "judged_typed" is a required property',
     ]
 
 
@@ -183,7 +183,7 @@ CHANGES: list[tuple[str, Change, str]] = [
     (
         "manifest",
         lambda m: m.update(typing={"a": {}}),
-        '/typing/a: "canvas_px" is a required',
+        '/typing/a: "instances" is a required',
     ),
     ("manifest", lambda m: m.update(synthetic="yes"), 'synthetic: "yes" is not of type "boolean"'),
     ("manifest", lambda m: m["models"]["monocyte"].update(encoding="best"), "one of"),
@@ -192,7 +192,7 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("manifest", lambda m: head(m).update(sha256=HASH + "\n"), "/sha256: "),
     ("manifest", lambda m: head(m).update(sha256=HASH + "Z"), "/sha256: "),
     ("manifest", lambda m: head(m).update(sha256=""), "/sha256: "),
-    ("manifest", lambda m: m.update(schema_version=1), "/schema_version: 6 was expected"),
+    ("manifest", lambda m: m.update(schema_version=1), "/schema_version: 7 was expected"),
     ("case", lambda c: c.pop("schema_version"), '/: "schema_version" is a required property'),
     ("case", lambda c: c.pop("error"), '/: "error" is a required property'),
     ("case", lambda c: c["models"][0].pop("score"), '/models/0: "score" is a required property'),
@@ -203,7 +203,7 @@ CHANGES: list[tuple[str, Change, str]] = [
     ("case", lambda c: c.update(conflicts=[{"path": "x"}]), '"folder_class" is a required'),
     ("case", lambda c: c.update(status="fine"), '/status: "fine" is not one of'),
     ("case", lambda c: c["bundle"].update(sha256=HASH + "\n"), "/bundle: "),
-    ("case", lambda c: c.update(schema_version=0), "/schema_version: 8 was expected"),
+    ("case", lambda c: c.update(schema_version=0), "/schema_version: 9 was expected"),
     ("site", lambda s: s.pop("seal"), '/: "seal" is a required property'),
     ("site", lambda s: s["images"].update(slide=[1, 2]), "/images/slide: "),
     ("site", lambda s: s.update(schema_version=2), "/schema_version: 1 was expected"),

@@ -47,7 +47,7 @@ def scored(bundle: Path, smear: Path, **given: str | float) -> ModelScore:
 def test_a_covariate_moves_the_score_and_not_that_of_the_image(bundle: Path, smear: Path) -> None:
     young, old = (scored(bundle, smear, age_years=age) for age in ("40", "80"))
     assert there(young.score) < there(old.score)
-    assert young.image_score == old.image_score
+    assert young.cells_alone == old.cells_alone
     age, sex = old.covariates
     assert (age.name, age.given, age.value, age.assumed) == ("age_years", "80", 80.0, False)
     assert (sex.name, sex.given, sex.value, sex.assumed) == ("sex", "", None, True)
@@ -73,7 +73,7 @@ def test_what_a_model_must_know_and_does_not_keeps_it_from_answering(
     given: dict[str, str], reason: str, said: str, bundle: Path, smear: Path
 ) -> None:
     model = scored(bundle, smear, **given)
-    assert (model.status, model.score, model.image_score) == ("abstained", None, None)
+    assert (model.status, model.score, model.cells_alone) == ("abstained", None, None)
     assert model.reasons == (reason,)
     assert said in model.explanations[0]
     assert model.heaviest == ()

@@ -35,8 +35,8 @@ from vexas_edge.results.tables import CASE_COLUMNS, CELL_COLUMNS, case_rows, cel
 from vexas_edge.results.values import CaseScore, ModelScore
 from vexas_edge.results.words import line_from_score
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.runtime.verification import run_selftest
 from vexas_edge.scoring.score import score_past_the_gate
+from vexas_edge.scoring.verification import run_selftest
 from vexas_edge.scoring.whole import failed_case
 
 NEUTROPHIL, MONOCYTE, LYMPHOCYTE = MODELS = ("neutrophil", "monocyte", "lymphocyte")

@@ -28,7 +28,8 @@ from vexas_edge.cells.limits import IsolationLimits
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.runtime.verification import run_selftest
+from vexas_edge.scoring.images.canvases import canvas_of
+from vexas_edge.scoring.verification import run_selftest
 
 CROP_PX = 64
 PALE, CYTOPLASM, NUCLEUS = (240, 235, 238), (190, 130, 160), (110, 40, 120)
@@ -101,7 +102,7 @@ def test_the_cell_alone_reaches_the_encoder(bundle: Path, tmp_path: Path) -> Non
     ]
     assert [score.n_cells for score in scores] == [4, 4]
     with Sessions(open_bundle(bundle)) as sessions:
-        canvas = sessions.canvas("monocyte")
+        canvas = canvas_of(sessions, "monocyte")
         one, other = canvas.place(crop(0)), canvas.place(aside[0])
     assert np.array_equal(one, other)
     assert one.shape == (CANVAS_PX, CANVAS_PX, 3)
@@ -144,7 +145,7 @@ def test_a_model_abstains_if_over_a_quarter_of_its_cells_cannot_be_isolated(
 def test_the_manifest_says_that_cells_are_isolated_and_by_which_limits(bundle: Path) -> None:
     model = open_bundle(bundle).manifest.models["monocyte"]
     assert ISOLATE in model.files
-    assert model.isolation == IsolationLimits()
+    assert model.images.isolation == IsolationLimits()
     assert "UNTESTED" not in "\n".join(
         lines_from_bundle(open_bundle(bundle))
     )  # said of cheaper graphs alone

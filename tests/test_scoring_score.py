@@ -30,6 +30,7 @@ from tiny import (
 
 from vexas_edge import open_bundle, read_case, score_case
 from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.contract import images_tensor
 from vexas_edge.cells.canvas import DecodedCell, decode_cell
 from vexas_edge.cells.images import identity_of
 from vexas_edge.engines.contract import EngineOptions
@@ -39,9 +40,10 @@ from vexas_edge.results.values import NOTICE, SYNTHETIC_NOTICE, CaseScore, Model
 from vexas_edge.runtime import session as sessions_module
 from vexas_edge.runtime.choice import cells_per_call
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring import encoding, reading, smears
+from vexas_edge.scoring import encoding
 from vexas_edge.scoring.draws import draw_cells
 from vexas_edge.scoring.figures.interval import prediction_interval
+from vexas_edge.scoring.images import reading, smears
 
 
 @pytest.fixture(scope="module")
@@ -363,6 +365,8 @@ def test_a_manifest_that_contradicts_its_graphs_is_refused(
     models = dict(open_bundle(tiny_bundle).manifest.models)
     model = models["neutrophil"]
     lie: dict[str, object] = {field: value}
+    if field == "canvas_px":
+        lie = {"instances": msgspec.structs.replace(model.images, canvas_px=value)}
     if field == "draw_size":
         lie = {"aggregation": msgspec.structs.replace(model.aggregation, draw_size=value)}
     models["neutrophil"] = msgspec.structs.replace(model, **lie)
@@ -470,7 +474,10 @@ class Watched(np.ndarray):
 
 
 def test_a_call_is_bounded_in_pixels_and_cells() -> None:
-    calls = {px: cells_per_call(EngineOptions(device="cpu"), px) for px in (8, 112, 272, 400, 4096)}
+    calls = {
+        px: cells_per_call(EngineOptions(device="cpu"), images_tensor(px))
+        for px in (8, 112, 272, 400, 4096)
+    }
     assert calls == {8: 32, 112: 23, 272: 4, 400: 1, 4096: 1}
 
 

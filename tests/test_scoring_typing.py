@@ -21,7 +21,7 @@ from vexas_edge.results.values import CaseScore
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring import encoding, score
 from vexas_edge.scoring.encoded import Encoded
-from vexas_edge.scoring.reading import ReadCells
+from vexas_edge.scoring.images.reading import ReadCells
 from vexas_edge.smear.options import ReadOptions
 
 Command = Callable[..., Ended]

@@ -30,7 +30,10 @@ def hostile_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) 
     models = {
         name: msgspec.structs.replace(
             model,
-            preprocessing=msgspec.structs.replace(model.preprocessing, name=HOSTILE),
+            instances=msgspec.structs.replace(
+                model.images,
+                preprocessing=msgspec.structs.replace(model.images.preprocessing, name=HOSTILE),
+            ),
             files={
                 file: msgspec.structs.replace(entry, measured={HOSTILE: HOSTILE})
                 for file, entry in model.files.items()

@@ -410,14 +410,14 @@ def test_aggregations_that_make_no_sense_are_refused() -> None:
 def check_model(file: Path, start: str) -> None:
     bag = load_bag(file)
     facts = bag.facts
-    assert (facts.positive, facts.others, facts.canvas_px) == ("vexas", "control", 64)
+    assert (facts.positive, facts.others, facts.images.canvas_px) == ("vexas", "control", 64)
     assert 1 <= facts.training["epochs"] <= 2
     assert [len(one.weights) for one in (there(facts.image), there(facts.both))] == [1, 2]
     (age,) = facts.covariates
     assert (age.name, age.unit, age.missing) == ("age_years", "years", "abstain")
     for name, tensor in build_from(start).state_dict().items():
-        assert torch.equal(bag.backbone.state_dict()[name], tensor)
-    assert bag.network.classify.weight.shape == (1, 128)
+        assert torch.equal(bag.encoder.state_dict()[name], tensor)
+    assert bag.layers.classify.weight.shape == (1, 128)
 
 
 def check_bundle(file: Path, cohort_file: Path) -> None:
@@ -436,7 +436,7 @@ def check_bundle(file: Path, cohort_file: Path) -> None:
         )
     (model,) = result.models
     assert result.status == "scored"
-    assert there(model.score) != there(model.image_score)
+    assert there(model.score) != there(model.cells_alone)
 
 
 def test_the_command_judges_beside_covariates_and_goes_on(

@@ -40,7 +40,7 @@ def test_the_shipped_bundle_is_of_the_spec_and_tells_how_it_was_made() -> None:
     assert manifest.budgets == spec.budgets
     stages = manifest.provenance["stages"]
     for name, model in manifest.models.items():
-        assert model.canvas_px == spec.models[name].canvas_px
+        assert model.images.canvas_px == spec.models[name].canvas_px
         assert ISOLATE in model.files
         assert model.files["fused.int8.onnx"].tested
         assert model.minimum_cells == spec.models[name].minimum_cells

@@ -17,7 +17,7 @@ from vexas_edge import open_bundle
 from vexas_edge.bundle.graphs import FUSED
 from vexas_edge.scoring import encoding
 from vexas_edge.scoring.encoded import Encoded
-from vexas_edge.scoring.reading import ReadCells
+from vexas_edge.scoring.images.reading import ReadCells
 
 Command = Callable[..., Ended]
 CANVAS_PX = 24

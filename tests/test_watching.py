@@ -122,7 +122,7 @@ def test_what_was_there_before_is_not_scored_again(
 ) -> None:
     write_case(root / "P1")
     watched.go_on(100)
-    monkeypatch.setattr("vexas_edge.commands.smears.scorer.read_case", None)
+    monkeypatch.setattr("vexas_edge.commands.smears.scorer.open_case", None)
     watched.begin_anew()
     watched.go_on(100)
     assert case_files(out) == ["P1"]

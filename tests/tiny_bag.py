@@ -13,7 +13,7 @@ from torch import nn
 from export import write_bundle
 from export.backbones import build_backbone
 from export.bags.aggregation import AggregationOptions
-from export.bags.bag_file import BagFacts, Regression, TrainedBag, bag_file, load_bag
+from export.bags.bag_file import BagFacts, BagOfImages, Regression, TrainedBag, bag_file, load_bag
 from export.bags.network import BagNetwork
 from vexas_edge.covariates.covariate import Covariate
 
@@ -68,9 +68,7 @@ def tiny_bag(path: Path, kind: BagKind) -> TrainedBag:
     facts = BagFacts(
         positive=kind.classes[1],
         others=kind.classes[0],
-        canvas_px=CANVAS_PX,
-        backbone="compact",
-        preprocessing="torchvision",
+        instances=BagOfImages(canvas_px=CANVAS_PX, backbone="compact", preprocessing="torchvision"),
         encoding=msgspec.convert(kind.encoding, Any),
         aggregation=kind.weighting,
         middle=0.3,

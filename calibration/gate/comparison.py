@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from calibration.candidates import judgeable_kinds
+from calibration.gate.cases import open_cases
 from calibration.gate.figures import GateResult, gate_result, patient_scores
 from calibration.gate.judgement import REFERENCE, Judgement, check_cohort, judge
 from calibration.gate.samples import BATCH
 from calibration.gate.separation import Separation, resampled_aucs, separation
-from calibration.gate.smears import check_read, open_smears
+from calibration.gate.smears import check_read
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import CELLS, contract_of
 from vexas_edge.bundle.graphs import CHEAPER, FUSED, GOLDEN, HEAD, graph_file
@@ -79,7 +80,7 @@ def compare_precisions(
     in_bundle = {file for model in bundle.manifest.models.values() for file in model.files}
     judgeable = judgeable_kinds([k for k in CHEAPER if graph_file(k) in in_bundle], warn)
     with ExitStack() as stack:
-        smears = open_smears(read_cohort(cohort), split, reading, stack)
+        smears = open_cases(bundle, read_cohort(cohort), split, reading, stack)
         check_cohort(smears, bundle.manifest)
         check_read(smears)
         for name, model in bundle.manifest.models.items():

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from onnx import ModelProto
 
+from calibration.gate.cases import OpenedCase
 from calibration.gate.figures import failures, gate_result
 from calibration.gate.judgement import REFERENCE, judge
 from calibration.gate.naming import judge_naming, naming_failures, naming_result
@@ -30,7 +31,7 @@ class Gate:
     warn: takes one line about what is not used.
     """
 
-    smears: Sequence[Smear]
+    smears: Sequence[OpenedCase]
     calibration_encodings: np.ndarray | None
     progress: Progress
     warn: Callable[[str], None]
@@ -48,7 +49,8 @@ class Gate:
         return (self._naming if names_cells else self._scores)(bundle, name, graphs)
 
     def _naming(self, bundle: Bundle, name: str, graphs: Graphs) -> dict[str, JudgedKind]:
-        judgement = judge_naming(self.smears, bundle, name, graphs, self.progress)
+        smears = [smear for smear in self.smears if isinstance(smear, Smear)]
+        judgement = judge_naming(smears, bundle, name, graphs, self.progress)
         self._warn_unused(judgement.unreadable)
         found: dict[str, JudgedKind] = {}
         for kind in graphs.keys() - {REFERENCE}:

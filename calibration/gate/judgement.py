@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import ModelProto
 
+from calibration.gate.cases import OpenedCase
 from calibration.gate.graphs import encoded_by, session_of
-from calibration.gate.smears import Smear, canvas_of, canvas_of_smear, cells_of, raw_images
+from calibration.gate.smears import (
+    Smear,
+    canvas_of_smear,
+    cells_of,
+    opened_canvas,
+    raw_images,
+)
+from calibration.gate.tables import CohortTable
 from export.execution import session_from
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.contract import (
@@ -90,7 +98,7 @@ class Judgement:
     unreadable: tuple[str, ...]
 
 
-def check_cohort(smears: Sequence[Smear], manifest: Manifest) -> None:
+def check_cohort(smears: Sequence[OpenedCase], manifest: Manifest) -> None:
     """Check that the smears can be scored, and their calls judged.
 
     Raises:
@@ -114,7 +122,7 @@ def check_cohort(smears: Sequence[Smear], manifest: Manifest) -> None:
         )
 
 
-def _check_covariates(smears: Sequence[Smear], manifest: Manifest) -> None:
+def _check_covariates(smears: Sequence[OpenedCase], manifest: Manifest) -> None:
     taken = (c for model in manifest.models.values() for c in model.covariates)
     needed = {covariate.name for covariate in taken if covariate.missing == "abstain"}
     missing = sorted(needed.difference(*(smear.row.covariates for smear in smears[:1])))
@@ -126,7 +134,7 @@ def _check_covariates(smears: Sequence[Smear], manifest: Manifest) -> None:
 
 
 def judge(
-    smears: Sequence[Smear],
+    smears: Sequence[OpenedCase],
     bundle: Bundle,
     name: str,
     head: bytes,
@@ -146,11 +154,15 @@ def judge(
     model = bundle.manifest.models[name]
     judge_one = _Judge(bundle, name, head, graphs)
     found, abstained, unreadable = [], [], []
-    with canvas_of(bundle, name) as canvas:
+    with opened_canvas(bundle, name) as canvas:
         for done, smear in enumerate(smears, start=1):
-            usable, lost = _decoded(smear, model, canvas)
-            unreadable += [f"{smear.row.sample}: {cell.fault}" for cell in lost]
-            counts = _counts(smear, model, len(usable), lost)
+            if isinstance(smear, CohortTable):
+                usable = smear.cells(name)
+                counts = counts_from_records(smear.of_models[name].records)
+            else:
+                usable, lost = _decoded(smear, model, canvas)
+                unreadable += [f"{smear.row.sample}: {cell.fault}" for cell in lost]
+                counts = _counts(smear, model, len(usable), lost)
             taken = taken_covariates(model.covariates, smear.row.covariates)
             if _abstains(name, smear, counts, model) or taken.problems:
                 abstained.append(smear.row.sample)
@@ -176,7 +188,7 @@ def _check_both_classes(judgement: Judgement, model: Model, n_smears: int) -> No
         )
 
 
-def _abstains(name: str, smear: Smear, counts: CellCounts, model: Model) -> bool:
+def _abstains(name: str, smear: OpenedCase, counts: CellCounts, model: Model) -> bool:
     """Whether a smear has too few cells. Raises InputError where too many cannot be read."""
     reasons = [reason.code for reason in reasons_to_abstain(counts, model.minimum_cells)]
     if "too_many_unreadable" in reasons:
@@ -223,7 +235,7 @@ class _Judge:
         self._sessions = {kind: session_of(kind, graph) for kind, graph in graphs.items()}
 
     def __call__(
-        self, smear: Smear, cells: Mapping[bytes, np.ndarray], covariates: TakenCovariates
+        self, smear: OpenedCase, cells: Mapping[bytes, np.ndarray], covariates: TakenCovariates
     ) -> JudgedSmear:
         ordered = dict(sorted(cells.items()))
         inputs = inputs_of_head(self._model, list(ordered), covariates.standardised)
@@ -238,13 +250,13 @@ class _Judge:
             },
         )
 
-    def _statistics(self, smear: Smear, measured: Sequence[bytes]) -> np.ndarray | None:
+    def _statistics(self, smear: OpenedCase, measured: Sequence[bytes]) -> np.ndarray | None:
         """Of the raw images of these cells, float64 (S,); None where nothing asks for them."""
-        if self._reference is None:
+        if self._reference is None or isinstance(smear, CohortTable):
             return None
         by_identity = {smear.identities[cell.path]: cell for cell in cells_of(smear, self._model)}
         cells = [by_identity[identity] for identity in measured]
-        canvas_px, slides = self._model.canvas_px, smear.backgrounds
+        canvas_px, slides = self._model.images.canvas_px, smear.backgrounds
         return case_statistics(
             [
                 cell_statistics(pixels, slides[cell.path], canvas_px)

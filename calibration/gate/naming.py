@@ -11,7 +11,7 @@ from calibration.cosines import cosines
 from calibration.gate.figures import distance_of, unless, unlike_calibration, unlike_cosine
 from calibration.gate.graphs import encoded_by, session_of
 from calibration.gate.judgement import REFERENCE
-from calibration.gate.smears import Smear, canvas_of, canvas_of_smear, cells_of
+from calibration.gate.smears import Smear, canvas_of_smear, cells_of, opened_canvas
 from export.execution import session_from
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.budgets import Budget
@@ -111,7 +111,7 @@ def _placed_cells(
     """The class and the canvas of each cell, and what there is to say of unreadable ones."""
     model = bundle.manifest.typing[name]
     placed, unreadable = [], []
-    with canvas_of(bundle, name) as canvas:
+    with opened_canvas(bundle, name) as canvas:
         for smear in smears:
             own = canvas_of_smear(smear, model, canvas)
             for cell in cells_of(smear, model):

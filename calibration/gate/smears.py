@@ -1,8 +1,9 @@
 """The cohort's smears that a calibration works on: opened, with all cells identified."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from vexas_edge.errors import InputError
 from vexas_edge.host.process import default_threads
 from vexas_edge.results.values import UsedCell
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.reading import empty_cell
+from vexas_edge.scoring.images.canvases import canvas_of
+from vexas_edge.scoring.images.reading import empty_cell
 from vexas_edge.smear.case import Case, Cell
 from vexas_edge.smear.cohort import CohortCase, cases_of_split, read_row
 from vexas_edge.smear.options import ReadOptions
@@ -24,6 +26,21 @@ from vexas_edge.smear.vocabulary import CELL_CLASSES
 
 # The share of a gate's cells that may be unreadable.
 MOST_UNREAD = 0.02
+
+
+class OpenedCells(Protocol):
+    """One opened case of the cohort, a smear or a table."""
+
+    @property
+    def row(self) -> CohortCase: ...
+
+    @property
+    def identities(self) -> Mapping[str, bytes]:
+        """Of each cell that can be read, by path."""
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """A line of text per cell that cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +83,7 @@ def open_smears(
     return tuple(_opened(row, options, stack) for row in cases_of_split(rows, split))
 
 
-def check_read(gate: Sequence[Smear]) -> None:
+def check_read(gate: Sequence[OpenedCells]) -> None:
     """Check that hardly any cell of the gate is lost: it is to judge the cohort, not what is left.
 
     Raises:
@@ -112,7 +129,7 @@ def _opened(row: CohortCase, options: ReadOptions, stack: ExitStack) -> Smear:
     )
 
 
-def check_apart(calibration: Sequence[Smear], gate: Sequence[Smear]) -> None:
+def check_apart(calibration: Sequence[OpenedCells], gate: Sequence[OpenedCells]) -> None:
     """Check that calibration and gate share no patient and no cell.
 
     Raises:
@@ -140,11 +157,17 @@ def check_apart(calibration: Sequence[Smear], gate: Sequence[Smear]) -> None:
 
 
 @contextmanager
-def canvas_of(bundle: Bundle, name: str) -> Iterator[Canvas]:
-    """The canvas of one of the bundle's models, with its mask network in the reference engine."""
+def opened_canvas(bundle: Bundle, name: str) -> Iterator[Canvas]:
+    """The canvas of one of the bundle's models, with its mask network in the reference engine.
+
+    Where models take tables, it is one that changes nothing.
+    """
+    if bundle.manifest.takes_tables:
+        yield AS_IT_IS
+        return
     on_cpu = EngineOptions(engine="onnxruntime", device="cpu")
     with Sessions(bundle, on_cpu, "fp32") as sessions:
-        yield sessions.canvas(name)
+        yield canvas_of(sessions, name)
 
 
 def classes_of(model: Network) -> Collection[str]:

@@ -37,8 +37,8 @@ from vexas_edge.bundle.contract import (
     DRAWS,
     EMBEDDING,
     ENCODINGS,
-    PIXELS,
     PROBABILITIES,
+    SCALED,
 )
 from vexas_edge.bundle.graphs import CHEAPER, HEAD, graph_file
 from vexas_edge.commands.console import ProgressLine, run_command_line
@@ -213,16 +213,16 @@ def stock_graphs(reference: bytes, batches: list[np.ndarray], folder: Path) -> d
     encoder, prepared, quantised = (
         folder / f"stock-{n}.onnx" for n in ("fp32", "prepared", "int8")
     )
-    onnx.save(between(fused, [PIXELS], [EMBEDDING]), encoder)
+    onnx.save(between(fused, [SCALED], [EMBEDDING]), encoder)
     quantization.quant_pre_process(encoder, prepared, skip_symbolic_shape=True)
-    preprocessing = session_from(between(fused, [CELLS], [PIXELS]))
+    preprocessing = session_from(between(fused, [CELLS], [SCALED]))
     pixels = [preprocessing.run(None, {CELLS: batch})[0] for batch in batches]
     graphs = {}
     for kind, options in STOCK.items():
         quantization.quantize_static(
             prepared,
             quantised,
-            _Cells(pixels, PIXELS),
+            _Cells(pixels, SCALED),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
             weight_type=quantization.QuantType.QInt8,
@@ -235,7 +235,7 @@ def stock_graphs(reference: bytes, batches: list[np.ndarray], folder: Path) -> d
 
 def with_encoder(fused: onnx.ModelProto, encoder: onnx.ModelProto) -> onnx.ModelProto:
     """The fused graph with another encoder in its place."""
-    before = between(fused, [CELLS], [PIXELS])
+    before = between(fused, [CELLS], [SCALED])
     after = between(fused, [EMBEDDING, DRAWS], [ENCODINGS, PROBABILITIES, DECISIONS])
     graph = onnx.helper.make_graph(
         [*before.graph.node, *encoder.graph.node, *after.graph.node],

@@ -92,7 +92,7 @@ class _Nodes:
 
     def __init__(self, graph: GraphBuilder, bag: TrainedBag, dtype: type) -> None:
         self._graph, self._facts, self._dtype = graph, bag.facts, dtype
-        state = bag.network.state_dict()
+        state = bag.layers.state_dict()
         self._state = {name: tensor.double().numpy() for name, tensor in state.items()}
 
     def parted(self, encodings: str) -> tuple[str, str | None]:

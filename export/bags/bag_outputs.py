@@ -26,10 +26,10 @@ def outputs_of(
 
     facts = bag.facts
     with torch.inference_mode():
-        answers = bag.network.of_encodings(torch.from_numpy(encodings), [len(encodings)])
+        answers = bag.layers.of_encodings(torch.from_numpy(encodings), [len(encodings)])
         logits, weights = answers.cells.double().numpy(), answers.weights.double().numpy()
         if facts.in_network:
-            known = torch.from_numpy(covariates) @ bag.network.covariates
+            known = torch.from_numpy(covariates) @ bag.layers.covariates
             logits = logits + known.double().numpy()
     joined = _joined(bag, facts.final, logits, covariates)
     total = (weights * joined).sum().reshape(1, 1)

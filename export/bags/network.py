@@ -28,34 +28,24 @@ class Answers(NamedTuple):
     weights: Tensor
 
 
-class BagNetwork(nn.Module):
-    """All that is trained: the late half of the encoder and the head.
+class BagLayers(nn.Module):
+    """What follows the encodings: each cell's logit, and the weighted mean that is the patient's.
 
-    Features are standardised by figures of the cells to fit on, which stay as they are at first.
+    Encodings are standardised by figures of the cells to fit on, which stay as they are at first.
     """
 
     mean: Tensor
     spread: Tensor
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        late: nn.Module,
-        options: AggregationOptions,
-        encoding: EncodingKind,
-        n_covariates: int,
-    ) -> None:
-        """A network whose head says nothing yet.
+    def __init__(self, width: int, options: AggregationOptions, n_covariates: int) -> None:
+        """Layers that say nothing yet.
 
         Args:
-            backbone: of which `late` are the last stages.
-            encoding: whether features are divided by their L2 norm.
+            width: of the encodings; where positions are weighed, without their weight.
             n_covariates: that are joined to the patients' logits.
         """
         super().__init__()
-        self.late = late
-        width = backbone.width
-        self._pooled, self._level, self._encoding = backbone.pooled, options.level, encoding
+        self._level = options.level
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
         self.classify = nn.Linear(width, 1)
@@ -63,18 +53,6 @@ class BagNetwork(nn.Module):
         nn.init.zeros_(self.classify.bias)
         self.aggregation = Aggregation(options, width)
         self.covariates = nn.Parameter(torch.zeros(n_covariates))
-
-    def features(self, early: Tensor) -> Tensor:
-        """Features of cells, float32 (N, D), or of positions, (N, D, P), from the early half.
-
-        Args:
-            early: what the early half gives, float32 (N, ...): maps, or features already.
-        """
-        maps = self.late(early)
-        if maps.ndim < _MAP_RANK:
-            return maps
-        features = maps.flatten(2) if self._level == "position" else self._pooled(maps)
-        return functional.normalize(features) if self._encoding == "l2" else features
 
     def standardise(self, features: Tensor) -> None:
         """Take mean and spread of these features, (N, D) or (N, D, P), for standardising."""
@@ -91,6 +69,58 @@ class BagNetwork(nn.Module):
         with torch.no_grad():
             self.covariates.copy_(weights)
             self.classify.bias.fill_(bias)
+
+    def of_encodings(self, encodings: Tensor, sizes: Sequence[int]) -> Answers:
+        """The answers for patients whose cells follow each other.
+
+        Args:
+            encodings: of all cells, (N, D), or where positions are weighed (N, D + 1).
+            sizes: the number of each patient's cells, of sum N.
+        """
+        of_positions = self._level == "position"
+        rows = self._standardised(encodings[:, :-1] if of_positions else encodings)
+        cells = self.classify(rows)[:, 0]
+        marks = encodings[:, -1] if of_positions else self.aggregation.marks(rows, cells)
+        weights = torch.cat([self.aggregation.weights(own) for own in marks.split(list(sizes))])
+        return Answers(_sums(weights * cells, sizes), cells, weights)
+
+    def _standardised(self, features: Tensor) -> Tensor:
+        return (features - self.mean) / self.spread
+
+
+class BagNetwork(BagLayers):
+    """All that is trained of a bag of images: the late half of the encoder and the head."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        late: nn.Module,
+        options: AggregationOptions,
+        encoding: EncodingKind,
+        n_covariates: int,
+    ) -> None:
+        """A network whose head says nothing yet.
+
+        Args:
+            backbone: of which `late` are the last stages.
+            encoding: whether features are divided by their L2 norm.
+            n_covariates: that are joined to the patients' logits.
+        """
+        super().__init__(backbone.width, options, n_covariates)
+        self.late = late
+        self._pooled, self._encoding = backbone.pooled, encoding
+
+    def features(self, early: Tensor) -> Tensor:
+        """Features of cells, float32 (N, D), or of positions, (N, D, P), from the early half.
+
+        Args:
+            early: what the early half gives, float32 (N, ...): maps, or features already.
+        """
+        maps = self.late(early)
+        if maps.ndim < _MAP_RANK:
+            return maps
+        features = maps.flatten(2) if self._level == "position" else self._pooled(maps)
+        return functional.normalize(features) if self._encoding == "l2" else features
 
     def encodings(self, features: Tensor) -> Tensor:
         """What an encoder returns for each cell: (N, D), or for positions (N, D + 1).
@@ -109,25 +139,8 @@ class BagNetwork(nn.Module):
         return torch.cat([mean, marks.logsumexp(1)[:, None]], 1)
 
     def answers(self, features: Tensor, sizes: Sequence[int]) -> Answers:
-        """The answers for patients whose cells follow each other.
-
-        Args:
-            features: of all cells, (N, D), or of their positions, (N, D, P).
-            sizes: the number of each patient's cells, of sum N.
-        """
+        """As `of_encodings`, from features of cells, (N, D), or of their positions, (N, D, P)."""
         return self.of_encodings(self.encodings(features), sizes)
-
-    def of_encodings(self, encodings: Tensor, sizes: Sequence[int]) -> Answers:
-        """The same from encodings, (N, D), or of positions (N, D + 1)."""
-        of_positions = self._level == "position"
-        rows = self._standardised(encodings[:, :-1] if of_positions else encodings)
-        cells = self.classify(rows)[:, 0]
-        marks = encodings[:, -1] if of_positions else self.aggregation.marks(rows, cells)
-        weights = torch.cat([self.aggregation.weights(own) for own in marks.split(list(sizes))])
-        return Answers(_sums(weights * cells, sizes), cells, weights)
-
-    def _standardised(self, features: Tensor) -> Tensor:
-        return (features - self.mean) / self.spread
 
 
 def _sums(values: Tensor, sizes: Sequence[int]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from export.bags.bag_file import BagFacts, Regression
+from export.bags.bag_file import BagFacts, BagOfImages, Regression
 from training.bags.bags import Bags
 from training.bags.learning import TaughtBags
 from training.judging.joining import BOTH, IMAGE, Joining
@@ -20,10 +20,12 @@ def bag_facts(bags: Bags, positive: str, taught: TaughtBags, joining: Joining) -
     return BagFacts(
         positive=positive,
         others=other_group(bags.groups, positive),
-        canvas_px=bags.cells.side_px,
-        background=bags.background,
-        backbone=options.backbone,
-        preprocessing=options.preprocessing,
+        instances=BagOfImages(
+            canvas_px=bags.cells.side_px,
+            background=bags.background,
+            backbone=options.backbone,
+            preprocessing=options.preprocessing,
+        ),
         encoding=options.encoding,
         aggregation=options.aggregation,
         middle=joining.middle,

@@ -5,6 +5,7 @@ import torch
 
 from export.bags.bag_file import TrainedBag
 from export.bags.bag_outputs import outputs_of
+from export.bags.network import BagNetwork
 from export.preprocessing import preprocessing_named
 from training.bags.bags import Bags
 from training.pretraining.pixels import network_input, scaling_on
@@ -31,11 +32,13 @@ def held_out_scores(bag: TrainedBag, bags: Bags) -> dict[str, float]:
 
 def _encodings(bag: TrainedBag, pixels: torch.Tensor) -> np.ndarray:
     """Of cells uint8 (N, S, S, 3)."""
-    scaling = scaling_on(torch.device("cpu"), preprocessing_named(bag.facts.preprocessing))
+    network = bag.layers
+    assert isinstance(network, BagNetwork)  # as those of images are
+    scaling = scaling_on(torch.device("cpu"), preprocessing_named(bag.facts.images.preprocessing))
     with torch.inference_mode():
         parts = [
-            bag.network.encodings(
-                bag.network.features(network_input(part.permute(0, 3, 1, 2).float(), scaling))
+            network.encodings(
+                network.features(network_input(part.permute(0, 3, 1, 2).float(), scaling))
             )
             for part in pixels.split(_CELLS_PER_CALL)
         ]

@@ -110,7 +110,7 @@ def isolate(
     from training.mask_network.isolated_cohort import CutOut, isolate_cohort
     from vexas_edge.cells.limits import IsolationLimits
     from vexas_edge.errors import HostError
-    from vexas_edge.runtime.isolator import opened_isolator
+    from vexas_edge.scoring.images.isolator import opened_isolator
     from vexas_edge.smear.cohort import read_cohort
 
     if out.exists():

@@ -9,7 +9,7 @@ import numpy as np
 from export.backbones import prefix_words
 from export.fuse import embedding_width, encoding_graph
 from export.inputs import load_encoder
-from export.preprocessing import preprocessing_named
+from export.preprocessing import CanvasScaling, preprocessing_named
 from training.encodings.table import Encodings
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.contract import CELLS, ENCODINGS, encoding_contract
@@ -95,12 +95,12 @@ def encode_rows(
     )
     if prefix := loaded.source.get("weights_prefix"):
         say(prefix_words(prefix, f"{weights}"))
-    chosen_preprocessing = preprocessing_named(preprocessing)
-    graph = encoding_graph(loaded.model, chosen_preprocessing, canvas_px=canvas_px)
+    scaling = CanvasScaling(preprocessing=preprocessing_named(preprocessing), canvas_px=canvas_px)
+    graph = encoding_graph(loaded.model, scaling)
     content = graph.SerializeToString(deterministic=True)
-    contract = encoding_contract(canvas_px=canvas_px, encoding_width=embedding_width(loaded.model))
+    contract = encoding_contract(scaling.cells, embedding_width(loaded.model))
     options = EngineOptions(calls_at_once=default_threads())
-    size = cells_per_call(options, canvas_px)
+    size = cells_per_call(options, scaling.cells)
     with open_engine(content, replace(options, rows=contract.rows(size))) as engine:
         return encode_cohort(rows, wanted, engine, size)
 

@@ -22,7 +22,8 @@ from vexas_edge.quality.statistics import (
 )
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoding import encode_cells
-from vexas_edge.scoring.reading import read_cells
+from vexas_edge.scoring.images.canvases import canvas_of
+from vexas_edge.scoring.images.reading import read_cells
 from vexas_edge.smear.case import Case
 from vexas_edge.talk import Progress
 
@@ -65,8 +66,8 @@ def bench_of(sessions: Sessions, name: str) -> Bench:
     engine = sessions.fused(name)
     contract = sessions.contract(name, sessions.graph.file)
     return Bench(
-        window_px=sessions.bundle.manifest.models[name].canvas_px,
-        canvas=sessions.canvas(name),
+        window_px=sessions.bundle.manifest.models[name].images.canvas_px,
+        canvas=canvas_of(sessions, name),
         encode=lambda cells: engine.run(contract.feeds_of_cells(cells))[ENCODINGS],
         threads=engine.threads,
     )

@@ -85,7 +85,7 @@ def files_digest(case: Case, model: Model) -> str:
 def _facts(model: Model) -> list[Any]:
     """What measurements depend on besides cells and changes."""
     graphs = [model.files[file].sha256 for file in (FUSED, ISOLATE) if file in model.files]
-    shown = [model.canvas_px, model.larger, model.background, msgspec.to_builtins(model.isolation)]
+    shown = msgspec.to_builtins(model.instances)
     return [_SCHEMA, graphs, shown, decoder(), CASE_STATISTICS]
 
 

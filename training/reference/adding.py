@@ -85,6 +85,7 @@ def add_references(
         HostError: the bundle cannot be written.
     """
     bundle.check_scores_patients("train reference")
+    bundle.check_takes_images("train reference")
     groups = {row.patient: group_of(row.label, bundle.manifest) for row in training.rows}
     for name, svm in training.svm.items():
         least = _least_patients(bundle.manifest.models[name], svm)

@@ -15,7 +15,7 @@ from training.typing.turns import OneSaid, SaidInTurn, said_in_turn, said_of_all
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoding import cell_probabilities
-from vexas_edge.scoring.reading import ReadCells, read_cells
+from vexas_edge.scoring.images.reading import ReadCells, read_cells
 from vexas_edge.smear.case import Case
 from vexas_edge.talk import Say, silent
 

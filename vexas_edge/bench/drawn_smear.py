@@ -20,7 +20,9 @@ def write_smear(manifest: Manifest, n_cells: int, folder: Path) -> Path:
     """Write a case with `n_cells` distinct JPEGs per model into class folders; returns `folder`."""
     rng = np.random.Generator(np.random.PCG64(0))
     for model in manifest.models.values():
-        side_px = EXPORT_PX if model.larger == "crop" else min(EXPORT_PX, model.canvas_px)
+        side_px = (
+            EXPORT_PX if model.images.larger == "crop" else min(EXPORT_PX, model.images.canvas_px)
+        )
         (folder / model.cells[0]).mkdir(parents=True, exist_ok=True)
         for index in range(n_cells):
             stream = BytesIO()

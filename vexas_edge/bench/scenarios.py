@@ -23,6 +23,7 @@ from vexas_edge.errors import HostError
 from vexas_edge.host.clock import median_seconds
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.heads.inputs import inputs_of_head
+from vexas_edge.scoring.images.canvases import canvas_of
 from vexas_edge.scoring.score import score_past_the_gate
 from vexas_edge.smear.reader import read_case
 
@@ -148,7 +149,7 @@ def _cells(sessions: Sessions, name: str, files: list[bytes], n: int) -> NDArray
 def _canvas(sessions: Sessions, name: str, pixels: list[NDArray[np.uint8]]) -> Canvas:
     """The model's canvas, for a case of these cells."""
     slide = middle_background([background_of_cell(cell) for cell in pixels])
-    return sessions.canvas(name).for_background(slide)
+    return canvas_of(sessions, name).for_background(slide)
 
 
 def _feeds(sessions: Sessions, name: str, cells: NDArray[np.uint8]) -> Feeds:

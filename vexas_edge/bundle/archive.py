@@ -82,6 +82,17 @@ class Bundle:
                 "to do with it"
             )
 
+    def check_takes_images(self, command: str) -> None:
+        """Check that the models' cells are images, which the command is about.
+
+        Raises:
+            UsageError: they are rows of tables.
+        """
+        if self.manifest.takes_tables:
+            raise UsageError(
+                f"{self.path} takes tables of cells, and {command} is for images of them"
+            )
+
     def content(self) -> dict[str, bytes]:
         """The content of every listed file, by its path in the bundle."""
         listed = listed_files(self.manifest)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle.graphs import HEAD, ISOLATE
-from vexas_edge.bundle.models import Bag, Medians, Model, Network
+from vexas_edge.bundle.models import Bag, Images, Instances, Medians, Model, Network
 from vexas_edge.cells.limits import GRID_PX, MASK_CLASSES
 from vexas_edge.engines.contract import RowGroup
 
@@ -33,7 +33,7 @@ CELL_LOGITS, CELL_WEIGHTS = "cell_logits", "cell_weights"
 IMAGE_PROBABILITIES = "image_probabilities"
 CROPS, MASKS = "crops", "masks"
 # Tensors inside a fused graph and a mask network; they keep their names so that they can be read.
-PIXELS, EMBEDDING, AGGREGATES, LOGITS = "pixels", "embedding", "aggregates", "logits"
+SCALED, EMBEDDING, AGGREGATES, LOGITS = "scaled", "embedding", "aggregates", "logits"
 # The input of a classifier that is not yet joined to an aggregation.
 FEATURES = "features"
 
@@ -182,12 +182,16 @@ def head_sizes(model: Network) -> HeadSizes:
     )
 
 
-def fused_contract(canvas_px: int, head: HeadSizes) -> GraphContract:
-    """A fused graph: from cells and what the head takes to encodings and the head's results."""
+def fused_contract(cells: Tensor, head: HeadSizes) -> GraphContract:
+    """A fused graph: from cells and what the head takes to encodings and the head's results.
+
+    Args:
+        cells: as `cells_tensor` gives it.
+    """
     members = Tensor(name=MEMBERS, dtype="int64", rows=N_MEMBERS, row_shape=())
     return GraphContract(
         inputs=(
-            cells_tensor(canvas_px),
+            cells,
             *([members] if head.draw_size is None else []),
             *head.inputs,
         ),
@@ -195,9 +199,9 @@ def fused_contract(canvas_px: int, head: HeadSizes) -> GraphContract:
     )
 
 
-def encoding_contract(*, canvas_px: int, encoding_width: int) -> GraphContract:
+def encoding_contract(cells: Tensor, encoding_width: int) -> GraphContract:
     """The part of a fused graph before the classifier: from cells to encodings."""
-    return GraphContract(inputs=(cells_tensor(canvas_px),), outputs=(_encodings(encoding_width),))
+    return GraphContract(inputs=(cells,), outputs=(_encodings(encoding_width),))
 
 
 def head_contract(head: HeadSizes) -> GraphContract:
@@ -213,13 +217,27 @@ def contract_of(network: Network, file: str) -> GraphContract:
     if file == ISOLATE:
         return MASK_CONTRACT
     sizes = head_sizes(network)
-    return head_contract(sizes) if file == HEAD else fused_contract(network.canvas_px, sizes)
+    if file == HEAD:
+        return head_contract(sizes)
+    return fused_contract(cells_tensor(network.instances), sizes)
 
 
-def cells_tensor(canvas_px: int) -> Tensor:
-    """The input of cells on a model's canvas, RGB."""
+def cells_tensor(instances: Instances) -> Tensor:
+    """The input of cells: images on a model's canvas, RGB, or rows of numbers."""
+    if isinstance(instances, Images):
+        return images_tensor(instances.canvas_px)
+    return vectors_tensor(instances.n_features)
+
+
+def images_tensor(canvas_px: int) -> Tensor:
+    """The input of cells on a canvas, uint8 RGB."""
     shape = (canvas_px, canvas_px, 3)
     return Tensor(name=CELLS, dtype="uint8", rows=N_CELLS, row_shape=shape)
+
+
+def vectors_tensor(n_features: int) -> Tensor:
+    """The input of cells of so many numbers; NaN stands for one that is missing."""
+    return Tensor(name=CELLS, dtype="float32", rows=N_CELLS, row_shape=(n_features,))
 
 
 def n_decisions(n_classes: int) -> int:

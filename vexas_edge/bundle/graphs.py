@@ -25,10 +25,14 @@ HEAD = "head.onnx"
 GOLDEN = "golden.npz"
 # The mask network of a model that wants its cells isolated.
 ISOLATE = "isolate.onnx"
+# The graphs beside the fused ones, which always run in onnxruntime on the CPU.
+BESIDE_FUSED = (HEAD, ISOLATE)
 # What the model's training patients looked like, for its domain gate; a model can be without.
 REFERENCE = "reference.npz"
 # What the cells look like that a model which names cells was fitted on; it can be without.
 FAMILIAR = "familiar.npz"
+# The features of a model whose cells are vectors, a name a line.
+FEATURES_FILE = "features.txt"
 REQUIRED_FILES = (FUSED, HEAD, GOLDEN)
 
 

@@ -7,14 +7,23 @@ import msgspec
 from msgspec import Struct
 
 from vexas_edge.bundle.budgets import Budgets
-from vexas_edge.bundle.graphs import ISOLATE, REQUIRED_FILES
-from vexas_edge.bundle.models import FileEntry, Medians, Model, Network, TypingModel
+from vexas_edge.bundle.graphs import FEATURES_FILE, ISOLATE, REQUIRED_FILES
+from vexas_edge.bundle.models import (
+    FileEntry,
+    Images,
+    Instances,
+    Medians,
+    Model,
+    Network,
+    TypingModel,
+    Vectors,
+)
 from vexas_edge.covariates.covariate import problem_of_covariates
 from vexas_edge.errors import BundleError
 from vexas_edge.fields import Name
 from vexas_edge.smear.vocabulary import CELL_CLASSES, SUBCLASSES
 
-MANIFEST_SCHEMA = 6
+MANIFEST_SCHEMA = 7
 
 # The class of all patients who are not in the positive one, where they are of several groups.
 OTHERS = "others"
@@ -48,6 +57,11 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def networks(self) -> dict[str, Network]:
         """All models by name, each of which has its own graphs: of patients, then of cells."""
         return {**self.models, **self.typing}
+
+    @property
+    def takes_tables(self) -> bool:
+        """Whether its models' cells are rows of tables, and not images."""
+        return any(isinstance(one.instances, Vectors) for one in self.networks.values())
 
     @property
     def positive_class(self) -> str:
@@ -120,6 +134,10 @@ def check_consistency(manifest: Manifest) -> None:
         raise BundleError(f"manifest.json lists no {CARD}; a bundle must say what it is for")
     if not manifest.networks:
         raise BundleError("manifest.json lists no model")
+    if len({type(one.instances) for one in manifest.networks.values()}) > 1:
+        raise BundleError("manifest.json: some models take images, and some tables")
+    if manifest.typing and manifest.takes_tables:
+        raise BundleError("manifest.json: models that name cells take images, and no tables")
     if twice := sorted(manifest.models.keys() & manifest.typing.keys()):
         raise BundleError(f"manifest.json: two models are called {twice[0]!r}")
     if (manifest.positive is None) != (not manifest.models):
@@ -141,6 +159,8 @@ def check_consistency(manifest: Manifest) -> None:
 
 def _problem_of(model: Model, positive: str) -> str:
     """What contradicts itself in the entry of a model of patients; empty if nothing does."""
+    if bool(model.cells) != isinstance(model.instances, Images):
+        return f"accepts cells of the classes {model.cells}, which only a model of images has"
     if unknown := [cell for cell in model.cells if cell not in CELL_CLASSES]:
         return f"takes cells of unknown class {', '.join(unknown)}"
     if positive not in model.classes:
@@ -174,16 +194,34 @@ def _problem_of_network(model: Network) -> str:
     """The same of what all models have."""
     if len(set(model.classes)) != len(model.classes):
         return f"has classes {model.classes}, which repeat a name"
-    if (model.normalise == "background") != (model.background is not None):
-        return (
-            f"has normalise = {model.normalise!r} and background = {model.background}, which "
-            "contradict each other"
-        )
-    required = (*REQUIRED_FILES, *([ISOLATE] if model.isolation else []))
+    if problem := _problem_of_instances(model.instances):
+        return problem
+    required = (*REQUIRED_FILES, *_files_of(model.instances))
     if missing := [file for file in required if file not in model.files]:
         return f"lists no {', '.join(missing)}"
     unsafe = (f for f in model.files if "/" in f or "\\" in f or f.startswith("."))
     return next((f"has the unsafe file name {file!r}" for file in unsafe), "")
+
+
+def _problem_of_instances(instances: Instances) -> str:
+    if isinstance(instances, Vectors):
+        positive = (instances.library_size, instances.clip)
+        if any(value is not None and not 0 < value < float("inf") for value in positive):
+            return f"scales by library_size and clip of {positive}; expected more than 0"
+        return ""
+    if (instances.normalise == "background") != (instances.background is not None):
+        return (
+            f"has normalise = {instances.normalise!r} and background = {instances.background}, "
+            "which contradict each other"
+        )
+    return ""
+
+
+def _files_of(instances: Instances) -> list[str]:
+    """What a model has beside what all have."""
+    if isinstance(instances, Vectors):
+        return [FEATURES_FILE]
+    return [ISOLATE] if instances.isolation else []
 
 
 def _problem_of_bag(model: Model, positive: str) -> str:

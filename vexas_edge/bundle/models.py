@@ -1,10 +1,10 @@
-"""What a manifest says of each model: its encoder, how its cells are joined, its files."""
+"""What a manifest says of each model: its cells, its encoder, how cells are joined, its files."""
 
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from vexas_edge.cells.limits import IsolationLimits, LargerCells
+from vexas_edge.cells.limits import FeatureKind, IsolationLimits, LargerCells
 from vexas_edge.covariates.covariate import Covariate
 from vexas_edge.fields import Count, Sha256, Share
 
@@ -16,6 +16,8 @@ Level = Literal["cell", "position"]
 EncodingKind = Literal["l2", "raw"]
 # Whether each case is brought to the bare slide of the training cohort before its cells are placed.
 Normalise = Literal["none", "background"]
+# More features than any genome has genes and transcripts.
+MOST_FEATURES = 500_000
 # How bright a bare slide is in one colour.
 Brightness = Annotated[int, Meta(ge=1, le=255)]
 
@@ -44,6 +46,53 @@ class Preprocessing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     mean: tuple[float, float, float]
     scale: tuple[float, float, float]
     bgr: bool
+
+
+class Images(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="images"
+):
+    """A model's cells are images, and how each is put before the encoder.
+
+    canvas_px: the side of the square that a cell is put on.
+    larger: what happens to a cell that does not fit the canvas.
+    isolation: null where cells are taken as the images show them.
+    normalise: "background" if each case's bare slide is brought to that of the training cohort.
+    background: that slide, a level for red, green and blue; null where nothing is normalised.
+    """
+
+    canvas_px: Annotated[int, Meta(ge=8, le=4096)]
+    larger: LargerCells
+    preprocessing: Preprocessing
+    isolation: IsolationLimits | None = None
+    normalise: Normalise = "none"
+    background: tuple[Brightness, Brightness, Brightness] | None = None
+
+
+class Vectors(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="vectors"
+):
+    """A model's cells are rows of numbers, each of a feature that its `features.txt` names.
+
+    n_features: how many a cell has.
+    names: what kind of names they are.
+    counts: whether they are counts as they were counted; other numbers are then refused.
+    library_size, log1p, clip: how the graph scales them, for the record: each cell's numbers are
+    divided by their sum and multiplied by `library_size`; the logarithm of each and 1 is taken; in
+    units of the training cells' spread around their mean, none is further from it than `clip`.
+    missing_share: of the features, so many may be missing in a case that is scored; a missing one
+    is taken for the training cells' mean.
+    """
+
+    n_features: Annotated[int, Meta(ge=1, le=MOST_FEATURES)]
+    names: FeatureKind
+    counts: bool
+    library_size: float | None = None
+    log1p: bool = False
+    clip: float | None = None
+    missing_share: Share
+
+
+Instances = Images | Vectors
 
 
 class Medians(
@@ -90,29 +139,32 @@ Aggregation = Medians | Bag
 class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An encoder, and what follows its encodings.
 
-    canvas_px: the side of the square that a cell is put on.
-    larger: what happens to a cell that does not fit the canvas.
+    instances: what its cells are.
     classes: in the order of the probabilities.
     encoding: "l2" if a cell's encoding is what the encoder returns divided by its L2 norm, "raw" if
     it is that itself.
     encoding_width: how many numbers an encoding has.
     files: the model's files, by their name in the model's folder.
-    isolation: null where cells are taken as the images show them.
-    normalise: "background" if each case's bare slide is brought to that of the training cohort.
-    background: that slide, a level for red, green and blue; null where nothing is normalised.
     """
 
-    canvas_px: Annotated[int, Meta(ge=8, le=4096)]
-    larger: LargerCells
-    preprocessing: Preprocessing
+    instances: Instances
     aggregation: Aggregation
     classes: Annotated[tuple[str, ...], Meta(min_length=2)]
     encoding: EncodingKind
     encoding_width: Count
     files: dict[str, FileEntry]
-    isolation: IsolationLimits | None = None
-    normalise: Normalise = "none"
-    background: tuple[Brightness, Brightness, Brightness] | None = None
+
+    @property
+    def images(self) -> Images:
+        """The instances of a model that is known to take images."""
+        assert isinstance(self.instances, Images)
+        return self.instances
+
+    @property
+    def vectors(self) -> Vectors:
+        """The instances of a model that is known to take rows of numbers."""
+        assert isinstance(self.instances, Vectors)
+        return self.instances
 
     @property
     def medians(self) -> Medians:
@@ -124,14 +176,15 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Model(Network, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model of patients: its classes are theirs, and a case has a score by it.
 
-    cells: the canonical names of the cell classes that it accepts.
+    cells: the canonical names of the cell classes that it accepts; empty where cells are vectors,
+    of which it takes all that it is given.
     covariates: what the model takes beside the cells, in its order.
     minimum_cells: how many cells a case needs to be scored.
     threshold: the score from which the call is positive.
     judged_typed: whether its scores were judged on cells that a model had named.
     """
 
-    cells: Annotated[tuple[str, ...], Meta(min_length=1)]
+    cells: tuple[str, ...] = ()
     covariates: tuple[Covariate, ...] = ()
     minimum_cells: Count
     threshold: Share

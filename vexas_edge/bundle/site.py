@@ -81,7 +81,7 @@ class RedCells(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     high_px: Finite
 
 
-class Images(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SiteImages(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the images of a site are, of at most 16 cells a case and model.
 
     formats, sizes_px: how many images there are of each.
@@ -123,7 +123,7 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     vexas_edge: Label
     n_cases: Tally
     n_failed: Tally
-    images: Images
+    images: SiteImages
     models: Annotated[dict[Name, SiteModel], Meta(min_length=1)]
     seal: Hash256OrEmpty = ""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from vexas_edge.bundle.site import FamilySeen, Images, RedCells, Site, SiteModel
+from vexas_edge.bundle.site import FamilySeen, RedCells, Site, SiteImages, SiteModel
 from vexas_edge.domain.performance import text_of_rate
 
 _SIZES_NAMED = 5
@@ -21,7 +21,7 @@ def lines_from_site(site: Site) -> list[str]:
     return lines
 
 
-def _image_lines(images: Images) -> Iterator[str]:
+def _image_lines(images: SiteImages) -> Iterator[str]:
     formats = ", ".join(f"{name} {n}" for name, n in images.formats.items())
     sizes = list(images.sizes_px.items())
     named = ", ".join(f"{size} px {n}" for size, n in sizes[:_SIZES_NAMED])

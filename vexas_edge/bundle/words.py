@@ -5,7 +5,18 @@ from typing import Any
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import CHEAPER, FAMILIAR, REFERENCE, graph_file
 from vexas_edge.bundle.manifest import Manifest
-from vexas_edge.bundle.models import Aggregation, Bag, Model, Network, TypingModel, Weighting
+from vexas_edge.bundle.models import (
+    Aggregation,
+    Bag,
+    Images,
+    Instances,
+    Model,
+    Network,
+    TypingModel,
+    Vectors,
+    Weighting,
+)
+from vexas_edge.cells.limits import FeatureKind
 from vexas_edge.covariates.covariate import Covariate
 from vexas_edge.domain.words import missing_gate_words
 
@@ -16,6 +27,11 @@ _WEIGHTINGS: dict[Weighting, str] = {
     "topbottom": "whether they are among the highest or the lowest",
     "learned": "what each says itself",
     "attention": "attention",
+}
+_FEATURES: dict[FeatureKind, str] = {
+    "symbol": "features, known by their symbols",
+    "ensembl": "features, known by their Ensembl ids",
+    "other": "features, known by their names",
 }
 _CHEAPER_FILES = frozenset(map(graph_file, CHEAPER))
 
@@ -38,7 +54,15 @@ def lines_from_bundle(bundle: Bundle) -> list[str]:
 
 
 def missing_gate(manifest: Manifest) -> str:
-    """Which models have no domain gate, and why; empty if all have one."""
+    """Which models have no domain gate, and why; empty if all have one.
+
+    A model of tables has one if it knows the cells that it was fitted on.
+    """
+    held_otherwise = manifest.takes_tables and all(
+        FAMILIAR in model.files for model in manifest.models.values()
+    )
+    if held_otherwise:
+        return ""
     return missing_gate_words({n: training_patients(m) for n, m in manifest.models.items()})
 
 
@@ -50,18 +74,10 @@ def training_patients(model: Model) -> int | None:
 
 
 def _network_lines(model: Network) -> list[str]:
-    fate = "cropped" if model.larger == "crop" else "rejected"
     lines = [
         *(lines_of_typing(model) if isinstance(model, TypingModel) else []),
         *(_cells_lines(model) if isinstance(model, Model) else []),
-        *(
-            [f"normalising: the bare slide of each case is brought to {levels} (red, green, blue)"]
-            if (levels := ", ".join(map(str, model.background or ())))
-            else []
-        ),
-        *(["isolation: each cell is cut out of its image first"] if model.isolation else []),
-        f"canvas: {model.canvas_px} px, larger cells {fate}",
-        f"preprocessing: {model.preprocessing.name}",
+        *lines_of_instances(model.instances),
         f"classes {', '.join(model.classes)}",
         *(_score_lines(model) if isinstance(model, Model) else []),
         f"encodings of {model.encoding_width}, {ENCODING_WORDS[model.encoding]}",
@@ -72,6 +88,43 @@ def _network_lines(model: Network) -> list[str]:
         lines.append(f"{file}: {entry.bytes} bytes{remark}")
         lines += [f"  {line}" for line in _measured_lines(entry.measured)]
     return lines
+
+
+def lines_of_instances(instances: Instances) -> list[str]:
+    """What a model's cells are, and what becomes of them before the encoder."""
+    return _lines_of_images(instances) if isinstance(instances, Images) else _of_vectors(instances)
+
+
+def _lines_of_images(images: Images) -> list[str]:
+    levels = ", ".join(map(str, images.background or ()))
+    fate = "cropped" if images.larger == "crop" else "rejected"
+    return [
+        *(
+            [f"normalising: the bare slide of each case is brought to {levels} (red, green, blue)"]
+            if levels
+            else []
+        ),
+        *(["isolation: each cell is cut out of its image first"] if images.isolation else []),
+        f"canvas: {images.canvas_px} px, larger cells {fate}",
+        f"preprocessing: {images.preprocessing.name}",
+    ]
+
+
+def _of_vectors(vectors: Vectors) -> list[str]:
+    scaled = [
+        *([f"to a sum of {vectors.library_size:g}"] if vectors.library_size else []),
+        *(["log(1 + x)"] if vectors.log1p else []),
+        "less the training cells' mean, by their spread",
+        *([f"at most {vectors.clip:g} spreads away"] if vectors.clip else []),
+    ]
+    what = "counts as they were counted" if vectors.counts else "numbers as they are"
+    share = f"{vectors.missing_share:.0%}".replace("%", " %")
+    return [
+        f"each cell: {what}, of {vectors.n_features} {_FEATURES[vectors.names]}",
+        f"scaled: {', '.join(scaled)}",
+        f"missing features: up to {share} are taken for the training cells' mean; with more, no "
+        "score",
+    ]
 
 
 def lines_of_typing(model: TypingModel) -> list[str]:
@@ -96,7 +149,8 @@ def _familiar_text(model: TypingModel) -> str:
 
 def _cells_lines(model: Model) -> list[str]:
     judged = "; judged on cells that a model had named, too" if model.judged_typed else ""
-    return [f"cells: {', '.join(model.cells)}; at least {model.minimum_cells}{judged}"]
+    cells = ", ".join(model.cells) or "all of a table"
+    return [f"cells: {cells}; at least {model.minimum_cells}{judged}"]
 
 
 def _score_lines(model: Model) -> list[str]:

@@ -64,6 +64,7 @@ def run_bench(asked: BenchRun) -> int:
 def _measured(asked: BenchRun, earlier: Sequence[Line]) -> list[Line]:
     bundle = open_bundle(asked.bundle)
     bundle.check_scores_patients("bench")
+    bundle.check_takes_images("bench")
     with (
         tempfile.TemporaryDirectory(prefix="vexas-edge-bench-") as scratch,
         Sessions(bundle, asked.engine, asked.precision) as sessions,

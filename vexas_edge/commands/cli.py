@@ -221,7 +221,7 @@ def verify(bundle: Path, engine: Any, device: Any) -> None:
     from vexas_edge.bundle.archive import open_bundle
     from vexas_edge.bundle.site_file import site_of, site_path
     from vexas_edge.engines.contract import EngineOptions
-    from vexas_edge.runtime.verification import run_selftest
+    from vexas_edge.scoring.verification import run_selftest
 
     opened = open_bundle(bundle)
     opened.check_all_files()

@@ -82,6 +82,7 @@ def _commissioned(
         say(text)
 
     bundle.check_scores_patients("commission")
+    bundle.check_takes_images("commission")
     with ExitStack() as stack:
         stack.callback(progress.clear)
         sessions = stack.enter_context(Sessions(bundle, asked.engine, asked.precision))

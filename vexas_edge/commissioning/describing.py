@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vexas_edge.bundle.site import FamilySeen, Images, OutOfRange, RedCells
+from vexas_edge.bundle.site import FamilySeen, OutOfRange, RedCells, SiteImages
 from vexas_edge.cells.background import middle_background
 from vexas_edge.commissioning.red_cells import middle_diameter
 from vexas_edge.commissioning.slides import SeenCase, SeenImages
@@ -18,7 +18,7 @@ _NAMED = 3
 _LEAST_RED_CELLS = 5
 
 
-def images_of_site(cases: Sequence[SeenCase]) -> Images:
+def images_of_site(cases: Sequence[SeenCase]) -> SiteImages:
     """What the images of these cases are.
 
     Raises:
@@ -31,7 +31,7 @@ def images_of_site(cases: Sequence[SeenCase]) -> Images:
     for images in seen:
         formats.update(images.formats)
         sizes.update({f"{width} x {height}": n for (width, height), n in images.sizes.items()})
-    return Images(
+    return SiteImages(
         formats=dict(formats.most_common()),
         sizes_px=dict(sizes.most_common(1000)),
         slide=middle_background([images.slide for images in seen]),

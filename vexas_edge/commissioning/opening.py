@@ -32,7 +32,7 @@ from vexas_edge.domain.words import missing_gate_words
 from vexas_edge.results.values import ModelScore
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.answering import answered
-from vexas_edge.scoring.examining import judged_cells, with_slide_faults
+from vexas_edge.scoring.images.examining import judged_cells, with_slide_faults
 
 Centre = NDArray[np.float64]
 

@@ -12,9 +12,10 @@ from vexas_edge.commissioning.slides import SeenCase, SeenImages, Size
 from vexas_edge.errors import InputError
 from vexas_edge.quality.statistics import MEASURED_CELLS
 from vexas_edge.runtime.session import Sessions
-from vexas_edge.scoring.reading import ReadCell, ReadCells
+from vexas_edge.scoring.images.reading import ReadCell, ReadCells
+from vexas_edge.scoring.images.smears import read_smear
 from vexas_edge.scoring.score import counted_model
-from vexas_edge.scoring.smears import ReadSmear, read_smear
+from vexas_edge.scoring.smears import ReadSmear
 from vexas_edge.smear.case import Case, FoundCase
 from vexas_edge.smear.options import ReadOptions
 from vexas_edge.smear.reader import read_case

@@ -6,6 +6,7 @@ from typing import cast
 
 from vexas_edge.choices import ENGINES, Device, EngineName, Precision
 from vexas_edge.engines.contract import Abilities, Engine, EngineModule, EngineOptions
+from vexas_edge.host.process import default_threads
 
 # The module of each engine; "auto" means the reference engine, which is always installed.
 _FILES: dict[EngineName, str] = {
@@ -67,3 +68,9 @@ def open_engine(graph: bytes, options: EngineOptions) -> Engine:
 
 def _file(engine: EngineName) -> EngineModule:
     return cast(EngineModule, import_module(_FILES[engine]))
+
+
+def calls_on_cpu(threads: int | None) -> EngineOptions:
+    """How a small graph runs that each cell passes: with one call per thread at the same time."""
+    threads = threads or default_threads()
+    return EngineOptions(engine="onnxruntime", device="cpu", threads=threads, calls_at_once=threads)

@@ -131,8 +131,7 @@ def _of_case(
         yield "was not scored with the bundles, the site file and the version of its run"
     if score.status != "failed" and (
         entry.key != key_of(entry.series, cells, covariates)
-        or entry.content
-        != content_of(((c.path, c.cell_class, c.sha256) for c in cells), covariates)
+        or entry.content != content_of(score.files, covariates)
     ):
         yield "holds other cells than it was scored on, or other values of covariates"
     if bundle and score.bundle and _is_namesake(score.bundle, bundle):

@@ -15,13 +15,13 @@ HEADLINES: dict[AnswerKind, str] = {
     "over": "The score is at or over the threshold for the class “{positive}”.",
     "under": "The score is under the threshold for the class “{positive}”.",
     "unsure": "No clear answer: the interval of the score spans the threshold, so other cells of "
-    "the same smear might give the other answer.",
+    "the same {sample} might give the other answer.",
     "several": "Several models answer, each for its own cells; none speaks for the whole case.",
     "counted": "A count of cells by class; no model of this bundle scores a case.",
     "too few": "No number: too few cells can be used.",
-    "abstained": "No number: the model does not answer for these images.",
+    "abstained": "No number: the model does not answer for these cells.",
     "held": "No number is shown: the cells are filed under another case, too.",
-    "failed": "No number: the smear could not be read.",
+    "failed": "No number: the {sample} could not be read.",
     "drawn": "A demonstration: it was made with drawn cells, and says nothing about any patient.",
 }
 
@@ -46,14 +46,14 @@ MAY_BE_USED: dict[AnswerKind, str] = {
     "failed": _NO_NUMBER,
     "drawn": "No. It only shows what a page looks like.",
 }
-# Said instead where the images are in order, and the model must know more of the patient.
+# Said instead where the cells are in order, and the model must know more of the patient.
 UNKNOWN_PATIENT = (
     "No number: what the model must know of the patient is missing, or cannot be right."
 )
 _AGAIN_WITH_IT = "Then score the smear again; its images need not be exported anew."
-# Said instead where nothing guards against images that a model does not know.
+# Said instead where nothing guards against cells that a model does not know.
 _UNGUARDED = (
-    "Not yet. This bundle cannot tell whether the images are like those that it was trained on. "
+    "Not yet. This bundle cannot tell whether the cells are like those that it was trained on. "
     "Where somebody has checked that: "
 )
 _REPLACED_USE = "No. A newer result of this case has taken its place."
@@ -107,6 +107,27 @@ NEXT: dict[AnswerKind, tuple[str, ...]] = {
     ),
     "drawn": ("Score a smear of your own with a bundle that was trained on real cells.",),
 }
+# The same where cells are the rows of a table.
+_WHOSE_TABLE = (
+    "Find out whether one sample was written into two tables, or into the other's.",
+    "If so, make both tables again, each under its right name, and score them. Let who runs "
+    "vexas-edge remove what was wrong.",
+)
+_MORE_ROWS = "Put more cells of the same sample into the table, and score it again."
+_NEXT_OF_TABLE: dict[AnswerKind, tuple[str, ...]] = {
+    **NEXT,
+    "over": (_HAND_ON.replace("smear", "sample"), NEXT["over"][1]),
+    "under": (_HAND_ON.replace("smear", "sample"), NEXT["under"][1]),
+    "unsure": (_MORE_ROWS, NEXT["unsure"][1].replace("smear", "sample")),
+    "too few": (_MORE_ROWS,),
+    "abstained": (
+        "Then make the table anew, and score it again. If it has no number again, tell who made "
+        "the bundle.",
+    ),
+    "held": (*_WHOSE_TABLE, _CONFIRM),
+    "failed": ("Mend what is named above, and score the table again.",),
+}
+_COMPARE_TABLES = "Ask who made the bundle for one that knows the cells that it was trained on."
 _COMPARE = (
     "Compare focus, colour and size of the cells with those of the training images by eye, or ask "
     "who made the bundle for a domain gate."
@@ -129,6 +150,8 @@ _BY_REASON = {
     "too_many_rejected": "Look for touching or cut cells, and check focus and stain.",
     "cut_out_cells": "Export the images with the slide around the cell, as the analyzer shows it.",
     "unlike_training": "Check what is named above.",
+    "missing_features": "Find out why these features are missing: look at the names that the table "
+    "has, their species and their kind.",
     **_OF_PATIENT,
 }
 
@@ -181,23 +204,25 @@ def answer_of(result: CaseScore, others: OtherCases) -> PageAnswer:
     """
     kind = answer_kind(result)
     positive = result.bundle.positive if result.bundle else ""
+    sample = "table" if result.of_table else "smear"
     headline, (may_be_used, steps) = (
-        HEADLINES[kind].format(positive=positive),
+        HEADLINES[kind].format(positive=positive, sample=sample),
         _use_of(result, kind),
     )
+    whose = _WHOSE_TABLE if result.of_table else _WHOSE
     if kind == "abstained" and _lacks_covariates_alone(result):
         headline = UNKNOWN_PATIENT
     if kind == "held":
-        steps = (*_WHOSE, _confirming(others.held or (result.case,)))
+        steps = (*whose, _confirming(others.held or (result.case,)))
     is_barred = result.status == "scored" and (others.replaced or bool(others.unclear))
     if others.replaced:
         headline, may_be_used, steps = REPLACED, _REPLACED_USE, _REPLACED_NEXT
     elif is_barred:
         headline, may_be_used = WAITING, _UNCLEAR
-        steps = (*_WHOSE, _confirming(others.held))
+        steps = (*whose, _confirming(others.held))
     elif others.same_cells and result.status == "scored":
         may_be_used = _SAME.format(names=", ".join(others.same_cells)) + _uncapitalised(may_be_used)
-        steps = (*_WHOSE, *steps)
+        steps = (*whose, *steps)
     return PageAnswer(
         kind=kind,
         is_barred=is_barred,
@@ -210,12 +235,14 @@ def answer_of(result: CaseScore, others: OtherCases) -> PageAnswer:
 
 def _use_of(result: CaseScore, kind: AnswerKind) -> tuple[str, tuple[str, ...]]:
     """Whether the number may be used, and what is next, as far as the result itself says."""
-    may_be_used, steps = MAY_BE_USED[kind], NEXT[kind]
+    of_kind = _NEXT_OF_TABLE if result.of_table else NEXT
+    may_be_used, steps = MAY_BE_USED[kind], of_kind[kind]
     if kind == "abstained":
         last = (_AGAIN_WITH_IT,) if _lacks_covariates_alone(result) else steps
         return may_be_used, (*_first_steps(result), *last)
     if kind != "drawn" and result.status == "scored" and result.missing_gate:
-        return _UNGUARDED + _uncapitalised(may_be_used), (_COMPARE, *steps)
+        compare = _COMPARE_TABLES if result.of_table else _COMPARE
+        return _UNGUARDED + _uncapitalised(may_be_used), (compare, *steps)
     return may_be_used, steps
 
 
@@ -244,7 +271,8 @@ def _quoted(case: str) -> str:
 def _first_steps(result: CaseScore) -> Iterator[str]:
     """What to do about each reason to abstain, said once."""
     codes = (code for model in deciding_models(result) for code in model.reasons)
-    steps = (_BY_REASON.get(code.removeprefix("slide_"), "") for code in codes)
+    by_reason = {**_BY_REASON, "too_few_cells": _MORE_ROWS} if result.of_table else _BY_REASON
+    steps = (by_reason.get(code.removeprefix("slide_"), "") for code in codes)
     yield from dict.fromkeys(filter(None, steps))
 
 
@@ -253,7 +281,7 @@ def _reasons(result: CaseScore, kind: AnswerKind, others: OtherCases) -> Iterato
     if others.unclear:
         names = ", ".join(others.unclear)
         yield (
-            f"{result.case} shares cells with {names}: half or more of those of the smaller smear."
+            f"{result.case} shares cells with {names}: half or more of those of the smaller case."
         )
     if others.newer_is_held:
         yield "A newer result of this case is held: see its page."

@@ -52,7 +52,11 @@ def galleries_of(result: CaseScore) -> dict[str, tuple[Gallery, ...]]:
     numbers, found = count(1), dict[str, tuple[Gallery, ...]]()
     for model in result.models:
         telling = [*_pulls(model, most), *_heaviest(model, most)]
-        galleries = [*(telling if result.status == "scored" else ()), *_others(model, most)]
+        galleries = [
+            *(telling if result.status == "scored" else ()),
+            _typical(model, most),
+            *([] if result.of_table else [_rejected(model, most)]),
+        ]
         found[model.model] = tuple(_numbered(g, numbers) for g in galleries if g.cells)
     return found
 
@@ -118,19 +122,22 @@ def _shown(model: ModelScore, pulls: Sequence[Pull]) -> Iterator[ShownCell]:
         )
 
 
-def _others(model: ModelScore, most: int) -> Iterator[Gallery]:
-    """Typical cells, and those that show no whole cell."""
+def _typical(model: ModelScore, most: int) -> Gallery:
     used = _used(model)
-    yield Gallery(
+    return Gallery(
         title="Typical cells",
-        said="To the model, these lie nearest to the middle of all cells of the smear.",
+        said="To the model, these lie nearest to the middle of all cells.",
         cells=tuple(
             ShownCell(number=0, record=used[identity], words="")
             for identity in model.typical[:most]
         ),
     )
+
+
+def _rejected(model: ModelScore, most: int) -> Gallery:
+    """Images that show no whole cell."""
     rejected = {cell.sha256: cell for cell in model.cells if cell.status == "rejected"}
-    yield Gallery(
+    return Gallery(
         title="Rejected images",
         said="These were read, and do not show one whole cell; they count for nothing.",
         cells=tuple(

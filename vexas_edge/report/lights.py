@@ -49,17 +49,22 @@ def lights_of(model: ModelScore) -> tuple[Light, ...]:
     return (*_of_counts(model), *_of_images(model))
 
 
+def enough_cells(model: ModelScore) -> Light:
+    """Whether there are as many as the model needs."""
+    enough = model.n_cells >= model.minimum_cells
+    return Light(
+        name="enough cells",
+        state="in order" if enough else "fault",
+        found=f"{model.n_cells}; at least {model.minimum_cells} are needed",
+        remedy="" if enough else "add more cells",
+    )
+
+
 def _of_counts(model: ModelScore) -> Iterator[Light]:
     """How many cells there are, and how many images something is the matter with."""
     statuses = Counter(cell.status for cell in model.cells)
     remarks = Counter(remark for cell in model.cells for remark in cell.remarks)
-    enough = model.n_cells >= model.minimum_cells
-    yield Light(
-        name="enough cells",
-        state="in order" if enough else "fault",
-        found=f"{model.n_cells}; at least {model.minimum_cells} are needed",
-        remedy="" if enough else "export more cells of this smear",
-    )
+    yield enough_cells(model)
     for name, number, code, what, remedy in (
         ("readable images", model.n_unreadable, "too_many_unreadable", *_UNREADABLE),
         ("whole cells", model.n_rejected, "too_many_rejected", *_REJECTED),

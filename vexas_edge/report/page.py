@@ -12,6 +12,7 @@ from vexas_edge.report.html import filled
 from vexas_edge.report.lights import Light, lights_of
 from vexas_edge.report.pictures import Pictures
 from vexas_edge.report.strip import Strip, strip_of
+from vexas_edge.report.table_lights import lights_of_table
 from vexas_edge.results.values import CaseScore, ModelScore, UsedCell
 from vexas_edge.text import hash_of
 from vexas_edge.version import __version__
@@ -125,7 +126,7 @@ def _parts(result: CaseScore) -> list[ModelPart]:
             shows_score=is_scored and model.score is not None,
             why=model.explanations if len(ordered) > 1 and "held" not in model.reasons else (),
             strip=strip_of(model) if is_scored else None,
-            lights=lights_of(model),
+            lights=(lights_of_table if result.of_table else lights_of)(model),
             galleries=galleries[model.model],
         )
         for model in ordered

@@ -1,11 +1,11 @@
-"""What a model's answer stands on beside the cells: how its images are, and the covariates."""
+"""What a model's answer stands on beside the cells: whether they are as in training, covariates."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Statistic:
-    """One statistic of a case's raw images, and its range over the training patients."""
+    """One statistic of a case's raw cells, and its range over the training patients."""
 
     value: float
     low: float
@@ -45,3 +45,18 @@ class UsedCovariate:
     given: str = ""
     value: float | None = None
     assumed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MissingFeatures:
+    """Features that a model takes and a table has not; each counts as in the mean training cell.
+
+    number, share: how many of the model's features they are.
+    allowed: the share from which on the model does not answer.
+    examples: names of the first of them.
+    """
+
+    number: int
+    share: float
+    allowed: float
+    examples: tuple[str, ...]

@@ -10,7 +10,7 @@ class Run:
     engine, engine_version, device, threads: null if no engine had been started by then.
     types_precision: of the models that name cells; null where they have no bundle of their own.
     choice_reason: why this engine and this precision were chosen, for people.
-    decoder: what decoded the images.
+    decoder: what decoded files of cells.
     seeds: the seed of each model's draws, if it has any.
     started: UTC, ISO 8601.
     """

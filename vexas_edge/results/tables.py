@@ -20,7 +20,7 @@ CASE_COLUMNS = (
     "call",
     "call_uncertain",
     "threshold",
-    "image_score",
+    "cells_alone",
     "covariates",
     "n_cells",
     "n_typed",
@@ -64,7 +64,7 @@ CELL_COLUMNS = (
 )
 # What a reader must not see of a result that is held.
 _ANSWER = (
-    *("score", "interval_low", "interval_high", "call", "call_uncertain", "image_score"),
+    *("score", "interval_low", "interval_high", "call", "call_uncertain", "cells_alone"),
     *("standard_error", "draws_low", "draws_high", "share_over_threshold", "case_call"),
 )
 

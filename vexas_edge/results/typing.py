@@ -44,7 +44,7 @@ class CellTyping:
     models: their names, in the order in which they were asked.
     n_asked: how many distinct cells they were shown.
     n_named: how many of these got a name; the others were not like any class enough.
-    n_too_large: how many images were so large that they are no single cell, and were not shown.
+    n_too_large: how many were so large that they are no single cell, and were not shown.
     strangeness: how unlike the smear is to those that the model was fitted on; null where there
     were too few cells to tell, or the bundle does not say what those look like.
     """
@@ -64,7 +64,7 @@ class Retyping:
     n_asked: how many distinct cells they were shown: those of the classes that they know.
     n_sure: how many of these they were sure enough of to name them.
     n_unknown: how many distinct cells are of other classes, which they cannot say.
-    n_too_large: how many images were too large for one cell.
+    n_too_large: how many were too large for one cell.
     otherwise: by class, how many of its cells they would give each other name. A wider name for the
     same, such as neutrophil for a segmented one, and a finer one are no other.
     strangeness: as `CellTyping` has it.

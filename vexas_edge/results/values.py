@@ -4,15 +4,15 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from vexas_edge.fields import Hash256OrEmpty, Sha256
-from vexas_edge.results.grounds import DomainFinding, UsedCovariate
+from vexas_edge.results.grounds import DomainFinding, MissingFeatures, UsedCovariate
 from vexas_edge.results.run import Run
-from vexas_edge.results.typing import CellTyping, ClassCount, Retyping
+from vexas_edge.results.typing import CellTyping, ClassCount, Retyping, Strangeness
 from vexas_edge.smear.case import UNNAMED, Conflict, NamedBy
 
-RESULT_SCHEMA = 8
+RESULT_SCHEMA = 9
 
 NOTICE = (
-    "Research use only. This is a similarity score of white-cell images, not a diagnosis; "
+    "Research use only. This is a similarity score of white cells, not a diagnosis; "
     "it must not be used alone for a decision about a patient."
 )
 SYNTHETIC_NOTICE = (
@@ -28,20 +28,22 @@ ResultState = Literal["current", "held", "replaced", "failed"]
 class UsedCell:
     """One cell as a model saw it.
 
-    status: "unreadable" means that its image could not be read or is larger than the canvas of the
-    model; "rejected" means that its image was read, but does not show one whole cell.
+    path: of its file; of a cell in a table, its name there.
+    status: "unreadable" means that its file could not be read or shows more than the model takes;
+    "rejected" means that it was read, but holds no whole cell.
     reason: why the cell was not used, machine-readable.
     detail: the same for people.
-    identity: the hash of the cell's pixels in hex, by which copies are known and cells are drawn;
-    empty where they could not be decoded.
-    remarks: how the image differs from the others of its case: "other_light" or "other_size".
-    sha256: the hash of the cell's file in hex; empty where the file could not be read.
+    identity: the hash of the cell's content in hex, by which copies are known and cells are drawn;
+    empty where it could not be decoded.
+    remarks: how it differs from the others of its case: "other_light" or "other_size".
+    sha256: the hash of the cell's file in hex; empty where the file could not be read, or holds
+    many cells.
     cell_class: empty where nobody named one, and no model was sure enough.
     named_by: what named it: "folder" and "prefix" of its file, as the analyzer or an expert has it,
     "declared" by whoever scores, "model", or "nobody".
     predicted_class, probability: what a model that names cells took for the likeliest class, and
     how likely that was to it, where it was asked: of cells that nobody had named, and of all by
-    `--retype`.
+    `--retype`. Of a cell in a table, the same by the model itself, if it scored.
     """
 
     path: str
@@ -104,7 +106,7 @@ class ModelScore:
     """One model's result for one case; the numbers are null unless `status` is "scored".
 
     score: the positive class's probability: of medians, its mean over draws.
-    image_score: the same without the covariates; null where the model takes none, or has them in
+    cells_alone: the same without the covariates; null where the model takes none, or has them in
     its network.
     interval_low, interval_high: the 95 % prediction interval of the score that as many other cells
     of the same smear would give.
@@ -115,8 +117,8 @@ class ModelScore:
     n_typed: how many of these a model had named, and no analyzer or expert.
     typing_unjudged: whether over a tenth of the cells are such, while nobody has judged the model's
     scores on such cells.
-    n_unreadable: how many cells could not be read, or are larger than the canvas; copies of a cell
-    that cannot be decoded are not known as such.
+    n_unreadable: how many cells could not be read, or show more than the model takes; copies of a
+    cell that cannot be decoded are not known as such.
     n_rejected: how many distinct cells were read and do not show one whole cell.
     minimum_cells: how many cells the model needs.
     reasons: why the model did not score, machine-readable.
@@ -135,12 +137,15 @@ class ModelScore:
     each twentieth of 0 to 1; empty unless the model scored, and with under 30 of them.
     typical: the identities of the used cells whose encodings lie nearest to the middle of all.
     domain: null where the bundle has no reference for the model, or there were too few cells.
+    missing: what a table lacks of the model's features; null where nothing.
+    strangeness: how far the cells of a table lie from those of training; null where the bundle does
+    not know these, or there were too few cells.
     """
 
     model: str
     status: Status
     score: float | None = None
-    image_score: float | None = None
+    cells_alone: float | None = None
     interval_low: float | None = None
     interval_high: float | None = None
     call: bool | None = None
@@ -167,6 +172,8 @@ class ModelScore:
     training_scores: tuple[int, ...] = ()
     typical: tuple[Sha256, ...] = ()
     domain: DomainFinding | None = None
+    missing: MissingFeatures | None = None
+    strangeness: Strangeness | None = None
     cells: tuple[UsedCell, ...] = ()
 
 
@@ -217,8 +224,8 @@ class Entry:
     without opening a file.
     content: the hash of its cells' files, their classes and the values of covariates; empty if the
     case failed.
-    key: the hash of the series, of its cells' pixels and classes, and of the values of covariates;
-    empty if the case failed.
+    key: the hash of the series, of its cells' contents and classes, and of the values of
+    covariates; empty if the case failed.
     revises: the number of the earlier result that this one takes the place of.
     same_cells_as: the number of the result, of another smear by its name, that has the same key;
     its answer was taken over, and no engine was run.
@@ -248,7 +255,9 @@ class CaseScore:
     status: the lead model's where the bundle names one; else "scored" if any model scored.
     call: the lead model's, or the only model's; null where several models have equal say.
     ignored: how many files were not taken as cells, by reason.
-    classes: how many images there are of each class; those that a model named are not among them.
+    of_table: whether its cells are the rows of a table.
+    table_sha256: the hash of the table's files in hex; empty where there is none, or it failed.
+    classes: how many cells there are of each class; those that a model named are not among them.
     typing: how a model named cells; null where none was asked.
     retyping: what it said of cells that had a name; null where it was not asked.
     typed_cells: the cells that nobody had named, as the model saw them.
@@ -285,9 +294,18 @@ class CaseScore:
     types: BundleId | None = None
     site: SiteId | None = None
     run: Run | None = None
+    of_table: bool = False
+    table_sha256: Hash256OrEmpty = ""
     error: str | None = None
     entry: Entry | None = None
     schema_version: int = RESULT_SCHEMA
+
+    @property
+    def files(self) -> list[tuple[str, str, str]]:
+        """The path, the class and the SHA-256 of each file of cells; of a table, its hash alone."""
+        if self.of_table:
+            return [("", UNNAMED, self.table_sha256)]
+        return [(cell.path, cell.cell_class, cell.sha256) for cell in self.cells_as_read]
 
     @property
     def cells_as_read(self) -> list[UsedCell]:

@@ -4,6 +4,7 @@ from collections import Counter
 
 import msgspec
 
+from vexas_edge.results.grounds import MissingFeatures
 from vexas_edge.results.typing import CellTyping, Retyping
 from vexas_edge.results.values import CaseScore, ModelScore
 from vexas_edge.smear.case import LINKS_REMEDY
@@ -35,7 +36,8 @@ def remarks_from_score(result: CaseScore) -> list[str]:
     if result.rejected:
         reasons = Counter(cell.reason for cell in result.rejected)
         shown = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
-        lines.append(f"warning: {case}: rejected as not one whole cell: {shown}")
+        why = "" if result.of_table else " as not one whole cell"
+        lines.append(f"warning: {case}: rejected{why}: {shown}")
     if result.duplicates:
         n = len(result.duplicates)
         lines.append(f"note: {case}: copies of other cells, counted once: {n}")
@@ -44,6 +46,8 @@ def remarks_from_score(result: CaseScore) -> list[str]:
     if result.retyping and result.retyping.n_asked:
         lines.append(f"note: {case}: {_retyping_text(result.retyping)}")
     for model in result.models:
+        if model.missing and model.missing.share <= model.missing.allowed:
+            lines.append(_missing_text(case, model.model, model.missing))
         if model.typing_unjudged:
             lines.append(
                 f"warning: {case}: {model.n_typed} of the {model.n_cells} cells that {model.model} "
@@ -55,6 +59,14 @@ def remarks_from_score(result: CaseScore) -> list[str]:
     if "link_leaves_case" in result.ignored:
         lines.append(f"note: {case}: {LINKS_REMEDY}")
     return lines
+
+
+def _missing_text(case: str, model: str, missing: MissingFeatures) -> str:
+    share = f"{missing.share:.1%}".replace("%", " %")
+    return (
+        f"note: {case}: {missing.number} features of {model} ({share}) are not in the table, such "
+        f"as {listed(missing.examples)}; each was taken for the mean of the training cells"
+    )
 
 
 def _typing_text(case: str, typing: CellTyping) -> str:
@@ -128,8 +140,8 @@ def _model_text(model: ModelScore) -> str:
     if model.score is None:
         return f"{model.model} {model.status}: {_why(model)}"
     side = "at or over" if model.call else "under"
-    unsure = ", but other cells of the smear might not be" if model.call_uncertain else ""
-    alone = "" if model.image_score is None else f"{model.image_score:.3f} by the cells alone; "
+    unsure = ", but other cells might not be" if model.call_uncertain else ""
+    alone = "" if model.cells_alone is None else f"{model.cells_alone:.3f} by the cells alone; "
     return (
         f"{model.model} {model.score:.3f}{_with_covariates(model)} ({alone}"
         f"{model.interval_low:.2f} to {model.interval_high:.2f} for as many other cells), "

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from vexas_edge.bundle.contract import cells_tensor
+from vexas_edge.bundle.contract import Tensor
 from vexas_edge.bundle.graphs import FUSED, graph_file
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.choices import ENGINES, Device, EngineName, Precision
-from vexas_edge.engines.contract import EngineOptions
+from vexas_edge.engines.contract import CallSize, EngineOptions
 from vexas_edge.engines.opening import abilities_of, device_of, packages_that_count
 from vexas_edge.errors import HostError
 from vexas_edge.host.cache import Found, find_value, store
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 # A cheaper graph must be this many times as fast as float32 to be worth its rounding.
 LEAST_GAIN = 1.2
+
+# The most rows of numbers in one call. It is larger than for others, as the weights of a layer that
+# takes all of a cell's numbers are read once a call.
+_ROWS_OF_NUMBERS = CallSize(rows=128, values=4 << 20)
 
 _KIND = "prepared"
 # Raise this number when engines are set up, tested or remembered in another way.
@@ -250,9 +254,15 @@ def _problem(manifest: Manifest, file: str) -> str | None:
     return None
 
 
-def cells_per_call(options: EngineOptions, canvas_px: int) -> int:
-    """The most cells that an engine is given in one call, unless the caller says otherwise."""
+def cells_per_call(options: EngineOptions, cells: Tensor) -> int:
+    """The most cells that an engine is given in one call, unless the caller says otherwise.
+
+    Args:
+        cells: the graph's input of cells.
+    """
     if options.rows_per_call:
         return options.rows_per_call
+    if len(cells.row_shape) == 1:
+        return _ROWS_OF_NUMBERS.rows_of(cells.row_shape)
     size = abilities_of(options.engine).call_sizes[device_of(options)]
-    return size.rows_of(cells_tensor(canvas_px).row_shape)
+    return size.rows_of(cells.row_shape)

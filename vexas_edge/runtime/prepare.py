@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from vexas_edge.bundle.archive import Bundle
+from vexas_edge.bundle.contract import cells_tensor
 from vexas_edge.choices import ENGINES, PRECISIONS
 from vexas_edge.engines.contract import Engine, EngineOptions
 from vexas_edge.engines.opening import devices_of
@@ -81,8 +82,8 @@ def _with_model(
         tested = [_tested(bundle, model, way, asked, stack) for way in ways]
         engines = {way: engine for way, engine in tested if engine is not None}
         asked.report(f"{model}: timing {len(engines)} ways, {asked.seconds:.1f} s each")
-        canvas_px = bundle.manifest.networks[model].canvas_px
-        n_cells = cells_per_call(EngineOptions(device="cpu"), canvas_px)
+        cells = cells_tensor(bundle.manifest.networks[model].instances)
+        n_cells = cells_per_call(EngineOptions(device="cpu"), cells)
         feeds = noise_feeds(bundle, model, n_cells)
         times = ms_per_cell(engines, feeds, asked.seconds) if engines else {}
     return tuple(

@@ -1,7 +1,7 @@
 """A bundle's self-test: made-up cells whose outputs were recorded when the bundle was written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,6 @@ from vexas_edge.bundle.contract import (
     GraphContract,
 )
 from vexas_edge.bundle.graphs import FUSED, GOLDEN, HEAD, ISOLATE
-from vexas_edge.cells.background import background_of_cell, middle_background
-from vexas_edge.cells.canvas import Canvas
 from vexas_edge.engines.contract import Engine
 from vexas_edge.errors import BundleError, HostError
 from vexas_edge.inputs import arrays_from_npz
@@ -32,9 +30,6 @@ ALLOWED_CHEAPER = 1e-3
 
 # How far the mean probabilities of a whole graph and of the head may lie apart.
 CROSS_CHECK = 1e-3
-
-# The images that the cells were made from, uint8 (N, H, W, 3), where a model normalises them.
-IMAGES = "images"
 
 # What every self-test has; graphs have more inputs and outputs, as their contracts say.
 GOLDEN_ARRAYS = (
@@ -148,32 +143,6 @@ def check_head(
             f"self-test of {model} {HEAD} failed: its score differs from the whole graph's by "
             f"{difference:.1e} (allowed {CROSS_CHECK:.0e}); export the bundle again"
         )
-
-
-def placed_images(images: NDArray[np.uint8], canvas: Canvas) -> NDArray[np.uint8]:
-    """Images of one case as they lie on the canvas, uint8 (N, canvas_px, canvas_px, 3)."""
-    slide = middle_background([background_of_cell(image) for image in images])
-    uncut = replace(canvas, isolate=None).for_background(slide)
-    return np.stack([uncut.place(image) for image in images])
-
-
-def check_canvas(model: str, canvas: Canvas, golden: Mapping[str, NDArray[Any]]) -> Check:
-    """Normalise the self-test's images and compare them with its cells, bit for bit.
-
-    Raises:
-        HostError: they differ.
-        BundleError: the self-test has no images.
-    """
-    if IMAGES not in golden:
-        raise BundleError(f"the bundle's {GOLDEN} lacks {IMAGES}; export the bundle again")
-    placed = placed_images(golden[IMAGES], canvas)
-    difference = _difference(placed, golden[CELLS])
-    if difference:
-        raise HostError(
-            f"self-test of {model} {GOLDEN} failed on this PC: normalised cells differ by up to "
-            f"{difference:g} levels from the reference; do not score with this bundle here"
-        )
-    return Check(model=model, file=GOLDEN, difference=difference, allowed=0.0)
 
 
 def golden_feeds(

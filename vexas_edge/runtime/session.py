@@ -9,32 +9,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.contract import ENCODINGS, Feeds, GraphContract, contract_of
-from vexas_edge.bundle.graphs import FAMILIAR, FUSED, GOLDEN, HEAD, ISOLATE, REFERENCE, precision_of
+from vexas_edge.bundle.contract import (
+    ENCODINGS,
+    Feeds,
+    GraphContract,
+    cells_tensor,
+    contract_of,
+)
+from vexas_edge.bundle.graphs import (
+    BESIDE_FUSED,
+    FAMILIAR,
+    FUSED,
+    GOLDEN,
+    HEAD,
+    REFERENCE,
+    precision_of,
+)
 from vexas_edge.bundle.site import KnownSite
-from vexas_edge.cells.canvas import Canvas
 from vexas_edge.choices import Precision
 from vexas_edge.domain.reference import Reference, reference_from_bytes
 from vexas_edge.engines.contract import Engine, EngineOptions
-from vexas_edge.engines.opening import abilities_of, device_of, open_engine
+from vexas_edge.engines.opening import abilities_of, calls_on_cpu, device_of, open_engine
 from vexas_edge.errors import BundleError, UsageError
 from vexas_edge.host.process import default_threads
 from vexas_edge.results.values import SiteId
 from vexas_edge.runtime.call_limits import CallLimits
 from vexas_edge.runtime.choice import cells_per_call, choose, key_on_this_pc
-from vexas_edge.runtime.isolator import Isolator, mask_options
 from vexas_edge.runtime.selftest import (
     Check,
-    check_canvas,
     check_engine,
     check_head,
     check_shapes,
     golden_from_npz,
 )
 from vexas_edge.typing.familiar import Familiar, familiar_from_bytes
-
-# The graphs beside the fused ones, which always run in onnxruntime on the CPU.
-_OTHERS = (HEAD, ISOLATE)
 
 
 def reference_of(bundle: Bundle, model: str) -> Reference | None:
@@ -132,7 +140,8 @@ class Sessions:
 
         It stays the same as long as these engines are open.
         """
-        size = cells_per_call(self.options, self.bundle.manifest.networks[model].canvas_px)
+        cells = cells_tensor(self.bundle.manifest.networks[model].instances)
+        size = cells_per_call(self.options, cells)
         return self.limits.at_first(model, size) if self.on_gpu else size
 
     def fused(self, model: str, file: str = "") -> Engine:
@@ -167,6 +176,10 @@ class Sessions:
         on_cpu = EngineOptions(engine="onnxruntime", device="cpu", threads=self.options.threads)
         return self._engine(model, HEAD, on_cpu)
 
+    def beside(self, model: str, file: str) -> Engine:
+        """The engine of a graph that each cell passes first, on the CPU, for many threads."""
+        return self._engine(model, file, calls_on_cpu(self.options.threads))
+
     def classify(
         self, model: str, encodings: NDArray[np.float32], inputs: Feeds
     ) -> dict[str, NDArray[Any]]:
@@ -179,22 +192,6 @@ class Sessions:
         feeds = self.contract(model, HEAD).feeds({ENCODINGS: encodings, **inputs})
         return self.head(model).run(feeds)
 
-    def canvas(self, model: str) -> Canvas:
-        """The canvas that the model's cells are put on, as the model wants them.
-
-        Where it normalises, a case's cells are put on the same canvas `for_background`.
-        """
-        entry = self.bundle.manifest.networks[model]
-        isolate = None
-        if entry.isolation is not None:
-            isolate = Isolator(engine=self.masks(model), limits=entry.isolation)
-        return Canvas(
-            canvas_px=entry.canvas_px,
-            larger=entry.larger,
-            isolate=isolate,
-            background=entry.background,
-        )
-
     def reference(self, model: str) -> Reference | None:
         """The model's `reference_of` the bundle, read once."""
         if model not in self._references:
@@ -202,12 +199,12 @@ class Sessions:
         return self._references[model]
 
     def familiar(self, model: str) -> Familiar | None:
-        """What a model that names cells was fitted on, read once; None if the bundle does not say.
+        """What a model's cells looked like that it was fitted on, read once; None if unknown.
 
         Raises BundleError where what it says is damaged, or of another model.
         """
         if model not in self._familiar:
-            entry = self.bundle.manifest.typing[model]
+            entry = self.bundle.manifest.networks[model]
             data = self.bundle.model_file(model, FAMILIAR) if FAMILIAR in entry.files else None
             width = entry.encoding_width
             self._familiar[model] = familiar_from_bytes(data, width) if data else None
@@ -223,34 +220,22 @@ class Sessions:
         found = self.site.site.models[model] if self.site else None
         return np.array(found.centre) if found and found.opened else None
 
-    def masks(self, model: str) -> Engine:
-        """The engine of the model's mask network, on the CPU."""
-        return self._engine(model, ISOLATE, mask_options(self.options.threads))
-
     def check(self, model: str, file: str) -> Check:
         """Run the self-test of one graph in the engine that runs it here.
 
         Raises:
             HostError: the graph returns other numbers than were recorded.
         """
-        if file == ISOLATE:
-            engine = self.masks(model)
+        if file == HEAD:
+            engine = self.head(model)
         else:
-            engine = self.head(model) if file == HEAD else self.fused(model, file)
+            of = self.beside if file in BESIDE_FUSED else self.fused
+            engine = of(model, file)
         return self._self_test(model, file, engine)
-
-    def check_canvas(self, model: str) -> Check:
-        """Run the self-test of a model's normalising.
-
-        Raises:
-            HostError: it gives other cells than were recorded.
-        """
-        golden = golden_from_npz(self.bundle.model_file(model, GOLDEN))
-        return check_canvas(model, self.canvas(model), golden)
 
     def used(self) -> Engine | None:
         """An engine that has a fused graph, for the record; None if none was opened yet."""
-        return next((e for (_, f, _), e in self._opened.items() if f not in _OTHERS), None)
+        return next((e for (_, f, _), e in self._opened.items() if f not in BESIDE_FUSED), None)
 
     def _engine(self, model: str, file: str, options: EngineOptions) -> Engine:
         key = (model, file, options)
@@ -259,7 +244,7 @@ class Sessions:
                 graph = self.bundle.model_file(model, file)
                 engine = opening.enter_context(open_engine(graph, options))
                 contract = self.contract(model, file)
-                of_cells = file not in _OTHERS and not self.run_whole_graphs
+                of_cells = file not in BESIDE_FUSED and not self.run_whole_graphs
                 check_shapes(model, file, engine, contract.of_cells() if of_cells else contract)
                 if not self._is_trusted(file):
                     self._self_test(model, file, engine)
@@ -269,7 +254,7 @@ class Sessions:
 
     def _self_test(self, model: str, file: str, engine: Engine) -> Check:
         golden = golden_from_npz(self.bundle.model_file(model, GOLDEN))
-        if file in _OTHERS or self.run_whole_graphs:
+        if file in BESIDE_FUSED or self.run_whole_graphs:
             return check_engine(model, file, engine, self.contract(model, file), golden)
         check_head(model, self.head(model), self.contract(model, HEAD), golden)
         # In a call as large as those of scoring, or as the GPU has memory for.

@@ -57,9 +57,9 @@ def check_model(sessions: Sessions, model: str) -> bool:
 
 def noise_feeds(bundle: Bundle, model: str, n_cells: int) -> Feeds:
     """Cells made of noise and one draw, as scoring gives them to an engine in one call."""
-    shape = (n_cells, *cells_tensor(bundle.manifest.networks[model].canvas_px).row_shape)
+    tensor = cells_tensor(bundle.manifest.networks[model].instances)
     rng = np.random.Generator(np.random.PCG64(0))
-    cells = rng.integers(0, 256, shape, dtype=np.uint8)
+    cells = rng.integers(0, 256, (n_cells, *tensor.row_shape)).astype(tensor.dtype)
     return contract_of(bundle.manifest.networks[model], FUSED).feeds_of_cells(cells)
 
 

@@ -57,6 +57,8 @@ def _counted(examined: Examined, sessions: Sessions) -> ModelScore:
         minimum_cells=model.minimum_cells,
         typical=_typical(examined.encoded) if examined.encoded else (),
         domain=examined.finding,
+        missing=examined.missing,
+        strangeness=examined.strangeness,
         covariates=examined.covariates.used,
         cells=records,
     )

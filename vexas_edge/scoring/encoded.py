@@ -1,13 +1,16 @@
 """What is known of one model's cells before its classifier is asked."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.bundle.contract import Feeds
-from vexas_edge.covariates.taken import NO_COVARIATES, TakenCovariates
-from vexas_edge.results.grounds import DomainFinding
+from vexas_edge.covariates.covariate import Covariate
+from vexas_edge.covariates.taken import NO_COVARIATES, TakenCovariates, taken_covariates
+from vexas_edge.results.grounds import DomainFinding, MissingFeatures
+from vexas_edge.results.typing import Strangeness
 from vexas_edge.results.values import UsedCell
 from vexas_edge.scoring.abstention import CellCounts, Reason
 from vexas_edge.scoring.draws import by_identity
@@ -59,6 +62,7 @@ class Examined:
     statistics: of the case's raw images, float64 (S,), which the domain gate goes by; None where
     it says nothing: without a reference, or with too few cells.
     finding: how the cells compare with training; None without such statistics.
+    missing, strangeness: the same of a table, as `ModelScore` has them.
     covariates: what the model takes beside the cells.
     """
 
@@ -69,4 +73,14 @@ class Examined:
     of_slide: tuple[Reason, ...] = ()
     statistics: NDArray[np.float64] | None = None
     finding: DomainFinding | None = None
+    missing: MissingFeatures | None = None
+    strangeness: Strangeness | None = None
     covariates: TakenCovariates = NO_COVARIATES
+
+    def with_covariates(
+        self, covariates: Sequence[Covariate], given: Mapping[str, str]
+    ) -> "Examined":
+        """The same model with what it takes beside the cells, as `taken_covariates` has it."""
+        taken = taken_covariates(covariates, given)
+        problems = tuple(Reason(code=code, text=text) for code, text in taken.problems)
+        return replace(self, covariates=taken, reasons=(*self.reasons, *problems))

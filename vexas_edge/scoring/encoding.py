@@ -1,31 +1,56 @@
-"""From cells to encodings: each thread places some cells on the canvas and runs the engine on them.
+"""From cells to encodings: each thread places some cells before the engine and runs it on them.
 
 Threads that each make their own calls keep all cores busy. If one call were spread over all
 threads, every operator would wait for the thread that shares its core with isolating cells. A GPU
 is given full calls instead, and smaller ones where it runs out of memory.
+
+Cells that are rows of numbers go into calls of one size, filled up with empty rows: a product of
+matrices may be summed in another order where it has other numbers of rows, and no bit of a cell's
+encoding is to depend on which cells come with it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.ahead import run_ahead
 from vexas_edge.bundle.contract import CELLS, DRAWS, ENCODINGS, PROBABILITIES
-from vexas_edge.bundle.models import Network
-from vexas_edge.cells.canvas import Canvas, DecodedCell, placed_cell
+from vexas_edge.bundle.models import Network, Vectors
+from vexas_edge.cells.canvas import Canvas, placed_cell
 from vexas_edge.errors import DeviceMemoryError, HostError
 from vexas_edge.results.values import UsedCell
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.encoded import CheckedCall, Encoded
 from vexas_edge.scoring.heads.checking import check_call
 from vexas_edge.scoring.heads.inputs import inputs_of_call
-from vexas_edge.scoring.reading import ReadCell, ReadCells
+from vexas_edge.scoring.images.canvases import canvas_of
+from vexas_edge.scoring.images.reading import ReadCell, ReadCells
 from vexas_edge.scoring.typed.said import NONE_KNOWN, SaidOfCells
+from vexas_edge.scoring.vectors.reading import ReadRow, ReadRows
 from vexas_edge.talk import Progress
+
+# The cells of one model, read once, and one of them.
+ModelCells = ReadCells | ReadRows
+ReadOne = ReadCell | ReadRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Placed:
+    """Some cells as the graph takes them.
+
+    records: of all of them, whether they can be used or not.
+    identities: of those that can be used.
+    rows: of the same, in the same order, as the graph's input of cells has them.
+    """
+
+    records: list[UsedCell]
+    identities: list[bytes]
+    rows: NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,58 +72,69 @@ class _Outputs:
 
 @dataclass(frozen=True, kw_only=True)
 class _Calls:
-    """What all calls of one model share."""
+    """What all calls of one model share.
 
-    read: ReadCells
+    place: puts cells before the model.
+    """
+
+    place: Callable[[Sequence[Any]], _Placed]
     name: str
     sessions: Sessions
-    canvas: Canvas
 
     @property
     def model(self) -> Network:
         return self.sessions.bundle.manifest.networks[self.name]
 
-    def run(self, cells: Sequence[ReadCell], *, checked: bool) -> _Call:
+    @property
+    def rows_per_call(self) -> int | None:
+        """How many rows every call has; None where it has as many as there are cells."""
+        if isinstance(self.model.instances, Vectors):
+            return self.sessions.cells_per_call(self.name)
+        return None
+
+    def run(self, cells: Sequence[ReadOne], *, checked: bool) -> _Call:
         """Place and encode some cells in one call of the engine.
 
         Args:
             checked: whether what follows the encodings is to be checked against the head. An engine
                 that runs the whole graph runs that in every call.
         """
-        placed = [placed_cell(self.read.decoded(cell), self.canvas) for cell in cells]
-        records = [cell.record for cell in placed]
-        usable = [cell for cell in placed if cell.pixels is not None]
-        if not usable:
-            return _Call(records=records, encodings=_none(self.model))
-        parts = self._encoded(usable, checked=checked)
+        placed = self.place(cells)
+        if not placed.identities:
+            return _Call(records=placed.records, encodings=_none(self.model))
+        parts = self._encoded(placed, checked=checked)
         return _Call(
-            records=records,
+            records=placed.records,
             encodings=np.concatenate([part.encodings for part in parts]),
             checked=parts[0].checked,
         )
 
-    def _encoded(self, cells: Sequence[DecodedCell], *, checked: bool) -> list[_Outputs]:
+    def _encoded(self, cells: _Placed, *, checked: bool) -> list[_Outputs]:
         """The engine's outputs for these cells, in as few calls as its memory allows."""
+        n_cells = len(cells.identities)
+        n_rows = self.rows_per_call or n_cells
 
         def run(size: int) -> list[_Outputs]:
-            starts = range(0, len(cells), size)
-            return [self._outputs(cells[s : s + size], checked and s == 0) for s in starts]
+            starts = range(0, n_cells, size)
+            return [self._outputs(cells, slice(s, s + size), checked and s == 0) for s in starts]
 
         on_gpu = self.sessions.on_gpu
         try:
             if on_gpu:
-                return self.sessions.limits.within_memory(self.name, len(cells), run)
-            return run(len(cells))
+                return self.sessions.limits.within_memory(self.name, n_rows, run)
+            return run(n_rows)
         except DeviceMemoryError as error:
-            size = 1 if on_gpu else len(cells)
+            size = 1 if on_gpu else n_rows
             raise HostError(f"model {self.name}, a call of {size} cells: {error}") from error
 
-    def _outputs(self, cells: Sequence[DecodedCell], checked: bool) -> _Outputs:
-        inputs = inputs_of_call(self.model, [c.identity for c in cells], checked=checked)
+    def _outputs(self, cells: _Placed, some: slice, checked: bool) -> _Outputs:
+        identities, rows = cells.identities[some], cells.rows[some]
+        inputs = inputs_of_call(self.model, identities, checked=checked)
         contract = self.sessions.contract(self.name, self.sessions.graph.file)
-        pixels = np.stack([cell.pixels for cell in cells if cell.pixels is not None])
-        outputs = self.sessions.fused(self.name).run(contract.feeds({CELLS: pixels, **inputs}))
-        encodings = outputs[ENCODINGS]
+        if self.rows_per_call:
+            rows = _filled_up(rows, some.stop - some.start)
+        outputs = self.sessions.fused(self.name).run(contract.feeds({CELLS: rows, **inputs}))
+        encodings = outputs[ENCODINGS][: len(identities)]
         if not (checked and self.sessions.run_whole_graphs):
             return _Outputs(encodings=encodings)
         found = CheckedCall(
@@ -107,8 +143,17 @@ class _Calls:
         return _Outputs(encodings=encodings, checked=found)
 
 
+def _filled_up(rows: NDArray[Any], n_rows: int) -> NDArray[Any]:
+    """The rows, and empty ones below them."""
+    if len(rows) == n_rows:
+        return rows
+    filled = np.zeros((n_rows, *rows.shape[1:]), rows.dtype)
+    filled[: len(rows)] = rows
+    return filled
+
+
 def encode_cells(
-    read: ReadCells,
+    read: ModelCells,
     name: str,
     sessions: Sessions,
     chunk_cells: int | None,
@@ -125,11 +170,9 @@ def encode_cells(
         known: encodings that the model is known to give, by identity; they are not computed again.
     """
     cells = tuple(cell for cell in read.distinct if cell.record.identity not in known)
-    canvas = sessions.canvas(name)
-    if cells:
-        canvas = canvas.for_background(read.background)
-    calls = _Calls(read=read, name=name, sessions=sessions, canvas=canvas)
+    calls = _Calls(place=_placing(read, sessions, name), name=name, sessions=sessions)
     size = chunk_cells or chunk_size(sessions, name, len(cells))
+    size = min(size, calls.rows_per_call or size)
     size = min(size, sessions.fused(name).most_rows.get(CELLS, size))
     chunks = [cells[start : start + size] for start in range(0, len(cells), size)]
     done = [*_run_all(calls, chunks, progress), *_known_calls(read, known)]
@@ -142,9 +185,35 @@ def encode_cells(
     return encoded
 
 
-def _run_all(
-    calls: _Calls, chunks: Sequence[Sequence[ReadCell]], progress: Progress
-) -> list[_Call]:
+def _placing(read: ModelCells, sessions: Sessions, name: str) -> Callable[[Sequence[Any]], _Placed]:
+    """What places some of the distinct cells for a model; for many threads."""
+    if isinstance(read, ReadRows):
+        return partial(_placed_rows, read)
+    canvas = canvas_of(sessions, name)
+    if read.distinct:
+        canvas = canvas.for_background(read.background)
+    return partial(_placed_images, read, canvas)
+
+
+def _placed_images(read: ReadCells, canvas: Canvas, cells: Sequence[ReadCell]) -> _Placed:
+    placed = [placed_cell(read.decoded(cell), canvas) for cell in cells]
+    pixels = [cell.pixels for cell in placed if cell.pixels is not None]
+    return _Placed(
+        records=[cell.record for cell in placed],
+        identities=[cell.identity for cell in placed if cell.pixels is not None],
+        rows=np.stack(pixels) if pixels else np.empty(0, np.uint8),
+    )
+
+
+def _placed_rows(read: ReadRows, cells: Sequence[ReadRow]) -> _Placed:
+    return _Placed(
+        records=[cell.record for cell in cells],
+        identities=[bytes.fromhex(cell.record.identity) for cell in cells],
+        rows=read.placed(cells),
+    )
+
+
+def _run_all(calls: _Calls, chunks: Sequence[Sequence[ReadOne]], progress: Progress) -> list[_Call]:
     """All calls, of which the first with a usable cell is checked."""
     done: list[_Call] = []
     n_done, n_cells = 0, sum(map(len, chunks))
@@ -172,7 +241,7 @@ def chunk_size(sessions: Sessions, name: str, n_cells: int) -> int:
     return max(1, min(sessions.cells_per_call(name), -(-n_cells // threads)))
 
 
-def _joined(calls: Sequence[_Call], read: ReadCells, model: Network) -> Encoded:
+def _joined(calls: Sequence[_Call], read: ModelCells, model: Network) -> Encoded:
     placed = [record for call in calls for record in call.records]
     return Encoded(
         records=tuple(sorted((*placed, *read.others), key=lambda record: record.path)),
@@ -182,7 +251,7 @@ def _joined(calls: Sequence[_Call], read: ReadCells, model: Network) -> Encoded:
     )
 
 
-def _known_calls(read: ReadCells, known: Mapping[str, NDArray[np.float32]]) -> list[_Call]:
+def _known_calls(read: ModelCells, known: Mapping[str, NDArray[np.float32]]) -> list[_Call]:
     """The cells whose encodings are known, as if the engine had been called."""
     own = [cell.record for cell in read.distinct if cell.record.identity in known]
     if not own:

@@ -18,10 +18,11 @@ from vexas_edge.results.names import numbered_name
 from vexas_edge.results.run import Run
 from vexas_edge.results.values import BundleId, CaseScore, SiteId
 from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.cases import open_case
 from vexas_edge.scoring.score import read_for, retyped_smear, score_smear
-from vexas_edge.smear.case import Case, FoundCase
+from vexas_edge.scoring.smears import AnyCase
+from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.options import ReadOptions
-from vexas_edge.smear.reader import read_case
 from vexas_edge.talk import silent
 
 
@@ -61,12 +62,12 @@ def replayed(
     found = FoundCase(name=entry.given, path=smear, alone=record.asked.recursive)
     with (
         Sessions(opened, options, precision, site, others) as sessions,
-        read_case(found, _reading_of(record.asked, sessions)) as case,
+        open_case(found, opened.manifest, _reading_of(record.asked, sessions)) as case,
     ):
         return recorded, _scored_again(recorded, case, sessions)
 
 
-def _scored_again(recorded: CaseScore, case: Case, sessions: Sessions) -> CaseScore:
+def _scored_again(recorded: CaseScore, case: AnyCase, sessions: Sessions) -> CaseScore:
     read = read_for(case, sessions, silent)
     if recorded.retyping:
         read = retyped_smear(read, sessions, silent)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.site_file import site_of
+from vexas_edge.cells.vectors.case import TableCase
 from vexas_edge.covariates.given import texts_of
 from vexas_edge.errors import UsageError
 from vexas_edge.results.values import CaseScore, ModelScore, UsedCell
@@ -19,22 +20,24 @@ from vexas_edge.scoring.abstention import with_unnamed
 from vexas_edge.scoring.answering import answered, answered_past_the_gate
 from vexas_edge.scoring.encoded import Examined
 from vexas_edge.scoring.encoding import cell_probabilities, encode_cells
-from vexas_edge.scoring.examining import (
+from vexas_edge.scoring.images.examining import (
     count_cells,
     judged_cells,
-    with_covariates,
     with_slide_faults,
     without_cells,
 )
-from vexas_edge.scoring.reading import ReadCells
-from vexas_edge.scoring.smears import ReadSmear, TypedSmear, read_smear
+from vexas_edge.scoring.images.reading import ReadCells
+from vexas_edge.scoring.images.smears import read_smear
+from vexas_edge.scoring.smears import AnyCase, ReadCase, ReadSmear, TypedSmear
 from vexas_edge.scoring.typed.asking import Ask
 from vexas_edge.scoring.typed.naming import typed_as_known, typed_smear
 from vexas_edge.scoring.typed.retyping import retyped
 from vexas_edge.scoring.typed.said import NONE_KNOWN, SaidOfCells
 from vexas_edge.scoring.typed.sharing import known_encodings, shared_encodings
-from vexas_edge.scoring.whole import MadeBy, case_score, run_facts, types_id
-from vexas_edge.smear.case import Case
+from vexas_edge.scoring.vectors.examining import examined_rows
+from vexas_edge.scoring.vectors.reading import ReadTable
+from vexas_edge.scoring.vectors.tables import read_table_for
+from vexas_edge.scoring.whole import MadeBy, Seen, case_score, run_facts, types_id
 from vexas_edge.talk import Progress, silent
 
 NONE_GIVEN: Mapping[str, str] = MappingProxyType({})
@@ -43,7 +46,7 @@ Answer = Callable[[Examined, Sessions], ModelScore]
 
 
 def score_case(
-    case: Case,
+    case: AnyCase,
     bundle: Bundle,
     sessions: Sessions | None = None,
     *,
@@ -64,7 +67,8 @@ def score_case(
             ("MODEL read", cells read, cells in all).
 
     Raises:
-        UsageError: the sessions are those of another bundle, or no model takes a covariate.
+        UsageError: the sessions are those of another bundle, no model takes a covariate, or the
+            bundle takes images and the case is a table, or the other way round.
         HostError: the engine is not available, or returns numbers that fail the cross-check.
         BundleError: a file of the bundle does not match its hash, or the site file is damaged.
 
@@ -89,7 +93,9 @@ def score_case(
         )
 
 
-def score_past_the_gate(case: Case, bundle: Bundle, sessions: Sessions | None = None) -> CaseScore:
+def score_past_the_gate(
+    case: AnyCase, bundle: Bundle, sessions: Sessions | None = None
+) -> CaseScore:
     """The same, but a model that has cells enough answers whatever its domain gate says.
 
     For each covariate it takes the mean of the training patients.
@@ -105,7 +111,9 @@ def score_past_the_gate(case: Case, bundle: Bundle, sessions: Sessions | None = 
         return score_smear(read, opened, answer=answered_past_the_gate, progress=silent)
 
 
-def _read_checked(case: Case, bundle: Bundle, sessions: Sessions, progress: Progress) -> ReadSmear:
+def _read_checked(
+    case: AnyCase, bundle: Bundle, sessions: Sessions, progress: Progress
+) -> ReadCase:
     if sessions.bundle.sha256 != bundle.sha256:
         raise UsageError(
             "the sessions are those of another bundle than the one to score with; open some for "
@@ -114,18 +122,24 @@ def _read_checked(case: Case, bundle: Bundle, sessions: Sessions, progress: Prog
     return read_for(case, sessions, progress)
 
 
-def read_for(case: Case, sessions: Sessions, progress: Progress) -> ReadSmear:
+def read_for(case: AnyCase, sessions: Sessions, progress: Progress) -> ReadCase:
     """All cells that these sessions look at: all of the case's where a model names cells.
 
     Raises:
-        InputError, MemoryError: as `read_smear`.
+        UsageError: the bundle takes images and the case is a table, or the other way round.
+        InputError, MemoryError: as `read_smear`, or as `read_table_for`.
     """
     manifest, whole = sessions.bundle.manifest, sessions.typers is not None
+    if isinstance(case, TableCase) != manifest.takes_tables:
+        takes = "tables" if manifest.takes_tables else "images"
+        raise UsageError(f"{sessions.bundle.path} takes {takes} of cells, which {case.name} is not")
+    if isinstance(case, TableCase):
+        return read_table_for(case, sessions.bundle, progress)
     return read_smear(case, manifest, progress, threads=sessions.threads, whole=whole)
 
 
 def score_smear(
-    read: ReadSmear,
+    read: ReadCase,
     sessions: Sessions,
     *,
     covariates: Mapping[str, str] = NONE_GIVEN,
@@ -142,24 +156,25 @@ def score_smear(
     Raises:
         HostError, BundleError: as `score_case`.
     """
-    typed = named_smear(read, sessions, chunk_cells, progress)
-    read = typed.read
+    seen: Seen = (
+        read if isinstance(read, ReadTable) else named_smear(read, sessions, chunk_cells, progress)
+    )
     found = [
-        with_covariates(
-            _examined(typed, name, sessions, chunk_cells, progress), model.covariates, covariates
+        _examined(seen, name, sessions, chunk_cells, progress).with_covariates(
+            model.covariates, covariates
         )
         for name, model in sessions.bundle.manifest.models.items()
     ]
+    typing = seen.typing if isinstance(seen, TypedSmear) else None
     judged = (
-        replace(one, reasons=with_unnamed(one.reasons, typed.typing))
-        for one in with_slide_faults(found)
+        replace(one, reasons=with_unnamed(one.reasons, typing)) for one in with_slide_faults(found)
     )
     models = tuple(answer(examined, sessions) for examined in judged)
     run = run_facts(sessions, read.started, time.perf_counter() - read.clock)
     made_by = MadeBy(
         bundle=sessions.bundle, types=types_id(sessions), site=sessions.site_id, run=run
     )
-    return case_score(typed, models, made_by)
+    return case_score(seen, models, made_by)
 
 
 def named_smear(
@@ -177,15 +192,15 @@ def named_smear(
     return typed_smear(read, typers.bundle.manifest, ask, sessions.bundle.manifest)
 
 
-def retyped_smear(read: ReadSmear, sessions: Sessions, progress: Progress) -> ReadSmear:
+def retyped_smear(read: ReadCase, sessions: Sessions, progress: Progress) -> ReadSmear:
     """The smear with what models that name cells say of those that have a name.
 
     Raises:
-        UsageError: no model names cells.
+        UsageError: no model names cells, or they are the rows of a table.
         HostError, BundleError, InputError: as `score_case`.
     """
     typers = sessions.typers
-    if typers is None:
+    if typers is None or isinstance(read, ReadTable):
         raise UsageError(f"{sessions.bundle.path} holds no model that names cells")
     return retyped(read, typers.bundle.manifest, _asking(typers, None, progress))
 
@@ -210,7 +225,7 @@ def _asking(typers: Sessions, chunk_cells: int | None, progress: Progress) -> As
     return ask
 
 
-def score_as_known(read: ReadSmear, known: CaseScore, bundle: Bundle) -> CaseScore:
+def score_as_known(read: ReadCase, known: CaseScore, bundle: Bundle) -> CaseScore:
     """The result of a case whose cells are those of a known result, without an engine.
 
     The answers, and how they were made, are the known result's; paths and copies are the case's.
@@ -218,16 +233,18 @@ def score_as_known(read: ReadSmear, known: CaseScore, bundle: Bundle) -> CaseSco
     Args:
         known: of the same bundle and version, and of the same cells by pixels and class.
     """
-    typed = typed_as_known(read, known, bundle.manifest)
-    read = typed.read
+    seen: Seen = (
+        read if isinstance(read, ReadTable) else typed_as_known(read, known, bundle.manifest)
+    )
+    cells = seen.of_models if isinstance(seen, ReadTable) else seen.read.of_models
     models = tuple(
-        replace(model, cells=_cells_as_known(read.of_models[model.model].records, model.cells))
-        if model.model in read.of_models
+        replace(model, cells=_cells_as_known(cells[model.model].records, model.cells))
+        if model.model in cells
         else model
         for model in known.models
     )
     made_by = MadeBy(bundle=bundle, types=known.types, site=known.site, run=known.run)
-    score = case_score(typed, models, made_by)
+    score = case_score(seen, models, made_by)
     return replace(score, bystanders=_cells_as_known(score.bystanders, known.bystanders))
 
 
@@ -254,11 +271,15 @@ def _cells_as_known(
 
 
 def _examined(
-    typed: TypedSmear, name: str, sessions: Sessions, chunk_cells: int | None, progress: Progress
+    seen: Seen, name: str, sessions: Sessions, chunk_cells: int | None, progress: Progress
 ) -> Examined:
     """The model's cells, encoded and judged."""
-    known = known_encodings(typed, name, sessions)
-    counted = counted_model(typed.read, name, sessions, progress, chunk_cells, known)
+    if isinstance(seen, ReadTable):
+        model, rows = sessions.bundle.manifest.models[name], seen.of_models[name]
+        encoded = encode_cells(rows, name, sessions, chunk_cells, progress)
+        return examined_rows(name, model, rows, encoded, sessions.familiar(name))
+    known = known_encodings(seen, name, sessions)
+    counted = counted_model(seen.read, name, sessions, progress, chunk_cells, known)
     return judged_cells(counted, sessions.reference(name), sessions.centre(name))
 
 

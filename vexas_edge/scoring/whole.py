@@ -3,7 +3,7 @@
 import platform
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -21,15 +21,17 @@ from vexas_edge.results.values import (
     CaseScore,
     ModelScore,
     SiteId,
-    Status,
     UsedCell,
 )
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.smears import TypedSmear
+from vexas_edge.scoring.vectors.reading import ReadTable
 from vexas_edge.smear.case import UNNAMED, Case
 from vexas_edge.text import unicode_text
 from vexas_edge.typing.differential import differential
 from vexas_edge.version import __version__
+
+Seen = TypedSmear | ReadTable
 
 
 def failed_case(name: str, error: str, sessions: Sessions) -> CaseScore:
@@ -38,6 +40,7 @@ def failed_case(name: str, error: str, sessions: Sessions) -> CaseScore:
     return CaseScore(
         missing_gate=missing_gate(bundle.manifest) or None,
         case=name,
+        of_table=bundle.manifest.takes_tables,
         status="failed",
         notice=_notice(bundle, types_id(sessions)),
         lead=bundle.manifest.lead,
@@ -80,34 +83,50 @@ class MadeBy:
     run: Run | None
 
 
-def case_score(typed: TypedSmear, models: tuple[ModelScore, ...], made_by: MadeBy) -> CaseScore:
-    bundle, case = made_by.bundle, typed.read.case
-    manifest, bystanders = bundle.manifest, typed.read.bystanders
+def case_score(seen: Seen, models: tuple[ModelScore, ...], made_by: MadeBy) -> CaseScore:
+    """The result of a smear with its names, or of a table."""
+    if isinstance(seen, ReadTable):
+        answered = _answered(seen.case.name, models, made_by, [])
+        return replace(answered, of_table=True, table_sha256=seen.sha256)
+    case, bystanders = seen.read.case, seen.read.bystanders
+    unknown = () if seen.typing else case.unnamed
+    ignored = Counter(file.reason for file in case.ignored) + Counter("no_class" for _ in unknown)
+    return replace(
+        _answered(case.name, models, made_by, seen.cells),
+        ignored=dict(sorted(ignored.items())),
+        conflicts=case.conflicts,
+        classes=_classes(case),
+        typing=seen.typing,
+        retyping=seen.read.retyping,
+        typed_cells=seen.cells,
+        bystanders=bystanders.records if bystanders else (),
+        differential=_differential(seen) if seen.is_whole else {},
+    )
+
+
+def _answered(
+    name: str, models: tuple[ModelScore, ...], made_by: MadeBy, more: Iterable[UsedCell]
+) -> CaseScore:
+    """What any result says.
+
+    Args:
+        more: cells that are no model's.
+    """
+    bundle, manifest = made_by.bundle, made_by.bundle.manifest
     deciding = [m for m in models if manifest.lead in (None, m.model)]
     is_answered = any(m.status == "scored" for m in deciding) or not manifest.models
-    status: Status = "scored" if is_answered else "abstained"
-    seen = [*(cell for model in models for cell in model.cells), *typed.cells]
-    unknown = () if typed.typing else case.unnamed
-    ignored = Counter(file.reason for file in case.ignored) + Counter("no_class" for _ in unknown)
+    cells = [*(cell for model in models for cell in model.cells), *more]
     return CaseScore(
         missing_gate=missing_gate(manifest) or None,
-        case=case.name,
-        status=status,
+        case=name,
+        status="scored" if is_answered else "abstained",
         notice=_notice(bundle, made_by.types),
         call=deciding[0].call if len(deciding) == 1 else None,
         lead=manifest.lead,
         models=models,
-        unreadable=_with_status(seen, "unreadable"),
-        rejected=_with_status(seen, "rejected"),
-        duplicates=_with_status(seen, "duplicate"),
-        ignored=dict(sorted(ignored.items())),
-        conflicts=case.conflicts,
-        classes=_classes(case),
-        typing=typed.typing,
-        retyping=typed.read.retyping,
-        typed_cells=typed.cells,
-        bystanders=bystanders.records if bystanders else (),
-        differential=_differential(typed) if typed.is_whole else {},
+        unreadable=_with_status(cells, "unreadable"),
+        rejected=_with_status(cells, "rejected"),
+        duplicates=_with_status(cells, "duplicate"),
         bundle=bundle_id(bundle),
         types=made_by.types,
         site=made_by.site,

@@ -14,7 +14,7 @@ from training.talk import Talk
 from vexas_edge.cells.canvas import Canvas, decode_cell
 from vexas_edge.cells.limits import IsolationLimits, LargerCells
 from vexas_edge.errors import InputError
-from vexas_edge.runtime.isolator import opened_isolator
+from vexas_edge.scoring.images.isolator import opened_isolator
 from vexas_edge.smear.cohort import CohortCase, read_row
 
 EXPORTED = "exported.vxb"

@@ -8,7 +8,7 @@ from training.mask_network.isolated_cohort import CutOut, isolate_rows
 from training.talk import Talk
 from vexas_edge.cells.background import Background
 from vexas_edge.cells.limits import IsolationLimits
-from vexas_edge.runtime.isolator import opened_isolator
+from vexas_edge.scoring.images.isolator import opened_isolator
 from vexas_edge.smear.options import ReadOptions
 
 

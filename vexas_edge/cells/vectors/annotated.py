@@ -24,6 +24,11 @@ class AnnotatedTable:
     features: FeatureNames
     cells: tuple[str, ...]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """As `FeatureTable` has it."""
+        return (self.path,)
+
     def blocks(self) -> Iterator[Block]:
         """As `FeatureTable` has it."""
         with _opened(self.path) as data:

@@ -21,9 +21,15 @@ _ROWS_PER_BLOCK = 256
 class ArrayTable:
     """Arrays of a file: numbers (N, G), and the names of rows and columns."""
 
+    path: Path
     features: FeatureNames
     cells: tuple[str, ...]
     counts: NDArray[Any]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """As `FeatureTable` has it."""
+        return (self.path,)
 
     def blocks(self) -> Iterator[Block]:
         """As `FeatureTable` has it."""
@@ -54,6 +60,7 @@ def array_table(path: Path) -> ArrayTable:
             f"{len(names)} cells and {len(features)} features"
         )
     return ArrayTable(
+        path=path,
         features=FeatureNames(names=_texts(path, features)),
         cells=_texts(path, names),
         counts=counts,

@@ -8,16 +8,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vexas_edge.cells.limits import FeatureKind
 from vexas_edge.cells.vectors.table import Block, FeatureNames, FeatureTable
 from vexas_edge.errors import InputError
 from vexas_edge.text import listed
 
-FeatureKind = Literal["symbol", "ensembl"]
 _VERSION = re.compile(r"(?<=\d)\.\d+$")
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{11}")
 # Of the wanted features, so many must be among what might be them for that to be worth a hint.

@@ -30,6 +30,7 @@ _LINES_PER_READING = 200_000
 class MatrixFolder:
     """Such a folder, whose features and barcodes are read.
 
+    beside: the files of features and barcodes.
     kept: the rows of the matrix that are counts of genes, from 0, int32 (R,): their place among
     the features, or -1.
     """
@@ -38,6 +39,12 @@ class MatrixFolder:
     features: FeatureNames
     kept: NDArray[np.int32]
     barcodes: tuple[str, ...]
+    beside: tuple[Path, ...]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """As `FeatureTable` has it."""
+        return (self.matrix, *self.beside)
 
     def blocks(self) -> Iterator[Block]:
         """As `FeatureTable` has it: the cells of each reading, whole ones."""
@@ -129,7 +136,8 @@ def matrix_folder(folder: Path) -> MatrixFolder:
     Raises:
         InputError: a file is missing, or cannot be read.
     """
-    features = _table(_one_of(folder, _FEATURES))
+    named = _one_of(folder, _FEATURES), _one_of(folder, _BARCODES)
+    features = _table(named[0])
     wanted = [row for row in features if len(row) < 3 or row[2] == _GENES]
     kept = np.full(len(features), -1, np.int32)
     kept[[len(row) < 3 or row[2] == _GENES for row in features]] = np.arange(len(wanted))
@@ -140,7 +148,8 @@ def matrix_folder(folder: Path) -> MatrixFolder:
             others=tuple(row[1] for row in wanted) if all(len(row) > 1 for row in wanted) else (),
         ),
         kept=kept,
-        barcodes=tuple(row[0] for row in _table(_one_of(folder, _BARCODES))),
+        barcodes=tuple(row[0] for row in _table(named[1])),
+        beside=named,
     )
 
 

@@ -9,6 +9,8 @@ from vexas_edge.cells.vectors.table import FeatureTable
 from vexas_edge.cells.vectors.text_tables import DELIMITERS, text_table
 from vexas_edge.errors import InputError
 
+_ARRAYS, _ANNOTATED = ".npz", ".h5ad"
+
 
 def feature_table(path: Path) -> FeatureTable:
     """The table in a file (.csv, .tsv, .txt, plain or gzipped, .npz, .h5ad) or a matrix's folder.
@@ -23,14 +25,36 @@ def feature_table(path: Path) -> FeatureTable:
         return matrix_folder(path)
     if path.name.removesuffix(".gz") == MATRIX:
         return matrix_folder(path.parent)
-    if path.suffix == ".npz":
+    kind = _kind_of(path)
+    if kind == _ARRAYS:
         return array_table(path)
-    if path.suffix == ".h5ad":
+    if kind == _ANNOTATED:
         return annotated_table(path)
-    delimiter = DELIMITERS.get(Path(path.name.removesuffix(".gz")).suffix.casefold())
+    delimiter = DELIMITERS.get(kind)
     if delimiter is None:
         raise InputError(
             f"{path} is no table of cells that is known: .csv, .tsv or .txt, plain or as .gz, "
             f".npz, .h5ad, or a folder with {MATRIX}"
         )
     return text_table(path, delimiter)
+
+
+def is_table_file(path: Path) -> bool:
+    """Whether a file may be a table, by its name."""
+    return _kind_of(path) in (_ARRAYS, _ANNOTATED, *DELIMITERS)
+
+
+def table_stem(path: Path) -> str:
+    """The name of a table's file without its suffixes.
+
+    >>> table_stem(Path("marrow/P7.counts.csv.gz"))
+    'P7.counts'
+    """
+    return Path(path.name.removesuffix(".gz")).stem
+
+
+def _kind_of(path: Path) -> str:
+    """What kind of table a file is, by its suffix; only text may be packed by gzip."""
+    plain = path.name.removesuffix(".gz")
+    kind = Path(plain).suffix.casefold()
+    return kind if plain == path.name or kind in DELIMITERS else ""

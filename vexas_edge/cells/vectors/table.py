@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -64,7 +65,11 @@ class FeatureNames:
 
 
 class FeatureTable(Protocol):
-    """A file of cells."""
+    """A file of cells, or several."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that is read of it."""
 
     @property
     def features(self) -> FeatureNames:

@@ -28,6 +28,11 @@ class TextTable:
     delimiter: str
     features: FeatureNames
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """As `FeatureTable` has it."""
+        return (self.path,)
+
     def blocks(self) -> Iterator[Block]:
         """As `FeatureTable` has it."""
         names: list[str] = []

@@ -107,9 +107,12 @@ def opened_bundles(asked: ScoringRun) -> OpenedBundles:
 
     Raises:
         BundleError: as `open_bundle`.
-        UsageError: nothing names cells that are to be named anew.
+        UsageError: nothing names cells that are to be named anew, or the cells that are to be named
+            are rows of tables.
     """
     bundle, types = open_bundle(asked.bundle), open_bundle(asked.types) if asked.types else None
+    if types:
+        bundle.check_takes_images("--types-from")
     names_cells = bool((types or bundle).manifest.typing)
     if asked.retype and not names_cells:
         raise UsageError("--retype needs a model that names cells; give one with --types-from")

@@ -5,23 +5,28 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from vexas_edge.bundle.manifest import Manifest
+from vexas_edge.cells.vectors.case import TableCase
 from vexas_edge.commands.smears.steps import Looked
 from vexas_edge.errors import CellError
 from vexas_edge.ledger.lines import marks_from_identities
 from vexas_edge.ledger.smears import Smear, content_of, key_of
 from vexas_edge.naming.case_ids import Naming
-from vexas_edge.scoring.smears import ReadSmear
-from vexas_edge.smear.case import Case
+from vexas_edge.scoring.smears import AnyCase, ReadCase
+from vexas_edge.scoring.vectors.reading import ReadTable
+from vexas_edge.smear.case import UNNAMED
 
 
 def files_of(
-    case: Case, manifest: Manifest, naming: Naming, *, whole: bool
+    case: AnyCase, manifest: Manifest, naming: Naming, *, whole: bool
 ) -> Iterator[tuple[str, str, str]]:
     """Path as shown, class and hash of the files of all cells that a model looks at.
 
     Args:
         whole: whether models look at all of its cells.
     """
+    if isinstance(case, TableCase):
+        yield "", UNNAMED, case.sha256()
+        return
     classes = {c for model in manifest.models.values() for c in model.cells}
     for cell in case.cells if whole else case.cells_of(classes):
         sha256 = ""
@@ -30,10 +35,13 @@ def files_of(
         yield naming.shown_path(cell.cell_class, cell.path), cell.cell_class, sha256
 
 
-def smear_of(looked: Looked, read: ReadSmear, series: str, naming: Naming) -> Smear:
+def smear_of(looked: Looked, read: ReadCase, series: str, naming: Naming) -> Smear:
     """What the ledger is told of a smear whose cells were read."""
     records, covariates = list(read.records), looked.covariates
-    files = ((naming.shown_path(r.cell_class, r.path), r.cell_class, r.sha256) for r in records)
+    if isinstance(read, ReadTable):
+        files = [("", UNNAMED, read.sha256)]
+    else:
+        files = [(naming.shown_path(r.cell_class, r.path), r.cell_class, r.sha256) for r in records]
     return Smear(
         given=looked.named.name,
         series=series,

@@ -16,8 +16,8 @@ from vexas_edge.host.stopping import undisturbed
 from vexas_edge.ledger.reading import INDEX
 from vexas_edge.ledger.writing import Ledger
 from vexas_edge.naming.case_ids import Naming
+from vexas_edge.scoring.cases import cases_for
 from vexas_edge.smear.case import FoundCase
-from vexas_edge.smear.finding import wanted_cases
 
 
 def run_scoring(asked: ScoringRun) -> int:
@@ -28,7 +28,9 @@ def run_scoring(asked: ScoringRun) -> int:
     """
     opened, naming = opened_bundles(asked), Naming(asked.naming)
     given, site = given_for_run(asked, opened.bundle), site_of(opened.bundle, say)
-    wanted = wanted_cases(asked.cases, opened.reading, recursive=asked.recursive, say=say)
+    wanted = cases_for(
+        opened.bundle.manifest, asked.cases, opened.reading, recursive=asked.recursive, say=say
+    )
     given.check_cases([naming.id_of(f) if naming.is_named(f) else f.name for f in wanted])
     engine = _polite(asked.engine) if asked.polite else asked.engine
     batch = Batch(n_cases=len(wanted))

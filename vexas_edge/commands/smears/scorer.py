@@ -34,12 +34,12 @@ from vexas_edge.naming.case_ids import Naming
 from vexas_edge.report.pictures import Pictures
 from vexas_edge.results.values import CaseScore
 from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.cases import open_case
 from vexas_edge.scoring.score import read_for, retyped_smear, score_as_known, score_smear
-from vexas_edge.scoring.smears import ReadSmear
+from vexas_edge.scoring.smears import ReadCase
 from vexas_edge.scoring.whole import failed_case, types_id
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.options import ReadOptions
-from vexas_edge.smear.reader import read_case
 from vexas_edge.smear.stamp import stamp_of
 from vexas_edge.talk import Progress, silent
 from vexas_edge.text import without_folders
@@ -121,7 +121,8 @@ class Scorer:
 
     def _read(self, looked: Looked, progress: Progress) -> Looked:
         """The smear with its cells, unless its files are those of its result."""
-        case, name = read_case(looked.named, self.reading), looked.named.name
+        case = open_case(looked.named, self._bundle.manifest, self.reading)
+        name = looked.named.name
         try:
             if self.ledger and not self.again and self.ledger.known.has_name(name, self._series):
                 files = files_of(case, self._bundle.manifest, self.naming, whole=self._reads_all)
@@ -152,7 +153,7 @@ class Scorer:
             lambda error, is_bug: Answered(looked=looked, error=error, is_bug=is_bug),
         )
 
-    def _scored(self, looked: Looked, read: ReadSmear, progress: Progress) -> Answered:
+    def _scored(self, looked: Looked, read: ReadCase, progress: Progress) -> Answered:
         if self.ledger is None:
             return Answered(looked=looked, score=self._new_score(looked, read, progress))
         smear = smear_of(looked, read, self._series, self.naming)
@@ -169,7 +170,7 @@ class Scorer:
         return Answered(looked=looked, score=score, smear=smear, place=place, pictures=pictures)
 
     def _that_knew_more(
-        self, looked: Looked, read: ReadSmear, place: Placing, ledger: Ledger
+        self, looked: Looked, read: ReadCase, place: Placing, ledger: Ledger
     ) -> Answered | None:
         """The standing answer for the same cells, if it was given a value that is now missing.
 
@@ -190,7 +191,7 @@ class Scorer:
         )
         return Answered(looked=looked, known=line, remarks=(remark,))
 
-    def _new_score(self, looked: Looked, read: ReadSmear, progress: Progress) -> CaseScore:
+    def _new_score(self, looked: Looked, read: ReadCase, progress: Progress) -> CaseScore:
         if self.retype:
             read = retyped_smear(read, self.sessions, progress)
         return score_smear(read, self.sessions, covariates=looked.covariates, progress=progress)

@@ -8,7 +8,7 @@ from vexas_edge.ledger.lines import CaseLine
 from vexas_edge.ledger.smears import Placing, Smear
 from vexas_edge.report.pictures import Pictures
 from vexas_edge.results.values import CaseScore
-from vexas_edge.scoring.smears import ReadSmear
+from vexas_edge.scoring.smears import ReadCase
 from vexas_edge.smear.case import FoundCase
 
 
@@ -29,7 +29,7 @@ class Looked:
     covariates: Mapping[str, str]
     stamp: str = ""
     known: CaseLine | None = None
-    read: ReadSmear | None = None
+    read: ReadCase | None = None
     error: str = ""
     is_bug: bool = False
 

@@ -188,6 +188,7 @@ def run_watch(run: ScoringRun, how: Watching) -> int:
     """
     root, out = _checked_folders(run)
     opened, naming = opened_bundles(run), Naming(run.naming)
+    opened.bundle.check_takes_images("watch")
     given, site = given_for_run(run, opened.bundle), site_of(opened.bundle, say)
     engine = replace(run.engine, threads=run.engine.threads or polite_threads())
     lower_priority()

@@ -1,6 +1,6 @@
 """A score as the weighted mean of what each cell says."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,9 @@ from vexas_edge.bundle.contract import (
     PROBABILITIES,
 )
 from vexas_edge.bundle.graphs import HEAD
-from vexas_edge.bundle.models import Bag, Model
+from vexas_edge.bundle.models import Bag, Model, Vectors
 from vexas_edge.errors import BundleError
-from vexas_edge.results.values import ModelScore, WeighedCell
+from vexas_edge.results.values import ModelScore, UsedCell, WeighedCell
 from vexas_edge.scoring.encoded import Encoded
 from vexas_edge.scoring.figures.bag_interval import bag_interval
 from vexas_edge.scoring.figures.interval import sigmoid
@@ -65,10 +65,32 @@ def scored_as_bag(
         interval_low=low,
         interval_high=high,
         probabilities=dict(zip(model.classes, outputs[PROBABILITIES][0].tolist(), strict=True)),
-        image_score=_image_score(outputs, column),
+        cells_alone=_cells_alone(outputs, column),
         pulls=pulls_from(score, identities, _pulling(logits, weights), score_without),
         heaviest=_heaviest(logits, weights, identities),
+        cells=_said_of_each(counted, identities, logits, model),
     )
+
+
+def _said_of_each(
+    counted: ModelScore, identities: Sequence[bytes], logits: NDArray[np.float64], model: Model
+) -> tuple[UsedCell, ...]:
+    """The records; each cell of a table has its likeliest class, by what the cell says alone."""
+    if not isinstance(model.instances, Vectors):
+        return counted.cells
+    others, positive = model.classes
+    said = {}
+    for identity, logit in zip(identities, logits.tolist(), strict=True):
+        probability = sigmoid(abs(logit))
+        said[identity.hex()] = (positive if logit >= 0 else others, probability)
+
+    def named(record: UsedCell) -> UsedCell:
+        if record.status != "used":
+            return record
+        name, probability = said[record.identity]
+        return replace(record, predicted_class=name, probability=probability)
+
+    return tuple(map(named, counted.cells))
 
 
 def _pulling(logits: NDArray[np.float64], weights: NDArray[np.float64]) -> list[int]:
@@ -98,7 +120,7 @@ def _check_consistent(model: str, outputs: dict[str, NDArray[Any]], column: int)
         )
 
 
-def _image_score(outputs: dict[str, NDArray[Any]], column: int) -> float | None:
+def _cells_alone(outputs: dict[str, NDArray[Any]], column: int) -> float | None:
     found = outputs.get(IMAGE_PROBABILITIES)
     return None if found is None else float(found[0, column])
 

@@ -10,7 +10,7 @@ from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.bundle.models import TypingModel
 from vexas_edge.results.typing import Strangeness
 from vexas_edge.results.values import UsedCell
-from vexas_edge.scoring.reading import ReadCells
+from vexas_edge.scoring.images.reading import ReadCells
 from vexas_edge.scoring.typed.said import SaidOfCells
 from vexas_edge.smear.case import UNNAMED
 from vexas_edge.typing.rule import NamedCell, named

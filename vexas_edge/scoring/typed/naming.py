@@ -10,7 +10,7 @@ from dataclasses import replace
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.results.typing import CellTyping
 from vexas_edge.results.values import CaseScore, UsedCell
-from vexas_edge.scoring.reading import ReadCell, ReadCells, remarked
+from vexas_edge.scoring.images.reading import ReadCell, ReadCells, remarked
 from vexas_edge.scoring.smears import ReadSmear, TypedSmear
 from vexas_edge.scoring.typed.asking import Ask, asked_of
 from vexas_edge.smear.case import UNNAMED

@@ -7,7 +7,7 @@ from dataclasses import replace
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.results.typing import Retyping
 from vexas_edge.results.values import UsedCell
-from vexas_edge.scoring.reading import ReadCell, ReadCells
+from vexas_edge.scoring.images.reading import ReadCell, ReadCells
 from vexas_edge.scoring.smears import ReadSmear
 from vexas_edge.scoring.typed.asking import AllSaid, Ask, asked_of
 from vexas_edge.smear.case import UNNAMED

@@ -52,5 +52,6 @@ def _placing(model: Network) -> tuple[object, ...]:
 
     What is cut out or normalised depends on more than the cell itself.
     """
-    apart = object() if model.isolation or model.background else None
-    return (model.canvas_px, model.larger, apart)
+    images = model.images
+    apart = object() if images.isolation or images.background else None
+    return (images.canvas_px, images.larger, apart)

@@ -1,20 +1,19 @@
-"""What is seen of a model's cells, and whether it may answer, before its classifier is asked.
+"""What is seen of a model's images, and whether it may answer, before its classifier is asked.
 
 Everything here is the same for two bundles that differ only in their classifier. So a model that
 abstains tells nothing of the score that it would have given: its head is never run, and what the
 fused graph computes beside the encodings is not looked at.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.bundle.models import Model
+from vexas_edge.bundle.models import Images, Model
 from vexas_edge.cells.background import Background
-from vexas_edge.covariates.covariate import Covariate
-from vexas_edge.covariates.taken import average_covariates, taken_covariates
+from vexas_edge.covariates.taken import average_covariates
 from vexas_edge.domain.gate import Judgement, judge
 from vexas_edge.domain.reference import Reference
 from vexas_edge.quality.statistics import MEASURED_CELLS, case_statistics, cell_statistics
@@ -26,7 +25,7 @@ from vexas_edge.scoring.abstention import (
     reasons_to_abstain,
 )
 from vexas_edge.scoring.encoded import Encoded, Examined
-from vexas_edge.scoring.reading import ReadCells
+from vexas_edge.scoring.images.reading import ReadCells
 
 # Families of changes that lie with the whole slide: where one model's cells show such a fault, the
 # other models of the case do not answer either.
@@ -53,9 +52,9 @@ def count_cells(
     counts = counts_from_records(encoded.records)
     least = max(model.minimum_cells, _LEAST_JUDGED if reference else 1)
     too_few = reasons_to_abstain(counts, least)
-    cut_out = _reasons_of_cut_out(read, model, counts)
+    cut_out = _reasons_of_cut_out(read, model.images, counts)
     # A few odd cells tell nothing of the lamp, nor do cells without a slide around them.
-    of_lamp = () if too_few or cut_out else _reasons_of_lamp(read, model)
+    of_lamp = () if too_few or cut_out else _reasons_of_lamp(read, model.images)
     return Examined(
         name=name,
         encoded=encoded,
@@ -65,6 +64,47 @@ def count_cells(
         statistics=_statistics(read, encoded, model) if reference and not too_few else None,
         covariates=average_covariates(model.covariates),
     )
+
+
+def _statistics(read: ReadCells, encoded: Encoded, model: Model) -> NDArray[np.float64]:
+    """The statistics of the case, from the cells with the smallest identities."""
+    by_identity = {cell.record.identity: cell for cell in read.distinct}
+    order = encoded.by_identity[:MEASURED_CELLS]
+    measured = [by_identity[encoded.identities[place].hex()] for place in order]
+    return case_statistics(
+        [
+            cell_statistics(read.pixels(cell), cell.background, model.images.canvas_px)
+            for cell in measured
+        ]
+    )
+
+
+def _reasons_of_lamp(read: ReadCells, model: Images) -> tuple[Reason, ...]:
+    if model.background is None or not read.distinct:
+        return ()
+    found = read.background
+    if all(_within(a, b) for a, b in zip(found, model.background, strict=True)):
+        return ()
+    text = (
+        f"the bare slide is {_levels(found)} (red, green, blue), while it was "
+        f"{_levels(model.background)} in training: check lamp, exposure and white balance"
+    )
+    return (Reason(code="lamp", text=text),)
+
+
+def _within(found: int, wanted: int) -> bool:
+    return wanted <= found * _LARGEST_GAIN and found <= wanted * _LARGEST_GAIN
+
+
+def _levels(background: Background) -> str:
+    return ", ".join(map(str, background))
+
+
+def _reasons_of_cut_out(read: ReadCells, model: Images, counts: CellCounts) -> tuple[Reason, ...]:
+    """Cells that lie alone on black have no bare slide that they could be normalised by."""
+    if model.background is None:
+        return ()
+    return reason_for_cut_out(sum(cell.alone_on_black for cell in read.distinct), counts)
 
 
 def judged_cells(
@@ -98,15 +138,6 @@ def without_cells(name: str, model: Model) -> Examined:
     return Examined(name=name, encoded=None, counts=counts, reasons=reasons)
 
 
-def with_covariates(
-    examined: Examined, covariates: Sequence[Covariate], given: Mapping[str, str]
-) -> Examined:
-    """The same model with what it takes beside the cells, as `taken_covariates` has it."""
-    taken = taken_covariates(covariates, given)
-    problems = tuple(Reason(code=code, text=text) for code, text in taken.problems)
-    return replace(examined, covariates=taken, reasons=(*examined.reasons, *problems))
-
-
 def with_slide_faults(examined: Sequence[Examined]) -> tuple[Examined, ...]:
     """The same models, each also held by the faults of the slide that another one's cells show."""
     return tuple(replace(one, reasons=(*one.reasons, *_held(one, examined))) for one in examined)
@@ -123,46 +154,8 @@ def _held(one: Examined, examined: Sequence[Examined]) -> list[Reason]:
     return list(held.values())
 
 
-def _statistics(read: ReadCells, encoded: Encoded, model: Model) -> NDArray[np.float64]:
-    """The statistics of the case, from the cells with the smallest identities."""
-    by_identity = {cell.record.identity: cell for cell in read.distinct}
-    order = encoded.by_identity[:MEASURED_CELLS]
-    measured = [by_identity[encoded.identities[place].hex()] for place in order]
-    return case_statistics(
-        [cell_statistics(read.pixels(cell), cell.background, model.canvas_px) for cell in measured]
-    )
-
-
 def _reasons_of_domain(judged: Judgement) -> tuple[Reason, ...]:
     if not judged.abstains:
         return ()
     code = (judged.finding.family or "unlike_training").replace(" ", "_")
     return (Reason(code=code, text=judged.words),)
-
-
-def _reasons_of_lamp(read: ReadCells, model: Model) -> tuple[Reason, ...]:
-    if model.background is None or not read.distinct:
-        return ()
-    found = read.background
-    if all(_within(a, b) for a, b in zip(found, model.background, strict=True)):
-        return ()
-    text = (
-        f"the bare slide is {_levels(found)} (red, green, blue), while it was "
-        f"{_levels(model.background)} in training: check lamp, exposure and white balance"
-    )
-    return (Reason(code="lamp", text=text),)
-
-
-def _within(found: int, wanted: int) -> bool:
-    return wanted <= found * _LARGEST_GAIN and found <= wanted * _LARGEST_GAIN
-
-
-def _levels(background: Background) -> str:
-    return ", ".join(map(str, background))
-
-
-def _reasons_of_cut_out(read: ReadCells, model: Model, counts: CellCounts) -> tuple[Reason, ...]:
-    """Cells that lie alone on black have no bare slide that they could be normalised by."""
-    if model.background is None:
-        return ()
-    return reason_for_cut_out(sum(cell.alone_on_black for cell in read.distinct), counts)

@@ -11,10 +11,9 @@ from vexas_edge.bundle.contract import CROPS, MASK_CONTRACT, MASKS
 from vexas_edge.bundle.graphs import ISOLATE
 from vexas_edge.cells.isolation import isolate_cell, resize_for_isolation
 from vexas_edge.cells.limits import IsolationLimits
-from vexas_edge.engines.contract import Engine, EngineOptions
-from vexas_edge.engines.opening import open_engine
+from vexas_edge.engines.contract import Engine
+from vexas_edge.engines.opening import calls_on_cpu, open_engine
 from vexas_edge.errors import BundleError
-from vexas_edge.host.process import default_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +33,6 @@ class Isolator:
         return isolate_cell(self.engine.run(feeds)[MASKS][0], pixels, self.limits)
 
 
-def mask_options(threads: int | None) -> EngineOptions:
-    """How a mask network runs: on the CPU, with one call per thread at the same time."""
-    threads = threads or default_threads()
-    return EngineOptions(engine="onnxruntime", device="cpu", threads=threads, calls_at_once=threads)
-
-
 @contextmanager
 def opened_isolator(graph: bytes, limits: IsolationLimits) -> Iterator[Isolator]:
     """An isolator from an ONNX graph that is not in a bundle yet; it is closed at the end.
@@ -47,7 +40,7 @@ def opened_isolator(graph: bytes, limits: IsolationLimits) -> Iterator[Isolator]
     Raises:
         BundleError: the graph is not a mask network.
     """
-    with open_engine(graph, mask_options(None)) as engine:
+    with open_engine(graph, calls_on_cpu(None)) as engine:
         if wanted := MASK_CONTRACT.missing_from(engine.shapes):
             raise BundleError(
                 f"{ISOLATE} has {wanted.name} of shape {engine.shapes.get(wanted.name)}; "

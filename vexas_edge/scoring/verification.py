@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 from vexas_edge.bundle.archive import Bundle
-from vexas_edge.bundle.graphs import FUSED, HEAD, ISOLATE
+from vexas_edge.bundle.graphs import BESIDE_FUSED, FUSED, HEAD
+from vexas_edge.bundle.models import Images
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.runtime.selftest import Check
 from vexas_edge.runtime.session import Sessions
+from vexas_edge.scoring.images.canvases import check_canvas
 
 
 def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
@@ -21,8 +23,8 @@ def run_selftest(bundle: Bundle, options: EngineOptions) -> Iterator[Check]:
     with Sessions(bundle, options) as sessions:
         for model, entry in bundle.manifest.networks.items():
             sessions.reference(model)  # it must be one that scoring can use
-            if entry.background is not None:
-                yield sessions.check_canvas(model)
-            masks = [ISOLATE] if entry.isolation else []
-            for file in dict.fromkeys((*masks, FUSED, HEAD, sessions.graph.file)):
+            if isinstance(entry.instances, Images) and entry.images.background is not None:
+                yield check_canvas(sessions, model)
+            beside = [file for file in BESIDE_FUSED if file in entry.files and file != HEAD]
+            for file in dict.fromkeys((*beside, FUSED, HEAD, sessions.graph.file)):
                 yield sessions.check(model, file)

@@ -1,0 +1,1 @@
+"""Models whose cells are rows of numbers, such as counts of genes."""
