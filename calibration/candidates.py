@@ -15,7 +15,7 @@ from calibration.integers.layers import WEIGHTED
 from calibration.integers.recipe import calibrate, first_cells, round_model
 from calibration.proof.census import Census, executed_census, written_census
 from calibration.proof.preflight import preflight_findings
-from calibration.region import encoder_region
+from calibration.region import encoder_region, takes_maps
 from calibration.rehearsal import KeptLayer, Rehearsal, choose_float_layers, choose_ranges
 from export.graph import between
 from vexas_edge.bundle.budgets import Budgets
@@ -117,7 +117,7 @@ def half_candidate(reference: ModelProto) -> Candidate:
         BundleError: a weight does not fit into float16, or TensorRT would not accept the graph.
     """
     graph = half_precision(reference)
-    census = written_census(encoder_of(graph), dense_layers(reference))
+    census = written_census(*counted(graph, reference))
     _check_census("fp16", census, kept=())
     _check_preflight(graph)
     return Candidate(kind="fp16", graph=graph, measured=_measured("fp16", census, ()))
@@ -143,7 +143,7 @@ def integer_candidates(
         cells_key=plan.cells_key,
         cache=plan.cache,
     )
-    candidates, dense = [], dense_layers(reference)
+    candidates = []
     for kind, tried in schemes.items():
         budget = plan.budgets.of(kind).cosine_p1
         models = (
@@ -154,14 +154,25 @@ def integer_candidates(
         kept = choose_float_layers(rounded, rehearsal, budget, progress)
         graph = rounded.graph([layer.layer for layer in kept])
         if kind in _FOR_TENSORRT:
-            census = written_census(encoder_of(graph), dense)
+            census = written_census(*counted(graph, reference))
             _check_preflight(graph)
         else:
-            census = executed_census(encoder_of(graph), {CELLS: next(batches())[:1]}, dense)
+            part, without = counted(graph, reference)
+            census = executed_census(part, {CELLS: next(batches())[:1]}, without)
         _check_census(kind, census, kept)
         measured = {**_measured(kind, census, kept), "percentile": rounded.scheme.percentile}
         candidates.append(Candidate(kind=kind, graph=graph, measured=measured))
     return candidates
+
+
+def counted(graph: ModelProto, reference: ModelProto) -> tuple[ModelProto, list[str]]:
+    """The part of a cheaper graph whose layers are counted, and those in it that are not.
+
+    Of rows of numbers, what follows the converted layers may hold products without weights.
+    """
+    if takes_maps(reference):
+        return encoder_of(graph), dense_layers(reference)
+    return between(graph, [CELLS], [encoder_region(reference).exit]), []
 
 
 def encoder_of(graph: ModelProto) -> ModelProto:

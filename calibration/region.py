@@ -72,10 +72,13 @@ def encoder_region(model: ModelProto) -> Region:
             f"the graph has no tensors {SCALED!r} and {EMBEDDING!r}, so it is not a fused graph of "
             "vexas-workshop; name one from a bundle"
         )
-    shapes = _shapes(model)
-    if len(shapes[SCALED]) != _MAP_RANK:
-        return _region(model, SCALED, _before_unknown(model))
-    return _region(model, SCALED, _last_map(model, makers))
+    leave = _last_map(model, makers) if takes_maps(model) else _before_unknown(model)
+    return _region(model, SCALED, leave)
+
+
+def takes_maps(model: ModelProto) -> bool:
+    """Whether the encoder of a fused graph takes images, and not rows of numbers."""
+    return len(_shapes(model)[SCALED]) == _MAP_RANK
 
 
 def classifier_region(model: ModelProto) -> Region:

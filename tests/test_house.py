@@ -4,6 +4,7 @@ Everything here is read from the syntax trees; nothing is imported.
 """
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -209,6 +210,19 @@ def test_imports_of_the_workshop_point_from_training_to_the_edge() -> None:
 def test_no_chain_of_imports_is_long() -> None:
     chain = longest_chain(graph_of("vexas_edge", top_level=True))
     assert len(chain) <= LONGEST_CHAIN, " -> ".join(chain)
+
+
+@pytest.mark.parametrize("room", ["engines", "runtime", "results"])
+def test_some_rooms_know_nothing_of_what_cells_are(room: str) -> None:
+    """Cells are images or rows of genes' counts; only what reads and places them tells which."""
+    telling = re.compile(r"image|pixel|canvas|\bgenes?\b", re.IGNORECASE)
+    said = [
+        f"{path.relative_to(ROOT)}, line {number}: {line.strip()}"
+        for path in files(f"vexas_edge/{room}")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if telling.search(line)
+    ]
+    assert said == []
 
 
 def test_no_folder_is_crowded() -> None:
