@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 InputLayout = Literal["nchw", "nhwc"]
+# A name that no operator of torch has, by which inner tensors are called.
+_OUTPUT = "encoder output"
 
 
 def onnx_from_torch(module: "nn.Module", canvas_px: int) -> ModelProto:
@@ -72,7 +74,7 @@ def exported_module(module: "nn.Module", cells: "torch.Tensor", name: str) -> Mo
                 module,
                 (cells,),
                 input_names=[name],
-                output_names=[EMBEDDING],
+                output_names=[_OUTPUT],
                 opset_version=OPSET,
                 dynamic_shapes=({0: torch.export.Dim("N")},),
                 dynamo=True,

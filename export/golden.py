@@ -76,13 +76,13 @@ def golden_of_images(canvas_px: int, background: Background | None) -> dict[str,
     return {IMAGES: images, CELLS: placed_images(images, canvas)}
 
 
-def golden_of_vectors(n_features: int, *, counts: bool) -> dict[str, np.ndarray]:
+def golden_of_vectors(n_features: int, seed: int, *, counts: bool) -> dict[str, np.ndarray]:
     """The self-test's `cells`, float32 (4, n_features): two drawn, an empty one, a very large one.
 
     Args:
         counts: whether they are counts, of which a cell may have millions.
     """
-    rng = np.random.Generator(np.random.PCG64(7))
+    rng = np.random.Generator(np.random.PCG64(seed))
     if counts:
         rows = rng.negative_binomial(1, 0.5, (GOLDEN_CELLS, n_features)).astype(np.float32)
         rows[3] *= np.ceil(_LARGEST_LIBRARY / max(1, n_features))

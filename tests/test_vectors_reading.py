@@ -106,7 +106,8 @@ def test_every_form_gives_the_same_numbers_however_much_is_read_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(matrix_market, "_LINES_PER_READING", at_once)
-    for module in (text_tables, arrays, annotated):
+    monkeypatch.setattr(arrays, "_BLOCK_BYTES", at_once * len(GENES) * 8)
+    for module in (text_tables, annotated):
         monkeypatch.setattr(module, "_ROWS_PER_BLOCK", at_once)
     names, found = read(write(tmp_path, counts()))
     assert tuple(names) == CELLS

@@ -79,7 +79,6 @@ def tiny_vectors(path: Path, kind: VectorKind) -> TrainedBag:
         if isinstance(encoder.body, AnchorGraph):
             encoder.body.set_anchors(encoder.compress(scaled)[: kind.sizes.n_anchors])
         layers = BagLayers(kind.sizes.head_width, kind.weighting, 0)
-        layers.standardise(encoder(scaled))
         layers.classify.weight.normal_(0, 0.5)
         layers.classify.bias.fill_(0.1)
     facts = BagFacts(

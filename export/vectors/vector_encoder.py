@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 _CELLS_PER_BATCH = 128
+# How near a cell's last neighbour and the next anchor may be in their mean squared differences.
+_TIE = 1e-5
 
 
 def encoder_from_network(network: "nn.Module", sizes: EncoderSizes) -> Encoder:
@@ -31,6 +33,23 @@ def encoder_from_network(network: "nn.Module", sizes: EncoderSizes) -> Encoder:
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = sizes.head_width
     source = {"encoder": f"numbers, {sizes.head}", "weights": "of the bag"}
     return Encoder(model=model, reference=_reference(network), source=source)
+
+
+def near_ties(network: "nn.Module", scaled: np.ndarray) -> np.ndarray:
+    """For which cells rounding may decide which anchors the network joins to them, bool (N,).
+
+    Such a cell may get either of two encodings, and is not compared.
+
+    Args:
+        network: a `VectorEncoder`; none but one with a graph has such cells.
+        scaled: numbers of cells, float32 (N, G).
+    """
+    import torch
+
+    from export.vectors.network import VectorEncoder, neighbour_gaps
+
+    assert isinstance(network, VectorEncoder)  # as encoders of numbers are
+    return (neighbour_gaps(network, torch.from_numpy(scaled)) <= _TIE).numpy()
 
 
 def _reference(network: "nn.Module") -> Callable[[np.ndarray], np.ndarray]:

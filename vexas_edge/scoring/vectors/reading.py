@@ -25,6 +25,8 @@ from vexas_edge.scoring.vectors.rows import ModelRow, ModelRows
 # of 500 features that are not 0; those beyond it are read again.
 KEPT_ROWS_BYTES = 256 << 20
 _CELLS_BETWEEN_REPORTS = 256
+# A raw matrix of droplets has millions of barcodes, nearly all of which hold no cell.
+_MOST_CELLS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +115,11 @@ def read_rows(
         if name in names:
             raise InputError(f"{case.path}: two cells are called {name}; give each its own name")
         names.add(name)
+        if len(names) > _MOST_CELLS:
+            raise InputError(
+                f"{case.path} holds more than {_MOST_CELLS} cells; expected those of one sample, "
+                "without empty droplets"
+            )
         record = UsedCell(path=name, cell_class="", status="used", named_by="nobody")
         identity = identity_of_row(row)
         if not len(row[0]):
