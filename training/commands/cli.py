@@ -5,6 +5,7 @@ import click
 from training.commands.background import background
 from training.commands.bags import bags
 from training.commands.chain import demo_bundle, run
+from training.commands.expression import expression, synth_tables
 from training.commands.isolate import isolate, segmenter
 from training.commands.judge import evaluate, fit, probe
 from training.commands.learn import pretrain
@@ -41,6 +42,8 @@ for _command in (
     typing,
     types,
     blind,
+    expression,
+    synth_tables,
     reference,
 ):
     cli.add_command(_command)

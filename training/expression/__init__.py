@@ -1,0 +1,1 @@
+"""Learns what cells are, or are from, by the genes that they express."""

@@ -1,0 +1,232 @@
+"""Labelled cells with their genes: tables of numbers, and one CSV file that says what each cell is.
+
+cell,label,patient,sample,lineage
+AAACATACCAAGCT-1,stim,101,stim101,CD14+ Monocytes
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from vexas_edge.cells.vectors.reading import feature_table
+from vexas_edge.cells.vectors.table import FeatureTable
+from vexas_edge.errors import InputError
+from vexas_edge.inputs import table_from_csv
+from vexas_edge.talk import Say
+from vexas_edge.text import listed
+
+_REQUIRED, _OPTIONAL = ("cell", "label", "patient"), ("sample", "lineage")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExpressionCells:
+    """N cells of G features.
+
+    rows: their numbers as the tables have them, a sparse float32 matrix (N, G) in CSR.
+    features: their names.
+    names, labels, patients, samples, lineages: of each cell, str (N,). A sample is what one case
+        is; a lineage may be empty.
+    """
+
+    rows: sparse.csr_matrix
+    features: tuple[str, ...]
+    names: NDArray[np.str_]
+    labels: NDArray[np.str_]
+    patients: NDArray[np.str_]
+    samples: NDArray[np.str_]
+    lineages: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels that there are, in alphabetical order."""
+        return tuple(np.unique(self.labels).tolist())
+
+    def dense(self, chosen: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.float32]:
+        """The numbers of some cells, float32 (n, G).
+
+        Args:
+            chosen: their rows, int64 (n,).
+        """
+        return self.rows[chosen].toarray().astype(np.float32, copy=False)
+
+    def of_rows(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> "ExpressionCells":
+        """Some of the cells.
+
+        Args:
+            chosen: their rows, int64 (n,), or whether each is chosen, bool (N,).
+        """
+        return ExpressionCells(
+            rows=self.rows[chosen],
+            features=self.features,
+            names=self.names[chosen],
+            labels=self.labels[chosen],
+            patients=self.patients[chosen],
+            samples=self.samples[chosen],
+            lineages=self.lineages[chosen],
+        )
+
+    def of_lineages(self, wanted: Sequence[str]) -> "ExpressionCells":
+        """The cells of some lineages.
+
+        Raises:
+            InputError: there is no cell of one of them.
+        """
+        if unknown := [name for name in wanted if name not in self.lineages]:
+            there = ", ".join(map(repr, np.unique(self.lineages).tolist()))
+            raise InputError(f"no cell is of the lineage {unknown[0]!r}; there are {there}")
+        return self.of_rows(np.isin(self.lineages, wanted))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """What the CSV file says of a cell."""
+
+    label: str
+    patient: str
+    sample: str
+    lineage: str
+    line: int
+
+
+def expression_cells(tables: Sequence[Path], cells_csv: Path, say: Say) -> ExpressionCells:
+    """The cells that a CSV file names, with their numbers from the tables, in the tables' order.
+
+    Args:
+        cells_csv: has the columns cell, label and patient, and maybe sample (else the patient) and
+            lineage (else empty).
+        say: takes how many cells of the tables the CSV does not name, which are left out.
+
+    Raises:
+        InputError: a file cannot be read; the CSV lacks a column or a value, names a cell twice, or
+            one that no table has; a cell is in the tables twice; a table has other features than
+            the first, one twice, or a number that is infinite. The message says where.
+        HostError: what reads .h5ad is not installed.
+    """
+    wanted = _wanted(cells_csv)
+    opened = [(path, feature_table(path)) for path in tables]
+    if not opened:
+        raise InputError("no table of cells is given; name at least one")
+    features = opened[0][1].features.names
+    found: dict[str, Path] = {}
+    parts: list[sparse.csr_matrix] = []
+    n_others = 0
+    for path, table in opened:
+        places = _places(path, table.features.names, features)
+        for names, rows in _blocks(path, table):
+            known = np.array([name in wanted for name in names], bool)
+            n_others += int((~known).sum())
+            for name in np.array(names, object)[known]:
+                if name in found:
+                    raise InputError(
+                        f"cell {name!r} is in {found[name]} and again in {path}; give each cell a "
+                        "name of its own, such as the sample's before it"
+                    )
+                found[name] = path
+            parts.append(rows[known][:, places])
+    _check_found(wanted, found, cells_csv)
+    if n_others:
+        say(f"note: {n_others} cells of the tables are not in {cells_csv}, and are left out")
+    return _joined(wanted, tuple(found), sparse.vstack(parts, format="csr"), features)
+
+
+def _joined(
+    wanted: Mapping[str, _Row],
+    names: tuple[str, ...],
+    rows: sparse.csr_matrix,
+    features: tuple[str, ...],
+) -> ExpressionCells:
+    of_each = [wanted[name] for name in names]
+    return ExpressionCells(
+        rows=rows,
+        features=features,
+        names=np.array(names, np.str_),
+        labels=np.array([row.label for row in of_each], np.str_),
+        patients=np.array([row.patient for row in of_each], np.str_),
+        samples=np.array([row.sample for row in of_each], np.str_),
+        lineages=np.array([row.lineage for row in of_each], np.str_),
+    )
+
+
+def _wanted(path: Path) -> dict[str, _Row]:
+    """What the CSV file says of each cell, by its name."""
+    table = table_from_csv(path, "table of cells")
+    if missing := [name for name in _REQUIRED if name not in table.columns]:
+        raise InputError(
+            f"{path} lacks the columns {', '.join(missing)}; its columns are {table.has}"
+        )
+    for name in (*_REQUIRED, *_OPTIONAL):
+        if table.columns.count(name) > 1:
+            raise InputError(f"{path} has the column {name!r} twice; rename one")
+    wanted: dict[str, _Row] = {}
+    for line, texts in table.rows:
+        if len(texts) != len(table.columns):
+            raise InputError(
+                f"{path}, line {line}: {len(texts)} values for {len(table.columns)} columns"
+            )
+        values = dict(zip(table.columns, texts, strict=True))
+        if empty := [name for name in _REQUIRED if not values[name]]:
+            raise InputError(f"{path}, line {line}: no value for {', '.join(empty)}")
+        cell, patient = values["cell"], values["patient"]
+        if cell in wanted:
+            raise InputError(
+                f"{path}, line {line}: cell {cell!r} is already in line {wanted[cell].line}; "
+                "name each cell once"
+            )
+        wanted[cell] = _Row(
+            label=values["label"],
+            patient=patient,
+            sample=values.get("sample") or patient,
+            lineage=values.get("lineage", ""),
+            line=line,
+        )
+    if not wanted:
+        raise InputError(f"{path} names no cell; expected a row for each")
+    return wanted
+
+
+def _places(path: Path, own: Sequence[str], features: Sequence[str]) -> NDArray[np.int64]:
+    """Which column of a table each feature is, int64 (G,)."""
+    places = {name: place for place, name in enumerate(own)}
+    if len(places) != len(own):
+        twice = [name for place, name in enumerate(own) if places[name] != place]
+        raise InputError(
+            f"{path} has features twice: {listed(twice)}; leave one of each, or join them"
+        )
+    differing = [name for name in features if name not in places]
+    differing += sorted(set(own) - set(features))
+    if differing:
+        raise InputError(
+            f"{path} and the first table differ in {len(differing)} features: "
+            f"{listed(differing)}; give tables of the same features"
+        )
+    return np.array([places[name] for name in features], np.int64)
+
+
+def _blocks(path: Path, table: FeatureTable) -> Iterator[tuple[tuple[str, ...], sparse.csr_matrix]]:
+    """Names and rows of some cells at a time."""
+    for block in table.blocks():
+        kept = block.rows
+        if (wrong := np.isinf(kept.values)).any():
+            place = int(np.flatnonzero(wrong)[0])
+            raise InputError(
+                f"{path}: {table.features.names[kept.columns[place]]} of "
+                f"{block.names[kept.row_of_each[place]]} is infinite; correct it, or leave it out"
+            )
+        shape = (len(kept), kept.n_columns)
+        yield block.names, sparse.csr_matrix((kept.values, kept.columns, kept.starts), shape)
+
+
+def _check_found(wanted: Mapping[str, _Row], found: Mapping[str, Path], path: Path) -> None:
+    if lost := [name for name in wanted if name not in found]:
+        first = wanted[lost[0]]
+        raise InputError(
+            f"{path}, line {first.line}: no table has the cell {lost[0]!r}, and {len(lost)} of "
+            f"{len(wanted)} named cells in all; give the tables that have them, or take them out"
+        )
