@@ -113,22 +113,22 @@ def expression(
     """Learn classes of cells from TABLES of numbers, such as counts of genes.
 
     A table is a .csv, .tsv or .txt, plain or as .gz, an .npz, an .h5ad, or the folder of a
-    matrix.mtx, with a row for each cell. An autoencoder takes all features to 256 numbers; a head
-    tells classes from them. All is judged by folds of patients, beside regressions, one gene and
-    one class; with --from, on lineages that were not learnt from, too (expression.json). Then all
-    cells teach. The folder receives spec.toml and the parts that it names, for `vexas-workshop
-    export bundle`.
+    matrix.mtx, with a row for each cell; of other folders, all tables below are taken. An
+    autoencoder takes all features to 256 numbers; a head tells classes from them. All is judged by
+    folds of patients, beside regressions, one gene and one class; with --from, on lineages that
+    were not learnt from, too (expression.json). Then all cells teach. The folder receives spec.toml
+    and the parts that it names, for `vexas-workshop export bundle`.
 
     \b
     Example:
       vexas-workshop train synth-tables -o drawn --patients 12
-      vexas-workshop train expression drawn/tables/*.npz --cells drawn/cells.csv --positive ill \\
-        -o taught
+      vexas-workshop train expression drawn/tables --cells drawn/cells.csv --positive ill -o taught
     """
     from training.expression.bundling import BundleOptions
     from training.expression.cells import expression_cells
     from training.expression.report import lines_from_expression
     from training.expression.run import ExpressionRun, learnt_from_tables
+    from vexas_edge.cells.vectors.cases import find_tables
 
     use_threads(threads)
     talk = console_talk("expression", "trainings")
@@ -142,7 +142,8 @@ def expression(
     words = ("folds", "sources", "name")
     own = {word: asked.pop(word) for word in words}
     run = ExpressionRun(learning=_options(asked), bundle=bundle, **own)
-    cells = expression_cells(tables, cells_csv, talk.say)
+    files = [found.path for table in tables for found in find_tables(table)]
+    cells = expression_cells(files, cells_csv, talk.say)
     report = learnt_from_tables(cells, run, out, talk.say)
     echo_lines(lines_from_expression(report))
     echo(f"{out / 'spec.toml'}: build the bundle with vexas-workshop export bundle")
