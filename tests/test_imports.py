@@ -64,7 +64,7 @@ def test_importing_the_package_loads_nothing_else() -> None:
 
 
 def test_the_library_face_is_three_functions() -> None:
-    assert vexas_edge.__all__ == ["open_bundle", "read_case", "score_case"]
+    assert vexas_edge.__all__ == ["open_bundle", "read_case", "read_table", "score_case"]
     for name in vexas_edge.__all__:
         assert getattr(vexas_edge, name).__name__ == name
     with pytest.raises(AttributeError, match="has no attribute 'score_smear'"):

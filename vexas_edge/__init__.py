@@ -7,14 +7,16 @@ from vexas_edge.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from vexas_edge.bundle.archive import open_bundle
+    from vexas_edge.cells.vectors.cases import read_table
     from vexas_edge.scoring.score import score_case
     from vexas_edge.smear.reader import read_case
 
-__all__ = ["open_bundle", "read_case", "score_case"]
+__all__ = ["open_bundle", "read_case", "read_table", "score_case"]
 
 _HOMES = {
     "open_bundle": "bundle.archive",
     "read_case": "smear.reader",
+    "read_table": "cells.vectors.cases",
     "score_case": "scoring.score",
 }
 
