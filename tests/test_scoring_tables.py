@@ -1,9 +1,11 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tiny import Ended
 from tiny_vectors import (
     FEATURES,
     SIZES,
@@ -17,13 +19,14 @@ from tiny_vectors import (
 )
 
 from vexas_edge.bundle.archive import open_bundle
-from vexas_edge.cells.vectors.cases import find_tables, read_table
+from vexas_edge.cells.vectors.cases import find_tables, read_table, table_at
 from vexas_edge.engines.contract import EngineOptions
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.results.values import CaseScore
 from vexas_edge.runtime.session import Sessions
 from vexas_edge.scoring.score import score_case
 from vexas_edge.scoring.vectors import reading
+from vexas_edge.scoring.vectors.tables import read_table_for
 from vexas_edge.scoring.verification import run_selftest
 from vexas_edge.smear.reader import read_case
 
@@ -43,6 +46,12 @@ def numbers(score: CaseScore) -> tuple[object, ...]:
     (model,) = score.models
     pulls = model.pulls and (model.pulls.up, model.pulls.down)
     return model.score, model.interval_low, model.interval_high, pulls, model.strangeness
+
+
+def as_csv(counts: np.ndarray) -> str:
+    lines = ["cell," + ",".join(FEATURES)]
+    lines += [f"C{i}," + ",".join(str(int(v)) for v in row) for i, row in enumerate(counts)]
+    return "\n".join(lines)
 
 
 @pytest.mark.parametrize("head", ["feedforward", "transformer", "graph"])
@@ -73,7 +82,7 @@ def test_a_table_is_scored_with_the_self_test_and_the_records_of_any_case(
     (model,) = score.models
     assert (model.n_cells, model.n_rejected) == (28, 1)
     assert [(cell.path, cell.reason) for cell in (*score.rejected, *score.duplicates)] == [
-        ("C9", "empty"),
+        ("C9", "no_numbers"),
         ("C4", "same_numbers"),
     ]
     assert score.duplicates[0].detail == "same numbers as C2"
@@ -91,9 +100,7 @@ def test_how_a_table_is_written_moves_no_bit(bundle: Path, tmp_path: Path) -> No
     assert numbers(scored(with_more, bundle)) == plain
     turned = write_counts(tmp_path / "turned.npz", counts[::-1])
     assert numbers(scored(turned, bundle)) == plain
-    text = ["cell," + ",".join(FEATURES)]
-    text += [f"C{i}," + ",".join(str(int(v)) for v in row) for i, row in enumerate(counts)]
-    (tmp_path / "table.csv").write_text("\n".join(text))
+    (tmp_path / "table.csv").write_text(as_csv(counts))
     assert numbers(scored(tmp_path / "table.csv", bundle)) == plain
 
 
@@ -108,6 +115,41 @@ def test_rows_that_were_not_kept_are_read_again(
         monkeypatch.setattr(reading, "KEPT_ROWS_BYTES", room)
         for chunk in (None, 3):
             assert numbers(scored(table, bundle, chunk)) == kept
+
+
+def test_a_table_that_changes_between_two_readings_is_refused(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "KEPT_ROWS_BYTES", 0)
+    (tmp_path / "table.csv").write_text(as_csv(drawn_counts(20, seed=5)))
+    with read_table(table_at(tmp_path / "table.csv")) as case:
+        seen = read_table_for(case, open_bundle(bundle), lambda *_: None)
+        (tmp_path / "table.csv").write_text(as_csv(drawn_counts(20, seed=6)))
+        (read,) = seen.of_models.values()
+        with pytest.raises(InputError, match="changed while it was being scored"):
+            read.placed(read.distinct)
+
+
+def test_the_name_of_a_cell_must_be_text(bundle: Path, tmp_path: Path) -> None:
+    names = np.array([f"C{i}" for i in range(20)])
+    names[2] = "\ud800"
+    table = tmp_path / "P1.npz"
+    np.savez(table, counts=drawn_counts(20), genes=np.array(FEATURES), cells=names)
+    with pytest.raises(InputError, match="the name of a cell is no text"):
+        scored(table, bundle)
+
+
+def test_a_page_of_a_table_needs_no_pictures_and_no_names_of_files_are_read(
+    bundle: Path, tmp_path: Path, vexas_edge: Callable[..., Ended]
+) -> None:
+    table, out = write_counts(tmp_path / "P1.npz", drawn_counts(20)), tmp_path / "out"
+    assert vexas_edge("score", table, "--bundle", bundle, "-o", out).status == 0
+    (result,) = (out / "cases").iterdir()
+    assert vexas_edge("report", result).status == 0
+    ended = vexas_edge("report", result, "--input", tmp_path)
+    assert (ended.status, "is of a table, which has no pictures" in ended.err) == (2, True)
+    ended = vexas_edge("score", table, "--bundle", bundle, "--class-map", "barcelona")
+    assert (ended.status, "this bundle takes tables of numbers" in ended.err) == (2, True)
 
 
 def test_missing_features_are_means_and_too_many_are_no_score(bundle: Path, tmp_path: Path) -> None:
@@ -193,6 +235,9 @@ def test_tables_below_a_folder_are_found(tmp_path: Path) -> None:
     found = find_tables(tmp_path)
     assert [case.name for case in found] == ["P2.counts", "P3/filtered", "a/P1"]
     assert [case.path.name for case in found] == ["P2.counts.tsv.gz", "filtered", "P1.npz"]
+    (tmp_path / "a" / "P1.csv").write_text("")
+    found = find_tables(tmp_path)
+    assert [case.name for case in found] == ["P2.counts", "P3/filtered", "a/P1.csv", "a/P1.npz"]
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="holds no table of cells"):
         find_tables(tmp_path / "none")

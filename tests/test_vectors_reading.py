@@ -3,14 +3,16 @@
 import gzip
 import itertools
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import anndata
+import h5py
 import numpy as np
 import pandas
 import pytest
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix, csr_matrix
 
 from vexas_edge.cells.vectors import annotated, arrays, matrix_market, text_tables
 from vexas_edge.cells.vectors.matching import (
@@ -260,7 +262,11 @@ def test_other_damage_is_told_by_the_file(tmp_path: Path) -> None:
     for name, found, said in (
         ("a", {"counts": counts()}, "expected one of genes, features, probes"),
         ("b", {"counts": counts()[0], "genes": GENES}, "expected a table of numbers"),
-        ("c", {"counts": counts()[:, :5], "genes": GENES}, "but names for 7 cells and 12"),
+        (
+            "c",
+            {"counts": counts()[:, :5], "genes": GENES},
+            r"names of shape \(7,\) for cells and \(12,\)",
+        ),
     ):
         np.savez(tmp_path / f"{name}.npz", allow_pickle=False, **found)
         with pytest.raises(InputError, match=said):
@@ -284,6 +290,68 @@ def test_a_file_that_is_no_h5ad_or_holds_no_numbers_is_refused(tmp_path: Path) -
     dense.var_names = list(GENES)
     dense.write_h5ad(tmp_path / "z.h5ad")
     assert np.array_equal(read(tmp_path / "z.h5ad")[1], counts()[:, 2:9])
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "said"),
+    [
+        ("X/indptr", 1_000_000, "its sparse matrix is damaged"),
+        ("X/indices", 1_000_000, "a number lies outside of the 12 features"),
+        ("X/indices", -1, "a number lies outside of the 12 features"),
+    ],
+)
+def test_a_sparse_h5ad_with_damaged_places_is_refused(
+    member: str, value: int, said: str, tmp_path: Path
+) -> None:
+    data = anndata.AnnData(X=csr_matrix(counts().astype(np.float32)))
+    data.var_names = list(GENES)
+    data.write_h5ad(tmp_path / "x.h5ad")
+    with h5py.File(tmp_path / "x.h5ad", "r+") as file:
+        file[member][3] = value
+    with pytest.raises(InputError, match=said):
+        read(tmp_path / "x.h5ad")
+
+
+def test_a_sparse_h5ad_by_features_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    data = anndata.AnnData(X=csc_matrix(counts().astype(np.float32)))
+    data.var_names = list(GENES)
+    data.write_h5ad(tmp_path / "x.h5ad")
+    with pytest.raises(InputError, match=r"goes by features; save it by cells \(CSR\)"):
+        read(tmp_path / "x.h5ad")
+
+
+def test_a_line_without_an_end_is_not_held_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_tables, "_LONGEST_LINE", 100)
+    (tmp_path / "x.csv").write_text("cell," + "A" * 1000)
+    with pytest.raises(InputError, match="has a line of over 100 characters"):
+        feature_table(tmp_path / "x.csv")
+
+
+def test_an_array_that_claims_more_than_it_has_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "whole.npz", counts=counts(), genes=GENES, cells=CELLS)
+    with zipfile.ZipFile(tmp_path / "whole.npz") as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    assert b"(7, 12)" in members["counts.npy"]
+    members["counts.npy"] = members["counts.npy"].replace(b"(7, 12)", b"(8, 12)")
+    with zipfile.ZipFile(tmp_path / "claims.npz", "w") as claims:
+        for name, content in members.items():
+            claims.writestr(name, content)
+    with pytest.raises(InputError, match="and its header claims"):
+        feature_table(tmp_path / "claims.npz")
+
+
+def test_names_in_bytes_are_names(tmp_path: Path) -> None:
+    genes = np.array([name.encode() for name in GENES])
+    np.savez(tmp_path / "x.npz", counts=counts(), genes=genes, cells=CELLS)
+    assert feature_table(tmp_path / "x.npz").features.names == GENES
+
+
+def test_blank_lines_of_a_text_are_no_cells(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("cell,GENE2,GENE3\n\nx,1,2\n\ny,3,4\n\n")
+    (block,) = feature_table(tmp_path / "x.csv").blocks()
+    assert block.names == ("x", "y")
 
 
 def test_without_anndata_it_is_said_what_to_install(

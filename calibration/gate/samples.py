@@ -122,9 +122,7 @@ def draw_rows(
     ranged, rehearsed = _parted(chosen)
 
     def placed(cells: Sequence[tuple[CohortTable, ReadRow]]) -> np.ndarray:
-        rows = [
-            table.of_models[name].rows.dense([cell.place], lambda _: True) for table, cell in cells
-        ]
+        rows = [table.of_models[name].placed([cell]) for table, cell in cells]
         return np.concatenate(rows)
 
     identities = "".join(cell.record.identity for _, cell in ranged)

@@ -56,7 +56,7 @@ class CohortTable:
     def cells(self, name: str) -> dict[bytes, np.ndarray]:
         """Rows of a model's cells by their identity, float32 (n_features,)."""
         read = self.of_models[name]
-        rows = read.rows.dense([cell.place for cell in read.distinct], lambda _: True)
+        rows = read.placed(read.distinct)
         identities = (bytes.fromhex(cell.record.identity) for cell in read.distinct)
         return dict(zip(identities, rows, strict=True))
 

@@ -31,4 +31,4 @@ def load_rows(path: Path, features: tuple[str, ...], vectors: Vectors) -> np.nda
     n_missing = len(read.matched.missing)
     if n_missing > vectors.missing_share * len(features):
         raise InputError(f"{path} lacks {n_missing} of the model's {len(features)} features")
-    return read.rows.dense([row.place for row in read.distinct[:_MOST_ROWS]], lambda _: True)
+    return read.placed(read.distinct[:_MOST_ROWS])

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from vexas_edge.cells.limits import FeatureKind, IsolationLimits, LargerCells
+from vexas_edge.cells.limits import MOST_FEATURES, FeatureKind, IsolationLimits, LargerCells
 from vexas_edge.covariates.covariate import Covariate
 from vexas_edge.fields import Count, Sha256, Share
 
@@ -16,8 +16,6 @@ Level = Literal["cell", "position"]
 EncodingKind = Literal["l2", "raw"]
 # Whether each case is brought to the bare slide of the training cohort before its cells are placed.
 Normalise = Literal["none", "background"]
-# More features than any genome has genes and transcripts.
-MOST_FEATURES = 500_000
 # How bright a bare slide is in one colour.
 Brightness = Annotated[int, Meta(ge=1, le=255)]
 

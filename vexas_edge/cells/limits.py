@@ -6,6 +6,8 @@ from msgspec import Meta, Struct
 
 from vexas_edge.fields import Share
 
+# More features than any genome has genes and transcripts.
+MOST_FEATURES = 500_000
 # What the names of features are: symbols or Ensembl ids of genes, or others, as of probes.
 FeatureKind = Literal["symbol", "ensembl", "other"]
 # The side of the square on which a mask network looks at a crop, and the classes of its pixels.

@@ -208,7 +208,7 @@ def report(
     """Make the page of a RESULT, a file of cases/ in a results folder, which a browser shows.
 
     No bundle and no engine is needed; the cells are known in the smear by the hashes of their
-    files. The same result and smear give the same page.
+    files. The same result and smear give the same page. That of a table has no pictures.
 
     \b
     Example:
@@ -216,9 +216,13 @@ def report(
     """
     from vexas_edge.commands.report import kept_page, page_to_hand_on
 
-    if (smear is None) != no_images:
-        raise UsageError("name the smear with --input, or leave all pictures out with --no-images")
+    if smear and no_images:
+        raise UsageError("the pictures of --input are left out with --no-images; choose one")
     if out is None and hash_ids:
         raise UsageError("a page with hashed ids is one to hand on; name it with -o")
-    page = page_to_hand_on(out, result, smear, hash_ids) if out else kept_page(result, smear)
+    page = (
+        page_to_hand_on(out, result, smear, hash_ids, pictured=not no_images)
+        if out
+        else kept_page(result, smear, pictured=not no_images)
+    )
     echo(f"page: {page}")

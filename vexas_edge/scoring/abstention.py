@@ -17,6 +17,7 @@ _EXPORT_AGAIN = "export or copy the smear again"
 _LOOK_AT_CELLS = "look for touching or cut cells, focus and stain"
 # Where most of them are lost for one of these reasons.
 _REMEDIES = {
+    "no_numbers": "most have no number at all; look at how the table was made",
     "empty": "most show nothing but one colour; look at the images, the lamp and the export",
     "larger_than_canvas": "most are larger than the model takes; check magnification and export",
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vexas_edge.bundle.manifest import Manifest
 from vexas_edge.cells.vectors.cases import find_tables, read_table, table_at
+from vexas_edge.errors import UsageError
 from vexas_edge.scoring.smears import AnyCase
 from vexas_edge.smear.case import FoundCase
 from vexas_edge.smear.finding import wanted_cases
@@ -23,10 +24,16 @@ def cases_for(
     """The cases at these paths; if `recursive`, every smear or table that is found there.
 
     Raises:
+        UsageError: how names of files are read is asked for, and the bundle takes tables.
         InputError: as `wanted_cases` and `find_tables`.
     """
     if not manifest.takes_tables:
         return wanted_cases(paths, options, recursive=recursive, say=say)
+    if options != ReadOptions():
+        raise UsageError(
+            "this bundle takes tables of numbers, whose cells have no class in a name; leave out "
+            "how images are read, such as --class-map, --cell-type, --layout and --class-from"
+        )
     if not recursive:
         return tuple(map(table_at, paths))
     return tuple(found for path in paths for found in find_tables(path))

@@ -234,8 +234,12 @@ def _run_all(calls: _Calls, chunks: Sequence[Sequence[ReadOne]], progress: Progr
 
 
 def chunk_size(sessions: Sessions, name: str, n_cells: int) -> int:
-    """The number of cells in one call: on a GPU full calls, on a CPU some for every thread."""
-    if sessions.on_gpu:
+    """The number of cells in one call: on a GPU full calls, on a CPU some for every thread.
+
+    Calls of rows of numbers are full, too, as each is filled up anyway.
+    """
+    takes_rows = isinstance(sessions.bundle.manifest.networks[name].instances, Vectors)
+    if sessions.on_gpu or takes_rows:
         return sessions.cells_per_call(name)
     threads = sessions.fused(name).threads
     return max(1, min(sessions.cells_per_call(name), -(-n_cells // threads)))

@@ -1,5 +1,6 @@
 """Cells in an .h5ad file, read by anndata, which is an extra of this package."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vexas_edge.cells.vectors.table import Block, FeatureNames, SparseRows, sparse_rows
+from vexas_edge.cells.limits import MOST_FEATURES
+from vexas_edge.cells.vectors.table import MOST_CELLS, Block, FeatureNames, SparseRows, sparse_rows
 from vexas_edge.errors import HostError, InputError
 
 # Columns of the features that other names of them may stand in.
@@ -47,6 +49,7 @@ def annotated_table(path: Path) -> AnnotatedTable:
     with _opened(path) as data:
         if not _has_numbers(data):
             raise InputError(f"{path} holds no numbers (it has no X)")
+        _check_numbers(path, data)
         other = next((name for name in _OTHER_NAMES if name in data.var), None)
         return AnnotatedTable(
             path=path,
@@ -68,11 +71,14 @@ def _opened(path: Path) -> Iterator[Any]:
             f"{path} is read by anndata, which is not installed: install vexas-edge[h5ad]"
         ) from error
     try:
-        data = anndata.read_h5ad(path, backed="r")
+        with warnings.catch_warnings(action="ignore"):  # of names that are there twice
+            data = anndata.read_h5ad(path, backed="r")
         try:
             yield data
         finally:
             data.file.close()
+    except InputError:
+        raise
     except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
 
@@ -84,11 +90,52 @@ def _has_numbers(data: Any) -> bool:
         return False
 
 
+def _check_numbers(path: Path, data: Any) -> None:
+    """Check that the numbers are a sound table of as many cells and features as are named.
+
+    What is behind anndata trusts the places that a sparse matrix gives, wherever they lead.
+
+    Raises:
+        InputError: they are not.
+    """
+    n_cells, n_features = len(data.obs_names), len(data.var_names)
+    stored = data.file["X"]
+    is_sparse = "indptr" in stored if hasattr(stored, "keys") else False
+    numbers = stored["data"] if is_sparse else stored
+    if numbers.dtype.kind not in "iufb":
+        raise InputError(f"{path} holds what is no number ({numbers.dtype})")
+    if tuple(data.X.shape) != (n_cells, n_features):
+        raise InputError(
+            f"{path} has numbers of {data.X.shape}, and names for {n_cells} cells and "
+            f"{n_features} features"
+        )
+    if n_cells > MOST_CELLS or n_features > MOST_FEATURES:
+        raise InputError(f"{path} has {n_cells} cells of {n_features} features, more than may be")
+    if is_sparse:
+        starts, n_stored = stored["indptr"][:], len(stored["indices"])
+        by_row = stored.attrs.get("encoding-type", "csr_matrix") == "csr_matrix"
+        is_sound = (
+            len(starts) == (n_cells if by_row else n_features) + 1
+            and starts[0] == 0
+            and starts[-1] == n_stored == len(numbers)
+            and (np.diff(starts.astype(np.int64)) >= 0).all()
+        )
+        if not is_sound or not by_row:
+            why = "is damaged" if not is_sound else "goes by features; save it by cells (CSR)"
+            raise InputError(f"{path}: its sparse matrix {why}")
+
+
 def _rows(found: Any) -> SparseRows:
-    """Rows as the file has them, sparse or not."""
+    """Rows as the file has them, sparse or not.
+
+    Raises:
+        InputError: a number lies outside of the table.
+    """
     if isinstance(found, np.ndarray):
         return sparse_rows(found.astype(np.float32))
     rows = found.tocsr()
+    if len(rows.indices) and not 0 <= rows.indices.min() <= rows.indices.max() < rows.shape[1]:
+        raise InputError(f"a number lies outside of the {rows.shape[1]} features")
     rows.sum_duplicates()
     return SparseRows(
         values=rows.data.astype(np.float32),

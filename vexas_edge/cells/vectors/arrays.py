@@ -12,7 +12,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from vexas_edge.cells.vectors.table import Block, FeatureNames, sparse_rows
+from vexas_edge.cells.limits import MOST_FEATURES
+from vexas_edge.cells.vectors.table import MOST_CELLS, Block, FeatureNames, sparse_rows
 from vexas_edge.errors import InputError
 from vexas_edge.inputs import ARRAY_DAMAGE, open_zip
 
@@ -70,7 +71,8 @@ class ArrayTable:
     def _parts(self, rows: NDArray[Any], first: int = 0) -> Iterator[Block]:
         step = _rows_per_block(self.numbers)
         for start in range(0, len(rows), step):
-            some = rows[start : start + step].astype(np.float32)
+            with np.errstate(over="ignore"):  # what is too large is refused as infinite
+                some = rows[start : start + step].astype(np.float32)
             names = self.cells[first + start : first + start + len(some)]
             yield Block(names=names, rows=sparse_rows(some))
 
@@ -84,18 +86,23 @@ def array_table(path: Path) -> ArrayTable:
     with _opened(path) as archive:
         headers: dict[str, _Header] = {}
         for member in filter(lambda name: name.endswith(".npy"), archive.namelist()):
-            with archive.open(member) as stream:
-                headers[member.removesuffix(".npy")] = _header(member, stream)
+            headers[member.removesuffix(".npy")] = _checked_header(archive, member)
         numbers = _one_of(path, headers, _COUNTS)
         features = _one_of(path, headers, _FEATURES)
         cells = next((headers[name] for name in _CELLS if name in headers), None)
         if len(numbers.shape) != 2 or numbers.dtype.kind not in "iuf":
             raise InputError(f"{path}: expected a table of numbers, cells by features")
-        n_cells = numbers.shape[0] if cells is None else math.prod(cells.shape)
-        if features.shape != numbers.shape[1:] or n_cells != numbers.shape[0]:
+        n_cells, n_features = numbers.shape
+        own = (n_cells,) if cells is None else cells.shape
+        if features.shape != (n_features,) or own != (n_cells,):
             raise InputError(
-                f"{path}: {numbers.shape[0]} rows and {numbers.shape[1]} columns, but names for "
-                f"{n_cells} cells and {math.prod(features.shape)} features"
+                f"{path}: {n_cells} rows and {n_features} columns, but names of shape {own} for "
+                f"cells and {features.shape} for features"
+            )
+        if n_cells > MOST_CELLS or not 0 < n_features <= MOST_FEATURES:
+            raise InputError(
+                f"{path} has {n_cells} cells of {n_features} features; expected at most "
+                f"{MOST_CELLS} and 1 to {MOST_FEATURES}"
             )
         numbered = tuple(map(str, range(n_cells))) if cells is None else ()
         return ArrayTable(
@@ -117,6 +124,20 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     except ARRAY_DAMAGE as error:
         why = f"{type(error).__name__}: {error}"
         raise InputError(f"{path} cannot be read: no readable arrays ({why})") from error
+
+
+def _checked_header(archive: zipfile.ZipFile, member: str) -> _Header:
+    """What an array says of itself, which has as many bytes as it claims.
+
+    Raises:
+        ValueError: it has not, or would have to be unpickled.
+    """
+    with archive.open(member) as stream:
+        header = _header(member, stream)
+        has = archive.getinfo(member).file_size - stream.tell()
+    if has != header.n_bytes:
+        raise ValueError(f"{member} has {has} bytes, and its header claims {header.n_bytes}")
+    return header
 
 
 def _header(member: str, stream: IO[bytes]) -> _Header:
@@ -152,6 +173,8 @@ def _rows_per_block(numbers: _Header) -> int:
 
 def _texts(path: Path, names: NDArray[Any]) -> tuple[str, ...]:
     try:
+        if names.dtype.kind == "S":
+            names = np.char.decode(names, "utf-8")
         return tuple(map(str, names.tolist()))
     except (ValueError, SystemError) as error:  # of what is no character
         raise InputError(f"{path} holds a name that is no text: {error}") from error

@@ -7,7 +7,7 @@ from typing import Self
 
 from vexas_edge.cells.vectors.table import FeatureTable
 from vexas_edge.errors import InputError
-from vexas_edge.inputs import open_file
+from vexas_edge.inputs import open_file, state_of_file
 
 _PART_BYTES = 1 << 20
 
@@ -38,6 +38,14 @@ class TableCase:
             except OSError as error:
                 raise InputError(f"{file} cannot be read: {error}") from error
         return digest.hexdigest()
+
+    def state(self) -> tuple[tuple[int, int], ...]:
+        """The size and the time of each of its files, by which a change is seen.
+
+        Raises:
+            InputError: one is not there.
+        """
+        return tuple(state_of_file(file, "the table") for file in self.table.files)
 
     def close(self) -> None:
         """Do nothing: no file of a table stays open."""

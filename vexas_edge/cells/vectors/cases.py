@@ -1,6 +1,7 @@
 """Cases that are tables, found and opened."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from vexas_edge.cells.vectors.case import TableCase
@@ -48,11 +49,12 @@ def find_tables(root: Path) -> tuple[FoundCase, ...]:
     files = [file.path for file in walk_folder(root) if file.refusal is None]
     folders = {str(Path(p).parent) for p in files if _is_matrix_file(Path(p))}
     inside = [p for p in files if str(Path(p).parent) not in folders and is_table_file(Path(p))]
+    stems = {file: str(Path(file).parent / table_stem(Path(file))) for file in inside}
+    taken = Counter([*folders, *stems.values()])
+    # Two tables that differ by their suffix alone keep it in their names.
     paths = {folder: folder for folder in folders} | {
-        str(Path(p).parent / table_stem(Path(p))): p for p in inside
+        (stem if taken[stem] == 1 else file): file for file, stem in stems.items()
     }
-    if len(paths) != len(folders) + len(inside):
-        raise InputError(f"{root} holds two tables of one name, which differ by their suffix alone")
     if not paths:
         raise InputError(f"{root} holds no table of cells")
     return tuple(

@@ -65,6 +65,11 @@ def plain_name(name: str) -> str:
     return _VERSION.sub("", name) if _ENSEMBL.match(name) else name
 
 
+def are_ensembl(names: Sequence[str]) -> bool:
+    """Whether most of the names are Ensembl ids of genes."""
+    return sum(bool(_ENSEMBL.match(name)) for name in names) > _HINT_SHARE * len(names)
+
+
 def matched_features(
     wanted: WantedFeatures, given: FeatureNames, cells: Sequence[str] = ()
 ) -> MatchedFeatures:
@@ -114,10 +119,10 @@ def _hint(wanted: WantedFeatures, given: Iterable[str], missing: Sequence[str]) 
     folded = {name.casefold() for name in given}
     if sum(name.casefold() in folded for name in missing) > least:
         return "the same names are there in other letters, as those of another species are"
-    are_ids = sum(bool(_ENSEMBL.match(name)) for name in given)
-    if wanted.kind == "symbol" and are_ids > _HINT_SHARE * len(folded):
+    named = list(given)
+    if wanted.kind == "symbol" and are_ensembl(named):
         return "the table has Ensembl ids, and the model takes symbols"
-    if wanted.kind == "ensembl" and not are_ids:
+    if wanted.kind == "ensembl" and not any(map(_ENSEMBL.match, named)):
         return "the table has no Ensembl ids, which the model takes"
     return ""
 

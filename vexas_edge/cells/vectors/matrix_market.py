@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vexas_edge.cells.vectors.table import Block, FeatureNames, SparseRows
-from vexas_edge.cells.vectors.text_tables import opened_text
+from vexas_edge.cells.vectors.text_tables import bounded_lines, opened_text
 from vexas_edge.errors import InputError
 
 MATRIX = "matrix.mtx"
@@ -106,7 +106,8 @@ class MatrixFolder:
     def _entries(self, text: TextIOWrapper) -> Iterator[NDArray[np.float64]]:
         """Feature, cell and value of entries, float64 (K, 3), from 0, some at a time."""
         last = 0.0
-        while lines := list(islice(text, _LINES_PER_READING)):
+        written = filter(str.strip, bounded_lines(text, self.matrix))
+        while lines := list(islice(written, _LINES_PER_READING)):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("error")  # numpy warns of what is no number, and ends
@@ -121,6 +122,8 @@ class MatrixFolder:
 
     def _check(self, entries: NDArray[np.float64], last: float) -> None:
         most = (len(self.kept), len(self.barcodes))
+        if not (entries[:, :2] == np.rint(entries[:, :2])).all():
+            raise InputError(f"{self.matrix} holds an entry whose place is no whole number")
         if (entries[:, :2] < 0).any() or (entries[:, :2] >= most).any():
             raise InputError(f"{self.matrix} holds an entry outside its own size")
         if (np.diff(entries[:, 1], prepend=last) < 0).any():
@@ -170,7 +173,7 @@ def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
 
 def _table(path: Path) -> list[list[str]]:
     with opened_text(path) as text:
-        rows = [row for row in csv.reader(text, delimiter="\t") if row]
+        rows = [row for row in csv.reader(bounded_lines(text, path), delimiter="\t") if row]
     if not rows:
         raise InputError(f"{path} is empty")
     return rows

@@ -8,6 +8,7 @@ from vexas_edge.cells.vectors.matrix_market import MATRIX, matrix_folder
 from vexas_edge.cells.vectors.table import FeatureTable
 from vexas_edge.cells.vectors.text_tables import DELIMITERS, text_table
 from vexas_edge.errors import InputError
+from vexas_edge.text import unicode_text
 
 _ARRAYS, _ANNOTATED = ".npz", ".h5ad"
 
@@ -21,6 +22,14 @@ def feature_table(path: Path) -> FeatureTable:
         InputError: it cannot be read, or is of no kind that is known.
         HostError: what reads .h5ad is not installed.
     """
+    table = _table_at(path)
+    names = (*table.features.names, *table.features.others)
+    if odd := next((name for name in names if unicode_text(name) != name), None):
+        raise InputError(f"{path}: the name of a feature is no text: {unicode_text(odd)}")
+    return table
+
+
+def _table_at(path: Path) -> FeatureTable:
     if path.is_dir():
         return matrix_folder(path)
     if path.name.removesuffix(".gz") == MATRIX:

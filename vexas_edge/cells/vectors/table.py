@@ -8,6 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+# A raw matrix of droplets has millions of barcodes, nearly all of which hold no cell.
+MOST_CELLS = 1_000_000
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SparseRows:

@@ -18,6 +18,8 @@ from vexas_edge.inputs import open_file
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 _ROWS_PER_BLOCK = 256
+# Half a million numbers, or names of features, with what stands between them.
+_LONGEST_LINE = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class TextTable:
     def _rows(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         wanted = len(self.features.names)
         with opened_text(self.path) as text:
-            lines = csv.reader(text, delimiter=self.delimiter)
+            lines = csv.reader(bounded_lines(text, self.path), delimiter=self.delimiter)
             next(lines)
             for row in lines:
                 if not any(row):
@@ -64,7 +66,8 @@ class TextTable:
 
     def _numbers(self, texts: list[str], line: int) -> NDArray[np.float32]:
         try:
-            return np.array(texts, np.float32)
+            with np.errstate(over="ignore"):  # what is too large is refused as infinite
+                return np.array(texts, np.float32)
         except ValueError:
             place = next(place for place, text in enumerate(texts) if not _is_number(text))
             raise InputError(
@@ -80,8 +83,8 @@ def text_table(path: Path, delimiter: str) -> TextTable:
         InputError: it cannot be read, or is no such table.
     """
     with opened_text(path) as text:
-        lines = csv.reader(text, delimiter=delimiter)
-        header, first = next(lines, []), next(lines, [])
+        lines = csv.reader(bounded_lines(text, path), delimiter=delimiter)
+        header, first = next(lines, []), next(filter(any, lines), [])
     if len(header) < 2 or not first:
         raise InputError(
             f"{path} is no table of cells: expected a header with the names of features and a row "
@@ -90,6 +93,18 @@ def text_table(path: Path, delimiter: str) -> TextTable:
     # R writes no field above the names of the cells.
     names = header if len(first) == len(header) + 1 else header[1:]
     return TextTable(path=path, delimiter=delimiter, features=FeatureNames(names=tuple(names)))
+
+
+def bounded_lines(text: TextIOWrapper, path: Path) -> Iterator[str]:
+    """The lines of a text; none is held that is longer than any that is meant.
+
+    Raises:
+        InputError: one is.
+    """
+    while line := text.readline(_LONGEST_LINE):
+        if len(line) == _LONGEST_LINE:
+            raise InputError(f"{path} has a line of over {_LONGEST_LINE} characters")
+        yield line
 
 
 @contextmanager

@@ -24,10 +24,12 @@ def examined_rows(
     assert isinstance(model.instances, Vectors)  # as all are whose cells are rows
     counts = counts_from_records(encoded.records)
     least = max(model.minimum_cells, LEAST_CELLS if familiar else 1)
-    too_few = reasons_to_abstain(counts, least)
     missing = _missing(read, model.instances)
+    is_lacking = missing is not None and missing.share > missing.allowed
+    # Cells without a number are then no fault of their own.
+    too_few = () if is_lacking else reasons_to_abstain(counts, least)
     strangeness = None
-    if familiar and not too_few:
+    if familiar and not too_few and not is_lacking:
         strangeness = familiar.strangeness(encoded.encodings[encoded.by_identity])
     examined = Examined(
         name=name,

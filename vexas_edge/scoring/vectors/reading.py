@@ -1,10 +1,10 @@
 """The first look at a table: each model's cells are read once before any is encoded."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,16 @@ from vexas_edge.cells.vectors.matching import (
     checked_blocks,
     matched_features,
 )
-from vexas_edge.cells.vectors.table import Block
+from vexas_edge.cells.vectors.table import MOST_CELLS, Block
 from vexas_edge.errors import InputError
 from vexas_edge.results.values import UsedCell
-from vexas_edge.scoring.vectors.rows import ModelRow, ModelRows
+from vexas_edge.scoring.vectors.rows import ModelRows, identity_of_row
+from vexas_edge.text import unicode_text
 
 # Numbers are kept until the engine wants them, up to this size a case, which is some 60,000 cells
 # of 500 features that are not 0; those beyond it are read again.
 KEPT_ROWS_BYTES = 256 << 20
 _CELLS_BETWEEN_REPORTS = 256
-# A raw matrix of droplets has millions of barcodes, nearly all of which hold no cell.
-_MOST_CELLS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,11 +63,11 @@ class ReadRows:
         Raises:
             InputError: the table cannot be read again, or is another one now.
         """
-        return self.rows.dense([cell.place for cell in cells], self._places.__contains__)
+        return self.rows.dense([cell.place for cell in cells], self._identities)
 
     @cached_property
-    def _places(self) -> set[int]:
-        return {read.place for read in self.distinct}
+    def _identities(self) -> dict[int, str]:
+        return {read.place: read.record.identity for read in self.distinct}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,22 +103,15 @@ def read_rows(
         InputError: the table cannot be read, lies on its side, has a feature or a cell twice, or
             holds numbers that the model does not take.
     """
-    blocks = partial(_checked, case, wanted)
     first_cells = next((block.names for block in case.table.blocks()), ())
     matched = matched_features(wanted, case.table.features, first_cells)
-    rows = ModelRows(blocks, matched, len(wanted.names), room)
+    rows = ModelRows(partial(_checked, case, wanted), matched, len(wanted.names), room)
     first: dict[str, ReadRow] = {}
     others: list[UsedCell] = []
     names: set[str] = set()
     for place, (name, row) in enumerate(rows.first_reading()):
-        if name in names:
-            raise InputError(f"{case.path}: two cells are called {name}; give each its own name")
+        _check_name(name, names, case.path)
         names.add(name)
-        if len(names) > _MOST_CELLS:
-            raise InputError(
-                f"{case.path} holds more than {_MOST_CELLS} cells; expected those of one sample, "
-                "without empty droplets"
-            )
         record = UsedCell(path=name, cell_class="", status="used", named_by="nobody")
         identity = identity_of_row(row)
         if not len(row[0]):
@@ -139,12 +131,17 @@ def read_rows(
     )
 
 
-def identity_of_row(row: ModelRow) -> str:
-    """The hash, in hex, of a cell's numbers that are not 0 and of their places."""
-    places, values = row
-    digest = hashlib.blake2b(places.astype("<i4").tobytes(), digest_size=32)
-    digest.update(values.astype("<f4").tobytes())
-    return digest.hexdigest()
+def _check_name(name: str, names: Set[str], path: Path) -> None:
+    """Check that a cell's name is a text and its own, and that there are not too many cells."""
+    if unicode_text(name) != name:
+        raise InputError(f"{path}: the name of a cell is no text: {unicode_text(name)}")
+    if name in names:
+        raise InputError(f"{path}: two cells are called {name}; give each its own name")
+    if len(names) == MOST_CELLS:
+        raise InputError(
+            f"{path} holds more than {MOST_CELLS} cells; expected those of one sample, without "
+            "empty droplets"
+        )
 
 
 def _checked(case: TableCase, wanted: WantedFeatures) -> Iterator[Block]:
@@ -153,7 +150,7 @@ def _checked(case: TableCase, wanted: WantedFeatures) -> Iterator[Block]:
 
 def _empty(record: UsedCell) -> UsedCell:
     detail = "all numbers that the model takes are 0"
-    return replace(record, status="rejected", reason="empty", detail=detail)
+    return replace(record, status="rejected", reason="no_numbers", detail=detail)
 
 
 def _copy(record: UsedCell, identity: str, original: str) -> UsedCell:

@@ -1,7 +1,8 @@
 """The rows of a table in the order of a model's features: kept, or read again where too many."""
 
+import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,12 +58,12 @@ class ModelRows:
                 self._room = 0  # what is kept are the first rows, without gaps
             yield name, row
 
-    def dense(self, places: Sequence[int], wanted: Callable[[int], bool]) -> NDArray[np.float32]:
+    def dense(self, places: Sequence[int], wanted: Mapping[int, str]) -> NDArray[np.float32]:
         """Some rows, float32 (n, n_features), with NaN for features that the table has not.
 
         Args:
             places: their numbers in the table, rising.
-            wanted: whether a row will be asked for at all.
+            wanted: the identity of each row that will be asked for at all, by its number.
 
         Raises:
             InputError: the table cannot be read again, or is another one now.
@@ -73,7 +74,7 @@ class ModelRows:
             row[columns] = values
         return found
 
-    def _rows(self, places: Sequence[int], wanted: Callable[[int], bool]) -> list[ModelRow]:
+    def _rows(self, places: Sequence[int], wanted: Mapping[int, str]) -> list[ModelRow]:
         n_kept = len(self._kept)
         rows = [self._kept[place] for place in places if place < n_kept]
         others = [place for place in places if place >= n_kept]
@@ -82,7 +83,7 @@ class ModelRows:
                 rows += [self._read_again(place, wanted) for place in others]
         return rows
 
-    def _read_again(self, place: int, wanted: Callable[[int], bool]) -> ModelRow:
+    def _read_again(self, place: int, wanted: Mapping[int, str]) -> ModelRow:
         """A row that was not kept; those before it wait for the threads that will ask for them."""
         if place in self._passed:
             return self._passed.pop(place)
@@ -90,11 +91,13 @@ class ModelRows:
             self._again, self._passed = enumerate(row for _, row in self._all()), {}
         for at, row in self._again:
             self._next = at + 1
+            if at in wanted and identity_of_row(row) != wanted[at]:
+                raise InputError("the table changed while it was being scored; score it again")
             if at == place:
                 return row
-            if at >= len(self._kept) and wanted(at):
+            if at >= len(self._kept) and at in wanted:
                 self._passed[at] = row
-        raise InputError("the table has fewer cells than it had; score it again")
+        raise InputError("the table changed while it was being scored; score it again")
 
     def _all(self) -> Iterator[tuple[str, ModelRow]]:
         for block in self._blocks():
@@ -103,6 +106,14 @@ class ModelRows:
                 block.names, ordered.starts[:-1], ordered.starts[1:], strict=True
             ):
                 yield name, (ordered.columns[start:end].copy(), ordered.values[start:end].copy())
+
+
+def identity_of_row(row: ModelRow) -> str:
+    """The hash, in hex, of a cell's numbers that are not 0 and of their places."""
+    places, values = row
+    digest = hashlib.blake2b(places.astype("<i4").tobytes(), digest_size=32)
+    digest.update(values.astype("<f4").tobytes())
+    return digest.hexdigest()
 
 
 def _in_order(block: Block, places: NDArray[np.int32]) -> SparseRows:
