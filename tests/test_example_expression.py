@@ -28,6 +28,7 @@ def test_drawn_cells_become_a_bundle_that_tells_ill_patients(tmp_path: Path) -> 
         result = json.loads(file.read_text())
         calls[result["case"]] = (result["status"], result["call"])
     assert calls == {f"P{n + 1:02}": ("scored", n % 2 == 0) for n in range(12)}
+    assert "synthetic = true" in (tmp_path / "taught" / "spec.toml").read_text()
     report = json.loads((tmp_path / "taught" / "expression.json").read_text())
     assert report["cases"]["feedforward"]["overall"]["roc_auc"] > 0.9
     assert set(report["judged"]) > {"feedforward", "logistic", "anova", "pca", "one_gene"}

@@ -17,7 +17,7 @@ from training.drawn.expression import (
     write_drawn_expression,
 )
 from training.expression.baselines import Baseline, baseline_learners, fitted_baseline
-from training.expression.cells import ExpressionCells, expression_cells
+from training.expression.cells import ExpressionCells, TakenNumbers, expression_cells
 from training.expression.judging import (
     OutOfFold,
     expression_folds,
@@ -101,6 +101,10 @@ def test_cells_that_the_csv_does_not_name_are_counted_and_said(tmp_path: Path) -
         ("cell,label,patient\nP01-0001,a\n", "line 2: 2 values for 3 columns"),
         ("cell,label,patient,label\nP01-0001,a,P,b\n", "the column 'label' twice"),
         ("cell,label,patient\n", "names no cell"),
+        (
+            "cell,label,patient,sample\nP01-0001,a,P,S\nP01-0002,a,Q,S\n",
+            "line 3: the sample 'S' is of the patients 'P' and 'Q'",
+        ),
     ],
 )
 def test_a_csv_that_is_wrong_is_refused_with_its_line(
@@ -118,6 +122,22 @@ def test_tables_of_other_features_or_with_the_same_cell_are_refused(tmp_path: Pa
         expression_cells([first, tmp_path / "b.npz"], cells_csv, quiet)
     with pytest.raises(InputError, match=r"'P01-0001' is in .* and again in"):
         expression_cells([first, first], cells_csv, quiet)
+
+
+def test_numbers_that_the_bundle_would_refuse_are_not_learnt_from(tmp_path: Path) -> None:
+    labels = written(tmp_path, "cell,label,patient\na,one,P\n")
+    ids = [f"ENSG{number:011}" for number in range(2)]
+    for name, numbers, genes, words in (
+        ("a", [[1.5, 2]], ["X", "Y"], "a.npz: .*1.5"),
+        ("b", [[-1, 2]], ["X", "Y"], "b.npz: .*-1"),
+        ("c", [[1, 2]], ids, "names its features otherwise.*give --names ensembl"),
+    ):
+        table = tmp_path / f"{name}.npz"
+        np.savez(table, counts=numbers, genes=genes, cells=["a"])
+        with pytest.raises(InputError, match=words):
+            expression_cells([table], labels, quiet, TakenNumbers(names="symbol", counts=True))
+        if name != "c":
+            assert len(expression_cells([table], labels, quiet)) == 1
 
 
 def test_columns_of_a_second_table_may_stand_in_another_order(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from export import write_bundle
 from export.bags.bag_file import load_bag
+from export.spec import spec_from_file
 from training.drawn.expression import DrawnExpression, drawn_expression, write_drawn_patients
 from training.expression.bundling import BundleOptions, for_positive
 from training.expression.cells import ExpressionCells, expression_cells
@@ -19,7 +20,7 @@ from training.expression.run import ExpressionRun, learnt_from_tables
 from training.expression.zero_shot import ZeroShotOptions, judge_zero_shot
 from vexas_edge.bundle.archive import open_bundle
 from vexas_edge.cells.vectors.cases import find_tables, read_table
-from vexas_edge.errors import InputError
+from vexas_edge.errors import InputError, VexasEdgeError
 from vexas_edge.scoring.score import score_case
 from vexas_edge.typing.familiar import familiar_from_bytes
 
@@ -100,6 +101,29 @@ def test_a_label_that_no_cell_has_is_refused(cells: ExpressionCells, tmp_path: P
     run = ExpressionRun(learning=QUICK, bundle=replace(BUNDLE, positive="sick"))
     with pytest.raises(InputError, match="no cell has the label 'sick'; the labels are healthy"):
         learnt_from_tables(cells, run, tmp_path, lambda _: None)
+
+
+def test_what_can_be_checked_is_checked_before_anything_is_learnt(cells: ExpressionCells) -> None:
+    for learning, sources, words in (
+        (QUICK, ("T cell",), "no cell is of the lineage 'T cell'"),
+        (QUICK, ("B cell", "monocyte"), "no lineage besides"),
+        (replace(QUICK, pretrain_lineages=("T cell",)), (), "no cell is of the lineage 'T cell'"),
+        (replace(QUICK, pretrain_lineages=("monocyte",)), ("B cell",), "cannot learn from 'mono"),
+    ):
+        run = ExpressionRun(learning=learning, bundle=BUNDLE, sources=sources)
+        with pytest.raises(VexasEdgeError, match=words):
+            learnt_from_tables(cells, run, Path("nowhere"), lambda _: None)
+    assert not Path("nowhere").exists()
+
+
+def test_a_label_may_be_any_text(cells: ExpressionCells, tmp_path: Path) -> None:
+    label = 'ill "so", \\ they said'
+    labels = np.where(cells.labels == "ill", label, "healthy")
+    options = replace(BUNDLE, positive=label, synthetic=True)
+    run = ExpressionRun(learning=QUICK, bundle=options, folds=2)
+    learnt_from_tables(replace(cells, labels=labels), run, tmp_path, lambda _: None)
+    spec = spec_from_file(tmp_path / "spec.toml")
+    assert (spec.positive, spec.synthetic) == (label, True)
 
 
 def test_patients_of_one_label_each_are_judged_by_folds_zero_shot(cells: ExpressionCells) -> None:

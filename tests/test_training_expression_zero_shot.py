@@ -119,6 +119,28 @@ def test_a_lineage_that_was_not_learnt_from_is_judged(stimulated: ExpressionCell
     assert sum("B cell" in line for line in lines_from_expression(report)) == 10
 
 
+def test_lineages_and_shares_with_too_few_cells_are_left_out_and_said(
+    stimulated: ExpressionCells,
+) -> None:
+    options = ExpressionOptions(hidden=24, epochs=8, pretrain_epochs=2)
+    of_b = stimulated.lineages == "B cell"
+    own, ill = of_b & (stimulated.patients == "A"), stimulated.labels == "ill"
+    few = ~own | (np.cumsum(own & ill) <= 4) & ill | (np.cumsum(own & ~ill) <= 20) & ~ill
+    only_ill = ~(of_b & (stimulated.patients == "B") & ~ill)
+    said: list[str] = []
+    rows = judge_zero_shot(
+        stimulated.of_rows(few & only_ill),
+        ExpressionLearning(options=options),
+        ZeroShotOptions(sources=("monocyte",), positive="ill", draws=2),
+        options,
+        said.append,
+    )
+    assert [row.n for row in rows] == [24]
+    assert sorted(rows[0].shares) == [0.0, 0.1, 0.3]
+    assert "too few cells for 50%, 100% positive" in said[0]
+    assert said[1] == "B cell of B: not judged, for want of cells of both labels"
+
+
 def test_what_cannot_be_judged_is_refused(stimulated: ExpressionCells) -> None:
     learn, options = ExpressionLearning(options=ExpressionOptions()), ExpressionOptions()
     for asked, words in (

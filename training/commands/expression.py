@@ -105,6 +105,7 @@ _LEARNING: Rows = (
     help="Cells that a table needs to be scored.",
 )
 @click.option("--name", default="expression", show_default=True, help="The bundle's name.")
+@click.option("--synthetic", is_flag=True, help="Say in the bundle that the cells were drawn.")
 @click.option("--threads", type=_AT_LEAST_ONE, help="CPU threads to use.  [default: all cores]")
 @click.option("-o", "out", type=_PATH, required=True, help="Folder for the results.")
 def expression(
@@ -125,7 +126,7 @@ def expression(
       vexas-workshop train expression drawn/tables --cells drawn/cells.csv --positive ill -o taught
     """
     from training.expression.bundling import BundleOptions
-    from training.expression.cells import expression_cells
+    from training.expression.cells import TakenNumbers, expression_cells
     from training.expression.report import lines_from_expression
     from training.expression.run import ExpressionRun, learnt_from_tables
     from vexas_edge.cells.vectors.cases import find_tables
@@ -138,12 +139,14 @@ def expression(
         counts=asked["numbers"] == "counts",
         missing_share=asked.pop("missing_share"),
         minimum_cells=asked.pop("minimum_cells"),
+        synthetic=asked.pop("synthetic"),
     )
     words = ("folds", "sources", "name")
     own = {word: asked.pop(word) for word in words}
     run = ExpressionRun(learning=_options(asked), bundle=bundle, **own)
     files = [found.path for table in tables for found in find_tables(table)]
-    cells = expression_cells(files, cells_csv, talk.say)
+    taken = TakenNumbers(names=bundle.names, counts=bundle.counts)
+    cells = expression_cells(files, cells_csv, talk.say, taken)
     report = learnt_from_tables(cells, run, out, talk.say)
     echo_lines(lines_from_expression(report))
     echo(f"{out / 'spec.toml'}: build the bundle with vexas-workshop export bundle")

@@ -1,5 +1,6 @@
 """From what cells taught to the parts of a bundle."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ class BundleOptions:
     counts: whether numbers are counts as they were counted.
     missing_share: of the features, so many may be missing in a table that is scored.
     minimum_cells: how many cells a table needs.
+    synthetic: whether the cells were drawn.
     """
 
     positive: str
@@ -44,12 +46,14 @@ class BundleOptions:
     counts: bool
     missing_share: float = 0.2
     minimum_cells: int = 10
+    synthetic: bool = False
 
 
 def for_positive(cells: ExpressionCells, positive: str) -> ExpressionCells:
     """The cells with the one label and, where there are several others, these as one."""
     others = [label for label in cells.classes if label != positive]
-    name = others[0] if len(others) == 1 else OTHERS
+    apart = OTHERS if positive != OTHERS else f"not {OTHERS}"
+    name = others[0] if len(others) == 1 else apart
     return replace(cells, labels=np.where(cells.labels == positive, positive, name))
 
 
@@ -139,11 +143,13 @@ def write_parts(
         cells=np.array([f"parity{number}" for number in range(len(some))]),
     )
     known = f'familiar = "{_FAMILIAR}"\n' if familiar is not None else ""
+    data = f"{len(cells)} cells of {len(set(cells.patients.tolist()))} patients"
     spec = f"""\
-name = "{name}"
+name = {_quoted(name)}
 version = "0.1.0"
-positive = "{options.positive}"
-training_data = "{len(cells)} cells of {len(set(cells.patients.tolist()))} patients"
+positive = {_quoted(options.positive)}
+training_data = "{data}"
+synthetic = {_quoted(options.synthetic)}
 
 [models.expression]
 bag = "{_BAG}"
@@ -151,3 +157,8 @@ bag = "{_BAG}"
 minimum_cells = {options.minimum_cells}
 """
     write_atomically(folder / _SPEC, spec.encode())
+
+
+def _quoted(value: str | bool) -> str:
+    """A value as TOML has it, which is as JSON has it."""
+    return json.dumps(value, ensure_ascii=False)

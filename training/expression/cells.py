@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from vexas_edge.cells.limits import FeatureKind
+from vexas_edge.cells.vectors.matching import WantedFeatures, are_ensembl, checked_blocks
 from vexas_edge.cells.vectors.reading import feature_table
 from vexas_edge.cells.vectors.table import FeatureTable
 from vexas_edge.errors import InputError
@@ -85,6 +87,21 @@ class ExpressionCells:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TakenNumbers:
+    """What numbers of cells must be.
+
+    names: what the names of their features are.
+    counts: whether they are counts as they were counted.
+    """
+
+    names: FeatureKind = "other"
+    counts: bool = False
+
+
+ANY_NUMBERS = TakenNumbers()
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Row:
     """What the CSV file says of a cell."""
 
@@ -95,13 +112,16 @@ class _Row:
     line: int
 
 
-def expression_cells(tables: Sequence[Path], cells_csv: Path, say: Say) -> ExpressionCells:
+def expression_cells(
+    tables: Sequence[Path], cells_csv: Path, say: Say, taken: TakenNumbers = ANY_NUMBERS
+) -> ExpressionCells:
     """The cells that a CSV file names, with their numbers from the tables, in the tables' order.
 
     Args:
         cells_csv: has the columns cell, label and patient, and maybe sample (else the patient) and
             lineage (else empty).
         say: takes how many cells of the tables the CSV does not name, which are left out.
+        taken: what numbers and names of features must be.
 
     Raises:
         InputError: a file cannot be read; the CSV lacks a column or a value, names a cell twice, or
@@ -113,13 +133,14 @@ def expression_cells(tables: Sequence[Path], cells_csv: Path, say: Say) -> Expre
     opened = [(path, feature_table(path)) for path in tables]
     if not opened:
         raise InputError("no table of cells is given; name at least one")
-    features = opened[0][1].features.names
+    features = _names_of_kind(*opened[0], taken.names)
     found: dict[str, Path] = {}
     parts: list[sparse.csr_matrix] = []
     n_others = 0
     for path, table in opened:
-        places = _places(path, table.features.names, features)
-        for names, rows in _blocks(path, table):
+        places = _places(path, _names_of_kind(path, table, taken.names), features)
+        wanted_numbers = WantedFeatures(names=(), kind=taken.names, are_counts=taken.counts)
+        for names, rows in _blocks(path, table, wanted_numbers):
             known = np.array([name in wanted for name in names], bool)
             n_others += int((~known).sum())
             for name in np.array(names, object)[known]:
@@ -188,6 +209,13 @@ def _wanted(path: Path) -> dict[str, _Row]:
         )
     if not wanted:
         raise InputError(f"{path} names no cell; expected a row for each")
+    owners: dict[str, str] = {}
+    for row in wanted.values():
+        if owners.setdefault(row.sample, row.patient) != row.patient:
+            raise InputError(
+                f"{path}, line {row.line}: the sample {row.sample!r} is of the patients "
+                f"{owners[row.sample]!r} and {row.patient!r}; a sample is of one"
+            )
     return wanted
 
 
@@ -209,18 +237,35 @@ def _places(path: Path, own: Sequence[str], features: Sequence[str]) -> NDArray[
     return np.array([places[name] for name in features], np.int64)
 
 
-def _blocks(path: Path, table: FeatureTable) -> Iterator[tuple[tuple[str, ...], sparse.csr_matrix]]:
+def _names_of_kind(path: Path, table: FeatureTable, kind: FeatureKind) -> tuple[str, ...]:
+    """Those of a table's two kinds of names that are of the kind that is asked for.
+
+    Raises:
+        InputError: neither is.
+    """
+    both = [names for names in (table.features.names, table.features.others) if names]
+    if kind == "other":
+        return both[0]
+    found = [names for names in both if are_ensembl(names) == (kind == "ensembl")]
+    if not found:
+        other = "symbol" if kind == "ensembl" else "ensembl"
+        raise InputError(
+            f"{path} names its features otherwise, such as {listed(both[0])}; give --names {other}"
+        )
+    return found[0]
+
+
+def _blocks(
+    path: Path, table: FeatureTable, wanted: WantedFeatures
+) -> Iterator[tuple[tuple[str, ...], sparse.csr_matrix]]:
     """Names and rows of some cells at a time."""
-    for block in table.blocks():
-        kept = block.rows
-        if (wrong := np.isinf(kept.values)).any():
-            place = int(np.flatnonzero(wrong)[0])
-            raise InputError(
-                f"{path}: {table.features.names[kept.columns[place]]} of "
-                f"{block.names[kept.row_of_each[place]]} is infinite; correct it, or leave it out"
-            )
-        shape = (len(kept), kept.n_columns)
-        yield block.names, sparse.csr_matrix((kept.values, kept.columns, kept.starts), shape)
+    try:
+        for block in checked_blocks(table, wanted):
+            kept = block.rows
+            shape = (len(kept), kept.n_columns)
+            yield block.names, sparse.csr_matrix((kept.values, kept.columns, kept.starts), shape)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _check_found(wanted: Mapping[str, _Row], found: Mapping[str, Path], path: Path) -> None:

@@ -17,8 +17,9 @@ from training.typing.learning import folds_of
 from vexas_edge.errors import InputError
 from vexas_edge.talk import Say
 
-# Of fewer patients, no interval is told: two that happen to agree are no evidence that all do.
-LEAST_PATIENTS = 5
+# Of fewer patients, no interval is told: a few that happen to agree are no evidence that all do,
+# and those drawn from them are much more alike than others would be.
+LEAST_PATIENTS = 10
 _RESAMPLES, _MIDDLE = 1000, (2.5, 97.5)
 
 Interval = tuple[float, float]
@@ -57,7 +58,7 @@ class ExpressionFigures:
     accuracy: the share whose likeliest class is theirs.
     balanced_accuracy: the mean of this over the classes that they are of.
     roc_auc: the mean over these classes, each against all others; None where they are of one.
-    intervals: of each of the three, over resampled patients, 95 %; empty for fewer than 5.
+    intervals: of each of the three, over resampled patients, 95 %; empty for fewer than 10.
     """
 
     n: int

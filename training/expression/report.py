@@ -110,14 +110,16 @@ def _by(title: str, found: Mapping[str, Mapping[str, float]]) -> list[str]:
 def _lines_of_zero_shot(rows: Sequence[ZeroShotRow]) -> list[str]:
     header = (
         *("lineage", "patient", "ROC-AUC", "one gene", "positive", "n", "as learnt"),
-        *("recalibrated", "by share", "regression", "all positive", "one gene", "seems mixed"),
+        *("recalibrated", "by share", "regression", "all positive", "one gene", "its recalibrated"),
+        "seems mixed",
     )
     table = [
         (
             *(row.lineage, row.patient, f"{row.roc_auc:.3f}", f"{row.gene} {row.gene_auc:.3f}"),
             *(f"{share:.0%}", str(one.n), _calls(one.learnt), _calls(one.recalibrated)),
             *(_calls(one.by_share), _calls(one.linear)),
-            *(_calls(one.positive), _calls(one.one_gene), f"{one.linear_mixed:.0%}"),
+            *(_calls(one.positive), _calls(one.one_gene), _calls(one.one_gene_recalibrated)),
+            f"{one.linear_mixed:.0%}",
         )
         for row in rows
         for share, one in row.shares.items()

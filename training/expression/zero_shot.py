@@ -18,6 +18,7 @@ from training.expression.cells import ExpressionCells
 from training.expression.judging import expression_folds, rank_auc
 from training.expression.options import ExpressionOptions
 from training.expression.thresholds import (
+    LEAST_CELLS_OF_LINEAGE,
     LearntModes,
     learnt_modes,
     threshold_for_share,
@@ -71,7 +72,8 @@ class ShareFigures:
     by_share: by one over which as many cells lie as a regression on all genes calls positive, by
         its own threshold without labels.
     linear: by that regression itself, and its threshold without labels.
-    positive: calls of every cell as positive. one_gene: by one gene alone.
+    positive: calls of every cell as positive.
+    one_gene, one_gene_recalibrated: by one gene alone, and its threshold without labels.
     mixed, linear_mixed: the share of draws that seem to have cells of both kinds, by the model's
         logits, and by those of a regression on all genes.
     """
@@ -83,6 +85,7 @@ class ShareFigures:
     linear: Calls
     positive: Calls
     one_gene: Calls
+    one_gene_recalibrated: Calls
     mixed: float
     linear_mixed: float
 
@@ -94,7 +97,8 @@ class ZeroShotRow:
     patient: or those of a fold, one after the other.
     n: its cells. roc_auc: of the model. linear_auc: of a regression on all genes.
     gene, gene_auc: the one gene, and of it alone.
-    shares: the figures of each share of positive cells, by the share.
+    shares: the figures of each share of positive cells, by the share; not of one for which there
+        are too few cells.
     """
 
     lineage: str
@@ -121,20 +125,13 @@ def judge_zero_shot(
 
     Args:
         baseline: how numbers are scaled for the regression and for the one gene.
+        say: takes what is found, and which lineages have too few cells to be judged.
 
     Raises:
-        InputError: there are not two labels, the positive one among them, or no other lineage, or
-            nobody has cells of both labels.
+        InputError: as `unlearnt_lineages`; nobody has enough cells of both labels; the model does
+            not tell the cells apart that it learnt from.
     """
-    if len(cells.classes) != 2 or options.positive not in cells.classes:
-        raise InputError(
-            f"cells have the labels {', '.join(cells.classes)}; expected two, one of them "
-            f"{options.positive!r}"
-        )
-    targets = sorted(set(cells.lineages.tolist()) - set(options.sources))
-    if not targets:
-        raise InputError("there is no lineage besides those to learn from; name fewer of these")
-    source = cells.of_lineages(options.sources)
+    targets, source = unlearnt_lineages(cells, options), cells.of_lineages(options.sources)
     groups, rows = _groups(cells), []
     for whose, patients in groups.items():
         own = np.isin(source.patients, patients)
@@ -142,12 +139,39 @@ def judge_zero_shot(
         judges = _judges(fit, learn, options, baseline)
         for lineage in targets:
             found = cells.of_rows((cells.lineages == lineage) & np.isin(cells.patients, patients))
-            if len(set(found.labels.tolist())) == 2:
-                rows.append(_row(found, whose, judges, options))
-                say(f"{lineage} of {whose}: ROC-AUC {rows[-1].roc_auc:.3f}")
+            if len(set(found.labels.tolist())) < 2:
+                say(f"{lineage} of {whose}: not judged, for want of cells of both labels")
+                continue
+            row = _row(found, whose, judges, options)
+            say(f"{lineage} of {whose}: ROC-AUC {row.roc_auc:.3f}{_left_out(row, options)}")
+            rows.append(row)
     if not rows:
         raise InputError(f"no cells of {', '.join(targets)} have both labels; give more patients")
     return tuple(rows)
+
+
+def unlearnt_lineages(cells: ExpressionCells, options: ZeroShotOptions) -> tuple[str, ...]:
+    """The lineages that a model of the sources is judged on.
+
+    Raises:
+        InputError: there are not two labels, the positive one among them, or not each of the
+            sources, or no other lineage.
+    """
+    if len(cells.classes) != 2 or options.positive not in cells.classes:
+        raise InputError(
+            f"cells have the labels {', '.join(cells.classes)}; expected two, one of them "
+            f"{options.positive!r}"
+        )
+    cells.of_lineages(options.sources)
+    targets = sorted(set(cells.lineages.tolist()) - set(options.sources))
+    if not targets:
+        raise InputError("there is no lineage besides those to learn from; name fewer of these")
+    return tuple(targets)
+
+
+def _left_out(row: ZeroShotRow, options: ZeroShotOptions) -> str:
+    left_out = [f"{share:.0%}" for share in options.shares if share not in row.shares]
+    return f"; too few cells for {', '.join(left_out)} positive" if left_out else ""
 
 
 def _groups(cells: ExpressionCells) -> dict[str, list[str]]:
@@ -212,6 +236,7 @@ def _row(
         for model in (judges.model, judges.linear, judges.one_gene)
     )
     stacked = np.stack([logits, linear, gene], axis=1)
+    drawn = {share: list(_draws(positive, share, options)) for share in options.shares}
     return ZeroShotRow(
         lineage=str(cells.lineages[0]),
         patient=whose,
@@ -221,8 +246,9 @@ def _row(
         gene=judges.gene,
         gene_auc=rank_auc(gene, positive),
         shares={
-            share: _of_share(stacked, positive, list(_draws(positive, share, options)), judges)
-            for share in options.shares
+            share: _of_share(stacked, positive, draws, judges)
+            for share, draws in drawn.items()
+            if draws
         },
     )
 
@@ -230,13 +256,18 @@ def _row(
 def _draws(
     positive: NDArray[np.bool_], share: float, options: ZeroShotOptions
 ) -> Iterator[NDArray[np.int64]]:
-    """Rows with this share of positive cells, as many as there can be, int64 (m,)."""
+    """Rows with this share of positive cells, as many as there can be, int64 (m,).
+
+    Nothing is drawn where these were fewer than ten, or all of one kind where they should not be.
+    """
     rng = np.random.default_rng(options.seed)
     own, others = np.flatnonzero(positive), np.flatnonzero(~positive)
     most = min(
         len(own) / share if share else np.inf, len(others) / (1 - share) if share < 1 else np.inf
     )
     n_own, n_others = round(_DRAWN * most * share), round(_DRAWN * most * (1 - share))
+    if n_own + n_others < LEAST_CELLS_OF_LINEAGE or (0 < share < 1) != (n_own * n_others > 0):
+        return
     for _ in range(options.draws):
         parts = rng.choice(own, n_own, replace=False), rng.choice(others, n_others, replace=False)
         yield np.concatenate(parts)
@@ -257,10 +288,11 @@ def _of_share(
     mixed, linear_mixed = [], []
     for rows in draws:
         with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-            found, linear = two_normals(stacked[rows, 0]), two_normals(stacked[rows, 1])
+            found, linear, gene = map(two_normals, stacked[rows].T)
         mixed.append(found.seems_mixed(judges.modes))
         linear_mixed.append(linear.seems_mixed(judges.linear_modes))
-        for name, called in _called(stacked[rows], found.crossing, linear.crossing).items():
+        thresholds = found.crossing, linear.crossing, gene.crossing
+        for name, called in _called(stacked[rows], thresholds).items():
             ways.setdefault(name, []).append(_right(called, positive[rows]))
     means = {name: np.mean(each, axis=0).tolist() for name, each in ways.items()}
     each = {
@@ -276,23 +308,25 @@ def _of_share(
 
 
 def _called(
-    stacked: NDArray[np.float64], threshold: float, linear_threshold: float
+    stacked: NDArray[np.float64], thresholds: tuple[float, float, float]
 ) -> dict[str, NDArray[np.bool_]]:
     """Which cells each way of calling takes for positive, bool (n,).
 
     Args:
         stacked: as `_of_share` has them.
-        threshold, linear_threshold: of the model and of the regression, found without labels.
+        thresholds: of the model, the regression and the gene, found without labels.
     """
-    logits, linear, gene = stacked.T
-    share = float((linear > linear_threshold).mean())
+    logits, _, gene = stacked.T
+    recalibrated = stacked > thresholds
+    share = float(recalibrated[:, 1].mean())
     return {
         "learnt": logits > 0,
-        "recalibrated": logits > threshold,
+        "recalibrated": recalibrated[:, 0],
         "by_share": logits > threshold_for_share(logits, share),
-        "linear": linear > linear_threshold,
+        "linear": recalibrated[:, 1],
         "positive": np.ones(len(logits), bool),
         "one_gene": gene > 0,
+        "one_gene_recalibrated": recalibrated[:, 2],
     }
 
 
