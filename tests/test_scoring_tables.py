@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -241,6 +242,26 @@ def test_tables_below_a_folder_are_found(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="holds no table of cells"):
         find_tables(tmp_path / "none")
+    with pytest.raises(InputError, match=r"is a folder without a matrix\.mtx; name the tables in"):
+        read_table(tmp_path / "none")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_what_may_hide_a_table_fails_by_name_and_the_others_are_found(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    write_counts(root / "P1.npz", drawn_counts(5))
+    write_counts(elsewhere / "P2.npz", drawn_counts(5))
+    (root / "P2").symlink_to(elsewhere)
+    (root / "P3.csv").symlink_to(root / "gone.csv")
+    (root / "notes.pdf").symlink_to(root / "gone.pdf")
+    (root / "again.npz").symlink_to(root / "P1.npz")
+    found = {case.name: case.problem for case in find_tables(root)}
+    assert set(found) == {"P1", "again", "P2", "P3.csv"}
+    assert (found["P1"], found["again"]) == (None, None)
+    assert "is a link that leaves" in (found["P2"] or "")
+    assert "is a broken link, or no file" in (found["P3.csv"] or "")
+    with pytest.raises(InputError, match="is a link that leaves"):
+        read_table(next(case for case in find_tables(root) if case.name == "P2"))
 
 
 def test_engines_agree_on_a_table(bundle: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import click
 from training.commands import console_talk
 from training.commands.learning_options import Rows, field_options, given_fields, use_threads
 from vexas_edge.commands.console import echo, echo_lines
+from vexas_edge.errors import InputError
 
 _PATH = click.Path(path_type=Path)
 _AT_LEAST_ONE, _NOT_NEGATIVE = click.IntRange(1), click.FloatRange(0)
@@ -144,9 +145,11 @@ def expression(
     words = ("folds", "sources", "name")
     own = {word: asked.pop(word) for word in words}
     run = ExpressionRun(learning=_options(asked), bundle=bundle, **own)
-    files = [found.path for table in tables for found in find_tables(table)]
+    found = [case for table in tables for case in find_tables(table)]
+    if problem := next((case.problem for case in found if case.problem), None):
+        raise InputError(problem)
     taken = TakenNumbers(names=bundle.names, counts=bundle.counts)
-    cells = expression_cells(files, cells_csv, talk.say, taken)
+    cells = expression_cells([case.path for case in found], cells_csv, talk.say, taken)
     report = learnt_from_tables(cells, run, out, talk.say)
     echo_lines(lines_from_expression(report))
     echo(f"{out / 'spec.toml'}: build the bundle with vexas-workshop export bundle")

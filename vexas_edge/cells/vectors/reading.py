@@ -8,6 +8,7 @@ from vexas_edge.cells.vectors.matrix_market import MATRIX, matrix_folder
 from vexas_edge.cells.vectors.table import FeatureTable
 from vexas_edge.cells.vectors.text_tables import DELIMITERS, text_table
 from vexas_edge.errors import InputError
+from vexas_edge.smear.walk import why_not
 from vexas_edge.text import unicode_text
 
 _ARRAYS, _ANNOTATED = ".npz", ".h5ad"
@@ -31,8 +32,13 @@ def feature_table(path: Path) -> FeatureTable:
 
 def _table_at(path: Path) -> FeatureTable:
     if path.is_dir():
+        if not is_matrix_folder(path):
+            raise InputError(
+                f"{path} is a folder without a {MATRIX}; name the tables in it, or have all below "
+                "it taken with --recursive"
+            )
         return matrix_folder(path)
-    if path.name.removesuffix(".gz") == MATRIX:
+    if is_matrix_file(path):
         return matrix_folder(path.parent)
     kind = _kind_of(path)
     if kind == _ARRAYS:
@@ -46,6 +52,23 @@ def _table_at(path: Path) -> FeatureTable:
             f".npz, .h5ad, or a folder with {MATRIX}"
         )
     return text_table(path, delimiter)
+
+
+def is_matrix_folder(path: Path) -> bool:
+    """Whether there is a matrix in a folder.
+
+    Raises:
+        InputError: it cannot be listed.
+    """
+    try:
+        return any(map(is_matrix_file, path.iterdir()))
+    except OSError as error:
+        raise InputError(f"{path} cannot be listed: {why_not(error)}") from error
+
+
+def is_matrix_file(path: Path) -> bool:
+    """Whether a file is the matrix of a folder that is a table, by its name."""
+    return path.name.removesuffix(".gz") == MATRIX
 
 
 def is_table_file(path: Path) -> bool:
