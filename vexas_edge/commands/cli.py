@@ -69,6 +69,8 @@ def cli() -> None:
 def score(**chosen: Any) -> int:
     """Score each CASE: the folder or the zip of one smear.
 
+    Of a bundle that takes tables of cells, such as counts of genes, a case is one table.
+
     Exit status: 0 all cases were scored, 1 a fault of vexas-edge failed some, 2 wrong usage, 3 some
     cases abstained, 4 this PC cannot do what was asked, 5 the case cannot be read, 6 the bundle is
     invalid, 7 some cases of a batch failed.
