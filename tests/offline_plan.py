@@ -162,6 +162,11 @@ vexas-workshop calibrate preflight encoder.onnx
 vexas-workshop calibrate fp16 made.vxb --cohort cohort/cohort.csv
 vexas-workshop calibrate int8 made.vxb --cohort cohort/cohort.csv
 vexas-workshop calibrate compare made.vxb --cohort cohort/cohort.csv -o compared
+vexas-workshop train synth-tables --patients 6 --cells 20 -o drawn
+vexas-workshop train expression drawn/tables --cells drawn/cells.csv --positive ill --folds 2
+    --epochs 2 --pretrain-epochs 1 -o taught
+vexas-workshop export bundle taught/spec.toml -o tables.vxb
+vexas-edge score drawn/tables --recursive --bundle tables.vxb -o scored-tables
 vexas-workshop train run chain.toml -o stages
 """),
     (

@@ -6,7 +6,6 @@ from typing import Any, get_args
 
 import msgspec
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
@@ -19,6 +18,9 @@ from export.vectors.network import (
 )
 from export.vectors.sizes import EncoderSizes, HeadKind
 from vexas_edge.bundle.operators import check_operators
+from vexas_edge.host.libraries import load_library
+
+onnxruntime = load_library("onnxruntime")
 
 HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
 N_FEATURES, NEAR_TIE = 40, 1e-5

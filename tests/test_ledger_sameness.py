@@ -353,7 +353,7 @@ def test_the_order_is_that_of_writing_and_not_of_a_clock(
         def now(cls, tz: tzinfo | None = None) -> Self:
             return cls(1999, 1, 1, tzinfo=tz)
 
-    for module in ("commands.smears.cut_off", "scoring.smears", "ledger.runs"):
+    for module in ("commands.smears.cut_off", "scoring.images.smears", "ledger.runs"):
         monkeypatch.setattr(f"vexas_edge.{module}.datetime", Earlier)
     score(write_case(tmp_path / "P1", neutrophil=20))
     assert kept(out, "P1")["run"]["started"].startswith("1999")

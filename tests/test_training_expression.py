@@ -118,10 +118,19 @@ def test_a_csv_that_is_wrong_is_refused_with_its_line(
 def test_tables_of_other_features_or_with_the_same_cell_are_refused(tmp_path: Path) -> None:
     first, cells_csv = write_drawn_expression(drawn_expression(DrawnExpression()), tmp_path)
     np.savez(tmp_path / "b.npz", counts=[[1, 2]], genes=["GENE1", "OTHER"], cells=["P01-0001"])
-    with pytest.raises(InputError, match=r"differ in 120 features: GENE2, .*same features"):
+    with pytest.raises(InputError, match=r"differ in 120 features: GENE10, .*same features"):
         expression_cells([first, tmp_path / "b.npz"], cells_csv, quiet)
     with pytest.raises(InputError, match=r"'P01-0001' is in .* and again in"):
         expression_cells([first, first], cells_csv, quiet)
+
+
+def test_features_with_the_name_of_another_are_left_out_and_said(tmp_path: Path) -> None:
+    labels = written(tmp_path, "cell,label,patient\na,one,P\n")
+    said: list[str] = []
+    np.savez(tmp_path / "a.npz", counts=[[1, 2, 3]], genes=["TBCE", "X", "TBCE"], cells=["a"])
+    cells = expression_cells([tmp_path / "a.npz"], labels, said.append)
+    assert (cells.features, cells.dense().tolist()) == (("X",), [[2]])
+    assert said == ["note: 1 features are left out, as others have their names: TBCE"]
 
 
 def test_numbers_that_the_bundle_would_refuse_are_not_learnt_from(tmp_path: Path) -> None:

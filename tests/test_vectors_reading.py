@@ -224,6 +224,7 @@ def damaged_matrices(folder: Path) -> dict[str, str]:
         "is of 14 features and 7 cells": text.replace(lines[2], lines[2].replace("13", "14", 1)),
         "holds an entry outside": text.replace(lines[3], "99 1 5"),
         "that is no three numbers": text.replace(lines[3], "1 1 x"),
+        "an entry that is no three": "\n".join([*lines[:3], "1 1", "5 2 1 7", *lines[5:]]),
         "entries and says": "\n".join(lines[:-1]),
         "does not go cell by cell": "\n".join([*lines[:3], *reversed(lines[3:])]),
     }
@@ -296,6 +297,7 @@ def test_a_file_that_is_no_h5ad_or_holds_no_numbers_is_refused(tmp_path: Path) -
     ("member", "value", "said"),
     [
         ("X/indptr", 1_000_000, "its sparse matrix is damaged"),
+        ("X/indptr", 0, "its sparse matrix is damaged"),
         ("X/indices", 1_000_000, "a number lies outside of the 12 features"),
         ("X/indices", -1, "a number lies outside of the 12 features"),
     ],
@@ -340,6 +342,21 @@ def test_an_array_that_claims_more_than_it_has_is_refused(tmp_path: Path) -> Non
             claims.writestr(name, content)
     with pytest.raises(InputError, match="and its header claims"):
         feature_table(tmp_path / "claims.npz")
+
+
+def test_a_file_of_a_newer_anndata_and_one_with_too_many_names_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5ad"
+    data = anndata.AnnData(X=csr_matrix(counts().astype(np.float32)))
+    data.write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        file["obs"].attrs["encoding-version"] = "9.9"
+    with pytest.raises(InputError, match="cannot be read"):
+        feature_table(path)
+    with h5py.File(path, "r+") as file:
+        del file["obs/_index"]
+        file["obs"].create_dataset("_index", shape=(10**13,), dtype="i1", chunks=(1024,))
+    with pytest.raises(InputError, match="more than 1000000 obs"):
+        feature_table(path)
 
 
 def test_names_in_bytes_are_names(tmp_path: Path) -> None:

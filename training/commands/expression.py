@@ -156,9 +156,13 @@ def expression(
 
 
 @click.command(name="synth-tables")
-@click.option("--patients", type=_AT_LEAST_ONE, default=12, show_default=True)
+@click.option(
+    "--patients", type=_AT_LEAST_ONE, default=12, show_default=True, help="Every second is ill."
+)
 @click.option("--cells", type=_AT_LEAST_ONE, default=60, show_default=True, help="Of each patient.")
-@click.option("--genes", type=_AT_LEAST_ONE, default=120, show_default=True)
+@click.option(
+    "--genes", type=_AT_LEAST_ONE, default=120, show_default=True, help="That are counted."
+)
 @click.option(
     "--strength",
     type=_NOT_NEGATIVE,
@@ -166,7 +170,7 @@ def expression(
     show_default=True,
     help="How much affected genes are raised in those who are ill, as a logarithm; 0 for not.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draw.")
 @click.option("-o", "out", type=_PATH, required=True, help="Folder for the tables.")
 def synth_tables(out: Path, **asked: Any) -> None:
     """Draw tables of cells with counts of genes, half of the patients ill, to try all with.

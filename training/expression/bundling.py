@@ -160,5 +160,5 @@ minimum_cells = {options.minimum_cells}
 
 
 def _quoted(value: str | bool) -> str:
-    """A value as TOML has it, which is as JSON has it."""
-    return json.dumps(value, ensure_ascii=False)
+    """A value as TOML has it, which is as JSON has it but for one control character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

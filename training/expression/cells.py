@@ -4,7 +4,8 @@ cell,label,patient,sample,lineage
 AAACATACCAAGCT-1,stim,101,stim101,CD14+ Monocytes
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from scipy import sparse
 from vexas_edge.cells.limits import FeatureKind
 from vexas_edge.cells.vectors.matching import WantedFeatures, are_ensembl, checked_blocks
 from vexas_edge.cells.vectors.reading import feature_table
-from vexas_edge.cells.vectors.table import FeatureTable
+from vexas_edge.cells.vectors.table import FeatureTable, SparseRows
 from vexas_edge.errors import InputError
 from vexas_edge.inputs import table_from_csv
 from vexas_edge.talk import Say
@@ -120,27 +121,36 @@ def expression_cells(
     Args:
         cells_csv: has the columns cell, label and patient, and maybe sample (else the patient) and
             lineage (else empty).
-        say: takes how many cells of the tables the CSV does not name, which are left out.
+        say: takes how many cells of the tables the CSV does not name, and which features have
+            the name of another, all of which are left out.
         taken: what numbers and names of features must be.
 
     Raises:
         InputError: a file cannot be read; the CSV lacks a column or a value, names a cell twice, or
             one that no table has; a cell is in the tables twice; a table has other features than
-            the first, one twice, or a number that is infinite. The message says where.
+            the first, or numbers or names that are not taken. The message says where.
         HostError: what reads .h5ad is not installed.
     """
     wanted = _wanted(cells_csv)
     opened = [(path, feature_table(path)) for path in tables]
     if not opened:
         raise InputError("no table of cells is given; name at least one")
-    features = _names_of_kind(*opened[0], taken.names)
+    features, repeated = _names_once(_names_of_kind(*opened[0], taken.names))
+    if not features:
+        raise InputError(f"{opened[0][0]} has every feature twice; name each once")
+    if repeated:
+        say(
+            f"note: {len(repeated)} features are left out, as others have their names: "
+            f"{listed(repeated)}"
+        )
     found: dict[str, Path] = {}
     parts: list[sparse.csr_matrix] = []
     n_others = 0
     for path, table in opened:
         places = _places(path, _names_of_kind(path, table, taken.names), features)
         wanted_numbers = WantedFeatures(names=(), kind=taken.names, are_counts=taken.counts)
-        for names, rows in _blocks(path, table, wanted_numbers):
+        for block in checked_blocks(table, wanted_numbers):
+            names = block.names
             known = np.array([name in wanted for name in names], bool)
             n_others += int((~known).sum())
             for name in np.array(names, object)[known]:
@@ -150,7 +160,7 @@ def expression_cells(
                         "name of its own, such as the sample's before it"
                     )
                 found[name] = path
-            parts.append(rows[known][:, places])
+            parts.append(_sparse(block.rows)[known][:, places])
     _check_found(wanted, found, cells_csv)
     if n_others:
         say(f"note: {n_others} cells of the tables are not in {cells_csv}, and are left out")
@@ -221,20 +231,21 @@ def _wanted(path: Path) -> dict[str, _Row]:
 
 def _places(path: Path, own: Sequence[str], features: Sequence[str]) -> NDArray[np.int64]:
     """Which column of a table each feature is, int64 (G,)."""
-    places = {name: place for place, name in enumerate(own)}
-    if len(places) != len(own):
-        twice = [name for place, name in enumerate(own) if places[name] != place]
-        raise InputError(
-            f"{path} has features twice: {listed(twice)}; leave one of each, or join them"
-        )
-    differing = [name for name in features if name not in places]
-    differing += sorted(set(own) - set(features))
+    places, (once, _) = {name: place for place, name in enumerate(own)}, _names_once(own)
+    differing = sorted(set(features) ^ set(once))
     if differing:
         raise InputError(
             f"{path} and the first table differ in {len(differing)} features: "
             f"{listed(differing)}; give tables of the same features"
         )
     return np.array([places[name] for name in features], np.int64)
+
+
+def _names_once(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names that one feature alone has, and those that several have."""
+    times = Counter(names)
+    once = tuple(name for name in names if times[name] == 1)
+    return once, tuple(name for name, n in times.items() if n > 1)
 
 
 def _names_of_kind(path: Path, table: FeatureTable, kind: FeatureKind) -> tuple[str, ...]:
@@ -255,17 +266,9 @@ def _names_of_kind(path: Path, table: FeatureTable, kind: FeatureKind) -> tuple[
     return found[0]
 
 
-def _blocks(
-    path: Path, table: FeatureTable, wanted: WantedFeatures
-) -> Iterator[tuple[tuple[str, ...], sparse.csr_matrix]]:
-    """Names and rows of some cells at a time."""
-    try:
-        for block in checked_blocks(table, wanted):
-            kept = block.rows
-            shape = (len(kept), kept.n_columns)
-            yield block.names, sparse.csr_matrix((kept.values, kept.columns, kept.starts), shape)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+def _sparse(rows: SparseRows) -> sparse.csr_matrix:
+    shape = (len(rows), rows.n_columns)
+    return sparse.csr_matrix((rows.values, rows.columns, rows.starts), shape)
 
 
 def _check_found(wanted: Mapping[str, _Row], found: Mapping[str, Path], path: Path) -> None:

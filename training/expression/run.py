@@ -19,6 +19,7 @@ from training.expression.zero_shot import ZeroShotOptions, judge_zero_shot, unle
 from training.judging.folds import Fold
 from vexas_edge.errors import InputError, UsageError
 from vexas_edge.talk import Say
+from vexas_edge.text import unicode_text
 
 _Model = TypeVar("_Model", bound=ExpressionModel)
 
@@ -107,6 +108,8 @@ def _checked(cells: ExpressionCells, asked: ExpressionRun) -> ExpressionCells:
         raise InputError(
             f"no cell has the label {positive!r}; the labels are {', '.join(cells.classes)}"
         )
+    if unicode_text(asked.name) != asked.name:
+        raise UsageError("the name of the bundle is no text")
     own = for_positive(cells, positive)
     cells.of_lineages(pretrained_on)
     if asked.sources:

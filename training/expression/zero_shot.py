@@ -143,10 +143,15 @@ def judge_zero_shot(
                 say(f"{lineage} of {whose}: not judged, for want of cells of both labels")
                 continue
             row = _row(found, whose, judges, options)
+            if not row.shares:
+                say(f"{lineage} of {whose}: not judged, for want of cells")
+                continue
             say(f"{lineage} of {whose}: ROC-AUC {row.roc_auc:.3f}{_left_out(row, options)}")
             rows.append(row)
     if not rows:
-        raise InputError(f"no cells of {', '.join(targets)} have both labels; give more patients")
+        raise InputError(
+            f"there are too few cells of both labels of {', '.join(targets)}; give more patients"
+        )
     return tuple(rows)
 
 

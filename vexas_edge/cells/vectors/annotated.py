@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from vexas_edge.cells.limits import MOST_FEATURES
-from vexas_edge.cells.vectors.table import MOST_CELLS, Block, FeatureNames, SparseRows, sparse_rows
+from vexas_edge.cells.vectors.table import (
+    MOST_CELLS,
+    Block,
+    FeatureNames,
+    SparseRows,
+    in_float32,
+    sparse_rows,
+)
 from vexas_edge.errors import HostError, InputError
 
 # Columns of the features that other names of them may stand in.
@@ -36,7 +43,7 @@ class AnnotatedTable:
         with _opened(self.path) as data:
             for first in range(0, len(self.cells), _ROWS_PER_BLOCK):
                 some = slice(first, first + _ROWS_PER_BLOCK)
-                yield Block(names=self.cells[some], rows=_rows(data.X[some]))
+                yield Block(names=self.cells[some], rows=_rows(self.path, data.X[some]))
 
 
 def annotated_table(path: Path) -> AnnotatedTable:
@@ -71,16 +78,32 @@ def _opened(path: Path) -> Iterator[Any]:
             f"{path} is read by anndata, which is not installed: install vexas-edge[h5ad]"
         ) from error
     try:
+        _check_names(path)
         with warnings.catch_warnings(action="ignore"):  # of names that are there twice
             data = anndata.read_h5ad(path, backed="r")
         try:
             yield data
         finally:
             data.file.close()
-    except InputError:
+    except (InputError, MemoryError):
         raise
-    except (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except Exception as error:  # anndata raises its own for what it does not know
         raise InputError(f"{path} cannot be read: {error}") from error
+
+
+def _check_names(path: Path) -> None:
+    """Check that there are not more names than may be, before anndata reads them all.
+
+    Raises:
+        InputError: there are.
+    """
+    import h5py
+
+    with h5py.File(path) as file:
+        for part, most in (("obs", MOST_CELLS), ("var", MOST_FEATURES)):
+            found = [file[part], *(file[part].values() if hasattr(file[part], "values") else ())]
+            if any(getattr(one, "shape", None) and one.shape[0] > most for one in found):
+                raise InputError(f"{path} has more than {most} {part}, more than may be")
 
 
 def _has_numbers(data: Any) -> bool:
@@ -112,10 +135,12 @@ def _check_numbers(path: Path, data: Any) -> None:
     if n_cells > MOST_CELLS or n_features > MOST_FEATURES:
         raise InputError(f"{path} has {n_cells} cells of {n_features} features, more than may be")
     if is_sparse:
-        starts, n_stored = stored["indptr"][:], len(stored["indices"])
         by_row = stored.attrs.get("encoding-type", "csr_matrix") == "csr_matrix"
+        n_stored = len(stored["indices"])
+        has_starts = stored["indptr"].shape == ((n_cells if by_row else n_features) + 1,)
+        starts = stored["indptr"][:] if has_starts else np.zeros(1, np.int64)
         is_sound = (
-            len(starts) == (n_cells if by_row else n_features) + 1
+            has_starts
             and starts[0] == 0
             and starts[-1] == n_stored == len(numbers)
             and (np.diff(starts.astype(np.int64)) >= 0).all()
@@ -125,20 +150,20 @@ def _check_numbers(path: Path, data: Any) -> None:
             raise InputError(f"{path}: its sparse matrix {why}")
 
 
-def _rows(found: Any) -> SparseRows:
+def _rows(path: Path, found: Any) -> SparseRows:
     """Rows as the file has them, sparse or not.
 
     Raises:
         InputError: a number lies outside of the table.
     """
     if isinstance(found, np.ndarray):
-        return sparse_rows(found.astype(np.float32))
+        return sparse_rows(in_float32(found))
     rows = found.tocsr()
     if len(rows.indices) and not 0 <= rows.indices.min() <= rows.indices.max() < rows.shape[1]:
-        raise InputError(f"a number lies outside of the {rows.shape[1]} features")
+        raise InputError(f"{path}: a number lies outside of the {rows.shape[1]} features")
     rows.sum_duplicates()
     return SparseRows(
-        values=rows.data.astype(np.float32),
+        values=in_float32(rows.data),
         columns=rows.indices.astype(np.int32),
         starts=rows.indptr.astype(np.int64),
         n_columns=rows.shape[1],

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from vexas_edge.cells.limits import MOST_FEATURES
-from vexas_edge.cells.vectors.table import MOST_CELLS, Block, FeatureNames, sparse_rows
+from vexas_edge.cells.vectors.table import MOST_CELLS, Block, FeatureNames, in_float32, sparse_rows
 from vexas_edge.errors import InputError
 from vexas_edge.inputs import ARRAY_DAMAGE, open_zip
 
@@ -71,8 +71,7 @@ class ArrayTable:
     def _parts(self, rows: NDArray[Any], first: int = 0) -> Iterator[Block]:
         step = _rows_per_block(self.numbers)
         for start in range(0, len(rows), step):
-            with np.errstate(over="ignore"):  # what is too large is refused as infinite
-                some = rows[start : start + step].astype(np.float32)
+            some = in_float32(rows[start : start + step])
             names = self.cells[first + start : first + start + len(some)]
             yield Block(names=names, rows=sparse_rows(some))
 

@@ -2,11 +2,14 @@
 
 import os
 from collections import Counter
-from pathlib import Path
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
 
-from vexas_edge.cells.vectors.case import TableCase
+from vexas_edge.cells.vectors.case import TableCase, state_of_files
+from vexas_edge.cells.vectors.matrix_market import is_matrix_part
 from vexas_edge.cells.vectors.reading import (
     feature_table,
+    files_of_table,
     is_matrix_file,
     is_matrix_folder,
     is_table_file,
@@ -14,7 +17,13 @@ from vexas_edge.cells.vectors.reading import (
 )
 from vexas_edge.errors import InputError
 from vexas_edge.smear.case import FoundCase
-from vexas_edge.smear.walk import UnlistedFolderError, WalkedFile, walk_folder
+from vexas_edge.smear.walk import (
+    UnlistedFolderError,
+    WalkedFile,
+    is_folder,
+    is_there,
+    walk_folder,
+)
 from vexas_edge.text import unicode_text
 
 
@@ -28,9 +37,12 @@ def read_table(where: str | os.PathLike[str] | FoundCase) -> TableCase:
     found = where if isinstance(where, FoundCase) else table_at(Path(where))
     if found.problem:
         raise InputError(found.problem)
-    if not found.path.exists():
+    if not is_there(found.path):
         raise InputError(f"{found.path} was not found; expected a table of cells")
-    return TableCase(name=found.name, path=found.path, table=feature_table(found.path))
+    # Before anything is read, so that no change is missed.
+    state = state_of_files(files_of_table(found.path))
+    table = feature_table(found.path)
+    return TableCase(name=found.name, path=found.path, table=table, state=state)
 
 
 def table_at(path: Path) -> FoundCase:
@@ -38,7 +50,7 @@ def table_at(path: Path) -> FoundCase:
     real = Path(os.path.realpath(path))
     if is_matrix_file(real):
         real = real.parent
-    name = real.name if real.is_dir() else table_stem(real)
+    name = real.name if is_folder(real) else table_stem(real)
     return FoundCase(name=unicode_text(name), path=path)
 
 
@@ -52,27 +64,25 @@ def find_tables(root: Path) -> tuple[FoundCase, ...]:
         InputError: there is no table, or the path itself cannot be listed.
     """
     own = table_at(root)
-    if not root.is_dir() or is_matrix_folder(root):
+    if not is_folder(root) or is_matrix_folder(root):
         return (own,)
     unlisted: list[UnlistedFolderError] = []
     walked = list(walk_folder(root, unlisted))
+    folders = {_folder_of(file.path) for file in walked if is_matrix_file(Path(file.path))}
     problems = {unicode_text(error.path): str(error) for error in unlisted}
-    problems |= dict(filter(None, (_hidden_by(file, root) for file in walked)))
-    files = [file.path for file in walked if file.refusal is None]
-    folders = {str(Path(p).parent) for p in files if is_matrix_file(Path(p))}
-    inside = [p for p in files if str(Path(p).parent) not in folders and is_table_file(Path(p))]
-    stems = {file: str(Path(file).parent / table_stem(Path(file))) for file in inside}
-    taken = Counter([*folders, *stems.values()])
-    # Two tables that differ by their suffix alone keep it in their names.
-    paths = {folder: folder for folder in folders} | {
-        (stem if taken[stem] == 1 else file): file for file, stem in stems.items()
-    }
-    if not paths and not problems:
-        raise InputError(f"{root} holds no table of cells")
-    found = [
-        FoundCase(name=unicode_text(name.replace(os.sep, "/")), path=root / path)
-        for name, path in paths.items()
+    problems |= dict(filter(None, (_hidden_by(file, root, folders) for file in walked)))
+    inside = [
+        file.path
+        for file in walked
+        if file.refusal is None
+        and is_table_file(Path(file.path))
+        and _folder_of(file.path) not in folders
     ]
+    names = _names(inside, {*folders, *problems})
+    names |= {folder: folder for folder in folders if folder not in problems}
+    if not names and not problems:
+        raise InputError(f"{root} holds no table of cells")
+    found = [FoundCase(name=name, path=root / path) for path, name in names.items()]
     found += [
         FoundCase(name=path, path=root / path, problem=problem)
         for path, problem in problems.items()
@@ -80,18 +90,38 @@ def find_tables(root: Path) -> tuple[FoundCase, ...]:
     return tuple(sorted(found, key=lambda case: case.name))
 
 
-def _hidden_by(file: WalkedFile, root: Path) -> tuple[str, str] | None:
-    """The place where this refused file may hide a table, and why it is not read."""
-    where = f"{root / file.path}"
-    if file.refusal == "link_leaves_case":
-        return file.path, (
-            f"{where} is a link that leaves {root}; score what it points to by its own path, or "
-            "put a copy in the place of the link"
-        )
-    if not is_table_file(Path(file.path)) and not is_matrix_file(Path(file.path)):
-        return None
-    if file.refusal == "name_not_unicode":
-        return file.path, f"{where} has a name that is not Unicode; rename it"
-    if file.refusal in ("broken_link", "not_a_file"):
-        return file.path, f"{where} is a broken link, or no file; put the table in its place"
-    return None
+def _names(files: Collection[str], others: Collection[str]) -> dict[str, str]:
+    """A name for each file: its path without suffixes, or with them where that is another's too."""
+    names = {file: str(PurePosixPath(file).with_name(table_stem(Path(file)))) for file in files}
+    while True:
+        taken = Counter([*names.values(), *others])
+        shared = {file: file for file, name in names.items() if name != file and taken[name] > 1}
+        if not shared:
+            return names
+        names |= shared
+
+
+def _folder_of(path: str) -> str:
+    return str(PurePosixPath(path).parent)
+
+
+def _hidden_by(file: WalkedFile, root: Path, folders: Collection[str]) -> tuple[str, str] | None:
+    """The place where this refused file may hide a table, and why it is not read.
+
+    Args:
+        folders: those of a matrix, in which other tables are none.
+    """
+    said = {
+        "link_leaves_case": f"is a link that leaves {root}; score what it points to by its own "
+        "path, or put a copy in the place of the link",
+        "name_not_unicode": "has a name that is not Unicode; rename it",
+        "broken_link": "is a link to nothing; put the table in its place",
+        "not_a_file": "is no file; put the table in its place",
+    }.get(file.refusal or "")
+    path, folder = Path(file.path), _folder_of(file.path)
+    if folder in folders:
+        hides, place = is_matrix_part(path), folder
+    else:
+        leaves = file.refusal == "link_leaves_case" and is_folder(root / path)
+        hides, place = is_table_file(path) or leaves, file.path
+    return (place, f"{root / path} {said}") if said and hides else None

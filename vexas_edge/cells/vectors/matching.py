@@ -131,7 +131,7 @@ def checked_blocks(table: FeatureTable, wanted: WantedFeatures) -> Iterator[Bloc
     """The cells of a table, whose numbers can be what a model takes.
 
     Raises:
-        InputError: one cannot; the message names its feature and cell. Also as `FeatureTable`.
+        InputError: one cannot; the message names file, feature and cell. Also as `FeatureTable`.
     """
     for block in table.blocks():
         values = block.rows.values
@@ -144,5 +144,6 @@ def checked_blocks(table: FeatureTable, wanted: WantedFeatures) -> Iterator[Bloc
                 place = int(np.flatnonzero(wrong)[0])
                 feature = table.features.names[block.rows.columns[place]]
                 cell = block.names[block.rows.row_of_each[place]]
-                raise InputError(f"{feature} of {cell}: {values[place]:g} {words}")
+                where = f"{table.files[0]}: {feature} of {cell}"
+                raise InputError(f"{where}: {values[place]:g} {words}")
         yield block

@@ -7,23 +7,24 @@ import csv
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vexas_edge.cells.vectors.table import Block, FeatureNames, SparseRows
+from vexas_edge.cells.vectors.table import Block, FeatureNames, SparseRows, in_float32
 from vexas_edge.cells.vectors.text_tables import bounded_lines, opened_text
 from vexas_edge.errors import InputError
+from vexas_edge.smear.walk import is_there
 
 MATRIX = "matrix.mtx"
-_FEATURES, _BARCODES = ("features.tsv", "genes.tsv"), ("barcodes.tsv",)
+_PARTS = (MATRIX,), ("features.tsv", "genes.tsv"), ("barcodes.tsv",)
 # Of several kinds of features in one matrix, the counts of genes.
 _GENES = "Gene Expression"
 _BANNER = ("%%matrixmarket", "matrix", "coordinate")
 _LINES_PER_READING = 200_000
+_LONGEST_LINE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +51,10 @@ class MatrixFolder:
         """As `FeatureTable` has it: the cells of each reading, whole ones."""
         done, waiting = 0, np.empty((0, 3))
         with opened_text(self.matrix) as text:
-            n_entries = self._n_entries(text)
+            lines = bounded_lines(text, self.matrix, _LONGEST_LINE)
+            n_entries = self._n_entries(lines)
             read = 0
-            for entries in self._entries(text):
+            for entries in self._entries(lines):
                 read += len(entries)
                 waiting = np.concatenate([waiting, entries])
                 whole = int(entries[-1, 1])  # the last cell may go on in the next reading
@@ -71,16 +73,16 @@ class MatrixFolder:
         known = columns >= 0
         cells = entries[known, 1].astype(np.int64)
         rows = SparseRows(
-            values=entries[known, 2].astype(np.float32),
+            values=in_float32(entries[known, 2]),
             columns=columns[known],
             starts=np.searchsorted(cells, np.arange(first, last + 1)).astype(np.int64),
             n_columns=len(self.features.names),
         )
         return Block(names=self.barcodes[first:last], rows=rows)
 
-    def _n_entries(self, text: TextIOWrapper) -> int:
+    def _n_entries(self, lines: Iterator[str]) -> int:
         """How many entries the header says that there are, of features and cells as they are."""
-        banner = text.readline().casefold().split()
+        banner = next(lines, "").casefold().split()
         if tuple(banner[:3]) != _BANNER or banner[3:] not in (
             ["integer", "general"],
             ["real", "general"],
@@ -89,9 +91,7 @@ class MatrixFolder:
                 f"{self.matrix} is no matrix of numbers in the form `matrix coordinate integer "
                 "general`"
             )
-        line = text.readline()
-        while line.startswith("%"):
-            line = text.readline()
+        line = next((line for line in lines if not line.startswith("%")), "")
         try:
             n_rows, n_cells, n_entries = map(int, line.split())
         except ValueError:
@@ -103,16 +103,18 @@ class MatrixFolder:
             )
         return n_entries
 
-    def _entries(self, text: TextIOWrapper) -> Iterator[NDArray[np.float64]]:
+    def _entries(self, lines: Iterator[str]) -> Iterator[NDArray[np.float64]]:
         """Feature, cell and value of entries, float64 (K, 3), from 0, some at a time."""
         last = 0.0
-        written = filter(str.strip, bounded_lines(text, self.matrix))
-        while lines := list(islice(written, _LINES_PER_READING)):
+        written = filter(str.strip, lines)
+        while some := list(islice(written, _LINES_PER_READING)):
             try:
+                if any(len(line.split()) != 3 for line in some):
+                    raise ValueError("not three words")
                 with warnings.catch_warnings():
                     warnings.simplefilter("error")  # numpy warns of what is no number, and ends
-                    numbers = np.fromstring("".join(lines), np.float64, sep=" ")
-                found = numbers.reshape(len(lines), 3)
+                    numbers = np.fromstring("".join(some), np.float64, sep=" ")
+                found = numbers.reshape(len(some), 3)
             except (ValueError, DeprecationWarning):
                 raise InputError(f"{self.matrix} holds an entry that is no three numbers") from None
             found[:, :2] -= 1
@@ -139,21 +141,35 @@ def matrix_folder(folder: Path) -> MatrixFolder:
     Raises:
         InputError: a file is missing, or cannot be read.
     """
-    named = _one_of(folder, _FEATURES), _one_of(folder, _BARCODES)
+    matrix, *named = matrix_files(folder)
     features = _table(named[0])
     wanted = [row for row in features if len(row) < 3 or row[2] == _GENES]
     kept = np.full(len(features), -1, np.int32)
     kept[[len(row) < 3 or row[2] == _GENES for row in features]] = np.arange(len(wanted))
     return MatrixFolder(
-        matrix=_one_of(folder, (MATRIX,)),
+        matrix=matrix,
         features=FeatureNames(
             names=tuple(row[0] for row in wanted),
             others=tuple(row[1] for row in wanted) if all(len(row) > 1 for row in wanted) else (),
         ),
         kept=kept,
         barcodes=tuple(row[0] for row in _table(named[1])),
-        beside=named,
+        beside=tuple(named),
     )
+
+
+def matrix_files(folder: Path) -> tuple[Path, ...]:
+    """The matrix, the features and the barcodes of such a folder.
+
+    Raises:
+        InputError: one is missing, or there twice.
+    """
+    return tuple(_one_of(folder, names) for names in _PARTS)
+
+
+def is_matrix_part(path: Path) -> bool:
+    """Whether a file of this name is read in such a folder."""
+    return any(path.name.removesuffix(".gz") in names for names in _PARTS)
 
 
 def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
@@ -162,7 +178,7 @@ def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
         folder / f"{name}{end}"
         for name in names
         for end in ("", ".gz")
-        if (folder / f"{name}{end}").exists()
+        if is_there(folder / f"{name}{end}")
     ]
     if len(found) != 1:
         what = " or ".join(names)

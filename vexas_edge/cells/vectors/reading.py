@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from vexas_edge.cells.limits import MOST_FEATURES
 from vexas_edge.cells.vectors.annotated import annotated_table
 from vexas_edge.cells.vectors.arrays import array_table
-from vexas_edge.cells.vectors.matrix_market import MATRIX, matrix_folder
+from vexas_edge.cells.vectors.matrix_market import MATRIX, matrix_files, matrix_folder
 from vexas_edge.cells.vectors.table import FeatureTable
 from vexas_edge.cells.vectors.text_tables import DELIMITERS, text_table
 from vexas_edge.errors import InputError
-from vexas_edge.smear.walk import why_not
+from vexas_edge.smear.walk import is_folder, why_not
 from vexas_edge.text import unicode_text
 
 _ARRAYS, _ANNOTATED = ".npz", ".h5ad"
@@ -24,6 +25,8 @@ def feature_table(path: Path) -> FeatureTable:
         HostError: what reads .h5ad is not installed.
     """
     table = _table_at(path)
+    if len(table.features.names) > MOST_FEATURES:
+        raise InputError(f"{path} has more than {MOST_FEATURES} features, more than may be")
     names = (*table.features.names, *table.features.others)
     if odd := next((name for name in names if unicode_text(name) != name), None):
         raise InputError(f"{path}: the name of a feature is no text: {unicode_text(odd)}")
@@ -31,15 +34,8 @@ def feature_table(path: Path) -> FeatureTable:
 
 
 def _table_at(path: Path) -> FeatureTable:
-    if path.is_dir():
-        if not is_matrix_folder(path):
-            raise InputError(
-                f"{path} is a folder without a {MATRIX}; name the tables in it, or have all below "
-                "it taken with --recursive"
-            )
-        return matrix_folder(path)
-    if is_matrix_file(path):
-        return matrix_folder(path.parent)
+    if folder := _folder_of_matrix(path):
+        return matrix_folder(folder)
     kind = _kind_of(path)
     if kind == _ARRAYS:
         return array_table(path)
@@ -52,6 +48,30 @@ def _table_at(path: Path) -> FeatureTable:
             f".npz, .h5ad, or a folder with {MATRIX}"
         )
     return text_table(path, delimiter)
+
+
+def files_of_table(path: Path) -> tuple[Path, ...]:
+    """The files that a table is in, in the order in which it has them.
+
+    Raises:
+        InputError: one of a matrix's folder is missing.
+    """
+    folder = _folder_of_matrix(path)
+    return matrix_files(folder) if folder else (path,)
+
+
+def _folder_of_matrix(path: Path) -> Path | None:
+    """The folder, if the table is a matrix. Raises InputError for one without a matrix."""
+    if is_matrix_file(path):
+        return path.parent
+    if not is_folder(path):
+        return None
+    if not is_matrix_folder(path):
+        raise InputError(
+            f"{path} is a folder without a {MATRIX}; name the tables in it, or have all below it "
+            "taken with --recursive"
+        )
+    return path
 
 
 def is_matrix_folder(path: Path) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,12 @@ class FeatureTable(Protocol):
         Raises:
             InputError: the file is damaged, or holds what is no number; the message says where.
         """
+
+
+def in_float32(numbers: NDArray[Any]) -> NDArray[np.float32]:
+    """Numbers in float32; those that are too large are infinite, for which they are refused."""
+    with np.errstate(over="ignore"):
+        return numbers.astype(np.float32)
 
 
 def sparse_rows(dense: NDArray[np.float32]) -> SparseRows:

@@ -95,15 +95,16 @@ def text_table(path: Path, delimiter: str) -> TextTable:
     return TextTable(path=path, delimiter=delimiter, features=FeatureNames(names=tuple(names)))
 
 
-def bounded_lines(text: TextIOWrapper, path: Path) -> Iterator[str]:
+def bounded_lines(text: TextIOWrapper, path: Path, longest: int | None = None) -> Iterator[str]:
     """The lines of a text; none is held that is longer than any that is meant.
 
     Raises:
         InputError: one is.
     """
-    while line := text.readline(_LONGEST_LINE):
-        if len(line) == _LONGEST_LINE:
-            raise InputError(f"{path} has a line of over {_LONGEST_LINE} characters")
+    most = longest or _LONGEST_LINE
+    while line := text.readline(most):
+        if len(line) == most:
+            raise InputError(f"{path} has a line of over {most} characters")
         yield line
 
 

@@ -8,7 +8,7 @@ from vexas_edge.bundle.archive import Bundle
 from vexas_edge.bundle.graphs import FEATURES_FILE
 from vexas_edge.cells.vectors.case import TableCase
 from vexas_edge.cells.vectors.matching import WantedFeatures
-from vexas_edge.errors import BundleError, InputError
+from vexas_edge.errors import BundleError
 from vexas_edge.scoring.vectors import reading
 from vexas_edge.scoring.vectors.reading import ReadTable, read_rows
 from vexas_edge.talk import Progress
@@ -22,7 +22,7 @@ def read_table_for(case: TableCase, bundle: Bundle, progress: Progress) -> ReadT
         BundleError: the names of a model's features cannot be read.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    sha256, state = case.sha256(), case.state()
+    sha256 = case.sha256()
     room = reading.KEPT_ROWS_BYTES // len(bundle.manifest.models)
     of_models = {
         name: read_rows(
@@ -30,8 +30,7 @@ def read_table_for(case: TableCase, bundle: Bundle, progress: Progress) -> ReadT
         )
         for name in bundle.manifest.models
     }
-    if case.state() != state:
-        raise InputError(f"{case.path} changed while it was being read; score it again")
+    case.check_unchanged()
     return ReadTable(
         case=case,
         sha256=sha256,
