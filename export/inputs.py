@@ -24,6 +24,7 @@ from export.encoder import (
     with_known_width,
 )
 from export.execution import session_from
+from vexas_edge.bundle.operators import check_operators
 from vexas_edge.cells.background import (
     background_of_cell,
     is_alone_on_black,
@@ -32,7 +33,7 @@ from vexas_edge.cells.background import (
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.cells.images import cell_from_bytes
 from vexas_edge.errors import CellError, InputError, UsageError
-from vexas_edge.inputs import ARRAY_DAMAGE, check_arrays, check_file, open_zip
+from vexas_edge.inputs import ARRAY_DAMAGE, check_arrays, check_file, open_zip, read_file
 from vexas_edge.smear.layout import is_image
 from vexas_edge.smear.sources import open_source
 
@@ -259,3 +260,15 @@ def sha256_of_file(path: Path) -> str:
     """The file's SHA-256, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def mask_network_at(path: Path) -> bytes:
+    """The content of a mask network's .onnx file. Raises InputError where it is none."""
+    try:
+        content = read_file(path)
+        check_operators(content)
+    except OSError as error:
+        raise InputError(f"mask network {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"mask network {path} cannot be used: {error}") from error
+    return content

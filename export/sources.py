@@ -16,7 +16,7 @@ from export.classifier import Classifier, check_supported, own_label_rule, unfro
 from export.fuse import embedding_width
 from export.golden import golden_of_images, golden_of_vectors
 from export.heads import Head, MedianHead
-from export.inputs import Encoder, load_cells, load_classifier, load_encoder
+from export.inputs import Encoder, load_cells, load_classifier, load_encoder, mask_network_at
 from export.preprocessing import CanvasScaling, Preprocessing, preprocessing_named
 from export.scaling import InputScaling
 from export.spec import ModelSpec
@@ -25,7 +25,6 @@ from export.vectors.vector_encoder import near_ties
 from vexas_edge.bundle import models as schema
 from vexas_edge.bundle.contract import CELLS
 from vexas_edge.bundle.models import Aggregation, Bag, EncodingKind, LabelRule, Medians
-from vexas_edge.bundle.operators import check_operators
 from vexas_edge.cells.canvas import Canvas
 from vexas_edge.covariates.covariate import Covariate
 from vexas_edge.errors import BundleError, InputError, UsageError
@@ -298,15 +297,3 @@ def _classifier(
         raise UsageError("the spec names no classifier, and none was passed in memory")
     check_supported(found, n_features)
     return found
-
-
-def mask_network_at(path: Path) -> bytes:
-    """The content of a mask network's .onnx file. Raises InputError where it is none."""
-    try:
-        content = read_file(path)
-        check_operators(content)
-    except OSError as error:
-        raise InputError(f"mask network {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"mask network {path} cannot be used: {error}") from error
-    return content

@@ -122,3 +122,14 @@ def _runner(
         return Ended(status=status, out=captured.out, err=captured.err)
 
     return run
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Networks so small are slower on several threads of torch."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

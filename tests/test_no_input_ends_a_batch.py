@@ -15,8 +15,7 @@ from PIL import Image
 from tiny import Ended, case_files, cell_pixels, kept, rewritten, there, write_case
 
 from export.encoder import onnx_from_file
-from export.inputs import load_classifier
-from export.sources import mask_network_at
+from export.inputs import load_classifier, mask_network_at
 from vexas_edge import open_bundle
 from vexas_edge.cells import images
 from vexas_edge.cells.images import cell_from_bytes

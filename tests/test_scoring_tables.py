@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import Ended, library_or_skip
+from tiny import Ended, library_or_skip, there
 from tiny_vectors import (
     FEATURES,
     SIZES,
@@ -62,9 +62,8 @@ def test_a_bundle_gives_what_torch_gives_whatever_the_chunks(head: str, tmp_path
     for n in (6, 177):
         counts = drawn_counts(n, seed=8)
         table = write_counts(tmp_path / f"P{n}.npz", counts)
-        assert bag.scaling is not None
         with torch.inference_mode():
-            encodings = bag.encoder(torch.from_numpy(bag.scaling(counts)))
+            encodings = bag.encoder(torch.from_numpy(there(bag.scaling)(counts)))
             logit = bag.layers.of_encodings(encodings, [n]).bags.double()
         found = [scored(table, path, chunk) for chunk in (1, 7, 100, None)]
         assert found[0].models[0].score == pytest.approx(float(torch.sigmoid(logit)), abs=1e-5)
@@ -163,8 +162,8 @@ def test_missing_features_are_means_and_too_many_are_no_score(bundle: Path, tmp_
     some = write_counts(tmp_path / "some.npz", counts[:, 6:], FEATURES[6:])
     (model,) = scored(some, bundle).models
     assert model.status == "scored"
-    assert model.missing is not None
-    assert (model.missing.number, model.missing.examples) == (6, FEATURES[:5])
+    missing = there(model.missing)
+    assert (missing.number, missing.examples) == (6, FEATURES[:5])
     assert model.score == pytest.approx(whole.score, abs=0.1)
     many = write_counts(tmp_path / "many.npz", counts[:, 20:], FEATURES[20:])
     (model,) = scored(many, bundle).models
@@ -182,8 +181,7 @@ def test_cells_unlike_those_fitted_on_get_no_score(bundle: Path, tmp_path: Path)
     strange = np.random.default_rng(0).poisson(30, (40, len(FEATURES))).astype(np.float32)
     (model,) = scored(write_counts(tmp_path / "strange.npz", strange), bundle).models
     assert model.reasons == ("unlike_training",)
-    assert model.strangeness is not None
-    assert model.strangeness.is_strange
+    assert there(model.strangeness).is_strange
 
 
 @pytest.mark.parametrize(

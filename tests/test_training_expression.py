@@ -1,6 +1,5 @@
 """Gene expression: cells are read with their labels, learnt from, and judged beside baselines."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,16 +30,9 @@ from training.expression.options import CaseWeighting, ExpressionOptions
 from training.expression.report import ExpressionReport, lines_from_expression, write_expression
 from vexas_edge.errors import InputError, UsageError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FAST = ExpressionOptions(hidden=24, anchors=60, epochs=8, pretrain_epochs=2, batch_size=16)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks so small are slower on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def quiet(line: str) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from scipy.special import expit
 
 from export import write_bundle
@@ -23,6 +22,8 @@ from vexas_edge.cells.vectors.cases import find_tables, read_table
 from vexas_edge.errors import InputError, VexasEdgeError
 from vexas_edge.scoring.score import score_case
 from vexas_edge.typing.familiar import familiar_from_bytes
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 QUICK = ExpressionOptions(hidden=16, pretrain_epochs=2, epochs=6, batch_size=32, anchors=40)
 BUNDLE = BundleOptions(positive="ill", names="symbol", counts=True)
@@ -55,7 +56,6 @@ def cells(drawn: Path) -> ExpressionCells:
 def test_a_bundle_says_of_each_patient_what_was_learnt(
     options: ExpressionOptions, cells: ExpressionCells, drawn: Path, tmp_path: Path
 ) -> None:
-    torch.set_num_threads(1)
     run = ExpressionRun(learning=options, bundle=BUNDLE, folds=3)
     report = learnt_from_tables(cells, run, tmp_path, lambda _: None)
     assert (options.per == "case") == (not report.cases)

@@ -1,12 +1,10 @@
 """Lineages that were not learnt from: their threshold without labels, and whether there is one."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from scipy import sparse
 
 from training.drawn.expression import (
@@ -29,18 +27,11 @@ from training.expression.thresholds import (
 from training.expression.zero_shot import ZeroShotOptions, judge_zero_shot
 from vexas_edge.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MONOCYTES = ("CD14+ Monocytes", "FCGR3A+ Monocytes")
 LYMPHOCYTES = ("B cells", "CD4 T cells", "CD8 T cells")
 MODES = LearntModes(low=-8.0, high=8.0)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks so small are slower on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def quiet(line: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from tiny import there
 
 from export import write_bundle
 from export.bags.aggregation import AggregationOptions
@@ -107,8 +108,7 @@ def vector_bundle(
     n_features = len(kind.features)
     write_counts(folder / "parity.npz", drawn_counts(12, 5, n_features), kind.features)
     if familiar:
-        assert bag.scaling is not None
-        known = torch.from_numpy(bag.scaling(drawn_counts(200, 2, n_features)))
+        known = torch.from_numpy(there(bag.scaling)(drawn_counts(200, 2, n_features)))
         with torch.no_grad():
             encodings = bag.encoder(known).numpy()
         (folder / "familiar.npz").write_bytes(bytes_from_familiar(_familiar(encodings)))

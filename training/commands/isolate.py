@@ -106,7 +106,7 @@ def isolate(
       vexas-workshop train isolate work/cohort/cohort.csv \\
         --network work/stages/mask-network/isolate.onnx -o isolated
     """
-    from export.sources import mask_network_at
+    from export.inputs import mask_network_at
     from training.mask_network.isolated_cohort import CutOut, isolate_cohort
     from vexas_edge.cells.limits import IsolationLimits
     from vexas_edge.errors import HostError

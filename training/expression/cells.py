@@ -7,6 +7,7 @@ AAACATACCAAGCT-1,stim,101,stim101,CD14+ Monocytes
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -135,25 +136,17 @@ def expression_cells(
     opened = [(path, feature_table(path)) for path in tables]
     if not opened:
         raise InputError("no table of cells is given; name at least one")
-    features, repeated = _names_once(_names_of_kind(*opened[0], taken.names))
-    if not features:
-        raise InputError(f"{opened[0][0]} has every feature twice; name each once")
-    if repeated:
-        say(
-            f"note: {len(repeated)} features are left out, as others have their names: "
-            f"{listed(repeated)}"
-        )
+    features = _features_of(*opened[0], taken.names, say)
+    wanted_numbers = WantedFeatures(names=(), kind=taken.names, are_counts=taken.counts)
     found: dict[str, Path] = {}
     parts: list[sparse.csr_matrix] = []
     n_others = 0
     for path, table in opened:
         places = _places(path, _names_of_kind(path, table, taken.names), features)
-        wanted_numbers = WantedFeatures(names=(), kind=taken.names, are_counts=taken.counts)
         for block in checked_blocks(table, wanted_numbers):
-            names = block.names
-            known = np.array([name in wanted for name in names], bool)
+            known = np.array([name in wanted for name in block.names], bool)
             n_others += int((~known).sum())
-            for name in np.array(names, object)[known]:
+            for name in compress(block.names, known):
                 if name in found:
                     raise InputError(
                         f"cell {name!r} is in {found[name]} and again in {path}; give each cell a "
@@ -165,6 +158,19 @@ def expression_cells(
     if n_others:
         say(f"note: {n_others} cells of the tables are not in {cells_csv}, and are left out")
     return _joined(wanted, tuple(found), sparse.vstack(parts, format="csr"), features)
+
+
+def _features_of(path: Path, table: FeatureTable, kind: FeatureKind, say: Say) -> tuple[str, ...]:
+    """The features of the first table that share their name with no other."""
+    features, repeated = _names_once(_names_of_kind(path, table, kind))
+    if not features:
+        raise InputError(f"{path} has every feature twice; name each once")
+    if repeated:
+        say(
+            f"note: {len(repeated)} features are left out, as others have their names: "
+            f"{listed(repeated)}"
+        )
+    return features
 
 
 def _joined(

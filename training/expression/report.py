@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 
+from training.expression.calls import Calls
 from training.expression.judging import ExpressionFigures, JudgedExpression
-from training.expression.zero_shot import Calls, ZeroShotRow
+from training.expression.zero_shot import ZeroShotRow
 from vexas_edge.files import write_atomically
 
 EXPRESSION_FILE = "expression.json"
