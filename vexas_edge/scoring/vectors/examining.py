@@ -21,10 +21,9 @@ def examined_rows(
     Args:
         familiar: what it was fitted on; without it, any cells are taken.
     """
-    assert isinstance(model.instances, Vectors)  # as all are whose cells are rows
     counts = counts_from_records(encoded.records)
     least = max(model.minimum_cells, LEAST_CELLS if familiar else 1)
-    missing = _missing(read, model.instances)
+    missing = _missing(read, model.vectors)
     is_lacking = missing is not None and missing.share > missing.allowed
     # Cells without a number are then no fault of their own.
     too_few = () if is_lacking else reasons_to_abstain(counts, least)
@@ -39,7 +38,7 @@ def examined_rows(
         missing=missing,
         strangeness=strangeness,
     )
-    if strangeness is None or strangeness.distance <= strangeness.farthest:
+    if strangeness is None or not strangeness.is_strange:
         return examined
     text = (
         "the cells look unlike those that the model was fitted on (median distance "
